@@ -1,0 +1,107 @@
+/* grow.c - see grow.h; and nbs_warm, which does it ahead of demand. */
+#include "grow.h"
+
+#include "arena.h"
+#include "lock.h"
+#include "platform.h"
+
+#define ENTRY_STEP 1024u             /* entries backed at a time: 256 KiB and some */
+#define STEP_MIN (2ull << 20)        /* the arena grows by an eighth, within these bounds */
+#define STEP_MAX (32ull << 20)
+#define WARM_SLICE (2ull << 20)      /* about 1 ms on a warm machine, 6 on a cold one */
+
+int nbsi_back_range(nbs_seg *s, uint64_t off, uint64_t bytes) {
+  if (!nbsi_memory_allows(bytes)) return NBS_ENOMEM;
+  return nbsi_fd_back(s->fd, off, bytes) == 0 ? NBS_OK : NBS_ENOMEM;
+}
+
+/* next_frontier rounds up to whole chunks, so that the warm map speaks of full ones. */
+static uint64_t next_frontier(const nbs_seg *s, uint64_t from, uint64_t step) {
+  uint64_t size = s->geo.arena_size;
+  if (step >= size - from) return size;
+  uint64_t to = (from + step + NBSI_CHUNK - 1) / NBSI_CHUNK * NBSI_CHUNK;
+  return to < size ? to : size;
+}
+
+static int frontier(nbs_seg *s, uint64_t *reserved) {
+  int rc = nbsi_lock(s);
+  if (rc != NBS_OK) return rc;
+  *reserved = s->h->reserved;
+  nbsi_unlock(s);
+  return NBS_OK;
+}
+
+static int extend(nbs_seg *s, uint64_t to) {
+  int rc = nbsi_lock(s);
+  if (rc != NBS_OK) return rc;
+  nbsi_arena_extend(s, to);
+  nbsi_unlock(s);
+  return NBS_OK;
+}
+
+int nbsi_grow_arena(nbs_seg *s, uint64_t missing) {
+  uint64_t from;
+  int rc = frontier(s, &from);
+  if (rc != NBS_OK) return rc;
+  if (missing > s->geo.arena_size - from) return NBS_EFULL;
+  uint64_t step = from / 8;
+  if (step < STEP_MIN) step = STEP_MIN;
+  if (step > STEP_MAX) step = STEP_MAX;
+  if (step < missing) step = missing;
+  uint64_t to = next_frontier(s, from, step);
+  rc = nbsi_back_range(s, s->geo.off_arena + from, to - from);
+  if (rc != NBS_OK && step > missing) { /* then just what is needed */
+    to = next_frontier(s, from, missing);
+    rc = nbsi_back_range(s, s->geo.off_arena + from, to - from);
+  }
+  return rc == NBS_OK ? extend(s, to) : rc;
+}
+
+int nbsi_grow_entries(nbs_seg *s) {
+  int rc = nbsi_lock(s);
+  if (rc != NBS_OK) return rc;
+  uint64_t from = s->h->entries_backed;
+  nbsi_unlock(s);
+  if (from >= s->geo.max_entries) return NBS_ELIMIT;
+  uint64_t to = from + ENTRY_STEP + from / 4;
+  if (to > s->geo.max_entries) to = s->geo.max_entries;
+  uint64_t n = to - from;
+  rc = nbsi_back_range(s, s->geo.off_entries + from * sizeof(nbsi_entry), n * sizeof(nbsi_entry));
+  if (rc == NBS_OK) /* two more than entries: free pieces are one more than blocks */
+    rc = nbsi_back_range(s, s->geo.off_fexts + from * sizeof(nbsi_fext),
+                         (n + 2) * sizeof(nbsi_fext));
+  if (rc == NBS_OK)
+    rc = nbsi_back_range(s, s->geo.off_scratch + from * sizeof(uint32_t), n * sizeof(uint32_t));
+  if (rc == NBS_OK) rc = nbsi_lock(s);
+  if (rc != NBS_OK) return rc;
+  if (s->h->entries_backed < to) s->h->entries_backed = (uint32_t)to;
+  nbsi_unlock(s);
+  return NBS_OK;
+}
+
+int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  uint64_t added = 0;
+  while (added < bytes) {
+    rc = nbsi_lock(s);
+    if (rc != NBS_OK) return rc;
+    uint64_t from = s->h->reserved, idle = from - s->h->used_bytes;
+    nbsi_unlock(s);
+    if (idle >= ahead || from >= s->geo.arena_size) break;
+    uint64_t left = bytes - added;
+    uint64_t to = next_frontier(s, from, left < WARM_SLICE ? left : WARM_SLICE);
+    /* Ahead of demand: leave a good part of what is free to everybody else. */
+    if (nbs_memory_available(NULL, 0) < (to - from) + s->geo.capacity / 8 + (64ull << 20)) break;
+    if (nbsi_fd_back(s->fd, s->geo.off_arena + from, to - from) != 0) break;
+    /* Backed pages are zeroed at first touch, and on a virtual machine fetched from the
+     * host, at a few hundred MB/s; that is what is done ahead here. */
+    if (nbsi_fd_touch(s->fd, s->geo.off_arena + from, to - from) == 0)
+      for (uint64_t c = from / NBSI_CHUNK; (c + 1) * NBSI_CHUNK <= to; c++)
+        nb_atomic_store(&s->warm[c], (uint8_t)1, RELAXED);
+    rc = extend(s, to);
+    if (rc != NBS_OK) return rc;
+    added += to - from;
+  }
+  return (int64_t)added;
+}

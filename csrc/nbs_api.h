@@ -1,0 +1,289 @@
+/* nbs_api.h - every declaration that Python (through cffi) and C users see.
+ *
+ * Plain C without preprocessor tricks: cffi reads this file as it stands. C code
+ * includes nbs.h, which adds the include guard and the system headers.
+ *
+ * Words: a *segment* is one memfd that all processes of a node map. In it live the
+ * *object store*, the *channels*, the *event rings* and one *slot* per process. A
+ * *peer* names a process for ever: (epoch << 32) | slot. An *object handle* names a
+ * store entry for ever: (generation << 32) | entry index; 0 is no object.
+ *
+ * Every function may be called from any thread of the process (the GIL is released
+ * around it), takes no callback, and returns NBS_OK or a negative nbs_status unless
+ * its comment says otherwise. No wait in here is unbounded. */
+
+typedef struct nbs_seg nbs_seg; /* process-private handle of an attached segment */
+
+enum {
+  NBS_OK = 0,
+  NBS_ETIMEOUT = -1,  /* the time given has passed */
+  NBS_EEXISTS = -2,   /* an object of this id exists already */
+  NBS_ENOTFOUND = -3, /* no such object, channel, slot (or its generation is over) */
+  NBS_EFULL = -4,     /* the object store has no room, nothing can be evicted */
+  NBS_ETOOBIG = -5,   /* larger than the store or the ring can ever hold */
+  NBS_ECORRUPT = -6,  /* an invariant of the segment does not hold */
+  NBS_EVERSION = -7,  /* magic, version or layout signature differ */
+  NBS_ELIMIT = -8,    /* no free slot, entry or channel */
+  NBS_ESTATE = -9,    /* not allowed in the object's present state */
+  NBS_EDEAD = -10,    /* the peer is dead */
+  NBS_EFORKED = -11,  /* called in a child forked after attach */
+  NBS_ESYS = -12,     /* a system call failed; errno tells */
+  NBS_EAGAIN = -13,   /* the ring is full now */
+  NBS_EINTR = -14,    /* a signal arrived while waiting */
+  NBS_ENOMEM = -15,   /* cgroup limit, free memory or mount refuse the size */
+  NBS_EINVAL = -16    /* an argument is out of range */
+};
+
+/* Sizes fixed by the layout. */
+enum {
+  NBS_ID_SIZE = 28,      /* bytes of an object id */
+  NBS_MAX_SLOTS = 1024,  /* processes of one node at a time */
+  NBS_MAX_CHANNELS = 4096,
+  NBS_ALIGN = 64         /* object data starts at a multiple of this */
+};
+
+/* ------------------------------------------------------------------ segment */
+
+/* nbs_limits reads what may be reserved now: min over the cgroup v1/v2 limit minus its
+ * usage and MemAvailable, in bytes. `why` (may be NULL) gets one line with the figures. */
+uint64_t nbs_memory_available(char *why, size_t why_len);
+
+/* nbs_create makes a segment whose arena holds `capacity` bytes of objects, sealed
+ * against shrinking, and returns its descriptor (close-on-exec) in *fd. Refuses with
+ * NBS_ENOMEM, and the figures in `why`, a capacity that does not fit. max_entries = 0:
+ * derived from the capacity. */
+int nbs_create(uint64_t capacity, uint32_t max_entries, int *fd, char *why, size_t why_len);
+
+/* nbs_attach maps the segment of `fd` (duplicated inside; the caller keeps his) and
+ * takes a slot. NBS_EVERSION with the difference in `why` when the layout differs. */
+int nbs_attach(int fd, nbs_seg **out, char *why, size_t why_len);
+
+/* nbs_detach gives back everything this process holds, its slot, and unmaps. Views of
+ * objects that are still alive keep the mapping alive: it is unmapped with the last. */
+void nbs_detach(nbs_seg *s);
+
+uint64_t nbs_self(const nbs_seg *s);            /* this process as a peer */
+int nbs_alive(nbs_seg *s, uint64_t peer);       /* 1 alive, 0 dead (zombies are dead) */
+int64_t nbs_peer_pid(nbs_seg *s, uint64_t peer); /* or NBS_ENOTFOUND */
+int nbs_signal(nbs_seg *s, uint64_t peer, int signo); /* by pidfd, never to a stranger */
+
+/* nbs_recover gives back everything the dead process of `peer` held: slot, holds,
+ * unsealed objects, channels. Promised objects of which it was the promiser become
+ * sealed with NBS_META_LOST. Idempotent; may be killed and called again by another.
+ * NBS_ESTATE when the process is alive. */
+int nbs_recover(nbs_seg *s, uint64_t peer);
+
+/* nbs_check walks every invariant; NBS_ECORRUPT and a sentence in `why` at the first
+ * that does not hold. */
+int nbs_check(nbs_seg *s, char *why, size_t why_len);
+
+const char *nbs_status_name(int status);
+const char *nbs_layout(void); /* version and layout signature, for messages */
+
+/* ------------------------------------------------------------------ objects */
+
+/* Flags of an object (its `meta`): the low 16 bits belong to the store, the others to
+ * the caller. */
+enum {
+  NBS_META_LOST = 1,  /* the promiser died before it sealed: size 0, no value */
+  NBS_META_KEEP = 2   /* stays, evictable, after the last hold is released */
+};
+
+enum { NBS_FREE = 0, NBS_PROMISED = 1, NBS_CREATED = 2, NBS_SEALED = 3 };
+
+typedef struct {
+  uint64_t size;    /* bytes of data */
+  uint32_t meta;
+  uint32_t state;   /* NBS_FREE ... NBS_SEALED */
+  uint64_t promiser; /* peer that promised or created it */
+  void *data;       /* in this process's mapping; NULL unless created or sealed */
+} nbs_object;
+
+/* A *hold* keeps an object: one bit per slot in the entry, set while this process's own
+ * count of holds is above zero. The last hold of the last process frees the object.
+ * Objects may list *children*, other objects that live as long as they do. */
+
+/* nbs_promise makes an entry for `id` that has no value yet, held by the caller. When
+ * the id exists already: NBS_EEXISTS, and *obj is that one, held once more. */
+int nbs_promise(nbs_seg *s, const uint8_t *id, uint64_t *obj);
+
+/* nbs_obj_create makes room for `size` bytes under `id`; a promised entry of that id
+ * becomes this object (whoever promised it). The caller holds it; `hold_for`, when not
+ * 0, is a live peer that holds it too from the start (it takes that hold over with
+ * nbs_adopt). NBS_EEXISTS when it is created or sealed already: *obj is then that one,
+ * held once more. Evicts unheld NBS_META_KEEP objects when it needs room. */
+int nbs_obj_create(nbs_seg *s, const uint8_t *id, uint64_t size, uint32_t meta,
+                   uint64_t hold_for, const uint64_t *children, uint32_t n_children,
+                   uint64_t *obj, void **data);
+
+/* nbs_obj_write copies `len` bytes to `offset` of an object that this process created
+ * and has not sealed, by the fastest way (memcpy into warm pages, pwrite into cold). */
+int nbs_obj_write(nbs_seg *s, uint64_t obj, uint64_t offset, const void *src, uint64_t len);
+int nbs_obj_seal(nbs_seg *s, uint64_t obj);  /* immutable and visible; wakes waiters */
+int nbs_obj_abort(nbs_seg *s, uint64_t obj); /* gives an unsealed object back; ends the hold */
+
+int nbs_lookup(nbs_seg *s, const uint8_t *id, uint64_t *obj); /* adds a hold */
+int nbs_contains(nbs_seg *s, const uint8_t *id);              /* state, 0 when absent */
+int nbs_hold(nbs_seg *s, uint64_t obj);    /* one more hold on an object that lives */
+int nbs_adopt(nbs_seg *s, uint64_t obj);   /* take over a hold made with hold_for */
+int nbs_release(nbs_seg *s, uint64_t obj); /* one hold less; 1 when that freed the object */
+int nbs_obj_info(nbs_seg *s, uint64_t obj, nbs_object *out); /* needs a hold */
+int nbs_obj_state(nbs_seg *s, uint64_t obj);                 /* as nbs_obj_info, state only */
+
+/* nbs_delete forgets `id`: look-ups fail from now on, the memory goes with the last hold. */
+int nbs_delete(nbs_seg *s, const uint8_t *id);
+/* nbs_evict frees unheld NBS_META_KEEP objects, least recently used first, until
+ * `bytes` are freed; returns the bytes freed. */
+uint64_t nbs_evict(nbs_seg *s, uint64_t bytes);
+
+/* A view is a hold that travels with a pointer, for ffi.gc: nbs_view adds a hold and
+ * returns the data; nbs_view_end(pointer) releases it (safe after nbs_detach). */
+void *nbs_view(nbs_seg *s, uint64_t obj);
+void nbs_view_end(void *data);
+
+typedef struct {
+  uint64_t capacity, used, reserved; /* bytes: of the arena, in objects, backed by memory */
+  uint64_t largest_free;             /* bytes of the largest object that fits without eviction */
+  uint64_t n_objects, n_sealed, n_promised, n_kept; /* kept: unheld and evictable */
+  uint64_t n_created_total, n_evicted_total;
+  uint64_t n_slots, n_channels;
+  uint64_t n_repairs;                /* times that a dead lock owner was cleaned up after */
+} nbs_stats;
+int nbs_get_stats(nbs_seg *s, nbs_stats *out);
+
+/* nbs_list copies up to `max` entries in use into `out`; returns how many there are. */
+typedef struct {
+  uint8_t id[28];
+  uint32_t meta, state, n_holders;
+  uint64_t size, promiser, obj;
+} nbs_list_item;
+int64_t nbs_list(nbs_seg *s, nbs_list_item *out, uint32_t max);
+
+/* nbs_warm backs up to `bytes` of the arena with memory ahead of demand (in slices, so
+ * that it can be stopped); returns the bytes it added, 0 when `ahead` bytes of free
+ * backed memory are there already. For the node daemon's background thread. */
+int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes);
+
+/* ----------------------------------------------------------------- channels */
+
+/* A channel joins an owner (who opened it and sends tasks) with a worker (who serves it)
+ * by two single-producer single-consumer rings. Within one process the caller makes
+ * sure that one thread at a time uses one end. */
+
+typedef struct {
+  uint32_t len;     /* bytes of payload */
+  uint32_t chan;    /* channel it came on */
+  uint64_t seq;     /* the owner's number of the task */
+  uint16_t kind;    /* NBS_MSG_... */
+  uint16_t flags;   /* the caller's */
+  uint32_t a;       /* the caller's; of NBS_MSG_TASK: function number */
+  uint64_t b;       /* the caller's; of NBS_MSG_RESULT: nanoseconds that the task ran */
+} nbs_msg;          /* 32 bytes, followed by the payload padded to 8 in nbs_recv_many */
+
+enum {
+  NBS_MSG_TASK = 1,    /* owner -> worker; counted, recorded, revocable */
+  NBS_MSG_RESULT = 2,  /* worker -> owner; ends the task taken last; counted, recorded */
+  NBS_MSG_OTHER = 16   /* and above: not looked at by the channel */
+};
+enum { NBS_RESULT_ERROR = 1, NBS_RESULT_CANCELLED = 2 }; /* flags of a RESULT, for the counts */
+
+int nbs_chan_open(nbs_seg *s, uint64_t worker, uint32_t ring_bytes, uint32_t *chan);
+int nbs_chan_close(nbs_seg *s, uint32_t chan); /* the owner's end; what is unread is lost */
+uint64_t nbs_chan_peer(nbs_seg *s, uint32_t chan); /* the other end, 0 when not open */
+uint32_t nbs_chan_max_payload(nbs_seg *s, uint32_t chan);
+
+/* nbs_send appends one message made of two parts to the ring that leads away from this
+ * process and rings the peer. *ticket (may be NULL) names it for nbs_revoke. NBS_EAGAIN:
+ * ring full. NBS_ETOOBIG: never fits. NBS_EDEAD: the peer is gone. */
+int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a,
+             uint64_t b, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
+             uint64_t *ticket);
+
+/* nbs_revoke takes back a message that the worker has not taken yet: NBS_OK, and the
+ * worker never sees it; NBS_ESTATE when it has taken it. */
+int nbs_revoke(nbs_seg *s, uint32_t chan, uint64_t ticket);
+
+/* nbs_take takes the next message of any channel that this process serves (round robin):
+ * 1 and the header and a pointer into the ring, or 0. The message taken before it on that
+ * channel is given back to the ring: the pointer lives until the next nbs_take. A task
+ * taken becomes the channel's running task. */
+int nbs_take(nbs_seg *s, nbs_msg *head, void **payload);
+
+/* nbs_recv_many drains, into `buf`, messages of all channels that this process owns:
+ * nbs_msg + payload padded to 8 bytes, one after the other. Returns the bytes written
+ * (0: nothing there). A message that does not fit stays for the next call; `cap` is at
+ * least the largest ring. Also drains rings of dead peers. */
+int64_t nbs_recv_many(nbs_seg *s, void *buf, uint64_t cap);
+
+/* nbs_cancel_running asks the worker of `chan` to interrupt task `seq`: marks it and
+ * sends `signo` to the worker, if that task is the one it runs now (NBS_OK), else
+ * NBS_ESTATE. The worker asks nbs_cancel_wanted in its signal handler: 1 when the task
+ * that it runs now is the one marked. */
+int nbs_cancel_running(nbs_seg *s, uint32_t chan, uint64_t seq, int signo);
+int nbs_cancel_wanted(nbs_seg *s);
+
+/* nbs_running copies what `chan`'s worker runs now: seq and start (CLOCK_MONOTONIC ns);
+ * 1 when it runs something, else 0. */
+int nbs_running(nbs_seg *s, uint32_t chan, uint64_t *seq, uint64_t *start_ns);
+
+/* ------------------------------------------------------------------- waiting */
+
+enum {
+  NBS_READY_OWNED = 1,  /* messages on channels that this process owns */
+  NBS_READY_SERVED = 2, /* messages on channels that this process serves */
+  NBS_READY_SEAL = 4,   /* some object was sealed since the last wait with this bit */
+  NBS_READY_RING = 8    /* nbs_ring was called for this process */
+};
+
+/* nbs_wait sleeps until one of `interest` is ready; returns the bits, 0 after at most
+ * min(timeout_ns, 50 ms), NBS_EINTR when a signal came. Spins first only while the peer
+ * it waits for was last seen on another core. NBS_READY_RING and NBS_READY_SEAL are
+ * cleared by the wait that returns them, per bit and process. */
+int nbs_wait(nbs_seg *s, uint32_t interest, uint64_t timeout_ns);
+
+/* nbs_serve_wait is nbs_wait for the one background thread of a process: it returns
+ * NBS_READY_RING at once, but NBS_READY_OWNED and NBS_READY_SEAL only when they have been
+ * ready for `lazy_ns` while no thread of the process was in nbs_wait, nbs_send or
+ * nbs_recv_many. So it never competes with a thread that serves itself. It costs a
+ * sender a system call only when this process is asleep as a whole. */
+int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t timeout_ns);
+
+int nbs_ring(nbs_seg *s, uint64_t peer); /* wake all waits of that process with NBS_READY_RING */
+
+/* -------------------------------------------------------------------- events */
+
+typedef struct {
+  uint64_t t_ns;     /* CLOCK_MONOTONIC when it was recorded (of a RESULT: the end) */
+  uint64_t seq;      /* task number, counted by its owner */
+  uint64_t owner;    /* peer that owns the task */
+  uint64_t process;  /* peer that recorded this */
+  uint64_t dur_ns;   /* of a RESULT: time the task ran */
+  uint64_t b;        /* of a TASK: nbs_msg.b */
+  uint32_t a;        /* of a TASK: nbs_msg.a */
+  uint16_t kind;     /* NBS_EV_... */
+  uint16_t flags;
+  uint64_t reserved;
+} nbs_event;         /* 64 bytes */
+
+enum { NBS_EV_SUBMIT = 1, NBS_EV_RESULT = 2, NBS_EV_OTHER = 16 };
+
+/* nbs_event_put appends a record to this process's ring (overwritten by nothing: when the
+ * ring is full the record is counted as dropped). */
+int nbs_event_put(nbs_seg *s, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a, uint64_t b);
+
+/* nbs_event_drain copies records of all processes, also dead ones not yet recovered, into
+ * `out`; returns how many. One drainer at a time: the node daemon. */
+int64_t nbs_event_drain(nbs_seg *s, nbs_event *out, uint64_t max, uint64_t *dropped);
+
+/* Exact counters of one process; monotonic but for the gauge. Slots of processes that
+ * died are folded into the segment's totals by nbs_recover. */
+enum {
+  NBS_CTR_SUBMITTED = 0, NBS_CTR_FINISHED = 1, NBS_CTR_FAILED = 2, NBS_CTR_CANCELLED = 3,
+  NBS_CTR_TAKEN = 4,     /* tasks this process began to run */
+  NBS_CTR_REPLIED = 5,   /* and ended: running = taken - replied */
+  NBS_CTR_WAIT_ARGS = 6, /* gauge: tasks of this owner that wait for input */
+  NBS_CTR_WAIT_PLACE = 7, /* gauge: tasks of this owner that wait for a lease */
+  NBS_N_COUNTERS = 8
+};
+int nbs_count(nbs_seg *s, uint32_t counter, int64_t delta);
+int nbs_counters(nbs_seg *s, int64_t *out /* NBS_N_COUNTERS, summed over all, dead too */);

@@ -1,0 +1,287 @@
+/* wait.c - doorbells: how a process learns that something is ready, and waits for it.
+ *
+ * No lost wake-up: whoever makes something ready stores it, then looks whether somebody
+ * sleeps; whoever goes to sleep says so, then looks whether something is ready. Both
+ * stores and both looks are SEQ_CST, so one of the two sees the other. A sender that finds
+ * the bits set already needs to do nothing: the receiver clears them before it looks into
+ * the rings, so it will see this message too.
+ *
+ * Sleep is on futex words with generations, in slices: a waiter that is killed leaves at
+ * worst a count behind that costs senders to its dead slot a system call. */
+#include "impl.h"
+#include "platform.h"
+
+#define SLICE_NS 50000000ull  /* longest sleep */
+#define SPIN_NS 50000ull      /* longest spin */
+#define CREDIT_MAX 16u        /* spins that may fail in a row before we mostly sleep */
+#define LINGER_NS 20000000ull /* the service thread polls that long after a message */
+#define LAZY_MIN_NS 100000ull
+#define CHAN_BITS (NBS_READY_OWNED | NBS_READY_SERVED)
+
+/* ------------------------------------------------------------------- ringing */
+
+static void wake(nbsi_slot *p, uint32_t bit) {
+  uint32_t i = (uint32_t)__builtin_ctz(bit);
+  if (nb_atomic_load(&p->sleeping[i], SEQ_CST) != 0) {
+    nb_atomic_add(&p->bell, 1u, SEQ_CST);
+    nbsi_futex_wake_all(&p->bell);
+  } else if (nb_atomic_load(&p->serve_sleeping, SEQ_CST) != 0 &&
+             nb_atomic_load(&p->waiting[i], SEQ_CST) == 0 &&
+             nb_atomic_exchange(&p->serve_sleeping, 0u, SEQ_CST) != 0) {
+    nb_atomic_add(&p->serve_bell, 1u, SEQ_CST);
+    nbsi_futex_wake_all(&p->serve_bell);
+  }
+}
+
+void nbsi_notify_chan(nbs_seg *s, uint32_t slot, uint32_t bit, uint32_t index) {
+  if (slot >= nb_atomic_load(&s->h->slots_used, RELAXED)) return;
+  nbsi_slot *p = &s->slots[slot];
+  uint64_t *sum = bit == NBS_READY_OWNED ? &p->owned_sum : &p->served_sum;
+  uint64_t *word = &(bit == NBS_READY_OWNED ? p->owned_ready : p->served_ready)[index / 64];
+  uint64_t in_word = 1ull << (index % 64), in_sum = 1ull << (index / 64);
+  nb_atomic_fence(); /* the message is published before we look at the bits */
+  if ((nb_atomic_load(word, SEQ_CST) & in_word) == 0) nb_atomic_or(word, in_word, SEQ_CST);
+  if ((nb_atomic_load(sum, SEQ_CST) & in_sum) == 0) nb_atomic_or(sum, in_sum, SEQ_CST);
+  wake(p, bit);
+}
+
+void nbsi_notify_seal(nbs_seg *s) {
+  uint32_t words = (nb_atomic_load(&s->h->slots_used, RELAXED) + 63) / 64;
+  for (uint32_t w = 0; w < words; w++) {
+    uint64_t *at = &s->h->seal_waiters[w];
+    if (nb_atomic_load(at, SEQ_CST) == 0) continue;
+    for (uint64_t bits = nb_atomic_exchange(at, 0ull, SEQ_CST); bits != 0; bits &= bits - 1) {
+      uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(bits);
+      if (slot >= NBS_MAX_SLOTS) break;
+      /* Not our own service thread: it is there for what others seal. */
+      if (slot == s->slot && nb_atomic_load(&s->me->sleeping[2], SEQ_CST) == 0)
+        nb_atomic_or(at, 1ull << (slot % 64), SEQ_CST);
+      else
+        wake(&s->slots[slot], NBS_READY_SEAL);
+    }
+  }
+}
+
+int nbs_ring(nbs_seg *s, uint64_t peer) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  uint32_t slot = nbsi_slot_of(peer);
+  if (slot >= nb_atomic_load(&s->h->slots_used, RELAXED)) return NBS_ENOTFOUND;
+  nbsi_slot *p = &s->slots[slot];
+  if (nb_atomic_load(&p->word, ACQUIRE) != nbsi_word(peer >> 32, NBSI_SLOT_TAKEN))
+    return NBS_EDEAD;
+  nb_atomic_add(&p->ring_gen, 1u, SEQ_CST);
+  nb_atomic_store(&p->ring_pending, 1u, SEQ_CST);
+  /* Rare, so without looking who sleeps. */
+  nb_atomic_add(&p->bell, 1u, SEQ_CST);
+  nbsi_futex_wake_all(&p->bell);
+  nb_atomic_add(&p->serve_bell, 1u, SEQ_CST);
+  nbsi_futex_wake_all(&p->serve_bell);
+  return NBS_OK;
+}
+
+/* ---------------------------------------------------------- what is ready now */
+
+static uint32_t ready_now(nbs_seg *s, uint32_t interest, uint32_t rings_seen) {
+  nbsi_slot *me = s->me;
+  uint32_t bits = 0;
+  if ((interest & NBS_READY_OWNED) != 0 &&
+      (nb_atomic_load(&me->owned_sum, SEQ_CST) | nb_atomic_load(&s->owned.sum, RELAXED)) != 0)
+    bits |= NBS_READY_OWNED;
+  if ((interest & NBS_READY_SERVED) != 0 &&
+      (nb_atomic_load(&me->served_sum, SEQ_CST) | nb_atomic_load(&s->served.sum, RELAXED)) != 0)
+    bits |= NBS_READY_SERVED;
+  if ((interest & NBS_READY_SEAL) != 0 &&
+      nb_atomic_load(&s->h->seal_gen, SEQ_CST) != nb_atomic_load(&s->seal_seen, RELAXED))
+    bits |= NBS_READY_SEAL;
+  /* A ring wakes all waits: those that began before it see its generation. */
+  if ((interest & NBS_READY_RING) != 0 &&
+      (nb_atomic_load(&me->ring_pending, SEQ_CST) != 0 ||
+       nb_atomic_load(&me->ring_gen, SEQ_CST) != rings_seen))
+    bits |= NBS_READY_RING;
+  return bits;
+}
+
+/* claim clears what a wait returns. */
+static int claim(nbs_seg *s, uint32_t bits) {
+  if (bits & NBS_READY_RING) nb_atomic_store(&s->me->ring_pending, 0u, SEQ_CST);
+  if (bits & NBS_READY_SEAL)
+    nb_atomic_store(&s->seal_seen, nb_atomic_load(&s->h->seal_gen, SEQ_CST), RELAXED);
+  return (int)bits;
+}
+
+static void subscribe_seal(nbs_seg *s) {
+  uint64_t *at = &s->h->seal_waiters[s->slot / 64], bit = 1ull << (s->slot % 64);
+  if ((nb_atomic_load(at, SEQ_CST) & bit) == 0) nb_atomic_or(at, bit, SEQ_CST);
+}
+
+/* ------------------------------------------------------------------- waiting */
+
+static void publish_cpu(nbs_seg *s, uint32_t cpu) {
+  if (nb_atomic_load(&s->me->cpu, RELAXED) != cpu) nb_atomic_store(&s->me->cpu, cpu, RELAXED);
+}
+
+/* peer_elsewhere: the process that we wait for was last seen on another processor. */
+static int peer_elsewhere(nbs_seg *s, uint32_t interest, uint32_t cpu) {
+  for (uint32_t i = 0; i < 2; i++) {
+    uint32_t slot = nb_atomic_load(&s->peer_slot[i], RELAXED);
+    if ((interest & 1u << i) != 0 && slot < NBS_MAX_SLOTS &&
+        nb_atomic_load(&s->slots[slot].cpu, RELAXED) != cpu)
+      return 1;
+  }
+  return 0;
+}
+
+/* spin looks for a while without sleeping, when that promises something: on one processor
+ * it only keeps the peer from running, and after a row of vain spins (long tasks) only
+ * every 16th wait tries again. */
+static uint32_t spin(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t rings_seen) {
+  if ((interest & CHAN_BITS) == 0 || s->n_cpus < 2) return 0;
+  uint32_t credit = nb_atomic_load(&s->spin_credit, RELAXED);
+  uint32_t cpu = nbsi_cpu();
+  publish_cpu(s, cpu);
+  if (!peer_elsewhere(s, interest, cpu)) return 0;
+  if ((credit & 0xffff) == 0 && (credit >> 16) % 16 != 15) {
+    nb_atomic_store(&s->spin_credit, credit + (1u << 16), RELAXED);
+    return 0;
+  }
+  uint64_t until = nbsi_now_ns() + (timeout_ns < SPIN_NS ? timeout_ns : SPIN_NS);
+  for (uint32_t n = 1;; n++) {
+    uint32_t bits = ready_now(s, interest, rings_seen);
+    if (bits != 0) {
+      credit &= 0xffff;
+      nb_atomic_store(&s->spin_credit, credit + 2 > CREDIT_MAX ? CREDIT_MAX : credit + 2,
+                      RELAXED);
+      return bits;
+    }
+    nb_pause();
+    if (n % 16 != 0) continue;
+    if (nbsi_now_ns() >= until) break;
+    if (n % 64 == 0 && !peer_elsewhere(s, interest, nbsi_cpu())) return 0;
+  }
+  credit &= 0xffff;
+  nb_atomic_store(&s->spin_credit, credit == 0 ? 0 : credit - 1, RELAXED);
+  return 0;
+}
+
+static void count(uint16_t *counts, uint32_t interest, int up) {
+  for (uint32_t i = 0; i < 4; i++) {
+    if ((interest & 1u << i) == 0) continue;
+    if (up)
+      nb_atomic_add(&counts[i], (uint16_t)1, SEQ_CST);
+    else
+      nb_atomic_sub(&counts[i], (uint16_t)1, SEQ_CST);
+  }
+}
+
+/* sleep_for sleeps until something is ready: bits, 0 or NBS_EINTR. */
+static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t rings_seen) {
+  nbsi_slot *me = s->me;
+  uint64_t now = nbsi_now_ns();
+  uint64_t until = now + (timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS);
+  int result = 0;
+  count(me->sleeping, interest, 1);
+  for (;;) {
+    uint32_t bell = nb_atomic_load(&me->bell, SEQ_CST);
+    if (interest & NBS_READY_SEAL) subscribe_seal(s);
+    uint32_t bits = ready_now(s, interest, rings_seen);
+    if (bits != 0) {
+      result = (int)bits;
+      break;
+    }
+    now = nbsi_now_ns();
+    if (now >= until) break;
+    if (nbsi_futex_wait(&me->bell, bell, until - now) == NBSI_INTERRUPTED) {
+      bits = ready_now(s, interest, rings_seen);
+      result = bits != 0 ? (int)bits : NBS_EINTR;
+      break;
+    }
+  }
+  count(me->sleeping, interest, 0);
+  return result;
+}
+
+int nbs_wait(nbs_seg *s, uint32_t interest, uint64_t timeout_ns) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  if ((interest & ~15u) != 0) return NBS_EINVAL;
+  nbsi_touch(s);
+  uint32_t rings_seen = nb_atomic_load(&s->me->ring_gen, SEQ_CST);
+  uint32_t bits = ready_now(s, interest, rings_seen);
+  if (bits != 0 || timeout_ns == 0) return claim(s, bits);
+  count(s->me->waiting, interest, 1);
+  rc = (int)spin(s, interest, timeout_ns, rings_seen);
+  if (rc == 0) rc = sleep_for(s, interest, timeout_ns, rings_seen);
+  count(s->me->waiting, interest, 0);
+  nbsi_touch(s);
+  return rc > 0 ? claim(s, (uint32_t)rc) : rc;
+}
+
+/* ------------------------------------------------------- the service thread */
+
+static int anyone_waits(const nbsi_slot *me) {
+  for (int i = 0; i < 4; i++)
+    if (nb_atomic_load(&me->waiting[i], SEQ_CST) != 0) return 1;
+  return 0;
+}
+
+/* lazily decides about what is ready: 1 when it has been so for lazy_ns while no thread
+ * of the process did anything about it. */
+static int lazily(nbs_seg *s, uint32_t bits, uint64_t lazy_ns, uint64_t now) {
+  if (bits == 0) {
+    s->serve_since = 0;
+    return 0;
+  }
+  uint64_t activity = nb_atomic_load(&s->activity, RELAXED);
+  s->serve_busy = now;
+  if (s->serve_since == 0 || activity != s->serve_seen || anyone_waits(s->me)) {
+    s->serve_since = now;
+    s->serve_seen = activity;
+  }
+  return now - s->serve_since >= lazy_ns && !anyone_waits(s->me);
+}
+
+/* doze sleeps deeply (senders wake us) or, for a while after messages came, just a little
+ * (they need not). */
+static int doze(nbs_seg *s, uint32_t interest, uint32_t bell, uint64_t ns, int deep,
+                uint32_t rings_seen) {
+  nbsi_slot *me = s->me;
+  if (deep) {
+    nb_atomic_store(&me->serve_sleeping, 1u, SEQ_CST);
+    if (interest & NBS_READY_SEAL) subscribe_seal(s);
+    if (ready_now(s, interest, rings_seen) != 0) {
+      nb_atomic_store(&me->serve_sleeping, 0u, SEQ_CST);
+      return NBSI_WOKEN;
+    }
+  }
+  int rc = nbsi_futex_wait(&me->serve_bell, bell, ns);
+  if (deep) nb_atomic_store(&me->serve_sleeping, 0u, SEQ_CST);
+  return rc;
+}
+
+int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t timeout_ns) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  if ((interest & ~15u) != 0) return NBS_EINVAL;
+  nbsi_slot *me = s->me;
+  uint64_t now = nbsi_now_ns();
+  uint64_t until = now + (timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS);
+  uint32_t rings_seen = nb_atomic_load(&me->ring_gen, SEQ_CST);
+  for (;;) {
+    uint32_t bell = nb_atomic_load(&me->serve_bell, SEQ_CST);
+    uint32_t bits = ready_now(s, interest, rings_seen);
+    if (bits & NBS_READY_RING) return claim(s, NBS_READY_RING);
+    if (lazily(s, bits, lazy_ns, now)) {
+      s->serve_since = 0;
+      return claim(s, bits);
+    }
+    if (now >= until) return 0;
+    uint64_t ns = until - now;
+    int deep = bits == 0 && (s->serve_busy == 0 || now - s->serve_busy > LINGER_NS);
+    uint64_t nap = lazy_ns < LAZY_MIN_NS ? LAZY_MIN_NS : lazy_ns;
+    if (!deep && ns > nap) ns = nap;
+    if (doze(s, interest, bell, ns, deep, rings_seen) == NBSI_INTERRUPTED) return NBS_EINTR;
+    nb_atomic_store(&me->serve_sleeping, 0u, SEQ_CST);
+    now = nbsi_now_ns();
+  }
+}

@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import type { Kernel } from '@jupyterlab/services';
+import { KernelLink } from '../model/kernelLink.js';
+import type { ICluster, Status } from '../tokens.js';
+
+/** Lets all promises that can go on go on. */
+const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
+
+class FakeComm {
+  constructor(readonly target: string) {}
+  onMsg: (msg: unknown) => void = () => undefined;
+  onClose: (msg: unknown) => void = () => undefined;
+  readonly sent: unknown[] = [];
+  opened: unknown = undefined;
+  closed = false;
+  isDisposed = false;
+  startSubshell: () => void = () => undefined;
+  readonly subshellStarted = new Promise<void>(resolve => (this.startSubshell = resolve));
+
+  open(data: unknown): void {
+    this.opened = data;
+  }
+  send(data: unknown): void {
+    this.sent.push(data);
+  }
+  close(): void {
+    this.closed = true;
+    this.isDisposed = true;
+    this.onClose({});
+  }
+  dispose(): void {
+    this.isDisposed = true;
+  }
+  /** A message of the feed arrives. */
+  deliver(seq: number, cluster: object | null = null, v = 1, ask = false): void {
+    this.onMsg({ content: { data: { v, seq, cluster, ask } } });
+  }
+}
+
+class FakeKernel {
+  constructor(
+    readonly name = 'python3',
+    readonly id = 'k1'
+  ) {}
+  status = 'idle';
+  isDisposed = false;
+  supportsSubshells = true;
+  info = Promise.resolve({});
+  readonly comms: FakeComm[] = [];
+  readonly targets = new Map<string, (comm: FakeComm) => void>();
+  /** What a question for open comms is answered with. */
+  hellos: object = {};
+  asked = 0;
+  private slots: ((kernel: unknown, status: string) => void)[] = [];
+
+  readonly statusChanged = {
+    connect: (slot: (kernel: unknown, status: string) => void, self: unknown): void =>
+      void this.slots.push(slot.bind(self)),
+    disconnect: (): void => void (this.slots = [])
+  };
+  registerCommTarget(name: string, handler: (comm: FakeComm) => void): void {
+    this.targets.set(name, handler);
+  }
+  removeCommTarget(name: string): void {
+    this.targets.delete(name);
+  }
+  requestCommInfo(): Promise<object> {
+    this.asked += 1;
+    return Promise.resolve({ content: { status: 'ok', comms: this.hellos } });
+  }
+  createComm(target: string): FakeComm {
+    const comm = new FakeComm(target);
+    this.comms.push(comm);
+    return comm;
+  }
+  become(status: string): void {
+    this.status = status;
+    for (const slot of this.slots) {
+      slot(this, status);
+    }
+  }
+  get comm(): FakeComm {
+    return this.comms.at(-1)!;
+  }
+}
+
+describe('KernelLink', () => {
+  let statuses: Status[];
+  let clusters: (ICluster | null)[];
+  let known: Set<string>;
+  let timers: (() => void)[];
+  let link: KernelLink;
+
+  beforeEach(() => {
+    statuses = [];
+    clusters = [];
+    known = new Set();
+    timers = [];
+    link = new KernelLink({
+      listener: {
+        onStatus: status => void statuses.push(status),
+        onCluster: cluster => void clusters.push(cluster)
+      },
+      memory: known,
+      setTimeout: action => timers.push(action)
+    });
+  });
+
+  const attach = (kernel: FakeKernel): void =>
+    link.attach(kernel as unknown as Kernel.IKernelConnection);
+
+  /** A kernel whose feed runs. */
+  async function live(kernel = new FakeKernel('nbray')): Promise<FakeKernel> {
+    attach(kernel);
+    await settle();
+    kernel.comm.startSubshell();
+    await settle();
+    kernel.comm.deliver(1);
+    return kernel;
+  }
+
+  it('opens the comm of an nbray kernel only when its subshell has started', async () => {
+    const kernel = new FakeKernel('nbray');
+    attach(kernel);
+    await settle();
+    assert.equal(kernel.comm.target, 'nbray.panel');
+    assert.equal(kernel.comm.opened, undefined);
+    kernel.comm.startSubshell();
+    await settle();
+    assert.deepEqual(kernel.comm.opened, { v: 1 });
+    kernel.comm.deliver(1);
+    assert.deepEqual(statuses, ['connecting', 'live']);
+    assert.deepEqual(clusters, [null]);
+    assert.ok(known.has('k1'));
+  });
+
+  it('does not wait for a subshell that never comes', async () => {
+    const kernel = new FakeKernel('nbray');
+    attach(kernel);
+    await settle();
+    timers.shift()!();
+    await settle();
+    assert.deepEqual(kernel.comm.opened, { v: 1 });
+  });
+
+  it('does not wait where the kernel has no subshells', async () => {
+    const kernel = new FakeKernel('nbray');
+    kernel.supportsSubshells = false;
+    attach(kernel);
+    await settle();
+    assert.deepEqual(kernel.comm.opened, { v: 1 });
+  });
+
+  it('opens no comm in a kernel without nbray', async () => {
+    const kernel = new FakeKernel();
+    attach(kernel);
+    await settle();
+    assert.equal(kernel.comms.length, 0);
+    assert.deepEqual(statuses, ['asking', 'no-nbray']);
+  });
+
+  it('finds nbray in a kernel that loaded it before', async () => {
+    const kernel = new FakeKernel();
+    kernel.hellos = { abc: { target_name: 'nbray.hello' } };
+    await live(kernel);
+    assert.deepEqual(statuses, ['asking', 'connecting', 'live']);
+  });
+
+  it('hears when a kernel loads nbray, and leaves that comm to the kernel', async () => {
+    const kernel = new FakeKernel();
+    attach(kernel);
+    await settle();
+    const hello = new FakeComm('nbray.hello');
+    kernel.targets.get('nbray.hello')!(hello);
+    await settle();
+    assert.ok(hello.isDisposed && !hello.closed);
+    kernel.comm.startSubshell();
+    await settle();
+    kernel.comm.deliver(1);
+    assert.equal(statuses.at(-1), 'live');
+  });
+
+  it('does not ask a kernel that it remembers: it may be busy', async () => {
+    known.add('k1');
+    const kernel = await live(new FakeKernel());
+    assert.equal(kernel.asked, 0);
+    assert.equal(statuses.at(-1), 'live');
+  });
+
+  it('forgets a kernel that closes the comm without a word', async () => {
+    known.add('k1');
+    const kernel = new FakeKernel();
+    attach(kernel);
+    await settle();
+    kernel.comm.startSubshell();
+    await settle();
+    kernel.comm.onClose({});
+    assert.equal(statuses.at(-1), 'no-nbray');
+    assert.ok(!known.has('k1'));
+  });
+
+  it('starts again after a restart', async () => {
+    const kernel = await live();
+    const first = kernel.comm;
+    kernel.become('restarting');
+    assert.equal(statuses.at(-1), 'restarting');
+    assert.ok(first.isDisposed && !first.closed);
+    kernel.become('starting');
+    kernel.become('idle');
+    await settle();
+    assert.equal(kernel.comms.length, 2);
+    kernel.comm.startSubshell();
+    await settle();
+    kernel.comm.deliver(1);
+    assert.equal(statuses.at(-1), 'live');
+  });
+
+  it('asks again after the restart of a kernel that is no nbray kernel', async () => {
+    const kernel = new FakeKernel();
+    kernel.hellos = { abc: {} };
+    await live(kernel);
+    kernel.hellos = {};
+    kernel.become('restarting');
+    kernel.become('idle');
+    await settle();
+    assert.equal(statuses.at(-1), 'no-nbray');
+  });
+
+  it('says so when the kernel dies', async () => {
+    const kernel = await live();
+    kernel.become('dead');
+    assert.equal(statuses.at(-1), 'no-kernel');
+  });
+
+  it('closes the comm of the old kernel and takes no more from it', async () => {
+    const old = await live();
+    const comm = old.comm;
+    attach(new FakeKernel('nbray', 'k2'));
+    assert.ok(comm.closed);
+    const before = clusters.length;
+    comm.deliver(2);
+    assert.equal(clusters.length, before);
+    assert.equal(old.targets.size, 0);
+  });
+
+  it('takes no message twice and none of the past', async () => {
+    const kernel = await live();
+    kernel.comm.deliver(3);
+    kernel.comm.deliver(3);
+    kernel.comm.deliver(2);
+    assert.equal(clusters.length, 2);
+  });
+
+  it('answers when asked, and only then: a message to the kernel moves its status', async () => {
+    const kernel = await live();
+    kernel.comm.deliver(2);
+    assert.deepEqual(kernel.comm.sent, []);
+    kernel.comm.deliver(3, null, 1, true);
+    assert.deepEqual(kernel.comm.sent, [{ v: 1, ack: 3 }]);
+  });
+
+  it('opens again a little after it was closed in sight', async () => {
+    const kernel = await live();
+    timers.length = 0;
+    kernel.comm.onClose({});
+    timers.shift()!();
+    await settle();
+    assert.equal(kernel.comms.length, 2);
+  });
+
+  it('says when the kernel speaks another version', async () => {
+    const kernel = await live();
+    kernel.comm.deliver(2, null, 2);
+    assert.equal(statuses.at(-1), 'other-version');
+  });
+});

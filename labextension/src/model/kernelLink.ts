@@ -1,0 +1,271 @@
+/**
+ * The way from the panel to one kernel after the other: finds out whether it has nbray, opens the
+ * comm, reads the feed, and starts again after a restart.
+ *
+ * A kernel without nbray never sees a comm of ours (it would complain on its stderr). Whether it
+ * has nbray is known from its name, from a comm `nbray.hello` that the kernel opens when it loads
+ * nbray (and keeps open, for those who ask later), or from this page's memory of before a reload.
+ *
+ * Imports types only, so that it is tested without JupyterLab.
+ */
+import type { Kernel } from '@jupyterlab/services';
+import { HELLO_TARGET, PANEL_TARGET, PROTOCOL_VERSION, readFeed } from './feed.js';
+import type { ICluster, Status } from '../tokens.js';
+
+/** The kernelspec that loads nbray at its start. */
+const NBRAY_KERNEL = 'nbray';
+
+/** How long to wait for the subshell that lets a comm work while a cell runs. */
+const SUBSHELL_TIMEOUT_MS = 1_000;
+
+/** How long after a closed comm the next is opened. */
+const REOPEN_MS = 1_000;
+
+/** A comm with what JupyterLab's own class has beyond the interface. */
+type Comm = Kernel.IComm & { readonly subshellStarted?: Promise<void> };
+
+type Connection = Kernel.IKernelConnection & { readonly supportsSubshells?: boolean };
+
+/** Remembers which kernels have nbray, beyond a reload of the page. */
+export interface IKernelMemory {
+  has(kernelId: string): boolean;
+  add(kernelId: string): void;
+  delete(kernelId: string): void;
+}
+
+/** What the link tells its owner. */
+export interface ILinkListener {
+  /** The way to the kernel has become longer or shorter. */
+  onStatus(status: Status): void;
+  /** A message arrived; null: the kernel has no cluster. */
+  onCluster(cluster: ICluster | null): void;
+}
+
+/** What the link needs from the browser. */
+export interface ILinkOptions {
+  listener: ILinkListener;
+  memory: IKernelMemory;
+  setTimeout?: (action: () => void, delay: number) => unknown;
+}
+
+/** Follows one kernel at a time. */
+export class KernelLink {
+  constructor(options: ILinkOptions) {
+    this._listener = options.listener;
+    this._memory = options.memory;
+    this._setTimeout = options.setTimeout ?? ((action, delay) => setTimeout(action, delay));
+  }
+
+  /** The kernel that is followed. */
+  get kernel(): Kernel.IKernelConnection | null {
+    return this._kernel;
+  }
+
+  /** Follow this kernel from now on. */
+  attach(kernel: Kernel.IKernelConnection | null): void {
+    if (kernel === this._kernel) {
+      return;
+    }
+    this._detach();
+    this._kernel = kernel;
+    if (kernel === null) {
+      this._setStatus('no-kernel');
+      return;
+    }
+    kernel.statusChanged.connect(this._onKernelStatus, this);
+    kernel.registerCommTarget(HELLO_TARGET, this._onHello);
+    this._begin();
+  }
+
+  /** Stop following. */
+  dispose(): void {
+    this._detach();
+  }
+
+  private _detach(): void {
+    const kernel = this._kernel;
+    this._kernel = null;
+    this._dropComm(true);
+    if (kernel !== null && !kernel.isDisposed) {
+      kernel.statusChanged.disconnect(this._onKernelStatus, this);
+      kernel.removeCommTarget(HELLO_TARGET, this._onHello);
+    }
+  }
+
+  /** Find out whether the kernel has nbray, and open the comm if so. */
+  private _begin(): void {
+    const kernel = this._kernel!;
+    if (kernel.status === 'dead') {
+      this._setStatus('no-kernel');
+    } else if (kernel.name === NBRAY_KERNEL || this._memory.has(kernel.id)) {
+      void this._open();
+    } else {
+      void this._ask();
+    }
+  }
+
+  private async _ask(): Promise<void> {
+    const kernel = this._kernel!;
+    const attempt = ++this._attempt;
+    this._setStatus('asking');
+    try {
+      const reply = await kernel.requestCommInfo({ target_name: HELLO_TARGET });
+      if (attempt !== this._attempt) {
+        return;
+      }
+      const found = reply.content.status === 'ok' && Object.keys(reply.content.comms).length > 0;
+      if (found) {
+        void this._open();
+      } else {
+        this._setStatus('no-nbray');
+      }
+    } catch {
+      // The kernel went away or restarted under the question: its next status starts anew.
+      if (attempt === this._attempt) {
+        this._setStatus('no-nbray');
+      }
+    }
+  }
+
+  private async _open(): Promise<void> {
+    const kernel = this._kernel as Connection;
+    this._dropComm(true);
+    const attempt = ++this._attempt;
+    this._setStatus('connecting');
+    try {
+      await kernel.info; // before it, nobody knows whether there are subshells
+      if (attempt !== this._attempt) {
+        return;
+      }
+      const comm: Comm = kernel.createComm(PANEL_TARGET);
+      this._comm = comm;
+      this._seen = 0;
+      comm.onMsg = msg => this._onMessage(comm, msg.content.data);
+      comm.onClose = () => this._onClose(comm);
+      if (comm.subshellStarted !== undefined && kernel.supportsSubshells !== false) {
+        // Without it the first messages go to the main shell and wait for the running cell.
+        const late = new Promise<void>(resolve => {
+          this._setTimeout(resolve, SUBSHELL_TIMEOUT_MS);
+        });
+        await Promise.race([comm.subshellStarted, late]);
+      }
+      if (attempt === this._attempt && this._comm === comm) {
+        comm.open({ v: PROTOCOL_VERSION });
+      }
+    } catch {
+      if (attempt === this._attempt) {
+        this._dropComm(false);
+        this._setStatus('no-nbray');
+      }
+    }
+  }
+
+  private _onMessage(comm: Comm, data: unknown): void {
+    const message = readFeed(data);
+    if (comm !== this._comm || message === null) {
+      return;
+    }
+    this._memory.add(this._kernel!.id);
+    if (message.v !== PROTOCOL_VERSION) {
+      this._setStatus('other-version');
+      return;
+    }
+    if (message.seq <= this._seen) {
+      return;
+    }
+    this._seen = message.seq;
+    this._setStatus('live');
+    this._listener.onCluster(message.cluster);
+    if (message.ask) {
+      comm.send({ v: PROTOCOL_VERSION, ack: message.seq });
+    }
+  }
+
+  private _onClose(comm: Comm): void {
+    if (comm !== this._comm) {
+      return;
+    }
+    const wasLive = this._seen > 0;
+    this._comm = null;
+    const kernel = this._kernel!;
+    if (!wasLive) {
+      // Nobody there knows the target.
+      this._memory.delete(kernel.id);
+      this._setStatus('no-nbray');
+    } else {
+      const attempt = ++this._attempt;
+      this._setTimeout(() => {
+        if (attempt === this._attempt && kernel === this._kernel && !kernel.isDisposed) {
+          void this._open();
+        }
+      }, REOPEN_MS);
+    }
+  }
+
+  private readonly _onHello = (comm: Kernel.IComm): void => {
+    // Ours only to hear; the kernel keeps it open. Disposing it here sends nothing.
+    comm.dispose();
+    const kernel = this._kernel;
+    if (kernel !== null) {
+      this._memory.add(kernel.id);
+      this._restarting = false;
+      if (this._status !== 'live' && this._status !== 'connecting') {
+        void this._open();
+      }
+    }
+  };
+
+  private _onKernelStatus(kernel: Kernel.IKernelConnection, status: Kernel.Status): void {
+    if (kernel !== this._kernel) {
+      return;
+    }
+    if (status === 'restarting' || status === 'autorestarting') {
+      this._attempt += 1;
+      this._dropComm(false); // it died with the old process
+      this._memory.delete(kernel.id);
+      this._restarting = true;
+      this._setStatus('restarting');
+    } else if (status === 'dead' || status === 'terminating') {
+      this._attempt += 1;
+      this._dropComm(false);
+      this._setStatus('no-kernel');
+    } else if (this._restarting && (status === 'idle' || status === 'busy')) {
+      this._restarting = false;
+      this._begin();
+    }
+  }
+
+  /** Forget the comm; `tell`: the kernel is there to hear of it. */
+  private _dropComm(tell: boolean): void {
+    const comm = this._comm;
+    this._comm = null;
+    this._attempt += 1;
+    if (comm === null || comm.isDisposed) {
+      return;
+    }
+    if (tell) {
+      comm.close();
+    } else {
+      comm.dispose();
+    }
+  }
+
+  private _setStatus(status: Status): void {
+    if (status !== this._status) {
+      this._status = status;
+      this._listener.onStatus(status);
+    }
+  }
+
+  private readonly _listener: ILinkListener;
+  private readonly _memory: IKernelMemory;
+  private readonly _setTimeout: (action: () => void, delay: number) => unknown;
+  private _kernel: Kernel.IKernelConnection | null = null;
+  private _comm: Comm | null = null;
+  private _status: Status = 'nothing';
+  /** Counts beginnings; what an older one still awaits is void. */
+  private _attempt = 0;
+  private _restarting = false;
+  /** Number of the newest message of this comm. */
+  private _seen = 0;
+}

@@ -1,0 +1,219 @@
+/** What the overview shows: a line about the cluster, the tasks by state, the resources. */
+import type { ReactElement } from 'react';
+import {
+  formatAmount,
+  formatBytes,
+  formatBytesOf,
+  formatCount,
+  formatNoun
+} from '../../model/format.js';
+import { totalTasks } from '../../model/feed.js';
+import { BAR_ORDER, STATES, stateWord } from '../../model/states.js';
+import { StateShape } from '../shapes.js';
+import { Line } from './line.js';
+import { emptyWords } from './words.js';
+import type { ICluster, IClusterModel, ISample, TaskCounts } from '../../tokens.js';
+
+/** The whole overview. */
+export function Overview(props: { model: IClusterModel }): ReactElement {
+  const { model } = props;
+  const { cluster, subject } = model;
+  return (
+    <div className="nbray-overview">
+      <header className="nbray-head">
+        {cluster !== null ? (
+          <ClusterLine cluster={cluster} />
+        ) : (
+          <span className="nbray-name">nbray</span>
+        )}
+        {subject !== null && (
+          <span className="nbray-subject" title={`The panel follows the ${subject.kind} in front`}>
+            {subject.name}
+          </span>
+        )}
+      </header>
+      {cluster !== null ? (
+        <div className="nbray-columns">
+          <Tasks tasks={cluster.tasks} />
+          <Resources cluster={cluster} history={model.history} />
+        </div>
+      ) : (
+        <Empty model={model} />
+      )}
+    </div>
+  );
+}
+
+function ClusterLine(props: { cluster: ICluster }): ReactElement {
+  const { cluster } = props;
+  const parts = [`${formatAmount(cluster.cpus_total)} CPU`];
+  if (cluster.gpus_total > 0) {
+    parts.push(`${formatAmount(cluster.gpus_total)} GPU`);
+  }
+  parts.push(`${formatBytes(cluster.store_capacity)} store`);
+  return (
+    <span className="nbray-cluster">
+      <span className="nbray-lamp" data-state={cluster.state} />
+      <span className="nbray-name">
+        {cluster.nodes > 1 ? formatNoun(cluster.nodes, 'node') : 'local'}
+      </span>
+      {cluster.state !== 'running' && <span className="nbray-state">{cluster.state}</span>}
+      <span className="nbray-dim">{parts.join(' · ')}</span>
+    </span>
+  );
+}
+
+function Tasks(props: { tasks: TaskCounts }): ReactElement {
+  const { tasks } = props;
+  const total = totalTasks(tasks);
+  return (
+    <section className="nbray-card" aria-label="Tasks by state">
+      <h3>
+        Tasks <span className="nbray-number">{formatCount(total)}</span>
+      </h3>
+      <StateBar tasks={tasks} total={total} />
+      <ul className="nbray-states">
+        {STATES.map(look => {
+          const count = tasks[look.state];
+          return (
+            <li
+              key={look.state}
+              data-state={look.state}
+              className={count === 0 ? 'nbray-mod-none' : undefined}
+            >
+              <StateShape look={look} lively={look.state === 'RUNNING' && count > 0} />
+              <b className="nbray-number">{formatCount(count)}</b>
+              <span>{stateWord(look, count)}</span>
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+function StateBar(props: { tasks: TaskCounts; total: number }): ReactElement {
+  const { tasks, total } = props;
+  const looks = BAR_ORDER.map(state => STATES.find(look => look.state === state)!);
+  const spoken = STATES.map(
+    look => `${tasks[look.state]} ${stateWord(look, tasks[look.state])}`
+  ).join(', ');
+  return (
+    <div className="nbray-bar" role="img" aria-label={total === 0 ? 'no tasks yet' : spoken}>
+      {looks
+        .filter(look => tasks[look.state] > 0)
+        .map(look => (
+          <span
+            key={look.state}
+            title={`${formatCount(tasks[look.state])} ${stateWord(look, tasks[look.state])}`}
+            style={{ flexGrow: tasks[look.state] / total, background: `var(${look.color})` }}
+          />
+        ))}
+    </div>
+  );
+}
+
+function Resources(props: { cluster: ICluster; history: readonly ISample[] }): ReactElement {
+  const { cluster, history } = props;
+  return (
+    <section className="nbray-card" aria-label="Resources in use">
+      <Meter
+        name="CPU"
+        words={`${formatAmount(cluster.cpus_used)} of ${formatAmount(cluster.cpus_total)} in use`}
+        share={cluster.cpus_used / cluster.cpus_total}
+      >
+        <Line
+          history={history}
+          value={sample => sample.cpus}
+          top={cluster.cpus_total}
+          color="--nbray-run"
+        />
+      </Meter>
+      {cluster.gpus_total > 0 && (
+        <Meter
+          name="GPU"
+          words={`${formatAmount(cluster.gpus_used)} of ${formatAmount(cluster.gpus_total)} in use`}
+          share={cluster.gpus_used / cluster.gpus_total}
+        >
+          <Line
+            history={history}
+            value={sample => sample.gpus}
+            top={cluster.gpus_total}
+            color="--nbray-gpu"
+          />
+        </Meter>
+      )}
+      <Meter
+        name="Object store"
+        words={formatBytesOf(cluster.store_used, cluster.store_capacity)}
+        share={cluster.store_used / cluster.store_capacity}
+      >
+        <Line
+          history={history}
+          value={sample => sample.store}
+          top={cluster.store_capacity}
+          color="--nbray-store"
+        />
+      </Meter>
+      <div className="nbray-axis" aria-hidden="true">
+        <span>60 s ago</span>
+        <span>now</span>
+      </div>
+      <p className="nbray-facts">
+        <Fact count={cluster.workers} noun="worker" />
+        <Fact count={cluster.actors} noun="actor" />
+        <Fact count={cluster.nodes} noun="node" />
+      </p>
+    </section>
+  );
+}
+
+function Meter(props: {
+  name: string;
+  words: string;
+  share: number;
+  children: ReactElement;
+}): ReactElement {
+  const percent = Number.isFinite(props.share) ? Math.round(100 * Math.min(1, props.share)) : 0;
+  return (
+    <div className="nbray-meter">
+      <span className="nbray-meter-name">{props.name}</span>
+      <span className="nbray-number" data-meter={props.name}>
+        {props.words}
+      </span>
+      <span className="nbray-dim nbray-number">{percent} %</span>
+      {props.children}
+    </div>
+  );
+}
+
+function Fact(props: { count: number; noun: string }): ReactElement {
+  return (
+    <span data-fact={props.noun}>
+      <b className="nbray-number">{formatCount(props.count)}</b>{' '}
+      {formatNoun(props.count, props.noun).split(' ')[1]}
+    </span>
+  );
+}
+
+function Empty(props: { model: IClusterModel }): ReactElement {
+  const { model } = props;
+  const words = emptyWords(model.status);
+  const cell = words.cell;
+  return (
+    <div className="nbray-empty" data-status={model.status}>
+      <div className="nbray-empty-shapes" aria-hidden="true">
+        {STATES.map(look => (
+          <StateShape key={look.state} look={look} />
+        ))}
+      </div>
+      <p>{words.sentence}</p>
+      {words.more && <p className="nbray-dim">{words.more}</p>}
+      {cell !== undefined && model.canInsertCell && (
+        <button className="jp-mod-styled jp-mod-accept" onClick={() => model.insertCell(cell)}>
+          {words.button}
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,108 @@
+/** Provides the model: looks which notebook or console is in front and follows its kernel. */
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { IConsoleTracker, type ConsolePanel } from '@jupyterlab/console';
+import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import type { Kernel } from '@jupyterlab/services';
+import { ClusterModel, type IFollowed } from '../model/clusterModel.js';
+import { KernelMemory } from '../model/kernelMemory.js';
+import { IClusterModel } from '../tokens.js';
+
+export const modelPlugin: JupyterFrontEndPlugin<IClusterModel> = {
+  id: 'nbray-labextension:model',
+  description: 'Follows the notebook or console in front and holds what its cluster is doing.',
+  autoStart: true,
+  provides: IClusterModel,
+  optional: [INotebookTracker, IConsoleTracker],
+  activate: (
+    app: JupyterFrontEnd,
+    notebooks: INotebookTracker | null,
+    consoles: IConsoleTracker | null
+  ): IClusterModel => {
+    const model = new ClusterModel({
+      memory: new KernelMemory(tabStorage()),
+      commConnection: kernel => commConnection(kernel, notebooks, consoles)
+    });
+    window.addEventListener('pagehide', () => model.dispose());
+
+    let front: NotebookPanel | ConsolePanel | null = null;
+    const look = (): void => {
+      const current = app.shell.currentWidget;
+      let next = front !== null && !front.isDisposed ? front : null;
+      if (current !== null && notebooks?.has(current)) {
+        next = current as NotebookPanel;
+      } else if (current !== null && consoles?.has(current)) {
+        next = current as ConsolePanel;
+      }
+      next ??= notebooks?.currentWidget ?? consoles?.currentWidget ?? null;
+      if (next !== front) {
+        front = next;
+        front?.disposed.connect(look);
+        model.follow(front === null ? null : followed(front, notebooks));
+      }
+    };
+    app.shell.currentChanged?.connect(look);
+    notebooks?.currentChanged.connect(look);
+    consoles?.currentChanged.connect(look);
+    void app.restored.then(look);
+    return model;
+  }
+};
+
+/** The storage of this tab; null where the browser forbids it. */
+function tabStorage(): Storage | null {
+  try {
+    return window.sessionStorage;
+  } catch {
+    return null;
+  }
+}
+
+/** What the model needs to know of a notebook or console. */
+function followed(
+  panel: NotebookPanel | ConsolePanel,
+  notebooks: INotebookTracker | null
+): IFollowed {
+  const isNotebook = notebooks?.has(panel) ?? false;
+  return {
+    kind: isNotebook ? 'notebook' : 'console',
+    name: () => panel.title.label,
+    sessionContext: panel.sessionContext,
+    insertCell: isNotebook ? text => insertCell(panel as NotebookPanel, text) : null
+  };
+}
+
+function insertCell(panel: NotebookPanel, text: string): void {
+  const notebook = panel.content;
+  const active = notebook.activeCell;
+  if (active?.model.type !== 'code' || active.model.sharedModel.source.trim() !== '') {
+    NotebookActions.insertBelow(notebook);
+    NotebookActions.changeCellType(notebook, 'code');
+  }
+  notebook.activeCell?.model.sharedModel.setSource(text);
+  notebook.activate();
+  notebook.mode = 'edit';
+  const editor = notebook.activeCell?.editor;
+  const lines = text.split('\n');
+  editor?.setCursorPosition({ line: lines.length - 1, column: lines.at(-1)!.length });
+}
+
+/** Of all connections that this page has to the kernel, the one that may use comms. */
+function commConnection(
+  kernel: Kernel.IKernelConnection,
+  notebooks: INotebookTracker | null,
+  consoles: IConsoleTracker | null
+): Kernel.IKernelConnection | null {
+  if (kernel.handleComms) {
+    return kernel;
+  }
+  let found: Kernel.IKernelConnection | null = null;
+  const check = (panel: NotebookPanel | ConsolePanel): void => {
+    const other = panel.sessionContext.session?.kernel;
+    if (other && other.id === kernel.id && other.handleComms) {
+      found = other;
+    }
+  };
+  notebooks?.forEach(check);
+  consoles?.forEach(check);
+  return found;
+}

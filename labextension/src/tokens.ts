@@ -1,0 +1,117 @@
+/**
+ * What the parts of the panel share: the messages of the feed, the view, the token.
+ *
+ * Imports nothing of ours. The other end of the feed is `nbray/notebook/panel_comm.py`, which also
+ * describes the protocol.
+ */
+import { Token } from '@lumino/coreutils';
+import type { ISignal } from '@lumino/signaling';
+
+/** States of a task, by their names in the state API. */
+export type TaskState =
+  | 'PENDING_ARGS_AVAIL'
+  | 'PENDING_NODE_ASSIGNMENT'
+  | 'RUNNING'
+  | 'FINISHED'
+  | 'FAILED'
+  | 'CANCELLED';
+
+/** How many tasks are in which state. */
+export type TaskCounts = Record<TaskState, number>;
+
+/** One look at a cluster, as the kernel sends it. */
+export interface ICluster {
+  /** `starting`, `running` or `stopping`. */
+  state: string;
+  /** CPUs of all nodes. */
+  cpus_total: number;
+  /** CPUs that tasks and actors hold; a fraction is possible. */
+  cpus_used: number;
+  gpus_total: number;
+  gpus_used: number;
+  /** Bytes of all objects in the store. */
+  store_used: number;
+  /** Bytes that fit into the store. */
+  store_capacity: number;
+  /** Worker processes that are alive. */
+  workers: number;
+  nodes: number;
+  actors: number;
+  tasks: TaskCounts;
+}
+
+/** One message of the feed: always the whole view, so that a lost one costs nothing. */
+export interface IFeedMessage {
+  /** Version of the protocol. */
+  v: number;
+  /** Counts the messages of one comm from 1. */
+  seq: number;
+  /** The kernel wants to know whether this page is still there. */
+  ask: boolean;
+  /** null: there is no cluster. */
+  cluster: ICluster | null;
+}
+
+/** What CPU, GPU and store looked like at one moment. */
+export interface ISample {
+  /** Milliseconds of this browser's clock. */
+  time: number;
+  cpus: number;
+  gpus: number;
+  store: number;
+}
+
+/** How far the way to the kernel in front goes. */
+export type Status =
+  /** Nothing is in front. */
+  | 'nothing'
+  /** What is in front has no living kernel. */
+  | 'no-kernel'
+  /** The kernel has been asked whether it has nbray; a busy one answers after its cell. */
+  | 'asking'
+  /** The kernel has not loaded nbray. */
+  | 'no-nbray'
+  /** The comm is being opened. */
+  | 'connecting'
+  /** Messages arrive. */
+  | 'live'
+  /** The kernel restarts. */
+  | 'restarting'
+  /** The kernel's nbray speaks another version of the protocol. */
+  | 'other-version';
+
+/** The notebook or console that is followed. */
+export interface ISubject {
+  /** What its tab says. */
+  name: string;
+  kind: 'notebook' | 'console';
+}
+
+/** What the panel knows of the notebook or console in front. */
+export interface IClusterModel {
+  /** null when nothing is in front. */
+  readonly subject: ISubject | null;
+
+  readonly status: Status;
+
+  /** The cluster of the kernel; null when it has none (yet). */
+  readonly cluster: ICluster | null;
+
+  /** The last minute, oldest first. */
+  readonly history: readonly ISample[];
+
+  /** Emitted when any of the above has changed. */
+  readonly changed: ISignal<IClusterModel, void>;
+
+  /** Whether `insertCell` would work now. */
+  readonly canInsertCell: boolean;
+
+  /** Puts a new code cell with this text below the active one; false where that is not possible. */
+  insertCell(text: string): boolean;
+}
+
+/** The token under which the model is provided. */
+export const IClusterModel = new Token<IClusterModel>(
+  'nbray-labextension:IClusterModel',
+  'The cluster of the notebook or console in front, live.'
+);

@@ -1,0 +1,68 @@
+"""nbray: Ray's programming model (tasks, actors, objects), made for the notebook.
+
+``import nbray as ray`` runs programs written for Ray's core API.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbray import exceptions, util
+from nbray.api.actor import ActorClass, ActorHandle, exit_actor, get_actor, method
+from nbray.api.decorator import remote
+from nbray.api.objects import cancel, get, kill, put, wait
+from nbray.api.runtime import init, is_initialized, shutdown
+from nbray.api.runtime_context import get_gpu_ids, get_runtime_context
+from nbray.api.state import available_resources, cluster_resources, nodes, timeline
+from nbray.ids import ActorID, JobID, NodeID, TaskID, WorkerID
+from nbray.object_ref import ObjectRef
+from nbray.version import __version__
+
+ObjectID = ObjectRef
+
+__all__ = [
+    "ActorClass",
+    "ActorHandle",
+    "ActorID",
+    "JobID",
+    "NodeID",
+    "ObjectID",
+    "ObjectRef",
+    "TaskID",
+    "WorkerID",
+    "__version__",
+    "available_resources",
+    "cancel",
+    "cluster_resources",
+    "exceptions",
+    "exit_actor",
+    "get",
+    "get_actor",
+    "get_gpu_ids",
+    "get_runtime_context",
+    "init",
+    "is_initialized",
+    "kill",
+    "method",
+    "nodes",
+    "put",
+    "remote",
+    "shutdown",
+    "timeline",
+    "util",
+    "wait",
+]
+
+
+def load_ipython_extension(ip: Any) -> None:
+    """``%load_ext nbray``: the ``%%remote`` magic, output under the right cell, the panel."""
+    from nbray.notebook import load_ipython_extension as load
+
+    load(ip)
+
+
+def unload_ipython_extension(ip: Any) -> None:
+    """``%unload_ext nbray``."""
+    from nbray.notebook import unload_ipython_extension as unload
+
+    unload(ip)

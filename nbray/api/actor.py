@@ -1,0 +1,419 @@
+"""``@remote`` on a class: actors, their handles and methods."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import pickle
+from typing import Any
+
+from nbray import ids
+from nbray import options as option_table
+from nbray.api import runtime
+from nbray.api.remote_function import argument_check
+from nbray.core import current
+from nbray.core.actor_calls import ActorCalls
+from nbray.core.records import TASK_METHOD, ActorExit
+from nbray.exceptions import (
+    ActorAlreadyExistsError,
+    ActorClassInheritanceException,
+    ActorHandleNotFoundError,
+    ActorUnschedulableError,
+)
+from nbray.serialization import serializer
+from nbray.wire import messages as m
+
+BUILT_IN_METHODS = ("__ray_ready__", "__ray_terminate__", "__ray_call__")
+
+
+def method(*args: Any, **given: Any) -> Any:
+    """Set options of an actor's method: ``@method(num_returns=2)``."""
+    if args or not given:
+        raise ValueError("The @method decorator must be applied using at least one of the arguments.")
+    checked = option_table.check("method", given)
+
+    def decorate(function: Any) -> Any:
+        function.__ray_method_options__ = checked
+        return function
+
+    return decorate
+
+
+class ActorClass:
+    """A class whose instances are actors: processes of their own."""
+
+    def __init__(self, cls: type, options: dict[str, Any]) -> None:
+        self._class = cls
+        self._class_name = cls.__name__
+        self._options = options
+        self.__name__ = cls.__name__
+        self.__doc__ = cls.__doc__
+        self.__module__ = cls.__module__
+        self._methods = _methods_of(cls)
+        self._check = argument_check(cls.__init__, skip_first=True) if cls.__init__ is not object.__init__ else None
+        self._core: Any = None
+        self._code = b""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        name = self._class_name
+        raise TypeError(
+            f"Actors cannot be instantiated directly. Instead of '{name}()', use '{name}.remote()'."
+        )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        raise ActorClassInheritanceException("An actor class cannot be a base class; inherit from the plain class.")
+
+    def __mro_entries__(self, bases: Any) -> Any:
+        raise ActorClassInheritanceException(
+            f"Attempted to define a subclass of the actor class '{self._class_name}'. Inheriting from actor classes is "
+            "not supported. Inherit from the plain class and decorate the subclass."
+        )
+
+    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+        """Make an actor; returns its handle at once."""
+        return self._create(args, kwargs, self._options)
+
+    def options(self, **given: Any) -> _ActorClassWithOptions:
+        """Return the class with other options."""
+        checked = option_table.check("actor", given, in_options_call=True)
+        return _ActorClassWithOptions(self, {**self._options, **checked})
+
+    def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> ActorHandle:
+        return self.options(**given).remote(*(args or ()), **(kwargs or {}))
+
+    def _create(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> ActorHandle:
+        core = runtime.require_core()
+        name = options.get("name") or ""
+        if options.get("get_if_exists"):
+            if not name:
+                raise ValueError("The actor name must be specified to use `get_if_exists`.")
+            try:
+                return get_actor(name, options.get("namespace"))
+            except ValueError:
+                pass
+        if self._check is not None:
+            self._check(args, kwargs)
+        elif (args or kwargs) and self._class.__init__ is object.__init__:
+            raise TypeError(f"{self._class_name}() takes no arguments.")
+        running = option_table.shape(options, 0)
+        placing = option_table.shape(options, 1) if options.get("num_cpus") is None else running
+        reason = core.impossible(self._class_name, placing, bool(options.get("wait_for_resources")))
+        if reason:
+            raise ActorUnschedulableError(reason)
+        if self._core is not core:
+            self._code = serializer.dumps_code(self._class, f"the actor class {self._class_name}")
+            self._core = core
+        number = next(core.numbers)
+        actor_id = ids.actor_id(core.peer, number).hex()
+        spec = {
+            "code": self._code, "arguments": None, "values": (list(args), kwargs), "class_name": self._class_name,
+            "context": {**pickle.loads(core.context), "depth": core.depth + 1}, "origin": core.origin,
+            "options": {k: v for k, v in options.items() if k not in ("resources",)}, "wants_gpu": "GPU" in running,
+            "owner": core.peer,
+        }  # fmt: skip
+        try:
+            data = serializer.dumps(spec, f"the arguments of {self._class_name}()")
+        except TypeError:
+            _name_offender(args, kwargs)
+            raise
+        spec_id = core.object_id(number, ids.ACTOR_SPEC_INDEX)
+        hold = core.store.write(spec_id, serializer.plain(data) if isinstance(data, bytes) else data)
+        info = {
+            "class_name": self._class_name, "methods": self._methods, "max_task_retries": options.get("max_task_retries", 0),
+            "max_pending_calls": options.get("max_pending_calls", -1),
+        }  # fmt: skip
+        handle_info = pickle.dumps(info)
+        calls = ActorCalls(core, actor_id, self._class_name)
+        namespace = options.get("namespace") or core.namespace
+        request = m.CreateActorRequest(
+            actor_id=actor_id, spec_id=spec_id, class_name=self._class_name, resources=placing,
+            running_resources=running, max_restarts=options.get("max_restarts", 0), name=name, namespace=namespace,
+            detached=options.get("lifetime") == "detached", job_id=core.job_id, method_names=list(self._methods),
+            wait_for_resources=bool(options.get("wait_for_resources")), handle_info=handle_info,
+        )  # fmt: skip
+        with core.lock:
+            core.actors[actor_id] = calls
+            core.control.send(request)
+        if name:
+            # The name is taken, or not, before the handle is given out.
+            _await_acceptance(core, calls, name, namespace)
+        lifetime = _Lifetime(core, actor_id, hold, keep=bool(name) or options.get("lifetime") == "detached")
+        return ActorHandle(actor_id, info, calls, lifetime)
+
+    def __repr__(self) -> str:
+        return f"ActorClass({self._class_name})"
+
+    def __reduce__(self) -> Any:
+        return ActorClass, (self._class, self._options)
+
+
+class _ActorClassWithOptions:
+    """``Cls.options(...)``."""
+
+    def __init__(self, parent: ActorClass, options: dict[str, Any]) -> None:
+        self._parent = parent
+        self._options = options
+
+    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+        return self._parent._create(args, kwargs, self._options)
+
+
+def _name_offender(args: Any, kwargs: Any) -> None:
+    """Raise the error that names the argument which cannot be pickled."""
+    for index, value in enumerate(args):
+        serializer.dumps(value, f"args[{index}]")
+    for key, value in kwargs.items():
+        serializer.dumps(value, f"kwargs[{key!r}]")
+
+
+def _await_acceptance(core: Any, calls: ActorCalls, name: str, namespace: str) -> None:
+    core.wait_until(lambda: calls.notice is not None, 10.0)
+    notice = calls.notice
+    if notice is not None and notice.name_taken:
+        core.actors.pop(calls.actor_id, None)
+        raise ActorAlreadyExistsError(
+            f"The name {name} (namespace={namespace}) is already taken. Please use a different name or get the existing "
+            f"actor using nbray.get_actor('{name}', namespace='{namespace}')"
+        )
+
+
+def _methods_of(cls: type) -> dict[str, dict[str, Any]]:
+    """Return the methods that callers see, with their options."""
+    found = {}
+    for name, function in inspect.getmembers(cls, callable):
+        if name.startswith("__") and name.endswith("__") and name not in ("__init__", "__call__", "__len__", "__getitem__"):
+            continue
+        if name == "__init__" or isinstance(function, type):
+            continue
+        options = dict(getattr(function, "__ray_method_options__", {}))
+        static = isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
+        try:
+            signature = inspect.signature(function)
+            parameters = list(signature.parameters.values())
+            if not static:
+                parameters = parameters[1:]
+            options["signature"] = signature.replace(
+                parameters=[p.replace(annotation=p.empty, default=None if p.default is not p.empty else p.empty)
+                            for p in parameters],
+                return_annotation=signature.empty,
+            )  # fmt: skip
+        except (ValueError, TypeError):
+            options["signature"] = None
+        found[name] = options
+    return found
+
+
+class _Lifetime:
+    """Ends an actor when the handles of the process that made it are gone, unless others have it."""
+
+    __slots__ = ("actor_id", "core", "hold", "keep")
+
+    def __init__(self, core: Any, actor_id: str, hold: Any, keep: bool) -> None:
+        self.core = core
+        self.actor_id = actor_id
+        self.hold = hold  # of the actor's spec: a restart needs it
+        self.keep = keep  # named, detached, or known to other processes
+
+    def __del__(self) -> None:
+        core = self.core
+        if not self.keep and core.session.attached:
+            core.handles_gone(self.actor_id)
+
+
+class ActorHandle:
+    """Names an actor; its methods are called with ``handle.method.remote(...)``."""
+
+    def __init__(self, actor_id: str, info: dict[str, Any], calls: ActorCalls, lifetime: Any) -> None:
+        self._ray_actor_id = actor_id
+        self._info = info
+        self._calls = calls
+        self._lifetime = lifetime
+        calls.max_pending = info["max_pending_calls"]
+        calls.max_task_retries = info["max_task_retries"]
+
+    @property
+    def _actor_id(self) -> ids.ActorID:
+        return ids.ActorID(bytes.fromhex(self._ray_actor_id))
+
+    def __getattr__(self, name: str) -> ActorMethod:
+        info = self.__dict__.get("_info")
+        if info is None:
+            raise AttributeError(name)
+        if name in info["methods"] or name in BUILT_IN_METHODS:
+            bound = ActorMethod(self, name, info["methods"].get(name, {}))
+            self.__dict__[name] = bound
+            return bound
+        near = difflib.get_close_matches(name, info["methods"], 3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(sorted(info['methods']))}."
+        raise AttributeError(f"'ActorHandle' object of {info['class_name']} has no attribute '{name}'.{hint}")
+
+    def __dir__(self) -> list[str]:
+        return [*self._info["methods"], "__init__", "__ray_ready__", "__ray_terminate__"]
+
+    def __repr__(self) -> str:
+        return f"Actor({self._info['class_name']}, {self._ray_actor_id})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorHandle) and other._ray_actor_id == self._ray_actor_id
+
+    def __hash__(self) -> int:
+        return hash(self._ray_actor_id)
+
+    def _kill(self, no_restart: bool) -> None:
+        core = runtime.require_core()
+        core.control.send(m.KillActorRequest(actor_id=self._ray_actor_id, no_restart=no_restart, reason="killed by kill()"))
+
+    def __reduce__(self) -> Any:
+        if self._lifetime is not None:
+            self._lifetime.keep = True  # others know it: it lives as long as the job
+        return _rebuild_handle, (self._ray_actor_id, self._info)
+
+
+class ActorMethod:
+    """A method of an actor, to be called with ``.remote()``."""
+
+    def __init__(self, handle: ActorHandle, name: str, options: dict[str, Any]) -> None:
+        self._handle_calls = handle._calls
+        self._info = handle._info
+        self._lifetime = handle._lifetime  # a bound method keeps its actor alive
+        self._name = name
+        self._n_returns = options.get("num_returns", 1)
+        retries = options.get("max_task_retries")
+        self._retries = handle._info["max_task_retries"] if retries is None else retries
+        self._retry_exceptions = options.get("retry_exceptions", False)
+        self._signature = options.get("signature")
+        self._core: Any = None
+        self._descriptor: Any = None
+        self._limits = _limits(self._signature)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            f"Actor methods cannot be called directly. Instead of running 'object.{self._name}()', try "
+            f"'object.{self._name}.remote()'."
+        )
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method; returns at once with the ref(s) of its value(s)."""
+        return self._submit(args, kwargs, self._n_returns, self._retries, self._retry_exceptions, "")
+
+    def _submit(self, args: Any, kwargs: Any, n_returns: int, retries: int, retry_exceptions: Any, name: str) -> Any:
+        core = current.core
+        calls = self._handle_calls
+        if core is not self._core or core is None:
+            core = self._prepare()
+        fewest, most = self._limits
+        if kwargs or not fewest <= len(args) <= most:
+            self._bind(args, kwargs)
+        return core.submit(
+            self._descriptor, calls, args, kwargs, n_returns, retries, retry_exceptions, name, TASK_METHOD
+        )
+
+    def _bind(self, args: Any, kwargs: Any) -> None:
+        if self._signature is None:
+            return
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{error}. The signature is {self._name}{self._signature}.") from None
+
+    def _prepare(self) -> Any:
+        core = runtime.require_core()
+        if self._handle_calls.core is not core:
+            raise ValueError("This actor handle belongs to a cluster that has been shut down.")
+        self._descriptor = core.describe_method(self._info["class_name"], self._name)
+        self._core = core
+        return core
+
+    def options(self, **given: Any) -> _MethodWithOptions:
+        """Return the method with other options."""
+        return _MethodWithOptions(self, option_table.check("method", given, in_options_call=True))
+
+    def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
+        return self.options(**given).remote(*(args or ()), **(kwargs or {}))
+
+
+class _MethodWithOptions:
+    """``handle.method.options(...)``."""
+
+    def __init__(self, bound: ActorMethod, options: dict[str, Any]) -> None:
+        self._bound = bound
+        self._options = options
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        bound, given = self._bound, self._options
+        return bound._submit(
+            args, kwargs, given.get("num_returns", bound._n_returns), given.get("max_task_retries", bound._retries),
+            given.get("retry_exceptions", bound._retry_exceptions), given.get("name") or "",
+        )  # fmt: skip
+
+
+def _limits(signature: inspect.Signature | None) -> tuple[int, int]:
+    """Return the fewest and most positional arguments that surely fit."""
+    if signature is None:
+        return 0, 1 << 60
+    fewest = most = 0
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = 1 << 60
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.default is parameter.empty:
+                fewest = 1 << 60
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            most += 1
+            if parameter.default is parameter.empty:
+                fewest += 1
+    return fewest, most
+
+
+def _rebuild_handle(actor_id: str, info: dict[str, Any]) -> ActorHandle:
+    """Make the handle of an actor that another process sent."""
+    core = runtime.require_core()
+    with core.lock:
+        calls = core.actors.get(actor_id)
+        if calls is None:
+            calls = core.actors[actor_id] = ActorCalls(core, actor_id, info["class_name"])
+            core.control.send(m.ActorSubscribeRequest(actor_id=actor_id))
+    return ActorHandle(actor_id, info, calls, None)
+
+
+def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
+    """Return the handle of a named actor.
+
+    Raises
+    ------
+    ValueError
+        (ActorHandleNotFoundError) when there is none of that name in the namespace.
+    """
+    if not isinstance(name, str) or not name:
+        raise ValueError("Please supply a non-empty value to get_actor")
+    if namespace is not None and (not isinstance(namespace, str) or not namespace):
+        raise ValueError('"" is not a valid namespace. Pass None to not specify a namespace.')
+    core = runtime.require_core()
+    wanted = namespace or core.namespace
+    reply = core.request(m.GetNamedActorRequest(request_id=core.control.next_id(), name=name, namespace=wanted))[0]
+    if not reply.actor_id:
+        text = reply.error or "there is no actor of this name"
+        raise ActorHandleNotFoundError(
+            f"Failed to look up actor with name '{name}' (namespace '{wanted}'): {text}"
+        )
+    return _rebuild_handle(reply.actor_id, pickle.loads(reply.handle_info))
+
+
+def handle_of_this_actor(core: Any, executor: Any) -> ActorHandle:
+    """Return a handle of the actor that this worker is."""
+    cls = type(executor.actor)
+    options = executor.actor_spec["options"]
+    info = {
+        "class_name": executor.actor_spec["class_name"], "methods": _methods_of(cls),
+        "max_task_retries": options.get("max_task_retries", 0), "max_pending_calls": options.get("max_pending_calls", -1),
+    }  # fmt: skip
+    return _rebuild_handle(executor.actor_id, info)
+
+
+def exit_actor() -> None:
+    """End the actor that runs this method, on purpose; it is not restarted."""
+    core = current.core
+    executor = getattr(core, "executor", None)
+    if executor is None or executor.actor is None:
+        raise TypeError("exit_actor called on a non-actor worker.")
+    raise ActorExit(0)

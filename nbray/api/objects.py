@@ -1,0 +1,153 @@
+"""``get``, ``put``, ``wait``, ``cancel``, ``kill``: what is done with refs and handles."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+from nbray.api import runtime
+from nbray.api.actor import ActorHandle
+from nbray.object_ref import ObjectRef
+
+_loads = pickle.loads
+
+
+def get(refs: Any, *, timeout: float | None = None) -> Any:
+    """Return the value of a ref, or the values of a list of refs in order.
+
+    Parameters
+    ----------
+    refs : ObjectRef or list of ObjectRef
+    timeout : float, optional
+        Seconds to wait at most; 0 asks for what is there now.
+
+    Raises
+    ------
+    RayTaskError
+        When the task raised; also an instance of the exception's own class.
+    GetTimeoutError
+        (also a TimeoutError) when a value was not there in time.
+    TypeError
+        When something is not a ref.
+    """
+    if type(refs) is ObjectRef:
+        data = refs._data
+        if type(data) is bytes:
+            return _loads(data)
+        runtime.require_core()
+        return refs._cluster.get_one(refs, _seconds(timeout))
+    core = runtime.require_core()
+    if isinstance(refs, (str, bytes)) or not isinstance(refs, (list, tuple, Sequence)):
+        raise _not_a_ref(refs)
+    for index, ref in enumerate(refs):
+        if type(ref) is not ObjectRef:
+            raise _wrong_item(index, ref)
+    return core.get(refs, _seconds(timeout))
+
+
+class _TypeAndValueError(TypeError, ValueError):
+    """Ray raises ValueError here, the table of bad input asks for TypeError: it is both."""
+
+
+def _not_a_ref(value: Any) -> Exception:
+    return _TypeAndValueError(
+        f"Invalid type of object refs, {type(value)}, is given. 'refs' must either be a list of ObjectRefs or an "
+        "ObjectRef."
+    )
+
+
+def _wrong_item(index: int, value: Any) -> Exception:
+    extra = " (flatten the list first)" if isinstance(value, (list, tuple)) else ""
+    return _TypeAndValueError(
+        f"Attempting to get a list that is not all ObjectRefs: refs[{index}] is of {type(value)}{extra}."
+    )
+
+
+def _seconds(timeout: Any) -> float | None:
+    if timeout is None:
+        return None
+    if timeout == -1:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds or None, got {type(timeout).__name__}.")
+    if timeout < 0:
+        raise ValueError(f"timeout must be at least 0, got {timeout}.")
+    return float(timeout)
+
+
+def put(value: Any, *, _owner: Any = None) -> ObjectRef:
+    """Keep a value in the cluster; returns its ref.
+
+    Large buffers (arrays) are copied into shared memory once; ``get`` returns read-only
+    views of them.
+
+    Raises
+    ------
+    TypeError
+        For a ref, or a value that cannot be pickled (SerializationError).
+    ObjectStoreFullError
+        When there is no room.
+    """
+    if type(value) is ObjectRef:
+        raise TypeError(
+            "Calling 'put' on an ObjectRef is not allowed. If you really want to do this, you can wrap the ObjectRef in "
+            "a list and call 'put' on it."
+        )
+    return runtime.require_core().put(value)
+
+
+def wait(
+    refs: Sequence[ObjectRef], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+) -> tuple[list[ObjectRef], list[ObjectRef]]:
+    """Wait until ``num_returns`` of the refs have their values.
+
+    Returns
+    -------
+    ready, rest : list of ObjectRef
+        Both in input order; at most ``num_returns`` ready ones.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When ``refs`` is not a list of refs, has one twice, or ``num_returns`` does not fit.
+    """
+    core = runtime.require_core()
+    if type(refs) is ObjectRef:
+        raise TypeError("wait() expected a list of ObjectRef, got a single ObjectRef")
+    if not isinstance(refs, list):
+        raise TypeError(f"wait() expected a list of ObjectRef, got {type(refs)}")
+    if refs and set(map(type, refs)) != {ObjectRef}:
+        wrong = next(r for r in refs if type(r) is not ObjectRef)
+        raise TypeError(f"wait() expected a list of ObjectRef, got list containing {type(wrong)}")
+    if timeout is not None and timeout < 0:
+        raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
+    if not refs:
+        return [], []
+    if len(set(refs)) != len(refs):
+        raise ValueError("Wait requires a list of unique object refs.")
+    if isinstance(num_returns, bool) or not isinstance(num_returns, int):
+        raise TypeError(f"num_returns must be an int, got {type(num_returns).__name__}.")
+    if num_returns <= 0:
+        raise ValueError("Invalid number of objects to return %d." % num_returns)
+    if num_returns > len(refs):
+        raise ValueError("num_returns cannot be greater than the number of objects provided to wait.")
+    return core.wait(refs, num_returns, timeout)
+
+
+def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
+    """Cancel the task that makes ``ref``; nothing happens when it is done.
+
+    A task that waits never runs. One that runs gets a KeyboardInterrupt, or, with
+    ``force``, its worker is killed. Tasks that it submitted are cancelled as well.
+    """
+    if type(ref) is not ObjectRef:
+        raise TypeError(f"cancel() only supported for object refs. Got: {type(ref)}.")
+    runtime.require_core().cancel(ref, force, recursive)
+
+
+def kill(actor: Any, *, no_restart: bool = True) -> None:
+    """End an actor at once; calls that it has not answered fail."""
+    if not isinstance(actor, ActorHandle):
+        raise ValueError(f"kill() only supported for actors. For tasks, try cancel(). Got: {type(actor)}.")
+    actor._kill(no_restart)

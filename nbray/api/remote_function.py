@@ -1,0 +1,165 @@
+"""``@remote`` on a function: a handle whose ``.remote()`` runs it somewhere in the cluster."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+from nbray import options as option_table
+from nbray.api import runtime
+from nbray.core import current
+
+_MISSING = object()
+
+
+class RemoteFunction:
+    """A function that runs as a task.
+
+    Attributes
+    ----------
+    _function : callable
+        The user's function.
+    """
+
+    def __init__(self, function: Any, options: dict[str, Any]) -> None:
+        if inspect.iscoroutinefunction(function):
+            raise ValueError("'async def' should not be used for remote tasks. Use an actor, or asyncio.run inside.")
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._function_name = f"{function.__module__}.{function.__qualname__}"
+        self._options = options
+        self._descriptor: Any = None
+        self._core: Any = None
+        self._call: Any = None  # what a call needs: (descriptor, pool, n_returns, retries, retry_exceptions, name)
+        self._check = _argument_check(function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        name = self._function.__name__
+        raise TypeError(
+            f"Remote functions cannot be called directly. Instead of running '{name}()', try '{name}.remote()'; use "
+            f"{name}.remote(...) to run it as a task, or {name}._function(...) to run it here."
+        )
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task; returns at once with the ref(s) of its value(s)."""
+        core = current.core
+        if core is None or core is not self._core:
+            core = self._prepare()
+        check = self._check
+        if check is not None and (kwargs or not check[0] <= len(args) <= check[1]):
+            check[2](*args, **kwargs)
+        descriptor, pool, n_returns, retries, retry_exceptions, name = self._call
+        return core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
+
+    def _prepare(self) -> Any:
+        """Serialize the function for the present cluster, starting one when there is none."""
+        core = runtime.require_core()
+        if self._core is not core:
+            self._descriptor = core.describe_function(self._function, self._function.__name__)
+            self._call = self._resolve(core, self._options)
+            self._core = core
+        return core
+
+    def _resolve(self, core: Any, options: dict[str, Any]) -> tuple[Any, ...]:
+        shape = option_table.shape(options, 1)
+        pool = core.pool(
+            shape, options.get("scheduling_strategy", "DEFAULT"), bool(options.get("wait_for_resources", False))
+        )
+        runtime.refuse_impossible(core, pool, self._function.__name__)
+        return (
+            self._descriptor, pool, options.get("num_returns", 1), options.get("max_retries", 3),
+            options.get("retry_exceptions", False), options.get("name") or "",
+        )  # fmt: skip
+
+    def options(self, **given: Any) -> _WithOptions:
+        """Return a handle that submits with other options."""
+        checked = option_table.check("task", given, in_options_call=True)
+        return _WithOptions(self, {**self._options, **checked})
+
+    def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
+        """Submit with options in one call (Ray's older form)."""
+        return self.options(**given).remote(*(args or ()), **(kwargs or {}))
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (self._function, self._options)
+
+    def __repr__(self) -> str:
+        return f"RemoteFunction({self._function_name})"
+
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        raise AttributeError("Static graphs (.bind) are not part of nbray; call .remote() and pass refs.")
+
+
+def _rebuild(function: Any, options: dict[str, Any]) -> RemoteFunction:
+    return RemoteFunction(function, options)
+
+
+class _WithOptions:
+    """``f.options(...)``: submits ``f`` with other options."""
+
+    def __init__(self, parent: RemoteFunction, options: dict[str, Any]) -> None:
+        self._parent = parent
+        self._options = options
+        self._core: Any = None
+        self._call: Any = None
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        parent = self._parent
+        core = current.core
+        if core is None or core is not self._core:
+            core = parent._prepare()
+            self._call = parent._resolve(core, self._options)
+            self._core = core
+        check = parent._check
+        if check is not None and (kwargs or not check[0] <= len(args) <= check[1]):
+            check[2](*args, **kwargs)
+        descriptor, pool, n_returns, retries, retry_exceptions, name = self._call
+        return core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
+
+
+def _argument_check(function: Any) -> Any:
+    """Return (fewest, most, full check) positional arguments, or None when unknown."""
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # builtins
+        return None
+    fewest, most = 0, 0
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = 1 << 60
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.default is parameter.empty:
+                fewest = 1 << 60  # always the full check
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            most += 1
+            if parameter.default is parameter.empty:
+                fewest += 1
+    name = getattr(function, "__name__", "the function")
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{error}. The signature is {name}{signature}.") from None
+
+    return fewest, most, full
+
+
+def argument_check(function: Any, skip_first: bool = False) -> Any:
+    """Return a function that raises TypeError when a call does not fit the signature."""
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        return None
+    if skip_first:
+        signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+    name = getattr(function, "__name__", "the method")
+
+    def full(args: Any, kwargs: Any) -> None:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{error}. The signature is {name}{signature}.") from None
+
+    return full

@@ -1,0 +1,129 @@
+"""``get_runtime_context()``: what a task, actor or driver can know of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbray import ids
+from nbray.api import runtime
+from nbray.api.actor import handle_of_this_actor
+from nbray.options import UNIT
+
+
+class RuntimeContext:
+    """Facts about where this code runs."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self._executor = getattr(core, "executor", None)
+
+    def get_job_id(self) -> str:
+        """Return the id of the job, as hex digits."""
+        return ids.JobID.from_int(self._core.job_id).hex()
+
+    def get_node_id(self) -> str:
+        """Return the id of the node this process runs on."""
+        return self._core.node_id
+
+    def get_worker_id(self) -> str:
+        """Return the id of this process."""
+        return (self._core.peer.to_bytes(8, "little") + bytes(20)).hex()
+
+    def get_task_id(self) -> str | None:
+        """Return the id of the running task; None in a driver."""
+        executor = self._executor
+        if executor is None:
+            return None
+        core = self._core
+        return ids.task_id(executor.owner, executor.task_number, core.job_id, core.cluster_id).hex()
+
+    def get_task_name(self) -> str | None:
+        """Return the name of the running task; None in a driver."""
+        return self._executor.task_name if self._executor is not None else None
+
+    def get_task_function_name(self) -> str | None:
+        """Return the name of the function that runs; None in a driver."""
+        return self.get_task_name()
+
+    def get_actor_id(self) -> str | None:
+        """Return the id of the actor this process is; None when it is none."""
+        return (self._executor.actor_id or None) if self._executor is not None else None
+
+    def get_actor_name(self) -> str | None:
+        """Return the name of this actor; None when this is no actor."""
+        if self.get_actor_id() is None:
+            return None
+        return self._executor.actor_spec["options"].get("name") or ""
+
+    @property
+    def namespace(self) -> str:
+        return self._core.namespace
+
+    @property
+    def was_current_actor_reconstructed(self) -> bool:
+        """Whether this actor has been restarted."""
+        return bool(self._executor is not None and getattr(self._executor, "incarnation", 0) > 0)
+
+    @property
+    def current_actor(self) -> Any:
+        """Return a handle of the actor this process is."""
+        if self.get_actor_id() is None:
+            raise RuntimeError("This method is only available in an actor.")
+        return handle_of_this_actor(self._core, self._executor)
+
+    def get_assigned_resources(self) -> dict[str, float]:
+        """Return the resources the running task or actor has."""
+        if self._executor is None:
+            return {}
+        return {name: value / UNIT for name, value in self._executor.resources().items()}
+
+    def get_accelerator_ids(self) -> dict[str, list[str]]:
+        """Return the ids of the accelerators of this task or actor."""
+        gpus = self._executor.gpu_ids if self._executor is not None else []
+        return {"GPU": [str(g) for g in gpus]}
+
+    def get_session_name(self) -> str:
+        """Return the name of the cluster's session."""
+        return self._core.session_dir.rstrip("/").rpartition("/")[2]
+
+    def get(self) -> dict[str, Any]:
+        """Return the main facts as a dict (Ray's older form)."""
+        facts = {"job_id": self.job_id, "node_id": self.node_id, "namespace": self.namespace}
+        if self._executor is not None:
+            facts["task_id"] = self.get_task_id()
+            if self.get_actor_id():
+                facts["actor_id"] = self.get_actor_id()
+        return facts
+
+    @property
+    def job_id(self) -> ids.JobID:
+        return ids.JobID.from_int(self._core.job_id)
+
+    @property
+    def node_id(self) -> str:
+        return self._core.node_id
+
+    @property
+    def task_id(self) -> ids.TaskID | None:
+        task = self.get_task_id()
+        return ids.TaskID(bytes.fromhex(task)) if task else None
+
+    @property
+    def actor_id(self) -> ids.ActorID | None:
+        actor = self.get_actor_id()
+        return ids.ActorID(bytes.fromhex(actor)) if actor else None
+
+    @property
+    def gcs_address(self) -> str:
+        return self._core.session_dir
+
+
+def get_runtime_context() -> RuntimeContext:
+    """Return what this code can know of itself; starts a cluster when there is none."""
+    return RuntimeContext(runtime.require_core())
+
+
+def get_gpu_ids() -> list[int]:
+    """Return the ids of the GPUs that this task or actor may use."""
+    executor = getattr(runtime.require_core(), "executor", None)
+    return list(executor.gpu_ids) if executor is not None else []

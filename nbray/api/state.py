@@ -1,0 +1,79 @@
+"""What the cluster is and does: nodes, resources, the timeline of tasks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from nbray.core import current
+from nbray.core.timeline import chrome_trace
+from nbray.options import UNIT
+from nbray.wire import messages as m
+
+
+def _core() -> Any:
+    core = current.core
+    if core is None:
+        raise RuntimeError("nbray has not been started yet: call nbray.init() first (or any .remote()).")
+    core.check_usable()
+    return core
+
+
+def _state() -> m.StateReply:
+    core = _core()
+    core.drain()
+    return core.request(m.StateRequest(request_id=core.control.next_id()))[0]
+
+
+def _plain(amounts: dict[str, int]) -> dict[str, float]:
+    return {name: value / UNIT for name, value in amounts.items() if value}
+
+
+def nodes() -> list[dict[str, Any]]:
+    """Return one dict per node: NodeID, Alive, Resources and more."""
+    found = []
+    for node in _state().nodes:
+        entry = dict(node)
+        entry["Resources"] = _plain(entry.get("Resources", {}))
+        if "Available" in entry:
+            entry["Available"] = _plain(entry["Available"])
+        entry.setdefault("alive", entry.get("Alive", True))
+        entry.setdefault("NodeManagerAddress", "127.0.0.1")
+        found.append(entry)
+    return found
+
+
+def cluster_resources() -> dict[str, float]:
+    """Return the sum of the resources of all nodes."""
+    return _plain(_state().total)
+
+
+def available_resources() -> dict[str, float]:
+    """Return what of the cluster's resources is free now; what is all in use is left out."""
+    return _plain(_state().available)
+
+
+def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
+    """Return the tasks so far as a Chrome trace (for chrome://tracing or Perfetto).
+
+    Parameters
+    ----------
+    filename : str, optional
+        Write the trace to this file instead of returning it.
+
+    Returns
+    -------
+    list of dict or None
+        Events with ``ts`` and ``dur`` in microseconds.
+    """
+    core = _core()
+    core.drain()
+    replies = core.request(
+        m.EventsRequest(request_id=core.control.next_id()), complete=lambda r: bool(r) and r[-1].last, timeout_s=30.0
+    )
+    trace = chrome_trace(replies, lambda peer: core.peer_name(peer))
+    if filename is None:
+        return trace
+    with open(filename, "w", encoding="utf-8") as file:
+        json.dump(trace, file)
+    return None

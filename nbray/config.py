@@ -1,0 +1,138 @@
+"""Every limit of nbray in one table: name, unit, default, meaning, environment variable.
+
+The environment variable of a limit is ``NBRAY_`` and its name in capitals. Values go to
+the daemon inside its configuration, so that driver and daemon always agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar, overload
+
+T = TypeVar("T", int, float)
+
+KIB = 1024
+MIB = 1024 * KIB
+
+ENV_PREFIX = "NBRAY_"
+
+
+class Limit(Generic[T]):
+    """One row of the table; read as an attribute of a Limits object."""
+
+    __slots__ = ("default", "meaning", "name", "unit")
+
+    def __init__(self, unit: str, default: T, meaning: str) -> None:
+        self.name = ""
+        self.unit = unit
+        self.default = default
+        self.meaning = meaning
+
+    @property
+    def env(self) -> str:
+        """The environment variable that sets this limit."""
+        return ENV_PREFIX + self.name.upper()
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Limit[T]: ...
+
+    @overload
+    def __get__(self, instance: Limits, owner: type) -> T: ...
+
+    def __get__(self, instance: Limits | None, owner: type) -> Limit[T] | T:
+        if instance is None:
+            return self
+        value: T = instance.changed.get(self.name, self.default)
+        return value
+
+
+class Limits:
+    """The limits in force: the defaults below, and what was changed.
+
+    Parameters
+    ----------
+    changed : mapping, optional
+        Name -> value of the limits that differ from their default.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not in the table, or a value that is no number above zero.
+    """
+
+    # -- control messages
+    max_message_bytes = Limit("bytes", 1 * MIB, "largest control message; a larger one ends the connection")
+    max_frames = Limit("frames", 4, "frames of a control message; one with more is refused")
+    send_queue_messages = Limit("messages", 1000, "queued for one process in ZeroMQ; then the daemon keeps them itself")
+    backlog_messages = Limit("messages", 10_000, "kept by the daemon for one process; then its messages are dropped")
+    linger_ms = Limit("ms", 200, "how long a closing socket tries to send what is left")
+    definitions = Limit("entries", 20_000, "names of functions kept for events; then the oldest go")
+    # -- workers
+    extra_workers = Limit("processes", 256, "task workers beyond num_cpus that replace blocked ones")
+    max_processes = Limit("processes", 900, "workers and actors of a node in all")
+    prestart_workers = Limit("processes", 32, "most workers forked before anybody asks")
+    starting_workers = Limit("processes", 8, "workers that start at the same time")
+    worker_start_s = Limit("seconds", 60.0, "from fork to registration; then the worker is killed")
+    start_failures = Limit("times", 3, "workers in a row that die while they start; then requests are refused")
+    idle_worker_s = Limit("seconds", 5.0, "idle workers beyond num_cpus end after this")
+    stop_grace_s = Limit("seconds", 5.0, "between asking a worker to end and killing it")
+    shutdown_grace_s = Limit("seconds", 1.0, "the same when the whole node ends")
+    max_waiting = Limit("requests", 100_000, "lease requests that wait; then new ones are refused")
+    # -- fairness
+    lease_slice_s = Limit("seconds", 0.02, "a lease younger than this is not revoked")
+    starving_s = Limit("seconds", 1.0, "a request that waits longer has resources kept for it")
+    # -- actors
+    dead_actors = Limit("actors", 1000, "dead actors remembered, so that late callers learn why")
+    restart_delay_s = Limit("seconds", 0.1, "before the second restart of an actor that died in __init__; doubles")
+    restart_delay_max_s = Limit("seconds", 5.0, "where the doubling stops")
+    # -- events
+    event_bytes = Limit("bytes", 32 * MIB, "newest event records kept by the daemon")
+    event_period_s = Limit("seconds", 0.05, "between drains of the event rings while something happens")
+    event_idle_s = Limit("seconds", 0.5, "between drains while nothing happens")
+    # -- logs
+    log_tail_lines = Limit("lines", 20, "of a dead worker's log, in the notice of its death")
+    log_tail_bytes = Limit("bytes", 8 * KIB, "the same, in bytes")
+    # -- memory
+    object_store_share = Limit("ratio", 0.3, "part of the available memory that the object store takes")
+    object_store_min_bytes = Limit("bytes", 16 * MIB, "smallest object store")
+    warm_ahead_bytes = Limit("bytes", 128 * MIB, "free store memory that is backed ahead of demand")
+    warm_step_bytes = Limit("bytes", 8 * MIB, "the same, per step")
+    # -- starting and ending a node
+    node_start_s = Limit("seconds", 20.0, "from launching a daemon to its answer")
+    driver_register_s = Limit("seconds", 60.0, "a connection that has not registered is forgotten after this")
+
+    def __init__(self, changed: Mapping[str, int | float] | None = None) -> None:
+        self.changed: dict[str, Any] = {}
+        for name, value in (changed or {}).items():
+            row = self.rows().get(name)
+            if row is None:
+                raise ValueError(f"there is no limit {name!r}")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+                raise ValueError(f"limit {name} is a number of {row.unit}, not {value!r}")
+            self.changed[name] = type(row.default)(value)
+
+    @classmethod
+    def rows(cls) -> dict[str, Limit[Any]]:
+        """Return the whole table by name."""
+        return {name: row for name, row in vars(cls).items() if isinstance(row, Limit)}
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Limits:
+        """Read the limits that ``environ`` sets; a value that is no number raises ValueError."""
+        changed: dict[str, int | float] = {}
+        for name, row in cls.rows().items():
+            text = environ.get(row.env)
+            if text is None:
+                continue
+            try:
+                changed[name] = type(row.default)(text)
+            except ValueError:
+                raise ValueError(f"{row.env}={text!r}: expected a number of {row.unit}") from None
+        return cls(changed)
+
+    def __iter__(self) -> Iterator[tuple[str, int | float]]:
+        for name in self.rows():
+            yield name, getattr(self, name)

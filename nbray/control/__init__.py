@@ -1,0 +1,1 @@
+"""What a cluster knows: tables of nodes, jobs and actors. Pure."""

@@ -1,0 +1,239 @@
+"""Calls of this process to one actor: in order, across restarts.
+
+Calls are numbered in the order of submission and sent in that order; a call whose
+arguments are late holds back those behind it. All methods are called with the core
+worker's lock held.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from nbray._cstore import ffi, lib
+from nbray.core.lease_pool import Peer
+from nbray.core.records import KIND_CANCEL, KIND_METHOD, KIND_ORIGIN, KIND_TASK, TaskRecord
+from nbray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    ActorUnschedulableError,
+    PendingCallsLimitExceeded,
+    TaskCancelledError,
+)
+from nbray.serialization import error_value
+from nbray.serialization.error_value import ErrorValue
+from nbray.wire import messages as m
+
+NBS_OK = lib.NBS_OK
+_ticket = ffi.new("uint64_t *")
+
+
+class ActorCalls:
+    """The caller's side of an actor; plays the part of a lane and of its pool."""
+
+    def __init__(self, core: Any, actor_id: str, class_name: str) -> None:
+        self.core = core
+        self.seg = core.seg
+        self.actor_id = actor_id
+        self.class_name = class_name
+        self.state = "PENDING_CREATION"
+        self.queue: deque[TaskRecord] = deque()  # not sent yet, in order
+        self.tasks: dict[int, TaskRecord] = {}  # sent and not answered, in order
+        self.link: Peer | None = None
+        self.origin = ""
+        self.notice: m.ActorNotice | None = None
+        self.max_pending = -1
+        self.max_task_retries = 0
+
+    # ----------------------------------------------------------------- submitting
+
+    def submit(self, record: TaskRecord) -> None:
+        """Queue a call and send what can go. A call that is retried goes to the front."""
+        if self.state == "DEAD":
+            self._finish_dead(record, False)
+            return
+        if self.max_pending >= 0 and len(self.queue) + len(self.tasks) >= self.max_pending:
+            raise PendingCallsLimitExceeded(
+                f"The actor {self.class_name} ({self.actor_id}) has {len(self.queue) + len(self.tasks)} pending calls "
+                f"of this process; max_pending_calls={self.max_pending}."
+            )
+        self.queue.append(record)
+        if len(self.queue) == 1:
+            self.flush()
+
+    def submit_late(self, record: TaskRecord) -> None:
+        """The arguments of a call that has its place in the queue are there."""
+        self.flush()
+
+    def withdraw(self, record: TaskRecord) -> None:
+        """An argument failed: the call is over, those behind it go on."""
+        try:
+            self.queue.remove(record)
+        except ValueError:
+            return
+        self.flush()
+
+    def flush(self) -> None:
+        """Send calls, in order, until one has to wait."""
+        link = self.link
+        if link is None:
+            return
+        queue, tasks, seg = self.queue, self.tasks, self.seg
+        while queue:
+            record = queue[0]
+            if record.n_missing:
+                return
+            if record.ref is None:  # an argument failed meanwhile
+                queue.popleft()
+                continue
+            function = record.function
+            if function.number not in link.functions:
+                if link.tell(KIND_METHOD, function.number, function.message) != NBS_OK:
+                    return
+                link.functions.add(function.number)
+            if record.origin != link.origin:
+                if link.tell(KIND_ORIGIN, 0, record.origin.encode()) != NBS_OK:
+                    return
+                link.origin = record.origin
+            payload = record.payload
+            tasks[record.number] = record
+            status = lib.nbs_send(
+                seg, link.chan, KIND_TASK, record.flags, record.number, function.number, record.n_returns,
+                payload, len(payload), ffi.NULL, 0, _ticket,
+            )  # fmt: skip
+            if status != NBS_OK:
+                del tasks[record.number]
+                return
+            record.ticket = _ticket[0]
+            record.lane = self
+            queue.popleft()
+
+    @property
+    def pool(self) -> ActorCalls:
+        return self
+
+    def refill(self, lane: Any) -> None:
+        """Results came: there may be room in the ring."""
+        if self.queue:
+            self.flush()
+
+    def all_records(self) -> list[TaskRecord]:
+        """Return and forget all calls that are not done."""
+        records = list(self.queue) + list(self.tasks.values())
+        self.queue.clear()
+        self.tasks.clear()
+        return records
+
+    def explain(self, record: TaskRecord, name: str) -> str:
+        if record.lane is not None:
+            return f"{name} is at the actor (pid {self.notice.pid if self.notice else '?'}), it runs or waits its turn"
+        return f"{name} waits for its actor, which is {self.state}"
+
+    # ------------------------------------------------------------------ the actor
+
+    def on_notice(self, notice: m.ActorNotice) -> None:
+        """The daemon tells the actor's state."""
+        if self.state == "DEAD":
+            return
+        self.notice = notice
+        before = self.state
+        self.state = notice.state
+        if notice.state == "ALIVE":
+            if self.link is not None and self.link.peer == notice.worker:
+                return
+            self._lose_link(restarting=True)
+            link = self.core.link(notice.worker)
+            if link is None:
+                return  # died already; the next notice says so
+            self.link = link
+            self.core.actor_channels[link.chan] = self
+            self.flush()
+        elif notice.state == "RESTARTING":
+            self._lose_link(restarting=True)
+        elif notice.state == "DEAD":
+            if before != "DEAD":
+                self._lose_link(restarting=False)
+                for record in list(self.queue):
+                    self._finish_dead(record, False)
+                self.queue.clear()
+
+    def _lose_link(self, restarting: bool) -> None:
+        link, self.link = self.link, None
+        if link is None:
+            return
+        self.core._drain()
+        self.core.actor_channels.pop(link.chan, None)
+        self.core.links.pop(link.peer, None)
+        link.close()
+        records = list(self.tasks.values())
+        self.tasks.clear()
+        again = []
+        for index, record in enumerate(records):
+            record.lane = None
+            if record.cancelled:
+                self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
+            elif restarting and record.retries != 0:
+                record.retries -= record.retries > 0
+                again.append(record)
+            elif restarting:
+                text = (
+                    f"The actor {self.class_name} ({self.actor_id}) died while this call was at it and is restarted: "
+                    f"{self.notice.cause if self.notice else ''} The call {'may have run' if index == 0 else 'has not begun'}"
+                    "; try it again."
+                )
+                self.core.fail(record, ActorUnavailableError(text, self.actor_id, maybe_executed=index == 0))
+            else:
+                self._finish_dead(record, index == 0)
+        self.queue.extendleft(reversed(again))
+
+    def death_error(self, maybe_executed: bool) -> BaseException | ErrorValue:
+        """Return why calls to this dead actor fail."""
+        notice = self.notice
+        if notice is None:
+            return ActorDiedError("The actor is dead.", self.actor_id)
+        if notice.infeasible:
+            return ActorUnschedulableError(notice.infeasible)
+        when = time.strftime("%H:%M:%S", time.localtime(notice.died_at)) if notice.died_at else ""
+        where = f" (pid {notice.pid})" if notice.pid else ""
+        text = f"The actor {self.class_name} ({self.actor_id}){where} died{' at ' + when if when else ''}: {notice.cause}"
+        text += f" This call {'may have run in part' if maybe_executed else 'did not run'}."
+        error = ActorDiedError(text, self.actor_id, maybe_executed)
+        if notice.error:
+            cause = error_value.to_exception(notice.error)
+            error.args = (
+                f"The actor {self.class_name} ({self.actor_id}) died because its constructor raised:\n{cause}",
+            )
+            error.__cause__ = getattr(cause, "cause", None) or cause
+        return error
+
+    def _finish_dead(self, record: TaskRecord, maybe_executed: bool) -> None:
+        error = self.death_error(maybe_executed)
+        if isinstance(error, BaseException):
+            self.core.fail(record, error)
+        else:
+            self.core._finish_error(record, error)
+
+    def cancel(self, record: TaskRecord) -> None:
+        """Cancel a call: one that has not begun never runs; one that runs is told."""
+        record.cancelled = True
+        record.retries = 0
+        if record in self.queue:
+            self.queue.remove(record)
+            self.core.waiting_args.pop(record.number, None)
+            self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
+            self.flush()
+            return
+        link = self.link
+        if link is None:
+            return
+        if lib.nbs_revoke(self.seg, link.chan, record.ticket) == NBS_OK:
+            self.tasks.pop(record.number, None)
+            self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
+            return
+        link.tell(KIND_CANCEL, record.number, b"r")
+
+    def forget(self) -> None:
+        """The runtime ends."""
+        self.queue.clear()
+        self.tasks.clear()

@@ -1,0 +1,137 @@
+"""The process's connection to its node daemon: a ZeroMQ DEALER, used under one lock.
+
+The daemon rings this process's doorbell after each message, so nobody blocks on the
+socket: whoever wakes up calls ``poll``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from nbray.exceptions import RaySystemError
+from nbray.wire.codec import decode, encode
+from nbray.wire.messages import Message
+
+MAX_MESSAGE_BYTES = 1 << 20
+
+
+class ControlClient:
+    """Sends control messages and hands the answers to ``handler``.
+
+    Parameters
+    ----------
+    endpoint : str
+        Of the daemon's ROUTER.
+    identity : bytes
+        Name of this process at the ROUTER.
+    handler : callable
+        Called with each message that is not the answer to ``request``; it runs in
+        whichever thread polls, without the socket's lock.
+    """
+
+    def __init__(self, endpoint: str, identity: bytes, handler: Callable[[Message], None]) -> None:
+        self._context = zmq.Context(io_threads=1)
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IDENTITY, identity)
+        self._socket.setsockopt(zmq.LINGER, 200)
+        self._socket.setsockopt(zmq.SNDHWM, 100_000)
+        self._socket.setsockopt(zmq.RCVHWM, 100_000)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self._socket.setsockopt(zmq.HANDSHAKE_IVL, 3000)
+        self._socket.connect(endpoint)
+        self._lock = threading.RLock()
+        self._handler = handler
+        self._replies: dict[int, list[Any]] = {}  # request id -> answers, while somebody waits
+        self._ids = itertools.count(1)
+        self.closed = False
+
+    def send(self, message: Message) -> None:
+        """Send without waiting for anything."""
+        with self._lock:
+            if self.closed:
+                return
+            try:
+                self._socket.send(encode(message), zmq.NOBLOCK)
+            except zmq.Again:
+                raise RaySystemError("The node daemon does not take messages any more (its queue is full).") from None
+
+    def poll(self) -> bool:
+        """Handle all messages that have arrived; True when there was one."""
+        some = False
+        while True:
+            with self._lock:
+                if self.closed:
+                    return some
+                try:
+                    frame = self._socket.recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    return some
+                message = decode(frame)
+                request_id = getattr(message, "request_id", 0)
+                waiting = self._replies.get(request_id) if request_id else None
+                if waiting is not None:
+                    waiting.append(message)
+            some = True
+            if waiting is None:
+                self._handler(message)
+
+    def next_id(self) -> int:
+        """Return a number for a request that this process has not used."""
+        return next(self._ids)
+
+    def request(
+        self, message: Any, wait: Callable[[float], None], timeout_s: float = 10.0,
+        complete: Callable[[list[Any]], bool] = bool,
+    ) -> list[Any]:  # fmt: skip
+        """Send a request and return its answers.
+
+        Parameters
+        ----------
+        message : Message
+            With a ``request_id`` from ``next_id``.
+        wait : callable
+            Called with a number of seconds; sleeps until something may have arrived.
+        timeout_s : float
+        complete : callable
+            Tells whether these answers are all.
+
+        Raises
+        ------
+        RaySystemError
+            When the daemon does not answer in time.
+        """
+        answers: list[Any] = []
+        self._replies[message.request_id] = answers
+        deadline = time.monotonic() + timeout_s
+        try:
+            self.send(message)
+            while not complete(answers):
+                self.poll()
+                if complete(answers):
+                    break
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise RaySystemError(
+                        f"The node daemon did not answer {type(message).__name__} within {timeout_s:g} s."
+                    )
+                wait(min(left, 0.05))
+            return answers
+        finally:
+            self._replies.pop(message.request_id, None)
+
+    def fileno(self) -> int:
+        return self._socket.getsockopt(zmq.FD)
+
+    def close(self) -> None:
+        """Close; messages already sent get 200 ms to leave."""
+        with self._lock:
+            if not self.closed:
+                self.closed = True
+                self._socket.close()
+                self._context.term()

@@ -1,0 +1,318 @@
+"""Tasks of one shape of resources, and the leased workers that run them.
+
+A *lane* is a leased worker with its channel. Short tasks are sent several deep into a
+lane, so that the worker never waits for the owner; tasks of a millisecond or more one
+deep. What turns out to stand behind a long task is taken back (``nbs_revoke``) and sent
+elsewhere. All methods are called with the core worker's lock held.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from nbray._cstore import ffi, lib
+from nbray.core.records import (
+    KIND_FUNCTION,
+    KIND_ORIGIN,
+    KIND_TASK,
+    TaskRecord,
+)
+from nbray.exceptions import TaskUnschedulableError
+from nbray.options import describe
+from nbray.wire.messages import LeaseRequest, LeaseReturnNotice
+
+NBS_OK = lib.NBS_OK
+NBS_EAGAIN = lib.NBS_EAGAIN
+NBS_EDEAD = lib.NBS_EDEAD
+
+PIPELINE_NS = 1_000_000.0  # work sent ahead into a lane, at most
+PIPELINE_DEPTH = 256  # tasks sent ahead into a lane, at most
+STUCK_NS = 2_000_000  # a head task that runs longer frees what stands behind it
+IDLE_LEASE_S = 0.25  # an idle lease is kept this long
+MAX_LEASES_WANTED = 64
+
+_ticket = ffi.new("uint64_t *")
+
+
+class Peer:
+    """The sending side of a channel to a worker: what it has been told already."""
+
+    __slots__ = ("chan", "closed", "core", "functions", "origin", "peer", "told")
+
+    def __init__(self, core: Any, peer: int) -> None:
+        self.core = core
+        self.peer = peer
+        self.chan = core.open_channel(peer)
+        self.functions: set[int] = set()
+        self.origin = ""
+        self.closed = False
+        self.told: Any = None  # (pool, GPUs) of the last lease
+
+    def tell(self, kind: int, number: int, payload: bytes, flags: int = 0) -> int:
+        """Send a message that is not a task."""
+        return lib.nbs_send(
+            self.core.seg, self.chan, kind, flags, number, 0, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
+        )
+
+    def prepare(self, record: TaskRecord) -> int:
+        """Tell the worker what it must know before this task: its function, its origin."""
+        function = record.function
+        if function.number not in self.functions:
+            status = self.tell(KIND_FUNCTION, function.number, function.message, function.message_flags)
+            if status != NBS_OK:
+                return status
+            self.functions.add(function.number)
+        if record.origin != self.origin:
+            status = self.tell(KIND_ORIGIN, 0, record.origin.encode())
+            if status != NBS_OK:
+                return status
+            self.origin = record.origin
+        return NBS_OK
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            if self.core.session.attached:
+                lib.nbs_chan_close(self.core.seg, self.chan)
+
+
+class Lane:
+    """A leased worker."""
+
+    __slots__ = ("gpu_ids", "idle_since", "lease_id", "link", "peer", "pid", "pool", "revoked", "tasks")
+
+    def __init__(self, pool: LeasePool, lease_id: int, link: Peer, pid: int, gpu_ids: list[int]) -> None:
+        self.pool = pool
+        self.lease_id = lease_id
+        self.link = link
+        self.peer = link.peer
+        self.pid = pid
+        self.gpu_ids = gpu_ids
+        self.tasks: dict[int, TaskRecord] = {}  # sent and not answered, in order
+        self.revoked = False  # the daemon wants it back
+        self.idle_since = 0.0
+
+
+class LeasePool:
+    """Queue and lanes of one shape."""
+
+    def __init__(self, core: Any, shape: dict[str, int], strategy: str, wait_for_resources: bool, request_id: int):
+        self.core = core
+        self.seg = core.seg
+        self.shape = shape
+        self.strategy = strategy
+        self.wait_for_resources = wait_for_resources
+        self.request_id = request_id
+        self.queue: deque[TaskRecord] = deque()
+        self.lanes: list[Lane] = []
+        self.wanted = 0  # count of the last LeaseRequest that is still open
+        self.infeasible = ""
+        self.refused_wakes = 0
+
+    # ------------------------------------------------------------------ submitting
+
+    def submit(self, record: TaskRecord) -> None:
+        """Run a task whose arguments are all there."""
+        if self.infeasible:
+            self.core.fail(record, TaskUnschedulableError(self.infeasible))
+            return
+        if not self.queue:
+            function = record.function
+            avg = function.avg_ns
+            depth = 1 if avg <= 0.0 or avg >= PIPELINE_NS else min(PIPELINE_NS / avg, PIPELINE_DEPTH)
+            # The lane with the fewest tasks; with few lanes this is quicker than a heap.
+            best = None
+            least = depth
+            for lane in self.lanes:
+                n = len(lane.tasks)
+                if n < least and not lane.revoked:
+                    best, least = lane, n
+                    if not n:
+                        break
+            if best is not None and self.send(best, record):
+                if len(best.tasks) > 1:
+                    self.want_leases()
+                return
+        self.queue.append(record)
+        self.want_leases()
+
+    def send(self, lane: Lane, record: TaskRecord) -> bool:
+        """Send a task into a lane; False when it has no room or is dead."""
+        link = lane.link
+        function = record.function
+        if function.number not in link.functions or record.origin != link.origin:
+            status = link.prepare(record)
+            if status != NBS_OK:
+                return False
+        payload = record.payload
+        lane.tasks[record.number] = record
+        record.lane = lane
+        status = lib.nbs_send(
+            self.seg, link.chan, KIND_TASK, record.flags, record.number, function.number, record.n_returns,
+            payload, len(payload), ffi.NULL, 0, _ticket,
+        )  # fmt: skip
+        if status == NBS_OK:
+            record.ticket = _ticket[0]
+            return True
+        record.lane = None
+        del lane.tasks[record.number]
+        return False
+
+    def refill(self, lane: Lane) -> None:
+        """Send queued tasks into a lane that has room."""
+        queue = self.queue
+        tasks = lane.tasks
+        while queue and not lane.revoked:
+            record = queue[0]
+            avg = record.function.avg_ns
+            depth = 1 if avg <= 0.0 or avg >= PIPELINE_NS else min(PIPELINE_NS / avg, PIPELINE_DEPTH)
+            if len(tasks) >= depth:
+                return
+            if not self.send(lane, record):
+                return
+            queue.popleft()
+        if not tasks:
+            self.lane_idle(lane)
+
+    def lane_idle(self, lane: Lane) -> None:
+        """A lane has nothing to do: give it work, or give it back."""
+        if lane.revoked:
+            self.give_back(lane)
+            return
+        lane.idle_since = time.monotonic()
+
+    # --------------------------------------------------------------------- leases
+
+    def want_leases(self) -> None:
+        """Ask for as many leases as there are queued tasks to run."""
+        backlog = len(self.queue)
+        if not backlog and self.lanes:
+            # Tasks stand behind others in lanes: one more worker may help them.
+            backlog = 1
+        target = min(backlog, MAX_LEASES_WANTED)
+        if target > self.wanted:
+            # Ask for more in doubling steps, not with each task submitted.
+            if self.wanted and target < 2 * self.wanted:
+                return
+            self._request(target)
+
+    def _request(self, count: int) -> None:
+        self.wanted = count
+        name = self.queue[0].name or self.queue[0].function.name if self.queue else ""
+        self.core.control.send(
+            LeaseRequest(
+                request_id=self.request_id, resources=self.shape, count=count, job_id=self.core.job_id, name=name,
+                strategy=self.strategy, wait_for_resources=self.wait_for_resources, priority_depth=self.core.depth,
+            )  # fmt: skip
+        )
+
+    def granted(self, lease_id: int, peer: int, pid: int, gpu_ids: list[int]) -> None:
+        """The daemon lent a worker."""
+        if self.wanted:
+            self.wanted -= 1
+        if not self.queue and not any(len(lane.tasks) > 1 for lane in self.lanes):
+            self.core.control.send(LeaseReturnNotice(lease_id=lease_id))
+            return
+        link = self.core.link(peer)
+        if link is None:  # it died meanwhile
+            self.core.control.send(LeaseReturnNotice(lease_id=lease_id, discard=True))
+            self.want_leases()
+            return
+        lane = Lane(self, lease_id, link, pid, gpu_ids)
+        self.lanes.append(lane)
+        self.core.lanes[link.chan] = lane
+        self.core.leases[lease_id] = lane
+        self.core.announce(lane)
+        if not self.queue:
+            self.take_back_stuck(time.monotonic_ns(), everything=True)
+        self.refill(lane)
+
+    def refuse(self, reason: str) -> list[TaskRecord]:
+        """The shape can never be had; returns the tasks that fail with it."""
+        self.wanted = 0
+        self.infeasible = reason
+        failed = list(self.queue)
+        self.queue.clear()
+        return failed
+
+    def revoke(self, lane: Lane) -> None:
+        """Somebody else waits for this worker: take back what it has not begun."""
+        lane.revoked = True
+        self._take_back(lane)
+        if not lane.tasks:
+            self.give_back(lane)
+        if self.queue:
+            self.wanted = 0
+            self.want_leases()
+
+    def give_back(self, lane: Lane, discard: bool = False) -> None:
+        """Return a lease."""
+        self.drop(lane)
+        self.core.control.send(LeaseReturnNotice(lease_id=lane.lease_id, discard=discard))
+
+    def drop(self, lane: Lane) -> None:
+        """Forget a lane; the link stays known for the next lease of that worker."""
+        if lane in self.lanes:
+            self.lanes.remove(lane)
+        self.core.lanes.pop(lane.link.chan, None)
+        self.core.leases.pop(lane.lease_id, None)
+
+    # -------------------------------------------------------------- keeping it even
+
+    def _take_back(self, lane: Lane) -> int:
+        """Take back the tasks of a lane that its worker has not begun; returns how many."""
+        taken = 0
+        for record in reversed(list(lane.tasks.values())):
+            if lib.nbs_revoke(self.seg, lane.link.chan, record.ticket) != NBS_OK:
+                break
+            del lane.tasks[record.number]
+            record.lane = None
+            self.queue.appendleft(record)
+            taken += 1
+        return taken
+
+    def take_back_stuck(self, now_ns: int, everything: bool = False) -> None:
+        """Take back tasks that stand behind one that runs long, and run them elsewhere."""
+        seq, start = self.core.scratch
+        moved = 0
+        for lane in self.lanes:
+            if len(lane.tasks) < 2:
+                continue
+            running = lib.nbs_running(self.seg, lane.link.chan, seq, start)
+            if everything or (running == 1 and now_ns - start[0] > STUCK_NS):
+                head = lane.tasks.get(seq[0]) if running == 1 else None
+                moved += self._take_back(lane)
+                if head is not None and now_ns - start[0] > STUCK_NS:
+                    head.function.avg_ns = max(head.function.avg_ns, float(now_ns - start[0]))
+        if moved:
+            for lane in list(self.lanes):
+                if not lane.tasks:
+                    self.refill(lane)
+            if self.queue:
+                self.want_leases()
+
+    def explain(self, record: TaskRecord, name: str) -> str:
+        """Say where a task of this pool stands."""
+        if record.lane is not None:
+            return f"{name} is at worker pid {record.lane.pid}, it runs or stands behind {len(record.lane.tasks) - 1} more"
+        needs = describe(self.shape)
+        return f"{name} needs {needs} and waits for a worker ({len(self.lanes)} leased, {len(self.queue)} tasks queued)"
+
+    def tick(self, now: float) -> None:
+        """Look after the lanes: idle ones go back, stuck ones are relieved."""
+        self.take_back_stuck(int(now * 1e9))
+        for lane in list(self.lanes):
+            if not lane.tasks:
+                if self.queue and not lane.revoked:
+                    self.refill(lane)
+                elif lane.revoked or now - lane.idle_since > IDLE_LEASE_S:
+                    self.give_back(lane)
+        if self.wanted and not self.queue:
+            if not any(len(lane.tasks) > 1 for lane in self.lanes):
+                self._request_nothing()
+
+    def _request_nothing(self) -> None:
+        self.wanted = 0
+        self.core.control.send(LeaseRequest(request_id=self.request_id, resources=self.shape, count=0))

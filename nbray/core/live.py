@@ -1,0 +1,69 @@
+"""What the cluster does right now, in figures: for the panel and the status bar.
+
+Reads the segment's exact counters; asks the daemon in the background, at most twice a
+second, and never waits or starts anything.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nbray._cstore import ffi, lib
+from nbray.core import current
+from nbray.options import UNIT
+from nbray.wire import messages as m
+
+ASK_EVERY_S = 0.5
+
+_asked_at = 0.0
+
+
+def snapshot() -> dict[str, Any] | None:
+    """Return the figures, or None when this process has no cluster.
+
+    Returns
+    -------
+    dict
+        ``state``, ``cpus_total``, ``cpus_used``, ``gpus_total``, ``gpus_used``, ``store_used`` and
+        ``store_capacity`` (bytes), ``workers``, ``nodes``, ``actors``, and ``tasks``: counts by state.
+    """
+    global _asked_at
+    core = current.core
+    if core is None or not core.session.attached:
+        return None
+    now = time.monotonic()
+    if now - _asked_at > ASK_EVERY_S:
+        _asked_at = now
+        core.control.send(m.StateRequest(request_id=core.control.next_id()))
+    counters = ffi.new("int64_t[]", lib.NBS_N_COUNTERS)
+    lib.nbs_counters(core.seg, counters)
+    stats = core.store.stats()
+    state = core.latest_state
+    total = state.total if state is not None else core.totals
+    available = state.available if state is not None else core.totals
+    running = max(0, counters[lib.NBS_CTR_TAKEN] - counters[lib.NBS_CTR_REPLIED])
+    waiting = sum(len(pool.queue) for pool in list(core.pools.values()))
+    for lane in list(core.lanes.values()):
+        waiting += max(0, len(lane.tasks) - 1)
+    workers = state.workers if state is not None else []
+    return {
+        "state": "running",
+        "cpus_total": total.get("CPU", 0) / UNIT,
+        "cpus_used": (total.get("CPU", 0) - available.get("CPU", 0)) / UNIT,
+        "gpus_total": total.get("GPU", 0) / UNIT,
+        "gpus_used": (total.get("GPU", 0) - available.get("GPU", 0)) / UNIT,
+        "store_used": int(stats.used),
+        "store_capacity": int(stats.capacity),
+        "workers": len(workers),
+        "nodes": len(state.nodes) if state is not None else 1,
+        "actors": state.actors_alive if state is not None else 0,
+        "tasks": {
+            "PENDING_ARGS_AVAIL": max(0, int(counters[lib.NBS_CTR_WAIT_ARGS])),
+            "PENDING_NODE_ASSIGNMENT": waiting,
+            "RUNNING": int(running),
+            "FINISHED": int(counters[lib.NBS_CTR_FINISHED]),
+            "FAILED": int(counters[lib.NBS_CTR_FAILED]),
+            "CANCELLED": int(counters[lib.NBS_CTR_CANCELLED]),
+        },
+    }

@@ -1,0 +1,94 @@
+"""What tasks print and display: from the worker, through the owners, to the driver.
+
+Output travels in the reply channel of the task that made it, before its result, so it has
+arrived when the result can be got. Each piece carries the *origin* of its task: the cell
+(or whatever the driver chose) that submitted it; nested tasks inherit it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any
+
+Sink = Callable[[str, str, Any, dict], None]  # (origin, kind, content, meta)
+
+_driver_core: Any = None
+_sink: Sink | None = None
+_origin = ""
+_emitter: Any = None  # in a worker: its OutputCapture
+
+
+def attach_driver(core: Any) -> None:
+    """Called by init: ``core`` is the driver's runtime now (None: there is none)."""
+    global _driver_core
+    _driver_core = core
+    if core is not None:
+        core.origin = _origin
+        core.output_sink = _receive
+
+
+def attach_worker(emitter: Any) -> None:
+    """Called by the worker: ``emitter`` captures what its tasks print."""
+    global _emitter
+    _emitter = emitter
+
+
+def set_origin(origin: str) -> None:
+    """In the driver: tasks submitted from now on belong to ``origin``."""
+    global _origin
+    _origin = origin
+    if _driver_core is not None:
+        _driver_core.origin = origin
+
+
+def set_sink(sink: Sink | None) -> None:
+    """In the driver: give output to ``sink`` (None: print it with the task's name).
+
+    ``sink(origin, kind, content, meta)`` is called in the order of each task's output and
+    before the task's result can be got; from any thread, so it must be quick and not wait.
+    """
+    global _sink
+    _sink = sink
+
+
+def emit(kind: str, content: Any) -> None:
+    """In a worker: send a piece of output of the running task."""
+    if _emitter is not None:
+        _emitter.emit(kind, content)
+
+
+def current_origin() -> str:
+    """Return the origin of the running task (worker), or of what is submitted now (driver)."""
+    return _emitter.origin if _emitter is not None else _origin
+
+
+def flush() -> None:
+    """In a worker: send what has been printed so far."""
+    if _emitter is not None:
+        _emitter.flush()
+
+
+def _receive(flags: int, payload: bytes) -> None:
+    origin, kind, content, meta = pickle.loads(payload)
+    sink = _sink
+    if sink is not None:
+        sink(origin, kind, content, meta)
+    else:
+        print_with_name(origin, kind, content, meta)
+
+
+def print_with_name(origin: str, kind: str, content: Any, meta: dict) -> None:
+    """Print a stream's lines on this process's own streams, with the task's name in front."""
+    if kind != "stream":
+        return
+    name, text = content
+    stream = sys.stdout if name == "stdout" else sys.stderr
+    prefix = f"({meta.get('name', 'task')} pid={meta.get('pid', '?')}) "
+    lines = text.splitlines(keepends=True)
+    try:
+        stream.write("".join(prefix + line for line in lines) + ("" if text.endswith("\n") else "\n"))
+        stream.flush()
+    except (ValueError, OSError):  # the stream is closed: the process ends
+        return

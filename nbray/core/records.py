@@ -1,0 +1,124 @@
+"""What the owner remembers of a task, a function, a stored value; and the message kinds.
+
+Plain data, no behaviour beyond giving back holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nbray._cstore import lib
+
+# Kinds of channel messages beyond NBS_MSG_TASK and NBS_MSG_RESULT.
+KIND_TASK = 1
+KIND_RESULT = 2
+KIND_FUNCTION = 16  # owner -> worker: seq = number; payload: hash 16, name, code
+KIND_CONTEXT = 17  # owner -> worker: job, sys.path, working directory ...
+KIND_ORIGIN = 18  # owner -> worker: origin of the tasks that follow
+KIND_METHOD = 19  # owner -> actor: seq = number; payload: method name
+KIND_CANCEL = 20  # owner -> worker: cancel the children of task seq as well
+KIND_OUTPUT = 32  # worker -> owner: what a task printed or displayed
+
+# Flags of a TASK.
+TASK_KWARGS = 1  # the pickle holds (args, kwargs), else args alone
+TASK_DEPS = 2  # values of refs stand in front
+TASK_STORED = 4  # the pickle lies in the store: 8 bytes of handle instead
+TASK_INDIRECT = 8  # the whole payload lies in the store
+TASK_METHOD = 16  # a method of the actor that this worker is
+
+# Flags of a RESULT (1 and 2 are NBS_RESULT_ERROR and NBS_RESULT_CANCELLED).
+RESULT_ERROR = 1
+RESULT_CANCELLED = 2
+RESULT_STORED = 4  # payload: handle of the object
+RESULT_MULTI = 16  # payload: n x (kind u8, length u32, bytes)
+RESULT_FATAL = 32  # the worker ends after this one
+
+# Kinds of values inside TASK_DEPS and RESULT_MULTI.
+PART_INLINE = 0
+PART_STORED = 1
+PART_ERROR = 2
+
+META_ERROR = 1 << 16  # of a stored object: the value is an error blob
+
+INLINE_MAX_BYTES = 32 * 1024  # larger values go through the store
+
+
+class ActorExit(SystemExit):
+    """Raised by exit_actor: the actor ends after this call."""
+
+
+class StoreHold:
+    """Keeps an object of the store while it lives."""
+
+    __slots__ = ("obj", "session")
+
+    def __init__(self, session: Any, obj: int) -> None:
+        self.session = session  # Session: knows whether the segment is still attached
+        self.obj = obj
+
+    def __del__(self) -> None:
+        session = self.session
+        if session.attached:
+            lib.nbs_release(session.seg, self.obj)
+
+
+class StoredValue:
+    """The value of a ref that lies in the store."""
+
+    __slots__ = ("hold",)
+
+    def __init__(self, hold: StoreHold) -> None:
+        self.hold = hold
+
+
+class Session:
+    """The attachment of this process to the node's segment; outlives a shutdown."""
+
+    __slots__ = ("attached", "seg")
+
+    def __init__(self, seg: Any) -> None:
+        self.seg = seg
+        self.attached = True
+
+
+class FunctionDescriptor:
+    """A function (or actor class) as workers are told of it: its code, once."""
+
+    __slots__ = ("avg_ns", "keep", "message", "message_flags", "name", "number")
+
+    def __init__(self, number: int, name: str, message: bytes, message_flags: int = 0, keep: Any = None) -> None:
+        self.number = number  # counted by this owner
+        self.name = name
+        self.message = message  # payload of its KIND_FUNCTION (or KIND_METHOD) message
+        self.message_flags = message_flags
+        self.keep = keep  # StoreHold of a large message
+        self.avg_ns = 0.0  # how long it runs: moving average, 0 before the first result
+
+
+class TaskRecord(msgspec.Struct, gc=False, eq=False):
+    """A task that this process owns, until it is done.
+
+    ``gc=False``: the cycle with its refs is cut when the task is done.
+    """
+
+    number: int
+    ref: Any  # ObjectRef, or tuple of them
+    function: Any  # FunctionDescriptor
+    payload: bytes
+    flags: int
+    n_returns: int
+    retries: int  # left
+    pool: Any = None  # LeasePool or ActorQueue
+    lane: Any = None  # where it was sent
+    ticket: int = 0  # for nbs_revoke
+    deps: Any = None  # list of refs whose values go along
+    n_missing: int = 0  # of them not known yet
+    keep: Any = None  # holds and refs that must live as long as the task
+    origin: str = ""
+    parent: int = 0  # number of the task of this process that submitted it
+    cancelled: bool = False
+    forced: bool = False
+    retry_exceptions: Any = False
+    name: str = ""

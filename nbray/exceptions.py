@@ -1,0 +1,340 @@
+"""All exceptions that nbray raises, in one tree, with Ray's names where Ray has them.
+
+Exceptions carry facts as attributes; their text says what happened, where, why and
+what to do next. Classes that Ray does not have are marked "nbray only".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RayError(Exception):
+    """Base of all errors that come from the runtime."""
+
+
+class RaySystemError(RayError):
+    """The runtime itself failed: its daemon died, or it met a state it cannot be in."""
+
+
+class AuthenticationError(RayError):
+    """A key or a connection file was refused."""
+
+
+class CrossLanguageError(RayError):
+    """Raised by Ray for other languages; nbray runs Python only."""
+
+
+class RpcError(RayError):
+    """A control message could not be delivered."""
+
+
+# ------------------------------------------------------------------------------ tasks
+
+
+class RayTaskError(RayError):
+    """A task or actor method raised.
+
+    What ``get`` raises is also an instance of the user's exception class, when that
+    class allows it, so that ``except ValueError`` works as in local code.
+
+    Attributes
+    ----------
+    function_name : str
+        The function or method that raised.
+    traceback_str : str
+        The traceback as the worker saw it.
+    cause : BaseException
+        The user's exception.
+    pid : int
+        Process id of the worker.
+    frames : list of (filename, lineno, function)
+        The user's frames, outermost first.
+    """
+
+    def __init__(
+        self,
+        function_name: str = "",
+        traceback_str: str = "",
+        cause: BaseException | None = None,
+        pid: int = 0,
+        frames: list[tuple[str, int, str]] | None = None,
+    ) -> None:
+        super().__init__(function_name, traceback_str)
+        self.function_name = function_name
+        self.traceback_str = traceback_str
+        self.cause = cause
+        self.pid = pid
+        self.frames = frames or []
+
+    def __str__(self) -> str:
+        return f"{self.function_name}() failed on worker pid={self.pid}\n{self.traceback_str.rstrip()}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_task_error, (self.function_name, self.traceback_str, self.cause, self.pid, self.frames)
+
+    def as_instanceof_cause(self) -> RayTaskError:
+        """Return this error as an instance of both RayTaskError and the cause's class."""
+        cause = self.cause
+        if cause is None or isinstance(cause, RayError):
+            return self
+        error_cls = _dual_class(type(cause))
+        if error_cls is None:
+            return self
+        try:
+            dual = error_cls.__new__(error_cls)
+            Exception.__init__(dual, *getattr(cause, "args", ()))
+        except BaseException:
+            return self
+        for name, value in getattr(cause, "__dict__", {}).items():
+            try:
+                setattr(dual, name, value)
+            except Exception:  # a read-only attribute of the user's class
+                continue
+        dual.function_name, dual.traceback_str = self.function_name, self.traceback_str
+        dual.cause, dual.pid, dual.frames = cause, self.pid, self.frames
+        dual.args = getattr(cause, "args", ())
+        dual.__cause__ = None
+        return dual
+
+
+def _rebuild_task_error(*fields: Any) -> RayTaskError:
+    return RayTaskError(*fields).as_instanceof_cause()
+
+
+_dual_classes: dict[type, type | None] = {}
+
+
+def _dual_class(cause_cls: type[BaseException]) -> type[Any] | None:
+    """Make (once) the class that is RayTaskError and ``cause_cls`` at the same time."""
+    if cause_cls in _dual_classes:
+        return _dual_classes[cause_cls]
+    made: type | None
+    try:
+        made = type(
+            f"RayTaskError({cause_cls.__name__})",
+            (RayTaskError, cause_cls),
+            {
+                "__str__": RayTaskError.__str__,
+                "__reduce__": RayTaskError.__reduce__,
+                "__repr__": lambda self: f"RayTaskError({type(self.cause).__name__})({self.cause!r})",
+                "__module__": "nbray.exceptions",
+            },
+        )
+    except TypeError:  # final classes, conflicting layouts
+        made = None
+    if len(_dual_classes) < 1000:
+        _dual_classes[cause_cls] = made
+    return made
+
+
+class UserCodeException(RayError):
+    """An exception in user code called by the runtime (callbacks)."""
+
+
+class TaskCancelledError(RayError):
+    """The task was cancelled before it ended."""
+
+    def __init__(self, task_id: str | None = None, error_message: str | None = None) -> None:
+        self.task_id = task_id
+        self.error_message = error_message
+        super().__init__(error_message or (f"Task {task_id} was cancelled." if task_id else "This task was cancelled."))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.task_id, self.error_message)
+
+
+class WorkerCrashedError(RayError):
+    """The worker process died while it ran the task.
+
+    Attributes
+    ----------
+    pid, exit_code, signal_name, log_tail
+        What is known of the dead process.
+    """
+
+    def __init__(
+        self, message: str = "The worker died unexpectedly while executing this task.", pid: int = 0,
+        exit_code: int | None = None, signal_name: str = "", log_tail: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.pid, self.exit_code, self.signal_name, self.log_tail = pid, exit_code, signal_name, log_tail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.pid, self.exit_code, self.signal_name, self.log_tail)
+
+
+class TaskUnschedulableError(RayError):
+    """No node can ever give the task what it asks for."""
+
+
+class ActorUnschedulableError(RayError):
+    """No node can ever give the actor what it asks for."""
+
+
+class TaskPlacementGroupRemoved(RayError):
+    """The task's placement group was removed."""
+
+
+class ActorPlacementGroupRemoved(RayError):
+    """The actor's placement group was removed."""
+
+
+class PendingCallsLimitExceeded(RayError):
+    """More calls are queued at an actor than its ``max_pending_calls`` allows."""
+
+
+class RuntimeEnvSetupError(RayError):
+    """The runtime environment could not be made."""
+
+
+class OutOfMemoryError(RayError):
+    """A worker was ended because its node ran out of memory."""
+
+
+# ----------------------------------------------------------------------------- actors
+
+
+class RayActorError(RayError):
+    """An actor could not run the call.
+
+    Attributes
+    ----------
+    actor_id : str
+    maybe_executed : bool
+        True when the call may have run, wholly or in part.
+    """
+
+    def __init__(self, message: str = "The actor died.", actor_id: str = "", maybe_executed: bool = False) -> None:
+        super().__init__(message)
+        self.actor_id = actor_id
+        self.maybe_executed = maybe_executed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.actor_id, self.maybe_executed)
+
+
+class ActorDiedError(RayActorError):
+    """The actor is dead and will not come back."""
+
+
+class ActorUnavailableError(RayActorError):
+    """The actor restarts just now; the call may be tried again."""
+
+
+class ActorAlreadyExistsError(ValueError, RayError):
+    """An actor of this name lives in this namespace."""
+
+
+class ActorHandleNotFoundError(ValueError, RayError):
+    """There is no such actor handle or named actor."""
+
+
+class AsyncioActorExit(RayError):
+    """Raised inside an async actor by exit_actor."""
+
+
+class ActorClassInheritanceException(TypeError):
+    """An actor class cannot be a base class; inherit from the plain class."""
+
+
+# ---------------------------------------------------------------------------- objects
+
+
+class GetTimeoutError(RayError, TimeoutError):
+    """``get`` did not have all values in the time given."""
+
+
+class ObjectLostError(RayError):
+    """The object is gone and cannot be made again."""
+
+    def __init__(self, message: str = "The object is lost.", object_id: str = "") -> None:
+        super().__init__(message)
+        self.object_id = object_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.object_id)
+
+
+class ObjectFetchTimedOutError(ObjectLostError):
+    """The object could not be brought to this node in time."""
+
+
+class OwnerDiedError(ObjectLostError):
+    """The process that should have made the object died before it did."""
+
+
+class ObjectFreedError(ObjectLostError):
+    """The object was freed by hand."""
+
+
+class ObjectReconstructionFailedError(ObjectLostError):
+    """The object was lost, and making it again failed."""
+
+
+class ReferenceCountingAssertionError(ObjectLostError, AssertionError):
+    """The object was given back although somebody still refers to it."""
+
+
+class ObjectStoreFullError(RayError):
+    """The object store has no room.
+
+    Attributes
+    ----------
+    size, used, capacity : int
+        Bytes asked for, in use, and in all.
+    """
+
+    def __init__(self, message: str = "The object store is full.", size: int = 0, used: int = 0, capacity: int = 0):
+        super().__init__(message)
+        self.size, self.used, self.capacity = size, used, capacity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.size, self.used, self.capacity)
+
+
+class OutOfDiskError(RayError):
+    """There is no disk left to spill to."""
+
+
+class SerializationError(TypeError, RayError):
+    """A value cannot be pickled; the text names the path to the offender. nbray only."""
+
+
+class UnserializableException(RayError):
+    """Stands for an exception that could not be brought over from the worker."""
+
+
+class OufOfBandObjectRefSerializationException(RayError):
+    """A ref was pickled outside of the runtime (the name is Ray's)."""
+
+
+class ObjectRefStreamEndOfStreamError(RayError):
+    """The stream of refs has ended."""
+
+
+# ------------------------------------------------------------------- nodes, start-up
+
+
+class NodeDiedError(RayError):
+    """A node died."""
+
+
+class LocalRayletDiedError(NodeDiedError):
+    """The daemon of this node died."""
+
+
+class SharedMemoryTooSmallError(RayError, ValueError):
+    """The object store asked for does not fit into this machine. nbray only."""
+
+
+class ForkedProcessError(RuntimeError, RayError):
+    """nbray was used in a process forked after init. nbray only."""
+
+
+class VersionMismatchError(RayError):
+    """Two parts of different versions met. nbray only."""
+
+
+class PerformanceWarning(UserWarning):
+    """Code that works but wastes much of what nbray can do. nbray only."""

@@ -1,0 +1,123 @@
+"""Ids of tasks, objects and actors, as bytes with a fixed layout.
+
+::
+
+    object id (28) = task id (24) + index of the return value (4)
+    task id   (24) = owner peer (8) + number counted by the owner (8) + job (4) + cluster (4)
+    actor id  (16) = task id's owner and number
+
+All numbers are little-endian. The owner is ``(epoch << 32) | slot`` of the process that
+submitted the task; the cluster number keeps ids of different clusters apart.
+"""
+
+from __future__ import annotations
+
+import struct
+
+OBJECT_ID_SIZE = 28
+_OBJECT = struct.Struct("<QQIII")
+_TASK = struct.Struct("<QQII")
+_ACTOR = struct.Struct("<QQ")
+
+ARGUMENTS_INDEX = 0xFFFF_FFFF  # "return value" under which a task's large arguments are stored
+ACTOR_SPEC_INDEX = 0xFFFF_FFFE  # and an actor's creation spec
+
+
+def object_id(owner: int, number: int, job: int, cluster: int, index: int) -> bytes:
+    """Return the 28-byte id of one return value (or put) of an owner's task."""
+    return _OBJECT.pack(owner, number, job, cluster, index)
+
+
+def split_object_id(value: bytes) -> tuple[int, int, int, int, int]:
+    """Return (owner, number, job, cluster, index) of an object id."""
+    return _OBJECT.unpack(value)
+
+
+def task_id(owner: int, number: int, job: int, cluster: int) -> bytes:
+    """Return the 24-byte id of a task."""
+    return _TASK.pack(owner, number, job, cluster)
+
+
+def actor_id(owner: int, number: int) -> bytes:
+    """Return the 16-byte id of an actor."""
+    return _ACTOR.pack(owner, number)
+
+
+class BaseID:
+    """A typed id: immutable bytes with ``hex`` and ``binary``, as in Ray."""
+
+    SIZE = 0
+    __slots__ = ("_bytes",)
+
+    def __init__(self, value: bytes) -> None:
+        if not isinstance(value, bytes) or len(value) != self.SIZE:
+            raise ValueError(f"{type(self).__name__} needs {self.SIZE} bytes, got {value!r}")
+        self._bytes = value
+
+    @classmethod
+    def from_hex(cls, text: str) -> BaseID:
+        return cls(bytes.fromhex(text))
+
+    @classmethod
+    def nil(cls) -> BaseID:
+        return cls(b"\xff" * cls.SIZE)
+
+    def binary(self) -> bytes:
+        return self._bytes
+
+    def hex(self) -> str:
+        return self._bytes.hex()
+
+    def is_nil(self) -> bool:
+        return self._bytes == b"\xff" * self.SIZE
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._bytes == self._bytes
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.hex()})"
+
+    def __reduce__(self):
+        return type(self), (self._bytes,)
+
+
+class TaskID(BaseID):
+    """Names one task."""
+
+    SIZE = 24
+    __slots__ = ()
+
+
+class ActorID(BaseID):
+    """Names one actor."""
+
+    SIZE = 16
+    __slots__ = ()
+
+
+class JobID(BaseID):
+    """Names what one driver started."""
+
+    SIZE = 4
+    __slots__ = ()
+
+    @classmethod
+    def from_int(cls, value: int) -> JobID:
+        return cls(value.to_bytes(4, "big"))
+
+
+class NodeID(BaseID):
+    """Names a node."""
+
+    SIZE = 28
+    __slots__ = ()
+
+
+class WorkerID(BaseID):
+    """Names a process."""
+
+    SIZE = 28
+    __slots__ = ()

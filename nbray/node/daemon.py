@@ -1,0 +1,296 @@
+"""The loop of a node: one thread that polls sockets, processes and timers.
+
+It holds the pure local scheduler and the pure tables side by side, feeds them and carries
+out what they return. It never unpickles, and no message can stop it. It ends when its
+driver does, and takes everything with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from nbray.node import death, process_control, report, session_dir
+from nbray.node.effects import Effects
+from nbray.node.event_log import BUSY_RECORDS
+from nbray.node.handlers import Handlers
+from nbray.node.node_state import NodeState
+from nbray.node.warmer import Warmer
+from nbray.node.worker_processes import WorkerProcess, WorkerProcesses
+from nbray.node.zygote_client import ZygoteClient
+from nbray.node.zygote_messages import WorkerBootstrap
+from nbray.scheduling import events as ev
+from nbray.wire import segment_socket
+from nbray.wire.channel import new_poller
+
+MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
+_WARM_DELAY_S = 0.3  # the first task comes before warm memory
+_ZYGOTE_RESPAWNS = 5
+
+
+class NodeDaemon:
+    """One node.
+
+    Parameters
+    ----------
+    node : NodeState
+    zygote : ZygoteClient
+    listener : socket
+        Hands out the segment; takes ownership.
+    """
+
+    def __init__(self, node: NodeState, zygote: ZygoteClient, listener: socket.socket) -> None:
+        self.node = node
+        self.zygote = zygote
+        self.listener = listener
+        self.effects = Effects(node)
+        self.handlers = Handlers(node, self.effects)
+        self.warmer = Warmer(node.segment, node.limits)
+        self.ended = ""  # the reason, once the node is to end
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_ids = itertools.count()
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._epoll = select.epoll()  # process descriptors, so that the poller has few entries
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._poller = new_poller()
+        self._drain_at = time.monotonic()
+        self._last_activity = 0.0
+        self._dump_wanted = False
+        self._zygote_respawns = 0
+        config = node.config
+        bootstrap = WorkerBootstrap(
+            config.segment_socket, config.control_endpoint, config.session_dir, config.node_id,
+            node.scheduler.num_cpus,
+        )  # fmt: skip
+        node.processes = WorkerProcesses(
+            zygote, os.path.join(config.session_dir, "logs"), bootstrap, self.watch, self.unwatch, self.call_after,
+            self._worker_died,
+        )  # fmt: skip
+        node.end, node.call_after, node.watch, node.unwatch = self.end, self.call_after, self.watch, self.unwatch
+        self._greeting: dict[str, object] = {"node_id": config.node_id, "capacity": config.capacity}
+
+    # ----------------------------------------------------------------- for the others
+
+    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
+        """Call ``ready`` whenever ``descriptor`` is readable."""
+        self._watched[descriptor] = ready
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop that; nothing happens when it is not watched."""
+        if self._watched.pop(descriptor, None) is not None:
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(descriptor)
+
+    def call_after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call ``action`` after some seconds."""
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._timer_ids), action))
+
+    def end(self, reason: str) -> None:
+        """End the node after this round of the loop."""
+        self.ended = self.ended or reason
+
+    # ---------------------------------------------------------------------- the loop
+
+    def run(self) -> None:
+        """Serve until the node ends, then take everything down."""
+        self._open()
+        try:
+            while not self.ended:
+                self._round()
+        except BaseException:
+            self.ended = "the daemon met a bug"
+            traceback.print_exc()
+        finally:
+            self._close()
+
+    def _open(self) -> None:
+        signal.signal(signal.SIGTERM, lambda signo, frame: self.end("SIGTERM"))
+        signal.signal(signal.SIGUSR1, lambda signo, frame: setattr(self, "_dump_wanted", True))
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
+        for source in (self.node.router.socket, self.listener, self._epoll, self._wake_read):
+            self._poller.register(source, select.POLLIN)
+        self._watch_zygote()
+        config = self.node.config
+        if config.driver_pid:
+            descriptor = process_control.open_pidfd(config.driver_pid)
+            if descriptor < 0 or not process_control.is_alive(config.driver_pid, config.driver_start_time):
+                self.end("the driver died")
+                return
+            self.watch(descriptor, lambda: self.end("the driver died"))
+        wanted = config.prestart if config.prestart >= 0 else self.node.scheduler.num_cpus
+        wanted = min(wanted, self.node.limits.prestart_workers)
+        self.effects.schedule(ev.PrestartWanted(time.monotonic(), wanted))
+        self.call_after(_WARM_DELAY_S, self.warmer.poke)
+
+    def _round(self) -> None:
+        for source, _ in self._poller.poll(self._timeout_ms()):
+            if source is self.node.router.socket:
+                self._serve_messages()
+            elif source is self.listener or source == self.listener.fileno():
+                while segment_socket.serve_one(self.listener, self.node.segment.fd, self._greeting):
+                    pass
+            elif source is self._wake_read or source == self._wake_read.fileno():
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_read.recv(4096)
+            else:
+                self._serve_descriptors()
+        if self._dump_wanted:
+            self._dump_wanted = False
+            with contextlib.suppress(OSError):
+                report.dump_state(self.node)
+        self._serve_time()
+
+    def _serve_messages(self) -> None:
+        self.node.active = True
+        router = self.node.router
+        for _ in range(MESSAGES_AT_ONCE):
+            received = router.receive()
+            if received is None:
+                return
+            self.handlers.handle(*received)
+            if self.ended:
+                return
+
+    def _serve_descriptors(self) -> None:
+        for descriptor, _ in self._epoll.poll(0):
+            ready = self._watched.get(descriptor)
+            if ready is not None:
+                ready()
+
+    def _serve_time(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+        due = self.node.scheduler.next_wakeup()
+        if due is not None and due <= now:
+            self.effects.schedule(ev.Tick(now))
+        due = self.node.actors.next_wakeup()
+        if due is not None and due <= now:
+            self.effects.run(self.node.actors.tick(now))
+        if self.node.router.behind:
+            for identity in self.node.router.flush():
+                client = self.node.clients.by_identity.get(identity)
+                if client is not None:
+                    self.node.segment.ring(client.peer)
+        if self.zygote.behind:
+            self.zygote.flush()
+        if now >= self._drain_at or (self.node.active and self._drain_at - now > self.node.limits.event_period_s):
+            self._drain(now)
+
+    def _drain(self, now: float) -> None:
+        """Take the event records over; often while something happens, seldom while not."""
+        found = self.node.events.drain()
+        if found or self.node.active:
+            self._last_activity = now
+        self.node.active = False
+        limits = self.node.limits
+        period = limits.event_period_s if now - self._last_activity < 4 * limits.event_period_s else limits.event_idle_s
+        if found > BUSY_RECORDS:
+            period /= 4
+        self._drain_at = now + period
+        if found:
+            self.warmer.poke()
+
+    def _timeout_ms(self) -> int:
+        due = [self._drain_at]
+        if self._timers:
+            due.append(self._timers[0][0])
+        for table in (self.node.scheduler, self.node.actors):
+            time_s = table.next_wakeup()
+            if time_s is not None:
+                due.append(time_s)
+        if self.node.router.behind or self.zygote.behind:
+            due.append(time.monotonic() + 0.005)
+        return max(0, int((min(due) - time.monotonic()) * 1000) + 1)
+
+    # ---------------------------------------------------------------------- processes
+
+    def _watch_zygote(self) -> None:
+        zygote = self.zygote
+
+        def said() -> None:
+            for message in zygote.messages():
+                self.node.processes.handle(message, time.monotonic())
+
+        self.watch(zygote.connection.fileno(), said)
+        if zygote.pidfd >= 0:
+            self.watch(zygote.pidfd, self._zygote_died)
+
+    def _zygote_died(self) -> None:
+        self.unwatch(self.zygote.pidfd)
+        for message in self.zygote.messages():  # its last words
+            self.node.processes.handle(message, time.monotonic())
+        self.unwatch(self.zygote.connection.fileno())
+        self.zygote.reap()
+        print("the zygote died; its workers die with it", file=sys.stderr, flush=True)
+        self._zygote_respawns += 1
+        if self._zygote_respawns > _ZYGOTE_RESPAWNS:
+            self.end("the zygote keeps dying")
+            return
+        self.zygote = ZygoteClient.fresh(self.node.config.cwd)
+        self.node.processes.zygote = self.zygote
+        self._watch_zygote()
+        self.node.processes.zygote_died()
+
+    def _worker_died(self, worker: WorkerProcess, status: int) -> None:
+        """A worker is dead: clean up after it, and tell all whom it concerns."""
+        now, wall = time.monotonic(), time.time()
+        self.node.active = True
+        notice = death.describe(worker, status, self.node.limits)
+        if not worker.peer:
+            tail = f"\n{notice.log_tail}" if notice.log_tail else ""
+            self.effects.schedule(ev.WorkerStartFailed(now, worker.token, notice.reason + tail))
+            return
+        self.node.events.drain()
+        self.node.segment.recover(worker.peer)
+        client = self.node.clients.remove(worker.peer)
+        if client is not None:
+            self.node.router.forget(client.identity)
+        lease = self.node.scheduler.lease_of(worker.peer)
+        concerned: list[int] = []
+        if lease is not None and not lease.actor_id and not lease.returned:
+            concerned.append(lease.owner)
+        actor_id = self.node.actors.by_worker.get(worker.peer)
+        if actor_id is not None:
+            concerned.extend(self.node.actors.actors[actor_id].subscribers)
+        self.node.actors.process_died(worker.peer)
+        how = notice.reason
+        if notice.log_tail:
+            how += f"\nLast lines of its log:\n{notice.log_tail}"
+        actor_effects = self.node.actors.worker_died(worker.peer, how, now, wall)
+        scheduler_effects = self.node.scheduler.handle(ev.WorkerDied(now, worker.peer))
+        # Subscribers learn the actor's new state before they hear of the process.
+        self.effects.run(actor_effects)
+        for peer in concerned:
+            self.node.send(peer, notice)
+        self.effects.run(scheduler_effects)
+
+    # ---------------------------------------------------------------------------- end
+
+    def _close(self) -> None:
+        """End every process of the node, then remove the session but its logs."""
+        print(f"the node ends: {self.ended}", file=sys.stderr, flush=True)
+        grace_s = self.node.limits.shutdown_grace_s
+        with contextlib.suppress(Exception):
+            self.listener.close()
+            self.zygote.end(grace_s)
+            ready = select.select([self.zygote.pidfd], [], [], grace_s + 1.0)[0] if self.zygote.pidfd >= 0 else True
+            if not ready:
+                self.zygote.kill()
+            self.zygote.reap()
+        self.warmer.stop()
+        with contextlib.suppress(OSError):
+            session_dir.clear(self.node.config.session_dir)
+

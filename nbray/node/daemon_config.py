@@ -1,0 +1,53 @@
+"""What a daemon is told at its start, and what it answers.
+
+Both travel as JSON over an inherited socket pair, so that nothing of it is in argv or the
+environment.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nbray.resources import ResourceSet
+
+
+class DaemonConfig(msgspec.Struct, kw_only=True):
+    """Launcher -> daemon."""
+
+    node_id: str
+    cluster_id: int  # 32 random bits, part of every object id
+    session_dir: str
+    driver_pid: int  # the node ends with this process; 0: it does not
+    driver_start_time: int
+    capacity: int  # bytes of the object store
+    totals: ResourceSet
+    gpu_ids: list[int]
+    cwd: str  # where workers start
+    ip: str = "127.0.0.1"
+    prestart: int = -1  # workers to start ahead; -1: one per CPU
+    limits: dict[str, float] = {}
+
+    @property
+    def control_endpoint(self) -> str:
+        """The daemon's ZeroMQ endpoint."""
+        return f"ipc://{self.session_dir}/control.sock"
+
+    @property
+    def segment_socket(self) -> str:
+        """The socket that hands out the segment."""
+        return f"{self.session_dir}/segment.sock"
+
+
+class DaemonReady(msgspec.Struct, kw_only=True):
+    """Daemon -> launcher, with the segment's descriptor; or the reason why not."""
+
+    node_id: str = ""
+    session_dir: str = ""
+    control_endpoint: str = ""
+    segment_socket: str = ""
+    pid: int = 0
+    capacity: int = 0
+    resources: dict[str, int] = {}
+    split_ms: dict[str, float] = {}  # where the start-up time went
+    error: str = ""
+    error_kind: str = ""  # "memory", or "" for anything else

@@ -1,0 +1,81 @@
+"""The newest event records of the node, as bytes, and the names that go with them.
+
+Records are drained from shared memory in bulk and not looked at. What is older than the
+limit goes, and is counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+
+from nbray.config import KIB, Limits
+from nbray.node.segment import EVENT_BYTES, Segment
+from nbray.wire.messages import DefineNotice, EventsReply
+
+BLOCK_BYTES = 512 * KIB // EVENT_BYTES * EVENT_BYTES
+DEFINITIONS_AT_ONCE = 1000
+BUSY_RECORDS = 4096  # a drain that finds more is repeated soon
+
+
+class EventLog:
+    """Bounded log of one node."""
+
+    def __init__(self, segment: Segment, limits: Limits) -> None:
+        self._segment = segment
+        self._limits = limits
+        self._blocks: deque[bytes] = deque()
+        self._bytes = 0
+        self._definitions: dict[tuple[int, int], DefineNotice] = {}
+        self._dropped_in_rings = 0
+        self._dropped_here = 0  # records that were pushed out
+
+    def drain(self) -> int:
+        """Take over what the processes have recorded; returns how many records."""
+        total = 0
+        while True:
+            block, self._dropped_in_rings = self._segment.drain_events()
+            if not block:
+                return total
+            total += len(block) // EVENT_BYTES
+            self._blocks.append(block)
+            self._bytes += len(block)
+            while self._bytes > self._limits.event_bytes:
+                oldest = self._blocks.popleft()
+                self._bytes -= len(oldest)
+                self._dropped_here += len(oldest) // EVENT_BYTES
+            if total > 1_000_000:  # the others outrun us; the loop has other things to do
+                return total
+
+    def define(self, definition: DefineNotice) -> None:
+        """Note a name."""
+        key = (definition.owner, definition.number)
+        self._definitions.pop(key, None)
+        self._definitions[key] = definition
+        if len(self._definitions) > self._limits.definitions:
+            del self._definitions[next(iter(self._definitions))]
+
+    def replies(self, request_id: int) -> Iterator[EventsReply]:
+        """Yield all records and names, in messages that fit; the last is marked."""
+        offset = time.time_ns() - time.monotonic_ns()
+        definitions = list(self._definitions.values())
+        for start in range(0, len(definitions), DEFINITIONS_AT_ONCE):
+            chunk = definitions[start : start + DEFINITIONS_AT_ONCE]
+            yield EventsReply(request_id, definitions=chunk, monotonic_offset_ns=offset)
+        pending = b""
+        for block in self._blocks:
+            pending += block
+            while len(pending) >= BLOCK_BYTES:
+                yield EventsReply(request_id, block=pending[:BLOCK_BYTES], monotonic_offset_ns=offset)
+                pending = pending[BLOCK_BYTES:]
+        yield EventsReply(request_id, block=pending, dropped=self.dropped, last=True, monotonic_offset_ns=offset)
+
+    @property
+    def dropped(self) -> int:
+        """Records that were made and are not here."""
+        return self._dropped_in_rings + self._dropped_here
+
+    def summary(self) -> dict[str, int]:
+        """Return figures for reports."""
+        return {"bytes": self._bytes, "definitions": len(self._definitions), "dropped": self.dropped}

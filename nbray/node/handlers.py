@@ -1,0 +1,266 @@
+"""What the daemon does with each control message."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nbray.control import job_table
+from nbray.node import report
+from nbray.node.clients import DRIVER, WORKER, Client
+from nbray.node.effects import Effects
+from nbray.node.node_state import NodeState
+from nbray.node.process_control import open_pidfd
+from nbray.scheduling import events as ev
+from nbray.wire import messages as m
+from nbray.wire.channel import identity_of
+from nbray.wire.codec import ProtocolError
+
+MAX_NAME_CHARS = 200
+
+
+class Handlers:
+    """One method per message that a daemon may get."""
+
+    def __init__(self, node: NodeState, effects: Effects) -> None:
+        self.node = node
+        self.effects = effects
+        self._methods: dict[type, Callable[[Client, Any], None]] = {
+            m.GoodbyeNotice: self._goodbye,
+            m.ShutdownRequest: self._shutdown,
+            m.LeaseRequest: self._lease_request,
+            m.LeaseReturnNotice: self._lease_return,
+            m.KillWorkerRequest: self._kill_worker,
+            m.BlockedNotice: self._blocked,
+            m.UnblockedNotice: self._unblocked,
+            m.CreateActorRequest: self._create_actor,
+            m.ActorSubscribeRequest: self._actor_subscribe,
+            m.GetNamedActorRequest: self._get_named_actor,
+            m.ListActorsRequest: self._list_actors,
+            m.KillActorRequest: self._kill_actor,
+            m.ActorReadyNotice: self._actor_ready,
+            m.ActorExitNotice: self._actor_exit,
+            m.ActorHandlesGoneNotice: self._actor_handles_gone,
+            m.DefineNotice: self._define,
+            m.StateRequest: self._state,
+            m.EventsRequest: self._events,
+        }
+
+    def handle(self, identity: bytes, message: m.Message | ProtocolError) -> None:
+        """Take one message; whatever it is, the daemon goes on."""
+        client = self.node.clients.by_identity.get(identity)
+        if isinstance(message, ProtocolError):
+            self.refuse(identity, f"not understood: {message}")
+        elif isinstance(message, m.RegisterRequest):
+            self._register(identity, message)
+        elif client is None:
+            self.refuse(identity, f"{type(message).__name__} from a process that is not registered")
+        else:
+            method = self._methods.get(type(message))
+            if method is None:
+                self.refuse(identity, f"{type(message).__name__} is not for a daemon")
+                return
+            try:
+                method(client, message)
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
+                self.refuse(identity, f"{type(message).__name__} is not possible now: {error!r}")
+
+    def refuse(self, identity: bytes, reason: str) -> None:
+        """Answer a message that is not understood or not allowed."""
+        self.node.refused += 1
+        if self.node.refused <= 100:  # a broken peer must not fill the disk
+            print(f"refused a message of {identity[:64]!r}: {reason[:500]}", file=sys.stderr, flush=True)
+        self.node.router.send(identity, m.RefusedNotice(reason[:2000]))
+        client = self.node.clients.by_identity.get(identity)
+        if client is not None:
+            self.node.segment.ring(client.peer)
+
+    # ------------------------------------------------------------ joining and leaving
+
+    def _register(self, identity: bytes, message: m.RegisterRequest) -> None:
+        error = self._why_not(identity, message)
+        if error:
+            self.node.refused += 1
+            self.node.router.send(identity, m.RegisterReply(error=error))
+            return
+        known = self.node.clients.by_peer.get(message.peer)
+        client = known or Client(message.role, message.peer, message.pid)
+        worker_is_new = False
+        if known is None:
+            if message.role == WORKER:
+                if self.node.processes.registered(message.startup_token, message.peer, message.pid) is None:
+                    text = f"startup token {message.startup_token} was not given to pid {message.pid}"
+                    self.node.router.send(identity, m.RegisterReply(error=text))
+                    return
+                worker_is_new = True
+            elif not self._watch_driver(client):
+                return
+            self.node.clients.add(client)
+        if message.role == DRIVER:
+            job = self.node.jobs.start(message.peer, message.pid, message.namespace, time.time())
+            client.job_id, client.namespace = job.job_id, job.namespace
+        config = self.node.config
+        reply = m.RegisterReply(
+            job_id=client.job_id, node_id=config.node_id, session_dir=config.session_dir,
+            resources=dict(config.totals), cluster_id=config.cluster_id, daemon=self.node.segment.peer,
+        )  # fmt: skip
+        self.node.send(message.peer, reply)
+        if worker_is_new:
+            ready = ev.WorkerReady(time.monotonic(), message.startup_token, message.peer, message.pid)
+            self.effects.schedule(ready)
+
+    def _why_not(self, identity: bytes, message: m.RegisterRequest) -> str:
+        if message.version != m.PROTOCOL_VERSION:
+            return f"protocol version {message.version}, the daemon has {m.PROTOCOL_VERSION}"
+        if message.role not in (DRIVER, WORKER):
+            return f"role {message.role!r} is neither {DRIVER!r} nor {WORKER!r}"
+        ours = ".".join(str(part) for part in sys.version_info[:2])
+        if ".".join(message.python.split(".")[:2]) != ours:
+            return f"Python {message.python} there, Python {ours} at the daemon ({sys.executable})"
+        if identity != identity_of(message.role, message.peer):
+            return "the connection's identity is not role-peer"
+        if message.peer == self.node.segment.peer or self.node.segment.pid_of(message.peer) != message.pid:
+            return f"peer {message.peer} of the segment is not process {message.pid}"
+        return ""
+
+    def _watch_driver(self, client: Client) -> bool:
+        client.pidfd = open_pidfd(client.pid)
+        if client.pidfd < 0:
+            return False
+        self.node.watch(client.pidfd, lambda: self.driver_gone(client, died=True))
+        return True
+
+    def driver_gone(self, client: Client, *, died: bool) -> None:
+        """A driver left or died: its job ends, and with the local driver the node."""
+        if self.node.clients.remove(client.peer) is None:
+            return
+        self.node.unwatch(client.pidfd)
+        os.close(client.pidfd)
+        self.node.router.forget(client.identity)
+        now, wall = time.monotonic(), time.time()
+        if client.pid == self.node.config.driver_pid:
+            self.node.end("the driver died" if died else "the driver left")
+            return
+        job = self.node.jobs.end(client.peer, wall, job_table.FAILED if died else job_table.FINISHED)
+        self.node.actors.process_died(client.peer)
+        self.effects.schedule(ev.OwnerDied(now, client.peer))
+        if job is not None:
+            self.effects.run(self.node.actors.job_ended(job.job_id, wall))
+        if died:
+            self.node.segment.recover(client.peer)
+
+    def _goodbye(self, client: Client, message: m.GoodbyeNotice) -> None:
+        if client.role == DRIVER:
+            self.driver_gone(client, died=False)
+
+    def _shutdown(self, client: Client, message: m.ShutdownRequest) -> None:
+        if client.role != DRIVER:
+            self.refuse(client.identity, "only a driver may end the node")
+            return
+        self.node.end(f"driver pid={client.pid} asked for it")
+
+    # --------------------------------------------------------------------- leases
+
+    def _lease_request(self, client: Client, message: m.LeaseRequest) -> None:
+        _check_amounts(message.resources)
+        wanted = ev.LeaseWanted(
+            time.monotonic(), client.peer, message.request_id, message.resources, message.count, message.job_id,
+            message.env_key, message.name[:MAX_NAME_CHARS], message.strategy, message.priority_depth,
+            message.wait_for_resources,
+        )  # fmt: skip
+        self.effects.schedule(wanted)
+
+    def _lease_return(self, client: Client, message: m.LeaseReturnNotice) -> None:
+        self.effects.schedule(ev.LeaseReturned(time.monotonic(), client.peer, message.lease_id, message.discard))
+
+    def _kill_worker(self, client: Client, message: m.KillWorkerRequest) -> None:
+        worker = self.node.processes.by_peer.get(message.peer)
+        if worker is not None:
+            self.node.processes.kill(worker, message.reason or f"pid={client.pid} asked for it")
+
+    def _blocked(self, client: Client, message: m.BlockedNotice) -> None:
+        self.effects.schedule(ev.WorkerBlocked(time.monotonic(), client.peer))
+
+    def _unblocked(self, client: Client, message: m.UnblockedNotice) -> None:
+        self.effects.schedule(ev.WorkerUnblocked(time.monotonic(), client.peer))
+
+    # --------------------------------------------------------------------- actors
+
+    def _create_actor(self, client: Client, message: m.CreateActorRequest) -> None:
+        _check_amounts(message.resources)
+        _check_amounts(message.running_resources)
+        if not message.actor_id:
+            raise ValueError("an actor needs an id")
+        if any(message.resources.get(name, 0) < units for name, units in message.running_resources.items()):
+            raise ValueError("an actor holds no more than it is placed with")
+        effects = self.node.actors.create(message, client.peer, time.time())
+        actor = self.node.actors.actors.get(message.actor_id)
+        if actor is not None and message.actor_id not in self.node.spec_holds and actor.placing:
+            handle = self.node.segment.hold(message.spec_id)
+            if handle:
+                self.node.spec_holds[message.actor_id] = handle
+        self.effects.run(effects)
+
+    def _actor_subscribe(self, client: Client, message: m.ActorSubscribeRequest) -> None:
+        self.effects.run(self.node.actors.subscribe(message.actor_id, client.peer))
+
+    def _get_named_actor(self, client: Client, message: m.GetNamedActorRequest) -> None:
+        actor = self.node.actors.find_named(message.name, message.namespace)
+        if actor is None:
+            error = f"There is no actor named {message.name!r} in namespace {message.namespace!r}."
+            others = self.node.actors.namespaces_of(message.name)
+            if others:
+                error += f" That name exists in: {', '.join(repr(other) for other in others)}."
+            self.node.send(client.peer, m.NamedActorReply(message.request_id, error=error))
+            return
+        request = actor.request
+        reply = m.NamedActorReply(message.request_id, request.actor_id, request.class_name, request.handle_info)
+        self.node.send(client.peer, reply)
+
+    def _list_actors(self, client: Client, message: m.ListActorsRequest) -> None:
+        notices = [actor.notice() for actor in self.node.actors]
+        self.node.send(client.peer, m.ListActorsReply(message.request_id, notices))
+
+    def _kill_actor(self, client: Client, message: m.KillActorRequest) -> None:
+        killed = self.node.actors.kill(message.actor_id, message.no_restart, message.reason, time.time())
+        self.effects.run(killed)
+
+    def _actor_ready(self, client: Client, message: m.ActorReadyNotice) -> None:
+        actors = self.node.actors
+        if message.error or message.error_text:
+            effects = actors.init_failed(
+                message.actor_id, client.peer, message.incarnation, message.error, message.error_text, time.time()
+            )  # fmt: skip
+        else:
+            effects = actors.ready(message.actor_id, client.peer, message.incarnation)
+        self.effects.run(effects)
+
+    def _actor_exit(self, client: Client, message: m.ActorExitNotice) -> None:
+        self.effects.run(self.node.actors.exit(message.actor_id, client.peer, message.cause))
+
+    def _actor_handles_gone(self, client: Client, message: m.ActorHandlesGoneNotice) -> None:
+        self.effects.run(self.node.actors.handles_gone(message.actor_id))
+
+    # ---------------------------------------------------------------------- state
+
+    def _define(self, client: Client, message: m.DefineNotice) -> None:
+        message.name = message.name[:MAX_NAME_CHARS]
+        message.origin = message.origin[:MAX_NAME_CHARS]
+        message.kind = message.kind[:MAX_NAME_CHARS]
+        self.node.events.define(message)
+
+    def _state(self, client: Client, message: m.StateRequest) -> None:
+        self.node.send(client.peer, report.state(self.node, message.request_id))
+
+    def _events(self, client: Client, message: m.EventsRequest) -> None:
+        self.node.events.drain()
+        for reply in self.node.events.replies(message.request_id):
+            self.node.send(client.peer, reply)
+
+
+def _check_amounts(resources: dict[str, int]) -> None:
+    if len(resources) > 100 or any(units < 0 or len(name) > MAX_NAME_CHARS for name, units in resources.items()):
+        raise ValueError(f"amounts of resources are not negative, and at most 100: {resources!r:.200}")

@@ -1,0 +1,257 @@
+"""Start a node: one new interpreter that becomes the daemon; and see it end.
+
+``start_node`` checks memory first, makes the session folder, starts the daemon in its own
+session, and returns as soon as that answers; workers may still be on their way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+
+import msgspec
+
+from nbray.config import Limits
+from nbray.exceptions import RaySystemError, SharedMemoryTooSmallError
+from nbray.node import machine, process_control, session_dir
+from nbray.node.daemon_config import DaemonConfig, DaemonReady
+from nbray.node.segment import memory_available
+from nbray.resources import CPU, GPU, MEMORY, OBJECT_STORE_MEMORY, UNITS, ResourceSet
+from nbray.wire.segment_socket import receive_descriptor
+
+# Not -m: that would put the working directory, with whatever lies in it, before the standard library.
+_COMMAND = "import sys; sys.path[:1] = sys.argv[2:]; from nbray.node.main import main; main(int(sys.argv[1]))"
+_LOG_TAIL_BYTES = 4000
+
+
+class NodeConfig(msgspec.Struct, kw_only=True):
+    """What the caller of start_node decides.
+
+    ``resources`` is in units of 1/10,000; CPU, GPU and memory that are absent are found
+    out. ``object_store_memory`` is in bytes; 0: 30 % of what is available.
+    """
+
+    resources: ResourceSet = {}
+    object_store_memory: int = 0
+    base_dir: str = ""  # where sessions live; "": XDG_RUNTIME_DIR or the temporary folder
+    prestart: int = -1  # workers to start ahead; -1: one per CPU
+    limits: dict[str, float] = {}  # changes to nbray.config.Limits, over those of the environment
+    node_ip: str = "127.0.0.1"
+    end_with_driver: bool = True
+
+
+class NodeProcess:
+    """A daemon that was started by this process.
+
+    Attributes
+    ----------
+    pid, node_id, session_dir, control_endpoint, segment_socket, resources, capacity
+        As the daemon reported them.
+    segment_fd : int
+        Descriptor of the segment; whoever attaches may close it and set it to -1.
+    split_ms : dict
+        Where the start-up time went.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], ready: DaemonReady, segment_fd: int) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.node_id = ready.node_id
+        self.session_dir = ready.session_dir
+        self.control_endpoint = ready.control_endpoint
+        self.segment_socket = ready.segment_socket
+        self.resources = ready.resources
+        self.capacity = ready.capacity
+        self.segment_fd = segment_fd
+        self.split_ms = ready.split_ms
+        self._pidfd = process_control.open_pidfd(process.pid)
+
+    def is_alive(self) -> bool:
+        """Return True while the daemon runs."""
+        return self._process.poll() is None
+
+    def wait_dead(self, timeout: float | None = None) -> bool:
+        """Wait until the daemon has ended; False after ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._process.poll() is None:
+            left = 0.05 if deadline is None else min(0.05, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            if self._pidfd >= 0:
+                select.select([self._pidfd], [], [], left)  # returns for signals every 50 ms
+            else:
+                time.sleep(min(left, 0.005))
+        self._close()
+        return True
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End the node and wait; a daemon that does not end in time is killed."""
+        if self.is_alive():
+            with contextlib.suppress(OSError):
+                self._process.send_signal(signal.SIGTERM)
+        if not self.wait_dead(timeout):
+            self._process.kill()
+            self.wait_dead(5.0)
+            with contextlib.suppress(OSError):
+                session_dir.clear(self.session_dir)
+
+    def _close(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def start_node(config: NodeConfig | None = None) -> NodeProcess:
+    """Start a node on this machine.
+
+    Returns
+    -------
+    NodeProcess
+        The running node. Its workers may not be there yet.
+
+    Raises
+    ------
+    SharedMemoryTooSmallError
+        When the object store does not fit, with the figures.
+    RaySystemError
+        When the daemon does not come up, with the end of its log.
+    """
+    config = config or NodeConfig()
+    limits = Limits({**Limits.from_environ(os.environ).changed, **config.limits})
+    available, figures = memory_available()
+    capacity = _capacity(config.object_store_memory, available, figures, limits)
+    totals, gpus = _totals(config.resources, available, capacity, config.node_ip)
+    session = session_dir.create(config.base_dir)
+    driver = os.getpid() if config.end_with_driver else 0
+    daemon_config = DaemonConfig(
+        node_id=os.urandom(28).hex(), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
+        driver_pid=driver, driver_start_time=process_control.start_time(driver) if driver else 0,
+        capacity=capacity, totals=totals, gpu_ids=gpus, cwd=_cwd(), ip=config.node_ip, prestart=config.prestart,
+        limits=limits.changed,
+    )  # fmt: skip
+    process = None
+    try:
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = _spawn(theirs, session)
+            ours.sendall(msgspec.json.encode(daemon_config))
+            with contextlib.suppress(OSError):  # while the daemon imports
+                session_dir.remove_dead(config.base_dir)
+            ready, descriptor = _await_ready(ours, process, session, limits.node_start_s)
+        if ready.error:
+            if ready.error_kind == "memory":
+                raise SharedMemoryTooSmallError(f"{ready.error} Pass a smaller object_store_memory to init().")
+            raise RaySystemError(f"The node daemon could not start: {ready.error}")
+        return NodeProcess(process, ready, descriptor)
+    except BaseException:  # also Ctrl-C: nothing half-started is left
+        if process is not None:
+            process.kill()
+            process.wait()
+        session_dir.remove(session)
+        raise
+
+
+def _capacity(asked: int, available: int, figures: str, limits: Limits) -> int:
+    """Return the size of the object store, refused when it does not fit."""
+    if asked:
+        if asked < limits.object_store_min_bytes:
+            raise SharedMemoryTooSmallError(
+                f"An object store of {asked:,} bytes is too small; the smallest is "
+                f"{int(limits.object_store_min_bytes):,} bytes. Pass object_store_memory=... to init()."
+            )
+        if asked > available:
+            raise SharedMemoryTooSmallError(
+                f"An object store of {asked:,} bytes does not fit: {available:,} bytes are available ({figures}). "
+                f"Pass object_store_memory={max(available // 2, 0)} or less to init(), or give the container more memory."
+            )
+        return asked
+    share = int(available * limits.object_store_share) // 4096 * 4096
+    if share < limits.object_store_min_bytes:
+        raise SharedMemoryTooSmallError(
+            f"There is too little memory for an object store: {available:,} bytes are available ({figures}), "
+            f"{limits.object_store_share:.0%} of that is less than {int(limits.object_store_min_bytes):,} bytes. "
+            "Free memory, or pass object_store_memory=... to init()."
+        )
+    return share
+
+
+def _totals(asked: ResourceSet, available: int, capacity: int, ip: str) -> tuple[ResourceSet, list[int]]:
+    """Return what the node offers: what was asked, and for the rest what is found."""
+    totals = dict(asked)
+    gpus = machine.gpu_ids()
+    totals.setdefault(CPU, machine.count_cpus() * UNITS)
+    totals.setdefault(GPU, len(gpus) * UNITS)
+    totals.setdefault(MEMORY, max(0, available - capacity) * UNITS)
+    totals[OBJECT_STORE_MEMORY] = capacity * UNITS
+    totals[f"node:{ip}"] = UNITS
+    totals["node:__internal_head__"] = UNITS
+    count = totals[GPU] // UNITS
+    gpus = (gpus + [number for number in range(count) if number not in gpus])[:count]
+    return {name: units for name, units in totals.items() if units}, gpus
+
+
+def _spawn(theirs: socket.socket, session: str) -> subprocess.Popen[bytes]:
+    """Start the interpreter that becomes the daemon, in a session of its own."""
+    log = os.open(os.path.join(session, "logs", "daemon.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", _COMMAND, str(theirs.fileno()), *_import_path()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def _import_path() -> list[str]:
+    """Return the folder to import this very package from, when a new interpreter would not find it."""
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return [] if os.path.basename(here) in ("site-packages", "dist-packages") else [here]
+
+
+def _await_ready(
+    ours: socket.socket, process: subprocess.Popen[bytes], session: str, timeout_s: float
+) -> tuple[DaemonReady, int]:
+    deadline = time.monotonic() + timeout_s
+    while not select.select([ours], [], [], 0.05)[0]:  # Ctrl-C works in between
+        if time.monotonic() > deadline:
+            raise RaySystemError(f"The node daemon did not answer within {timeout_s:g} s.{_log_tail(session)}")
+    try:
+        descriptor, fields = receive_descriptor(ours)
+    except ConnectionError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2.0)
+        raise RaySystemError(
+            f"The node daemon ended while it started (exit code {process.returncode}).{_log_tail(session)}"
+        ) from None
+    return msgspec.convert(fields, DaemonReady), descriptor
+
+
+def _log_tail(session: str) -> str:
+    try:
+        with open(os.path.join(session, "logs", "daemon.log"), "rb") as file:
+            text = file.read()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+    return f" Its log ends with:\n{text}" if text else ""
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # removed under our feet
+        return "/"
+
+
+

@@ -1,0 +1,57 @@
+"""What this machine has: CPUs, GPUs, memory, within the limits of its container."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+
+_CGROUP_CPU = "/sys/fs/cgroup/cpu.max"
+_CGROUP1_QUOTA = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
+_CGROUP1_PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_period_us"
+
+
+def count_cpus() -> int:
+    """Return how many CPUs this process may use: affinity, and the container's quota."""
+    cpus = len(os.sched_getaffinity(0))
+    quota = _cpu_quota()
+    return max(1, min(cpus, math.ceil(quota))) if quota else cpus
+
+
+def _cpu_quota() -> float:
+    text = _read(_CGROUP_CPU).split()
+    if len(text) == 2 and text[0].isdigit():
+        return int(text[0]) / int(text[1])
+    quota, period = _read(_CGROUP1_QUOTA), _read(_CGROUP1_PERIOD)
+    if quota.isdigit() and period.isdigit() and int(period):
+        return int(quota) / int(period)
+    return 0.0
+
+
+def gpu_ids() -> list[int]:
+    """Return the numbers of the GPUs that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    present = _nvidia_gpus()
+    if visible is None:
+        return present
+    chosen = []
+    for part in visible.split(","):
+        if not part.strip().isdigit():  # empty, "-1", or names: CUDA stops there, and so do we
+            break
+        chosen.append(int(part))
+    return chosen if present else []
+
+
+def _nvidia_gpus() -> list[int]:
+    try:
+        return sorted(int(name[6:]) for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name))
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        return ""

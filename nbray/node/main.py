@@ -1,0 +1,90 @@
+"""Entry point of the daemon process: read the configuration, fork the zygote, serve.
+
+The order matters: the zygote is forked before there is a thread, a ZeroMQ context or a
+segment, and loads the workers' modules while the daemon opens its sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+import msgspec
+
+from nbray.config import Limits
+from nbray.node import process_control, session_dir
+from nbray.node.daemon import NodeDaemon
+from nbray.node.daemon_config import DaemonConfig, DaemonReady
+from nbray.node.node_state import NodeState
+from nbray.node.segment import Segment, SegmentError
+from nbray.node.zygote_client import ZygoteClient
+from nbray.wire import segment_socket
+from nbray.wire.channel import Router
+
+_MAX_CONFIG = 1 << 20
+
+
+def main(connection_fd: int) -> NoReturn:
+    """Be the daemon. ``connection_fd`` is the inherited end of the launcher's socket pair."""
+    split = {"imported": _since_start_ms()}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=connection_fd)
+    config = msgspec.json.decode(connection.recv(_MAX_CONFIG), type=DaemonConfig)
+    code = 1
+    try:
+        zygote = ZygoteClient.forked(connection.close)
+        split["forked"] = _since_start_ms()
+        daemon = _open(config, zygote, connection, split)
+        if daemon is not None:
+            daemon.run()
+            code = 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # threads, ZeroMQ and the zygote's socket need no farewell
+
+
+def _open(
+    config: DaemonConfig, zygote: ZygoteClient, connection: socket.socket, split: dict[str, float]
+) -> NodeDaemon | None:
+    """Make the node and answer the launcher; None when that failed."""
+    process_control.set_name("nbray-node")
+    session_dir.own(config.session_dir)
+    os.chdir(config.session_dir)
+    limits = Limits(config.limits)
+    try:
+        segment = Segment(config.capacity)
+    except SegmentError as error:
+        _answer(connection, DaemonReady(error=str(error), error_kind="memory" if error.no_memory else ""), -1)
+        return None
+    split["segment"] = _since_start_ms()
+    listener = segment_socket.listen(config.segment_socket)
+    router = Router(config.control_endpoint, limits)
+    daemon = NodeDaemon(NodeState(config, limits, segment, router), zygote, listener)
+    split["ready"] = _since_start_ms()
+    ready = DaemonReady(
+        node_id=config.node_id, session_dir=config.session_dir, control_endpoint=config.control_endpoint,
+        segment_socket=config.segment_socket, pid=os.getpid(), capacity=config.capacity, resources=config.totals,
+        split_ms=split,
+    )  # fmt: skip
+    _answer(connection, ready, segment.fd)
+    return daemon
+
+
+def _answer(connection: socket.socket, ready: DaemonReady, segment_fd: int) -> None:
+    with connection:
+        fields: dict[str, Any] = msgspec.to_builtins(ready)
+        if segment_fd >= 0:
+            segment_socket.send_descriptor(connection, segment_fd, fields)
+        else:
+            connection.send(msgspec.json.encode(fields))
+
+
+def _since_start_ms() -> float:
+    """Milliseconds since this process began, to the clock tick of 10 ms."""
+    ticks = process_control.start_time(os.getpid())
+    return (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")) * 1000.0

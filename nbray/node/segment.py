@@ -1,0 +1,110 @@
+"""The daemon's use of the C store: make the segment, watch it, clean up after the dead."""
+
+from __future__ import annotations
+
+import os
+
+from nbray._cstore import ffi, lib
+
+_WHY_BYTES = 1024
+_EVENTS_AT_ONCE = 16384
+EVENT_BYTES = ffi.sizeof("nbs_event")
+
+
+class SegmentError(RuntimeError):
+    """The store refused; ``no_memory`` when for lack of memory."""
+
+    def __init__(self, what: str, status: int, why: str = "") -> None:
+        name = ffi.string(lib.nbs_status_name(status)).decode()
+        text = f"{what}: {why or name}"
+        if status == lib.NBS_ESYS:
+            text += f" ({os.strerror(ffi.errno)})"
+        super().__init__(text)
+        self.status = status
+        self.no_memory = status == lib.NBS_ENOMEM
+
+
+def memory_available() -> tuple[int, str]:
+    """Return the bytes that may be reserved now, and the figures behind that number."""
+    why = ffi.new("char[]", _WHY_BYTES)
+    available = int(lib.nbs_memory_available(why, _WHY_BYTES))
+    return available, ffi.string(why).decode("utf-8", "replace")
+
+
+class Segment:
+    """A segment that this process made and is attached to."""
+
+    def __init__(self, capacity: int) -> None:
+        why = ffi.new("char[]", _WHY_BYTES)
+        descriptor = ffi.new("int *")
+        status = lib.nbs_create(capacity, 0, descriptor, why, _WHY_BYTES)
+        if status != lib.NBS_OK:
+            raise SegmentError("the object store cannot be made", status, _text(why))
+        self.fd = int(descriptor[0])
+        handle = ffi.new("nbs_seg **")
+        status = lib.nbs_attach(self.fd, handle, why, _WHY_BYTES)
+        if status != lib.NBS_OK:
+            os.close(self.fd)
+            raise SegmentError("the object store cannot be attached", status, _text(why))
+        self._seg = handle[0]
+        self.peer = int(lib.nbs_self(self._seg))
+        self._events = ffi.new("nbs_event[]", _EVENTS_AT_ONCE)
+        self._dropped = ffi.new("uint64_t *")
+        self._stats = ffi.new("nbs_stats *")
+        self._counters = ffi.new("int64_t[]", lib.NBS_N_COUNTERS)
+        self._obj = ffi.new("uint64_t *")
+
+    def pid_of(self, peer: int) -> int:
+        """Return the pid of an attached process, or a negative status."""
+        return int(lib.nbs_peer_pid(self._seg, peer))
+
+    def ring(self, peer: int) -> None:
+        """Wake a process, so that it looks at its control socket."""
+        lib.nbs_ring(self._seg, peer)
+
+    def recover(self, peer: int) -> int:
+        """Give back all that a dead process held; returns the status."""
+        return int(lib.nbs_recover(self._seg, peer))
+
+    def drain_events(self) -> tuple[bytes, int]:
+        """Return the event records since the last call, and how many were dropped in all."""
+        count = int(lib.nbs_event_drain(self._seg, self._events, _EVENTS_AT_ONCE, self._dropped))
+        block = bytes(ffi.buffer(self._events, count * EVENT_BYTES)) if count > 0 else b""
+        return block, int(self._dropped[0])
+
+    def hold(self, object_id: bytes) -> int:
+        """Keep an object; returns its handle, or 0 when there is none."""
+        if len(object_id) != lib.NBS_ID_SIZE:
+            return 0
+        return int(self._obj[0]) if lib.nbs_lookup(self._seg, object_id, self._obj) == lib.NBS_OK else 0
+
+    def release(self, handle: int) -> None:
+        """End a hold."""
+        lib.nbs_release(self._seg, handle)
+
+    def stats(self) -> dict[str, int]:
+        """Return the store's figures by name."""
+        lib.nbs_get_stats(self._seg, self._stats)
+        stats = self._stats[0]
+        return {name: int(getattr(stats, name)) for name in STAT_NAMES}
+
+    def counters(self) -> list[int]:
+        """Return the exact counters, summed over all processes (NBS_CTR_...)."""
+        lib.nbs_counters(self._seg, self._counters)
+        return list(self._counters)
+
+    def warm(self, ahead: int, step: int) -> int:
+        """Back up to ``step`` bytes with memory; returns the bytes added."""
+        return int(lib.nbs_warm(self._seg, ahead, step))
+
+    def check(self) -> str:
+        """Return what is wrong with the segment, or an empty string."""
+        why = ffi.new("char[]", _WHY_BYTES)
+        return "" if lib.nbs_check(self._seg, why, _WHY_BYTES) == lib.NBS_OK else _text(why)
+
+
+STAT_NAMES = tuple(name for name, _ in ffi.typeof("nbs_stats").fields)
+
+
+def _text(buffer: object) -> str:
+    return str(ffi.string(buffer).decode("utf-8", "replace"))

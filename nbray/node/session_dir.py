@@ -1,0 +1,123 @@
+"""The folder of one session: its sockets, its logs, and who owns it.
+
+``<base>/nbray-<uid>/session_<date>_<pid>_<random>``, all 0700. ``owner.json`` names the
+daemon by pid and start time; a folder whose daemon is dead is removed by the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+
+from nbray.node.process_control import is_alive, start_time
+
+MAX_SOCKET_PATH = 107  # bytes, of sockaddr_un
+_YOUNG_S = 60.0  # a folder may be in the making for this long
+_STARTING = "starting"  # a file that is there until the daemon has taken over
+_LONGEST_NAME = "/control.sock"
+
+
+class SessionError(OSError):
+    """The session folder cannot be made safely."""
+
+
+def base_dir() -> str:
+    """Return where sessions of this user live: XDG_RUNTIME_DIR if it can be used, else the temporary folder."""
+    candidates = [os.environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP")]
+    for path in [*candidates, "/tmp", "/var/tmp"]:  # noqa: S108 - the folder below it is ours and 0700
+        if path and os.path.isabs(path) and len(os.fsencode(path)) <= 40:
+            if os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK):
+                return path
+    raise SessionError("no temporary folder can be written to; set TMPDIR to one")
+
+
+def user_dir(base: str) -> str:
+    """Make and check ``<base>/nbray-<uid>``; refuse a link or somebody else's folder."""
+    path = os.path.join(base, f"nbray-{os.geteuid()}")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    info = os.lstat(path)
+    if not stat.S_ISDIR(info.st_mode):
+        raise SessionError(f"{path} is a link or a file, not a folder; remove it, or set TMPDIR to another place")
+    if info.st_uid != os.geteuid():
+        raise SessionError(f"{path} belongs to uid {info.st_uid}, not to you; set TMPDIR to another place")
+    if stat.S_IMODE(info.st_mode) & 0o077:
+        os.chmod(path, 0o700)
+    return path
+
+
+def create(base: str = "") -> str:
+    """Make a new session folder and return its path."""
+    parent = user_dir(base or base_dir())
+    date = time.strftime("%Y%m%d-%H%M%S")
+    path = os.path.join(parent, f"session_{date}_{os.getpid()}_{os.urandom(3).hex()}")
+    if len(os.fsencode(path + _LONGEST_NAME)) > MAX_SOCKET_PATH:
+        raise SessionError(f"{path} is too long for a socket ({MAX_SOCKET_PATH} bytes); set TMPDIR to a shorter one")
+    os.mkdir(path, 0o700)
+    os.mkdir(os.path.join(path, "logs"), 0o700)
+    os.close(os.open(os.path.join(path, _STARTING), os.O_WRONLY | os.O_CREAT, 0o600))
+    return path
+
+
+def own(path: str) -> None:
+    """Note that this process is the daemon of the session, which thereby is no longer in the making."""
+    owner = {"pid": os.getpid(), "start_time": start_time(os.getpid())}
+    descriptor = os.open(os.path.join(path, "owner.json"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="ascii") as file:
+        json.dump(owner, file)
+    os.unlink(os.path.join(path, _STARTING))
+
+
+def clear(path: str) -> None:
+    """Remove all of a session but its logs."""
+    for name in os.listdir(path):
+        if name != "logs":
+            _remove(os.path.join(path, name))
+
+
+def remove(path: str) -> None:
+    """Remove a session with its logs."""
+    _remove(path)
+
+
+def remove_dead(base: str = "") -> list[str]:
+    """Remove the sessions of this user whose daemon is dead; return their paths."""
+    parent = user_dir(base or base_dir())
+    removed = []
+    for name in sorted(os.listdir(parent)):
+        path = os.path.join(parent, name)
+        if name.startswith("session_") and not _is_used(path, name):
+            _remove(path)
+            removed.append(path)
+    return removed
+
+
+def _is_used(path: str, name: str) -> bool:
+    try:
+        with open(os.path.join(path, "owner.json"), encoding="ascii") as file:
+            owner = json.load(file)
+        return is_alive(int(owner["pid"]), int(owner["start_time"]))
+    except FileNotFoundError:
+        pass  # in the making, or ended cleanly: then only the logs are left
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    try:
+        creator = int(name.split("_")[2])
+        young = time.time() - os.lstat(path).st_mtime < _YOUNG_S
+    except (OSError, ValueError, IndexError):
+        return False
+    return young and os.path.exists(os.path.join(path, _STARTING)) and start_time(creator) != 0
+
+
+def _remove(path: str) -> None:
+    """Remove a file or a tree of ours, following no links; what vanishes meanwhile is fine."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            for name in os.listdir(path):
+                _remove(os.path.join(path, name))
+            os.rmdir(path)
+        else:
+            os.unlink(path)

@@ -1,0 +1,477 @@
+"""Find out what a cell needs and what it leaves behind, without running it.
+
+Pure: Python source in, names out. The answer may name too much (a name that is
+read on one branch only) but never too little: a name that is certainly bound by
+the cell before it is read is the only kind that is left out. What only text
+mentions (``exec("x + 1")``, ``%time f(x)``, ``!ls {x}``) is found by reading
+the text. ``symtable`` was tried first: it knows no lines, takes no top-level
+``await`` and calls ``total += 1`` a write, so the scopes are followed here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+
+from .cell_text import names_in_python, names_in_shell
+
+FUNCTION_NODES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+COMPREHENSION_NODES = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+# Code that looks names up by text: everything small goes along with such a cell.
+DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir"})
+# Magics whose payload is no Python: only {x} and $x in it are names.
+SHELL_MAGICS = frozenset(
+    "bash cat cd cp env html javascript js latex load_ext ls mamba markdown matplotlib"
+    " mkdir mv perl pip pwd reload_ext rm rmdir ruby script set_env sh svg sx system"
+    " uv writefile conda config".split()
+)
+
+
+@dataclass(slots=True)
+class CellAnalysis:
+    """What one cell reads, binds and changes. Lines count from 1 in its source."""
+
+    source: str
+    reads: dict[str, int] = field(default_factory=dict)  # name -> line of first use
+    stored_into: dict[str, int] = field(default_factory=dict)  # a[3] = 7, a.b = 1
+    bound: set[str] = field(default_factory=set)  # assigned at module scope
+    deleted: set[str] = field(default_factory=set)
+    imports: list[str] = field(default_factory=list)  # dotted names of modules
+    import_names: set[str] = field(default_factory=set)  # names that imports bind
+    chains: set[tuple[str, ...]] = field(default_factory=set)  # ("a", "b", "c")
+    mentioned: set[str] = field(default_factory=set)  # by text only
+    method_calls: dict[str, str] = field(default_factory=dict)  # lst -> append
+    last_expression: bool = False
+    top_level_await: bool = False
+    input_line: int = 0  # where input() is called; 0: nowhere
+    dynamic: bool = False  # exec, eval, globals() and their like
+    star_import: bool = False
+
+
+def analyse(source: str, filename: str = "<cell>", flags: int = 0) -> CellAnalysis:
+    """Analyse the Python source of a cell (after IPython's transformations).
+
+    Parameters
+    ----------
+    source
+        Python source; magics are already ``get_ipython().run_line_magic(...)``.
+    filename
+        Where a SyntaxError says it is.
+    flags
+        Compiler flags, those of ``from __future__`` in earlier cells.
+
+    Raises
+    ------
+    SyntaxError
+        Also for what only the compiler refuses, such as ``return`` in a cell.
+    """
+    await_flag = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    tree = compile(source, filename, "exec", flags | await_flag | ast.PyCF_ONLY_AST)
+    code = compile(tree, filename, "exec", flags | await_flag)
+    analysis = CellAnalysis(source)
+    analysis.top_level_await = bool(code.co_flags & 0x80)  # inspect.CO_COROUTINE
+    analysis.last_expression = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
+    _Visitor(analysis).run(tree)
+    return analysis
+
+
+class _Visitor(ast.NodeVisitor):
+    """Walks a module in the order in which it runs.
+
+    ``_certain`` holds the names that are bound for sure at this point of the
+    module; ``_locals`` is the stack of local names of the enclosing functions
+    and classes (None marks nothing: an empty stack is module scope).
+    """
+
+    def __init__(self, analysis: CellAnalysis) -> None:
+        self.found = analysis
+        self._certain: set[str] = set()
+        self._locals: list[set[str]] = []
+        self._strings: list[str] = []
+
+    def run(self, tree: ast.Module) -> None:
+        for statement in tree.body:
+            self.visit(statement)
+        if self.found.dynamic:
+            for text in self._strings:
+                self.found.mentioned |= names_in_python(text)
+
+    # ---------------------------------------------------------------- names
+
+    def _is_local(self, name: str) -> bool:
+        return any(name in scope for scope in self._locals)
+
+    def _read(self, name: str, line: int) -> None:
+        if name in self._certain or self._is_local(name):
+            return
+        self.found.reads.setdefault(name, line)
+
+    def _bind(self, name: str) -> None:
+        """Bind in the scope at hand; module names are then certain."""
+        if not self._locals:
+            self.found.bound.add(name)
+            self._certain.add(name)
+        elif not self._is_local(name):  # `global name` in a function
+            self.found.bound.add(name)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self._read(node.id, node.lineno)
+            if node.id in DYNAMIC_CALLS:
+                self.found.dynamic = True
+        elif isinstance(node.ctx, ast.Store):
+            self._bind(node.id)
+        elif not self._is_local(node.id):
+            self.found.deleted.add(node.id)
+            self._certain.discard(node.id)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self._strings.append(node.value)
+
+    # ---------------------------------------------- stores into what a name holds
+
+    def _stored_into(self, node: ast.expr, line: int) -> None:
+        """Note the name at the root of ``a.b[0].c``, if it comes from outside."""
+        while isinstance(node, ast.Attribute | ast.Subscript | ast.Call | ast.Starred):
+            node = node.func if isinstance(node, ast.Call) else node.value
+        if isinstance(node, ast.Name) and node.id not in self._certain:
+            if not self._is_local(node.id):
+                self.found.stored_into.setdefault(node.id, line)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._stored_into(node.value, node.lineno)
+        chain: list[str] = [node.attr]
+        inner: ast.expr = node.value
+        while isinstance(inner, ast.Attribute):
+            chain.append(inner.attr)
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            self.found.chains.add((inner.id, *reversed(chain)))
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._stored_into(node.value, node.lineno)
+        self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            self._read(node.target.id, node.lineno)
+            # `a += 1` changes an array or a list in place
+            self._stored_into(node.target, node.lineno)
+        self.visit(node.value)
+        self.visit(node.target)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.visit(node.value)
+        for target in node.targets:
+            self.visit(target)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self.visit(node.annotation)
+        if node.value is not None:
+            self.visit(node.value)
+            self.visit(node.target)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.visit(node.value)
+        self.visit(node.target)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        call = node.value
+        if isinstance(call, ast.Await):
+            call = call.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            owner = call.func.value
+            if isinstance(owner, ast.Name) and owner.id not in self._certain:
+                if not self._is_local(owner.id):
+                    self.found.method_calls.setdefault(owner.id, call.func.attr)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Name) and node.func.id == "input":
+            if not self._is_local("input") and "input" not in self._certain:
+                self.found.input_line = self.found.input_line or node.lineno
+        for keyword in node.keywords:
+            if keyword.arg == "inplace" and isinstance(node.func, ast.Attribute):
+                if not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
+                    self._stored_into(node.func.value, node.lineno)
+            elif keyword.arg == "out":  # np.add(a, b, out=a)
+                self._stored_into(keyword.value, node.lineno)
+        self._magic(node)
+        self.generic_visit(node)
+
+    # ------------------------------------------------------------------ magics
+
+    def _magic(self, node: ast.Call) -> None:
+        """Read the payload of ``get_ipython().run_line_magic('time', 'f(x)')``."""
+        if not isinstance(node.func, ast.Attribute):
+            return
+        texts = [
+            arg.value
+            for arg in node.args
+            if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+        ]
+        kind = node.func.attr
+        if kind in ("system", "getoutput", "getoutput_split") and texts:
+            self.found.mentioned |= names_in_shell(texts[0])
+        elif kind in ("run_line_magic", "run_cell_magic") and texts:
+            name, *payload = texts
+            shell = name.split()[0] in SHELL_MAGICS if name.split() else True
+            for text in payload:
+                if shell:
+                    self.found.mentioned |= names_in_shell(text)
+                else:
+                    self.found.mentioned |= names_in_python(text)
+            if name == "run" and any(re.match(r"\s*-\w*i", text) for text in payload):
+                self.found.dynamic = True
+
+    # ----------------------------------------------------------------- scopes
+
+    def _function(self, node: ast.AST, args: ast.arguments, body: list[ast.AST]) -> None:
+        for default in [*args.defaults, *args.kw_defaults]:
+            if default is not None:
+                self.visit(default)
+        every = [*args.posonlyargs, *args.args, *args.kwonlyargs]
+        every += [arg for arg in (args.vararg, args.kwarg) if arg is not None]
+        for arg in every:
+            if arg.annotation is not None:
+                self.visit(arg.annotation)
+        names = {arg.arg for arg in every} | local_names(body)
+        self._locals.append(names)
+        for child in body:
+            self.visit(child)
+        self._locals.pop()
+
+    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for decorator in node.decorator_list:
+            self.visit(decorator)
+        if node.returns is not None:
+            self.visit(node.returns)
+        # The body runs later and may call the function itself.
+        known = node.name in self._certain
+        self._certain.add(node.name)
+        self._function(node, node.args, list(node.body))
+        if not known:
+            self._certain.discard(node.name)
+        self._bind(node.name)
+
+    visit_FunctionDef = _definition
+    visit_AsyncFunctionDef = _definition
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._function(node, node.args, [node.body])
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for part in [*node.decorator_list, *node.bases]:
+            self.visit(part)
+        for keyword in node.keywords:
+            self.visit(keyword.value)
+        # Class names are invisible in the methods, so they only end up as locals
+        # here for the time of the direct statements; a read of one of them that
+        # reaches a global of the same name is kept by visiting methods outside.
+        methods = [child for child in node.body if isinstance(child, FUNCTION_NODES)]
+        others = [child for child in node.body if not isinstance(child, FUNCTION_NODES)]
+        self._locals.append(set())
+        scope = self._locals[-1]
+        for child in others:
+            self.visit(child) if not binds(child) else self._class_statement(child, scope)
+        self._locals.pop()
+        known = node.name in self._certain
+        self._certain.add(node.name)
+        for method in methods:
+            for decorator in method.decorator_list:
+                self.visit(decorator)
+            if method.returns is not None:
+                self.visit(method.returns)
+            self._function(method, method.args, list(method.body))
+        if not known:
+            self._certain.discard(node.name)
+        self._bind(node.name)
+
+    def _class_statement(self, child: ast.AST, scope: set[str]) -> None:
+        names = local_names([child])
+        before = set(scope)
+        if isinstance(child, ast.Assign | ast.AnnAssign | ast.AugAssign) and child.value:
+            self.visit(child.value)  # `x = x` in a class reads the outer x
+        scope |= names
+        self.visit(child)
+        scope |= before
+
+    def _comprehension(self, node: ast.AST) -> None:
+        generators: list[ast.comprehension] = node.generators  # type: ignore[attr-defined]
+        self.visit(generators[0].iter)
+        names: set[str] = set()
+        for generator in generators:
+            names |= {n.id for n in ast.walk(generator.target) if isinstance(n, ast.Name)}
+        # A walrus inside binds outside.
+        for child in ast.walk(node):
+            if isinstance(child, ast.NamedExpr):
+                if not self._is_local(child.target.id):
+                    self.found.bound.add(child.target.id)
+        self._locals.append(names)
+        for index, generator in enumerate(generators):
+            if index:
+                self.visit(generator.iter)
+            for condition in generator.ifs:
+                self.visit(condition)
+        if isinstance(node, ast.DictComp):
+            self.visit(node.key)
+            self.visit(node.value)
+        else:
+            self.visit(node.elt)  # type: ignore[attr-defined]
+        self._locals.pop()
+
+    visit_ListComp = _comprehension
+    visit_SetComp = _comprehension
+    visit_DictComp = _comprehension
+    visit_GeneratorExp = _comprehension
+
+    # ------------------------------------------------- statements that may not run
+
+    def _branches(self, *branches: list[ast.stmt]) -> None:
+        """Visit each branch from the same start; what all bind is certain after."""
+        start = set(self._certain)
+        ends = []
+        for branch in branches:
+            self._certain = set(start)
+            for statement in branch:
+                self.visit(statement)
+            ends.append(self._certain)
+        self._certain = set.intersection(*ends)
+
+    def visit_If(self, node: ast.If) -> None:
+        self.visit(node.test)
+        self._branches(node.body, node.orelse)
+
+    def _loop(self, node: ast.For | ast.AsyncFor) -> None:
+        self.visit(node.iter)
+        start = set(self._certain)
+        self.visit(node.target)
+        self._branches(node.body, [])
+        self._branches(node.orelse, [])
+        self._certain &= start
+
+    visit_For = _loop
+    visit_AsyncFor = _loop
+
+    def visit_While(self, node: ast.While) -> None:
+        self.visit(node.test)
+        self._branches(node.body, [])
+        self._branches(node.orelse, [])
+
+    def _try(self, node: ast.Try) -> None:
+        start = set(self._certain)
+        for statement in node.body:
+            self.visit(statement)
+        for statement in node.orelse:
+            self.visit(statement)
+        for handler in node.handlers:
+            self._certain = set(start)
+            if handler.type is not None:
+                self.visit(handler.type)
+            if handler.name:  # unbound again after the handler: no name of the cell
+                self._certain.add(handler.name)
+            for statement in handler.body:
+                self.visit(statement)
+        self._certain = start
+        for statement in node.finalbody:
+            self.visit(statement)
+
+    visit_Try = _try
+    visit_TryStar = _try
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> None:
+        start = set(self._certain)
+        for item in node.items:
+            self.visit(item)
+        for statement in node.body:
+            self.visit(statement)
+        # `with suppress(...)` may leave the body early
+        self._certain = start
+
+    visit_With = _with
+    visit_AsyncWith = _with
+
+    def visit_Match(self, node: ast.Match) -> None:
+        self.visit(node.subject)
+        start = set(self._certain)
+        for case in node.cases:
+            self._certain = set(start)
+            self.visit(case.pattern)
+            if case.guard is not None:
+                self.visit(case.guard)
+            for statement in case.body:
+                self.visit(statement)
+        self._certain = start
+
+    def _capture(self, node: ast.MatchAs | ast.MatchStar) -> None:
+        self.generic_visit(node)
+        if node.name:
+            self._bind(node.name)
+
+    visit_MatchAs = _capture
+    visit_MatchStar = _capture
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self.generic_visit(node)
+        if node.rest:
+            self._bind(node.rest)
+
+    # ----------------------------------------------------------------- imports
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            self._bind(name)
+            if not self._locals:
+                self.found.imports.append(alias.name)
+                self.found.import_names.add(name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            if alias.name == "*":
+                self.found.star_import = True
+            else:
+                self._bind(alias.asname or alias.name)
+
+
+def binds(node: ast.AST) -> bool:
+    """Whether a statement binds names in its own scope."""
+    return bool(local_names([node]))
+
+
+def local_names(body: list[ast.AST]) -> set[str]:
+    """Return the names that are local to a function with this body."""
+    names: set[str] = set()
+    outer: set[str] = set()
+    stack: list[ast.AST] = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Global):
+            outer.update(node.names)
+        elif isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Load):
+                names.add(node.id)
+            continue
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            stack.extend(node.decorator_list)
+            continue
+        elif isinstance(node, ast.Lambda):
+            continue
+        elif isinstance(node, COMPREHENSION_NODES):
+            names.update(n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
+            continue
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names.update((a.asname or a.name).partition(".")[0] for a in node.names)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            if node.name:
+                names.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            names.add(node.rest)
+        stack.extend(ast.iter_child_nodes(node))
+    return names - outer

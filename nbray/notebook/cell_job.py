@@ -1,0 +1,309 @@
+"""Put together what a cell takes to the worker: its code and the values it needs.
+
+The values go in one stream (see ``cell_pickle``), those that the cell stores into first.
+Their large buffers stay outside of it, so that the runtime moves them through shared
+memory. A buffer is copied in the worker, and so becomes writable, when the cell stores
+into the name it belongs to, or when the whole name is small; what the cell changed of
+those comes back. The others are read-only there: a store that nobody foresaw fails
+instead of being lost.
+"""
+
+from __future__ import annotations
+
+import io
+import linecache
+import os
+import pickle
+import sys
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbray.serialization.unpicklable import find_offender
+
+from .cell_analysis import CellAnalysis
+from .cell_pickle import CellPickler, LimitedWriter, TooLarge
+from .cell_text import names_in_python
+
+SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
+DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec or globals()
+ALWAYS_VISIBLE = frozenset({"_", "__", "___", "In", "Out", "_ih", "_oh", "_dh"})
+IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType)
+
+
+@dataclass(slots=True)
+class InputName:
+    """One name of the stream."""
+
+    name: str
+    n_buffers: int  # that belong to it
+    writable: bool  # its buffers are copied in the worker
+    watched: bool  # small: the worker compares it before and after
+    stored_into: bool  # the cell changes it for sure: it comes back in any case
+    large: bool = False
+
+
+@dataclass(slots=True)
+class CellJob:
+    """What the runner gets. Picklable by the runtime without cloudpickle."""
+
+    source: str  # transformed; line numbers are those of the whole cell
+    filename: str
+    flags: int  # of the compiler
+    want_value: bool  # of the last expression
+    names: list[InputName] = field(default_factory=list)
+    stream: bytes = b""
+    buffers: list[pickle.PickleBuffer] = field(default_factory=list)
+    carried: list[Any] = field(default_factory=list)  # refs and handles inside the stream
+    modules: list[tuple[str, str]] = field(default_factory=list)  # (name, module)
+    submodules: list[str] = field(default_factory=list)
+    ref_names: list[str] = field(default_factory=list)  # bound to refs: values follow the job
+    optional: list[tuple[str, bytes]] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)  # names that only `del` uses
+    method_calls: dict[str, str] = field(default_factory=dict)
+    imports: list[str] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)  # file name -> text of cells
+    cwd: str = ""
+    environ: dict[str, str] = field(default_factory=dict)
+    sys_path: list[str] = field(default_factory=list)
+    return_names: list[str] | None = None  # --async: these, one value each
+    only_names: list[str] | None = None  # -o: these alone come back
+    key: str = ""  # by which the notebook knows the end of this cell
+    has_value: bool = False  # whether there is a last expression
+
+
+class UnpicklableInput(TypeError):
+    """An input cannot go to the cluster; ``line`` is where the cell uses it."""
+
+    line = 0
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The notebook's side of a job: refs to resolve, and what its names were bound to."""
+
+    refs: list[Any]
+    values: dict[str, Any]
+
+
+def build(
+    job: CellJob,
+    analysis: CellAnalysis,
+    namespace: dict[str, Any],
+    hidden: dict[str, Any],
+    ref_type: type,
+    carried_types: tuple[type, ...],
+) -> Inputs:
+    """Fill the job with the values that the cell needs.
+
+    Parameters
+    ----------
+    namespace, hidden
+        The notebook's names, and those that IPython itself put there.
+    ref_type, carried_types
+        The class of refs; it and the other classes that only the runtime pickles.
+
+    Raises
+    ------
+    UnpicklableInput
+        Names the path to the object and the line of the cell that uses it.
+    """
+    wanted, optional = choose(analysis, namespace, hidden)
+    values: dict[str, Any] = {}
+    refs: list[Any] = []
+    for name in wanted:
+        value = namespace[name]
+        if isinstance(value, types.ModuleType) and _importable(value):
+            job.modules.append((name, value.__name__))
+        elif type(value) is ref_type:
+            job.ref_names.append(name)
+            refs.append(value)
+        else:
+            values[name] = value
+    job.submodules = submodules(analysis.chains, namespace)
+    job.deleted = sorted(
+        name for name in analysis.deleted if name in namespace and name not in wanted
+    )
+    job.method_calls = {k: v for k, v in analysis.method_calls.items() if k in values}
+    job.imports = analysis.imports
+    if "Out" in values:
+        values["Out"] = _picklable_part(values["Out"], namespace, carried_types)
+    _write_stream(job, analysis, values, namespace, carried_types)
+    if optional:
+        _write_optional(job, optional, namespace, carried_types)
+    job.cwd = _working_directory()
+    job.environ = dict(os.environ)
+    job.sys_path = [entry for entry in sys.path if isinstance(entry, str)]
+    return Inputs(refs, {**namespace, **values})
+
+
+def choose(
+    analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Return the names to send, and those to send if they can be had cheaply."""
+
+    def visible(name: str) -> bool:
+        if name not in namespace or name.startswith("__") and name != "__":
+            return False
+        if name in ALWAYS_VISIBLE or name.startswith(("_i", "_o")) or name[1:].isdigit():
+            return True
+        return not (name in hidden and hidden[name] is namespace[name])
+
+    named = [*analysis.stored_into, *analysis.reads]
+    wanted = dict.fromkeys(name for name in named if visible(name))
+    mentioned = sorted(name for name in analysis.mentioned if visible(name))
+    if analysis.dynamic:
+        # The text that exec gets is often a name itself: look into short ones.
+        for name in wanted:
+            if isinstance(namespace[name], str):
+                found = names_in_python(namespace[name])
+                mentioned += sorted(n for n in found if visible(n))
+    wanted.update(dict.fromkeys(mentioned))
+    wanted_list = [name for name in wanted]
+    optional: list[str] = []
+    if analysis.dynamic:
+        optional = [
+            name
+            for name in list(namespace)
+            if name not in wanted and not name.startswith("_") and visible(name)
+        ]
+    return wanted_list, optional
+
+
+def submodules(chains: Iterable[tuple[str, ...]], namespace: dict[str, Any]) -> list[str]:
+    """Return the modules that ``a.b.c`` in a cell needs beyond ``a`` itself."""
+    found: dict[str, None] = {}
+    for root, *attributes in chains:
+        module = namespace.get(root)
+        if not isinstance(module, types.ModuleType):
+            continue
+        dotted = module.__name__
+        for attribute in attributes:
+            dotted += "." + attribute
+            if not isinstance(sys.modules.get(dotted), types.ModuleType):
+                break
+            found[dotted] = None
+    return list(found)
+
+
+def _importable(module: types.ModuleType) -> bool:
+    if module.__name__ == "__main__":
+        return True
+    if sys.modules.get(module.__name__) is not module:
+        return False
+    return getattr(module, "__spec__", None) is not None or module.__name__ in sys.builtin_module_names
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # the kernel's directory was removed
+        return ""
+
+
+# -------------------------------------------------------------------------- the stream
+
+
+def _write_stream(
+    job: CellJob,
+    analysis: CellAnalysis,
+    values: dict[str, Any],
+    namespace: dict[str, Any],
+    carried_types: tuple[type, ...],
+) -> None:
+    file = io.BytesIO()
+    buffers: list[pickle.PickleBuffer] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            buffer.raw()
+        except BufferError:  # not contiguous: stays in the stream
+            return True
+        buffers.append(buffer)
+        return False
+
+    pickler = CellPickler(file, namespace, carried_types, keep_buffers=keep)
+    for name, value in values.items():
+        start, first = file.tell(), len(buffers)
+        try:
+            pickler.dump(value)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            line = analysis.reads.get(name) or analysis.stored_into.get(name, 0)
+            raise unpicklable(name, value, line, error) from None
+        own = buffers[first:]
+        size = file.tell() - start + sum(buffer.raw().nbytes for buffer in own)
+        stored_into = name in analysis.stored_into
+        small = size <= SMALL_BYTES
+        watched = small and not isinstance(value, IMMUTABLE)
+        job.names.append(
+            InputName(name, len(own), small or stored_into, watched, stored_into, not small)
+        )
+    job.stream = file.getvalue()
+    job.buffers = buffers
+    job.carried = pickler.carried
+    for filename in pickler.sources:
+        entry = linecache.cache.get(filename)
+        # Files of modules are there as well; cells exist in this cache alone.
+        if entry is not None and len(entry) == 4 and entry[1] is None:
+            job.texts[filename] = "".join(entry[2])
+
+
+def unpicklable(name: str, value: Any, line: int, error: BaseException) -> UnpicklableInput:
+    """Make the error that names the object inside ``value`` that cannot travel."""
+    path, offender = find_offender(value, name)
+    where = f", line {line}" if line else ""
+    cause = str(error).strip() or type(error).__name__
+    made = UnpicklableInput(
+        f"{path}: {type(offender).__name__}{where}: it cannot go to the cluster ({cause})."
+        " Make it inside the cell, or send what it is made from (a path, an address, a list)."
+    )
+    made.line = line
+    return made
+
+
+def _write_optional(
+    job: CellJob, names: list[str], namespace: dict[str, Any], carried_types: tuple[type, ...]
+) -> None:
+    """Add what a cell with exec or globals() might look up: all that is small and pickles."""
+    left = DYNAMIC_BYTES
+    for name in names:
+        value = namespace[name]
+        if isinstance(value, types.ModuleType):
+            if _importable(value):
+                job.modules.append((name, value.__name__))
+            continue
+        data = _dump_small(value, namespace, carried_types, min(left, SMALL_BYTES))
+        if data is not None:
+            left -= len(data)
+            job.optional.append((name, data))
+
+
+def _dump_small(
+    value: Any, namespace: dict[str, Any], carried_types: tuple[type, ...], limit: int
+) -> bytes | None:
+    if getattr(value, "nbytes", 0) > limit:
+        return None
+    file = LimitedWriter(limit)
+    pickler = CellPickler(file, namespace, carried_types)
+    try:
+        pickler.dump(value)
+    except (TooLarge, Exception):
+        return None
+    return None if pickler.carried else file.getvalue()
+
+
+def _picklable_part(
+    out: dict[int, Any], namespace: dict[str, Any], carried_types: tuple[type, ...]
+) -> dict[int, Any]:
+    """Return ``Out`` without the values that cannot travel."""
+    part = {}
+    for number, value in out.items():
+        try:
+            CellPickler(io.BytesIO(), namespace, carried_types, keep_buffers=lambda _: False).dump(value)
+        except Exception:
+            continue
+        part[number] = value
+    return part

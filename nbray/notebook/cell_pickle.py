@@ -1,0 +1,182 @@
+"""Pickle the names of a notebook so that they mean the same in another namespace.
+
+Used in both directions. What differs from plain cloudpickle:
+
+- functions of the notebook do not carry a copy of their globals: theirs become the
+  *namespace of the receiver* (of the cell on the worker, of the notebook here), so
+  rebinding a name there changes what they see;
+- all names of one cell go through one pickler, so an object that two of them share
+  stays one object;
+- refs and actor handles are set aside (``carried``) for the runtime to pickle, which
+  must know of every ref that travels;
+- on the way back, an object that came as an input is sent as "your object of that
+  name" and not as a copy.
+
+Large buffers are kept out of the stream, in ``buffers``.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import cloudpickle
+from cloudpickle.cloudpickle import _function_getstate, _make_function
+
+PROTOCOL = 5
+
+_receiving = threading.local()  # .namespace, .carried, .inputs: of the stream being read
+
+
+class TooLarge(Exception):
+    """Raised when a stream would grow above the limit that its writer was given."""
+
+
+class LimitedWriter(io.BytesIO):
+    """A stream in memory that refuses to grow above ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self.limit:
+            raise TooLarge
+        return super().write(data)
+
+
+class _Namespace:
+    """Stands in a stream for the globals of the receiver."""
+
+    def __reduce__(self) -> Any:
+        return _namespace, ()
+
+
+def _namespace() -> dict[str, Any]:
+    namespace: dict[str, Any] = _receiving.namespace
+    return namespace
+
+
+def _carried(index: int) -> Any:
+    return _receiving.carried[index]
+
+
+def input_object(name: str) -> Any:
+    return _receiving.inputs[name]
+
+
+def _restore_function(function: types.FunctionType, state: tuple[dict, dict]) -> None:
+    """Give a function its attributes, its closure and the globals that it needs."""
+    attributes, slots = state
+    function.__dict__.update(attributes)
+    slots = dict(slots)
+    slots.pop("_cloudpickle_submodules", None)  # imported by being unpickled
+    namespace = function.__globals__
+    for name, value in slots.pop("__globals__").items():
+        namespace[name] = value
+    closure = slots.pop("__closure__")
+    if closure is not None:
+        for mine, theirs in zip(function.__closure__ or (), closure, strict=True):
+            try:
+                mine.cell_contents = theirs.cell_contents
+            except ValueError:  # an empty cell
+                continue
+    for name, value in slots.items():
+        setattr(function, name, value)
+
+
+class CellPickler(cloudpickle.Pickler):
+    """cloudpickle with the four differences that the module names.
+
+    Parameters
+    ----------
+    file
+        Binary file to write to.
+    namespace
+        Globals of the notebook (or of the cell): functions over them are special.
+    carried_types
+        Types of refs and handles, which the runtime pickles.
+    send_globals
+        Whether notebook functions take along the globals they use.
+    inputs
+        Objects (by id) that the receiver has, and under which name.
+    keep_buffers
+        Called with each out-of-band ``PickleBuffer``; None keeps all in the stream.
+    """
+
+    def __init__(
+        self,
+        file: Any,
+        namespace: dict[str, Any],
+        carried_types: tuple[type, ...] = (),
+        send_globals: bool = True,
+        inputs: dict[int, str] | None = None,
+        keep_buffers: Callable[[pickle.PickleBuffer], bool] | None = None,
+    ) -> None:
+        super().__init__(file, protocol=PROTOCOL, buffer_callback=keep_buffers)
+        self.namespace = namespace
+        self.carried_types = carried_types
+        self.carried: list[Any] = []
+        self.send_globals = send_globals
+        self.inputs = inputs or {}
+        self.sources: dict[str, None] = {}  # file names of the functions seen
+        self.globals_ref[id(namespace)] = _Namespace()  # type: ignore[assignment]
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if self.inputs:
+            name = self.inputs.get(id(obj))
+            if name is not None:
+                return input_object, (name,)
+        if kind is types.FunctionType:
+            if obj.__globals__ is self.namespace:
+                return self._reduce_notebook_function(obj)
+        elif kind in self.carried_types:
+            self.carried.append(obj)
+            return _carried, (len(self.carried) - 1,)
+        elif obj is sys.stdout:
+            return getattr, (sys, "stdout")
+        elif obj is sys.stderr:
+            return getattr, (sys, "stderr")
+        elif kind is io.TextIOWrapper:
+            # cloudpickle would turn an open file into a copy of its text
+            raise TypeError("cannot pickle '_io.TextIOWrapper' object")
+        return super().reducer_override(obj)
+
+    def _reduce_notebook_function(self, function: types.FunctionType) -> Any:
+        self.sources[function.__code__.co_filename] = None
+        arguments = self._function_getnewargs(function)
+        attributes, slots = _function_getstate(function)
+        if not self.send_globals:
+            slots["__globals__"] = {}
+        return _make_function, arguments, (attributes, slots), None, None, _restore_function
+
+
+@contextmanager
+def receiving(
+    namespace: dict[str, Any], carried: Sequence[Any], inputs: dict[str, Any]
+) -> Iterator[None]:
+    """Say where the streams that this thread reads meanwhile belong to."""
+    before = dict(_receiving.__dict__)
+    _receiving.namespace, _receiving.carried, _receiving.inputs = namespace, carried, inputs
+    try:
+        yield
+    finally:
+        _receiving.__dict__.clear()
+        _receiving.__dict__.update(before)
+
+
+class StreamReader:
+    """Reads the objects of one stream in the order in which they were written."""
+
+    def __init__(self, data: bytes, buffers: Sequence[Any]) -> None:
+        self._unpickler = pickle.Unpickler(io.BytesIO(data), buffers=iter(buffers))
+
+    def read(self) -> Any:
+        return self._unpickler.load()

@@ -1,0 +1,286 @@
+"""Bring the names of a cell back: packed in the worker, bound in the notebook.
+
+What comes back is what the run bound (a comparison of the namespace before and after),
+what it changed in place of the small inputs and of those it stores into, and what it
+deleted. A value that cannot be pickled stays away alone: its name is bound to a note
+that says so.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import io
+import pickle
+import types
+from collections.abc import MutableMapping, MutableSequence, MutableSet
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbray.serialization.unpicklable import find_offender
+
+from .cell_pickle import CellPickler, StreamReader, input_object, receiving
+
+COPY_BELOW_BYTES = 1 << 20  # smaller buffers become writable memory of the notebook
+
+HINTS = {
+    "generator": "make a list of it",
+    "TextIOWrapper": "bring back its path or its text",
+    "BufferedReader": "bring back its path or its bytes",
+    "BufferedWriter": "bring back its path",
+    "lock": "make one here",
+    "module": "import it here",
+    "Thread": "bring back what it computes",
+    "socket": "open it where it is used",
+    "Connection": "open it where it is used",
+    "coroutine": "await it in the cell",
+}
+
+
+@dataclass(slots=True)
+class LeftBehind:
+    """One name whose value could not travel."""
+
+    name: str  # "" for the value of the last expression
+    path: str
+    type_name: str
+    reason: str
+    text: str = ""  # its repr
+
+    def message(self) -> str:
+        hint = HINTS.get(self.type_name, "bring back plain data instead")
+        subject = self.path if self.name else "the value of the last line" + self.path.lstrip("Out")
+        return f"{subject} did not come back from the worker: {self.type_name} ({self.reason}); {hint}."
+
+
+@dataclass(slots=True)
+class CellOutcome:
+    """What a cell leaves behind, as it travels."""
+
+    entries: list[tuple[str, str]] = field(default_factory=list)  # (kind, name), in stream order
+    stream: bytes = b""
+    buffers: list[pickle.PickleBuffer] = field(default_factory=list)
+    carried: list[Any] = field(default_factory=list)
+    modules: list[tuple[str, str]] = field(default_factory=list)
+    imports: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    left_behind: list[LeftBehind] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+
+class NotHere:
+    """Stands under a name whose value stayed on the worker."""
+
+    def __init__(self, left: LeftBehind) -> None:
+        self._left = left
+
+    def __repr__(self) -> str:
+        left = self._left
+        return f"<{left.name} stayed on the worker: {left.text or left.type_name}>"
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__") or attribute.startswith("_repr_") or attribute.startswith("_ipython"):
+            raise AttributeError(attribute)
+        raise AttributeError(self._left.message())
+
+
+# -------------------------------------------------------------------------- in the worker
+
+SET, CHANGED, VALUE = "set", "changed", "value"
+
+
+def pack(
+    outcome: CellOutcome,
+    items: list[tuple[str, str, Any]],
+    namespace: dict[str, Any],
+    carried_types: tuple[type, ...],
+    inputs: dict[int, str],
+    in_band: bool,
+) -> None:
+    """Write ``(kind, name, value)`` items into the outcome's stream.
+
+    Parameters
+    ----------
+    inputs
+        Names of the objects that the notebook has, by id.
+    in_band
+        Keep all in the stream, without buffers beside it.
+    """
+    remaining = list(items)
+    while True:
+        file = io.BytesIO()
+        buffers: list[pickle.PickleBuffer] = []
+
+        def keep(buffer: pickle.PickleBuffer, buffers: list = buffers) -> bool:
+            try:
+                buffer.raw()
+            except BufferError:
+                return True
+            buffers.append(buffer)
+            return False
+
+        pickler = CellPickler(
+            file, namespace, carried_types, False, inputs, None if in_band else keep
+        )
+        failed = None
+        for item in remaining:
+            kind, name, value = item
+            try:
+                pickler.dump(_contents(value) if kind == CHANGED else _alias(value, inputs, kind))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                outcome.left_behind.append(_left_behind(kind, name, value, error))
+                failed = item
+                break
+        if failed is None:
+            break
+        # The pickler now remembers objects that it did not write: start afresh.
+        remaining.remove(failed)
+    outcome.entries = [(kind, name) for kind, name, _ in remaining]
+    outcome.stream, outcome.buffers, outcome.carried = file.getvalue(), buffers, pickler.carried
+
+
+class _InputObject:
+    """Stands for an input of the cell where reducer_override is not asked (lists, dicts)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> Any:
+        return input_object, (self.name,)
+
+
+def _alias(value: Any, inputs: dict[int, str], kind: str) -> Any:
+    name = inputs.get(id(value))
+    return _InputObject(name) if name is not None else value
+
+
+def _contents(value: Any) -> Any:
+    """Return a new object with the state of a changed input; the old one stays an input."""
+    if hasattr(value, "__array_interface__") and hasattr(value, "view"):
+        return value.view()
+    if hasattr(value, "_mgr"):  # pandas
+        return value.copy(deep=False)
+    return copy.copy(value)
+
+
+def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> LeftBehind:
+    path, offender = find_offender(value, name or "Out")
+    try:
+        text = repr(value)[:500]
+    except Exception:
+        text = f"a {type(value).__name__}"
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return LeftBehind("" if kind == VALUE else name, path, type(offender).__name__, reason, text)
+
+
+# ------------------------------------------------------------------------ in the notebook
+
+
+def unpack(
+    outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, Any]
+) -> tuple[Any, list[str]]:
+    """Bind what came back; returns the last expression's value and what to tell the user.
+
+    Parameters
+    ----------
+    inputs
+        The objects that were sent, by name; changed ones are updated in place, so that
+        whoever else holds them sees the change.
+    """
+    messages = list(outcome.hints)
+    bound: dict[str, Any] = {}
+    result: Any = None
+    known = dict(inputs)
+    with receiving(namespace, outcome.carried, known):
+        reader = StreamReader(outcome.stream, [_own(b) for b in outcome.buffers])
+        for position, (kind, name) in enumerate(outcome.entries):
+            try:
+                value = reader.read()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                lost = ", ".join(n or "the value" for _, n in outcome.entries[position:])
+                messages.append(
+                    f"{lost} did not come back: {name or 'the value'} cannot be read here"
+                    f" ({type(error).__name__}: {error})."
+                )
+                break
+            if kind == VALUE:
+                result = value
+            elif kind == SET:
+                bound[name] = value
+            elif not update_in_place(known[name], value):
+                old = known[name]
+                known[name] = value
+                for other, present in list(namespace.items()):
+                    if present is old:
+                        bound[other] = value
+    for left in outcome.left_behind:
+        messages.append(left.message())
+        if left.name:
+            bound[left.name] = NotHere(left)
+    for dotted in outcome.imports:
+        _import(dotted, messages)
+    for name, dotted in outcome.modules:
+        module = _import(dotted, messages)
+        if module is not None:
+            bound[name] = module
+    namespace.update(bound)
+    for name in outcome.deleted:
+        namespace.pop(name, None)
+    return result, messages
+
+
+def _own(buffer: Any) -> Any:
+    """Copy a small buffer into memory of this process, which may be written."""
+    view = memoryview(buffer)
+    if view.nbytes < COPY_BELOW_BYTES:
+        return bytearray(view)
+    return view if view.readonly else view.toreadonly()
+
+
+def _import(dotted: str, messages: list[str]) -> types.ModuleType | None:
+    try:
+        return importlib.import_module(dotted)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        messages.append(f"module {dotted} cannot be imported here: {type(error).__name__}: {error}")
+        return None
+
+
+def update_in_place(old: Any, new: Any) -> bool:
+    """Make ``old`` equal to ``new`` without a new identity; False when its type cannot."""
+    if old is new:
+        return True
+    if type(old) is not type(new):
+        return False
+    try:
+        if isinstance(old, MutableSequence):  # list, bytearray, deque
+            old[:] = new
+        elif isinstance(old, MutableMapping):
+            old.clear()
+            old.update(new)
+        elif isinstance(old, MutableSet):
+            old.clear()
+            old |= new
+        elif hasattr(old, "__array_interface__") and hasattr(old, "dtype"):
+            if old.shape != new.shape or old.dtype != new.dtype or not old.flags.writeable:
+                return False
+            old[...] = new
+        elif hasattr(old, "_update_inplace") and hasattr(old, "_mgr"):  # pandas
+            old._update_inplace(new)
+        elif type(getattr(old, "__dict__", None)) is dict and not hasattr(type(old), "__slots__"):
+            old.__dict__.clear()
+            old.__dict__.update(new.__dict__)
+            return True
+        else:
+            return False
+    except (TypeError, ValueError, AttributeError, IndexError):
+        return False
+    attributes = getattr(new, "__dict__", None)
+    if type(attributes) is dict and not hasattr(old, "_mgr"):  # of a subclass of list, dict ...
+        old.__dict__.update(attributes)
+    return True

@@ -1,0 +1,31 @@
+"""Names that plain text mentions: payloads of magics, shell lines, strings for exec.
+
+Pure. Text is scanned, not parsed: what is found is only ever used to look into
+the notebook's namespace, so a word too many costs little, a word too few a
+NameError on the worker.
+"""
+
+from __future__ import annotations
+
+import re
+
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_BRACES = re.compile(r"\{+([^{}]+)\}+")
+_DOLLAR = re.compile(r"\$([^\W\d]\w*)")
+# A text longer than this is data, not code.
+MAX_TEXT_CHARS = 200_000
+
+
+def names_in_python(text: str) -> set[str]:
+    """Return every identifier in a text that may be Python."""
+    if len(text) > MAX_TEXT_CHARS:
+        return set()
+    return set(_IDENTIFIER.findall(text))
+
+
+def names_in_shell(text: str) -> set[str]:
+    """Return the names that IPython expands in a shell line: ``{x + y}``, ``$x``."""
+    names = set(_DOLLAR.findall(text))
+    for expression in _BRACES.findall(text):
+        names.update(_IDENTIFIER.findall(expression))
+    return names

@@ -1,0 +1,202 @@
+"""Write down an exception in the worker so that the notebook can show it as its own.
+
+What crosses: for the exception and every one it is chained to or grouped with, its
+pickled form (or, where pickling fails, its name and text), its notes, and its frames as
+(file, function, lines, columns). The notebook makes tracebacks of them again, see
+``tracebacks``. Frames of nbray itself are left out.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import CodeType, TracebackType
+from typing import Any
+
+PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+MAX_FRAMES = 200  # of one exception: the first and the last half are kept
+MAX_EXCEPTIONS = 100
+READ_ONLY_HINT = (
+    "Large arrays reach a cell as read-only memory that is shared with others:"
+    " copy() before changing one inside a function, or change it in the cell itself."
+)
+
+
+@dataclass(slots=True)
+class FrameRecord:
+    """One line of a traceback."""
+
+    filename: str
+    function: str
+    line: int
+    signature: str = ""  # names of the arguments, as in a def
+    end_line: int | None = None
+    column: int | None = None
+    end_column: int | None = None
+
+
+@dataclass(slots=True)
+class ExceptionRecord:
+    """One exception; the others of its chain are numbers into the same list."""
+
+    type_name: str
+    text: str
+    pickled: bytes | None
+    frames: list[FrameRecord] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    cause: int | None = None
+    context: int | None = None
+    suppress_context: bool = False
+    members: list[int] = field(default_factory=list)  # of an exception group
+
+
+def capture(error: BaseException, dump: Callable[[Any], bytes]) -> list[ExceptionRecord]:
+    """Record an exception and all that hang on it; the first one is the exception.
+
+    Parameters
+    ----------
+    error
+        As caught, with its traceback.
+    dump
+        Pickles an object; may raise anything.
+    """
+    records: list[ExceptionRecord] = []
+    numbers: dict[int, int] = {}
+
+    def number(exc: BaseException | None) -> int | None:
+        if exc is None or len(records) >= MAX_EXCEPTIONS:
+            return None
+        if id(exc) in numbers:
+            return numbers[id(exc)]
+        shown, frames = _original(exc)
+        record = ExceptionRecord(
+            type(shown).__name__, _text(shown), pickle_exception(shown, dump), frames
+        )
+        record.notes = [str(note) for note in getattr(exc, "__notes__", ())]
+        if isinstance(exc, ValueError) and "read-only" in record.text:
+            record.notes.append(READ_ONLY_HINT)
+        numbers[id(exc)] = at = len(records)
+        records.append(record)
+        record.suppress_context = exc.__suppress_context__
+        record.cause = number(exc.__cause__)
+        record.context = number(exc.__context__)
+        if isinstance(exc, BaseExceptionGroup):
+            members = [number(member) for member in exc.exceptions]
+            record.members = [member for member in members if member is not None]
+        return at
+
+    number(error)
+    return records
+
+
+def _original(exc: BaseException) -> tuple[BaseException, list[FrameRecord]]:
+    """Return what the user raised: a task's error becomes the exception inside it."""
+    frames = frames_of(exc.__traceback__)
+    cause, remote = getattr(exc, "cause", None), getattr(exc, "frames", None)
+    if hasattr(exc, "traceback_str") and isinstance(cause, BaseException):
+        for filename, line, function in remote or ():
+            if not filename.startswith(PACKAGE_DIR):
+                frames.append(FrameRecord(filename, function, line))
+        return cause, frames
+    return exc, frames
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:
+        return "<the exception has no text: its __str__ raised>"
+
+
+def frames_of(tb: TracebackType | None) -> list[FrameRecord]:
+    """Return the frames of a traceback, outermost first, without nbray's own."""
+    found: list[tuple[TracebackType, CodeType]] = []
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if not code.co_filename.startswith(PACKAGE_DIR):
+            found.append((tb, code))
+        tb = tb.tb_next
+    if len(found) > MAX_FRAMES:
+        found = found[: MAX_FRAMES // 2] + found[-MAX_FRAMES // 2 :]
+    return [_frame(tb, code) for tb, code in found]
+
+
+def _frame(tb: TracebackType, code: CodeType) -> FrameRecord:
+    frame = FrameRecord(code.co_filename, code.co_name, tb.tb_lineno, signature_of(code))
+    if tb.tb_lasti >= 0:
+        for index, position in enumerate(code.co_positions()):
+            if index == tb.tb_lasti // 2:
+                line, frame.end_line, frame.column, frame.end_column = position
+                break
+    return frame
+
+
+def signature_of(code: CodeType) -> str:
+    """Return the argument names of a function's code, as they stand in its def."""
+    if code.co_name.startswith("<"):
+        return ""
+    names = list(code.co_varnames)
+    plain, named = code.co_argcount, code.co_kwonlyargcount
+    parts = names[:plain]
+    at = plain + named
+    if code.co_flags & 0x04:  # *args
+        parts.append("*" + names[at])
+        at += 1
+    elif named:
+        parts.append("*")
+    parts += names[plain : plain + named]
+    if code.co_flags & 0x08:
+        parts.append("**" + names[at])
+    if not all(part.lstrip("*").isidentifier() or part == "*" for part in parts):
+        return ""  # `.0` of a comprehension
+    return ", ".join(parts)
+
+
+# ------------------------------------------------------------------ the exception itself
+
+
+def _bare_exception(cls: type, args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+    """Make an exception without calling its ``__init__``, whose arguments are unknown."""
+    exc: BaseException = cls.__new__(cls, *args)
+    exc.args = args
+    exc.__dict__.update(state)
+    return exc
+
+
+class _Bare:
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    def __reduce__(self) -> Any:
+        return _bare_exception, self.parts
+
+
+def pickle_exception(exc: BaseException, dump: Callable[[Any], bytes]) -> bytes | None:
+    """Pickle an exception, in its own way or without its ``__init__``; None: neither works."""
+    attributes = {
+        key: value
+        for key, value in getattr(exc, "__dict__", {}).items()
+        if not key.startswith("__") and not key.startswith("_nbray_")
+    }
+    ways: list[Callable[[], Any]] = [lambda: exc, lambda: _Bare(type(exc), exc.args, attributes)]
+    texts = tuple(a if isinstance(a, str | int | float | None) else repr(a) for a in exc.args)
+    ways.append(lambda: _Bare(type(exc), texts, {}))
+    for way in ways:
+        try:
+            data = dump(way())
+            if type(exc).__module__ != "builtins":
+                # Classes whose __init__ wants other arguments fail when they are read.
+                pickle.Unpickler(io.BytesIO(data)).load()
+            return data
+        except BaseException:
+            continue
+    return None
+
+
+def format_text(error: BaseException) -> str:
+    """Return the traceback as plain text, for places that show no more."""
+    return "".join(traceback.format_exception(error))

@@ -1,0 +1,80 @@
+"""Connect nbray to an IPython shell, and disconnect it again."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from . import tracebacks
+from .cell_runner import CELL_ENDED
+from .magics import RemoteMagics
+from .output_router import OutputRouter
+from .remote_cell import RemoteCells
+from .runtime import set_origin, set_sink
+
+_ATTRIBUTE = "_nbray_extension"
+
+
+class Extension:
+    """What is registered in one shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.router = OutputRouter(shell, CELL_ENDED)
+        self.magics = RemoteMagics(shell, RemoteCells(shell, self.router))
+        self._remove_filter = tracebacks.install(shell)
+        shell.register_magics(self.magics)
+        shell.events.register("pre_run_cell", self._before_cell)
+        shell.events.register("post_run_cell", self._after_cell)
+        set_sink(self.router.sink)
+        # The cell that loads the extension runs already.
+        set_origin(self.router.enter_cell())
+
+    def _before_cell(self, info: Any) -> None:
+        self.magics.raw_cell = info.raw_cell or ""
+        set_origin(self.router.enter_cell())
+
+    def _after_cell(self, result: Any) -> None:
+        self.router.flush()
+
+    def close(self) -> None:
+        """Take everything away again."""
+        shell = self.shell
+        set_sink(None)
+        set_origin("")
+        shell.events.unregister("pre_run_cell", self._before_cell)
+        shell.events.unregister("post_run_cell", self._after_cell)
+        self._remove_filter()
+        self.router.close()
+        for kind in ("line", "cell"):
+            shell.magics_manager.magics[kind].pop("remote", None)
+
+
+def load(shell: Any) -> None:
+    """Register in ``shell``; once is enough."""
+    if getattr(shell, _ATTRIBUTE, None) is not None:
+        return
+    setattr(shell, _ATTRIBUTE, Extension(shell))
+    _register_panel(shell)
+
+
+def unload(shell: Any) -> None:
+    """Unregister from ``shell``."""
+    extension = getattr(shell, _ATTRIBUTE, None)
+    if extension is not None:
+        setattr(shell, _ATTRIBUTE, None)
+        extension.close()
+
+
+def _register_panel(shell: Any) -> None:
+    """Let the JupyterLab panel connect; nothing may depend on whether it can."""
+    name = __package__ + ".panel_comm"
+    if importlib.util.find_spec(name) is None:
+        return
+    try:
+        importlib.import_module(name).register(shell)
+    except Exception as error:
+        import warnings
+
+        warnings.warn(f"the nbray panel is not available: {error}", stacklevel=2)

@@ -1,0 +1,184 @@
+"""The feed of the JupyterLab panel: what the cluster of this kernel is doing, over a kernel comm.
+
+::
+
+    panel in the browser                         this kernel
+      comm_open  nbray.panel {v}         ->      on_open: a subscriber more
+      comm_msg   {v, seq, cluster}       <-      at once, then when something changed, at most 5 times a second
+      comm_msg   {v, seq, cluster, ask}  <-      somebody else opened a comm: is this one still there?
+      comm_msg   {v, ack: seq}           ->      it is
+      comm_close                         ->      a subscriber less; with the last one the sender thread ends
+      comm_open  nbray.hello {v}         <-      once, when nbray is loaded; stays open as a mark
+
+Every message carries the whole view (some 300 bytes), so a lost one costs nothing:
+
+    v        1, the version of this protocol
+    seq      counts the messages of one comm from 1
+    cluster  null when there is none, else {state, cpus_total, cpus_used, gpus_total, gpus_used, store_used,
+             store_capacity (bytes), workers, nodes, actors, tasks: {state of the state API: count}}
+
+The other end is `labextension/src/model/kernelLink.ts`. A page that is reloaded does not always close its comm, so
+each new comm makes the kernel ask the older ones, and those that do not answer within a minute are dropped.
+Acknowledging every message would be simpler, but each message to the kernel sets the kernel's status back to "idle"
+in the browser, also in the middle of a cell.
+
+Comm handlers run in a subshell thread, the sender in its own, `register` in the main thread: one lock guards all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nbray.core import live
+
+PANEL_TARGET = "nbray.panel"
+HELLO_TARGET = "nbray.hello"
+VERSION = 1
+
+PERIOD_S = 0.2  # between two looks at the cluster
+ANSWER_S = 60.0  # a comm that was asked has this long to answer
+MAX_SUBSCRIBERS = 16  # more than anybody has open; the oldest goes
+
+Snapshot = Callable[[], "dict[str, Any] | None"]
+
+
+class _Subscriber:
+    """One comm of one page."""
+
+    def __init__(self, comm: Any, answers: bool) -> None:
+        self.comm = comm
+        self.answers = answers  # over a subshell, so that it can answer while a cell runs
+        self.seq = 0
+        self.asked_at: float | None = None  # when the question was sent that is not answered yet
+
+    def send(self, cluster: dict[str, Any] | None, ask: bool = False) -> None:
+        """Send the view. Raises what the comm raises."""
+        self.seq += 1
+        message = {"v": VERSION, "seq": self.seq, "cluster": cluster}
+        if ask:
+            message["ask"] = True
+        self.comm.send(message)
+
+
+class PanelFeed:
+    """Sends the cluster's view to every open comm; costs nothing while there is none."""
+
+    def __init__(self, snapshot: Snapshot, *, period_s: float = PERIOD_S, clock: Callable[[], float] = time.monotonic):
+        self._snapshot = snapshot
+        self._period_s = period_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._subscribers: dict[str, _Subscriber] = {}  # by comm id, oldest first
+        self._last: dict[str, Any] | None = None  # what everybody has been sent
+        self._sender: threading.Thread | None = None
+        self._wake = threading.Event()  # the last subscriber has gone: look at once
+
+    def on_open(self, comm: Any, msg: dict[str, Any]) -> None:
+        """A page opens a comm: the handler of the target `nbray.panel`."""
+        view = self._look()
+        with self._lock:
+            self._ask_all(view)
+            while len(self._subscribers) >= MAX_SUBSCRIBERS:
+                self._drop(next(iter(self._subscribers)), tell=True)
+            subscriber = _Subscriber(comm, answers=msg.get("header", {}).get("subshell_id") is not None)
+            self._subscribers[comm.comm_id] = subscriber
+            comm.on_msg(lambda answer: self._on_answer(comm.comm_id, answer))
+            comm.on_close(lambda _: self._on_close(comm.comm_id))
+            subscriber.send(view)
+            self._last = view
+            if self._sender is None:
+                self._wake.clear()
+                self._sender = threading.Thread(target=self._send_changes, name="nbray-panel-feed", daemon=True)
+                self._sender.start()
+
+    def close(self) -> None:
+        """Close every comm; returns when the sender has ended."""
+        with self._lock:
+            sender = self._sender
+            for comm_id in list(self._subscribers):
+                self._drop(comm_id, tell=True)
+        if sender is not None:
+            sender.join()
+
+    def _send_changes(self) -> None:
+        while True:
+            self._wake.wait(self._period_s)
+            view = self._look()
+            with self._lock:
+                self._drop_silent()
+                if not self._subscribers:
+                    self._sender = None
+                    return
+                if view != self._last:
+                    self._last = view
+                    for comm_id in list(self._subscribers):
+                        self._send(comm_id, view)
+
+    def _look(self) -> dict[str, Any] | None:
+        try:
+            return self._snapshot()
+        except Exception:  # a cluster that ends while it is looked at; the next look tells
+            return None
+
+    def _on_answer(self, comm_id: str, msg: dict[str, Any]) -> None:
+        data = msg.get("content", {}).get("data", {})
+        with self._lock:
+            subscriber = self._subscribers.get(comm_id)
+            if subscriber is not None and isinstance(data, dict) and "ack" in data:
+                subscriber.asked_at = None
+
+    def _on_close(self, comm_id: str) -> None:
+        with self._lock:
+            self._drop(comm_id, tell=False)
+
+    # The lock is held by the callers of all that follows.
+
+    def _ask_all(self, view: dict[str, Any] | None) -> None:
+        for comm_id, subscriber in list(self._subscribers.items()):
+            if subscriber.answers and subscriber.asked_at is None:
+                subscriber.asked_at = self._clock()
+                self._send(comm_id, view, ask=True)
+
+    def _send(self, comm_id: str, view: dict[str, Any] | None, ask: bool = False) -> None:
+        try:
+            self._subscribers[comm_id].send(view, ask)
+        except Exception:  # the kernel shuts down, or the comm is broken: nobody to tell
+            self._drop(comm_id, tell=False)
+
+    def _drop_silent(self) -> None:
+        now = self._clock()
+        for comm_id, subscriber in list(self._subscribers.items()):
+            if subscriber.asked_at is not None and now - subscriber.asked_at > ANSWER_S:
+                self._drop(comm_id, tell=True)
+
+    def _drop(self, comm_id: str, tell: bool) -> None:
+        subscriber = self._subscribers.pop(comm_id, None)
+        if subscriber is None:
+            return
+        if not self._subscribers:
+            self._wake.set()
+        if tell:
+            try:
+                subscriber.comm.close()
+            except Exception:  # as in _send
+                pass
+
+
+def register(ip: Any, snapshot: Snapshot = live.snapshot) -> None:
+    """Offer the feed to JupyterLab. Called when nbray is loaded into IPython; without a kernel it does nothing.
+
+    Calling it again for the same shell changes nothing.
+    """
+    kernel = getattr(ip, "kernel", None)
+    if kernel is None or getattr(kernel, "_nbray_panel_feed", None) is not None:
+        return
+    from comm import create_comm  # noqa: PLC0415 - comes with ipykernel, which runs us
+
+    feed = PanelFeed(snapshot)
+    kernel.comm_manager.register_target(PANEL_TARGET, feed.on_open)
+    # Kept open: a page that comes later finds it by its target name, and knows that nbray is here.
+    hello = create_comm(target_name=HELLO_TARGET, data={"v": VERSION})
+    kernel._nbray_panel_feed = (feed, hello)

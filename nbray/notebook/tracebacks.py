@@ -1,0 +1,234 @@
+"""Show an exception of the worker as if it had been raised here.
+
+An ``ExceptionRecord`` becomes an exception again, with tracebacks over stand-in frames:
+code objects that carry the file name, function and line of the real ones. IPython then
+finds the cells' text in its own caches and draws its native traceback. ``install`` puts a
+filter before the shell's ``showtraceback`` that shows only the rebuilt part, so that
+neither the magic's frames nor IPython's stand above it; ``%tb`` and ``%debug`` see the
+same.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import pickle
+import sys
+import traceback
+from collections.abc import Callable
+from types import CodeType, FrameType, FunctionType, TracebackType
+from typing import Any
+
+from .cell_pickle import StreamReader, receiving
+from .error_record import PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
+
+MARK = "_nbray_traceback"  # attribute of exceptions that are shown by the filter
+
+
+class RemoteCellError(Exception):
+    """Stands for an exception whose class cannot be had here; its text says the rest."""
+
+
+# ---------------------------------------------------------------------- stand-in frames
+
+
+@functools.lru_cache(maxsize=256)
+def _stub(signature: str) -> CodeType:
+    """Compile a function with these arguments that returns its own frame."""
+    namespace: dict[str, Any] = {}
+    source = f"def stub({signature}): return _getframe()"
+    exec(compile(source, "<nbray>", "exec"), namespace)
+    code: CodeType = namespace["stub"].__code__
+    return code
+
+
+def _frame(record: FrameRecord) -> FrameType:
+    try:
+        code = _stub(record.signature)
+    except SyntaxError:
+        code = _stub("")
+    code = code.replace(
+        co_filename=record.filename,
+        co_name=record.function,
+        co_qualname=record.function,
+        co_firstlineno=max(record.line, 1),
+    )
+    function = FunctionType(code, {"_getframe": sys._getframe, "__name__": "__main__"})
+    count = code.co_argcount + code.co_kwonlyargcount
+    names = code.co_varnames
+    frame: FrameType = function(
+        *[None] * code.co_argcount, **dict.fromkeys(names[code.co_argcount : count])
+    )
+    return frame
+
+
+def make_traceback(frames: list[FrameRecord]) -> TracebackType | None:
+    """Return a traceback over stand-ins for ``frames``, outermost first."""
+    tb: TracebackType | None = None
+    for record in reversed(frames):
+        frame = _frame(record)
+        tb = TracebackType(tb, frame, frame.f_lasti, max(record.line, 1))
+    return tb
+
+
+# ------------------------------------------------------------------- records to exceptions
+
+
+def rebuild(records: list[ExceptionRecord], namespace: dict[str, Any]) -> BaseException:
+    """Make the exception that ``capture`` wrote down, with its chain and tracebacks."""
+    made = [_exception(record, namespace) for record in records]
+    for exc, record in zip(made, records, strict=True):
+        exc.__traceback__ = make_traceback(record.frames)
+        for note in record.notes:
+            if note not in getattr(exc, "__notes__", ()):
+                exc.add_note(note)
+        if record.cause is not None:
+            exc.__cause__ = made[record.cause]
+        if record.context is not None:
+            exc.__context__ = made[record.context]
+        exc.__suppress_context__ = record.suppress_context
+        if isinstance(exc, BaseExceptionGroup):
+            for member, at in zip(exc.exceptions, record.members, strict=False):
+                source = made[at]
+                member.__traceback__ = source.__traceback__
+                member.__cause__ = source.__cause__
+                member.__context__ = source.__context__
+                member.__suppress_context__ = source.__suppress_context__
+    return mark(made[0])
+
+
+def _exception(record: ExceptionRecord, namespace: dict[str, Any]) -> BaseException:
+    if record.pickled is not None:
+        try:
+            with receiving(namespace, (), namespace):
+                exc = StreamReader(record.pickled, ()).read()
+            if isinstance(exc, BaseException):
+                return exc
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+    cls = type(record.type_name, (RemoteCellError,), {"__module__": "nbray.remote"})
+    made: BaseException = cls(record.text)
+    return made
+
+
+def mark(exc: BaseException) -> BaseException:
+    """Have only the traceback that ``exc`` has now shown, whatever raises it later."""
+    setattr(exc, MARK, exc.__traceback__)
+    return exc
+
+
+def at_cell_line(exc: BaseException, filename: str, line: int) -> BaseException:
+    """Give an error that the magic found itself the traceback of a line of the cell."""
+    if line > 0:
+        exc.__traceback__ = make_traceback([FrameRecord(filename, "<module>", line)])
+    return mark(exc)
+
+
+# --------------------------------------------------------------------------- the cell's text
+
+
+class CellSource:
+    """The text of the cell that runs, and where its body lies in it.
+
+    Attributes
+    ----------
+    filename : str
+        What the cell's code is compiled as; IPython's caches know the text by it.
+    offset : int
+        Lines of the cell before its body: that of the magic, and what stands above.
+    """
+
+    def __init__(self, shell: Any, raw: str, body: str) -> None:
+        if not raw.rstrip("\n").endswith(body.rstrip("\n")):
+            raw = "%%remote\n" + body
+        at = raw.rstrip("\n").rfind(body.rstrip("\n"))
+        self.raw = raw
+        self.offset = raw[:at].count("\n") if body.strip() else 1
+        compiler = shell.compile
+        self.number = shell.execution_count
+        name = compiler.get_code_name(raw, raw, self.number)
+        known = getattr(compiler, "_filename_map", {})
+        self.number = known.get(name, self.number)
+        self.filename = compiler.cache(raw, self.number)
+        known[self.filename] = self.number
+
+    def cached(self) -> bool:
+        return self.filename in linecache.cache
+
+
+# ------------------------------------------------------------------------------ the filter
+
+
+def install(shell: Any) -> Callable[[], None]:
+    """Put the filter before ``shell.showtraceback``; returns what takes it away again."""
+    original = shell.showtraceback
+
+    @functools.wraps(original)
+    def showtraceback(exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        value = _current(exc_tuple)
+        shown = _shown(value)
+        if shown is None:
+            return original(exc_tuple, *args, **kwargs)
+        tb = getattr(shown, MARK, None)
+        shown.__traceback__ = tb
+        kwargs.update(tb_offset=0, running_compiled_code=False)
+        return original((type(shown), shown, tb), **kwargs)
+
+    shell.showtraceback = showtraceback
+
+    def remove() -> None:
+        if shell.__dict__.get("showtraceback") is showtraceback:
+            shell.showtraceback = original
+
+    return remove
+
+
+def _current(exc_tuple: Any) -> BaseException | None:
+    if exc_tuple is not None:
+        value = exc_tuple[1]
+        return value if isinstance(value, BaseException) else None
+    return sys.exc_info()[1] or getattr(sys, "last_value", None)
+
+
+def _shown(value: BaseException | None) -> BaseException | None:
+    """Return the exception to show in the place of ``value``; None: it is not ours."""
+    if value is None:
+        return None
+    if MARK in getattr(value, "__dict__", {}):
+        return value
+    cause, remote = getattr(value, "cause", None), getattr(value, "frames", None)
+    if hasattr(value, "traceback_str") and isinstance(cause, BaseException) and remote is not None:
+        return task_error(value, cause, remote)
+    return None
+
+
+def task_error(error: BaseException, cause: BaseException, remote: Any) -> BaseException:
+    """Return the user's exception inside a task's error, with one traceback through both."""
+    frames = [f for f in frames_of(error.__traceback__) if not _is_ipython(f.filename)]
+    frames += [FrameRecord(filename, function, line) for filename, line, function in remote]
+    try:
+        shown: BaseException = pickle.loads(pickle.dumps(cause))
+    except Exception:
+        shown = cause
+    shown.__cause__ = shown.__context__ = None
+    shown.__traceback__ = make_traceback(
+        [frame for frame in frames if not frame.filename.startswith(PACKAGE_DIR)]
+    )
+    return mark(shown)
+
+
+def _is_ipython(filename: str) -> bool:
+    return "/IPython/core/" in filename or "/ipykernel/" in filename
+
+
+
+def render(shell: Any, error: BaseException) -> list[str]:
+    """Return the lines of IPython's traceback for an error that nobody raises here."""
+    tb = getattr(error, MARK, error.__traceback__)
+    if isinstance(error, BaseExceptionGroup):
+        return ["".join(traceback.format_exception(type(error), error, tb))]
+    text: list[str] = shell.InteractiveTB.structured_traceback(
+        type(error), error, tb, tb_offset=0
+    )
+    return text

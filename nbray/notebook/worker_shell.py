@@ -1,0 +1,196 @@
+"""What a cell expects around it in the worker: ``get_ipython``, ``display``, figures.
+
+The shell is a minimal ``InteractiveShell``: no history file, no threads, no prompts.
+It and all of IPython are loaded at the first magic, ``display`` or ``get_ipython()``;
+a cell of plain Python never pays for them. What it displays is emitted to the notebook.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+Emit = Callable[[str, Any], None]
+
+SHELL_MODULE = "IPython.core.interactiveshell"
+INLINE_MODULE = "matplotlib_inline.backend_inline"
+
+
+class WorkerShell:
+    """Makes the shell when it is first wanted and points it at the cell that runs.
+
+    Parameters
+    ----------
+    emit
+        Sends one output message of the running task to the notebook.
+    """
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
+        self._shell: Any = None
+        self._module: ModuleType | None = None
+
+    def prepare(self) -> None:
+        """Make ``get_ipython`` and ``display`` available in this process; idempotent."""
+        builtins.get_ipython = self.get  # type: ignore[attr-defined]
+        builtins.display = self._display  # type: ignore[attr-defined]
+        if SHELL_MODULE in sys.modules:
+            self._hook(sys.modules[SHELL_MODULE])
+        elif not any(isinstance(finder, _ShellFinder) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _ShellFinder(self._hook))
+
+    def enter(self, module: ModuleType) -> None:
+        """A cell begins; its names live in ``module``."""
+        self._module = module
+        if self._shell is not None:
+            self._point(module)
+
+    def leave(self) -> None:
+        self._module = None
+
+    def get(self) -> Any:
+        """Return the shell; what ``get_ipython()`` does in a cell."""
+        if self._shell is None:
+            module = self._module or sys.modules["__main__"]
+            self._shell = make_shell(self.emit, module)
+            self._point(module)
+        return self._shell
+
+    def _display(self, *objects: Any, **options: Any) -> Any:
+        self.get()
+        from IPython.display import display
+
+        return display(*objects, **options)
+
+    def _point(self, module: ModuleType) -> None:
+        shell = self._shell
+        shell.user_module = module
+        shell.user_ns = module.__dict__
+
+    def _hook(self, module: ModuleType) -> None:
+        """Let IPython itself find the shell: ``initialized()`` is what it asks first."""
+        cls = module.InteractiveShell
+        worker_shell = self
+
+        def initialized(cls: type) -> bool:
+            if worker_shell._shell is None and worker_shell._module is not None:
+                worker_shell.get()
+            return cls.__dict__.get("_instance") is not None or bool(getattr(cls, "_instance", None))
+
+        cls.initialized = classmethod(initialized)
+
+    def show_figures(self) -> None:
+        """Display and close the figures of the cell, as the inline backend does here."""
+        inline = sys.modules.get(INLINE_MODULE)
+        if inline is None or "matplotlib.pyplot" not in sys.modules:
+            return
+        if not sys.modules["matplotlib._pylab_helpers"].Gcf.get_all_fig_managers():
+            return
+        self.get()
+        inline.flush_figures()
+
+
+class _ShellFinder(importlib.abc.MetaPathFinder):
+    """Notices when IPython's shell is imported, by whichever library."""
+
+    def __init__(self, then: Callable[[ModuleType], None]) -> None:
+        self._then = then
+        self._busy = False
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != SHELL_MODULE or self._busy:
+            return None
+        self._busy = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._busy = False
+        if spec is None or spec.loader is None:
+            return None
+        spec.loader = _ThenLoader(spec.loader, self._then)
+        return spec
+
+
+class _ThenLoader(importlib.abc.Loader):
+    def __init__(self, loader: Any, then: Callable[[ModuleType], None]) -> None:
+        self._loader = loader
+        self._then = then
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        self._then(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+def make_shell(emit: Emit, module: ModuleType) -> Any:
+    """Build the shell; the one place of this file that imports IPython."""
+    from IPython.core.displaypub import DisplayPublisher
+    from IPython.core.history import HistoryManager
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets import Type
+    from traitlets.config import Config
+
+    class EmittingPublisher(DisplayPublisher):
+        def publish(  # type: ignore[override]
+            self, data: Any, metadata: Any = None, source: Any = None, *,
+            transient: Any = None, update: bool = False, **kwargs: Any,
+        ) -> None:  # fmt: skip
+            _flush_streams()
+            content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
+            emit("update_display_data" if update else "display_data", content)
+
+        def clear_output(self, wait: bool = False) -> None:
+            _flush_streams()
+            emit("clear_output", {"wait": wait})
+
+    class CellShell(InteractiveShell):
+        display_pub_class = Type(EmittingPublisher)
+
+        def init_virtualenv(self) -> None:
+            pass  # the worker's interpreter is the kernel's already
+
+        def init_sys_modules(self) -> None:
+            pass  # the runner puts the cell's module into sys.modules
+
+        def init_history(self) -> None:
+            self.history_manager = HistoryManager(shell=self, parent=self)
+
+        def init_syntax_highlighting(self) -> None:
+            self.refresh_style = lambda: None
+
+        def enable_gui(self, gui: Any = None) -> None:
+            pass  # there is no event loop to enter
+
+        def init_builtins(self) -> None:
+            builtins.__dict__["__IPYTHON__"] = True
+
+        def atexit_operations(self) -> None:
+            pass
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    shell = CellShell.instance(config=config, user_module=module, user_ns=module.__dict__)
+    for name in ("get_ipython", "exit", "quit", "open", "In", "Out", "_ih", "_oh", "_dh"):
+        if module.__dict__.get(name) is shell.user_ns_hidden.get(name, Ellipsis):
+            module.__dict__.pop(name, None)  # what the shell itself put there
+    return shell
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            continue

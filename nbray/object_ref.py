@@ -1,0 +1,100 @@
+"""The handle of a value that a task will make, or that ``put`` made.
+
+A ref *is* the owner's record of its object: the value's bytes hang on it, and Python's
+own reference counting tells when nobody in this process wants them any more. Within one
+process an object has one ref, so refs compare and hash by identity, at C speed.
+
+What happens to a ref outside of its process (pickling, waiting, awaiting) is done by the
+core worker, which installs itself with ``install``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbray import ids
+
+_core: Any = None  # the core worker of this process, set by install()
+
+
+def install(core: Any) -> None:
+    """Make ``core`` the runtime of all refs of this process (None: there is none)."""
+    global _core
+    _core = core
+
+
+class ObjectRef:
+    """Names a value that is, or will be, in the cluster. Made by the runtime only."""
+
+    __slots__ = ("__weakref__", "_cluster", "_data", "_hold", "_index", "_number", "_owner", "_task", "_waiters")
+
+    def __init__(self, number: int, index: int, owner: int, cluster: Any) -> None:
+        self._number = number  # of the task, counted by the owner
+        self._index = index  # which return value
+        self._owner = owner  # peer
+        self._cluster = cluster  # the runtime it belongs to; outlives a shutdown
+        self._data: Any = None  # None: not known yet | bytes: pickled value | StoredValue | ErrorValue
+        self._hold: Any = None  # StoreHold once the object has left this process, or came from another
+        self._task: Any = None  # TaskRecord while the task is not done (owner only)
+        self._waiters: Any = None  # callables to call with the ref when _data is set
+
+    def binary(self) -> bytes:
+        """Return the 28 bytes of the object's id."""
+        cluster = self._cluster
+        return ids.object_id(self._owner, self._number, cluster.job_id, cluster.cluster_id, self._index)
+
+    def hex(self) -> str:
+        """Return the object's id as 56 hex digits."""
+        return self.binary().hex()
+
+    def is_nil(self) -> bool:
+        return False
+
+    def task_id(self) -> ids.TaskID:
+        """Return the id of the task that makes the value."""
+        return ids.TaskID(self.binary()[:24])
+
+    def job_id(self) -> ids.JobID:
+        """Return the id of the job it belongs to."""
+        return ids.JobID.from_int(self._cluster.job_id)
+
+    def future(self) -> Any:
+        """Return a ``concurrent.futures.Future`` that gets the value or the error."""
+        return self._cluster.future(self)
+
+    def as_future(self, _internal: bool = False) -> Any:
+        """Return an ``asyncio.Future`` of the running loop that gets the value or the error."""
+        return self._cluster.asyncio_future(self)
+
+    def __await__(self) -> Any:
+        return self.as_future().__await__()
+
+    def _on_completed(self, callback: Any) -> None:
+        """Call ``callback(value or exception)`` once the value is known."""
+        self._cluster.on_completed(self, callback)
+
+    def __repr__(self) -> str:
+        return f"ObjectRef({self.hex()})"
+
+    def __copy__(self) -> ObjectRef:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ObjectRef:
+        return self
+
+    def __reduce__(self) -> Any:
+        return _restore, (self._cluster.export(self),)
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> Any:
+        return cls
+
+
+def _restore(object_id: bytes) -> ObjectRef:
+    """Make the ref of an object that another process (or a former self) sent."""
+    if _core is None:
+        raise RuntimeError(
+            "An ObjectRef was unpickled in a process without nbray. Call nbray.init() there first; refs "
+            "mean something only inside the cluster that made them."
+        )
+    return _core.import_ref(object_id)

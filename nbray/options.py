@@ -1,0 +1,266 @@
+"""The one table of task, actor and method options: what each may be, and its default.
+
+Ray's names, defaults and exception types: a wrong type is a TypeError, a value out of
+range or an unknown name a ValueError. An option that nbray does not carry out yet is
+refused, never ignored.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+UNIT = 10_000  # resources are counted in units of 1/10,000
+SMALLEST = 0.0001
+
+
+class Option(NamedTuple):
+    """One row of the table."""
+
+    applies_to: str  # any of the letters t (task), a (actor), m (method)
+    default: Any
+    check: Callable[[str, Any], Any]  # (name, value) -> value as it is kept; raises
+    meaning: str
+
+
+def _type_error(name: str, expected: str, value: Any) -> TypeError:
+    return TypeError(f"The type of keyword '{name}' must be {expected}, but received type {type(value)}")
+
+
+def _amount(name: str, value: Any) -> float | None:
+    """Check an amount of a resource: a number of at least 0 in steps of 0.0001, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(
+            f"{name}={value!r} is not an amount: give a number >= 0 in steps of {SMALLEST} (got {type(value).__name__})."
+        )
+    number = float(value)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(f"{name}={value!r} is out of range: it must be >= 0 and finite, in steps of {SMALLEST}.")
+    if 0 < number < SMALLEST or (number and round(number * UNIT) < 1):
+        raise ValueError(f"{name}={value!r} is too fine: the smallest fraction is {SMALLEST}.")
+    return value
+
+
+def _num_gpus(name: str, value: Any) -> float | None:
+    value = _amount(name, value)
+    if value is not None and value > 1 and value != int(value):
+        raise ValueError(f"{name}={value!r}: more than one GPU must be a whole number; fractions share one GPU.")
+    return value
+
+
+def _memory(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    return _amount(name, value)
+
+
+def _resources(name: str, value: Any) -> dict[str, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise _type_error(name, "one of (dict, None)", value)
+    for key, amount in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"A name in '{name}' must be a string, got {key!r}.")
+        if key in ("CPU", "GPU"):
+            raise ValueError("Use the 'num_cpus' and 'num_gpus' keyword instead of 'CPU' and 'GPU' in 'resources' keyword")
+        if key in ("memory", "object_store_memory"):
+            raise ValueError(f"Use the '{key}' keyword instead of '{key}' in 'resources' keyword")
+        _amount(f"{name}[{key!r}]", amount)
+    return dict(value)
+
+
+def _integer(low: int, allow_none: bool = False, minus_one: str = "") -> Callable[[str, Any], Any]:
+    def check(name: str, value: Any) -> Any:
+        if value is None and allow_none:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            text = f"The type of keyword '{name}' must be int, but received type {type(value)}: {value!r}"
+            raise _Both(text)
+        if value < low and not (minus_one and value == -1):
+            also = f", or -1 ({minus_one})" if minus_one else ""
+            raise ValueError(f"The keyword '{name}' only accepts {low} or a greater integer{also}, got {value}.")
+        return value
+
+    return check
+
+
+class _Both(TypeError, ValueError):
+    """A wrong type where Ray raises TypeError and the table of bad input asks for ValueError."""
+
+
+def _num_returns(name: str, value: Any) -> Any:
+    if value is None:
+        return 1
+    if isinstance(value, str):
+        if value in ("streaming", "dynamic"):
+            raise ValueError(f"num_returns={value!r} is not supported yet: nbray returns whole values; use an int.")
+        raise ValueError(f"num_returns={value!r}: give an integer >= 0.")
+    return _integer(0)(name, value)
+
+
+def _text(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise _type_error(name, "one of (str, None)", value)
+    if value is not None and (len(value) > 1000 or "\0" in value):
+        raise ValueError(f"{name}: a name has at most 1000 characters and no NUL character.")
+    return value
+
+
+def _actor_name(name: str, value: Any) -> str | None:
+    value = _text(name, value)
+    if value is not None and not value.strip():
+        raise ValueError("Actor name cannot be an empty string.")
+    return value
+
+
+def _flag(name: str, value: Any) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise _type_error(name, "one of (bool, None)", value)
+    return value
+
+
+def _retry_exceptions(name: str, value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return bool(value)
+    if isinstance(value, (list, tuple)) and all(isinstance(c, type) and issubclass(c, Exception) for c in value):
+        return tuple(value)
+    raise _type_error(name, "one of (bool, list of exception classes)", value)
+
+
+def _lifetime(name: str, value: Any) -> str | None:
+    if value not in (None, "detached", "non_detached"):
+        raise ValueError(f"actor `lifetime` argument must be one of 'detached', 'non_detached' and None, got {value!r}.")
+    return value
+
+
+def _strategy(name: str, value: Any) -> str:
+    if value in (None, "DEFAULT", "SPREAD"):
+        return value or "DEFAULT"
+    raise ValueError(f"scheduling_strategy={value!r} is not supported yet; use 'DEFAULT' or 'SPREAD'.")
+
+
+def _env(name: str, value: Any) -> dict[str, Any] | None:
+    if value is None or value == {}:
+        return None
+    raise ValueError("runtime_env is not supported yet: set os.environ and sys.path before init; workers take them over.")
+
+
+def _not_yet(neutral: tuple[Any, ...]) -> Callable[[str, Any], Any]:
+    def check(name: str, value: Any) -> Any:
+        if value in neutral:
+            return value
+        raise ValueError(f"{name}={value!r} is not supported yet; leave it out or use one of {list(neutral)}.")
+
+    return check
+
+
+OPTIONS: dict[str, Option] = {
+    "num_cpus": Option("ta", None, _amount, "CPUs while it runs; task 1, actor 1 to place and 0 while it lives"),
+    "num_gpus": Option("ta", None, _num_gpus, "GPUs while it runs; fractions share one GPU"),
+    "resources": Option("ta", None, _resources, "custom resources by name"),
+    "memory": Option("ta", None, _memory, "bytes of memory, counted, not enforced"),
+    "name": Option("ta m", None, _text, "name in messages and events; of an actor: its name in the namespace"),
+    "num_returns": Option("t m", 1, _num_returns, "number of values that the function returns"),
+    "max_retries": Option("t", 3, _integer(0, minus_one="for ever"), "runs again when its worker dies"),
+    "retry_exceptions": Option("t m", False, _retry_exceptions, "run again also when it raises (these)"),
+    "max_calls": Option("t", 0, _integer(0), "calls after which its worker is replaced; 0: never"),
+    "scheduling_strategy": Option("ta", "DEFAULT", _strategy, "where to run"),
+    "runtime_env": Option("ta", None, _env, "environment of the worker"),
+    "wait_for_resources": Option("ta", False, _flag, "queue although no node can satisfy it now (nbray only)"),
+    "max_restarts": Option("a", 0, _integer(0, minus_one="for ever"), "restarts after its process died"),
+    "max_task_retries": Option("a m", 0, _integer(0, minus_one="for ever"), "runs of a call again after a restart"),
+    "max_concurrency": Option("a", None, _integer(1, allow_none=True), "calls that run at the same time"),
+    "namespace": Option("a", None, _text, "where its name is known"),
+    "lifetime": Option("a", None, _lifetime, "detached: outlives its driver"),
+    "get_if_exists": Option("a", False, _flag, "return the actor that has the name"),
+    "max_pending_calls": Option("a", -1, _integer(0, minus_one="no limit"), "calls of one caller queued at it"),
+    "concurrency_groups": Option("a", None, _not_yet((None, {}, [])), "threads per group of methods"),
+    "concurrency_group": Option("m", None, _not_yet((None,)), "group of this method"),
+    "accelerator_type": Option("ta", None, _not_yet((None,)), "kind of GPU"),
+    "label_selector": Option("ta", None, _not_yet((None, {})), "labels of nodes"),
+    "enable_task_events": Option("ta m", True, _flag, "record its events"),
+    "allow_out_of_order_execution": Option("a", None, _not_yet((None, False)), "calls may overtake each other"),
+}
+
+_SCOPES = {"task": "t", "actor": "a", "method": "m"}
+_AT_DEFINITION_ONLY = ("max_calls", "concurrency_groups")
+
+
+def names(scope: str) -> list[str]:
+    """Return the names of the options of 'task', 'actor' or 'method'."""
+    return [n for n, o in OPTIONS.items() if _SCOPES[scope] in o.applies_to]
+
+
+def check(scope: str, given: Mapping[str, Any], in_options_call: bool = False) -> dict[str, Any]:
+    """Check the options given for a task, actor or method.
+
+    Parameters
+    ----------
+    scope : {"task", "actor", "method"}
+    given : mapping
+        Options as the user wrote them.
+    in_options_call : bool
+        Whether they come from ``.options()``, where some are not allowed.
+
+    Returns
+    -------
+    dict
+        The options given, each in its normal form.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or a value out of range.
+    TypeError
+        For a value of a wrong type.
+    """
+    checked = {}
+    for name, value in given.items():
+        option = OPTIONS.get(name)
+        if option is None or _SCOPES[scope] not in option.applies_to:
+            near = difflib.get_close_matches(name, names(scope), 1)
+            hint = f" Did you mean '{near[0]}'?" if near else f" Valid ones: {names(scope)}."
+            raise ValueError(f"Invalid option keyword {name} for {scope}s.{hint}")
+        if in_options_call and name in _AT_DEFINITION_ONLY:
+            raise ValueError(f"Setting '{name}' is not supported in '.options()'.")
+        if name == "name" and scope == "actor":
+            checked[name] = _actor_name(name, value)
+        else:
+            checked[name] = option.check(name, value)
+    if scope == "actor" and checked.get("get_if_exists") and not checked.get("name"):
+        if not in_options_call:
+            raise ValueError("The actor name must be specified to use `get_if_exists`.")
+    return checked
+
+
+def default(name: str) -> Any:
+    """Return the default of an option."""
+    return OPTIONS[name].default
+
+
+def shape(options: Mapping[str, Any], default_cpus: float) -> dict[str, int]:
+    """Return the resources of checked options as integers in units of 1/10,000.
+
+    Amounts of 0 are left out.
+    """
+    amounts: dict[str, Any] = {"CPU": default_cpus}
+    if options.get("num_cpus") is not None:
+        amounts["CPU"] = options["num_cpus"]
+    if options.get("num_gpus"):
+        amounts["GPU"] = options["num_gpus"]
+    if options.get("memory"):
+        amounts["memory"] = options["memory"]
+    amounts.update(options.get("resources") or {})
+    return {name: round(float(value) * UNIT) for name, value in amounts.items() if value}
+
+
+def describe(resources: Mapping[str, int]) -> str:
+    """Return resources as a person writes them: ``1 CPU, 0.5 GPU``."""
+    parts: Iterable[str] = (f"{value / UNIT:g} {name}" for name, value in resources.items())
+    return ", ".join(parts) or "nothing"

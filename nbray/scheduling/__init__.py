@@ -1,0 +1,1 @@
+"""What runs where and when: pure decisions, events in, effects out."""

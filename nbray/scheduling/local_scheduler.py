@@ -1,0 +1,392 @@
+"""Decide which waiting request gets which worker of this node, and when workers start.
+
+Pure: ``handle(event)`` returns effects; the node daemon feeds it and carries them out.
+A request waits until its resources are free and a worker is idle; it becomes a lease:
+
+::
+
+    WAITING -> GRANTED -> RETURNED            (owner gives it back)
+       |          |-> REVOKED -> RETURNED     (asked back, because others wait)
+       |          +-> LOST                    (worker or owner died)
+       +-> REFUSED | CANCELLED
+
+Resources of a lease are free again when its worker is idle again or dead, never before.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nbray.config import Limits
+from nbray.resources import CPU, UNITS, ResourceSet, shape_of
+from nbray.scheduling import events as ev
+from nbray.scheduling import revocation
+from nbray.scheduling.cluster_view import ClusterView
+from nbray.scheduling.infeasible import explain
+from nbray.scheduling.lease_queue import LeaseQueue, Shape, Waiting, rank
+from nbray.scheduling.node_selection import GlobalScheduler
+from nbray.scheduling.resource_ledger import Allocation, ResourceLedger
+from nbray.scheduling.worker_pool_state import ACTOR, IDLE, LEASED, STOPPING, WorkerPoolState, WorkerRecord
+
+
+class Lease(revocation.Revocable):
+    """A worker and resources lent to an owner, or held by an actor (owner 0)."""
+
+    __slots__ = ("actor_id", "allocation", "name", "returned", "worker")
+
+    def __init__(
+        self, lease_id: int, entry: Waiting, shape: Shape, allocation: Allocation, worker: int, now: float
+    ) -> None:
+        super().__init__(lease_id, entry.owner, shape, allocation.amounts, now)
+        self.actor_id = entry.actor_id
+        self.allocation = allocation
+        self.worker = worker
+        self.name = entry.name
+        self.returned = False  # ended, but its worker is not gone yet
+
+
+class LocalScheduler:
+    """The scheduler of one node.
+
+    Parameters
+    ----------
+    node_id : str
+    totals : mapping
+        What the node has, in units.
+    gpu_ids : sequence of int
+    limits : Limits
+    cluster : ClusterView, optional
+        What is known of other nodes.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        totals: ResourceSet,
+        gpu_ids: Sequence[int] = (),
+        limits: Limits | None = None,
+        cluster: ClusterView | None = None,
+    ) -> None:
+        self.node_id = node_id
+        self.limits = limits or Limits()
+        self.ledger = ResourceLedger(totals, gpu_ids)
+        self.num_cpus = self.ledger.totals.get(CPU, 0) // UNITS
+        self.pool = WorkerPoolState(self.num_cpus, self.limits)
+        self.queue = LeaseQueue()
+        self.leases: dict[int, Lease] = {}
+        self.cluster = cluster or ClusterView()
+        self.cluster.update(node_id, self.ledger.totals, self.ledger.free)
+        self._global = GlobalScheduler(self.cluster)
+        self._next_lease = 1
+        self._owner_leases: dict[int, int] = {}
+        self._shape_leases: dict[tuple[int, Shape], int] = {}
+        self._look_again_at: float | None = None  # when a revocation becomes possible
+        self._trim_at: float | None = None  # when an idle worker may be one too many
+        self._handlers: dict[type, Callable[[Any], list[ev.Effect]]] = {
+            ev.LeaseWanted: self._lease_wanted,
+            ev.ActorWanted: self._actor_wanted,
+            ev.ActorUnwanted: self._actor_unwanted,
+            ev.LeaseReturned: self._lease_returned,
+            ev.PrestartWanted: self._prestart,
+            ev.WorkerReady: self._worker_ready,
+            ev.WorkerStartFailed: self._worker_start_failed,
+            ev.WorkerDied: self._worker_died,
+            ev.OwnerDied: self._owner_died,
+            ev.WorkerBlocked: self._worker_blocked,
+            ev.WorkerUnblocked: self._worker_unblocked,
+            ev.Tick: lambda event: [],
+        }
+
+    def handle(self, event: ev.Event) -> list[ev.Effect]:
+        """Take one event and return what to do, in order."""
+        effects = self._handlers[type(event)](event)
+        self._dispatch(event.now, effects)
+        self._trim_idle(event.now, effects)
+        return effects
+
+    def next_wakeup(self) -> float | None:
+        """Return when a Tick is due, or None when only events matter."""
+        times = [time for time in (self._look_again_at, self._trim_at) if time is not None]
+        return min(times) if times else None
+
+    # ------------------------------------------------------------------- requests
+
+    def _lease_wanted(self, event: ev.LeaseWanted) -> list[ev.Effect]:
+        entry = self.queue.get((event.owner, event.request_id))
+        if event.count <= 0:
+            self.queue.remove((event.owner, event.request_id))
+            return []
+        if entry is not None and entry.shape == shape_of(event.resources):
+            entry.count = event.count
+            entry.depth = event.depth
+            return []
+        if not self.ledger.feasible(event.resources):
+            choice = self._global.place(event.resources, event.strategy, self.node_id)
+            if choice is not None and choice != self.node_id:
+                return [ev.SpillBack(event.owner, event.request_id, choice)]
+            if not event.wait_for_resources:
+                why = explain(event.name, event.resources, self.cluster.totals())
+                return [ev.RefuseLease(event.owner, event.request_id, infeasible=why)]
+        if len(self.queue) >= self.limits.max_waiting:
+            why = f"{len(self.queue)} lease requests wait on this node already; try again later"
+            return [ev.RefuseLease(event.owner, event.request_id, error=why)]
+        self.queue.add(
+            Waiting(
+                event.resources, event.resources, (event.job_id, event.env_key), event.now, owner=event.owner,
+                request_id=event.request_id, count=event.count, depth=event.depth, name=event.name,
+                wait_for_resources=event.wait_for_resources,
+            )  # fmt: skip
+        )
+        return []
+
+    def _actor_wanted(self, event: ev.ActorWanted) -> list[ev.Effect]:
+        if not self.ledger.feasible(event.resources) and not event.wait_for_resources:
+            why = explain(event.name, event.resources, self.cluster.totals())
+            return [ev.RefuseActor(event.actor_id, infeasible=why)]
+        self.queue.add(
+            Waiting(
+                event.resources, event.hold, (event.job_id, event.env_key), event.now, actor_id=event.actor_id,
+                name=event.name, wait_for_resources=event.wait_for_resources,
+            )  # fmt: skip
+        )
+        return []
+
+    def _actor_unwanted(self, event: ev.ActorUnwanted) -> list[ev.Effect]:
+        self.queue.remove(event.actor_id)
+        return []
+
+    def _lease_returned(self, event: ev.LeaseReturned) -> list[ev.Effect]:
+        lease = self.leases.get(event.lease_id)
+        if lease is None or lease.owner != event.owner or lease.returned or lease.actor_id:
+            return []  # said twice, or the worker died meanwhile
+        worker = self.pool.workers[lease.worker]
+        if event.discard:
+            lease.returned = True
+            self._uncount(lease)
+            self.pool.move(worker, "stop", event.now)
+            return [ev.StopWorker(worker.peer, "its owner does not want it to be used again")]
+        self._end_lease(lease)
+        self.pool.move(worker, "return", event.now)
+        return []
+
+    # -------------------------------------------------------------------- workers
+
+    def _prestart(self, event: ev.PrestartWanted) -> list[ev.Effect]:
+        return [ev.StartWorker(self.pool.start(event.now)) for _ in range(min(event.count, self.pool.may_start()))]
+
+    def _worker_ready(self, event: ev.WorkerReady) -> list[ev.Effect]:
+        self.pool.ready(event.token, event.worker, event.pid, event.now)
+        return []
+
+    def _worker_start_failed(self, event: ev.WorkerStartFailed) -> list[ev.Effect]:
+        if not self.pool.start_failed(event.token, event.reason):
+            return []
+        why = f"workers do not start on this node, {self.pool.failures} in a row failed: {event.reason}"
+        self.pool.failures = 0
+        effects: list[ev.Effect] = []
+        for entry in self.queue:
+            self.queue.remove(entry.key)
+            if entry.actor_id:
+                effects.append(ev.RefuseActor(entry.actor_id, error=why))
+            else:
+                effects.append(ev.RefuseLease(entry.owner, entry.request_id, error=why))
+        return effects
+
+    def _worker_died(self, event: ev.WorkerDied) -> list[ev.Effect]:
+        worker = self.pool.died(event.worker)
+        if worker is not None and worker.lease_id:
+            self._end_lease(self.leases[worker.lease_id])
+        return self._owner_died(ev.OwnerDied(event.now, event.worker))
+
+    def _owner_died(self, event: ev.OwnerDied) -> list[ev.Effect]:
+        self.queue.remove_owner(event.owner)
+        effects: list[ev.Effect] = []
+        for lease in list(self.leases.values()):
+            if lease.owner == event.owner and not lease.actor_id and not lease.returned:
+                lease.returned = True
+                self._uncount(lease)
+                self.pool.move(self.pool.workers[lease.worker], "stop", event.now)
+                effects.append(ev.KillWorker(lease.worker, "the process that submitted its task died"))
+        return effects
+
+    def _worker_blocked(self, event: ev.WorkerBlocked) -> list[ev.Effect]:
+        worker = self.pool.workers.get(event.worker)
+        if worker is not None and worker.lease_id and not worker.blocked:
+            worker.blocked = True
+            lease = self.leases[worker.lease_id]
+            lease.blocked = True
+            self.ledger.lend_cpu(lease.allocation)
+        return []
+
+    def _worker_unblocked(self, event: ev.WorkerUnblocked) -> list[ev.Effect]:
+        worker = self.pool.workers.get(event.worker)
+        if worker is not None and worker.lease_id and worker.blocked:
+            worker.blocked = False
+            lease = self.leases[worker.lease_id]
+            lease.blocked = False
+            self.ledger.reclaim_cpu(lease.allocation)
+        return []
+
+    def stop_worker(self, peer: int, now: float) -> None:
+        """Note that a worker was asked to end for another reason (its actor is over)."""
+        worker = self.pool.workers.get(peer)
+        if worker is not None:
+            self.pool.move(worker, "stop", now)
+
+    # ------------------------------------------------------------------- dispatch
+
+    def _dispatch(self, now: float, effects: list[ev.Effect]) -> None:
+        """Grant what can be granted, start workers for what could, revoke for the rest."""
+        self._look_again_at = None
+        if not len(self.queue):
+            return
+        roomy = len(self.pool.workers) < 4 * self.num_cpus + 16
+        heap = [(self._rank(entry, now, roomy), entry.arrival, entry) for entry in self.queue]
+        heapq.heapify(heap)
+        unfit: set[tuple[Shape, Shape]] = set()  # shapes that do not fit any more in this pass
+        planned: list[Allocation] = []  # for workers that have yet to start
+        planned_for: dict[Any, int] = {}
+        kept: Waiting | None = None
+        rest: list[Waiting] = []  # those that lack resources, in order
+        while heap:
+            key, _, entry = heapq.heappop(heap)
+            fresh = self._rank(entry, now, roomy, planned_for.get(entry.key, 0))
+            if fresh > key:  # its owner was given something meanwhile
+                heapq.heappush(heap, (fresh, entry.arrival, entry))
+                continue
+            shape = (entry.shape, shape_of(entry.hold))
+            reserve = kept.need if kept is not None and entry.depth <= kept.depth else None
+            if shape in unfit or not self.ledger.fits(entry.need, reserve):
+                if reserve is None:
+                    unfit.add(shape)
+                rest.append(entry)
+                if kept is None and now - entry.since >= self.limits.starving_s and self.ledger.feasible(entry.need):
+                    kept = entry
+                continue
+            allocation = self.ledger.take(entry.hold)
+            assert allocation is not None, "what is held is part of what was needed"
+            worker = self.pool.pick(entry.binding)
+            if worker is None:
+                planned.append(allocation)
+                planned_for[entry.key] = planned_for.get(entry.key, 0) + 1
+                if planned_for[entry.key] < entry.count and len(planned) < self.limits.max_processes:
+                    fresh = self._rank(entry, now, roomy, planned_for[entry.key])
+                    heapq.heappush(heap, (fresh, entry.arrival, entry))
+                continue
+            effects.append(self._grant(entry, allocation, worker, now))
+            entry.count -= 1
+            if entry.count > planned_for.get(entry.key, 0):
+                self.queue.requeue(entry, now)
+                heapq.heappush(heap, (self._rank(entry, now, roomy), entry.arrival, entry))
+            elif entry.count <= 0:
+                self.queue.remove(entry.key)
+        for allocation in planned:
+            self.ledger.give(allocation)
+        self._start_for(len(planned), now, effects)
+        self._revoke_for(rest, now, effects)
+
+    def _rank(self, entry: Waiting, now: float, roomy: bool, planned: int = 0) -> tuple[int, int, int, int, int]:
+        starving = roomy and now - entry.since >= self.limits.starving_s
+        if entry.actor_id:
+            return rank(entry, starving, 0, 0)
+        owner = self._owner_leases.get(entry.owner, 0) + planned
+        return rank(entry, starving, owner, self._shape_leases.get((entry.owner, entry.shape), 0) + planned)
+
+    def _grant(self, entry: Waiting, allocation: Allocation, worker: WorkerRecord, now: float) -> ev.Effect:
+        lease = Lease(self._next_lease, entry, entry.shape, allocation, worker.peer, now)
+        self._next_lease += 1
+        self.leases[lease.lease_id] = lease
+        worker.binding = entry.binding
+        worker.lease_id = lease.lease_id
+        gpu_ids = self.ledger.device_numbers(allocation)
+        if entry.actor_id:
+            self.pool.move(worker, "place", now)
+            return ev.PlaceActor(entry.actor_id, lease.lease_id, worker.peer, worker.pid, gpu_ids)
+        self.pool.move(worker, "grant", now)
+        self._owner_leases[lease.owner] = self._owner_leases.get(lease.owner, 0) + 1
+        self._shape_leases[lease.owner, lease.shape] = self._shape_leases.get((lease.owner, lease.shape), 0) + 1
+        return ev.GrantLease(entry.owner, entry.request_id, lease.lease_id, worker.peer, worker.pid, gpu_ids)
+
+    def _start_for(self, wanted: int, now: float, effects: list[ev.Effect]) -> None:
+        missing = wanted - len(self.pool.starting)
+        if missing <= 0:
+            return
+        room = self.pool.may_start()
+        if room <= 0 and not self.pool.starting:
+            # Full of idle workers of other jobs or environments: one of them makes room.
+            for worker in self.pool.idle():
+                if worker.peer not in self._owner_leases:
+                    self.pool.move(worker, "stop", now)
+                    effects.append(ev.StopWorker(worker.peer, "another job needs its place"))
+                    break
+        effects.extend(ev.StartWorker(self.pool.start(now)) for _ in range(min(missing, room)))
+
+    def _revoke_for(self, rest: list[Waiting], now: float, effects: list[ev.Effect]) -> None:
+        leases = [lease for lease in self.leases.values() if not lease.actor_id and not lease.returned]
+        if not rest or not leases:
+            return
+        slice_s = self.limits.lease_slice_s
+        for lease in revocation.choose(rest, leases, self.ledger.free, lambda x: now - x.granted_at >= slice_s):
+            lease.revoked = True
+            effects.append(ev.RevokeLease(lease.owner, lease.lease_id))
+        young = [lease.granted_at + slice_s for lease in leases if not lease.revoked and now - lease.granted_at < slice_s]
+        starving = [entry.since + self.limits.starving_s for entry in rest]
+        later = [time for time in young + starving if time > now]
+        self._look_again_at = min(later) if later else None
+
+    def _trim_idle(self, now: float, effects: list[ev.Effect]) -> None:
+        self._trim_at = None
+        surplus = self.pool.counts()[IDLE] - max(self.num_cpus, 1)
+        for worker in self.pool.idle() if surplus > 0 else ():
+            if surplus <= 0:
+                break
+            due = worker.idle_since + self.limits.idle_worker_s
+            if due > now:
+                self._trim_at = due
+                break
+            self._trim_at = now + self.limits.idle_worker_s  # for those that are passed over
+            if self._owner_leases.get(worker.peer) or any(entry.owner == worker.peer for entry in self.queue):
+                continue  # it waits for tasks of its own
+            surplus -= 1
+            self.pool.move(worker, "stop", now)
+            effects.append(ev.StopWorker(worker.peer, "idle"))
+
+    # -------------------------------------------------------------------- book-keeping
+
+    def _uncount(self, lease: Lease) -> None:
+        if lease.actor_id:
+            return
+        for table, key in ((self._owner_leases, lease.owner), (self._shape_leases, (lease.owner, lease.shape))):
+            table[key] -= 1  # type: ignore[index]
+            if not table[key]:  # type: ignore[index]
+                del table[key]  # type: ignore[arg-type]
+
+    def _end_lease(self, lease: Lease) -> None:
+        if not lease.returned:
+            self._uncount(lease)
+        self.ledger.give(lease.allocation)
+        del self.leases[lease.lease_id]
+
+    def lease_of(self, worker: int) -> Lease | None:
+        """Return the lease that this worker serves."""
+        record = self.pool.workers.get(worker)
+        return self.leases.get(record.lease_id) if record is not None else None
+
+    def validate(self) -> None:
+        """Raise AssertionError unless all tables agree and nothing is over-committed."""
+        self.ledger.validate()
+        self.pool.validate()
+        serving = {worker.lease_id: peer for peer, worker in self.pool.workers.items() if worker.lease_id}
+        assert serving == {lease_id: lease.worker for lease_id, lease in self.leases.items()}, serving
+        owners: dict[int, int] = {}
+        for lease in self.leases.values():
+            state = self.pool.workers[lease.worker].state
+            assert state in ((ACTOR, STOPPING) if lease.actor_id else (LEASED, STOPPING)), state
+            assert lease.blocked == self.pool.workers[lease.worker].blocked
+            if not lease.actor_id and not lease.returned:
+                owners[lease.owner] = owners.get(lease.owner, 0) + 1
+        assert owners == self._owner_leases, (owners, self._owner_leases)
+        for entry in self.queue:
+            assert entry.count > 0

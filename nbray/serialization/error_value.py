@@ -1,0 +1,125 @@
+"""A failure as a value: what is stored or sent in the place of a result.
+
+The blob holds text (type name, message, traceback) and, when it can be pickled, the
+exception itself, so that a class missing in the reader never breaks the report.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from types import TracebackType
+from typing import Any
+
+from nbray.exceptions import RayError, RayTaskError, UnserializableException
+from nbray.serialization import serializer
+
+_TASK, _SYSTEM = 0, 1
+HIDDEN = os.sep + "nbray" + os.sep  # frames of files below are the runtime's own
+
+
+class ErrorValue:
+    """Holds the blob of an error; ``exception()`` makes a fresh exception of it."""
+
+    __slots__ = ("blob",)
+
+    def __init__(self, blob: bytes) -> None:
+        self.blob = blob
+
+    def exception(self) -> BaseException:
+        return to_exception(self.blob)
+
+
+def from_system_error(error: BaseException) -> ErrorValue:
+    """Wrap an error that the runtime itself raises in ``get``."""
+    return ErrorValue(pickle.dumps((_SYSTEM, pickle.dumps(error))))
+
+
+def from_exception(function_name: str, error: BaseException, skip_frames: int = 0) -> bytes:
+    """Return the blob for an exception that user code raised in this process.
+
+    Parameters
+    ----------
+    function_name : str
+    error : BaseException
+        With its traceback.
+    skip_frames : int
+        Outermost frames that belong to the runtime.
+    """
+    tb = error.__traceback__
+    for _ in range(skip_frames):
+        if tb is not None and tb.tb_next is not None:
+            tb = tb.tb_next
+    if isinstance(error, RayTaskError) and error.cause is not None:
+        cause: BaseException | None = error.cause  # a task's error passing through this task
+    else:
+        cause = error
+    hint = ""
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        hint = "Arrays that come from the object store are read-only, because others share them: copy() first.\n"
+    text = "".join(traceback.format_exception(type(error), error, tb)) + hint
+    frames = _frames(tb)
+    pickled: bytes | None = None
+    try:
+        data = serializer.dumps(_bare(cause))
+        pickled = data if isinstance(data, bytes) else None
+        if pickled is not None:
+            pickle.loads(pickled)  # classes whose __init__ wants more arguments fail only now
+    except Exception:
+        pickled = None
+    return pickle.dumps(
+        (_TASK, function_name, text, os.getpid(), frames, pickled, type(cause).__name__, _text(cause))
+    )
+
+
+def _bare(error: BaseException | None) -> BaseException | None:
+    return error
+
+
+def _text(error: BaseException | None) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "<no text>"
+
+
+def _frames(tb: TracebackType | None) -> list[tuple[str, int, str]]:
+    return [(f.filename, f.lineno or 0, f.name) for f in traceback.extract_tb(tb)][:200]
+
+
+def to_exception(blob: bytes) -> BaseException:
+    """Make the exception that ``get`` raises for this blob."""
+    fields: Any = pickle.loads(blob)
+    if fields[0] == _SYSTEM:
+        return pickle.loads(fields[1])
+    _, function_name, text, pid, frames, pickled, type_name, message = fields
+    cause: BaseException | None = None
+    if pickled is not None:
+        try:
+            cause = pickle.loads(pickled)
+        except Exception as error:
+            text += f"\n(The exception could not be rebuilt here: {type(error).__name__}: {error})"
+    if isinstance(cause, RayError):
+        if isinstance(cause, RayTaskError):
+            return cause
+        return cause
+    if cause is None:
+        cause = UnserializableException(f"{type_name}: {message}")
+        return RayTaskError(function_name, text, cause, pid, frames)
+    return RayTaskError(function_name, text, cause, pid, frames).as_instanceof_cause()
+
+
+def shorten(blob: bytes, limit: int) -> bytes:
+    """Return a blob of at most about ``limit`` bytes: the pickled cause goes first, then text."""
+    fields = list(pickle.loads(blob))
+    if fields[0] == _SYSTEM:
+        return blob
+    fields[5] = None
+    half = limit // 4
+    for index in (2, 7):
+        text = fields[index]
+        if len(text) > 2 * half:
+            fields[index] = text[:half] + f"\n... {len(text) - 2 * half} characters left out ...\n" + text[-half:]
+    fields[4] = fields[4][-50:]
+    return pickle.dumps(tuple(fields))

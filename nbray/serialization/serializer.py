@@ -1,0 +1,285 @@
+"""Values to bytes and back: pickle protocol 5, large buffers out of band.
+
+Most values become one plain pickle. Values with large buffers (arrays, frames), or with
+refs inside, become a ``Serialized``: the pickle, the buffers and the refs. In the store
+such a value lies as::
+
+    "NBV1" | n_buffers u32 | pickle_len u64 | (offset u64, length u64) * n_buffers | pickle
+    | buffer 0 | buffer 1 ...                          (each buffer at a multiple of 64)
+
+so that buffers come back as read-only views of the shared memory, without a copy.
+
+Code goes by value with cloudpickle when it cannot be imported by name in a worker:
+everything of ``__main__`` (hence of a notebook), lambdas, closures, modules made by hand.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import sys
+import threading
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cloudpickle
+
+from nbray.exceptions import SerializationError
+from nbray.serialization.unpicklable import find_offender
+
+PROTOCOL = 5
+OUT_OF_BAND_MIN_BYTES = 4096  # smaller buffers are cheaper inside the pickle
+ALIGNMENT = 64
+
+#: Types whose plain pickle is always right, whatever they hold.
+SIMPLE_TYPES = frozenset({int, float, complex, str, bytes, bool, type(None)})
+
+_HEAD = struct.Struct("<4sIQ")
+_SPAN = struct.Struct("<QQ")
+_MAGIC = b"NBV1"
+_plain_dumps = pickle.dumps
+loads = pickle.loads
+
+
+class Serialized:
+    """A value that is more than one plain pickle.
+
+    Attributes
+    ----------
+    pickled : bytes
+    buffers : list of memoryview
+        Flat byte views, borrowed from the value: keep the value alive until written.
+    refs : list of ObjectRef
+        Refs found inside the value.
+    """
+
+    __slots__ = ("buffers", "pickled", "refs", "size", "spans")
+
+    def __init__(self, pickled: bytes, buffers: Sequence[memoryview], refs: list[Any]) -> None:
+        self.pickled, self.buffers, self.refs = pickled, buffers, refs
+        offset = _HEAD.size + _SPAN.size * len(buffers) + len(pickled)
+        self.spans = []
+        for buffer in buffers:
+            offset = -(-offset // ALIGNMENT) * ALIGNMENT
+            self.spans.append((offset, buffer.nbytes))
+            offset += buffer.nbytes
+        self.size = offset  # bytes in the store
+
+    def head(self) -> bytes:
+        """Return everything that stands before the buffers."""
+        parts = [_HEAD.pack(_MAGIC, len(self.buffers), len(self.pickled))]
+        parts += [_SPAN.pack(*span) for span in self.spans]
+        parts.append(self.pickled)
+        return b"".join(parts)
+
+
+class _ByValue(Exception):
+    """Raised inside the quick pickler: this value needs cloudpickle."""
+
+
+_found = threading.local()  # .refs: list that collects refs while this thread serializes
+
+
+def note_ref(ref: Any) -> bool:
+    """Record that ``ref`` is inside the value being serialized; False when none is."""
+    refs = getattr(_found, "refs", None)
+    if refs is None:
+        return False
+    refs.append(ref)
+    return True
+
+
+def _importable(obj: Any) -> bool:
+    """Tell whether a worker finds this class or function under its name."""
+    name = getattr(obj, "__module__", None)
+    if name is None or name == "__main__" or name == "__mp_main__":
+        return False
+    module = sys.modules.get(name)
+    if module is None or name in _by_value_modules():
+        return False
+    if getattr(module, "__spec__", None) is None and getattr(module, "__file__", None) is None:
+        return False  # made by hand, in a cell
+    found: Any = module
+    for part in obj.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is obj
+
+
+def _by_value_modules() -> Any:
+    return cloudpickle.list_registry_pickle_by_value()
+
+
+class _QuickPickler(pickle.Pickler):
+    """The C pickler, which gives up where code would have to go by value."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (type, types.FunctionType)) and not _importable(obj):
+            if obj.__module__ == "builtins" and isinstance(obj, type):
+                return NotImplemented  # type(None) and its like
+            raise _ByValue
+        reducer = _custom_reducers.get(type(obj)) if _custom_reducers else None
+        if reducer is not None:
+            return reducer(obj)
+        return NotImplemented
+
+
+class _CodePickler(cloudpickle.Pickler):
+    """cloudpickle, which also sends modules made by hand in a cell by value."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (type, types.FunctionType)):
+            name = getattr(obj, "__module__", None)
+            module = sys.modules.get(name) if name else None
+            if module is not None and name not in ("__main__", "builtins"):
+                if getattr(module, "__spec__", None) is None and getattr(module, "__file__", None) is None:
+                    cloudpickle.register_pickle_by_value(module)
+        reducer = _custom_reducers.get(type(obj)) if _custom_reducers else None
+        if reducer is not None:
+            return reducer(obj)
+        return super().reducer_override(obj)
+
+
+_custom_reducers: dict[type, Callable[[Any], Any]] = {}
+
+
+def register_serializer(cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:
+    """Serialize instances of ``cls`` by these two functions from now on, in this process."""
+    _custom_reducers[cls] = lambda obj: (deserializer, (serializer(obj),))
+
+
+def deregister_serializer(cls: type) -> None:
+    """Forget what ``register_serializer`` was told about ``cls``."""
+    _custom_reducers.pop(cls, None)
+
+
+def dumps(value: Any, what: str = "value") -> bytes | Serialized:
+    """Serialize ``value``.
+
+    Parameters
+    ----------
+    value : object
+    what : str
+        What it is, for the message of an error ("args[1]", "the return value of f()").
+
+    Returns
+    -------
+    bytes or Serialized
+        Bytes when it is one plain pickle without refs inside.
+
+    Raises
+    ------
+    SerializationError
+        (also a TypeError) names the path to what cannot be pickled.
+    """
+    if type(value) in SIMPLE_TYPES:
+        return _plain_dumps(value, PROTOCOL)
+    buffers: list[memoryview] = []
+
+    def keep_out(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            raw = buffer.raw()
+        except BufferError:  # not contiguous: in band
+            return True
+        if raw.nbytes < OUT_OF_BAND_MIN_BYTES:
+            return True
+        buffers.append(raw)
+        return False
+
+    outer = getattr(_found, "refs", None)
+    refs: list[Any] = []
+    _found.refs = refs
+    try:
+        stream = io.BytesIO()
+        try:
+            _QuickPickler(stream, PROTOCOL, buffer_callback=keep_out).dump(value)
+        except Exception:
+            # Whatever the quick pickler cannot do is cloudpickle's to try; only its
+            # verdict counts.
+            stream = io.BytesIO()
+            buffers.clear()
+            refs.clear()
+            try:
+                _CodePickler(stream, PROTOCOL, buffer_callback=keep_out).dump(value)
+            except RecursionError:
+                raise
+            except Exception as error:
+                raise _explain(value, what, error) from error
+        pickled = stream.getvalue()
+    finally:
+        _found.refs = outer
+    if not buffers and not refs:
+        return pickled
+    return Serialized(pickled, buffers, refs)
+
+
+def _explain(value: Any, what: str, error: Exception) -> SerializationError:
+    path, offender = find_offender(value, what)
+    captured = ""
+    if isinstance(value, types.FunctionType) and path != what:
+        captured = " It is captured by the function."
+    return SerializationError(
+        f"Could not serialize {path}: {type(offender).__name__} cannot be pickled ({type(error).__name__}: {error})."
+        f"{captured} Pass a path or plain data instead, or make the object inside the task."
+    )
+
+
+def plain(pickled: bytes) -> Serialized:
+    """Return a plain pickle as a Serialized, for the store."""
+    return Serialized(pickled, (), [])
+
+
+def from_store(view: memoryview) -> tuple[Any, bool]:
+    """Rebuild a value from its bytes in the store.
+
+    Parameters
+    ----------
+    view : memoryview
+        Read-only bytes of the object; buffers of the value keep it alive.
+
+    Returns
+    -------
+    value : object
+    shares : bool
+        Whether the value may share memory with ``view``.
+    """
+    magic, n_buffers, pickle_len = _HEAD.unpack_from(view, 0)
+    if magic != _MAGIC:
+        raise ValueError("This object of the store does not hold a value.")
+    start = _HEAD.size + _SPAN.size * n_buffers
+    pickled = view[start : start + pickle_len]
+    if not n_buffers:
+        return loads(pickled), False
+    spans = [_SPAN.unpack_from(view, _HEAD.size + _SPAN.size * i) for i in range(n_buffers)]
+    return loads(pickled, buffers=[view[at : at + length] for at, length in spans]), True
+
+
+def pickle_of_store(view: memoryview) -> memoryview:
+    """Return the pickle inside a stored value that has no buffers (errors, promoted values)."""
+    _, n_buffers, pickle_len = _HEAD.unpack_from(view, 0)
+    start = _HEAD.size + _SPAN.size * n_buffers
+    return view[start : start + pickle_len]
+
+
+def dumps_code(function: Any, what: str) -> bytes:
+    """Serialize a function or class for workers; by value unless it can be imported."""
+    outer = getattr(_found, "refs", None)
+    _found.refs = refs = []
+    try:
+        stream = io.BytesIO()
+        try:
+            _CodePickler(stream, PROTOCOL).dump(function)
+        except RecursionError:
+            raise
+        except Exception as error:
+            path, offender = find_offender(function, what)
+            raise SerializationError(
+                f"Could not serialize {what}: it captures {path} ({type(offender).__name__}), which cannot be "
+                f"pickled ({type(error).__name__}: {error}). Make it inside the function, or pass it as an argument."
+            ) from error
+    finally:
+        _found.refs = outer
+    for ref in refs:
+        ref._cluster.keep_forever(ref)  # code is kept as long as the job
+    return stream.getvalue()

@@ -1,0 +1,100 @@
+"""Find which part of a value cannot be pickled, and say how to reach it."""
+
+from __future__ import annotations
+
+import io
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import cloudpickle
+
+MAX_DEPTH = 12
+MAX_CHILDREN = 1000
+
+
+def find_offender(value: Any, path: str) -> tuple[str, Any]:
+    """Return the path to, and the innermost part of ``value`` that cannot be pickled.
+
+    Parameters
+    ----------
+    value : object
+        Something whose pickling failed.
+    path : str
+        How the user calls it, for instance ``args[1]``.
+
+    Returns
+    -------
+    path : str
+        For instance ``args[1].model['lock']``.
+    offender : object
+    """
+    seen: set[int] = set()
+    for _ in range(MAX_DEPTH):
+        for step, child in _children(value):
+            if id(child) in seen or _pickles(child):
+                continue
+            seen.add(id(child))
+            path, value = path + step, child
+            break
+        else:
+            return path, value
+    return path, value
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        cloudpickle.Pickler(io.BytesIO(), 5, buffer_callback=lambda b: False).dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def _children(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key in list(value)[:MAX_CHILDREN]:
+            yield f"[{key!r}]", value[key]
+            yield f" key {key!r}", key
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value[:MAX_CHILDREN]):
+            yield f"[{index}]", item
+    elif isinstance(value, (set, frozenset)):
+        for item in list(value)[:MAX_CHILDREN]:
+            yield f" item {item!r}", item
+    elif isinstance(value, types.FunctionType):
+        names = value.__code__.co_freevars
+        for name, cell in zip(names, value.__closure__ or (), strict=True):
+            try:
+                yield f".{name}", cell.cell_contents
+            except ValueError:  # empty cell
+                continue
+        wanted = _global_names(value.__code__)
+        for name in sorted(wanted):
+            if name in value.__globals__ and value.__globals__[name] is not value:
+                yield f".{name}", value.__globals__[name]
+        for index, item in enumerate(value.__defaults__ or ()):
+            yield f" default {index}", item
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    elif isinstance(value, type):
+        for name, item in list(vars(value).items())[:MAX_CHILDREN]:
+            if not (name.startswith("__") and name.endswith("__")) or name == "__init__":
+                yield f".{name}", item
+    else:
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict):
+            for name in list(attributes)[:MAX_CHILDREN]:
+                yield f".{name}", attributes[name]
+        for cls in type(value).__mro__:
+            slots = cls.__dict__.get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if hasattr(value, name):
+                    yield f".{name}", getattr(value, name)
+
+
+def _global_names(code: types.CodeType) -> set[str]:
+    found = set(code.co_names)
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            found |= _global_names(const)
+    return found

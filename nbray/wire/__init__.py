@@ -1,0 +1,1 @@
+"""How processes talk: the messages, their encoding, and the sockets that carry them."""

@@ -1,0 +1,41 @@
+"""Control message <-> bytes.
+
+Messages are msgpack maps whose ``type`` field names the class. An unknown type or a
+wrong type of field raises ProtocolError; unknown fields are ignored, so that a newer
+process may say more.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union, cast
+
+import msgspec
+
+from nbray.wire.messages import MESSAGES, Message
+
+
+class ProtocolError(ValueError):
+    """Bytes that are no message of this protocol."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(cast(Any, Union[MESSAGES])).decode  # noqa: UP007 - made at run time
+
+
+def encode(message: Message) -> bytes:
+    """Return ``message`` as the one frame that carries it."""
+    return _encode(message)
+
+
+def decode(frame: bytes) -> Message:
+    """Return the message in ``frame``.
+
+    Raises
+    ------
+    ProtocolError
+        When it is none, whatever the bytes are.
+    """
+    try:
+        return cast(Message, _decode(frame))
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+        raise ProtocolError(str(error) or type(error).__name__) from None

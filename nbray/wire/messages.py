@@ -1,0 +1,309 @@
+"""The control messages between a process and its node daemon.
+
+One class per message; ``PROTOCOL.md`` describes them and a test holds the two
+together. Messages are msgspec structs sent as msgpack (see ``codec``). Names end in
+``Request``, ``Reply`` or ``Notice``. A peer is ``(epoch << 32) | slot`` as in the C
+store. Amounts of resources are integers in units of 1/10,000.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+
+class Message(msgspec.Struct, tag=True, omit_defaults=True):
+    """Base of all control messages; the class name is the tag."""
+
+
+# ------------------------------------------------------------- joining and leaving
+
+
+class RegisterRequest(Message):
+    """Process -> daemon: I have attached the segment. Reply: RegisterReply."""
+
+    version: int
+    role: str  # "driver" or "worker"
+    peer: int
+    pid: int
+    python: str  # major.minor.micro
+    startup_token: int = 0  # of a worker: the number its zygote fork was given
+    namespace: str = ""  # of a driver
+
+
+class RegisterReply(Message):
+    """Daemon -> process: you are known."""
+
+    job_id: int = 0  # of a driver: its new job
+    node_id: str = ""
+    session_dir: str = ""
+    resources: dict[str, int] = {}  # totals of this node
+    cluster_id: int = 0  # 32 bits, random per cluster; part of every object id
+    daemon: int = 0  # peer of the daemon
+    error: str = ""
+
+
+class GoodbyeNotice(Message):
+    """Process -> daemon: I leave on purpose. From the local driver: all ends."""
+
+
+class ShutdownRequest(Message):
+    """Driver -> daemon: end the node. The daemon answers by ending itself."""
+
+
+# -------------------------------------------------------------------------- leases
+
+
+class LeaseRequest(Message):
+    """Owner -> daemon: lend me workers of this shape. Reply: LeaseReply per lease.
+
+    Sent again with the same ``request_id`` to change ``count`` (a larger or smaller
+    backlog); ``count`` 0 takes the request back.
+    """
+
+    request_id: int
+    resources: dict[str, int]
+    count: int  # leases wanted in all for this request, granted ones not counted
+    job_id: int = 0
+    name: str = ""  # function, for messages
+    strategy: str = "DEFAULT"
+    wait_for_resources: bool = False  # queue although no node can ever satisfy it
+    env_key: str = ""  # workers with another runtime environment are not fit
+    priority_depth: int = 0  # nesting depth of the asking task; deeper goes first
+
+
+class LeaseReply(Message):
+    """Daemon -> owner: a worker, or the reason why there will be none."""
+
+    request_id: int
+    lease_id: int = 0
+    worker: int = 0  # peer
+    pid: int = 0
+    node_id: str = ""
+    gpu_ids: list[int] = []
+    infeasible: str = ""  # sentence: asked, largest node, nearest names
+    error: str = ""  # sentence: it could run, but will not (workers fail to start, queue full)
+
+
+class LeaseReturnNotice(Message):
+    """Owner -> daemon: the lease ends. ``discard``: end the worker, do not reuse it."""
+
+    lease_id: int
+    discard: bool = False
+
+
+class LeaseRevokeNotice(Message):
+    """Daemon -> owner: somebody else waits; return this lease when its task is done."""
+
+    lease_id: int
+
+
+class WorkerDiedNotice(Message):
+    """Daemon -> everyone who leased or subscribed: a worker is gone."""
+
+    peer: int
+    pid: int
+    exit_code: int | None = None
+    signal_name: str = ""
+    log_tail: str = ""
+    reason: str = ""  # sentence
+
+
+class KillWorkerRequest(Message):
+    """Owner -> daemon: SIGKILL this worker (forced cancel)."""
+
+    peer: int
+    reason: str = ""
+
+
+class BlockedNotice(Message):
+    """Worker -> daemon: my task waits in get or wait; its CPUs may be lent on."""
+
+
+class UnblockedNotice(Message):
+    """Worker -> daemon: it goes on."""
+
+
+class StopNotice(Message):
+    """Daemon -> worker: end. ``graceful``: when your queue is empty; else at once.
+
+    A worker that has not ended ``stop_grace_s`` after a notice that is not graceful is
+    killed.
+    """
+
+    reason: str = ""
+    graceful: bool = False
+
+
+# -------------------------------------------------------------------------- actors
+
+
+class CreateActorRequest(Message):
+    """Owner -> daemon: make an actor. Replies: ActorNotice whenever its state changes."""
+
+    actor_id: str  # 32 hex digits
+    spec_id: bytes  # object in the store: function, arguments, options; opaque to daemons
+    class_name: str
+    resources: dict[str, int]  # to place it
+    running_resources: dict[str, int]  # while it lives
+    max_restarts: int = 0  # -1: for ever
+    name: str = ""
+    namespace: str = ""
+    get_if_exists: bool = False
+    detached: bool = False
+    job_id: int = 0
+    env_key: str = ""
+    wait_for_resources: bool = False
+    method_names: list[str] = []
+    handle_info: bytes = b""  # opaque; what get_actor needs to build a handle
+
+
+class ActorSubscribeRequest(Message):
+    """Process -> daemon: tell me about this actor from now on. Reply: ActorNotice."""
+
+    actor_id: str
+
+
+class GetNamedActorRequest(Message):
+    """Process -> daemon. Reply: NamedActorReply."""
+
+    request_id: int
+    name: str
+    namespace: str = ""
+
+
+class NamedActorReply(Message):
+    request_id: int
+    actor_id: str = ""
+    class_name: str = ""
+    handle_info: bytes = b""
+    error: str = ""  # sentence; names the namespaces that have it
+
+
+class ListActorsRequest(Message):
+    """Process -> daemon. Reply: ListActorsReply."""
+
+    request_id: int
+
+
+class ListActorsReply(Message):
+    request_id: int
+    actors: list[ActorNotice] = []
+
+
+class ActorNotice(Message):
+    """Daemon -> subscribers: the state of an actor now."""
+
+    actor_id: str
+    state: str  # PENDING_CREATION, ALIVE, RESTARTING, DEAD
+    worker: int = 0  # peer, when ALIVE
+    pid: int = 0
+    incarnation: int = 0
+    cause: str = ""  # when DEAD or RESTARTING: sentence
+    error: bytes = b""  # when __init__ raised: the serialized error, opaque to daemons
+    name: str = ""
+    namespace: str = ""
+    class_name: str = ""
+    existing_id: str = ""  # get_if_exists: the actor that has the name already
+    name_taken: bool = False  # without get_if_exists
+    infeasible: str = ""
+    died_at: float = 0.0  # seconds since the epoch
+    restarts_left: int = 0
+
+
+class KillActorRequest(Message):
+    """Process -> daemon. ``graceful``: let queued calls end first."""
+
+    actor_id: str
+    no_restart: bool = True
+    reason: str = ""
+
+
+class BecomeActorNotice(Message):
+    """Daemon -> worker: you are this actor now; its spec is in the store."""
+
+    actor_id: str
+    spec_id: bytes
+    incarnation: int
+    gpu_ids: list[int] = []
+    lease_id: int = 0
+    job_id: int = 0
+
+
+class ActorReadyNotice(Message):
+    """Worker -> daemon: __init__ returned, or raised ``error``."""
+
+    actor_id: str
+    incarnation: int
+    error: bytes = b""
+    error_text: str = ""  # last line of the traceback
+
+
+class ActorExitNotice(Message):
+    """Worker -> daemon: the actor ends on purpose (exit_actor); do not restart."""
+
+    actor_id: str
+    cause: str = ""
+
+
+class ActorHandlesGoneNotice(Message):
+    """Owner -> daemon: the last handle went; the actor may end when its queue is empty."""
+
+    actor_id: str
+
+
+# --------------------------------------------------------------------------- state
+
+
+class DefineNotice(Message):
+    """Process -> daemon: names for events. Sent once per function of an owner."""
+
+    owner: int  # peer
+    number: int  # nbs_msg.a of this owner's tasks
+    name: str
+    kind: str = "task"  # task, actor_task, actor_creation, put
+    origin: str = ""  # the cell
+
+
+class StateRequest(Message):
+    """Process -> daemon. Reply: StateReply."""
+
+    request_id: int
+
+
+class StateReply(Message):
+    request_id: int
+    nodes: list[dict] = []  # NodeID, Alive, Resources (totals), Available, pid, hostname
+    total: dict[str, int] = {}
+    available: dict[str, int] = {}
+    workers: list[dict] = []  # peer, pid, state, lease_id, actor_id, name
+    leases_waiting: int = 0
+    waiting: list[dict] = []  # name, resources, seconds
+    actors_alive: int = 0
+
+
+class EventsRequest(Message):
+    """Process -> daemon. Reply: EventsReply per block, the last with ``last`` set."""
+
+    request_id: int
+
+
+class EventsReply(Message):
+    request_id: int
+    block: bytes = b""  # nbs_event records, at most 512 KiB
+    definitions: list[DefineNotice] = []
+    dropped: int = 0
+    last: bool = False
+    monotonic_offset_ns: int = 0  # wall clock minus CLOCK_MONOTONIC
+
+
+class RefusedNotice(Message):
+    """Daemon -> process: your message was not understood or not allowed."""
+
+    reason: str
+
+
+MESSAGES: tuple[type[Message], ...] = tuple(
+    c for c in list(globals().values()) if isinstance(c, type) and issubclass(c, Message) and c is not Message
+)

@@ -1,0 +1,91 @@
+"""Hand the segment's descriptor from the daemon to the processes of the node.
+
+A unix socket in the session directory. Whoever connects, runs as the same user, and is
+thereby allowed to map the segment, gets the descriptor by SCM_RIGHTS with a line of JSON.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import socket
+import struct
+
+_UCRED = struct.Struct("3i")
+_MAX_GREETING = 4096
+
+
+def listen(path: str) -> socket.socket:
+    """Return the daemon's listening socket at ``path`` (0600, not blocking)."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.bind(path)
+        os.chmod(path, 0o600)
+        listener.listen(1024)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def serve_one(listener: socket.socket, segment_fd: int, greeting: dict[str, object]) -> int:
+    """Accept one connection and hand over the descriptor.
+
+    Returns
+    -------
+    int
+        The pid that got it, 0 when nobody was there, -1 when it was refused.
+    """
+    try:
+        connection, _ = listener.accept()
+    except OSError:  # nobody, or gone again
+        return 0
+    with connection:
+        pid, uid, _gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        if uid != os.geteuid():
+            return -1
+        with contextlib.suppress(OSError):
+            send_descriptor(connection, segment_fd, greeting)
+        return pid
+
+
+def send_descriptor(connection: socket.socket, descriptor: int, greeting: dict[str, object]) -> None:
+    """Send one descriptor along with ``greeting``."""
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]).tobytes())
+    connection.sendmsg([json.dumps(greeting).encode("utf-8")], [rights])
+
+
+def receive_descriptor(connection: socket.socket) -> tuple[int, dict[str, object]]:
+    """Return (descriptor, greeting); the descriptor is -1 when none came along.
+
+    Raises
+    ------
+    ConnectionError
+        When the other side closed without a word.
+    """
+    data, ancillary, _flags, _address = connection.recvmsg(
+        _MAX_GREETING, socket.CMSG_SPACE(struct.calcsize("i")), socket.MSG_CMSG_CLOEXEC
+    )
+    received = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
+    if not data:
+        raise ConnectionError("the node daemon closed the connection")
+    return (received[0] if received else -1), json.loads(data)
+
+
+def receive_segment(path: str, timeout_s: float = 10.0) -> int:
+    """Connect to the daemon's socket at ``path`` and return the segment's descriptor.
+
+    The caller owns it. Raises OSError when the daemon is not there.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(path)
+        descriptor, _ = receive_descriptor(connection)
+    if descriptor < 0:
+        raise ConnectionError(f"no segment came from {path}")
+    return descriptor

@@ -1,0 +1,486 @@
+"""Run tasks, and the methods of an actor, one after the other, in the main thread."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from nbray import ids
+from nbray._cstore import ffi, lib
+from nbray.core import output
+from nbray.core.core_worker import CoreWorker
+from nbray.core.records import (
+    INLINE_MAX_BYTES,
+    KIND_CONTEXT,
+    KIND_FUNCTION,
+    KIND_METHOD,
+    KIND_ORIGIN,
+    KIND_OUTPUT,
+    KIND_RESULT,
+    PART_INLINE,
+    PART_STORED,
+    RESULT_CANCELLED,
+    RESULT_ERROR,
+    RESULT_MULTI,
+    RESULT_STORED,
+    TASK_DEPS,
+    TASK_INDIRECT,
+    TASK_KWARGS,
+    TASK_METHOD,
+    TASK_STORED,
+    ActorExit,
+)
+from nbray.exceptions import AsyncioActorExit
+from nbray.serialization import error_value, serializer
+from nbray.serialization.serializer import Serialized
+from nbray.wire import messages as m
+from nbray.worker.output_capture import OutputCapture, TaskStream
+
+SERVED = lib.NBS_READY_SERVED
+OWNED = lib.NBS_READY_OWNED
+RING = lib.NBS_READY_RING
+IDLE_SLICE_NS = 50_000_000
+MAX_FUNCTIONS = 10_000  # loaded functions kept
+NO_CHANNEL = -1  # the surroundings have to be entered anew
+CONSTRUCTOR = -2  # stands for a channel while an actor is made
+
+_HEAD = struct.Struct("<IIQHHIQ")
+_PART = struct.Struct("<BI")
+_U64 = struct.Struct("<Q")
+_U32 = struct.Struct("<I")
+_dumps = pickle.dumps
+_loads = pickle.loads
+
+
+class Executor:
+    """The loop of a worker.
+
+    Attributes
+    ----------
+    task_name, task_number : of the task that runs
+    owner : peer that owns it
+    actor : the instance, when this worker is an actor
+    """
+
+    def __init__(self, core: CoreWorker) -> None:
+        self.core = core
+        self.seg = core.seg
+        self.functions: dict[tuple[int, int], tuple[Any, str]] = {}  # (channel, number) -> function, name
+        self.loaded: dict[bytes, Any] = {}  # digest of code -> function
+        self.methods: dict[tuple[int, int], str] = {}
+        self.contexts: dict[int, dict[str, Any]] = {}
+        self.origins: dict[int, str] = {}
+        self.origin_channels: dict[str, int] = {}
+        self.channel = NO_CHANNEL  # of the task that runs
+        self.task_name = ""
+        self.task_number = 0
+        self.owner = 0
+        self.actor: Any = None
+        self.actor_id = ""
+        self.actor_spec: dict[str, Any] = {}
+        self.gpu_ids: list[int] = []
+        self.interruptible = False
+        self.stopping = False
+        self.exit_status = 0
+        self._become: m.BecomeActorNotice | None = None
+        self._base_path = list(sys.path)
+        self.send_lock = threading.Lock()  # served channels have one sending end, threads are many
+        self.capture = OutputCapture(self._send_output)
+        core.output_sink = self._forward_output
+        core.on_message = self._on_message
+        core.executor = self  # type: ignore[attr-defined]
+        output.attach_worker(self.capture)
+
+    # ------------------------------------------------------------------------ loop
+
+    def run(self) -> int:
+        """Serve until told to stop; returns the exit status."""
+        core, seg = self.core, self.seg
+        core._blocked_thread = threading.get_ident()
+        sys.stdout = TaskStream(self.capture, "stdout", 1)
+        sys.stderr = TaskStream(self.capture, "stderr", 2)
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        head = ffi.new("nbs_msg *")
+        payload = ffi.new("void **")
+        head_bytes = ffi.buffer(head)
+        unpack = _HEAD.unpack_from
+        buffer = ffi.buffer
+        take, wait = lib.nbs_take, lib.nbs_wait
+        while not self.stopping:
+            if take(seg, head, payload) == 1:
+                length, chan, number, kind, flags, a, b = unpack(head_bytes)
+                if kind == 1:
+                    self._task(chan, number, flags, a, b, buffer(payload[0], length))
+                else:
+                    self._notice(kind, chan, number, flags, bytes(buffer(payload[0], length)))
+                continue
+            woken = wait(seg, SERVED | OWNED | RING, IDLE_SLICE_NS)
+            if woken > 0 and woken & SERVED and not woken & RING:
+                continue
+            if woken > 0:
+                if woken & RING:
+                    core.control.poll()
+                if woken & OWNED:
+                    core.drain()
+            else:
+                core.tick()
+                if os.getppid() == 1:  # the zygote is gone, and with it the node
+                    return 1
+            if self._become is not None:
+                self._become_actor()
+        return self.exit_status
+
+    def _on_interrupt(self, signum: int, frame: Any) -> None:
+        if self.interruptible and lib.nbs_cancel_wanted(self.seg) == 1:
+            raise KeyboardInterrupt
+
+    def _on_message(self, message: m.Message) -> None:
+        if isinstance(message, m.BecomeActorNotice):
+            self._become = message
+            lib.nbs_ring(self.seg, self.core.peer)
+        elif isinstance(message, m.StopNotice):
+            self.stopping = True
+            lib.nbs_ring(self.seg, self.core.peer)
+
+    # --------------------------------------------------------------------- notices
+
+    def _notice(self, kind: int, chan: int, number: int, flags: int, payload: bytes) -> None:
+        if flags & TASK_INDIRECT:
+            payload = bytes(self.core.store.view(_U64.unpack(payload)[0]))
+        if kind == KIND_FUNCTION:
+            digest = payload[:16]
+            (length,) = struct.unpack_from("<H", payload, 16)
+            name = payload[18 : 18 + length].decode()
+            self._enter(chan)
+            function = self.loaded.get(digest)
+            if function is None:
+                try:
+                    function = _loads(payload[18 + length :])
+                except BaseException as error:
+                    # Told with each call: the function cannot be loaded here.
+                    function = _Unloadable(error)
+                else:
+                    if len(self.loaded) >= MAX_FUNCTIONS:
+                        self.loaded.pop(next(iter(self.loaded)))
+                    self.loaded[digest] = function
+            self.functions[(chan, number)] = (function, name)
+        elif kind == KIND_METHOD:
+            self.methods[(chan, number)] = payload.decode()
+        elif kind == KIND_ORIGIN:
+            origin = payload.decode()
+            self.origins[chan] = origin
+            if len(self.origin_channels) > 10_000:
+                self.origin_channels.clear()
+            self.origin_channels[origin] = chan
+            if chan == self.channel:
+                self._enter(chan)
+        elif kind == KIND_CONTEXT:
+            context = _loads(payload) if payload else {}
+            known = self.contexts.setdefault(chan, {})
+            if number == 0:  # a new owner on this channel
+                known.clear()
+                self.origins.pop(chan, None)
+                for table in (self.functions, self.methods):
+                    for key in [key for key in table if key[0] == chan]:
+                        del table[key]  # type: ignore[attr-defined]
+            known.update(context)
+            self.channel = NO_CHANNEL
+
+    def _enter(self, chan: int) -> None:
+        """Take over the surroundings of the owner behind ``chan``."""
+        self.channel = chan
+        context = self.contexts.get(chan, {})
+        self.owner = lib.nbs_chan_peer(self.seg, chan) if chan >= 0 else self.actor_spec["owner"]
+        core = self.core
+        self.capture.origin = core.origin = self.origins.get(chan, "")
+        if not context:
+            return
+        core.job_id = context.get("job_id", core.job_id)
+        core.namespace = context.get("namespace", "")
+        core.depth = context.get("depth", 1)
+        core.context = context_for_children(context)
+        path = context.get("sys_path")
+        if path is not None:
+            wanted = path + [p for p in self._base_path if p not in path]
+            if sys.path != wanted:
+                sys.path[:] = wanted
+        cwd = context.get("cwd")
+        if cwd:
+            try:
+                if os.getcwd() != cwd:
+                    os.chdir(cwd)
+            except OSError:
+                pass  # the driver's directory is not there (any more)
+        for name, value in context.get("environ", {}).items():
+            os.environ[name] = value
+        gpu_ids = context.get("gpu_ids")
+        if gpu_ids is not None and gpu_ids != self.gpu_ids:
+            self._use_gpus(gpu_ids)
+
+    def resources(self) -> dict[str, int]:
+        """Return what the running task or actor was given, in units of 1/10,000."""
+        return self.contexts.get(self.channel, {}).get("resources", {})
+
+    def _use_gpus(self, gpu_ids: list[int]) -> None:
+        self.gpu_ids = gpu_ids
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpu_ids))
+
+    # ----------------------------------------------------------------------- tasks
+
+    def _task(self, chan: int, number: int, flags: int, function_number: int, n_returns: int, payload: Any) -> None:
+        if chan != self.channel:
+            self._enter(chan)
+        core = self.core
+        name = ""
+        try:
+            self.task_number = core.running_number = number
+            if flags & TASK_METHOD:
+                name = f"{self.actor_spec.get('class_name', '')}.{self.methods[(chan, function_number)]}"
+                function: Callable[..., Any] = self._method(self.methods[(chan, function_number)])
+            else:
+                function, name = self.functions[(chan, function_number)]
+            self.task_name = self.capture.name = name
+            if flags & ~TASK_METHOD:
+                args, kwargs = self._arguments(flags, payload)
+                self.interruptible = True
+                result = function(*args, **kwargs)
+            else:
+                args = _loads(payload)
+                self.interruptible = True
+                result = function(*args)
+            self.interruptible = False
+        except KeyboardInterrupt as error:
+            self.interruptible = False
+            self._failed(chan, number, name, error)
+            return
+        except ActorExit:
+            self.interruptible = False
+            self._exit_actor()
+            return
+        except BaseException as error:
+            self.interruptible = False
+            if isinstance(error, (SystemExit, AsyncioActorExit)) and self.actor is not None:
+                self._exit_actor()
+                return
+            self._failed(chan, number, name, error)
+            return
+        args = kwargs = None
+        if self.capture.pending:
+            self.capture.flush()
+        try:
+            if n_returns == 1:
+                if type(result) in serializer.SIMPLE_TYPES:
+                    data: Any = _dumps(result, 5)
+                else:
+                    data = serializer.dumps(result, f"the return value of {name}()")
+                if type(data) is bytes and len(data) <= INLINE_MAX_BYTES:
+                    self._reply(chan, number, 0, data)
+                else:
+                    self._reply(chan, number, RESULT_STORED, self._store(number, 0, data))
+            else:
+                self._reply(chan, number, RESULT_MULTI, self._parts(name, number, n_returns, result))
+        except BaseException as error:
+            self._failed(chan, number, name, error)
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        if name == "__ray_ready__":
+            return lambda: True
+        if name == "__ray_terminate__":
+            return self._terminate
+        if name == "__ray_call__":
+            return lambda function, *args, **kwargs: function(self.actor, *args, **kwargs)
+        return getattr(self.actor, name)
+
+    def _terminate(self) -> None:
+        raise ActorExit(0)
+
+    def _arguments(self, flags: int, payload: Any) -> tuple[Any, dict[str, Any]]:
+        """Rebuild the arguments of a call."""
+        core = self.core
+        view = memoryview(payload)
+        if flags & TASK_INDIRECT:
+            view = core.store.view(_U64.unpack(view)[0])
+        values = []
+        if flags & TASK_DEPS:
+            (n,) = _U32.unpack_from(view, 0)
+            at = 4
+            for _ in range(n):
+                kind, length = _PART.unpack_from(view, at)
+                at += 5
+                part = view[at : at + length]
+                at += length
+                if kind == PART_INLINE:
+                    values.append(_loads(part))
+                else:
+                    values.append(serializer.from_store(core.store.view(_U64.unpack(part)[0]))[0])
+            view = view[at:]
+        if flags & TASK_STORED:
+            body = serializer.from_store(core.store.view(_U64.unpack(view)[0]))[0]
+        else:
+            body = _loads(view)
+        if flags & TASK_DEPS:
+            args, kwargs, positions = body
+            for position, value in zip(positions, values, strict=True):
+                if isinstance(position, int):
+                    args[position] = value
+                else:
+                    kwargs[position] = value
+            return args, kwargs
+        if flags & TASK_KWARGS:
+            return body
+        return body, {}
+
+    def _store(self, number: int, index: int, data: bytes | Serialized) -> bytes:
+        """Put a result into the store, held for its owner; returns its handle."""
+        core = self.core
+        value = serializer.plain(data) if type(data) is bytes else data
+        object_id = ids.object_id(self.owner, number, core.job_id, core.cluster_id, index)
+        hold = core.store.write(object_id, value, 0, self.owner)  # type: ignore[arg-type]
+        return _U64.pack(hold.obj)
+
+    def _parts(self, name: str, number: int, n_returns: int, result: Any) -> bytes:
+        """Return the payload of a call with other than one return value."""
+        if n_returns == 0:
+            return b""
+        try:
+            values = list(result)
+        except TypeError:
+            raise ValueError(
+                f"{name}() has num_returns={n_returns}, but it returned one value of type {type(result).__name__} "
+                "that is not a sequence."
+            ) from None
+        if len(values) != n_returns:
+            raise ValueError(f"{name}() has num_returns={n_returns}, but it returned {len(values)} values.")
+        parts = []
+        for index, value in enumerate(values):
+            data = serializer.dumps(value, f"return value {index} of {name}()")
+            if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:
+                parts.append(_PART.pack(PART_INLINE, len(data)))
+                parts.append(data)
+            else:
+                parts.append(_PART.pack(PART_STORED, 8))
+                parts.append(self._store(number, index, data))
+        return b"".join(parts)
+
+    def _failed(self, chan: int, number: int, name: str, error: BaseException) -> None:
+        """Reply that the task raised, or was cancelled."""
+        if self.capture.pending:
+            self.capture.flush()
+        if isinstance(error, KeyboardInterrupt) and lib.nbs_cancel_wanted(self.seg) == 1:
+            self.core.cancel_children(number)
+            self._reply(chan, number, RESULT_CANCELLED, b"")
+            return
+        blob = error_value.from_exception(name or "task", error, 1)
+        if len(blob) > INLINE_MAX_BYTES:
+            blob = error_value.shorten(blob, INLINE_MAX_BYTES)
+        self._reply(chan, number, RESULT_ERROR, blob)
+
+    def _reply(self, chan: int, number: int, flags: int, payload: bytes) -> None:
+        seg = self.seg
+        while True:
+            with self.send_lock:
+                status = lib.nbs_send(
+                    seg, chan, KIND_RESULT, flags, number, 0, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
+                )
+            if status != lib.NBS_EAGAIN:
+                return  # sent, or the owner is gone and nobody wants it
+            # The owner reads slowly: wait for room.
+            lib.nbs_wait(seg, 0, 1_000_000)
+
+    # ---------------------------------------------------------------------- output
+
+    def _send_output(self, payload: bytes, origin: str) -> bool:
+        chan = self.channel
+        if chan < 0:
+            chan = self.origin_channels.get(origin, -1)
+            if chan < 0:
+                return True  # an actor's constructor: nobody reads its output yet
+        flags = 0
+        if len(payload) > INLINE_MAX_BYTES:
+            hold = self.core.store.stash(payload)
+            self.core.kept.append(hold)
+            del self.core.kept[:-64]  # the owner reads it long before 64 more came
+            payload, flags = _U64.pack(hold.obj), TASK_INDIRECT
+        return self._send_to_owner(chan, flags, payload) != lib.NBS_EAGAIN
+
+    def _send_to_owner(self, chan: int, flags: int, payload: bytes) -> int:
+        with self.send_lock:
+            return lib.nbs_send(
+                self.seg, chan, KIND_OUTPUT, flags, 0, 0, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
+            )
+
+    def _forward_output(self, flags: int, payload: bytes) -> None:
+        """A nested task's output goes on to whoever owns the task that submitted it."""
+        origin = _loads(payload)[0]
+        chan = self.origin_channels.get(origin, self.channel)
+        self._send_to_owner(chan, 0, payload)
+
+    # ---------------------------------------------------------------------- actors
+
+    def _become_actor(self) -> None:
+        """Make the actor that the daemon asked for."""
+        notice, self._become = self._become, None
+        assert notice is not None
+        core = self.core
+        error_blob, text = b"", ""
+        try:
+            hold = core.store.lookup(notice.spec_id)
+            if hold is None:
+                raise RuntimeError("the actor's specification is not in the store any more")
+            self._spec_hold = hold
+            spec = core.store.read(hold)
+            self.actor_id = notice.actor_id
+            self.actor_spec = spec
+            self.contexts[CONSTRUCTOR] = spec["context"]
+            self.origins[CONSTRUCTOR] = spec["origin"]
+            self._enter(CONSTRUCTOR)
+            self.incarnation = notice.incarnation
+            if notice.gpu_ids or spec["wants_gpu"]:
+                self._use_gpus(notice.gpu_ids)
+            cls = _loads(spec["code"])
+            args, kwargs = _loads(spec["arguments"]) if spec["arguments"] else spec["values"]
+            args = [core.get_one(a, None) if type(a).__name__ == "ObjectRef" else a for a in args]
+            kwargs = {k: core.get_one(a, None) if type(a).__name__ == "ObjectRef" else a for k, a in kwargs.items()}
+            self.task_name = self.capture.name = f"{spec['class_name']}.__init__"
+            self.actor = cls.__new__(cls)
+            self.actor.__init__(*args, **kwargs)
+        except BaseException as error:
+            error_blob = error_value.from_exception(f"{self.actor_spec.get('class_name', 'actor')}.__init__", error, 1)
+            if len(error_blob) > INLINE_MAX_BYTES:
+                error_blob = error_value.shorten(error_blob, INLINE_MAX_BYTES)
+            text = f"{type(error).__name__}: {error}"
+        self.capture.flush()
+        core.control.send(
+            m.ActorReadyNotice(
+                actor_id=notice.actor_id, incarnation=notice.incarnation, error=error_blob, error_text=text[:1000]
+            )
+        )
+
+    def _exit_actor(self) -> None:
+        self.core.control.send(
+            m.ActorExitNotice(actor_id=self.actor_id, cause="it ended itself (exit_actor or sys.exit).")
+        )
+        self.stopping = True
+
+
+class _Unloadable:
+    """Stands for a function that cannot be loaded in this worker."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise self.error
+
+
+def context_for_children(context: dict[str, Any]) -> bytes:
+    """Return the context that this worker, as an owner, gives to workers it leases."""
+    inherited = {k: v for k, v in context.items() if k != "gpu_ids"}
+    inherited["depth"] = context.get("depth", 1) + 1
+    return pickle.dumps(inherited)

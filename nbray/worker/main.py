@@ -1,0 +1,41 @@
+"""Start of a worker process: forked from the zygote, joins the node, runs what comes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from nbray.core import current
+from nbray.core.core_worker import CoreWorker
+from nbray.core.joining import attach, join
+from nbray.wire.segment_socket import receive_segment
+from nbray.worker.executor import Executor
+
+
+def run(bootstrap: Any) -> None:
+    """Be a worker until the daemon says stop; never returns normally.
+
+    Parameters
+    ----------
+    bootstrap : WorkerBootstrap
+        segment_socket, control_endpoint, session_dir, startup_token, node_id, num_cpus.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the executor takes it
+    seg = attach(receive_segment(bootstrap.segment_socket))
+    core = CoreWorker(seg, bootstrap.control_endpoint, "worker", 0, 0)
+    join(core, bootstrap.startup_token)
+    current.set_core(core)
+    executor = Executor(core)
+    core.start()
+    status = 1
+    try:
+        status = executor.run()
+    finally:
+        try:
+            executor.capture.flush()
+            sys.__stdout__ and sys.__stdout__.flush()  # type: ignore[func-returns-value]
+            core.stop()
+        finally:
+            os._exit(status)

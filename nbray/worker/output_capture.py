@@ -1,0 +1,133 @@
+"""Catch what tasks print in this worker and send it to the task's owner.
+
+Python's streams are replaced; text is coalesced for up to 50 ms and always sent before the
+task's result. What C code or child processes write to descriptors 1 and 2 goes to the
+worker's log file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import threading
+import time
+from typing import Any
+
+COALESCE_S = 0.05
+FLUSH_BYTES = 16 * 1024
+FULL_RING_PATIENCE_S = 5.0
+
+
+class TaskStream(io.TextIOBase):
+    """``sys.stdout`` or ``sys.stderr`` of a worker."""
+
+    def __init__(self, capture: OutputCapture, name: str, descriptor: int) -> None:
+        self._capture = capture
+        self._name = name
+        self._descriptor = descriptor
+
+    @property
+    def name(self) -> str:
+        return f"<{self._name}>"
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if text:
+            self._capture.write(self._name, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._capture.flush()
+
+
+class OutputCapture:
+    """Buffers text per stream and sends it in order.
+
+    Parameters
+    ----------
+    send : callable
+        ``send(payload)`` puts a KIND_OUTPUT message into the channel of the running task;
+        False when there is no room just now.
+    """
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self._lock = threading.RLock()
+        self._parts: list[str] = []
+        self._stream = ""
+        self._size = 0
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.pending = False  # whether something is buffered
+        self.origin = ""
+        self.name = ""  # of the running task
+        self.dropped = 0  # messages lost because the owner did not read
+
+    def write(self, stream: str, text: str) -> None:
+        with self._lock:
+            if stream != self._stream and self._parts:
+                self.flush()
+            self._stream = stream
+            self._parts.append(text)
+            self._size += len(text)
+            if self._size >= FLUSH_BYTES:
+                self.flush()
+                return
+            if not self.pending:
+                self.pending = True
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="nbray-output", daemon=True)
+                    self._thread.start()
+                self._wake.set()
+
+    def flush(self) -> None:
+        """Send what is buffered."""
+        with self._lock:
+            if not self._parts:
+                return
+            text, self._parts, self._size = "".join(self._parts), [], 0
+            self.pending = False
+            for start in range(0, len(text), FLUSH_BYTES):
+                self._post("stream", (self._stream, text[start : start + FLUSH_BYTES]))
+
+    def emit(self, kind: str, content: Any) -> None:
+        """Send a piece that is not text, after the text before it."""
+        with self._lock:
+            self.flush()
+            self._post(kind, content)
+
+    def _post(self, kind: str, content: Any) -> None:
+        payload = pickle.dumps((self.origin, kind, content, {"name": self.name, "pid": os.getpid()}), 5)
+        self.forward(payload)
+
+    def forward(self, payload: bytes) -> None:
+        """Send a message as it is; waits a little for room in the ring, then drops it."""
+        deadline = 0.0
+        while not self._send(payload, self.origin):
+            now = time.monotonic()
+            deadline = deadline or now + FULL_RING_PATIENCE_S
+            if now > deadline:
+                self.dropped += 1
+                return
+            time.sleep(0.002)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            time.sleep(COALESCE_S)
+            self.flush()

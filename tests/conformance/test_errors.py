@@ -1,0 +1,405 @@
+"""Errors of tasks: their classes, causes, ways through dependencies, and retries."""
+
+import pickle
+import threading
+import traceback
+
+import pytest
+
+
+class CustomError(Exception):
+    """With a constructor that takes other arguments than it passes on."""
+
+    def __init__(self, code, *, detail):
+        super().__init__(f"code {code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class PlainError(ValueError):
+    pass
+
+
+class Unpicklable(Exception):
+    def __init__(self, message):
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+class FailsToUnpickle(Exception):
+    def __reduce__(self):
+        return (_refuse, ())
+
+
+def _refuse():
+    raise RuntimeError("cannot be unpickled")
+
+
+@pytest.fixture
+def raising(ray):
+    def make(error, **options):
+        def f(*_):
+            raise error
+
+        return ray.remote(**{"max_retries": 0, **options})(f)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "kind", [ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError, AssertionError, OSError, StopIteration, NotImplementedError]
+)
+def test_an_error_is_of_its_own_class_and_of_rays(ray, raising, kind):
+    with pytest.raises(kind) as caught:
+        ray.get(raising(kind("what happened")).remote())
+    assert isinstance(caught.value, ray.exceptions.RayTaskError)
+    assert isinstance(caught.value, ray.exceptions.RayError)
+    assert isinstance(caught.value, Exception)
+    assert type(caught.value.cause) is kind
+    assert caught.value.cause.args == ("what happened",)
+
+
+def test_the_message_has_the_remote_traceback(ray):
+    @ray.remote(max_retries=0)
+    def the_function():
+        a_line_of_the_function = 1 / 0
+        return a_line_of_the_function
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        ray.get(the_function.remote())
+    text = str(caught.value)
+    assert "the_function" in text
+    assert "a_line_of_the_function = 1 / 0" in text
+    assert "ZeroDivisionError: division by zero" in text
+
+
+def test_a_subclass_is_caught_by_its_bases(ray, raising):
+    with pytest.raises(ValueError, match="plain"):
+        ray.get(raising(PlainError("plain")).remote())
+    with pytest.raises(LookupError):
+        ray.get(raising(KeyError("k")).remote())
+
+
+def test_a_class_of_this_module(ray, raising):
+    with pytest.raises(PlainError) as caught:
+        ray.get(raising(PlainError("mine")).remote())
+    assert isinstance(caught.value.cause, PlainError)
+
+
+def test_a_local_class(ray):
+    class Local(Exception):
+        pass
+
+    @ray.remote(max_retries=0)
+    def f():
+        raise Local("local")
+
+    with pytest.raises(Exception, match="local") as caught:
+        ray.get(f.remote())
+    assert isinstance(caught.value, ray.exceptions.RayTaskError)
+    assert type(caught.value.cause).__name__ == "Local"
+
+
+def test_attributes_of_the_cause(ray, raising):
+    error = ValueError("text", 42)
+    error.extra = "extra"
+    with pytest.raises(ValueError) as caught:
+        ray.get(raising(error).remote())
+    assert caught.value.cause.args == ("text", 42)
+    assert caught.value.cause.extra == "extra"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: CustomError(7, detail="d"), lambda: Unpicklable("locked"), lambda: FailsToUnpickle("reduce")], ids=["constructor", "lock", "reduce"]
+)
+def test_errors_that_do_not_pickle(ray, make):
+    """Never a second error: the class, the text and the traceback arrive in words."""
+
+    @ray.remote(max_retries=0)
+    def f():
+        raise make()
+
+    name = type(make()).__name__
+    with pytest.raises(ray.exceptions.RayError) as caught:
+        ray.get(f.remote())
+    assert name in str(caught.value)
+
+    @ray.remote
+    def fine():
+        return 1
+
+    assert ray.get(fine.remote()) == 1
+
+
+def test_a_chained_error(ray):
+    @ray.remote(max_retries=0)
+    def f():
+        try:
+            {}["missing"]
+        except KeyError as error:
+            raise ValueError("while looking") from error
+
+    with pytest.raises(ValueError) as caught:
+        ray.get(f.remote())
+    text = str(caught.value)
+    assert "KeyError" in text
+    assert "while looking" in text
+
+
+def test_an_error_goes_through_dependents(ray, raising, ledger):
+    @ray.remote
+    def dependent(x):
+        ledger.add()
+        return x
+
+    first = raising(KeyError("origin")).remote()
+    ref = first
+    for _ in range(3):
+        ref = dependent.remote(ref)
+    with pytest.raises(KeyError, match="origin"):
+        ray.get(ref)
+    with pytest.raises(ray.exceptions.RayTaskError):
+        ray.get(ref)
+    assert ledger.marks() == []
+
+
+def test_an_error_among_several_arguments(ray, raising):
+    @ray.remote
+    def add(*values):
+        return sum(values)
+
+    with pytest.raises(KeyError):
+        ray.get(add.remote(1, ray.put(2), raising(KeyError()).remote(), 3))
+
+
+def test_an_error_of_a_keyword_argument(ray, raising):
+    @ray.remote
+    def f(x=None):
+        return x
+
+    with pytest.raises(KeyError):
+        ray.get(f.remote(x=raising(KeyError()).remote()))
+
+
+def test_an_error_inside_a_container_is_not_raised(ray, raising):
+    @ray.remote
+    def f(refs):
+        try:
+            ray.get(refs[0])
+        except KeyError:
+            return "handled"
+
+    assert ray.get(f.remote([raising(KeyError()).remote()])) == "handled"
+
+
+def test_each_return_of_a_failing_task_fails(ray, raising):
+    refs = raising(ValueError("all"), num_returns=3).remote()
+    for ref in refs:
+        with pytest.raises(ValueError, match="all"):
+            ray.get(ref)
+
+
+def test_a_returned_exception_is_a_value(ray):
+    @ray.remote
+    def f():
+        return ValueError("a value")
+
+    result = ray.get(f.remote())
+    assert type(result) is ValueError
+    assert result.args == ("a value",)
+    assert type(ray.get(ray.put(KeyError("k")))) is KeyError
+
+
+def test_an_unpicklable_result(ray):
+    @ray.remote(max_retries=0)
+    def f():
+        return threading.Lock()
+
+    with pytest.raises(TypeError) as caught:
+        ray.get(f.remote())
+    assert isinstance(caught.value, ray.exceptions.RayTaskError)
+
+
+@pytest.mark.parametrize("argument", [threading.Lock(), (i for i in range(3))], ids=["lock", "generator"])
+def test_an_unpicklable_argument(ray, argument):
+    @ray.remote
+    def f(x):
+        return 1
+
+    with pytest.raises(TypeError):
+        f.remote(argument)
+    with pytest.raises(TypeError):
+        f.remote(x=[{"deep": argument}])
+    assert ray.get(f.remote(0)) == 1
+
+
+def test_an_unpicklable_closure(ray):
+    lock = threading.Lock()
+
+    @ray.remote
+    def f():
+        return lock
+
+    with pytest.raises(TypeError):
+        f.remote()
+
+
+def test_sys_exit_in_a_task_is_an_error(ray):
+    @ray.remote(max_retries=0)
+    def f():
+        import sys
+
+        sys.exit(1)
+
+    with pytest.raises(ray.exceptions.RayError):
+        ray.get(f.remote())
+
+
+def test_recursion_without_end(ray):
+    @ray.remote(max_retries=0)
+    def f():
+        def deeper():
+            return deeper()
+
+        return deeper()
+
+    with pytest.raises(RecursionError):
+        ray.get(f.remote())
+
+
+def test_the_error_can_be_printed_and_formatted(ray, raising):
+    with pytest.raises(ValueError) as caught:
+        ray.get(raising(ValueError("printed")).remote())
+    assert "printed" in str(caught.value)
+    assert "ValueError" in repr(caught.value)
+    assert "printed" in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_error_can_be_raised_again(ray, raising):
+    with pytest.raises(ValueError):
+        try:
+            ray.get(raising(ValueError("once more")).remote())
+        except ray.exceptions.RayTaskError as error:
+            raise error.as_instanceof_cause() from None
+
+
+def test_an_error_raised_again_by_another_task(ray, raising):
+    @ray.remote(max_retries=0)
+    def outer():
+        ray.get(raising(KeyError("inner")).remote())
+
+    with pytest.raises(KeyError) as caught:
+        ray.get(outer.remote())
+    assert "inner" in str(caught.value)
+
+
+def test_an_exception_group(ray, raising):
+    with pytest.raises(ExceptionGroup) as caught:
+        ray.get(raising(ExceptionGroup("several", [ValueError("a"), KeyError("b")])).remote())
+    assert "several" in str(caught.value)
+
+
+def test_base_exceptions_do_not_kill_the_driver(ray):
+    @ray.remote(max_retries=0)
+    def f():
+        raise KeyboardInterrupt
+
+    with pytest.raises(Exception):  # noqa: B017, PT011 - the class differs; that it is an Exception matters
+        ray.get(f.remote())
+
+
+def test_a_class_is_raised_without_arguments(ray):
+    @ray.remote(max_retries=0)
+    def f():
+        raise NotImplementedError
+
+    with pytest.raises(NotImplementedError):
+        ray.get(f.remote())
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_retries_on_exceptions(ray, ledger, retries):
+    @ray.remote(max_retries=retries, retry_exceptions=True)
+    def f():
+        ledger.add()
+        raise ValueError("always")
+
+    with pytest.raises(ValueError):
+        ray.get(f.remote())
+    assert len(ledger.marks()) == retries + 1
+
+
+def test_exceptions_are_not_retried_unless_asked(ray, ledger):
+    @ray.remote(max_retries=5)
+    def f():
+        ledger.add()
+        raise ValueError("once")
+
+    with pytest.raises(ValueError):
+        ray.get(f.remote())
+    assert len(ledger.marks()) == 1
+
+
+def test_a_retry_may_succeed(ray, ledger):
+    @ray.remote(max_retries=5, retry_exceptions=True)
+    def f():
+        ledger.add()
+        if len(ledger.marks()) < 3:
+            raise ValueError("not yet")
+        return len(ledger.marks())
+
+    assert ray.get(f.remote()) == 3
+
+
+@pytest.mark.parametrize(("raised", "times"), [(ValueError, 3), (PlainError, 3), (KeyError, 1)])
+def test_only_the_named_exceptions_are_retried(ray, ledger, raised, times):
+    @ray.remote(max_retries=2, retry_exceptions=[ValueError, OSError])
+    def f():
+        ledger.add()
+        raise raised("named or not")
+
+    with pytest.raises(raised):
+        ray.get(f.remote())
+    assert len(ledger.marks()) == times
+
+
+def test_options_of_retries_at_the_call(ray, ledger):
+    @ray.remote
+    def f():
+        ledger.add()
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        ray.get(f.options(max_retries=2, retry_exceptions=[ValueError]).remote())
+    assert len(ledger.marks()) == 3
+
+
+def test_hierarchy(ray):
+    e = ray.exceptions
+    assert issubclass(e.RayError, Exception)
+    assert issubclass(e.RayTaskError, e.RayError)
+    assert issubclass(e.GetTimeoutError, (e.RayError, TimeoutError))
+    assert issubclass(e.GetTimeoutError, TimeoutError)
+    assert issubclass(e.ActorDiedError, e.RayActorError)
+    assert issubclass(e.ActorUnavailableError, e.RayActorError)
+    assert issubclass(e.RayActorError, e.RayError)
+    assert issubclass(e.ObjectLostError, e.RayError)
+    assert issubclass(e.OwnerDiedError, e.ObjectLostError)
+    assert issubclass(e.ObjectFreedError, e.ObjectLostError)
+    for name in (
+        "WorkerCrashedError",
+        "TaskCancelledError",
+        "ObjectStoreFullError",
+        "OutOfMemoryError",
+        "RaySystemError",
+        "PendingCallsLimitExceeded",
+        "TaskUnschedulableError",
+        "ActorUnschedulableError",
+        "RuntimeEnvSetupError",
+    ):
+        assert issubclass(getattr(e, name), e.RayError), name
+
+
+def test_errors_of_the_library_pickle(ray):
+    for error in (ray.exceptions.GetTimeoutError("t"), ray.exceptions.WorkerCrashedError()):
+        assert type(pickle.loads(pickle.dumps(error))) is type(error)

@@ -1,0 +1,123 @@
+"""init and shutdown in one process, one cluster after another."""
+
+import os
+
+import pytest
+
+from .kit import process_is_alive, wait_until
+
+
+def test_the_life_of_a_cluster(fresh):
+    ray = fresh
+    assert not ray.is_initialized()
+    ray.init(num_cpus=1)
+    assert ray.is_initialized()
+
+    @ray.remote
+    def f():
+        return 1
+
+    assert ray.get(f.remote()) == 1
+    with pytest.raises(RuntimeError):
+        ray.init(num_cpus=1)
+    assert ray.get(f.remote()) == 1, "the first cluster goes on"
+    ray.init(ignore_reinit_error=True)
+    assert ray.get(f.remote()) == 1
+    ray.shutdown()
+    assert not ray.is_initialized()
+    ray.shutdown()
+    assert not ray.is_initialized()
+
+
+def test_a_second_cluster_in_the_same_process(fresh):
+    """Functions and classes defined before serve in the next cluster; actors and names do not."""
+    ray = fresh
+
+    @ray.remote
+    def f(x):
+        return x + 1
+
+    @ray.remote
+    class A:
+        def pid(self):
+            return os.getpid()
+
+    ray.init(num_cpus=2, resources={"first": 1})
+    assert ray.get(f.remote(1)) == 2
+    actor = A.options(name="named").remote()
+    pid = ray.get(actor.pid.remote())
+    old_job, old_node = ray.get_runtime_context().get_job_id(), ray.get_runtime_context().get_node_id()
+    ray.shutdown()
+    wait_until(lambda: not process_is_alive(pid), "the end of the actor")
+
+    ray.init(num_cpus=3)
+    assert ray.cluster_resources()["CPU"] == 3.0
+    assert "first" not in ray.cluster_resources()
+    assert ray.get([f.remote(i) for i in range(20)]) == list(range(1, 21))
+    assert ray.get(A.remote().pid.remote()) != pid
+    with pytest.raises(ValueError):
+        ray.get_actor("named")
+    assert ray.get_runtime_context().get_node_id() != old_node
+    assert isinstance(old_job, str)
+
+
+def test_functions_defined_before_init(fresh):
+    ray = fresh
+
+    @ray.remote(num_returns=2)
+    def pair():
+        return 1, 2
+
+    ray.init(num_cpus=1)
+    assert ray.get(pair.remote()) == [1, 2]
+
+
+@pytest.mark.parametrize("call", ["nodes", "cluster_resources", "available_resources"])
+def test_calls_that_need_a_cluster(fresh, call):
+    with pytest.raises(fresh.exceptions.RaySystemError):
+        getattr(fresh, call)()
+    assert not fresh.is_initialized()
+
+
+def test_shutdown_without_init(fresh):
+    fresh.shutdown()
+    fresh.shutdown()
+    assert not fresh.is_initialized()
+
+
+def test_init_as_a_context_manager(fresh):
+    with fresh.init(num_cpus=1) as context:
+        assert fresh.is_initialized()
+        assert context is not None
+        assert fresh.get(fresh.put(1)) == 1
+    assert not fresh.is_initialized()
+
+
+def test_unknown_options_of_init(fresh):
+    with pytest.raises((RuntimeError, TypeError, ValueError)):
+        fresh.init(num_cpu=1)
+    assert not fresh.is_initialized()
+
+
+def test_no_processors_at_all(fresh):
+    ray = fresh
+    ray.init(num_cpus=0)
+
+    @ray.remote(num_cpus=0)
+    def free():
+        return 1
+
+    assert ray.cluster_resources().get("CPU", 0) == 0
+    assert ray.get(free.remote()) == 1
+
+
+@pytest.mark.parametrize("option", [{"num_cpus": -1}, {"resources": {"CPU": 1}}, {"resources": {"x": -1}}], ids=str)
+def test_resources_that_init_refuses(fresh, option):
+    with pytest.raises((ValueError, AssertionError)):
+        fresh.init(**option)
+    assert not fresh.is_initialized()
+
+
+def test_the_driver_has_as_many_processors_as_the_machine_by_default(fresh):
+    fresh.init()
+    assert fresh.cluster_resources()["CPU"] == len(os.sched_getaffinity(0))

@@ -1,0 +1,115 @@
+"""What a driver, a task and an actor can ask about themselves."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def ask(ray):
+    @ray.remote
+    def ask(*questions):
+        context = ray.get_runtime_context()
+        return [getattr(context, question)() for question in questions]
+
+    return ask
+
+
+def test_the_driver(ray):
+    context = ray.get_runtime_context()
+    assert isinstance(context.get_job_id(), str)
+    assert isinstance(context.get_node_id(), str)
+    assert isinstance(context.get_worker_id(), str)
+    assert context.get_task_id() is None
+    assert context.get_actor_id() is None
+
+
+def test_a_task(ray, ask):
+    job, node, task, actor = ray.get(ask.remote("get_job_id", "get_node_id", "get_task_id", "get_actor_id"))
+    context = ray.get_runtime_context()
+    assert job == context.get_job_id()
+    assert node == context.get_node_id()
+    assert isinstance(task, str)
+    assert actor is None
+
+
+def test_every_task_has_its_own_id(ray, ask):
+    ids = ray.get([ask.remote("get_task_id") for _ in range(20)])
+    assert len({one for (one,) in ids}) == 20
+
+
+def test_the_task_id_belongs_to_the_ref(ray, ask):
+    ref = ask.remote("get_task_id")
+    assert ray.get(ref) == [ref.task_id().hex()]
+
+
+def test_workers_have_ids_of_their_own(ray, ask):
+    (worker,) = ray.get(ask.remote("get_worker_id"))
+    assert worker != ray.get_runtime_context().get_worker_id()
+
+
+def test_names_of_tasks(ray, ask):
+    assert ray.get(ask.options(name="my task").remote("get_task_name")) == ["my task"]
+    assert "ask" in ray.get(ask.remote("get_task_name"))[0]
+    assert "ask" in ray.get(ask.remote("get_task_function_name"))[0]
+
+
+def test_resources_of_a_task(ray, ask):
+    question = "get_assigned_resources"
+    assert ray.get(ask.remote(question)) == [{"CPU": 1.0}]
+    assert ray.get(ask.options(num_cpus=2).remote(question)) == [{"CPU": 2.0}]
+    assert ray.get(ask.options(num_cpus=0.5, resources={"widget": 1}).remote(question)) == [{"CPU": 0.5, "widget": 1.0}]
+    assert ray.get(ask.options(num_cpus=0).remote(question)) == [{}]
+
+
+def test_an_actor(ray):
+    @ray.remote
+    class Actor:
+        def ask(self, question):
+            return getattr(ray.get_runtime_context(), question)()
+
+    actor = Actor.options(name="known").remote()
+    actor_id = ray.get(actor.ask.remote("get_actor_id"))
+    assert isinstance(actor_id, str)
+    assert actor_id in repr(actor)
+    assert ray.get(actor.ask.remote("get_actor_name")) == "known"
+    assert ray.get(actor.ask.remote("get_job_id")) == ray.get_runtime_context().get_job_id()
+    assert ray.get(actor.ask.remote("get_task_id")) != ray.get(actor.ask.remote("get_task_id"))
+    assert ray.get(actor.ask.remote("get_task_name")) == "Actor.ask"
+    other = Actor.remote()
+    assert ray.get(other.ask.remote("get_actor_id")) != actor_id
+    ray.kill(actor)
+
+
+def test_whether_an_actor_was_restarted(ray):
+    @ray.remote(max_restarts=1, max_task_retries=1)
+    class Actor:
+        def restarted(self):
+            return ray.get_runtime_context().was_current_actor_reconstructed
+
+        def die_once(self):
+            if not ray.get_runtime_context().was_current_actor_reconstructed:
+                os._exit(1)
+            return True
+
+    actor = Actor.remote()
+    assert ray.get(actor.restarted.remote()) is False
+    assert ray.get(actor.die_once.remote()) is True
+
+
+def test_the_namespace(ray):
+    assert isinstance(ray.get_runtime_context().namespace, str)
+
+
+def test_ids_are_hexadecimal(ray, ask):
+    for value in ray.get(ask.remote("get_job_id", "get_node_id", "get_task_id", "get_worker_id")):
+        int(value, 16)
+
+
+def test_was_canceled_in_a_task(ray, ask):
+    @ray.remote
+    class Actor:
+        def ask(self):
+            return ray.get_runtime_context().is_canceled()
+
+    assert ray.get(Actor.remote().ask.remote()) is False
