@@ -81,6 +81,20 @@ class ControlClient:
             if waiting is None:
                 self._handler(message)
 
+    def poll_soon(self, timeout_ms: int) -> bool:
+        """As ``poll``, but wait a little for the first message.
+
+        The doorbell is quicker than ZeroMQ's threads: when it wakes somebody, the message is
+        on its way.
+        """
+        if self.poll():
+            return True
+        with self._lock:
+            if self.closed:
+                return False
+            self._socket.poll(timeout_ms, zmq.POLLIN)
+        return self.poll()
+
     def next_id(self) -> int:
         """Return a number for a request that this process has not used."""
         return next(self._ids)
@@ -90,6 +104,8 @@ class ControlClient:
         complete: Callable[[list[Any]], bool] = bool,
     ) -> list[Any]:  # fmt: skip
         """Send a request and return its answers.
+
+        Other messages that arrive meanwhile go to the handler.
 
         Parameters
         ----------

@@ -76,6 +76,7 @@ TICK_NS = 2_000_000
 LAZY_NS = 1_000_000
 RING_BYTES = 128 * 1024
 BLOCKED_AFTER_NS = 1_000_000
+RING_PATIENCE_MS = 2  # a message of the daemon follows its ring within this time
 LOST_WORKER_GRACE_S = 2.0  # a dead worker's story is waited for this long
 
 _HEAD = struct.Struct("<IIQHHIQ")
@@ -147,7 +148,7 @@ class CoreWorker:
         self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records
         self._death_notices: dict[int, m.WorkerDiedNotice] = {}
         self._failure: BaseException | None = None
-        self._blocked_sent = False
+        self._rang_self = False
         self._blocked_thread = 0  # thread that runs tasks, in a worker
         self._stop = False
         self._last_tick = 0.0
@@ -369,12 +370,13 @@ class CoreWorker:
 
     # ---------------------------------------------------------------------- results
 
-    def drain(self) -> None:
-        """Process what has arrived from workers, then run users' callbacks."""
+    def drain(self) -> bool:
+        """Process what has arrived from workers, then run users' callbacks; True when something had."""
         with self.lock:
-            self._drain()
+            some = self._drain()
         if self._callbacks:
             self.run_callbacks()
+        return some
 
     def _drain(self) -> bool:
         some = False
@@ -432,7 +434,7 @@ class CoreWorker:
         for lane in touched:
             lane.pool.refill(lane)
         if self._waiters > 1:
-            lib.nbs_ring(self.seg, self.peer)
+            self.ring_self()
 
     def _result(self, record: TaskRecord, flags: int, payload: bytes) -> None:
         """Take in a result that is not one small value."""
@@ -744,7 +746,7 @@ class CoreWorker:
                 woken = lib.nbs_wait(self.seg, interest, slice_ns)
                 if woken > 0:
                     if woken & RING:
-                        self.control.poll()
+                        self.on_ring()
                 else:
                     if in_task and not blocked:
                         blocked = True
@@ -755,6 +757,18 @@ class CoreWorker:
                 self._waiters -= 1
             if blocked:
                 self.control.send(m.UnblockedNotice())
+
+    def on_ring(self) -> bool:
+        """Take in the daemon's messages after the doorbell rang; True when there was one."""
+        if self._rang_self:
+            self._rang_self = False
+            return self.control.poll()
+        return self.control.poll_soon(RING_PATIENCE_MS)
+
+    def ring_self(self) -> None:
+        """Wake the threads of this process that wait: something may have changed for them."""
+        self._rang_self = True
+        lib.nbs_ring(self.seg, self.peer)
 
     def check_usable(self) -> None:
         """Raise when this process is a fork of the one that called init."""
@@ -841,14 +855,13 @@ class CoreWorker:
                 woken = lib.nbs_serve_wait(self.seg, OWNED | SEAL | RING, LAZY_NS, timeout)
                 if self._stop:
                     return
-                if woken > 0 and woken & RING:
-                    self.control.poll()
-                self.drain()
+                progress = woken > 0 and woken & RING and self.on_ring()
+                progress = self.drain() or progress
                 self.tick()
                 if self._callbacks:
                     self.run_callbacks()
-                if self._waiters:
-                    lib.nbs_ring(self.seg, self.peer)
+                if progress and self._waiters:
+                    self.ring_self()
             except Exception:
                 if self._stop:
                     return
@@ -1034,7 +1047,8 @@ class CoreWorker:
         self.check_usable()
 
         def wait(seconds: float) -> None:
-            lib.nbs_wait(self.seg, RING, int(seconds * 1e9))
+            if lib.nbs_wait(self.seg, RING, int(seconds * 1e9)) > 0:
+                self.on_ring()
 
         return self.control.request(message, wait, **options)
 
@@ -1058,7 +1072,7 @@ class CoreWorker:
     def handles_gone(self, actor_id: str) -> None:
         """The last handle of an actor that nobody else knows is gone."""
         self._gone_actors.append(actor_id)  # may run inside any allocation: no lock, no socket here
-        lib.nbs_ring(self.seg, self.peer)
+        self.ring_self()
 
     def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Serve this process until ``done()``; False after ``timeout_s``."""

@@ -33,8 +33,7 @@ def join(core: CoreWorker, token: int) -> m.RegisterReply:
         )  # fmt: skip
     )
     for _ in range(400):
-        lib.nbs_wait(core.seg, lib.NBS_READY_RING, 50_000_000)
-        core.control.poll()
+        core.control.poll_soon(50)
         if reply:
             break
     core.on_message = None

@@ -120,11 +120,11 @@ class StoreAccess:
 
     def view(self, obj: int) -> memoryview:
         """Return the object's bytes, read-only; they stay as long as any slice lives."""
-        size = self.info(obj).size
-        pointer = lib.nbs_view(self.seg, obj)
+        pointer = lib.nbs_view(self.seg, obj)  # holds the object from here on
         if pointer == _NULL:
             raise ObjectLostError("The object is not in the store any more.")
-        return memoryview(ffi.buffer(ffi.gc(pointer, lib.nbs_view_end), size)).toreadonly()
+        kept = ffi.gc(pointer, lib.nbs_view_end)
+        return memoryview(ffi.buffer(kept, self.info(obj).size)).toreadonly()
 
     def read(self, hold: StoreHold) -> Any:
         """Return the value of a stored object; large buffers are shared, read-only."""

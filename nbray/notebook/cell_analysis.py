@@ -390,8 +390,8 @@ class _Visitor(ast.NodeVisitor):
             self.visit(item)
         for statement in node.body:
             self.visit(statement)
-        # `with suppress(...)` may leave the body early
-        self._certain = start
+        if any(may_suppress(item.context_expr) for item in node.items):
+            self._certain = start  # the body may have been left early
 
     visit_With = _with
     visit_AsyncWith = _with
@@ -437,6 +437,14 @@ class _Visitor(ast.NodeVisitor):
                 self.found.star_import = True
             else:
                 self._bind(alias.asname or alias.name)
+
+
+def may_suppress(manager: ast.expr) -> bool:
+    """Whether a context manager may swallow exceptions, going by its name."""
+    while isinstance(manager, ast.Call):
+        manager = manager.func
+    name = manager.attr if isinstance(manager, ast.Attribute) else getattr(manager, "id", "")
+    return name in ("suppress", "raises", "ExitStack", "AsyncExitStack")
 
 
 def binds(node: ast.AST) -> bool:

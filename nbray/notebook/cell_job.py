@@ -23,7 +23,7 @@ from typing import Any
 from nbray.serialization.unpicklable import find_offender
 
 from .cell_analysis import CellAnalysis
-from .cell_pickle import CellPickler, LimitedWriter, TooLarge
+from .cell_pickle import CellPickler, LimitedWriter
 from .cell_text import names_in_python
 
 SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
@@ -290,7 +290,7 @@ def _dump_small(
     pickler = CellPickler(file, namespace, carried_types)
     try:
         pickler.dump(value)
-    except (TooLarge, Exception):
+    except Exception:
         return None
     return None if pickler.carried else file.getvalue()
 

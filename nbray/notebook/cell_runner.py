@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .cell_job import IMMUTABLE, SMALL_BYTES, CellJob
-from .cell_pickle import CellPickler, LimitedWriter, StreamReader, TooLarge, receiving
+from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
 from .cell_result import CHANGED, SET, VALUE, CellOutcome, pack
 from .error_record import capture
 from .runtime import CARRIED_TYPES, emit
@@ -153,7 +153,7 @@ class _Run:
         others = {key: name for key, name in self.aliases.items() if key != id(value)}
         try:
             CellPickler(file, self.namespace, CARRIED_TYPES, False, others).dump(value)
-        except (TooLarge, Exception):
+        except Exception:
             return None
         return file.getvalue()
 
@@ -255,22 +255,37 @@ class Unbound:
 
 
 class _Loop:
-    """Runs code objects; those with a top-level ``await`` in one event loop."""
+    """Runs code objects; those with a top-level ``await`` in one event loop.
+
+    Not ``asyncio.run``: it would turn an interrupt into the cancellation of a task,
+    and the traceback would not show where the cell was.
+    """
 
     def __enter__(self) -> _Loop:
-        self._runner: asyncio.Runner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         return self
 
     def run(self, code: types.CodeType, namespace: dict[str, Any]) -> Any:
         if not code.co_flags & inspect.CO_COROUTINE:
             return eval(code, namespace)
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner.run(eval(code, namespace))
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        return self._loop.run_until_complete(eval(code, namespace))
 
     def __exit__(self, *exc_info: Any) -> None:
-        if self._runner is not None:
-            self._runner.close()
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            pending = asyncio.all_tasks(loop)
+            for task in pending:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
 
 
 # ------------------------------------------------------------------------- surroundings

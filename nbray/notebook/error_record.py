@@ -8,6 +8,7 @@ pickled form (or, where pickling fails, its name and text), its notes, and its f
 
 from __future__ import annotations
 
+import builtins
 import io
 import os
 import pickle
@@ -18,6 +19,10 @@ from types import CodeType, TracebackType
 from typing import Any
 
 PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# (Python 3.10 has no groups.)
+GROUP_TYPES: tuple[Any, ...] = tuple(
+    filter(None, [getattr(builtins, "BaseExceptionGroup", None)])
+)
 MAX_FRAMES = 200  # of one exception: the first and the last half are kept
 MAX_EXCEPTIONS = 100
 READ_ONLY_HINT = (
@@ -33,6 +38,7 @@ class FrameRecord:
     filename: str
     function: str
     line: int
+    first_line: int = 0  # of the function; 0: not known
     signature: str = ""  # names of the arguments, as in a def
     end_line: int | None = None
     column: int | None = None
@@ -84,7 +90,7 @@ def capture(error: BaseException, dump: Callable[[Any], bytes]) -> list[Exceptio
         record.suppress_context = exc.__suppress_context__
         record.cause = number(exc.__cause__)
         record.context = number(exc.__context__)
-        if isinstance(exc, BaseExceptionGroup):
+        if isinstance(exc, GROUP_TYPES):
             members = [number(member) for member in exc.exceptions]
             record.members = [member for member in members if member is not None]
         return at
@@ -126,8 +132,11 @@ def frames_of(tb: TracebackType | None) -> list[FrameRecord]:
 
 
 def _frame(tb: TracebackType, code: CodeType) -> FrameRecord:
-    frame = FrameRecord(code.co_filename, code.co_name, tb.tb_lineno, signature_of(code))
-    if tb.tb_lasti >= 0:
+    first = 1 if code.co_name == "<module>" else code.co_firstlineno
+    frame = FrameRecord(
+        code.co_filename, code.co_name, tb.tb_lineno, first, signature_of(code)
+    )
+    if tb.tb_lasti >= 0 and hasattr(code, "co_positions"):  # Python 3.11
         for index, position in enumerate(code.co_positions()):
             if index == tb.tb_lasti // 2:
                 line, frame.end_line, frame.column, frame.end_column = position

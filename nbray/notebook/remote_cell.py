@@ -12,7 +12,10 @@ import pickle
 import sys
 from typing import Any
 
-from nbray.exceptions import RayError, RayTaskError, TaskCancelledError
+from IPython.core.displayhook import DisplayHook
+from IPython.core.error import UsageError
+
+from nbray.exceptions import RayError, RayTaskError, TaskCancelledError, TaskUnschedulableError
 
 from . import cell_job, cell_runner, interrupt, tracebacks
 from .cell_analysis import CellAnalysis, analyse
@@ -96,9 +99,16 @@ class RemoteCells:
         # What the cell printed here so far stands above what it prints there.
         sys.stdout.flush()
         try:
-            return self._function.options(**task).remote(job, *inputs.refs)
-        except (RayError, ValueError, TypeError) as error:
-            # The runtime's sentence says it all: wrong amounts, impossible resources.
+            function = self._function.options(**task)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"%%remote: {error}") from None
+        try:
+            return function.remote(job, *inputs.refs)
+        except TaskUnschedulableError as error:
+            # The runtime's sentence says it all; only the function is not the user's.
+            failure = TaskUnschedulableError(str(error).replace("run_cell", "this cell"))
+            raise tracebacks.at_cell_line(failure, source.filename, source.offset) from None
+        except RayError as error:
             raise tracebacks.at_cell_line(error, source.filename, source.offset) from None
 
     def _wait(
@@ -192,7 +202,5 @@ def _assigned(analysis: CellAnalysis, only: list[str] | None) -> list[str]:
 
 def _silenced(body: str) -> bool:
     """Whether the cell ends with a semicolon, which keeps its value from being shown."""
-    from IPython.core.displayhook import DisplayHook
-
     return bool(DisplayHook.semicolon_at_end_of_expression(body))
 

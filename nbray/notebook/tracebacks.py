@@ -20,7 +20,7 @@ from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
 from .cell_pickle import StreamReader, receiving
-from .error_record import PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
+from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
 
 MARK = "_nbray_traceback"  # attribute of exceptions that are shown by the filter
 
@@ -33,33 +33,77 @@ class RemoteCellError(Exception):
 
 
 @functools.lru_cache(maxsize=256)
-def _stub(signature: str) -> CodeType:
-    """Compile a function with these arguments that returns its own frame."""
+def _stub(signature: str, distance: int = 0) -> CodeType:
+    """Compile a function that returns its own frame, ``distance`` lines below its def."""
     namespace: dict[str, Any] = {}
-    source = f"def stub({signature}): return _getframe()"
-    exec(compile(source, "<nbray>", "exec"), namespace)
+    body = "\n" * distance + " return _getframe()"
+    exec(compile(f"def stub({signature}):{body}", "<nbray>", "exec"), namespace)
     code: CodeType = namespace["stub"].__code__
     return code
 
 
 def _frame(record: FrameRecord) -> FrameType:
+    """Make a frame that says it is where the record says, to whoever asks it.
+
+    IPython takes the line from the frame and not from the traceback when the file does
+    not exist, and the lines around it from the start of the function: both must be right.
+    """
+    line = max(record.line, 1)
+    first = min(record.first_line or _first_line(record), line)
+    changes: dict[str, Any] = {"co_filename": record.filename, "co_firstlineno": first}
+    changes["co_name"] = record.function
+    tables = sys.version_info >= (3, 11)
     try:
-        code = _stub(record.signature)
+        code = _stub(record.signature, 0 if tables else line - first)
     except SyntaxError:
-        code = _stub("")
-    code = code.replace(
-        co_filename=record.filename,
-        co_name=record.function,
-        co_qualname=record.function,
-        co_firstlineno=max(record.line, 1),
-    )
+        code = _stub("", 0 if tables else line - first)
+    if tables:
+        changes["co_qualname"] = record.function
+        changes["co_linetable"] = _line_table(len(code.co_code) // 2, line - first, record)
+    code = code.replace(**changes)
     function = FunctionType(code, {"_getframe": sys._getframe, "__name__": "__main__"})
-    count = code.co_argcount + code.co_kwonlyargcount
     names = code.co_varnames
-    frame: FrameType = function(
-        *[None] * code.co_argcount, **dict.fromkeys(names[code.co_argcount : count])
-    )
+    count = code.co_argcount
+    keywords = names[count : count + code.co_kwonlyargcount]
+    frame: FrameType = function(*[None] * count, **dict.fromkeys(keywords))
     return frame
+
+
+def _line_table(units: int, delta: int, record: FrameRecord) -> bytes:
+    """Encode that every instruction stands on one line (Objects/locations.md of CPython)."""
+    columns = record.column is not None and record.end_column is not None
+    table = bytearray()
+    while units > 0:
+        length = min(units, 8)
+        table.append(0x80 | ((14 if columns else 13) << 3) | (length - 1))
+        table += _varint(delta << 1 if delta >= 0 else (-delta << 1) | 1)
+        if columns:
+            table += _varint(max((record.end_line or record.line) - record.line, 0))
+            table += _varint((record.column or 0) + 1)
+            table += _varint((record.end_column or 0) + 1)
+        delta = 0
+        units -= length
+    return bytes(table)
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value >= 64:
+        parts.append(64 | (value & 63))
+        value >>= 6
+    parts.append(value)
+    return bytes(parts)
+
+
+def _first_line(record: FrameRecord) -> int:
+    """Find where the function of a frame begins, going up from its line."""
+    if record.function.startswith("<"):
+        return 1
+    lines = linecache.getlines(record.filename)
+    for number in range(min(record.line, len(lines)), 0, -1):
+        if lines[number - 1].lstrip().startswith((f"def {record.function}", f"async def {record.function}")):
+            return number
+    return record.line
 
 
 def make_traceback(frames: list[FrameRecord]) -> TracebackType | None:
@@ -80,14 +124,14 @@ def rebuild(records: list[ExceptionRecord], namespace: dict[str, Any]) -> BaseEx
     for exc, record in zip(made, records, strict=True):
         exc.__traceback__ = make_traceback(record.frames)
         for note in record.notes:
-            if note not in getattr(exc, "__notes__", ()):
+            if note not in getattr(exc, "__notes__", ()) and hasattr(exc, "add_note"):
                 exc.add_note(note)
         if record.cause is not None:
             exc.__cause__ = made[record.cause]
         if record.context is not None:
             exc.__context__ = made[record.context]
         exc.__suppress_context__ = record.suppress_context
-        if isinstance(exc, BaseExceptionGroup):
+        if isinstance(exc, GROUP_TYPES):
             for member, at in zip(exc.exceptions, record.members, strict=False):
                 source = made[at]
                 member.__traceback__ = source.__traceback__
@@ -226,7 +270,7 @@ def _is_ipython(filename: str) -> bool:
 def render(shell: Any, error: BaseException) -> list[str]:
     """Return the lines of IPython's traceback for an error that nobody raises here."""
     tb = getattr(error, MARK, error.__traceback__)
-    if isinstance(error, BaseExceptionGroup):
+    if isinstance(error, GROUP_TYPES):
         return ["".join(traceback.format_exception(type(error), error, tb))]
     text: list[str] = shell.InteractiveTB.structured_traceback(
         type(error), error, tb, tb_offset=0

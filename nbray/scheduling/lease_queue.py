@@ -2,8 +2,8 @@
 
 Pure. The order is: (1) requests that starve, as long as there is room for more workers;
 (2) deeper nesting first, because what waits for a nested task ends with it; (3) owners
-with fewer leases first, so that a new owner gets one before another gets its n-th; (4) by
-arrival. A request that does not fit is passed over, so nobody waits behind it; one that
+with fewer leases first, so that a new owner gets one before another gets its n-th; (4)
+whoever was served longest ago. A request that does not fit is passed over, so nobody waits behind it; one that
 starves has what it needs kept for it, so it does not wait for ever either.
 """
 
@@ -35,7 +35,7 @@ class Waiting:
         self.hold = hold  # is taken
         self.shape: Shape = shape_of(need)
         self.binding = binding
-        self.since = since  # of the first lease still wanted; restarts with each grant
+        self.since = since  # when it was served last, or came
         self.owner = owner
         self.request_id = request_id
         self.actor_id = actor_id
@@ -75,7 +75,7 @@ class LeaseQueue:
         self._entries[entry.key] = entry
 
     def requeue(self, entry: Waiting, now: float) -> None:
-        """Put a request that got one lease and wants more behind its equals."""
+        """Put a request that has just been served, and wants more, behind its equals."""
         self._arrivals += 1
         entry.arrival = self._arrivals
         entry.since = now

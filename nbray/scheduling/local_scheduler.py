@@ -34,13 +34,14 @@ from nbray.scheduling.worker_pool_state import ACTOR, IDLE, LEASED, STOPPING, Wo
 class Lease(revocation.Revocable):
     """A worker and resources lent to an owner, or held by an actor (owner 0)."""
 
-    __slots__ = ("actor_id", "allocation", "name", "returned", "worker")
+    __slots__ = ("actor_id", "allocation", "name", "request_id", "returned", "worker")
 
     def __init__(
         self, lease_id: int, entry: Waiting, shape: Shape, allocation: Allocation, worker: int, now: float
     ) -> None:
         super().__init__(lease_id, entry.owner, shape, allocation.amounts, now)
         self.actor_id = entry.actor_id
+        self.request_id = entry.request_id
         self.allocation = allocation
         self.worker = worker
         self.name = entry.name
@@ -161,6 +162,9 @@ class LocalScheduler:
         lease = self.leases.get(event.lease_id)
         if lease is None or lease.owner != event.owner or lease.returned or lease.actor_id:
             return []  # said twice, or the worker died meanwhile
+        entry = self.queue.get((lease.owner, lease.request_id))
+        if entry is not None:
+            self.queue.requeue(entry, event.now)  # who was served until now is the last to be served again
         worker = self.pool.workers[lease.worker]
         if event.discard:
             lease.returned = True
@@ -262,7 +266,7 @@ class LocalScheduler:
                 if reserve is None:
                     unfit.add(shape)
                 rest.append(entry)
-                if kept is None and now - entry.since >= self.limits.starving_s and self.ledger.feasible(entry.need):
+                if kept is None and self._starves(entry, now) and self.ledger.feasible(entry.need):
                     kept = entry
                 continue
             allocation = self.ledger.take(entry.hold)
@@ -287,8 +291,13 @@ class LocalScheduler:
         self._start_for(len(planned), now, effects)
         self._revoke_for(rest, now, effects)
 
+    def _starves(self, entry: Waiting, now: float) -> bool:
+        """True when the request has waited long and has nothing at all."""
+        served = not entry.actor_id and (entry.owner, entry.shape) in self._shape_leases
+        return not served and now - entry.since >= self.limits.starving_s
+
     def _rank(self, entry: Waiting, now: float, roomy: bool, planned: int = 0) -> tuple[int, int, int, int, int]:
-        starving = roomy and now - entry.since >= self.limits.starving_s
+        starving = roomy and self._starves(entry, now)
         if entry.actor_id:
             return rank(entry, starving, 0, 0)
         owner = self._owner_leases.get(entry.owner, 0) + planned

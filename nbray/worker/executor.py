@@ -125,7 +125,7 @@ class Executor:
                 continue
             if woken > 0:
                 if woken & RING:
-                    core.control.poll()
+                    core.on_ring()
                 if woken & OWNED:
                     core.drain()
             else:

@@ -80,7 +80,9 @@ def start_script(tmp_path):
         path.write_text(f"import {LIBRARY} as ray\n" + textwrap.dedent(text))
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
         started.append(
-            subprocess.Popen([sys.executable, str(path)], text=True, cwd=tmp_path, env={**os.environ, **(env or {})}, **options)
+            subprocess.Popen(
+                [sys.executable, str(path)], text=True, cwd=tmp_path, env={**os.environ, **(env or {})}, **options
+            )
         )
         return started[-1]
 

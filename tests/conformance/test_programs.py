@@ -279,7 +279,9 @@ def test_redefinition_with_identical_source(run_script):
 
 
 def test_modules_beside_the_program(run_script, tmp_path):
-    (tmp_path / "beside.py").write_text("VALUE = 3\n\n\ndef triple(x):\n    return VALUE * x\n\n\nclass Thing:\n    x = 1\n")
+    (tmp_path / "beside.py").write_text(
+        "VALUE = 3\n\n\ndef triple(x):\n    return VALUE * x\n\n\nclass Thing:\n    x = 1\n"
+    )
     folder = tmp_path / "package"
     folder.mkdir()
     (folder / "__init__.py").write_text("from .inner import inside\n")

@@ -6,7 +6,9 @@ import pytest
 MIB = 2**20
 
 
-@pytest.mark.parametrize("value", [None, 0, "", b"", [], {"a": [1]}, (1, 2), "x" * 1000, b"y" * MIB], ids=lambda v: repr(v)[:20])
+@pytest.mark.parametrize(
+    "value", [None, 0, "", b"", [], {"a": [1]}, (1, 2), "x" * 1000, b"y" * MIB], ids=lambda v: repr(v)[:20]
+)
 def test_put_and_get(ray, value):
     assert ray.get(ray.put(value)) == value
 
@@ -72,7 +74,9 @@ def test_a_view_outlives_array_and_ref(ray):
     assert view.tolist() == list(range(10, 20))
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float32", "float64", "complex128", "datetime64[ns]", "U5", "S3"])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "uint16", "int64", "float32", "float64", "complex128", "datetime64[ns]", "U5", "S3"]
+)
 def test_dtypes(ray, dtype):
     array = np.array([0, 1, 1, 0]).astype(dtype)
     result = ray.get(ray.put(array))

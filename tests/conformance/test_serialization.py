@@ -158,7 +158,9 @@ def test_a_random_generator(ray, echo):
 
 def test_frames(ray, echo):
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"a": range(1000), "b": [str(i) for i in range(1000)], "c": np.random.default_rng(0).random(1000)})
+    frame = pandas.DataFrame(
+        {"a": range(1000), "b": [str(i) for i in range(1000)], "c": np.random.default_rng(0).random(1000)}
+    )
     pandas.testing.assert_frame_equal(ray.get(echo.remote(frame)), frame)
     series = ray.get(ray.put(frame["c"]))
     pandas.testing.assert_series_equal(series, frame["c"])

@@ -76,7 +76,9 @@ def test_remote_on_a_function_with_another_decorator(ray):
     assert ray.get(three.remote(extra=1)) == 8
 
 
-@pytest.mark.parametrize("value", [None, 0, "", b"", [], (), {}, set(), 1.5, True, "text", [1, [2, [3]]], {"a": (1, 2)}])
+@pytest.mark.parametrize(
+    "value", [None, 0, "", b"", [], (), {}, set(), 1.5, True, "text", [1, [2, [3]]], {"a": (1, 2)}]
+)
 def test_values_go_through_unchanged(ray, value):
     @ray.remote
     def echo(x):

@@ -46,7 +46,8 @@ class FakeKernel {
   status = 'idle';
   isDisposed = false;
   supportsSubshells = true;
-  info = Promise.resolve({});
+  info: Promise<object> = Promise.resolve({});
+  subshellId: string | null = null;
   readonly comms: FakeComm[] = [];
   readonly targets = new Map<string, (comm: FakeComm) => void>();
   /** What a question for open comms is answered with. */
@@ -90,6 +91,7 @@ describe('KernelLink', () => {
   let clusters: (ICluster | null)[];
   let known: Set<string>;
   let timers: (() => void)[];
+  let deleted: string[];
   let link: KernelLink;
 
   beforeEach(() => {
@@ -97,12 +99,17 @@ describe('KernelLink', () => {
     clusters = [];
     known = new Set();
     timers = [];
+    deleted = [];
     link = new KernelLink({
       listener: {
         onStatus: status => void statuses.push(status),
         onCluster: cluster => void clusters.push(cluster)
       },
       memory: known,
+      subshells: {
+        create: () => Promise.resolve('own'),
+        delete: (_kernel: unknown, id: string) => void deleted.push(id)
+      },
       setTimeout: action => timers.push(action)
     });
   });
@@ -139,7 +146,7 @@ describe('KernelLink', () => {
     const kernel = new FakeKernel('nbray');
     attach(kernel);
     await settle();
-    timers.shift()!();
+    timers.at(-1)!();
     await settle();
     assert.deepEqual(kernel.comm.opened, { v: 1 });
   });
@@ -150,6 +157,29 @@ describe('KernelLink', () => {
     attach(kernel);
     await settle();
     assert.deepEqual(kernel.comm.opened, { v: 1 });
+  });
+
+  it('makes a subshell itself where a busy kernel does not say that it has them', async () => {
+    const kernel = new FakeKernel('nbray');
+    kernel.info = new Promise(() => undefined);
+    attach(kernel);
+    let through: unknown = undefined;
+    timers.shift()!();
+    kernel.createComm = target => {
+      const comm = new FakeComm(target);
+      comm.open = data => {
+        through = kernel.subshellId;
+        comm.opened = data;
+      };
+      kernel.comms.push(comm);
+      return comm;
+    };
+    await settle();
+    assert.deepEqual(kernel.comm.opened, { v: 1 });
+    assert.equal(through, 'own');
+    assert.equal(kernel.subshellId, null);
+    attach(new FakeKernel('nbray', 'k2'));
+    assert.deepEqual(deleted, ['own']);
   });
 
   it('opens no comm in a kernel without nbray', async () => {

@@ -3,7 +3,12 @@ import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel } from '@jupyterlab/services';
 import { Signal, type ISignal } from '@lumino/signaling';
 import { addSample, sampleOf } from './history.js';
-import { KernelLink, type IKernelMemory, type ILinkListener } from './kernelLink.js';
+import {
+  KernelLink,
+  type IKernelMemory,
+  type ILinkListener,
+  type ISubshells
+} from './kernelLink.js';
 import type { ICluster, IClusterModel, ISample, ISubject, Status } from '../tokens.js';
 
 /** What can be followed: a notebook or console, and how to put a cell into it. */
@@ -18,6 +23,7 @@ export interface IFollowed {
 /** How the model is made. */
 export interface IClusterModelOptions {
   memory: IKernelMemory;
+  subshells: ISubshells;
   /**
    * The connection of the same kernel that may use comms: a page has one per kernel, and the
    * console of a notebook is not it.
@@ -29,7 +35,7 @@ export interface IClusterModelOptions {
 export class ClusterModel implements IClusterModel, ILinkListener {
   constructor(options: IClusterModelOptions) {
     this._commConnection = options.commConnection ?? (kernel => kernel);
-    this._link = new KernelLink({ listener: this, memory: options.memory });
+    this._link = new KernelLink({ listener: this, ...options });
   }
 
   get subject(): ISubject | null {

@@ -18,13 +18,27 @@ const NBRAY_KERNEL = 'nbray';
 /** How long to wait for the subshell that lets a comm work while a cell runs. */
 const SUBSHELL_TIMEOUT_MS = 1_000;
 
+/** How long a kernel has to say what it can do; a busy one, after a reload, says it after its cell. */
+const INFO_TIMEOUT_MS = 500;
+
 /** How long after a closed comm the next is opened. */
 const REOPEN_MS = 1_000;
 
 /** A comm with what JupyterLab's own class has beyond the interface. */
 type Comm = Kernel.IComm & { readonly subshellStarted?: Promise<void> };
 
-type Connection = Kernel.IKernelConnection & { readonly supportsSubshells?: boolean };
+type Connection = Kernel.IKernelConnection & {
+  readonly supportsSubshells?: boolean;
+  /** Where messages without a subshell of their own go. */
+  subshellId?: string | null;
+};
+
+/** Makes subshells by request on the control channel, which a busy kernel answers too. */
+export interface ISubshells {
+  /** The id of a new subshell; null when the kernel cannot make one. */
+  create(kernel: Kernel.IKernelConnection): Promise<string | null>;
+  delete(kernel: Kernel.IKernelConnection, subshellId: string): void;
+}
 
 /** Remembers which kernels have nbray, beyond a reload of the page. */
 export interface IKernelMemory {
@@ -45,6 +59,7 @@ export interface ILinkListener {
 export interface ILinkOptions {
   listener: ILinkListener;
   memory: IKernelMemory;
+  subshells: ISubshells;
   setTimeout?: (action: () => void, delay: number) => unknown;
 }
 
@@ -53,6 +68,7 @@ export class KernelLink {
   constructor(options: ILinkOptions) {
     this._listener = options.listener;
     this._memory = options.memory;
+    this._subshells = options.subshells;
     this._setTimeout = options.setTimeout ?? ((action, delay) => setTimeout(action, delay));
   }
 
@@ -84,8 +100,8 @@ export class KernelLink {
 
   private _detach(): void {
     const kernel = this._kernel;
-    this._kernel = null;
     this._dropComm(true);
+    this._kernel = null;
     if (kernel !== null && !kernel.isDisposed) {
       kernel.statusChanged.disconnect(this._onKernelStatus, this);
       kernel.removeCommTarget(HELLO_TARGET, this._onHello);
@@ -133,7 +149,7 @@ export class KernelLink {
     const attempt = ++this._attempt;
     this._setStatus('connecting');
     try {
-      await kernel.info; // before it, nobody knows whether there are subshells
+      const ready = await this._within(INFO_TIMEOUT_MS, kernel.info);
       if (attempt !== this._attempt) {
         return;
       }
@@ -142,21 +158,47 @@ export class KernelLink {
       this._seen = 0;
       comm.onMsg = msg => this._onMessage(comm, msg.content.data);
       comm.onClose = () => this._onClose(comm);
-      if (comm.subshellStarted !== undefined && kernel.supportsSubshells !== false) {
-        // Without it the first messages go to the main shell and wait for the running cell.
-        const late = new Promise<void>(resolve => {
-          this._setTimeout(resolve, SUBSHELL_TIMEOUT_MS);
-        });
-        await Promise.race([comm.subshellStarted, late]);
+      // Without a subshell the first messages go to the main shell and wait for the running cell.
+      if (ready === null) {
+        const made = await this._within(SUBSHELL_TIMEOUT_MS, this._subshells.create(kernel));
+        if (attempt === this._attempt) {
+          this._ownSubshell = made?.value ?? null;
+        } else if (made?.value) {
+          this._subshells.delete(kernel, made.value);
+        }
+      } else if (comm.subshellStarted !== undefined && kernel.supportsSubshells !== false) {
+        await this._within(SUBSHELL_TIMEOUT_MS, comm.subshellStarted);
       }
       if (attempt === this._attempt && this._comm === comm) {
-        comm.open({ v: PROTOCOL_VERSION });
+        this._send(() => comm.open({ v: PROTOCOL_VERSION }));
       }
     } catch {
       if (attempt === this._attempt) {
         this._dropComm(false);
         this._setStatus('no-nbray');
       }
+    }
+  }
+
+  /** The value of a promise, or null when it takes too long. */
+  private _within<T>(delay: number, promise: Promise<T>): Promise<{ value: T } | null> {
+    const late = new Promise<null>(resolve => {
+      this._setTimeout(() => resolve(null), delay);
+    });
+    return Promise.race([promise.then(value => ({ value })), late]);
+  }
+
+  /** Send by way of the subshell that we made, if we did. */
+  private _send(action: () => void): void {
+    const kernel = this._kernel as Connection;
+    const before = kernel.subshellId;
+    if (this._ownSubshell !== null) {
+      kernel.subshellId = this._ownSubshell;
+    }
+    try {
+      action();
+    } finally {
+      kernel.subshellId = before;
     }
   }
 
@@ -177,7 +219,7 @@ export class KernelLink {
     this._setStatus('live');
     this._listener.onCluster(message.cluster);
     if (message.ask) {
-      comm.send({ v: PROTOCOL_VERSION, ack: message.seq });
+      this._send(() => comm.send({ v: PROTOCOL_VERSION, ack: message.seq }));
     }
   }
 
@@ -240,14 +282,17 @@ export class KernelLink {
     const comm = this._comm;
     this._comm = null;
     this._attempt += 1;
-    if (comm === null || comm.isDisposed) {
-      return;
+    if (comm !== null && !comm.isDisposed) {
+      if (tell) {
+        this._send(() => comm.close());
+      } else {
+        comm.dispose();
+      }
     }
-    if (tell) {
-      comm.close();
-    } else {
-      comm.dispose();
+    if (this._ownSubshell !== null && tell && this._kernel !== null) {
+      this._subshells.delete(this._kernel, this._ownSubshell);
     }
+    this._ownSubshell = null;
   }
 
   private _setStatus(status: Status): void {
@@ -259,6 +304,7 @@ export class KernelLink {
 
   private readonly _listener: ILinkListener;
   private readonly _memory: IKernelMemory;
+  private readonly _subshells: ISubshells;
   private readonly _setTimeout: (action: () => void, delay: number) => unknown;
   private _kernel: Kernel.IKernelConnection | null = null;
   private _comm: Comm | null = null;
@@ -266,6 +312,8 @@ export class KernelLink {
   /** Counts beginnings; what an older one still awaits is void. */
   private _attempt = 0;
   private _restarting = false;
+  /** The subshell that we made ourselves because the kernel was busy. */
+  private _ownSubshell: string | null = null;
   /** Number of the newest message of this comm. */
   private _seen = 0;
 }

@@ -5,6 +5,7 @@ import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterl
 import type { Kernel } from '@jupyterlab/services';
 import { ClusterModel, type IFollowed } from '../model/clusterModel.js';
 import { KernelMemory } from '../model/kernelMemory.js';
+import { controlChannelSubshells } from '../model/subshells.js';
 import { IClusterModel } from '../tokens.js';
 
 export const modelPlugin: JupyterFrontEndPlugin<IClusterModel> = {
@@ -20,6 +21,7 @@ export const modelPlugin: JupyterFrontEndPlugin<IClusterModel> = {
   ): IClusterModel => {
     const model = new ClusterModel({
       memory: new KernelMemory(tabStorage()),
+      subshells: controlChannelSubshells,
       commConnection: kernel => commConnection(kernel, notebooks, consoles)
     });
     window.addEventListener('pagehide', () => model.dispose());

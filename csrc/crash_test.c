@@ -1,0 +1,181 @@
+/* crash_test.c - a process dies at each marked point, each time it comes by; whoever is
+ * next repairs, recovery gives back all it held, and every invariant holds. */
+#include "nbt.h"
+#include "platform.h"
+
+static nbs_seg *s; /* the survivor */
+static int fd;
+
+/* A dead process with holds, an unsealed object, a promise, a running task and channels. */
+static void leave_a_dead_sibling(void) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    nbs_seg *c = nbt_attach(fd);
+    uint64_t obj;
+    uint32_t chan;
+    nbs_msg m;
+    void *payload;
+    nbt_put(c, 900, 1000, 0, 1);
+    NBT_OK(nbs_lookup(c, nbt_id(1), &obj));
+    NBT_OK(nbs_obj_create(c, nbt_id(901), 5000, 0, nbs_self(s), NULL, 0, &obj, NULL));
+    NBT_OK(nbs_promise(c, nbt_id(902), &obj));
+    NBT_OK(nbs_chan_open(c, nbs_self(s), 4096, &chan));
+    NBT_OK(nbs_send(c, chan, NBS_MSG_TASK, 0, 1, 0, 0, "x", 1, NULL, 0, NULL));
+    NBT_OK(nbs_chan_open(c, nbs_self(c), 4096, &chan));
+    NBT_OK(nbs_send(c, chan, NBS_MSG_TASK, 0, 2, 0, 0, "x", 1, NULL, 0, NULL));
+    NBT_EQ(nbs_take(c, &m, &payload), 1);
+    kill(getpid(), SIGKILL);
+  }
+  NBT_EQ(nbt_reap(pid), -SIGKILL);
+}
+
+static void recover_all(nbs_seg *by) {
+  for (uint32_t i = 0; i < by->h->slots_used; i++) {
+    uint64_t word = by->slots[i].word;
+    if (nbsi_low(word) == NBSI_SLOT_FREE || i == by->slot) continue;
+    int rc = nbs_recover(by, nbsi_word(nbsi_gen(word), i));
+    NBT_TRUE(rc == NBS_OK || rc == NBS_ESTATE); /* the survivor lives */
+  }
+}
+
+/* What a process does in its life; passes every marked point but those of repair. */
+static void live(const char *point, int n) {
+  nbsi_failpoint_arm(point, n);
+  nbs_seg *c = nbt_attach(fd);
+  uint64_t a, b, k, again, big;
+  uint32_t chan;
+  void *data;
+  NBT_OK(nbs_promise(c, nbt_id(10), &a));
+  NBT_OK(nbs_obj_create(c, nbt_id(10), 100, 0, nbs_self(s), NULL, 0, &again, &data));
+  NBT_OK(nbs_obj_seal(c, a));
+  NBT_OK(nbs_obj_create(c, nbt_id(11), 3 << 20, 0, 0, &a, 1, &b, &data));
+  NBT_OK(nbs_obj_abort(c, b));
+  NBT_OK(nbs_obj_create(c, nbt_id(12), 10, 0, 0, &a, 1, &b, &data));
+  NBT_OK(nbs_obj_seal(c, b));
+  k = nbt_put(c, 13, 5 << 20, NBS_META_KEEP, 1);
+  NBT_EQ(nbs_release(c, k), 0);
+  NBT_OK(nbs_obj_create(c, nbt_id(14), 12 << 20, 0, 0, NULL, 0, &big, &data)); /* evicts */
+  NBT_OK(nbs_obj_abort(c, big));
+  NBT_EQ(nbs_release(c, a), 0);
+  NBT_EQ(nbs_release(c, a), 0);
+  NBT_OK(nbs_delete(c, nbt_id(12)));
+  NBT_EQ(nbs_release(c, b), 1);
+  NBT_OK(nbs_chan_open(c, nbs_self(c), 4096, &chan));
+  NBT_OK(nbs_send(c, chan, NBS_MSG_TASK, 0, 1, 0, 0, "x", 1, NULL, 0, NULL));
+  NBT_OK(nbs_chan_close(c, chan));
+  nbs_msg m;
+  NBT_EQ(nbs_take(c, &m, &data), 0);
+  recover_all(c);
+  nbs_detach(c);
+}
+
+static void everything_is_back(void) {
+  nbs_msg m;
+  void *payload;
+  (void)nbt_stats(s); /* the next locker repairs */
+  NBT_CHECK(s);
+  recover_all(s);
+  NBT_EQ(nbs_take(s, &m, &payload), 0); /* lets go of channels whose owner died */
+  NBT_CHECK(s);
+  uint64_t obj;
+  /* Holds on their way to the survivor are his. */
+  for (uint64_t id = 10; id < 15; id++)
+    if (nbs_lookup(s, nbt_id(id), &obj) == NBS_OK) {
+      NBT_EQ(nbs_obj_state(s, obj), NBS_SEALED);
+      if (nbs_adopt(s, obj) == NBS_OK) nbs_release(s, obj);
+      nbs_release(s, obj);
+    }
+  nbs_evict(s, UINT64_MAX);
+  if (nbs_lookup(s, nbt_id(901), &obj) == NBS_OK) { /* made for us, never sealed: lost */
+    nbs_object o;
+    NBT_OK(nbs_obj_info(s, obj, &o));
+    NBT_EQ(o.meta, NBS_META_LOST);
+    NBT_OK(nbs_adopt(s, obj));
+    nbs_release(s, obj);
+    nbs_release(s, obj);
+  }
+  nbs_stats st = nbt_stats(s);
+  NBT_EQ(st.n_objects, 1);
+  NBT_EQ(st.used, 64 + 64);
+  NBT_EQ(st.n_slots, 1);
+  NBT_EQ(st.n_channels, 0);
+  NBT_EQ(nbs_contains(s, nbt_id(1)), NBS_SEALED);
+  int64_t counters[NBS_N_COUNTERS];
+  NBT_OK(nbs_counters(s, counters));
+  NBT_EQ(counters[NBS_CTR_TAKEN], counters[NBS_CTR_REPLIED]);
+  NBT_CHECK(s);
+}
+
+static int die_at(const char *point, int n) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    live(point, n);
+    _exit(0);
+  }
+  return nbt_reap(pid);
+}
+
+static void at_every_point(void) {
+  int deaths = 0;
+  for (int i = 0; nbsi_failpoints[i] != NULL; i++) {
+    const char *point = nbsi_failpoints[i];
+    if (strncmp(point, "repair", 6) == 0) continue;
+    int n = 0;
+    for (;; n++) {
+      leave_a_dead_sibling();
+      int end = die_at(point, n);
+      NBT_TRUE(end == 0 || end == -SIGKILL);
+      everything_is_back();
+      if (end == 0) break; /* it does not come by that often */
+      deaths++;
+    }
+    if (n == 0) fprintf(stderr, "failpoint %s is never reached\n", point);
+    NBT_TRUE(n > 0);
+  }
+  printf("  %d deaths\n", deaths);
+}
+
+static void while_repairing(void) {
+  const char *points[] = {"repair_begin", "repair_middle", "repair_end"};
+  for (int i = 0; i < 3; i++) {
+    uint64_t before = nbt_stats(s).n_repairs;
+    NBT_EQ(die_at("create_done", 0), -SIGKILL);
+    /* Three die in a row repairing; the fourth locker succeeds. */
+    for (int k = 0; k < 3; k++) NBT_EQ(die_at(points[i], 0), -SIGKILL);
+    everything_is_back();
+    NBT_TRUE(nbt_stats(s).n_repairs > before);
+  }
+}
+
+/* What a crash costs the next locker with many objects in the store. */
+static void repair_is_quick(void) {
+  nbs_seg *big = nbt_segment(256 << 20);
+  int own = fd;
+  nbs_seg *small = s;
+  fd = big->fd;
+  s = big;
+  for (uint64_t i = 0; i < 100000; i++) nbt_put(big, 10000 + (i * 7919) % 100000, 1000, 0, 1);
+  NBT_EQ(die_at("promise_done", 0), -SIGKILL);
+  uint64_t t0 = nbsi_now_ns();
+  (void)nbt_stats(big);
+  uint64_t took = nbsi_now_ns() - t0;
+  printf("  repair of 100,000 objects: %.1f ms\n", (double)took / 1e6);
+  NBT_CHECK(big);
+  recover_all(big);
+  NBT_EQ(nbt_stats(big).n_objects, 100000);
+  nbs_detach(big);
+  fd = own;
+  s = small;
+}
+
+int main(void) {
+  fd = nbt_create(16 << 20);
+  s = nbt_attach(fd);
+  nbt_put(s, 1, 64, 0, 7);
+  NBT_RUN(at_every_point);
+  NBT_RUN(while_repairing);
+  NBT_RUN(repair_is_quick);
+  nbs_detach(s);
+  close(fd);
+  return 0;
+}

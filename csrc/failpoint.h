@@ -1,0 +1,14 @@
+/* failpoint.h - dying at a marked point, for the crash tests. Built with -DNB_FAILPOINTS
+ * only; in other builds NB_FAILPOINT(name) is nothing. */
+#ifndef NBS_FAILPOINT_H
+#define NBS_FAILPOINT_H
+
+/* nbsi_failpoint_arm makes this process kill itself when it comes to `name` for the n-th
+ * time from now (0: the first). NULL disarms. */
+void nbsi_failpoint_arm(const char *name, int n);
+int nbsi_failpoint_hits(void); /* how often the armed point was passed */
+
+/* All marked points; crash_test.c must reach each of them. Ends with NULL. */
+extern const char *const nbsi_failpoints[];
+
+#endif

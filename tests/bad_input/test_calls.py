@@ -1,0 +1,200 @@
+"""Rows 6, 7, 8, 22 and 46, 51: calls made in the wrong way or at the wrong time."""
+
+import time
+
+import pytest
+
+import nbray
+
+
+def test_row_6_a_direct_call(ray):
+    @ray.remote
+    def train(x):
+        return x
+
+    @ray.remote
+    class Trainer:
+        def step(self):
+            return 1
+
+    with pytest.raises(TypeError, match=r"train\.remote\("):
+        train(1)
+    with pytest.raises(TypeError, match=r"Trainer\.remote\("):
+        Trainer()
+    trainer = Trainer.remote()
+    with pytest.raises(TypeError, match=r"step\.remote\("):
+        trainer.step()
+    assert ray.get(trainer.step.remote()) == 1
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [((), {}), ((1, 2, 3), {}), ((1,), {"c": 1}), ((1,), {"a": 1})], ids=str)
+def test_row_7_wrong_arguments(ray, args, kwargs):
+    @ray.remote
+    def train(a, b=1):
+        return a
+
+    @ray.remote
+    class Trainer:
+        def __init__(self, a, b=1):
+            pass
+
+        def step(self, a, b=1):
+            return a
+
+    with pytest.raises(TypeError, match=r"train\(a, b=1\)"):
+        train.remote(*args, **kwargs)
+    with pytest.raises(TypeError, match=r"Trainer\(a, b=1\)"):
+        Trainer.remote(*args, **kwargs)
+    trainer = Trainer.remote(1)
+    with pytest.raises(TypeError, match=r"step\(a, b=1\)"):
+        trainer.step.remote(*args, **kwargs)
+    assert ray.get(trainer.step.remote(5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda ref: 5, ["int"]),
+        (lambda ref: None, ["NoneType"]),
+        (lambda ref: [ref, "x"], ["1", "str"]),
+        (lambda ref: [ref, ref, [ref]], ["2", "list"]),
+        (lambda ref: [[ref]], ["0", "list"]),
+        (lambda ref: (r for r in [ref]), ["generator"]),
+        (lambda ref: {"a": ref}, ["dict"]),
+    ],
+    ids=["int", "None", "str in list", "list in list", "list of lists", "generator", "dict"],
+)
+def test_row_8_get_of_other_things(ray, wrong, words):
+    """Ray raises ValueError for what is no list and TypeError for what is in it; the table asks for TypeError always."""
+    with pytest.raises(TypeError) as caught:
+        ray.get(wrong(ray.put(1)))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_row_22_a_missing_method(ray):
+    @ray.remote
+    class Counter:
+        def increment(self):
+            return 1
+
+    counter = Counter.remote()
+    with pytest.raises(AttributeError) as caught:
+        counter.incremnt.remote()
+    assert "incremnt" in str(caught.value)
+    assert "increment" in str(caught.value).replace("incremnt", "")
+    with pytest.raises(AttributeError, match="something_else"):
+        counter.something_else.remote()
+    assert ray.get(counter.increment.remote()) == 1
+
+
+def test_row_46_init_twice(ray):
+    with pytest.raises(RuntimeError) as caught:
+        ray.init(num_cpus=1)
+    assert "ignore_reinit_error" in str(caught.value)
+    with pytest.raises(RuntimeError) as again:
+        ray.init(num_cpus=1)
+    assert str(again.value) == str(caught.value), "the message names the cluster there is"
+    ray.init(num_cpus=1, ignore_reinit_error=True)
+    assert ray.cluster_resources()["CPU"] == 2.0
+
+
+def test_row_46_the_message_names_the_cluster(run_script):
+    """Two clusters, one after the other, have different addresses in the message."""
+    run_script(
+        """
+        messages = []
+        for _ in range(2):
+            ray.init(num_cpus=1)
+            try:
+                ray.init(num_cpus=1)
+            except RuntimeError as error:
+                messages.append(str(error))
+            ray.shutdown()
+        assert len(messages) == 2
+        assert messages[0] != messages[1], messages[0]
+        """
+    )
+
+
+def test_row_51_before_init(run_script):
+    """What needs a cluster says so; what can start one does, as in Ray."""
+    run_script(
+        """
+        for name in ("nodes", "cluster_resources", "available_resources"):
+            try:
+                getattr(ray, name)()
+            except (RuntimeError, ray.exceptions.RaySystemError) as error:
+                assert "init" in str(error), error
+            else:
+                raise AssertionError(name)
+        assert not ray.is_initialized()
+        ray.put(1)
+        assert ray.is_initialized()
+        """
+    )
+
+
+def test_row_51_after_shutdown(run_script):
+    """Refs and handles of a cluster that is gone: an error at once, in this cluster and in the next one."""
+    done = run_script(
+        """
+        import time
+
+        @ray.remote
+        def f():
+            return 1
+
+        @ray.remote
+        class A:
+            def m(self):
+                return 1
+
+        def all_fail():
+            uses = [lambda: ray.get(ref), lambda: ray.get(put), lambda: ray.get(actor.m.remote()),
+                    lambda: ray.get(f.remote(ref)), lambda: ray.wait([ref])]
+            for number, use in enumerate(uses):
+                start = time.monotonic()
+                try:
+                    result = use()
+                except Exception as error:
+                    assert str(error), type(error)
+                else:
+                    assert number == 4, (number, result)  # wait may call a lost ref ready
+                assert time.monotonic() - start < 2, number
+
+        ray.init(num_cpus=1)
+        ref, put, actor = f.remote(), ray.put([1]), A.remote()
+        assert ray.get([ref, actor.m.remote()]) == [1, 1]
+        ray.shutdown()
+        all_fail()
+        ray.shutdown()
+        ray.init(num_cpus=1)
+        all_fail()
+        assert ray.get(f.remote()) == 1
+        """
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_row_51_the_message_after_shutdown(run_script):
+    run_script(
+        """
+        ray.init(num_cpus=1)
+        ray.shutdown()
+        try:
+            ray.nodes()
+        except (RuntimeError, ray.exceptions.RaySystemError) as error:
+            assert "init" in str(error)
+        else:
+            raise AssertionError
+        """
+    )
+
+
+def test_calls_on_nothing_take_no_time(ray):
+    start = time.monotonic()
+    assert ray.get([]) == []
+    assert ray.wait([]) == ([], [])
+    assert time.monotonic() - start < 1
+    assert nbray.is_initialized()

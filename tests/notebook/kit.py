@@ -1,0 +1,143 @@
+"""A real kernel for the tests: run cells and look at their messages by parent header.
+
+Nothing here waits for a time: every wait is for a message, with a limit that only a
+failure reaches.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 60.0
+
+
+class Cell:
+    """One executed cell: its request's id and the messages that answered it so far."""
+
+    def __init__(self, kernel: Kernel, msg_id: str) -> None:
+        self.kernel = kernel
+        self.msg_id = msg_id
+        self.reply: dict[str, Any] | None = None
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return self.kernel.messages.get(self.msg_id, [])
+
+    def of(self, *kinds: str) -> list[dict[str, Any]]:
+        """Return the contents of the messages of these kinds, in order."""
+        return [m["content"] for m in self.messages if m["msg_type"] in kinds]
+
+    def text(self, name: str = "stdout") -> str:
+        return "".join(c["text"] for c in self.of("stream") if c["name"] == name)
+
+    @property
+    def value(self) -> str | None:
+        """The text/plain of ``Out[n]``."""
+        results = self.of("execute_result")
+        return results[-1]["data"]["text/plain"] if results else None
+
+    @property
+    def error(self) -> dict[str, Any]:
+        errors = self.of("error")
+        assert errors, f"no error: {self.messages}"
+        return errors[-1]
+
+    @property
+    def traceback(self) -> str:
+        """The traceback without colours."""
+        return strip_ansi("\n".join(self.error["traceback"]))
+
+    @property
+    def idle(self) -> bool:
+        return any(c["execution_state"] == "idle" for c in self.of("status"))
+
+
+class Kernel:
+    """A kernel with the extension loaded."""
+
+    def __init__(self, cwd: Path, load: bool = True, env: dict[str, str] | None = None) -> None:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        ipython_dir = cwd / "ipython"
+        self.manager = KernelManager()
+        self.manager.start_kernel(
+            cwd=str(cwd),
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "IPYTHONDIR": str(ipython_dir),
+                "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+                **(env or {}),
+            },
+        )
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=LIMIT_S)
+        self.messages: dict[str, list[dict[str, Any]]] = {}
+        if load:
+            self.ok("%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2)\nNone")
+
+    def start(self, code: str, store_history: bool = True) -> Cell:
+        """Send a cell and return at once."""
+        return Cell(self, self.client.execute(code, store_history=store_history))
+
+    def run(self, code: str) -> Cell:
+        """Run a cell until the kernel is idle again and has replied."""
+        return self.finish(self.start(code))
+
+    def ok(self, code: str) -> Cell:
+        """Run a cell that must not fail."""
+        cell = self.run(code)
+        assert cell.reply is not None
+        if cell.reply["status"] != "ok":
+            raise AssertionError(strip_ansi("\n".join(cell.reply.get("traceback", []))) + str(cell.reply))
+        return cell
+
+    def finish(self, cell: Cell) -> Cell:
+        self.until(lambda: cell.idle)
+        while cell.reply is None:
+            reply = self.client.get_shell_msg(timeout=LIMIT_S)
+            if reply["parent_header"].get("msg_id") == cell.msg_id:
+                cell.reply = reply["content"]
+        return cell
+
+    def until(self, condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+        """Take in messages until ``condition()`` holds."""
+        end = time.monotonic() + limit_s
+        while not condition():
+            left = end - time.monotonic()
+            assert left > 0, f"nothing of the kind within {limit_s} s: {self.messages}"
+            try:
+                message = self.client.get_iopub_msg(timeout=min(left, 1.0))
+            except Exception as error:
+                if type(error).__name__ != "Empty":
+                    raise
+                continue
+            parent = message["parent_header"].get("msg_id", "")
+            self.messages.setdefault(parent, []).append(message)
+
+    def interrupt(self) -> None:
+        pid = self.pid
+        os.kill(pid, signal.SIGINT)
+
+    @property
+    def pid(self) -> int:
+        process = self.manager.provisioner.process  # type: ignore[union-attr]
+        return int(process.pid)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=False)
+
+
+def strip_ansi(text: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

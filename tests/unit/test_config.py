@@ -1,0 +1,35 @@
+"""The table of limits: one place, environment variables, nothing unknown."""
+
+import pytest
+
+from nbray.config import Limit, Limits
+
+
+def test_every_row_has_a_unit_a_meaning_and_a_variable():
+    rows = Limits.rows()
+    assert len(rows) > 20
+    for name, row in rows.items():
+        assert isinstance(row, Limit)
+        assert row.name == name
+        assert row.unit and len(row.meaning) > 10
+        assert row.env == "NBRAY_" + name.upper()
+        assert getattr(Limits(), name) == row.default
+
+
+def test_environment_overrides():
+    limits = Limits.from_environ({"NBRAY_IDLE_WORKER_S": "0.5", "NBRAY_EXTRA_WORKERS": "7", "HOME": "x"})
+    assert limits.idle_worker_s == 0.5
+    assert limits.extra_workers == 7
+    assert Limits(limits.changed).extra_workers == 7
+
+
+@pytest.mark.parametrize("value", ["many", "", "1.5"])
+def test_nonsense_in_the_environment_is_named(value):
+    with pytest.raises(ValueError, match="NBRAY_EXTRA_WORKERS"):
+        Limits.from_environ({"NBRAY_EXTRA_WORKERS": value})
+
+
+@pytest.mark.parametrize("changed", [{"nothing": 1}, {"extra_workers": -1}, {"extra_workers": "3"}])
+def test_wrong_changes_are_refused(changed):
+    with pytest.raises(ValueError):
+        Limits(changed)
