@@ -106,6 +106,17 @@ static void everything_is_back(void) {
   NBT_CHECK(s);
 }
 
+static void open_segment(void) {
+  fd = nbt_create(16 << 20);
+  s = nbt_attach(fd);
+  nbt_put(s, 1, 64, 0, 7);
+}
+
+static void close_segment(void) {
+  nbs_detach(s);
+  close(fd);
+}
+
 static int die_at(const char *point, int n) {
   pid_t pid = fork();
   if (pid == 0) {
@@ -122,10 +133,12 @@ static void at_every_point(void) {
     if (strncmp(point, "repair", 6) == 0) continue;
     int n = 0;
     for (;; n++) {
+      open_segment(); /* a fresh one: it grows only once */
       leave_a_dead_sibling();
       int end = die_at(point, n);
       NBT_TRUE(end == 0 || end == -SIGKILL);
       everything_is_back();
+      close_segment();
       if (end == 0) break; /* it does not come by that often */
       deaths++;
     }
@@ -137,6 +150,7 @@ static void at_every_point(void) {
 
 static void while_repairing(void) {
   const char *points[] = {"repair_begin", "repair_middle", "repair_end"};
+  open_segment();
   for (int i = 0; i < 3; i++) {
     uint64_t before = nbt_stats(s).n_repairs;
     NBT_EQ(die_at("create_done", 0), -SIGKILL);
@@ -145,37 +159,28 @@ static void while_repairing(void) {
     everything_is_back();
     NBT_TRUE(nbt_stats(s).n_repairs > before);
   }
+  close_segment();
 }
 
 /* What a crash costs the next locker with many objects in the store. */
 static void repair_is_quick(void) {
-  nbs_seg *big = nbt_segment(256 << 20);
-  int own = fd;
-  nbs_seg *small = s;
-  fd = big->fd;
-  s = big;
-  for (uint64_t i = 0; i < 100000; i++) nbt_put(big, 10000 + (i * 7919) % 100000, 1000, 0, 1);
+  fd = nbt_create(256 << 20);
+  s = nbt_attach(fd);
+  for (uint64_t i = 0; i < 100000; i++) nbt_put(s, 10000 + (i * 7919) % 100000, 1000, 0, 1);
   NBT_EQ(die_at("promise_done", 0), -SIGKILL);
   uint64_t t0 = nbsi_now_ns();
-  (void)nbt_stats(big);
+  (void)nbt_stats(s);
   uint64_t took = nbsi_now_ns() - t0;
   printf("  repair of 100,000 objects: %.1f ms\n", (double)took / 1e6);
-  NBT_CHECK(big);
-  recover_all(big);
-  NBT_EQ(nbt_stats(big).n_objects, 100000);
-  nbs_detach(big);
-  fd = own;
-  s = small;
+  NBT_CHECK(s);
+  recover_all(s);
+  NBT_EQ(nbt_stats(s).n_objects, 100000);
+  close_segment();
 }
 
 int main(void) {
-  fd = nbt_create(16 << 20);
-  s = nbt_attach(fd);
-  nbt_put(s, 1, 64, 0, 7);
   NBT_RUN(at_every_point);
   NBT_RUN(while_repairing);
   NBT_RUN(repair_is_quick);
-  nbs_detach(s);
-  close(fd);
   return 0;
 }

@@ -196,7 +196,9 @@ class ActorCalls:
             return ActorUnschedulableError(notice.infeasible)
         when = time.strftime("%H:%M:%S", time.localtime(notice.died_at)) if notice.died_at else ""
         where = f" (pid {notice.pid})" if notice.pid else ""
-        text = f"The actor {self.class_name} ({self.actor_id}){where} died{' at ' + when if when else ''}: {notice.cause}"
+        text = (
+            f"The actor {self.class_name} ({self.actor_id}){where} died{' at ' + when if when else ''}: {notice.cause}"
+        )
         text += f" This call {'may have run in part' if maybe_executed else 'did not run'}."
         error = ActorDiedError(text, self.actor_id, maybe_executed)
         if notice.error:

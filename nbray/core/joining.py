@@ -28,8 +28,13 @@ def join(core: CoreWorker, token: int) -> m.RegisterReply:
     core.on_message = lambda message: reply.append(message) if isinstance(message, m.RegisterReply) else None
     core.control.send(
         m.RegisterRequest(
-            version=m.PROTOCOL_VERSION, role=core.role, peer=core.peer, pid=core.pid,
-            python=".".join(map(str, sys.version_info[:3])), startup_token=token, namespace=core.namespace,
+            version=m.PROTOCOL_VERSION,
+            role=core.role,
+            peer=core.peer,
+            pid=core.pid,
+            python=".".join(map(str, sys.version_info[:3])),
+            startup_token=token,
+            namespace=core.namespace,
         )  # fmt: skip
     )
     for _ in range(400):
@@ -48,5 +53,3 @@ def join(core: CoreWorker, token: int) -> m.RegisterReply:
     core.cluster_id = answer.cluster_id
     core.daemon = answer.daemon
     return answer
-
-

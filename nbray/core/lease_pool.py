@@ -203,8 +203,14 @@ class LeasePool:
         name = self.queue[0].name or self.queue[0].function.name if self.queue else ""
         self.core.control.send(
             LeaseRequest(
-                request_id=self.request_id, resources=self.shape, count=count, job_id=self.core.job_id, name=name,
-                strategy=self.strategy, wait_for_resources=self.wait_for_resources, priority_depth=self.core.depth,
+                request_id=self.request_id,
+                resources=self.shape,
+                count=count,
+                job_id=self.core.job_id,
+                name=name,
+                strategy=self.strategy,
+                wait_for_resources=self.wait_for_resources,
+                priority_depth=self.core.depth,
             )  # fmt: skip
         )
 
@@ -296,7 +302,9 @@ class LeasePool:
     def explain(self, record: TaskRecord, name: str) -> str:
         """Say where a task of this pool stands."""
         if record.lane is not None:
-            return f"{name} is at worker pid {record.lane.pid}, it runs or stands behind {len(record.lane.tasks) - 1} more"
+            return (
+                f"{name} is at worker pid {record.lane.pid}, it runs or stands behind {len(record.lane.tasks) - 1} more"
+            )
         needs = describe(self.shape)
         return f"{name} needs {needs} and waits for a worker ({len(self.lanes)} leased, {len(self.queue)} tasks queued)"
 

@@ -157,7 +157,9 @@ class StoreAccess:
             if size > stats.capacity:
                 advice = "It is larger than the store: init(object_store_memory=...) with more, or store it in parts."
             else:
-                advice = "Drop refs and arrays that are not needed any more, or init(object_store_memory=...) with more."
+                advice = (
+                    "Drop refs and arrays that are not needed any more, or init(object_store_memory=...) with more."
+                )
             holders = self._holders()
             raise ObjectStoreFullError(
                 f"No room for an object of {size} bytes ({size / mib:.1f} MiB) in the object store: {stats.used / mib:.1f} "

@@ -43,8 +43,13 @@ def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> 
             processes[process] = None
             trace.append(
                 {
-                    "name": "submit " + (definition.name if definition else f"task {a}"), "cat": "submit", "ph": "i",
-                    "s": "t", "ts": (t_ns + offset_ns) / 1e3, "pid": process & 0xFFFFFFFF, "tid": 0,
+                    "name": "submit " + (definition.name if definition else f"task {a}"),
+                    "cat": "submit",
+                    "ph": "i",
+                    "s": "t",
+                    "ts": (t_ns + offset_ns) / 1e3,
+                    "pid": process & 0xFFFFFFFF,
+                    "tid": 0,
                 }  # fmt: skip
             )
     for t_ns, seq, owner, process, dur_ns, _, a, kind, flags, _ in records:

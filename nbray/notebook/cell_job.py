@@ -151,6 +151,7 @@ def choose(
         return not (name in hidden and hidden[name] is namespace[name])
 
     named = [*analysis.stored_into, *analysis.reads]
+    named += [chain[1] for chain in analysis.chains if chain[0] == "__main__"]
     wanted = dict.fromkeys(name for name in named if visible(name))
     mentioned = sorted(name for name in analysis.mentioned if visible(name))
     if analysis.dynamic:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import copy
 import importlib
 import io
+import os
 import pickle
+import sys
 import types
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from nbray.serialization.unpicklable import find_offender
 
 from .cell_pickle import CellPickler, StreamReader, input_object, receiving
 
+INLINE_MODULE = "matplotlib_inline.backend_inline"
 COPY_BELOW_BYTES = 1 << 20  # smaller buffers become writable memory of the notebook
 
 HINTS = {
@@ -228,9 +231,21 @@ def unpack(
         if module is not None:
             bound[name] = module
     namespace.update(bound)
+    _show_figures_inline()
     for name in outcome.deleted:
         namespace.pop(name, None)
     return result, messages
+
+
+def _show_figures_inline() -> None:
+    """Make a figure that came back a picture when it is shown.
+
+    The inline backend registers its formatters when it is loaded, which pyplot does at
+    the first figure made here; one that was made on the worker does not count.
+    """
+    if "matplotlib.figure" in sys.modules and INLINE_MODULE not in sys.modules:
+        if os.environ.get("MPLBACKEND") in ("inline", "module://" + INLINE_MODULE):
+            importlib.import_module(INLINE_MODULE)
 
 
 def _own(buffer: Any) -> Any:

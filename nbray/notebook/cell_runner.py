@@ -68,7 +68,7 @@ def run_cell(job: CellJob, *resolved: Any) -> Any:
             value = run.execute()
         except BaseException as error:
             _end_figures()
-            _drop_runner_frames(error)
+            _drop_runner_frames(error, job.filename)
             _emit_failure(run, error)
             raise
         _end_figures()
@@ -383,11 +383,14 @@ def _emit_failure(run: _Run, error: BaseException) -> None:
     emit(CELL_ENDED, (run.job.key, pickle.dumps((records, run.outcome))))
 
 
-def _drop_runner_frames(error: BaseException) -> None:
-    tb = error.__traceback__
-    while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+def _drop_runner_frames(error: BaseException, filename: str) -> None:
+    """Let the traceback begin in the cell, or at least below the runner."""
+    first = tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_code.co_filename != filename:
         tb = tb.tb_next
+    if tb is None:  # it never came to the cell: an input could not be read
+        tb = first
+        while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+            tb = tb.tb_next
     if tb is not None:
         error.__traceback__ = tb
-
-

@@ -135,6 +135,7 @@ class _ThenLoader(importlib.abc.Loader):
 
 def make_shell(emit: Emit, module: ModuleType) -> Any:
     """Build the shell; the one place of this file that imports IPython."""
+    from IPython.core.builtin_trap import BuiltinTrap
     from IPython.core.displaypub import DisplayPublisher
     from IPython.core.history import HistoryManager
     from IPython.core.interactiveshell import InteractiveShell
@@ -174,6 +175,7 @@ def make_shell(emit: Emit, module: ModuleType) -> Any:
 
         def init_builtins(self) -> None:
             builtins.__dict__["__IPYTHON__"] = True
+            self.builtin_trap = BuiltinTrap(shell=self)
 
         def atexit_operations(self) -> None:
             pass

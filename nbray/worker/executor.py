@@ -417,6 +417,8 @@ class Executor:
 
     def _forward_output(self, flags: int, payload: bytes) -> None:
         """A nested task's output goes on to whoever owns the task that submitted it."""
+        if self.capture.pending:
+            self.capture.flush()  # what this task printed before stands above
         origin = _loads(payload)[0]
         chan = self.origin_channels.get(origin, self.channel)
         self._send_to_owner(chan, 0, payload)

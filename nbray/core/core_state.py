@@ -1,0 +1,126 @@
+"""The state of a process's runtime, and the order in which its parts build on it.
+
+Every field is guarded by ``lock`` unless its comment says otherwise.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from nbray._cstore import ffi, lib
+from nbray.core.actor_calls import ActorCalls
+from nbray.core.control_client import ControlClient
+from nbray.core.lease_pool import Lane, LeasePool, Peer
+from nbray.core.records import (
+    INLINE_MAX_BYTES,
+    Session,
+    TaskRecord,
+)
+from nbray.core.store_access import StoreAccess
+from nbray.object_ref import ObjectRef
+from nbray.serialization.error_value import ErrorValue
+from nbray.wire import messages as m
+
+RING_BYTES = 128 * 1024  # of each direction of a channel
+BUFFER_BYTES = 2 * RING_BYTES  # replies taken at a time
+
+
+class CoreState:
+    """The fields that the parts of CoreWorker share.
+
+    Parameters
+    ----------
+    seg : cdata
+        Attached segment.
+    role : {"driver", "worker"}
+    cluster_id : int
+        32 bits; part of every object id.
+    daemon : int
+        Peer of the node daemon.
+    """
+
+    def __init__(self, seg: Any, role: str, cluster_id: int, daemon: int) -> None:
+        self.seg = seg
+        self.session = Session(seg)
+        self.role = role
+        self.peer = lib.nbs_self(seg)
+        self.daemon = daemon  # peer of the node daemon
+        self.pid = os.getpid()
+        self.job_id = 0
+        self.cluster_id = cluster_id
+        self.node_id = ""
+        self.session_dir = ""
+        self.namespace = ""
+        self.depth = 0  # nesting depth of the running task
+        self.origin = ""  # of the tasks submitted now
+        self.running_number = 0  # of the task that this worker runs
+        self.max_payload = INLINE_MAX_BYTES
+        self.lock = threading.RLock()
+        self.numbers = itertools.count(1)
+        self.functions = itertools.count(1)
+        self.store = StoreAccess(self.session)
+        self.links: dict[int, Peer] = {}  # peer -> open channel
+        self.lanes: dict[int, Lane] = {}  # channel -> lane
+        self.leases: dict[int, Lane] = {}
+        self.pools: dict[Any, LeasePool] = {}
+        self.pools_by_request: dict[int, LeasePool] = {}
+        self.actors: dict[str, ActorCalls] = {}
+        self.actor_channels: dict[int, ActorCalls] = {}
+        self.waiting_args: dict[int, TaskRecord] = {}
+        self.exported: weakref.WeakValueDictionary[bytes, ObjectRef] = weakref.WeakValueDictionary()
+        self.borrowed_waits: dict[ObjectRef, None] = {}  # borrowed refs that somebody waits for
+        self.kept: list[Any] = []
+        self.totals: dict[str, int] = {}  # resources of the node, in units of 1/10,000
+        self.latest_state: m.StateReply | None = None  # the last answer that nobody waited for
+        self._gone_actors: deque[str] = deque()
+        self.context = b""
+        self.output_sink: Callable[[int, bytes], None] | None = None
+        self.on_message: Callable[[m.Message], None] | None = None
+        self.scratch = (ffi.new("uint64_t *"), ffi.new("uint64_t *"))
+        self._buffer = ffi.new("char[]", BUFFER_BYTES)
+        self._buffer_view = memoryview(ffi.buffer(self._buffer))
+        self._position = 0  # in _buffer: records before it are processed
+        self._end = 0
+        self._callbacks: deque[tuple[Any, ObjectRef]] = deque()
+        self._waiters = 0  # threads inside _wait_for
+        self._errors = 0  # refs that got an error, ever
+        self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records
+        self._death_notices: dict[int, m.WorkerDiedNotice] = {}
+        self._failure: BaseException | None = None
+        self._rang_self = False
+        self._blocked_thread = 0  # thread that runs tasks, in a worker
+        self._stop = False
+        self._last_tick = 0.0
+        self.control: ControlClient = None  # type: ignore[assignment]  # set by CoreWorker; has a lock of its own
+
+    # What the parts call of each other; each is defined in the part that does it.
+
+    _drain: Callable[[], bool]
+    drain: Callable[[], bool]
+    run_callbacks: Callable[[], None]
+    tick: Callable[[], None]
+    needs_ticks: Callable[[], bool]
+    ring_self: Callable[[], None]
+    on_ring: Callable[[], bool]
+    check_usable: Callable[[], None]
+    fail: Callable[[TaskRecord, BaseException], None]
+    worker_lost: Callable[[int], None]
+    object_id: Callable[[int, int], bytes]
+    value_of: Callable[[ObjectRef], Any]
+    when_ready: Callable[[ObjectRef, Callable[[ObjectRef], None]], None]
+    _finish_error: Callable[[TaskRecord, ErrorValue], None]
+    _set: Callable[[ObjectRef, Any], None]
+    _retry: Callable[[TaskRecord], None]
+    _add_waiter: Callable[[ObjectRef, Any], None]
+    _settle_borrowed: Callable[[ObjectRef], bool]
+    _fill_promise: Callable[[ObjectRef], None]
+    _dependency_ready: Callable[[TaskRecord], None]
+    _bury: Callable[[int, Any], None]
+    _task_hex: Callable[[TaskRecord], str]
+    _wait_for: Callable[..., bool]

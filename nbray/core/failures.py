@@ -1,0 +1,145 @@
+"""Workers that died, and tasks that are cancelled.
+
+A part of CoreWorker; all methods but the public ones of ``get`` and ``wait`` are called with
+its lock held.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from nbray import ids
+from nbray._cstore import lib
+from nbray.core.core_state import CoreState
+from nbray.core.records import (
+    TaskRecord,
+)
+from nbray.exceptions import (
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from nbray.object_ref import ObjectRef
+from nbray.wire import messages as m
+
+
+class Failures(CoreState):
+    """Workers that died, and tasks that are cancelled."""
+
+    def worker_lost(self, peer: int) -> None:
+        """A worker is dead: wait a moment for the daemon's account, then settle its tasks."""
+        if peer in self._dead_workers:
+            return
+        self._drain()
+        records: list[TaskRecord] = []
+        for lane in [lane for lane in self.lanes.values() if lane.peer == peer]:
+            records += lane.tasks.values()
+            lane.tasks.clear()
+            lane.pool.drop(lane)
+            self.control.send(m.LeaseReturnNotice(lease_id=lane.lease_id, discard=True))
+            if lane.pool.queue:
+                lane.pool.wanted = 0
+                lane.pool.want_leases()
+        link = self.links.pop(peer, None)
+        if link is not None:
+            link.close()
+        self._dead_workers[peer] = (time.monotonic(), records)
+        notice = self._death_notices.pop(peer, None)
+        if notice is not None:
+            self._bury(peer, notice)
+
+    def _bury(self, peer: int, notice: m.WorkerDiedNotice | None) -> None:
+        """Retry or fail the tasks of a dead worker."""
+        _, records = self._dead_workers.pop(peer)
+        for index, record in enumerate(records):
+            started = index == 0
+            record.lane = None
+            self._discard_results(record)
+            if record.cancelled and not record.forced:
+                self.fail(record, TaskCancelledError(self._task_hex(record)))
+            elif record.forced:
+                self.fail(record, _crash(record, notice, "It was cancelled with force=True."))
+            elif not started:
+                record.pool.submit(record)  # it never began: no retry is used up
+            elif record.retries != 0:
+                self._retry(record)
+            else:
+                self.fail(record, _crash(record, notice, ""))
+
+    def _discard_results(self, record: TaskRecord) -> None:
+        """Free what a dead worker stored for a task without telling."""
+        for index in range(record.n_returns):
+            object_id = self.object_id(record.number, index)
+            if lib.nbs_contains(self.seg, object_id) == lib.NBS_SEALED:
+                hold = self.store.lookup(object_id)
+                if hold is not None:
+                    lib.nbs_adopt(self.seg, hold.obj)
+                    lib.nbs_delete(self.seg, object_id)
+                    lib.nbs_release(self.seg, hold.obj)
+
+    def _task_hex(self, record: TaskRecord) -> str:
+        return ids.task_id(self.peer, record.number, self.job_id, self.cluster_id).hex()
+
+    def cancel(self, ref: ObjectRef, force: bool, recursive: bool) -> None:
+        """Cancel the task that makes ``ref``; nothing when it is done."""
+        with self.lock:
+            self._drain()
+            record = ref._task
+            if record is None:
+                return
+            if record.flags & 16:
+                if force:
+                    raise ValueError("force=True is not supported for actor tasks.")
+                record.pool.cancel(record)
+                return
+            self._cancel_record(record, force, recursive)
+        self.run_callbacks()
+
+    def _cancel_record(self, record: TaskRecord, force: bool, recursive: bool) -> None:
+        record.cancelled = True
+        record.retries = 0
+        record.retry_exceptions = False
+        lane = record.lane
+        if lane is not None and lib.nbs_revoke(self.seg, lane.link.chan, record.ticket) != 0:
+            if force:
+                record.forced = True
+                self.control.send(m.KillWorkerRequest(peer=lane.peer, reason="cancelled with force=True"))
+                return
+            lib.nbs_cancel_running(self.seg, lane.link.chan, record.number, signal.SIGINT)
+            return
+        if lane is not None:
+            lane.tasks.pop(record.number, None)
+        elif self.waiting_args.pop(record.number, None) is not None:
+            lib.nbs_count(self.seg, lib.NBS_CTR_WAIT_ARGS, -1)
+        else:
+            try:
+                record.pool.queue.remove(record)
+            except ValueError:
+                pass
+        lib.nbs_count(self.seg, lib.NBS_CTR_CANCELLED, 1)
+        self.fail(record, TaskCancelledError(self._task_hex(record)))
+
+    def cancel_children(self, parent: int) -> None:
+        """Cancel all tasks that task ``parent`` of this worker submitted."""
+        with self.lock:
+            records = list(self.waiting_args.values())
+            for pool in self.pools.values():
+                records += pool.queue
+            for lane in self.lanes.values():
+                records += lane.tasks.values()
+            for record in records:
+                if record.parent == parent and not record.cancelled:
+                    self._cancel_record(record, False, True)
+
+
+def _crash(record: TaskRecord, notice: m.WorkerDiedNotice | None, extra: str) -> WorkerCrashedError:
+    name = record.name or record.function.name
+    if notice is None:
+        return WorkerCrashedError(f"The worker that ran {name} died; nothing more is known. {extra}".rstrip())
+    how = notice.reason or "it ended"
+    text = f"The worker that ran {name} (pid {notice.pid}) died: {how}"
+    if extra:
+        text += f" {extra}"
+    if notice.log_tail:
+        text += f"\nThe last lines of its log:\n{notice.log_tail}"
+    return WorkerCrashedError(text, notice.pid, notice.exit_code, notice.signal_name, notice.log_tail)

@@ -1,0 +1,97 @@
+"""Refs that leave this process, and refs that come from others.
+
+A part of CoreWorker; all methods but the public ones of ``get`` and ``wait`` are called with
+its lock held.
+"""
+
+from __future__ import annotations
+
+from nbray import ids
+from nbray._cstore import lib
+from nbray.core.core_state import CoreState
+from nbray.core.records import (
+    META_ERROR,
+    StoredValue,
+)
+from nbray.exceptions import (
+    ObjectLostError,
+)
+from nbray.object_ref import ObjectRef
+from nbray.serialization import error_value, serializer
+from nbray.serialization.error_value import ErrorValue
+
+
+class References(CoreState):
+    """Refs that leave this process, and refs that come from others."""
+
+    def export(self, ref: ObjectRef) -> bytes:
+        """Give a ref's object a place in the store, so that any process reaches it by id."""
+        object_id = ref.binary()
+        if ref._cluster is not self:
+            return object_id
+        with self.lock:
+            if ref._hold is None:
+                data = ref._data
+                if data is None:
+                    ref._hold = self.store.promise(object_id)
+                elif type(data) is StoredValue:
+                    ref._hold = data.hold
+                else:
+                    ref._hold = self.store.promise(object_id)
+                    self._fill_promise(ref)
+            self.exported[object_id] = ref
+        if not serializer.note_ref(ref):
+            self.keep_forever(ref)  # pickled by hand: nobody will tell when it is done with
+        return object_id
+
+    def keep_forever(self, ref: ObjectRef) -> None:
+        """Keep a ref as long as the session."""
+        self.kept.append(ref)
+
+    def _fill_promise(self, ref: ObjectRef) -> None:
+        """Put the value that has arrived into the object that others wait for."""
+        data = ref._data
+        if type(data) is bytes:
+            self.store.fulfil(ref.binary(), serializer.plain(data), 0)
+        elif type(data) is ErrorValue:
+            self.store.fulfil(ref.binary(), serializer.plain(data.blob), META_ERROR)
+        elif type(data) is StoredValue:
+            ref._hold = data.hold
+
+    def import_ref(self, object_id: bytes) -> ObjectRef:
+        """Return this process's ref of an object that somebody sent."""
+        with self.lock:
+            ref = self.exported.get(object_id)
+            if ref is not None:
+                return ref
+            owner, number, _, cluster, index = ids.split_object_id(object_id)
+            ref = ObjectRef(number, index, owner, self)
+            if cluster != self.cluster_id:
+                text = (
+                    f"ObjectRef({object_id.hex()}) belongs to another cluster ({cluster:08x}; this one is "
+                    f"{self.cluster_id:08x}). Refs die with their cluster: make the value again."
+                )
+                ref._data = error_value.from_system_error(ObjectLostError(text, object_id.hex()))
+                return ref
+            hold = self.store.lookup(object_id)
+            if hold is None:
+                text = (
+                    f"ObjectRef({object_id.hex()}) is not in the store of this node any more: nobody held a "
+                    "reference to it. Keep the ref alive (a pickled copy on disk does not)."
+                )
+                ref._data = error_value.from_system_error(ObjectLostError(text, object_id.hex()))
+                return ref
+            ref._hold = hold
+            self.exported[object_id] = ref
+            return ref
+
+    def _settle_borrowed(self, ref: ObjectRef) -> bool:
+        """Look whether a ref from elsewhere has its value now; True when it has."""
+        if ref._data is not None:
+            return True
+        if ref._hold is None or ref._task is not None:
+            return False
+        if lib.nbs_obj_state(self.seg, ref._hold.obj) != lib.NBS_SEALED:
+            return False
+        self._set(ref, self.store.data_of(ref._hold, ref))
+        return True

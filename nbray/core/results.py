@@ -1,0 +1,212 @@
+"""Take in what workers answer: results, errors, output.
+
+A part of CoreWorker; all methods but the public ones of ``get`` and ``wait`` are called with
+its lock held.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from nbray._cstore import lib
+from nbray.core.core_state import BUFFER_BYTES, CoreState
+from nbray.core.lease_pool import Lane
+from nbray.core.records import (
+    KIND_OUTPUT,
+    PART_ERROR,
+    PART_INLINE,
+    PART_STORED,
+    RESULT_CANCELLED,
+    RESULT_ERROR,
+    RESULT_MULTI,
+    RESULT_STORED,
+    TASK_INDIRECT,
+    StoredValue,
+    StoreHold,
+    TaskRecord,
+)
+from nbray.exceptions import (
+    TaskCancelledError,
+)
+from nbray.object_ref import ObjectRef
+from nbray.serialization import error_value
+from nbray.serialization.error_value import ErrorValue
+
+_HEAD = struct.Struct("<IIQHHIQ")  # nbs_msg
+_HEAD_SIZE = _HEAD.size
+_PART = struct.Struct("<BI")
+_U64 = struct.Struct("<Q")
+
+
+class Results(CoreState):
+    """Take in what workers answer: results, errors, output."""
+
+    def drain(self) -> bool:
+        """Process what has arrived from workers, then run users' callbacks; True when something had."""
+        with self.lock:
+            some = self._drain()
+        if self._callbacks:
+            self.run_callbacks()
+        return some
+
+    def _drain(self) -> bool:
+        some = False
+        while True:
+            if self._position >= self._end:
+                n = lib.nbs_recv_many(self.seg, self._buffer, BUFFER_BYTES)
+                if n <= 0:
+                    return some
+                self._position = 0
+                self._end = n
+            some = True
+            self._process()
+
+    def _process(self) -> None:
+        view = self._buffer_view
+        unpack = _HEAD.unpack_from
+        lanes = self.lanes
+        end = self._end
+        position = self._position
+        touched: dict[Lane, None] = {}
+        last_lane = None
+        while position < end:
+            length, chan, number, kind, flags, _, ran_ns = unpack(view, position)
+            start = position + _HEAD_SIZE
+            if kind == 2:  # KIND_RESULT
+                lane: Any = lanes.get(chan) or self.actor_channels.get(chan)
+                record = lane.tasks.get(number) if lane is not None else None
+                if record is not None:
+                    if lane is not last_lane:
+                        touched[lane] = None
+                        last_lane = lane
+                    function = record.function
+                    avg = function.avg_ns
+                    function.avg_ns = ran_ns if avg == 0.0 else avg + 0.2 * (ran_ns - avg)
+                    if flags == 0 and record.n_returns == 1:
+                        ref = record.ref
+                        if ref._data is None:
+                            ref._data = view[start : start + length].tobytes()
+                            ref._task = None
+                            if ref._hold is not None:
+                                self._fill_promise(ref)
+                            if ref._waiters is not None:
+                                self._wake(ref)
+                        del lane.tasks[number]
+                        record.ref = None
+                    else:
+                        payload = view[start : start + length].tobytes()
+                        self._result(record, flags, payload)
+                        lane.tasks.pop(number, None)
+            elif kind == KIND_OUTPUT:
+                payload = view[start : start + length].tobytes()
+                self._output(payload, flags)
+            position = start + ((length + 7) & ~7)
+            self._position = position
+        for lane in touched:
+            lane.pool.refill(lane)
+        if self._waiters > 1:
+            self.ring_self()
+
+    def _result(self, record: TaskRecord, flags: int, payload: bytes) -> None:
+        """Take in a result that is not one small value."""
+        if flags & (RESULT_ERROR | RESULT_CANCELLED):
+            if flags & RESULT_CANCELLED or record.cancelled:
+                error = error_value.from_system_error(TaskCancelledError(self._task_hex(record)))
+            else:
+                error = ErrorValue(payload)
+                if record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
+                    self._retry(record)
+                    return
+            self._finish_error(record, error)
+            return
+        if record.n_returns == 1:
+            self._set(record.ref, self._value_part(PART_STORED if flags & RESULT_STORED else PART_INLINE, payload))
+        elif flags & RESULT_MULTI:
+            at = 0
+            for ref in record.ref:
+                kind, length = _PART.unpack_from(payload, at)
+                at += _PART.size
+                self._set(ref, self._value_part(kind, payload[at : at + length]))
+                at += length
+        record.ref = None
+
+    def _value_part(self, kind: int, payload: bytes) -> Any:
+        if kind == PART_INLINE:
+            return payload
+        if kind == PART_ERROR:
+            return ErrorValue(payload)
+        obj = _U64.unpack(payload)[0]
+        lib.nbs_adopt(self.seg, obj)
+        return StoredValue(StoreHold(self.session, obj))
+
+    def _retryable(self, record: TaskRecord, error: ErrorValue) -> bool:
+        if record.retry_exceptions is True:
+            return True
+        cause = getattr(error.exception(), "cause", None)
+        return isinstance(cause, record.retry_exceptions)
+
+    def _retry(self, record: TaskRecord) -> None:
+        if record.retries > 0:
+            record.retries -= 1
+        record.lane = None
+        record.ticket = 0
+        record.pool.submit(record)
+
+    def _finish_error(self, record: TaskRecord, error: ErrorValue) -> None:
+        """End a task with an error in the place of all its values."""
+        refs = record.ref
+        if refs is None:
+            return
+        if type(refs) is ObjectRef:
+            self._set(refs, error)
+        else:
+            for ref in refs:
+                self._set(ref, error)
+        record.ref = None
+
+    def fail(self, record: TaskRecord, error: BaseException) -> None:
+        """End a task with an error of the runtime."""
+        self._finish_error(record, error_value.from_system_error(error))
+
+    def _set(self, ref: ObjectRef, data: Any) -> None:
+        if ref._data is not None:
+            return
+        ref._data = data
+        ref._task = None
+        if type(data) is ErrorValue:
+            self._errors += 1
+        if ref._hold is not None:
+            self._fill_promise(ref)
+        if ref._waiters is not None:
+            self._wake(ref)
+
+    def _wake(self, ref: ObjectRef) -> None:
+        waiters, ref._waiters = ref._waiters, None
+        for waiter in waiters:
+            if type(waiter) is TaskRecord:
+                self._dependency_ready(waiter)
+            else:
+                self._callbacks.append((waiter, ref))
+
+    def _add_waiter(self, ref: ObjectRef, waiter: Any) -> None:
+        if ref._waiters is None:
+            ref._waiters = []
+        ref._waiters.append(waiter)
+        if ref._hold is not None and ref._task is None:
+            self.borrowed_waits[ref] = None
+
+    def run_callbacks(self) -> None:
+        """Call what waits for refs, outside of the lock."""
+        while self._callbacks:
+            try:
+                callback, ref = self._callbacks.popleft()
+            except IndexError:
+                return
+            callback(ref)
+
+    def _output(self, payload: bytes, flags: int) -> None:
+        if self.output_sink is not None:
+            if flags & TASK_INDIRECT:
+                payload = bytes(self.store.view(_U64.unpack(payload)[0]))
+            self.output_sink(flags, payload)

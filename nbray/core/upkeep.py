@@ -1,0 +1,115 @@
+"""What is due by time, and the thread that sees to it when nobody else does.
+
+A part of CoreWorker; all methods but the public ones of ``get`` and ``wait`` are called with
+its lock held.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from nbray._cstore import lib
+from nbray.core.core_state import CoreState
+from nbray.exceptions import (
+    RaySystemError,
+)
+from nbray.serialization import error_value
+from nbray.wire import messages as m
+
+OWNED = lib.NBS_READY_OWNED
+SEAL = lib.NBS_READY_SEAL
+RING = lib.NBS_READY_RING
+LAZY_NS = 1_000_000  # replies lie this long before the service thread takes them
+LOST_WORKER_GRACE_S = 2.0  # a dead worker's story is waited for this long
+
+
+class Upkeep(CoreState):
+    """What is due by time, and the thread that sees to it when nobody else does."""
+
+    def needs_ticks(self) -> bool:
+        """Tell whether some task stands behind another in a lane."""
+        for lane in self.lanes.values():
+            if len(lane.tasks) > 1:
+                return True
+        return False
+
+    def tick(self) -> None:
+        """Do what is due by time: relieve stuck lanes, give back idle ones, notice deaths."""
+        now = time.monotonic()
+        with self.lock:
+            for _ in range(len(self._gone_actors)):
+                self._end_actor(self._gone_actors.popleft())
+            for pool in self.pools.values():
+                if pool.lanes or pool.wanted:
+                    pool.tick(now)
+            if self._dead_workers:
+                for peer, (since, _) in list(self._dead_workers.items()):
+                    if now - since > LOST_WORKER_GRACE_S:
+                        self._bury(peer, None)
+            if self.borrowed_waits:
+                for ref in list(self.borrowed_waits):
+                    if self._settle_borrowed(ref):
+                        self.borrowed_waits.pop(ref, None)
+            if now - self._last_tick > 0.5:
+                self._last_tick = now
+                self._look_for_deaths(now)
+
+    def _end_actor(self, actor_id: str) -> None:
+        """Tell the daemon that an actor is not needed any more, once its calls are answered."""
+        calls = self.actors.get(actor_id)
+        if calls is not None and (calls.queue or calls.tasks) and calls.state != "DEAD":
+            self._gone_actors.append(actor_id)
+            return
+        self.control.send(m.ActorHandlesGoneNotice(actor_id=actor_id))
+        if calls is not None:
+            self.actors.pop(actor_id, None)
+
+    def _look_for_deaths(self, now: float) -> None:
+        if not lib.nbs_alive(self.seg, self.daemon) and self._failure is None:
+            self._fail_everything(
+                RaySystemError("The node daemon of this cluster died. Call nbray.shutdown() and nbray.init() again.")
+            )
+            return
+        for lane in list(self.lanes.values()):
+            if lane.tasks and not lib.nbs_alive(self.seg, lane.peer):
+                self.worker_lost(lane.peer)
+
+    def _fail_everything(self, error: BaseException) -> None:
+        self._failure = error
+        blob = error_value.from_system_error(error)
+        records = list(self.waiting_args.values())
+        for pool in self.pools.values():
+            records += pool.queue
+            pool.queue.clear()
+        for lane in list(self.lanes.values()):
+            records += lane.tasks.values()
+            lane.tasks.clear()
+        for calls in self.actors.values():
+            records += calls.all_records()
+        for record in records:
+            self._finish_error(record, blob)
+        self.waiting_args.clear()
+
+    def _serve(self) -> None:
+        """The service thread: acts when no other thread of the process does."""
+        while not self._stop:
+            with_ticks = bool(self.lanes)
+            timeout = (5_000_000 if self.needs_ticks() else 100_000_000) if with_ticks else 1_000_000_000
+            if self._dead_workers:
+                timeout = 50_000_000
+            try:
+                woken = lib.nbs_serve_wait(self.seg, OWNED | SEAL | RING, LAZY_NS, timeout)
+                if self._stop:
+                    return
+                progress = woken > 0 and woken & RING and self.on_ring()
+                progress = self.drain() or progress
+                self.tick()
+                if self._callbacks:
+                    self.run_callbacks()
+                if progress and self._waiters:
+                    self.ring_self()
+            except Exception:
+                if self._stop:
+                    return
+                sys.excepthook(*sys.exc_info())

@@ -1,0 +1,269 @@
+"""``get`` and ``wait``: until values are there, serving the process meanwhile.
+
+A part of CoreWorker; all methods but the public ones of ``get`` and ``wait`` are called with
+its lock held.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nbray._cstore import lib
+from nbray.core.core_state import CoreState
+from nbray.core.records import (
+    StoredValue,
+)
+from nbray.exceptions import (
+    GetTimeoutError,
+)
+from nbray.object_ref import ObjectRef
+from nbray.serialization import serializer
+from nbray.serialization.error_value import ErrorValue
+from nbray.wire import messages as m
+
+OWNED = lib.NBS_READY_OWNED
+SEAL = lib.NBS_READY_SEAL
+RING = lib.NBS_READY_RING
+SLICE_NS = 50_000_000  # a wait looks up at least this often
+TICK_NS = 2_000_000  # and this often while tasks stand behind others
+BLOCKED_AFTER_NS = 1_000_000  # a task that waits longer lends its CPU on
+RING_PATIENCE_MS = 2  # a message of the daemon follows its ring within this time
+
+
+class Waiting(CoreState):
+    """``get`` and ``wait``: until values are there, serving the process meanwhile."""
+
+    def value_of(self, ref: ObjectRef) -> Any:
+        """Return the value of a ref that has one; raises the error that it has instead."""
+        data = ref._data
+        if type(data) is bytes:
+            return serializer.loads(data)
+        if type(data) is StoredValue:
+            return self.store.read(data.hold)
+        raise data.exception()
+
+    def get(self, refs: Sequence[ObjectRef], timeout: float | None) -> list[Any]:
+        """Return the values of refs, in order; raises the first error at once."""
+        missing = [ref for ref in refs if ref._data is None]
+        if missing:
+            seen_errors = -1
+
+            def done() -> bool:
+                nonlocal seen_errors
+                while missing and missing[-1]._data is not None:
+                    missing.pop()
+                if not missing:
+                    return True
+                if self._errors != seen_errors:
+                    seen_errors = self._errors
+                    for ref in refs:
+                        if type(ref._data) is ErrorValue:
+                            return True
+                return False
+
+            missing.reverse()
+            if not self._wait_for(done, missing, timeout):
+                self._raise_timeout(refs, timeout)
+            if missing:
+                for ref in refs:
+                    if type(ref._data) is ErrorValue:
+                        raise ref._data.exception()
+        value_of = self.value_of
+        return [value_of(ref) for ref in refs]
+
+    def get_one(self, ref: ObjectRef, timeout: float | None) -> Any:
+        """Return the value of one ref."""
+        if ref._data is None and not self._wait_for(lambda: ref._data is not None, (ref,), timeout):
+            self._raise_timeout([ref], timeout)
+        return self.value_of(ref)
+
+    def _raise_timeout(self, refs: Sequence[ObjectRef], timeout: float | None) -> None:
+        open_refs = [ref for ref in refs if ref._data is None]
+        lines = [f"  {ref.hex()[:16]}...: {self.explain(ref)}" for ref in open_refs[:5]]
+        more = f"\n  and {len(open_refs) - 5} more" if len(open_refs) > 5 else ""
+        raise GetTimeoutError(
+            f"Get timed out: {len(open_refs)} of {len(refs)} values were not there within {timeout:g} s:\n"
+            + "\n".join(lines) + more
+        )  # fmt: skip
+
+    def explain(self, ref: ObjectRef) -> str:
+        """Say in a few words why a ref has no value yet."""
+        record = ref._task
+        if ref._data is not None:
+            return "ready"
+        if record is None:
+            return "not made yet by its owner, another process"
+        name = record.name or record.function.name
+        if record.number in self.waiting_args:
+            return f"{name} waits for {record.n_missing} inputs"
+        return record.pool.explain(record, name)
+
+    def wait(self, refs: Sequence[ObjectRef], num_returns: int, timeout: float | None) -> tuple[list[Any], list[Any]]:
+        """Return (ready, rest), both in input order, at most ``num_returns`` ready."""
+        ready = self._ready(refs, num_returns)
+        if len(ready) < num_returns and timeout != 0:
+
+            def done() -> bool:
+                nonlocal ready
+                ready = self._ready(refs, num_returns)
+                return len(ready) >= num_returns
+
+            self._wait_for(done, refs, timeout)
+        elif len(ready) < num_returns:
+            self.drain()
+            for ref in refs:
+                if ref._hold is not None and ref._data is None:
+                    with self.lock:
+                        self._settle_borrowed(ref)
+            ready = self._ready(refs, num_returns)
+        if len(ready) == 1:
+            index = ready[0]
+            rest = list(refs)
+            return [rest.pop(index)], rest
+        chosen = set(ready)
+        return [refs[i] for i in ready], [ref for i, ref in enumerate(refs) if i not in chosen]
+
+    @staticmethod
+    def _ready(refs: Sequence[ObjectRef], limit: int) -> list[int]:
+        found = []
+        for index, ref in enumerate(refs):
+            if ref._data is not None:
+                found.append(index)
+                if len(found) >= limit:
+                    break
+        return found
+
+    def _wait_for(self, done: Callable[[], bool], refs: Sequence[ObjectRef], timeout: float | None) -> bool:
+        """Wait until ``done()``; False when the time is over. Serves the process meanwhile."""
+        self.check_usable()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        borrowed = [ref for ref in refs if ref._hold is not None and ref._task is None and ref._data is None]
+        interest = OWNED | RING | (SEAL if borrowed or self.borrowed_waits else 0)
+        in_task = self._blocked_thread and self._blocked_thread == threading.get_ident()
+        blocked = False
+        with self.lock:
+            self._waiters += 1
+        try:
+            while True:
+                self.drain()
+                if borrowed:
+                    with self.lock:
+                        for ref in borrowed:
+                            self._settle_borrowed(ref)
+                        borrowed = [ref for ref in borrowed if ref._data is None]
+                    if self._callbacks:
+                        self.run_callbacks()
+                if done():
+                    return True
+                if self._failure is not None:
+                    raise self._failure
+                slice_ns = SLICE_NS
+                if self.needs_ticks():
+                    slice_ns = TICK_NS
+                if in_task and not blocked:
+                    slice_ns = BLOCKED_AFTER_NS
+                if deadline is not None:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return False
+                    slice_ns = min(slice_ns, int(left * 1e9) + 1)
+                woken = lib.nbs_wait(self.seg, interest, slice_ns)
+                if woken > 0:
+                    if woken & RING:
+                        self.on_ring()
+                else:
+                    if in_task and not blocked:
+                        blocked = True
+                        self.control.send(m.BlockedNotice())
+                    self.tick()
+        finally:
+            with self.lock:
+                self._waiters -= 1
+            if blocked:
+                self.control.send(m.UnblockedNotice())
+
+    def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Serve this process until ``done()``; False after ``timeout_s``."""
+        return self._wait_for(done, (), timeout_s)
+
+    def on_ring(self) -> bool:
+        """Take in the daemon's messages after the doorbell rang; True when there was one."""
+        if self._rang_self:
+            self._rang_self = False
+            return self.control.poll()
+        return self.control.poll_soon(RING_PATIENCE_MS)
+
+    def ring_self(self) -> None:
+        """Wake the threads of this process that wait: something may have changed for them."""
+        self._rang_self = True
+        lib.nbs_ring(self.seg, self.peer)
+
+    def future(self, ref: ObjectRef) -> Any:
+        """Return a concurrent future of a ref."""
+        import concurrent.futures
+
+        future: Any = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        future.object_ref = ref
+
+        def set_result(ref: ObjectRef) -> None:
+            try:
+                future.set_result(self.value_of(ref))
+            except BaseException as error:
+                future.set_exception(error)
+
+        self.when_ready(ref, set_result)
+        return future
+
+    def asyncio_future(self, ref: ObjectRef) -> Any:
+        """Return a future of the running event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        future.object_ref = ref
+
+        def deliver() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(self.value_of(ref))
+            except StopIteration as error:
+                future.set_exception(RuntimeError(repr(error)))
+            except BaseException as error:
+                future.set_exception(error)
+
+        def on_ready(_: ObjectRef) -> None:
+            try:
+                loop.call_soon_threadsafe(deliver)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+        if ref._data is not None:
+            deliver()
+        else:
+            self.when_ready(ref, on_ready)
+        return future
+
+    def on_completed(self, ref: ObjectRef, callback: Callable[[Any], None]) -> None:
+        """Call ``callback`` with the value or the exception of a ref."""
+
+        def call(ref: ObjectRef) -> None:
+            try:
+                result = self.value_of(ref)
+            except BaseException as error:
+                result = error
+            callback(result)
+
+        self.when_ready(ref, call)
+
+    def when_ready(self, ref: ObjectRef, callback: Callable[[ObjectRef], None]) -> None:
+        """Call ``callback(ref)`` once the ref has its value; at once when it has."""
+        with self.lock:
+            if ref._data is None and not self._settle_borrowed(ref):
+                self._add_waiter(ref, callback)
+                return
+        callback(ref)
