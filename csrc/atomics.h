@@ -15,13 +15,13 @@
 #define NB_ACQ_REL __ATOMIC_ACQ_REL
 #define NB_SEQ_CST __ATOMIC_SEQ_CST
 
-#define nb_atomic_load(p, order) __atomic_load_n((p), NB_##order)
-#define nb_atomic_store(p, v, order) __atomic_store_n((p), (v), NB_##order)
+#define nb_atomic_load(p, order)        __atomic_load_n((p), NB_##order)
+#define nb_atomic_store(p, v, order)    __atomic_store_n((p), (v), NB_##order)
 #define nb_atomic_exchange(p, v, order) __atomic_exchange_n((p), (v), NB_##order)
-#define nb_atomic_add(p, v, order) __atomic_fetch_add((p), (v), NB_##order)
-#define nb_atomic_sub(p, v, order) __atomic_fetch_sub((p), (v), NB_##order)
-#define nb_atomic_or(p, v, order) __atomic_fetch_or((p), (v), NB_##order)
-#define nb_atomic_and(p, v, order) __atomic_fetch_and((p), (v), NB_##order)
+#define nb_atomic_add(p, v, order)      __atomic_fetch_add((p), (v), NB_##order)
+#define nb_atomic_sub(p, v, order)      __atomic_fetch_sub((p), (v), NB_##order)
+#define nb_atomic_or(p, v, order)       __atomic_fetch_or((p), (v), NB_##order)
+#define nb_atomic_and(p, v, order)      __atomic_fetch_and((p), (v), NB_##order)
 /* True when *p held *expected and now holds v; else *expected is what *p holds. */
 #define nb_atomic_cas(p, expected, v, order) \
   __atomic_compare_exchange_n((p), (expected), (v), 0, NB_##order, NB_ACQUIRE)

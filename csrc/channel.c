@@ -95,9 +95,11 @@ static int open_locked(nbs_seg *s, uint64_t worker, uint32_t bytes, uint32_t *ch
   }
   nbsi_chan *c = &s->chans[i];
   uint64_t gen = nbsi_gen(c->word);
-  memset((uint8_t *)c + sizeof c->word, 0, sizeof *c - sizeof c->word);
-  c->owner = s->peer;
-  c->worker = worker;
+  const size_t kept = offsetof(nbsi_chan, ring_unit);
+  memset((uint8_t *)c + kept, 0, sizeof *c - kept);
+  /* Atomic, as somebody with an old ready bit may look whether the channel is his. */
+  nb_atomic_store(&c->owner, s->peer, RELAXED);
+  nb_atomic_store(&c->worker, worker, RELAXED);
   c->ring_unit = unit;
   c->ring_bytes = bytes;
   NB_FAILPOINT("chan_open");

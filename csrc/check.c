@@ -36,8 +36,9 @@ static int check_extents(walk *w) {
     uint64_t off = is_free ? nbsi_fext_at(s, ref)->off : s->entries[ref].off;
     uint64_t size = is_free ? nbsi_fext_at(s, ref)->size : s->entries[ref].block;
     uint32_t back = is_free ? nbsi_fext_at(s, ref)->ext_prev : s->entries[ref].ext_prev;
-    if (off != at) return bad(w, "extent %u at %llu, not %llu", ref, (unsigned long long)off,
-                              (unsigned long long)at);
+    if (off != at)
+      return bad(w, "extent %u at %llu, not %llu", ref, (unsigned long long)off,
+                 (unsigned long long)at);
     if (size == 0 || size > s->h->reserved - at) return bad(w, "extent %u has a bad size", ref);
     if (back != prev) return bad(w, "extent %u has a wrong predecessor", ref);
     if (is_free && prev != NBSI_NIL && nbsi_ext_is_free(s, prev))
@@ -68,8 +69,8 @@ static int check_extents(walk *w) {
       n_free--;
     }
   }
-  return n_free == 0 ? NBS_OK : bad(w, "%llu free extents are in no bin",
-                                    (unsigned long long)n_free);
+  return n_free == 0 ? NBS_OK
+                     : bad(w, "%llu free extents are in no bin", (unsigned long long)n_free);
 }
 
 static int check_one_entry(walk *w, uint32_t i) {
@@ -85,7 +86,8 @@ static int check_one_entry(walk *w, uint32_t i) {
     return bad(w, "entry %u: evictable %d, but listed %d", i, evictable, !evictable);
   if (!evictable && !nbsi_referenced(s, i)) return bad(w, "entry %u is kept by nothing", i);
   for (uint32_t slot = 0; slot < NBS_MAX_SLOTS; slot++) {
-    if (e->holders[slot / 64] == 0) slot |= 63;
+    if (e->holders[slot / 64] == 0)
+      slot |= 63;
     else if (nbsi_held_by(e, slot) &&
              (slot >= s->h->slots_used || nbsi_low(s->slots[slot].word) == NBSI_SLOT_FREE))
       return bad(w, "entry %u is held by slot %u, which is free", i, slot);
@@ -174,8 +176,9 @@ static int check_channels(walk *w) {
   }
   for (uint32_t i = 0; i < NBSI_RING_UNITS / 64; i++)
     mapped += (uint64_t)__builtin_popcountll(s->h->ring_map[i]);
-  if (mapped != units) return bad(w, "ring memory: %llu units marked, %llu in use",
-                                  (unsigned long long)mapped, (unsigned long long)units);
+  if (mapped != units)
+    return bad(w, "ring memory: %llu units marked, %llu in use", (unsigned long long)mapped,
+               (unsigned long long)units);
   for (uint32_t i = 0; i < s->h->slots_used; i++)
     slots += nbsi_low(s->slots[i].word) != NBSI_SLOT_FREE;
   if (n != s->h->n_channels || slots != s->h->n_slots)

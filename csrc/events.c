@@ -9,7 +9,7 @@
 #include "lock.h"
 #include "platform.h"
 
-#define RING_BYTES ((uint64_t)NBSI_EVENTS * sizeof(nbs_event))
+#define RING_BYTES  ((uint64_t)NBSI_EVENTS * sizeof(nbs_event))
 #define DRAIN_SLICE 1024u /* records moved before the lock is given to others */
 
 static nbs_event *ring_at(const nbs_seg *s, uint32_t ring) {
@@ -56,12 +56,17 @@ void nbsi_event(nbs_seg *s, const nbs_event *e) {
     append(ctl, ring_at(s, s->slot), e);
 }
 
-int nbs_event_put(nbs_seg *s, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a,
-                  uint64_t b) {
+int nbs_event_put(nbs_seg *s, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a, uint64_t b) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
-  nbs_event e = {.t_ns = nbsi_now_ns(), .seq = seq, .owner = s->peer, .process = s->peer,
-                 .b = b, .a = a, .kind = kind, .flags = flags};
+  nbs_event e = {.t_ns = nbsi_now_ns(),
+                 .seq = seq,
+                 .owner = s->peer,
+                 .process = s->peer,
+                 .b = b,
+                 .a = a,
+                 .kind = kind,
+                 .flags = flags};
   nbsi_event(s, &e);
   return NBS_OK;
 }

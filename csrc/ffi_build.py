@@ -19,6 +19,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cffi import FFI, recompiler
+
 HERE = Path(__file__).resolve().parent
 MODULE = "nbray._cstore"
 FILE_NAME = "_cstore.abi3.so"
@@ -30,9 +32,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wshadow"]
 
 def sources() -> list[Path]:
     """The C files of the library, without its tests."""
-    return sorted(
-        p for p in HERE.glob("*.c") if not p.name.endswith("_test.c") and p.name != "failpoint.c"
-    )
+    return sorted(p for p in HERE.glob("*.c") if not p.name.endswith("_test.c") and p.name != "failpoint.c")
 
 
 def _declarations() -> str:
@@ -42,13 +42,18 @@ def _declarations() -> str:
 
 
 def _binding_source(folder: Path) -> Path:
-    from cffi import FFI
-
     ffi = FFI()
     ffi.cdef(_declarations())
-    ffi.set_source(MODULE, '#include "nbs.h"', py_limited_api=True)
     target = folder / "_cstore_binding.c"
-    ffi.emit_c_code(str(target))
+    recompiler.recompile(
+        ffi,
+        MODULE,
+        '#include "nbs.h"',
+        call_c_compiler=False,
+        uses_ffiplatform=False,
+        c_file=str(target),
+        verbose=False,
+    )
     return target
 
 

@@ -5,10 +5,10 @@
 #include "lock.h"
 #include "platform.h"
 
-#define ENTRY_STEP 1024u             /* entries backed at a time: 256 KiB and some */
-#define STEP_MIN (2ull << 20)        /* the arena grows by an eighth, within these bounds */
-#define STEP_MAX (32ull << 20)
-#define WARM_SLICE (2ull << 20)      /* about 1 ms on a warm machine, 6 on a cold one */
+#define ENTRY_STEP 1024u        /* entries backed at a time: 256 KiB and some */
+#define STEP_MIN   (2ull << 20) /* the arena grows by an eighth, within these bounds */
+#define STEP_MAX   (32ull << 20)
+#define WARM_SLICE (2ull << 20) /* about 1 ms on a warm machine, 6 on a cold one */
 
 int nbsi_back_range(nbs_seg *s, uint64_t off, uint64_t bytes) {
   if (!nbsi_memory_allows(bytes)) return NBS_ENOMEM;

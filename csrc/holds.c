@@ -34,8 +34,7 @@ int nbsi_held_by(const nbsi_entry *e, uint32_t slot) {
 
 uint32_t nbsi_n_holders(const nbsi_entry *e) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < NBSI_SLOT_WORDS; i++)
-    n += (uint32_t)__builtin_popcountll(e->holders[i]);
+  for (uint32_t i = 0; i < NBSI_SLOT_WORDS; i++) n += (uint32_t)__builtin_popcountll(e->holders[i]);
   return n;
 }
 
@@ -177,8 +176,7 @@ int nbsi_give_up(nbs_seg *s, uint32_t i, uint64_t peer) {
   nbsi_entry *e = &s->entries[i];
   uint64_t word = e->word;
   uint32_t state = nbsi_state(word);
-  if (state == NBS_CREATED ? e->creator != peer
-                           : state != NBS_PROMISED || e->promiser != peer)
+  if (state == NBS_CREATED ? e->creator != peer : state != NBS_PROMISED || e->promiser != peer)
     return 0;
   uint64_t keep = word & ~(uint64_t)(0xffu | NBSI_F_BLOCK);
   int lost = state == NBS_PROMISED || !nbsi_slot_valid(s, e->promiser);

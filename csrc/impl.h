@@ -38,37 +38,37 @@ struct nbs_seg {
   nbsi_fext *fexts;
   uint32_t *buckets;
   uint32_t *scratch;
-  uint8_t *warm;  /* per chunk of the arena: 1 = all its pages are up to date; a hint */
+  uint8_t *warm; /* per chunk of the arena: 1 = all its pages are up to date; a hint */
   uint8_t *rings;
   uint8_t *event_rings;
   uint8_t *arena;
   nbsi_geometry geo;
   int fd;
-  int owns_mapping;   /* 0: the mapping belongs to another handle (tests) */
+  int owns_mapping; /* 0: the mapping belongs to another handle (tests) */
   nbsi_slot *me;
   uint32_t slot;
-  uint64_t peer;      /* epoch << 32 | slot */
+  uint64_t peer; /* epoch << 32 | slot */
   uint64_t pid_ns;
   uint32_t n_cpus;
-  uint32_t gone;      /* 0 or the status that every call answers (forked, detached); atomic */
+  uint32_t gone;        /* 0 or the status that every call answers (forked, detached); atomic */
   struct nbs_seg *next; /* list of all handles; guarded by the registry's mutex */
 
   /* This process's own counts. */
-  uint32_t *holds;    /* per entry: holds; atomic, 0 <-> 1 only under the lock */
-  uint32_t *views;    /* per entry: how many of them are views; atomic */
-  uint64_t n_views;   /* sum of views, + 1 while attached; atomic */
-  uint8_t *mapped;    /* per chunk of the arena: 1 = in this process's page table; a hint */
+  uint32_t *holds;  /* per entry: holds; atomic, 0 <-> 1 only under the lock */
+  uint32_t *views;  /* per entry: how many of them are views; atomic */
+  uint64_t n_views; /* sum of views, + 1 while attached; atomic */
+  uint8_t *mapped;  /* per chunk of the arena: 1 = in this process's page table; a hint */
 
   /* Channels: the thread that takes, and whoever drains (under recv_lock). */
   nbsi_left served;
   nbsi_left owned;
   pthread_mutex_t recv_lock; /* process-private */
-  uint32_t take_from;    /* index of the channel to look at first */
+  uint32_t take_from;        /* index of the channel to look at first */
   uint32_t take_turns;
-  uint32_t taken_valid;  /* 1: the message below is still in its ring */
-  uint32_t taken_chan;   /* index */
-  uint64_t taken_next;   /* position behind it */
-  uint32_t run_chan;     /* index + 1 of the channel whose task runs; atomic */
+  uint32_t taken_valid; /* 1: the message below is still in its ring */
+  uint32_t taken_chan;  /* index */
+  uint64_t taken_next;  /* position behind it */
+  uint32_t run_chan;    /* index + 1 of the channel whose task runs; atomic */
 
   /* Waiting. */
   uint64_t activity;     /* moves when a thread waits, sends or receives; atomic */

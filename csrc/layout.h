@@ -18,35 +18,35 @@
 
 #include "nbs.h"
 
-#define NBSI_MAGIC 0x3130474553425242ull /* "BRBSEG01", also tells the byte order */
+#define NBSI_MAGIC   0x3130474553425242ull /* "BRBSEG01", also tells the byte order */
 #define NBSI_VERSION 1u
-#define NBSI_NIL 0xffffffffu    /* end of a list of indices */
-#define NBSI_NOT_IN 0xfffffffeu /* entry.lru_prev: not in the list of evictable objects */
+#define NBSI_NIL     0xffffffffu /* end of a list of indices */
+#define NBSI_NOT_IN  0xfffffffeu /* entry.lru_prev: not in the list of evictable objects */
 
-#define NBSI_SLOT_WORDS (NBS_MAX_SLOTS / 64)    /* words of a bitmap of slots */
-#define NBSI_CHAN_WORDS (NBS_MAX_CHANNELS / 64) /* words of a bitmap of channels */
-#define NBSI_BINS 384                           /* size classes of free extents */
-#define NBSI_CHUNK (256u * 1024u)               /* unit of the warm map, bytes */
-#define NBSI_RING_UNIT (4096u)                  /* unit in which rings are given out, bytes */
-#define NBSI_RING_UNITS 262144u                 /* 1 GiB of virtual room for rings */
+#define NBSI_SLOT_WORDS   (NBS_MAX_SLOTS / 64)    /* words of a bitmap of slots */
+#define NBSI_CHAN_WORDS   (NBS_MAX_CHANNELS / 64) /* words of a bitmap of channels */
+#define NBSI_BINS         384                     /* size classes of free extents */
+#define NBSI_CHUNK        (256u * 1024u)          /* unit of the warm map, bytes */
+#define NBSI_RING_UNIT    (4096u)                 /* unit in which rings are given out, bytes */
+#define NBSI_RING_UNITS   262144u                 /* 1 GiB of virtual room for rings */
 #define NBSI_RING_DEFAULT (128u * 1024u)
-#define NBSI_RING_MAX (16u * 1024u * 1024u)
-#define NBSI_EVENTS 8192u /* records per event ring; a power of two */
-#define NBSI_BLOCK_MAGIC 0x6b6c425f7961726eull
+#define NBSI_RING_MAX     (16u * 1024u * 1024u)
+#define NBSI_EVENTS       8192u /* records per event ring; a power of two */
+#define NBSI_BLOCK_MAGIC  0x6b6c425f7961726eull
 
 /* ---------------------------------------------------------------- header */
 
 /* Fixed at creation; each process copies and checks it once when it attaches. */
 typedef struct {
   uint64_t magic;
-  uint64_t signature;   /* nbsi_layout_signature() of the creator */
+  uint64_t signature; /* nbsi_layout_signature() of the creator */
   uint32_t version;
-  uint32_t page_size;   /* bytes */
-  uint64_t total_size;  /* bytes of the whole file */
-  uint64_t capacity;    /* bytes of objects asked for */
-  uint64_t arena_size;  /* capacity rounded up, plus one block header */
+  uint32_t page_size;  /* bytes */
+  uint64_t total_size; /* bytes of the whole file */
+  uint64_t capacity;   /* bytes of objects asked for */
+  uint64_t arena_size; /* capacity rounded up, plus one block header */
   uint32_t max_entries;
-  uint32_t n_buckets;   /* power of two */
+  uint32_t n_buckets; /* power of two */
   uint64_t off_slots, off_chans, off_entries, off_fexts, off_buckets, off_scratch;
   uint64_t off_warm, off_rings, off_events, off_arena;
 } nbsi_geometry;
@@ -73,7 +73,7 @@ typedef struct {
   uint32_t entries_used;          /* entries ever in use; the others are all zero */
   uint32_t slots_backed, slots_used;
   uint32_t chans_used;
-  uint32_t rings_backed;          /* units of the ring region that are backed */
+  uint32_t rings_backed;                     /* units of the ring region that are backed */
   uint64_t n_created_total, n_evicted_total; /* monotonic; may miss one in a crash */
 
   /* Counters of dead processes: two copies, the one chosen by fold_word is valid. The
@@ -84,17 +84,17 @@ typedef struct {
   /* Derived (L). */
   _Alignas(64) uint64_t used_bytes; /* of blocks in use */
   uint64_t n_objects, n_sealed, n_promised, n_kept, n_slots, n_channels;
-  uint32_t entry_free;              /* list of free entries through hash_next */
-  uint32_t fext_free, fext_used;    /* list of free extent records; high-water mark */
-  uint32_t ext_first, ext_last;     /* extents by address: ends of the list */
-  uint32_t lru_head, lru_tail;      /* evictable objects; head = least recently used */
+  uint32_t entry_free;           /* list of free entries through hash_next */
+  uint32_t fext_free, fext_used; /* list of free extent records; high-water mark */
+  uint32_t ext_first, ext_last;  /* extents by address: ends of the list */
+  uint32_t lru_head, lru_tail;   /* evictable objects; head = least recently used */
   uint32_t pad1;
-  uint64_t bin_map[NBSI_BINS / 64]; /* bins that are not empty */
-  uint32_t bins[NBSI_BINS];         /* newest free extent of each size class */
+  uint64_t bin_map[NBSI_BINS / 64];        /* bins that are not empty */
+  uint32_t bins[NBSI_BINS];                /* newest free extent of each size class */
   uint64_t ring_map[NBSI_RING_UNITS / 64]; /* units of the ring region in use */
 
   /* Seals: any process, without the lock. */
-  _Alignas(64) uint64_t seal_gen;        /* counts objects that became sealed */
+  _Alignas(64) uint64_t seal_gen;         /* counts objects that became sealed */
   uint64_t seal_waiters[NBSI_SLOT_WORDS]; /* slots that sleep for a seal; sealer clears */
 
   _Alignas(64) nbsi_event_ctl orphans; /* events of recovered processes (L) */
@@ -112,18 +112,18 @@ typedef struct {
   uint64_t pid_ns;     /* inode of its pid namespace */
   uint32_t cpu;        /* processor it was last seen on; written by itself, a hint */
   uint32_t pad0;
-  nbsi_event_ctl events;                /* written by itself; tail under the lock */
-  int64_t counters[NBS_N_COUNTERS];     /* written by itself (atomic add) */
+  nbsi_event_ctl events;            /* written by itself; tail under the lock */
+  int64_t counters[NBS_N_COUNTERS]; /* written by itself (atomic add) */
 
   /* The doorbell: one cache line, which is all of a receiver that a sender touches. */
   _Alignas(64) uint64_t owned_sum; /* words of owned_ready that are not zero */
   uint64_t served_sum;
-  uint32_t bell;          /* futex generation: threads in nbs_wait */
-  uint32_t serve_bell;    /* futex generation: the thread in nbs_serve_wait */
-  uint32_t ring_gen;      /* counts nbs_ring calls */
-  uint32_t ring_pending;  /* 1: a ring that no wait has returned yet */
-  uint16_t sleeping[4];   /* threads asleep in nbs_wait, per bit of interest */
-  uint16_t waiting[4];    /* threads in nbs_wait at all, per bit of interest */
+  uint32_t bell;           /* futex generation: threads in nbs_wait */
+  uint32_t serve_bell;     /* futex generation: the thread in nbs_serve_wait */
+  uint32_t ring_gen;       /* counts nbs_ring calls */
+  uint32_t ring_pending;   /* 1: a ring that no wait has returned yet */
+  uint16_t sleeping[4];    /* 1: threads may be asleep in nbs_wait, per bit of interest */
+  uint16_t waiting[4];     /* threads in nbs_wait at all, per bit of interest */
   uint32_t serve_sleeping; /* 1: the service thread sleeps deeply */
   uint32_t pad1;
 
@@ -155,8 +155,8 @@ typedef struct {
   uint64_t cancel_seq; /* task number + 1 that the owner wants interrupted; by the owner */
   uint32_t run_count;  /* tasks taken and not answered; by the worker */
   uint32_t pad0;
-  nbsi_ring down;      /* owner -> worker */
-  nbsi_ring up;        /* worker -> owner */
+  nbsi_ring down; /* owner -> worker */
+  nbsi_ring up;   /* worker -> owner */
 } nbsi_chan;
 
 /* What stands in a ring in front of the payload. */
@@ -170,24 +170,24 @@ typedef struct {
 
 /* Flags in entry.word, beside the state in the low byte. */
 #define NBSI_F_DELETED 0x100u /* forgotten: not in the index */
-#define NBSI_F_LOST 0x200u    /* sealed without a value */
-#define NBSI_F_BLOCK 0x400u   /* owns [off, off + block) of the arena */
+#define NBSI_F_LOST    0x200u /* sealed without a value */
+#define NBSI_F_BLOCK   0x400u /* owns [off, off + block) of the arena */
 
 /* One object. `word` commits everything: it is written last when the entry comes to life
  * and first when it dies. All under the lock, but for reads of held sealed objects. */
 typedef struct {
   uint64_t word; /* generation << 32 | flags | NBS_FREE ... NBS_SEALED; primary */
   uint8_t id[NBS_ID_SIZE];
-  uint32_t meta;       /* NBS_META_KEEP and the caller's bits */
-  uint64_t off;        /* of the block in the arena; valid with NBSI_F_BLOCK */
-  uint64_t block;      /* bytes of the block: children, header, data, each padded to 64 */
-  uint64_t size;       /* bytes of data */
-  uint64_t promiser;   /* peer that promised it, 0 when it was created unpromised */
-  uint64_t creator;    /* peer that created it; valid when CREATED or SEALED */
-  uint64_t transit;    /* peer that a hold waits for (nbs_adopt), or 0 */
-  uint32_t n_children; /* handles at the start of the block */
-  uint32_t child_refs; /* containers that list this object; derived */
-  uint32_t hash_next;  /* chain of the index, or free list; derived */
+  uint32_t meta;               /* NBS_META_KEEP and the caller's bits */
+  uint64_t off;                /* of the block in the arena; valid with NBSI_F_BLOCK */
+  uint64_t block;              /* bytes of the block: children, header, data, each padded to 64 */
+  uint64_t size;               /* bytes of data */
+  uint64_t promiser;           /* peer that promised it, 0 when it was created unpromised */
+  uint64_t creator;            /* peer that created it; valid when CREATED or SEALED */
+  uint64_t transit;            /* peer that a hold waits for (nbs_adopt), or 0 */
+  uint32_t n_children;         /* handles at the start of the block */
+  uint32_t child_refs;         /* containers that list this object; derived */
+  uint32_t hash_next;          /* chain of the index, or free list; derived */
   uint32_t ext_prev, ext_next; /* neighbours by address; derived */
   uint32_t lru_prev, lru_next; /* neighbours in the list of evictable ones; derived */
   uint32_t pad0;
@@ -211,6 +211,7 @@ typedef struct {
   uint32_t bin_prev, bin_next; /* neighbours in the size class */
 } nbsi_fext;
 
+_Static_assert(sizeof(nbsi_geometry) == 136, "no padding: it is compared as bytes");
 _Static_assert(sizeof(nbs_msg) == 32, "nbs_msg is part of the ring format");
 _Static_assert(sizeof(nbs_event) == 64, "nbs_event is part of the event ring format");
 _Static_assert(sizeof(nbsi_record) == 40, "record head is a multiple of 8");

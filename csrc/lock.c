@@ -6,7 +6,7 @@
 
 #include "repair.h"
 
-#define SPINS 40          /* looks before sleeping; a critical section takes < 1 us */
+#define SPINS     40 /* looks before sleeping; a critical section takes < 1 us */
 #define GIVE_UP_S 10
 
 int nbsi_lock_init(nbsi_header *h) {

@@ -15,38 +15,38 @@
 #include "failpoint.h"
 #include "impl.h"
 
-#define NBT_TRUE(cond)                                                          \
-  do {                                                                          \
-    if (!(cond)) {                                                              \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #cond);      \
-      _exit(1);                                                                 \
-    }                                                                           \
+#define NBT_TRUE(cond)                                                     \
+  do {                                                                     \
+    if (!(cond)) {                                                         \
+      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #cond); \
+      _exit(1);                                                            \
+    }                                                                      \
   } while (0)
 
-#define NBT_EQ(expr, value)                                                       \
-  do {                                                                            \
-    long long nbt_got = (long long)(expr), nbt_want = (long long)(value);         \
-    if (nbt_got != nbt_want) {                                                    \
-      fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #expr, \
-              nbt_got, nbt_want);                                                 \
-      _exit(1);                                                                   \
-    }                                                                             \
+#define NBT_EQ(expr, value)                                                                \
+  do {                                                                                     \
+    long long nbt_got = (long long)(expr), nbt_want = (long long)(value);                  \
+    if (nbt_got != nbt_want) {                                                             \
+      fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #expr, nbt_got, \
+              nbt_want);                                                                   \
+      _exit(1);                                                                            \
+    }                                                                                      \
   } while (0)
 
 #define NBT_OK(expr) NBT_EQ(expr, NBS_OK)
-#define NBT_CHECK(s)                                                               \
-  do {                                                                             \
-    char nbt_why[256];                                                             \
-    if (nbs_check((s), nbt_why, sizeof nbt_why) != NBS_OK) {                       \
-      fprintf(stderr, "%s:%d: nbs_check: %s\n", __FILE__, __LINE__, nbt_why);      \
-      _exit(1);                                                                    \
-    }                                                                              \
+#define NBT_CHECK(s)                                                          \
+  do {                                                                        \
+    char nbt_why[256];                                                        \
+    if (nbs_check((s), nbt_why, sizeof nbt_why) != NBS_OK) {                  \
+      fprintf(stderr, "%s:%d: nbs_check: %s\n", __FILE__, __LINE__, nbt_why); \
+      _exit(1);                                                               \
+    }                                                                         \
   } while (0)
-#define NBT_RUN(test)                        \
-  do {                                       \
-    test();                                  \
-    printf("  ok %s\n", #test);              \
-    fflush(stdout);                          \
+#define NBT_RUN(test)           \
+  do {                          \
+    test();                     \
+    printf("  ok %s\n", #test); \
+    fflush(stdout);             \
   } while (0)
 
 static inline int nbt_create(uint64_t capacity) {

@@ -35,7 +35,7 @@ static nbsi_entry *entry_take(nbs_seg *s, uint32_t i, const uint8_t *id) {
   if (i == s->h->entry_free)
     s->h->entry_free = e->hash_next;
   else
-    s->h->entries_used++;
+    nb_atomic_store(&s->h->entries_used, i + 1, RELEASE); /* read without the lock */
   memcpy(e->id, id, NBS_ID_SIZE);
   memset(e->holders, 0, sizeof e->holders);
   e->meta = 0;
@@ -133,8 +133,7 @@ static void children_keep(nbs_seg *s, const creation *c) {
 }
 
 static void children_drop(nbs_seg *s, const creation *c) {
-  for (uint32_t k = 0; k < c->n_children; k++)
-    s->entries[(uint32_t)c->children[k]].child_refs--;
+  for (uint32_t k = 0; k < c->n_children; k++) s->entries[(uint32_t)c->children[k]].child_refs--;
   for (uint32_t k = 0; k < c->n_children; k++) nbsi_settle(s, (uint32_t)c->children[k]);
 }
 
@@ -142,8 +141,7 @@ static void children_drop(nbs_seg *s, const creation *c) {
 static int find_room(nbs_seg *s, creation *c, uint32_t i, uint64_t *off) {
   while (nbsi_arena_alloc(s, i, c->block, off) != 0) {
     c->missing = nbsi_arena_missing(s, c->block);
-    if (c->may_grow == 1 && c->missing <= s->geo.arena_size - s->h->reserved)
-      return NEED_MEMORY;
+    if (c->may_grow == 1 && c->missing <= s->geo.arena_size - s->h->reserved) return NEED_MEMORY;
     uint32_t victim = s->h->lru_head;
     if (victim == NBSI_NIL) return c->may_grow == NBS_ENOMEM ? NBS_ENOMEM : NBS_EFULL;
     nbsi_entry_free(s, victim);
@@ -211,17 +209,16 @@ static int create_locked(nbs_seg *s, creation *c, uint64_t *obj, uint32_t *index
   return NBS_OK;
 }
 
-int nbs_obj_create(nbs_seg *s, const uint8_t *id, uint64_t size, uint32_t meta,
-                   uint64_t hold_for, const uint64_t *children, uint32_t n_children,
-                   uint64_t *obj, void **data) {
+int nbs_obj_create(nbs_seg *s, const uint8_t *id, uint64_t size, uint32_t meta, uint64_t hold_for,
+                   const uint64_t *children, uint32_t n_children, uint64_t *obj, void **data) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
   uint64_t head = ((uint64_t)n_children * 8 + 63) / 64 * 64 + sizeof(nbsi_block);
   if (head > s->geo.arena_size || size > s->geo.arena_size - head) return NBS_ETOOBIG;
   uint64_t block = head + (size + NBS_ALIGN - 1) / NBS_ALIGN * NBS_ALIGN;
   if (block > s->geo.arena_size) return NBS_ETOOBIG;
-  creation c = {id, size, block, hold_for, 0, children, n_children,
-                meta & ~(uint32_t)NBS_META_LOST, 1};
+  creation c = {id, size, block, hold_for, 0, children, n_children, meta & ~(uint32_t)NBS_META_LOST,
+                1};
   for (int t = 0; t < TRIES; t++) {
     uint32_t i = 0;
     rc = nbsi_lock(s);

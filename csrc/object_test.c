@@ -77,8 +77,8 @@ static void sizes(void) {
   const uint64_t capacity = 8 << 20;
   nbs_seg *s = nbt_segment(capacity);
   const uint64_t fine[] = {0, 1, 63, 64, 65, capacity - 1, capacity};
-  const uint64_t big[] = {capacity + 1, capacity + 65, 1ull << 31, 1ull << 32, 1ull << 63,
-                          UINT64_MAX};
+  const uint64_t big[] = {capacity + 1, capacity + 65, 1ull << 31,
+                          1ull << 32,   1ull << 63,    UINT64_MAX};
   uint64_t obj;
   void *data;
   for (int round = 0; round < 2; round++) {
@@ -135,7 +135,10 @@ static void eviction_takes_the_oldest(void) {
   uint64_t held = 0;
   for (uint64_t i = 0; i < 8; i++) {
     uint64_t obj = nbt_put(s, i, 100000, NBS_META_KEEP, 1);
-    if (i == 0) held = obj; else NBT_EQ(nbs_release(s, obj), 0);
+    if (i == 0)
+      held = obj;
+    else
+      NBT_EQ(nbs_release(s, obj), 0);
   }
   NBT_EQ(nbt_stats(s).n_kept, 7);
   uint64_t used_again; /* a look-up moves it to the end of the queue */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,8 +64,7 @@ void nbsi_sleep_ns(uint64_t ns) {
 int nbsi_memfd_create(uint64_t size) {
   int fd = memfd_create("nbray", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return -1;
-  if (ftruncate(fd, (off_t)size) != 0 ||
-      fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
+  if (ftruncate(fd, (off_t)size) != 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
     int saved = errno;
     close(fd);
     errno = saved;
@@ -161,8 +161,7 @@ void *nbsi_anon(uint64_t size) {
 /* --------------------------------------------------------------- futexes */
 
 int nbsi_futex_wait(uint32_t *word, uint32_t seen, uint64_t timeout_ns) {
-  struct timespec t = {(time_t)(timeout_ns / 1000000000ull),
-                       (long)(timeout_ns % 1000000000ull)};
+  struct timespec t = {(time_t)(timeout_ns / 1000000000ull), (long)(timeout_ns % 1000000000ull)};
   if (syscall(SYS_futex, word, FUTEX_WAIT, seen, &t, NULL, 0) == 0) return NBSI_WOKEN;
   if (errno == EINTR) return NBSI_INTERRUPTED;
   return errno == ETIMEDOUT ? NBSI_TIMED_OUT : NBSI_WOKEN;
@@ -217,10 +216,14 @@ uint64_t nbsi_pid_namespace(void) {
 }
 
 int nbsi_pid_signal(int64_t pid, uint64_t start_time, int signo) {
-  int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-  if (fd < 0) return -1;
   uint64_t start;
   int zombie, rc = -1;
+  int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+  if (fd < 0 && errno == ENOSYS) { /* before Linux 5.3: a window of microseconds is left */
+    if (nbsi_pid_start(pid, &start, &zombie) != 0 || start != start_time || zombie) return -1;
+    return kill((pid_t)pid, signo);
+  }
+  if (fd < 0) return -1;
   /* The pidfd names whoever has the pid now; only then is its start time compared. */
   if (nbsi_pid_start(pid, &start, &zombie) == 0 && start == start_time && !zombie)
     rc = (int)syscall(SYS_pidfd_send_signal, fd, signo, NULL, 0);

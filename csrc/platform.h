@@ -17,8 +17,8 @@ void nbsi_sleep_ns(uint64_t ns);
 int nbsi_memfd_create(uint64_t size); /* sealed against resizing; the descriptor or -1 */
 int nbsi_fd_dup(int fd);              /* close-on-exec */
 void nbsi_fd_close(int fd);
-int nbsi_fd_size(int fd, uint64_t *size, int *sealed); /* sealed: it cannot shrink */
-int nbsi_fd_read(int fd, uint64_t off, void *buf, size_t len); /* all of it, or -1 */
+int nbsi_fd_size(int fd, uint64_t *size, int *sealed);                /* sealed: it cannot shrink */
+int nbsi_fd_read(int fd, uint64_t off, void *buf, size_t len);        /* all of it, or -1 */
 int nbsi_fd_write(int fd, uint64_t off, const void *buf, size_t len); /* all of it, or -1 */
 /* nbsi_fd_back gives memory to [off, off + len) of the file without touching it. In
  * slices, because one call locks out all other writers of the file. */

@@ -60,7 +60,8 @@ static void count_sent(nbs_seg *s, nbsi_chan *c, nbs_msg *m) {
   } else {
     e.kind = NBS_EV_RESULT;
     uint64_t start = nb_atomic_load(&c->run_start, RELAXED);
-    if (m->b == 0 && start != 0 && nb_atomic_load(&c->run_seq, RELAXED) == m->seq) m->b = e.t_ns - start;
+    if (m->b == 0 && start != 0 && nb_atomic_load(&c->run_seq, RELAXED) == m->seq)
+      m->b = e.t_ns - start;
     e.dur_ns = e.b = m->b;
     int as = m->flags & NBS_RESULT_CANCELLED ? NBS_CTR_CANCELLED
              : m->flags & NBS_RESULT_ERROR   ? NBS_CTR_FAILED
@@ -85,8 +86,7 @@ int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t 
     if (kind == NBS_MSG_RESULT && !owner) end_run(s, c, seq); /* ended, if for nobody */
     return NBS_EDEAD;
   }
-  if (n1 > NBSI_RING_MAX || n2 > NBSI_RING_MAX || n1 + n2 > nbsi_max_payload(c))
-    return NBS_ETOOBIG;
+  if (n1 > NBSI_RING_MAX || n2 > NBSI_RING_MAX || n1 + n2 > nbsi_max_payload(c)) return NBS_ETOOBIG;
   nbsi_ring *r = owner ? &c->down : &c->up;
   uint8_t *mem = owner ? nbsi_ring_down(s, c) : nbsi_ring_up(s, c);
   uint32_t need = (uint32_t)sizeof(nbsi_record) + pad8(n1 + n2);
@@ -122,11 +122,10 @@ int nbs_revoke(nbs_seg *s, uint32_t chan, uint64_t ticket) {
   if (c->owner != s->peer) return NBS_ESTATE;
   if (ticket % 8 != 0 || ticket >= nb_atomic_load(&c->down.tail, RELAXED)) return NBS_EINVAL;
   if (ticket < nb_atomic_load(&c->down.head, ACQUIRE)) return NBS_ESTATE;
-  nbsi_record *rec =
-      (nbsi_record *)(void *)(nbsi_ring_down(s, c) + (ticket & (c->ring_bytes - 1)));
+  nbsi_record *rec = (nbsi_record *)(void *)(nbsi_ring_down(s, c) + (ticket & (c->ring_bytes - 1)));
   uint64_t expected = ticket | NBSI_PENDING;
   return nb_atomic_cas(&rec->word, &expected, ticket | NBSI_MSG_REVOKED, ACQ_REL) ? NBS_OK
-                                                                               : NBS_ESTATE;
+                                                                                  : NBS_ESTATE;
 }
 
 /* -------------------------------------------- which channels have something */
@@ -142,6 +141,7 @@ static void collect(uint64_t *sum, uint64_t *ready, nbsi_left *left) {
     left->words[i] |= nb_atomic_exchange(&ready[i], 0ull, SEQ_CST);
     if (left->words[i] != 0) mine |= 1ull << i;
   }
+  nb_atomic_fence(); /* the bits are down before we look into the rings */
   nb_atomic_store(&left->sum, mine, RELAXED);
 }
 
@@ -247,7 +247,8 @@ int nbs_take(nbs_seg *s, nbs_msg *head, void **payload) {
   while ((i = left_next(left, s->take_from)) != NBSI_NIL) {
     nbsi_chan *c = &s->chans[i];
     uint32_t flags = nbsi_low(nb_atomic_load(&c->word, ACQUIRE));
-    if (flags == 0 || c->worker != s->peer) { /* over, perhaps another's by now */
+    if (flags == 0 ||
+        nb_atomic_load(&c->worker, RELAXED) != s->peer) { /* over, perhaps another's by now */
       left_drop(left, i);
       continue;
     }
@@ -310,7 +311,8 @@ int64_t nbs_recv_many(nbs_seg *s, void *buf, uint64_t cap) {
     nbsi_chan *c = &s->chans[i];
     uint32_t flags = nbsi_low(nb_atomic_load(&c->word, ACQUIRE));
     int more = 0;
-    if (flags != 0 && c->owner == s->peer && (flags & NBSI_CHAN_OWNER_GONE) == 0) {
+    if (flags != 0 && (flags & NBSI_CHAN_OWNER_GONE) == 0 &&
+        nb_atomic_load(&c->owner, RELAXED) == s->peer) {
       int64_t n = drain(s, c, (uint8_t *)buf + got, cap - got, &more);
       if (n < 0) failed = n;
       if (n > 0) got += (uint64_t)n;

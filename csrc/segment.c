@@ -11,7 +11,7 @@
 #include "platform.h"
 #include "slots.h"
 
-#define FIRST_SLOTS 32u
+#define FIRST_SLOTS   32u
 #define FIRST_ENTRIES 512u
 
 #ifdef __SANITIZE_THREAD__
@@ -110,8 +110,8 @@ int nbs_create(uint64_t capacity, uint32_t max_entries, int *fd, char *why, size
   uint64_t available = nbs_memory_available(figures, sizeof figures);
   uint64_t needed = capacity + capacity / 64 + (16ull << 20);
   if (needed > available) {
-    snprintf(why, why_len, "a store of %.0f MiB does not fit: %s",
-             (double)capacity / 1048576.0, figures);
+    snprintf(why, why_len, "a store of %.0f MiB does not fit: %s", (double)capacity / 1048576.0,
+             figures);
     return NBS_ENOMEM;
   }
   int made = nbsi_memfd_create(g.total_size);

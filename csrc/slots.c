@@ -17,8 +17,7 @@
 /* Peers are compared under the lock: a slot word is written with it held. */
 int nbsi_slot_valid(nbs_seg *s, uint64_t peer) {
   uint32_t slot = nbsi_slot_of(peer);
-  return slot < s->h->slots_used &&
-         s->slots[slot].word == nbsi_word(peer >> 32, NBSI_SLOT_TAKEN);
+  return slot < s->h->slots_used && s->slots[slot].word == nbsi_word(peer >> 32, NBSI_SLOT_TAKEN);
 }
 
 /* ------------------------------------------------------------------- taking */
@@ -44,7 +43,7 @@ static int take_locked(nbs_seg *s, uint64_t start_time) {
   while (i < h->slots_used && nbsi_low(s->slots[i].word) != NBSI_SLOT_FREE) i++;
   if (i == h->slots_used) {
     if (i >= h->slots_backed) return NBS_ELIMIT;
-    h->slots_used++;
+    nb_atomic_store(&h->slots_used, i + 1, RELEASE); /* read without the lock */
   }
   nbsi_slot *me = &s->slots[i];
   uint32_t epoch = nbsi_gen(me->word);
@@ -115,8 +114,7 @@ static int read_identity(nbs_seg *s, uint64_t peer, identity *out) {
   nb_atomic_fence();
   /* Read again: a new process may have taken the slot while we copied. */
   uint64_t again = nb_atomic_load(&p->word, ACQUIRE);
-  return word == again && nbsi_gen(word) == peer >> 32 && nbsi_low(word) != NBSI_SLOT_FREE ? 0
-                                                                                        : -1;
+  return word == again && nbsi_gen(word) == peer >> 32 && nbsi_low(word) != NBSI_SLOT_FREE ? 0 : -1;
 }
 
 int nbs_alive(nbs_seg *s, uint64_t peer) {

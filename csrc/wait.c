@@ -11,23 +11,29 @@
 #include "impl.h"
 #include "platform.h"
 
-#define SLICE_NS 50000000ull  /* longest sleep */
-#define SPIN_NS 50000ull      /* longest spin */
-#define CREDIT_MAX 16u        /* spins that may fail in a row before we mostly sleep */
-#define LINGER_NS 20000000ull /* the service thread polls that long after a message */
+#define SLICE_NS    50000000ull /* longest sleep */
+#define SPIN_NS     50000ull    /* longest spin */
+#define CREDIT_MAX  16u         /* spins that may fail in a row before we mostly sleep */
+#define LINGER_NS   20000000ull /* the service thread polls that long after a message */
 #define LAZY_MIN_NS 100000ull
-#define CHAN_BITS (NBS_READY_OWNED | NBS_READY_SERVED)
+#define CHAN_BITS   (NBS_READY_OWNED | NBS_READY_SERVED)
 
 /* ------------------------------------------------------------------- ringing */
 
 static void wake(nbsi_slot *p, uint32_t bit) {
   uint32_t i = (uint32_t)__builtin_ctz(bit);
-  if (nb_atomic_load(&p->sleeping[i], SEQ_CST) != 0) {
+  /* The flag is taken down with the first call, so that a burst of messages to a sleeper
+   * costs one system call and not one each until it runs. All sleepers wake; those for
+   * whom there is nothing put their flags up again before they go back to sleep. */
+  if (nb_atomic_load(&p->sleeping[i], SEQ_CST) != 0 &&
+      nb_atomic_exchange(&p->sleeping[i], (uint16_t)0, SEQ_CST) != 0) {
     nb_atomic_add(&p->bell, 1u, SEQ_CST);
     nbsi_futex_wake_all(&p->bell);
-  } else if (nb_atomic_load(&p->serve_sleeping, SEQ_CST) != 0 &&
-             nb_atomic_load(&p->waiting[i], SEQ_CST) == 0 &&
-             nb_atomic_exchange(&p->serve_sleeping, 0u, SEQ_CST) != 0) {
+  }
+  /* The flag may have been a left-over, so the service thread is looked at in any case. */
+  if (nb_atomic_load(&p->serve_sleeping, SEQ_CST) != 0 &&
+      nb_atomic_load(&p->waiting[i], SEQ_CST) == 0 &&
+      nb_atomic_exchange(&p->serve_sleeping, 0u, SEQ_CST) != 0) {
     nb_atomic_add(&p->serve_bell, 1u, SEQ_CST);
     nbsi_futex_wake_all(&p->serve_bell);
   }
@@ -68,8 +74,7 @@ int nbs_ring(nbs_seg *s, uint64_t peer) {
   uint32_t slot = nbsi_slot_of(peer);
   if (slot >= nb_atomic_load(&s->h->slots_used, RELAXED)) return NBS_ENOTFOUND;
   nbsi_slot *p = &s->slots[slot];
-  if (nb_atomic_load(&p->word, ACQUIRE) != nbsi_word(peer >> 32, NBSI_SLOT_TAKEN))
-    return NBS_EDEAD;
+  if (nb_atomic_load(&p->word, ACQUIRE) != nbsi_word(peer >> 32, NBSI_SLOT_TAKEN)) return NBS_EDEAD;
   nb_atomic_add(&p->ring_gen, 1u, SEQ_CST);
   nb_atomic_store(&p->ring_pending, 1u, SEQ_CST);
   /* Rare, so without looking who sleeps. */
@@ -95,9 +100,8 @@ static uint32_t ready_now(nbs_seg *s, uint32_t interest, uint32_t rings_seen) {
       nb_atomic_load(&s->h->seal_gen, SEQ_CST) != nb_atomic_load(&s->seal_seen, RELAXED))
     bits |= NBS_READY_SEAL;
   /* A ring wakes all waits: those that began before it see its generation. */
-  if ((interest & NBS_READY_RING) != 0 &&
-      (nb_atomic_load(&me->ring_pending, SEQ_CST) != 0 ||
-       nb_atomic_load(&me->ring_gen, SEQ_CST) != rings_seen))
+  if ((interest & NBS_READY_RING) != 0 && (nb_atomic_load(&me->ring_pending, SEQ_CST) != 0 ||
+                                           nb_atomic_load(&me->ring_gen, SEQ_CST) != rings_seen))
     bits |= NBS_READY_RING;
   return bits;
 }
@@ -150,8 +154,7 @@ static uint32_t spin(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
     uint32_t bits = ready_now(s, interest, rings_seen);
     if (bits != 0) {
       credit &= 0xffff;
-      nb_atomic_store(&s->spin_credit, credit + 2 > CREDIT_MAX ? CREDIT_MAX : credit + 2,
-                      RELAXED);
+      nb_atomic_store(&s->spin_credit, credit + 2 > CREDIT_MAX ? CREDIT_MAX : credit + 2, RELAXED);
       return bits;
     }
     nb_pause();
@@ -164,14 +167,21 @@ static uint32_t spin(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
   return 0;
 }
 
-static void count(uint16_t *counts, uint32_t interest, int up) {
+static void count_waiting(nbsi_slot *me, uint32_t interest, int up) {
   for (uint32_t i = 0; i < 4; i++) {
     if ((interest & 1u << i) == 0) continue;
     if (up)
-      nb_atomic_add(&counts[i], (uint16_t)1, SEQ_CST);
+      nb_atomic_add(&me->waiting[i], (uint16_t)1, SEQ_CST);
     else
-      nb_atomic_sub(&counts[i], (uint16_t)1, SEQ_CST);
+      nb_atomic_sub(&me->waiting[i], (uint16_t)1, SEQ_CST);
   }
+}
+
+/* flag_sleep says that a thread is about to sleep. Never taken down by the sleeper, as
+ * another thread may sleep, too; a flag that is up in vain costs one system call. */
+static void flag_sleep(nbsi_slot *me, uint32_t interest) {
+  for (uint32_t i = 0; i < 4; i++)
+    if ((interest & 1u << i) != 0) nb_atomic_store(&me->sleeping[i], (uint16_t)1, SEQ_CST);
 }
 
 /* sleep_for sleeps until something is ready: bits, 0 or NBS_EINTR. */
@@ -180,9 +190,11 @@ static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
   uint64_t now = nbsi_now_ns();
   uint64_t until = now + (timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS);
   int result = 0;
-  count(me->sleeping, interest, 1);
   for (;;) {
+    /* Bell before flag: a waker takes the flag down before it moves the bell, so whoever's
+     * flag it took does not sleep through. */
     uint32_t bell = nb_atomic_load(&me->bell, SEQ_CST);
+    flag_sleep(me, interest);
     if (interest & NBS_READY_SEAL) subscribe_seal(s);
     uint32_t bits = ready_now(s, interest, rings_seen);
     if (bits != 0) {
@@ -197,7 +209,6 @@ static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
       break;
     }
   }
-  count(me->sleeping, interest, 0);
   return result;
 }
 
@@ -209,11 +220,13 @@ int nbs_wait(nbs_seg *s, uint32_t interest, uint64_t timeout_ns) {
   uint32_t rings_seen = nb_atomic_load(&s->me->ring_gen, SEQ_CST);
   uint32_t bits = ready_now(s, interest, rings_seen);
   if (bits != 0 || timeout_ns == 0) return claim(s, bits);
-  count(s->me->waiting, interest, 1);
+  count_waiting(s->me, interest, 1);
   rc = (int)spin(s, interest, timeout_ns, rings_seen);
   if (rc == 0) rc = sleep_for(s, interest, timeout_ns, rings_seen);
-  count(s->me->waiting, interest, 0);
+  count_waiting(s->me, interest, 0);
   nbsi_touch(s);
+  /* Once more: a sender that still counted us among the waiting spared the service thread. */
+  if (rc == 0) rc = (int)ready_now(s, interest, rings_seen);
   return rc > 0 ? claim(s, (uint32_t)rc) : rc;
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbray import exceptions, util
+from nbray import actor, exceptions, remote_function, util
 from nbray.api.actor import ActorClass, ActorHandle, exit_actor, get_actor, method
 from nbray.api.decorator import remote
 from nbray.api.objects import cancel, get, kill, put, wait
@@ -31,6 +31,7 @@ __all__ = [
     "TaskID",
     "WorkerID",
     "__version__",
+    "actor",
     "available_resources",
     "cancel",
     "cluster_resources",
@@ -47,6 +48,7 @@ __all__ = [
     "nodes",
     "put",
     "remote",
+    "remote_function",
     "shutdown",
     "timeline",
     "util",

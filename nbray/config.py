@@ -25,7 +25,7 @@ class Limit(Generic[T]):
     def __init__(self, unit: str, default: T, meaning: str) -> None:
         self.name = ""
         self.unit = unit
-        self.default = default
+        self.default: T = default
         self.meaning = meaning
 
     @property
@@ -93,6 +93,9 @@ class Limits:
     event_period_s = Limit("seconds", 0.05, "between drains of the event rings while something happens")
     event_idle_s = Limit("seconds", 0.5, "between drains while nothing happens")
     # -- logs
+    log_bytes = Limit("bytes", 64 * MIB, "largest log of a worker; then it is emptied")
+    log_check_s = Limit("seconds", 2.0, "between looks at the sizes of logs, while something happens")
+    dead_logs = Limit("files", 500, "logs of dead workers kept; then the oldest go")
     log_tail_lines = Limit("lines", 20, "of a dead worker's log, in the notice of its death")
     log_tail_bytes = Limit("bytes", 8 * KIB, "the same, in bytes")
     # -- memory
@@ -102,7 +105,6 @@ class Limits:
     warm_step_bytes = Limit("bytes", 8 * MIB, "the same, per step")
     # -- starting and ending a node
     node_start_s = Limit("seconds", 20.0, "from launching a daemon to its answer")
-    driver_register_s = Limit("seconds", 60.0, "a connection that has not registered is forgotten after this")
 
     def __init__(self, changed: Mapping[str, int | float] | None = None) -> None:
         self.changed: dict[str, Any] = {}

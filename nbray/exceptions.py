@@ -76,13 +76,16 @@ class RayTaskError(RayError):
     def as_instanceof_cause(self) -> RayTaskError:
         """Return this error as an instance of both RayTaskError and the cause's class."""
         cause = self.cause
-        if cause is None or isinstance(cause, RayError):
+        if cause is None or (isinstance(cause, RayError) and not isinstance(cause, SerializationError)):
             return self
         error_cls = _dual_class(type(cause))
         if error_cls is None:
             return self
         try:
-            dual = error_cls.__new__(error_cls)
+            try:
+                dual = error_cls.__new__(error_cls, *cause.args)
+            except TypeError:
+                dual = error_cls.__new__(error_cls)
             Exception.__init__(dual, *getattr(cause, "args", ()))
         except BaseException:
             return self

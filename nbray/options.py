@@ -35,7 +35,7 @@ def _amount(name: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(
+        raise _Both(
             f"{name}={value!r} is not an amount: give a number >= 0 in steps of {SMALLEST} (got {type(value).__name__})."
         )
     number = float(value)
@@ -100,7 +100,7 @@ def _num_returns(name: str, value: Any) -> Any:
     if isinstance(value, str):
         if value in ("streaming", "dynamic"):
             raise ValueError(f"num_returns={value!r} is not supported yet: nbray returns whole values; use an int.")
-        raise ValueError(f"num_returns={value!r}: give an integer >= 0.")
+        raise _Both(f"num_returns={value!r}: give an integer >= 0.")
     return _integer(0)(name, value)
 
 

@@ -23,6 +23,7 @@ from nbray.exceptions import (
 from nbray.serialization import serializer
 from nbray.wire import messages as m
 
+CREATION_TIMEOUT_S = 10.0  # the daemon confirms an actor within this time
 BUILT_IN_METHODS = ("__ray_ready__", "__ray_terminate__", "__ray_call__")
 
 
@@ -53,6 +54,9 @@ class ActorClass:
         self._check = argument_check(cls.__init__, skip_first=True) if cls.__init__ is not object.__init__ else None
         self._core: Any = None
         self._code = b""
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._methods]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = self._class_name
@@ -105,8 +109,12 @@ class ActorClass:
             self._core = core
         number = next(core.numbers)
         actor_id = ids.actor_id(core.peer, number).hex()
+        life_id, life = b"", None
+        if options.get("lifetime") != "detached":
+            life_id = core.object_id(number, ids.ACTOR_LIFE_INDEX)
+            life = core.store.write(life_id, serializer.plain(b""))
         spec = {
-            "code": self._code, "arguments": None, "values": (list(args), kwargs), "class_name": self._class_name,
+            "life_id": life_id, "code": self._code, "arguments": None, "values": (list(args), kwargs), "class_name": self._class_name,
             "context": {**pickle.loads(core.context), "depth": core.depth + 1}, "origin": core.origin,
             "options": {k: v for k, v in options.items() if k not in ("resources",)}, "wants_gpu": "GPU" in running,
             "owner": core.peer,
@@ -122,8 +130,10 @@ class ActorClass:
             "class_name": self._class_name, "methods": self._methods, "max_task_retries": options.get("max_task_retries", 0),
             "max_pending_calls": options.get("max_pending_calls", -1),
         }  # fmt: skip
+        info["life_id"] = life_id
         handle_info = pickle.dumps(info)
         calls = ActorCalls(core, actor_id, self._class_name)
+        calls.spec_hold = hold
         namespace = options.get("namespace") or core.namespace
         request = m.CreateActorRequest(
             actor_id=actor_id, spec_id=spec_id, class_name=self._class_name, resources=placing,
@@ -137,8 +147,7 @@ class ActorClass:
         if name:
             # The name is taken, or not, before the handle is given out.
             _await_acceptance(core, calls, name, namespace)
-        lifetime = _Lifetime(core, actor_id, hold, keep=bool(name) or options.get("lifetime") == "detached")
-        return ActorHandle(actor_id, info, calls, lifetime)
+        return ActorHandle(actor_id, info, calls, _Lifetime(core, actor_id, life_id, life))
 
     def __repr__(self) -> str:
         return f"ActorClass({self._class_name})"
@@ -167,7 +176,7 @@ def _name_offender(args: Any, kwargs: Any) -> None:
 
 
 def _await_acceptance(core: Any, calls: ActorCalls, name: str, namespace: str) -> None:
-    core.wait_until(lambda: calls.notice is not None, 10.0)
+    core.wait_until(lambda: calls.notice is not None, CREATION_TIMEOUT_S)
     notice = calls.notice
     if notice is not None and notice.name_taken:
         core.actors.pop(calls.actor_id, None)
@@ -204,20 +213,28 @@ def _methods_of(cls: type) -> dict[str, dict[str, Any]]:
 
 
 class _Lifetime:
-    """Ends an actor when the handles of the process that made it are gone, unless others have it."""
+    """Keeps an actor as long as some process has a handle of it.
 
-    __slots__ = ("actor_id", "core", "hold", "keep")
+    Handles hold a small object of the store, as refs hold theirs. When a process drops its
+    last hold and the object is gone with it, the actor ends.
+    """
 
-    def __init__(self, core: Any, actor_id: str, hold: Any, keep: bool) -> None:
+    __slots__ = ("_hold", "actor_id", "core", "life_id")
+
+    def __init__(self, core: Any, actor_id: str, life_id: bytes, hold: Any) -> None:
         self.core = core
         self.actor_id = actor_id
-        self.hold = hold  # of the actor's spec: a restart needs it
-        self.keep = keep  # named, detached, or known to other processes
+        self.life_id = life_id  # empty: detached, nobody needs to hold it
+        self._hold = hold
+
+    @property
+    def _cluster(self) -> Any:
+        return self.core
 
     def __del__(self) -> None:
         core = self.core
-        if not self.keep and core.session.attached:
-            core.handles_gone(self.actor_id)
+        if self._hold is not None and core.session.attached:
+            core.handle_gone(self.actor_id, self.life_id, self._hold)
 
 
 class ActorHandle:
@@ -261,11 +278,17 @@ class ActorHandle:
 
     def _kill(self, no_restart: bool) -> None:
         core = runtime.require_core()
+        with core.lock:
+            self._calls.pause()
         core.control.send(m.KillActorRequest(actor_id=self._ray_actor_id, no_restart=no_restart, reason="killed by kill()"))
 
     def __reduce__(self) -> Any:
-        if self._lifetime is not None:
-            self._lifetime.keep = True  # others know it: it lives as long as the job
+        calls = self._calls
+        if calls.notice is None and calls.core is current.core:
+            # The daemon must know the actor before anybody who gets this handle asks for it.
+            calls.core.wait_until(lambda: calls.notice is not None, CREATION_TIMEOUT_S)
+        if self._lifetime._hold is not None and not serializer.note_ref(self._lifetime):
+            self._lifetime.core.kept.append(self._lifetime)  # pickled by hand: kept as long as the session
         return _rebuild_handle, (self._ray_actor_id, self._info)
 
 
@@ -373,7 +396,9 @@ def _rebuild_handle(actor_id: str, info: dict[str, Any]) -> ActorHandle:
         if calls is None:
             calls = core.actors[actor_id] = ActorCalls(core, actor_id, info["class_name"])
             core.control.send(m.ActorSubscribeRequest(actor_id=actor_id))
-    return ActorHandle(actor_id, info, calls, None)
+    life_id = info["life_id"]
+    hold = core.store.lookup(life_id) if life_id else None
+    return ActorHandle(actor_id, info, calls, _Lifetime(core, actor_id, life_id, hold))
 
 
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
@@ -406,6 +431,7 @@ def handle_of_this_actor(core: Any, executor: Any) -> ActorHandle:
     info = {
         "class_name": executor.actor_spec["class_name"], "methods": _methods_of(cls),
         "max_task_retries": options.get("max_task_retries", 0), "max_pending_calls": options.get("max_pending_calls", -1),
+        "life_id": executor.actor_spec["life_id"],
     }  # fmt: skip
     return _rebuild_handle(executor.actor_id, info)
 

@@ -38,7 +38,7 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
         runtime.require_core()
         return refs._cluster.get_one(refs, _seconds(timeout))
     core = runtime.require_core()
-    if isinstance(refs, (str, bytes)) or not isinstance(refs, (list, tuple, Sequence)):
+    if not isinstance(refs, list):
         raise _not_a_ref(refs)
     for index, ref in enumerate(refs):
         if type(ref) is not ObjectRef:

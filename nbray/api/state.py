@@ -7,6 +7,7 @@ from typing import Any
 
 from nbray.core import current
 from nbray.core.timeline import chrome_trace
+from nbray.exceptions import RaySystemError
 from nbray.options import UNIT
 from nbray.wire import messages as m
 
@@ -14,7 +15,7 @@ from nbray.wire import messages as m
 def _core() -> Any:
     core = current.core
     if core is None:
-        raise RuntimeError("nbray has not been started yet: call nbray.init() first (or any .remote()).")
+        raise RaySystemError("nbray has not been started yet: call nbray.init() first (or any .remote()).")
     core.check_usable()
     return core
 

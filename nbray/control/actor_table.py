@@ -281,8 +281,7 @@ class ActorTable:
     def job_ended(self, job_id: int, wall: float) -> list[Effect]:
         """A driver left: its actors end with it, unless detached."""
         effects: list[Effect] = []
-        for actor_id in list(self.actors):
-            actor = self.actors[actor_id]
+        for actor_id, actor in list(self.actors.items()):  # the oldest dead ones may go meanwhile
             if actor.request.job_id != job_id or actor.request.detached or actor.state == DEAD:
                 continue
             self._find(actor_id, "job_ended")

@@ -43,6 +43,9 @@ class ActorCalls:
         self.link: Peer | None = None
         self.origin = ""
         self.notice: m.ActorNotice | None = None
+        self.spec_hold: Any = None  # of the actor's specification, in its maker, as long as it lives
+        self.abandoned = False  # no handle is left: forgotten as soon as the actor is dead
+        self.paused = False  # killed by this process: calls wait until that has taken effect
         self.max_pending = -1
         self.max_task_retries = 0
 
@@ -77,7 +80,7 @@ class ActorCalls:
     def flush(self) -> None:
         """Send calls, in order, until one has to wait."""
         link = self.link
-        if link is None:
+        if link is None or self.paused:
             return
         queue, tasks, seg = self.queue, self.tasks, self.seg
         while queue:
@@ -132,6 +135,11 @@ class ActorCalls:
 
     # ------------------------------------------------------------------ the actor
 
+    def pause(self) -> None:
+        """This process kills the actor: calls from now on are not for this incarnation."""
+        if self.state != "DEAD":
+            self.paused = True
+
     def on_notice(self, notice: m.ActorNotice) -> None:
         """The daemon tells the actor's state."""
         if self.state == "DEAD":
@@ -142,6 +150,7 @@ class ActorCalls:
         if notice.state == "ALIVE":
             if self.link is not None and self.link.peer == notice.worker:
                 return
+            self.paused = False
             self._lose_link(restarting=True)
             link = self.core.link(notice.worker)
             if link is None:
@@ -150,9 +159,11 @@ class ActorCalls:
             self.core.actor_channels[link.chan] = self
             self.flush()
         elif notice.state == "RESTARTING":
+            self.paused = False
             self._lose_link(restarting=True)
         elif notice.state == "DEAD":
             if before != "DEAD":
+                self.spec_hold = None
                 self._lose_link(restarting=False)
                 for record in list(self.queue):
                     self._finish_dead(record, False)

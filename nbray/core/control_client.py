@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -31,11 +32,12 @@ class ControlClient:
     identity : bytes
         Name of this process at the ROUTER.
     handler : callable
-        Called with each message that is not the answer to ``request``; it runs in
-        whichever thread polls, without the socket's lock.
+        Called with the deque of messages that have arrived and are not the answer to
+        ``request``; it takes them from the left, in order, under a lock of its own. It runs
+        in whichever thread polls, without the socket's lock.
     """
 
-    def __init__(self, endpoint: str, identity: bytes, handler: Callable[[Message], None]) -> None:
+    def __init__(self, endpoint: str, identity: bytes, handler: Callable[[deque[Message]], None]) -> None:
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, identity)
@@ -45,15 +47,16 @@ class ControlClient:
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.HANDSHAKE_IVL, 3000)
         self._socket.connect(endpoint)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._handler = handler
+        self._inbox: deque[Message] = deque()  # arrived, not handled
         self._replies: dict[int, list[Any]] = {}  # request id -> answers, while somebody waits
         self._ids = itertools.count(1)
         self.closed = False
 
     def send(self, message: Message) -> None:
         """Send without waiting for anything."""
-        with self._lock:
+        with self.lock:
             if self.closed:
                 return
             try:
@@ -64,22 +67,23 @@ class ControlClient:
     def poll(self) -> bool:
         """Handle all messages that have arrived; True when there was one."""
         some = False
-        while True:
-            with self._lock:
-                if self.closed:
-                    return some
+        with self.lock:
+            while not self.closed:
                 try:
                     frame = self._socket.recv(zmq.NOBLOCK)
                 except zmq.Again:
-                    return some
+                    break
+                some = True
                 message = decode(frame)
                 request_id = getattr(message, "request_id", 0)
                 waiting = self._replies.get(request_id) if request_id else None
                 if waiting is not None:
                     waiting.append(message)
-            some = True
-            if waiting is None:
-                self._handler(message)
+                else:
+                    self._inbox.append(message)
+        if self._inbox:
+            self._handler(self._inbox)
+        return some
 
     def poll_soon(self, timeout_ms: int) -> bool:
         """As ``poll``, but wait a little for the first message.
@@ -89,7 +93,7 @@ class ControlClient:
         """
         if self.poll():
             return True
-        with self._lock:
+        with self.lock:
             if self.closed:
                 return False
             self._socket.poll(timeout_ms, zmq.POLLIN)
@@ -146,7 +150,7 @@ class ControlClient:
 
     def close(self) -> None:
         """Close; messages already sent get 200 ms to leave."""
-        with self._lock:
+        with self.lock:
             if not self.closed:
                 self.closed = True
                 self._socket.close()

@@ -16,10 +16,12 @@ from typing import Any
 from nbray._cstore import ffi, lib
 from nbray.core.actor_calls import ActorCalls
 from nbray.core.control_client import ControlClient
+from nbray.core.interrupts import InterruptShield
 from nbray.core.lease_pool import Lane, LeasePool, Peer
 from nbray.core.records import (
     INLINE_MAX_BYTES,
     Session,
+    StoreHold,
     TaskRecord,
 )
 from nbray.core.store_access import StoreAccess
@@ -77,8 +79,9 @@ class CoreState:
         self.borrowed_waits: dict[ObjectRef, None] = {}  # borrowed refs that somebody waits for
         self.kept: list[Any] = []
         self.totals: dict[str, int] = {}  # resources of the node, in units of 1/10,000
+        self.registered: m.RegisterReply | None = None  # the daemon's answer to the registration
         self.latest_state: m.StateReply | None = None  # the last answer that nobody waited for
-        self._gone_actors: deque[str] = deque()
+        self._gone_handles: deque[tuple[str, bytes, StoreHold]] = deque()  # of actors; appended without the lock
         self.context = b""
         self.output_sink: Callable[[int, bytes], None] | None = None
         self.on_message: Callable[[m.Message], None] | None = None
@@ -96,6 +99,7 @@ class CoreState:
         self._rang_self = False
         self._blocked_thread = 0  # thread that runs tasks, in a worker
         self._stop = False
+        self.shield: InterruptShield = None  # type: ignore[assignment]  # set by CoreWorker
         self._last_tick = 0.0
         self.control: ControlClient = None  # type: ignore[assignment]  # set by CoreWorker; has a lock of its own
 

@@ -19,6 +19,7 @@ import os
 import pickle
 import struct
 import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
 from nbray.core.dependencies import Dependencies
 from nbray.core.failures import Failures
+from nbray.core.interrupts import InterruptShield
 from nbray.core.lease_pool import Lane, LeasePool, Peer
 from nbray.core.records import (
     INLINE_MAX_BYTES,
@@ -36,6 +38,7 @@ from nbray.core.records import (
     TASK_INDIRECT,
     FunctionDescriptor,
     StoredValue,
+    StoreHold,
     TaskRecord,
 )
 from nbray.core.references import References
@@ -74,6 +77,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
     def __init__(self, seg: Any, endpoint: str, role: str, cluster_id: int, daemon: int) -> None:
         super().__init__(seg, role, cluster_id, daemon)
         self.control = ControlClient(endpoint, f"{role}-{self.peer}".encode(), self._on_control)
+        self.shield = InterruptShield(self, (self.lock, self.control.lock, self.store.guard))
         self.service = threading.Thread(target=self._serve, name="nbray-service", daemon=True)
         object_ref.install(self)
 
@@ -141,6 +145,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             pool.submit(record)
             if not number & 31:
                 self._drain()
+                self.shield.install()
         return self._returned(refs, n_returns) if n_returns != 1 else refs
 
     @staticmethod
@@ -187,9 +192,10 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             payload = pickle.dumps({"gpu_ids": lane.gpu_ids, "resources": lane.pool.shape})
             lane.link.tell(KIND_CONTEXT, 1, payload)
 
-    def _on_control(self, message: m.Message) -> None:
+    def _on_control(self, inbox: deque[m.Message]) -> None:
         with self.lock:
-            self._handle_control(message)
+            while inbox:
+                self._handle_control(inbox.popleft())
         if self._callbacks:
             self.run_callbacks()
 
@@ -201,6 +207,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             if message.infeasible:
                 for record in pool.refuse(message.infeasible):
                     self.fail(record, TaskUnschedulableError(message.infeasible))
+            elif message.error:
+                pool.refuse_now(message.error)
             else:
                 pool.granted(message.lease_id, message.worker, message.pid, message.gpu_ids)
         elif isinstance(message, m.LeaseRevokeNotice):
@@ -219,6 +227,10 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             calls = self.actors.get(message.actor_id)
             if calls is not None:
                 calls.on_notice(message)
+                if calls.abandoned and calls.state == "DEAD":
+                    self.actors.pop(message.actor_id, None)
+        elif isinstance(message, m.RegisterReply):
+            self.registered = message
         elif isinstance(message, m.StateReply):
             self.latest_state = message
         if self.on_message is not None:
@@ -231,6 +243,10 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         def wait(seconds: float) -> None:
             if lib.nbs_wait(self.seg, RING, int(seconds * 1e9)) > 0:
                 self.on_ring()
+            else:
+                self.tick()
+            if self._failure is not None:
+                raise self._failure
 
         return self.control.request(message, wait, **options)
 
@@ -249,9 +265,9 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         pid = lib.nbs_peer_pid(self.seg, peer)
         return f"{role} pid={pid}" if pid > 0 else f"{role} (ended)"
 
-    def handles_gone(self, actor_id: str) -> None:
-        """The last handle of an actor that nobody else knows is gone."""
-        self._gone_actors.append(actor_id)  # may run inside any allocation: no lock, no socket here
+    def handle_gone(self, actor_id: str, life_id: bytes, hold: StoreHold) -> None:
+        """A handle of an actor is gone; its hold is given back once this process's calls are answered."""
+        self._gone_handles.append((actor_id, life_id, hold))  # may run inside any allocation: no lock, no socket
         self.ring_self()
 
     def put(self, value: Any) -> ObjectRef:
@@ -271,6 +287,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
 
     def start(self) -> None:
         """Start the service thread."""
+        if self.role == "driver":
+            self.shield.install()
         self.service.start()
 
     def stop(self) -> None:
@@ -279,6 +297,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         object_ref.install(None)
         if os.getpid() != self.pid:
             return
+        self.shield.remove()
         lib.nbs_ring(self.seg, self.peer)
         if self.service.is_alive() and threading.current_thread() is not self.service:
             self.service.join(2.0)

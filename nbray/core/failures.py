@@ -105,7 +105,8 @@ class Failures(CoreState):
                 record.forced = True
                 self.control.send(m.KillWorkerRequest(peer=lane.peer, reason="cancelled with force=True"))
                 return
-            lib.nbs_cancel_running(self.seg, lane.link.chan, record.number, signal.SIGINT)
+            signo = signal.SIGINT if recursive else signal.SIGUSR1
+            lib.nbs_cancel_running(self.seg, lane.link.chan, record.number, signo)
             return
         if lane is not None:
             lane.tasks.pop(record.number, None)

@@ -24,8 +24,6 @@ def attach(fd: int) -> Any:
 
 def join(core: CoreWorker, token: int) -> m.RegisterReply:
     """Register at the daemon and take over what it tells."""
-    reply: list[m.RegisterReply] = []
-    core.on_message = lambda message: reply.append(message) if isinstance(message, m.RegisterReply) else None
     core.control.send(
         m.RegisterRequest(
             version=m.PROTOCOL_VERSION,
@@ -39,12 +37,11 @@ def join(core: CoreWorker, token: int) -> m.RegisterReply:
     )
     for _ in range(400):
         core.control.poll_soon(50)
-        if reply:
+        if core.registered is not None:
             break
-    core.on_message = None
-    if not reply:
+    answer = core.registered
+    if answer is None:
         raise RuntimeError("the node daemon did not answer the registration within 20 s")
-    answer = reply[0]
     if answer.error:
         raise RuntimeError(answer.error)
     core.job_id = answer.job_id

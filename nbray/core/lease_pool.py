@@ -19,7 +19,7 @@ from nbray.core.records import (
     KIND_TASK,
     TaskRecord,
 )
-from nbray.exceptions import TaskUnschedulableError
+from nbray.exceptions import RaySystemError, TaskUnschedulableError
 from nbray.options import describe
 from nbray.wire.messages import LeaseRequest, LeaseReturnNotice
 
@@ -32,6 +32,8 @@ PIPELINE_DEPTH = 256  # tasks sent ahead into a lane, at most
 STUCK_NS = 2_000_000  # a head task that runs longer frees what stands behind it
 IDLE_LEASE_S = 0.25  # an idle lease is kept this long
 MAX_LEASES_WANTED = 64
+REFUSED_PAUSE_S = 0.1  # before asking again, when the daemon could not give a worker; doubles
+REFUSED_MAX = 5  # so often in a row; then the tasks that wait fail with the daemon's reason
 
 _ticket = ffi.new("uint64_t *")
 
@@ -109,7 +111,8 @@ class LeasePool:
         self.lanes: list[Lane] = []
         self.wanted = 0  # count of the last LeaseRequest that is still open
         self.infeasible = ""
-        self.refused_wakes = 0
+        self.refusals = 0  # in a row
+        self.ask_again_at = 0.0  # after a refusal; 0: need not wait
 
     # ------------------------------------------------------------------ submitting
 
@@ -187,6 +190,8 @@ class LeasePool:
 
     def want_leases(self) -> None:
         """Ask for as many leases as there are queued tasks to run."""
+        if self.ask_again_at:
+            return
         backlog = len(self.queue)
         if not backlog and self.lanes:
             # Tasks stand behind others in lanes: one more worker may help them.
@@ -216,6 +221,7 @@ class LeasePool:
 
     def granted(self, lease_id: int, peer: int, pid: int, gpu_ids: list[int]) -> None:
         """The daemon lent a worker."""
+        self.refusals = 0
         if self.wanted:
             self.wanted -= 1
         if not self.queue and not any(len(lane.tasks) > 1 for lane in self.lanes):
@@ -242,6 +248,19 @@ class LeasePool:
         failed = list(self.queue)
         self.queue.clear()
         return failed
+
+    def refuse_now(self, reason: str) -> None:
+        """The daemon could give a worker, but does not succeed: ask again soon, not for ever."""
+        self.wanted = 0
+        self.refusals += 1
+        if self.refusals <= REFUSED_MAX:
+            self.ask_again_at = time.monotonic() + REFUSED_PAUSE_S * 2 ** (self.refusals - 1)
+            return
+        self.refusals = 0
+        failed = list(self.queue)
+        self.queue.clear()
+        for record in failed:
+            self.core.fail(record, RaySystemError(f"No worker could be had for {record.function.name}: {reason}"))
 
     def revoke(self, lane: Lane) -> None:
         """Somebody else waits for this worker: take back what it has not begun."""
@@ -317,6 +336,10 @@ class LeasePool:
                     self.refill(lane)
                 elif lane.revoked or now - lane.idle_since > IDLE_LEASE_S:
                     self.give_back(lane)
+        if self.ask_again_at and now >= self.ask_again_at:
+            self.ask_again_at = 0.0
+            if self.queue:
+                self.want_leases()
         if self.wanted and not self.queue:
             if not any(len(lane.tasks) > 1 for lane in self.lanes):
                 self._request_nothing()

@@ -58,9 +58,15 @@ class StoreHold:
         self.session = session  # Session: knows whether the segment is still attached
         self.obj = obj
 
+    def release(self) -> None:
+        """Give the hold back now."""
+        obj, self.obj = self.obj, 0
+        if obj and self.session.attached:
+            lib.nbs_release(self.session.seg, obj)
+
     def __del__(self) -> None:
         session = self.session
-        if session.attached:
+        if self.obj and session.attached:
             lib.nbs_release(session.seg, self.obj)
 
 

@@ -97,7 +97,8 @@ class Results(CoreState):
                     else:
                         payload = view[start : start + length].tobytes()
                         self._result(record, flags, payload)
-                        lane.tasks.pop(number, None)
+                        if record.ref is None:  # else it is retried
+                            lane.tasks.pop(number, None)
             elif kind == KIND_OUTPUT:
                 payload = view[start : start + length].tobytes()
                 self._output(payload, flags)
@@ -149,6 +150,8 @@ class Results(CoreState):
     def _retry(self, record: TaskRecord) -> None:
         if record.retries > 0:
             record.retries -= 1
+        if record.lane is not None:
+            record.lane.tasks.pop(record.number, None)
         record.lane = None
         record.ticket = 0
         record.pool.submit(record)

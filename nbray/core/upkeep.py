@@ -11,6 +11,7 @@ import time
 
 from nbray._cstore import lib
 from nbray.core.core_state import CoreState
+from nbray.core.records import StoreHold
 from nbray.exceptions import (
     RaySystemError,
 )
@@ -37,11 +38,12 @@ class Upkeep(CoreState):
     def tick(self) -> None:
         """Do what is due by time: relieve stuck lanes, give back idle ones, notice deaths."""
         now = time.monotonic()
+        self.control.poll()  # a message that came much later than its ring
         with self.lock:
-            for _ in range(len(self._gone_actors)):
-                self._end_actor(self._gone_actors.popleft())
+            for _ in range(len(self._gone_handles)):
+                self._let_go_of_actor(*self._gone_handles.popleft())
             for pool in self.pools.values():
-                if pool.lanes or pool.wanted:
+                if pool.lanes or pool.wanted or pool.ask_again_at:
                     pool.tick(now)
             if self._dead_workers:
                 for peer, (since, _) in list(self._dead_workers.items()):
@@ -55,15 +57,15 @@ class Upkeep(CoreState):
                 self._last_tick = now
                 self._look_for_deaths(now)
 
-    def _end_actor(self, actor_id: str) -> None:
-        """Tell the daemon that an actor is not needed any more, once its calls are answered."""
+    def _let_go_of_actor(self, actor_id: str, life_id: bytes, hold: StoreHold) -> None:
+        """Give back a handle's hold; the actor ends when it was the last of all processes."""
         calls = self.actors.get(actor_id)
         if calls is not None and (calls.queue or calls.tasks) and calls.state != "DEAD":
-            self._gone_actors.append(actor_id)
+            self._gone_handles.append((actor_id, life_id, hold))
             return
-        self.control.send(m.ActorHandlesGoneNotice(actor_id=actor_id))
-        if calls is not None:
-            self.actors.pop(actor_id, None)
+        hold.release()
+        if not lib.nbs_contains(self.seg, life_id):
+            self.control.send(m.ActorHandlesGoneNotice(actor_id=actor_id))
 
     def _look_for_deaths(self, now: float) -> None:
         if not lib.nbs_alive(self.seg, self.daemon) and self._failure is None:
@@ -96,12 +98,14 @@ class Upkeep(CoreState):
         while not self._stop:
             with_ticks = bool(self.lanes)
             timeout = (5_000_000 if self.needs_ticks() else 100_000_000) if with_ticks else 1_000_000_000
-            if self._dead_workers:
+            if self._dead_workers or self._gone_handles:
                 timeout = 50_000_000
             try:
                 woken = lib.nbs_serve_wait(self.seg, OWNED | SEAL | RING, LAZY_NS, timeout)
                 if self._stop:
                     return
+                if self.shield.pending:
+                    self.shield.deliver()
                 progress = woken > 0 and woken & RING and self.on_ring()
                 progress = self.drain() or progress
                 self.tick()

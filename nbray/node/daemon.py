@@ -23,6 +23,7 @@ from nbray.node import death, process_control, report, session_dir
 from nbray.node.effects import Effects
 from nbray.node.event_log import BUSY_RECORDS
 from nbray.node.handlers import Handlers
+from nbray.node.log_limit import LogLimit
 from nbray.node.node_state import NodeState
 from nbray.node.warmer import Warmer
 from nbray.node.worker_processes import WorkerProcess, WorkerProcesses
@@ -55,6 +56,7 @@ class NodeDaemon:
         self.effects = Effects(node)
         self.handlers = Handlers(node, self.effects)
         self.warmer = Warmer(node.segment, node.limits)
+        self.log_limit = LogLimit(node.limits)
         self.ended = ""  # the reason, once the node is to end
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_ids = itertools.count()
@@ -64,6 +66,7 @@ class NodeDaemon:
         self._poller = new_poller()
         self._drain_at = time.monotonic()
         self._last_activity = 0.0
+        self._log_check_at = 0.0
         self._dump_wanted = False
         self._zygote_respawns = 0
         config = node.config
@@ -73,7 +76,7 @@ class NodeDaemon:
         )  # fmt: skip
         node.processes = WorkerProcesses(
             zygote, os.path.join(config.session_dir, "logs"), bootstrap, self.watch, self.unwatch, self.call_after,
-            self._worker_died,
+            self._worker_died, node.limits.worker_start_s,
         )  # fmt: skip
         node.end, node.call_after, node.watch, node.unwatch = self.end, self.call_after, self.watch, self.unwatch
         self._greeting: dict[str, object] = {"node_id": config.node_id, "capacity": config.capacity}
@@ -132,6 +135,7 @@ class NodeDaemon:
         wanted = config.prestart if config.prestart >= 0 else self.node.scheduler.num_cpus
         wanted = min(wanted, self.node.limits.prestart_workers)
         self.effects.schedule(ev.PrestartWanted(time.monotonic(), wanted))
+        self.effects.decide()
         self.call_after(_WARM_DELAY_S, self.warmer.poke)
 
     def _round(self) -> None:
@@ -151,6 +155,7 @@ class NodeDaemon:
             with contextlib.suppress(OSError):
                 report.dump_state(self.node)
         self._serve_time()
+        self.effects.decide()
 
     def _serve_messages(self) -> None:
         self.node.active = True
@@ -202,6 +207,9 @@ class NodeDaemon:
         self._drain_at = now + period
         if found:
             self.warmer.poke()
+            if now >= self._log_check_at:
+                self._log_check_at = now + limits.log_check_s
+                self.log_limit.check([worker.log_path for worker in self.node.processes.by_token.values()])
 
     def _timeout_ms(self) -> int:
         due = [self._drain_at]
@@ -239,7 +247,7 @@ class NodeDaemon:
         if self._zygote_respawns > _ZYGOTE_RESPAWNS:
             self.end("the zygote keeps dying")
             return
-        self.zygote = ZygoteClient.fresh(self.node.config.cwd)
+        self.zygote = ZygoteClient.fresh(self.node.config.worker_module, self.node.config.cwd)
         self.node.processes.zygote = self.zygote
         self._watch_zygote()
         self.node.processes.zygote_died()
@@ -249,6 +257,7 @@ class NodeDaemon:
         now, wall = time.monotonic(), time.time()
         self.node.active = True
         notice = death.describe(worker, status, self.node.limits)
+        self.log_limit.worker_died(worker.log_path)
         if not worker.peer:
             tail = f"\n{notice.log_tail}" if notice.log_tail else ""
             self.effects.schedule(ev.WorkerStartFailed(now, worker.token, notice.reason + tail))
@@ -260,7 +269,7 @@ class NodeDaemon:
             self.node.router.forget(client.identity)
         lease = self.node.scheduler.lease_of(worker.peer)
         concerned: list[int] = []
-        if lease is not None and not lease.actor_id and not lease.returned:
+        if lease is not None and not lease.actor_id:  # also one that was given back because of this death
             concerned.append(lease.owner)
         actor_id = self.node.actors.by_worker.get(worker.peer)
         if actor_id is not None:
@@ -269,13 +278,12 @@ class NodeDaemon:
         how = notice.reason
         if notice.log_tail:
             how += f"\nLast lines of its log:\n{notice.log_tail}"
+        self.effects.schedule(ev.WorkerDied(now, worker.peer))
         actor_effects = self.node.actors.worker_died(worker.peer, how, now, wall)
-        scheduler_effects = self.node.scheduler.handle(ev.WorkerDied(now, worker.peer))
         # Subscribers learn the actor's new state before they hear of the process.
         self.effects.run(actor_effects)
         for peer in concerned:
             self.node.send(peer, notice)
-        self.effects.run(scheduler_effects)
 
     # ---------------------------------------------------------------------------- end
 
@@ -293,4 +301,3 @@ class NodeDaemon:
         self.warmer.stop()
         with contextlib.suppress(OSError):
             session_dir.clear(self.node.config.session_dir)
-

@@ -25,6 +25,7 @@ class DaemonConfig(msgspec.Struct, kw_only=True):
     cwd: str  # where workers start
     ip: str = "127.0.0.1"
     prestart: int = -1  # workers to start ahead; -1: one per CPU
+    worker_module: str = "nbray.worker.main"  # its ``run`` is the worker; tests have another
     limits: dict[str, float] = {}
 
     @property

@@ -22,6 +22,7 @@ class Effects:
 
     def __init__(self, node: NodeState) -> None:
         self.node = node
+        self._undecided = False
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.GrantLease: self._grant_lease,
             ev.PlaceActor: self._place_actor,
@@ -41,8 +42,15 @@ class Effects:
         }
 
     def schedule(self, event: ev.Event) -> None:
-        """Feed the scheduler and do what it says."""
-        self.run(self.node.scheduler.handle(event))
+        """Feed the scheduler; it decides at the end of this round of the loop, over all events."""
+        self._undecided = True
+        self.run(self.node.scheduler.feed(event))
+
+    def decide(self) -> None:
+        """Have the scheduler decide if anything has happened, and carry it out."""
+        while self._undecided:
+            self._undecided = False
+            self.run(self.node.scheduler.decide(time.monotonic()))
 
     def run(self, effects: Iterable[Any]) -> None:
         """Do these, in order."""

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 
-
 import msgspec
 
 from nbray.config import Limits
@@ -26,8 +25,8 @@ from nbray.node.segment import memory_available
 from nbray.resources import CPU, GPU, MEMORY, OBJECT_STORE_MEMORY, UNITS, ResourceSet
 from nbray.wire.segment_socket import receive_descriptor
 
-# Not -m: that would put the working directory, with whatever lies in it, before the standard library.
-_COMMAND = "import sys; sys.path[:1] = sys.argv[2:]; from nbray.node.main import main; main(int(sys.argv[1]))"
+# By path and not by -m: that would put the working directory, with whatever lies in it, before the standard library.
+_BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
 _LOG_TAIL_BYTES = 4000
 
 
@@ -45,6 +44,7 @@ class NodeConfig(msgspec.Struct, kw_only=True):
     limits: dict[str, float] = {}  # changes to nbray.config.Limits, over those of the environment
     node_ip: str = "127.0.0.1"
     end_with_driver: bool = True
+    worker_module: str = "nbray.worker.main"  # for tests
 
 
 class NodeProcess:
@@ -134,7 +134,7 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
         node_id=os.urandom(28).hex(), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
         driver_pid=driver, driver_start_time=process_control.start_time(driver) if driver else 0,
         capacity=capacity, totals=totals, gpu_ids=gpus, cwd=_cwd(), ip=config.node_ip, prestart=config.prestart,
-        limits=limits.changed,
+        worker_module=config.worker_module, limits=limits.changed,
     )  # fmt: skip
     process = None
     try:
@@ -142,7 +142,8 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
         with ours:
             with theirs:
                 process = _spawn(theirs, session)
-            ours.sendall(msgspec.json.encode(daemon_config))
+            with contextlib.suppress(OSError):  # dead already: the answer tells
+                ours.sendall(msgspec.json.encode(daemon_config))
             with contextlib.suppress(OSError):  # while the daemon imports
                 session_dir.remove_dead(config.base_dir)
             ready, descriptor = _await_ready(ours, process, session, limits.node_start_s)
@@ -203,7 +204,7 @@ def _spawn(theirs: socket.socket, session: str) -> subprocess.Popen[bytes]:
     log = os.open(os.path.join(session, "logs", "daemon.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, str(theirs.fileno()), *_import_path()],
+            [sys.executable, _BOOT, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -212,12 +213,6 @@ def _spawn(theirs: socket.socket, session: str) -> subprocess.Popen[bytes]:
         )
     finally:
         os.close(log)
-
-
-def _import_path() -> list[str]:
-    """Return the folder to import this very package from, when a new interpreter would not find it."""
-    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return [] if os.path.basename(here) in ("site-packages", "dist-packages") else [here]
 
 
 def _await_ready(
@@ -252,6 +247,3 @@ def _cwd() -> str:
         return os.getcwd()
     except OSError:  # removed under our feet
         return "/"
-
-
-

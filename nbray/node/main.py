@@ -36,7 +36,7 @@ def main(connection_fd: int) -> NoReturn:
     config = msgspec.json.decode(connection.recv(_MAX_CONFIG), type=DaemonConfig)
     code = 1
     try:
-        zygote = ZygoteClient.forked(connection.close)
+        zygote = ZygoteClient.forked(config.worker_module, connection.close)
         split["forked"] = _since_start_ms()
         daemon = _open(config, zygote, connection, split)
         if daemon is not None:

@@ -25,13 +25,14 @@ from nbray.wire.messages import Message
 class NodeState:
     """The tables and carriers of one node.
 
-    ``processes`` and ``end`` are set by the loop, which is made after this.
+    The attributes declared here are set by the loop, which is made after this.
     """
 
     processes: WorkerProcesses
     end: Callable[[str], None]  # end the node, for this reason
     call_after: Callable[[float, Callable[[], None]], None]
     watch: Callable[[int, Callable[[], None]], None]
+    unwatch: Callable[[int], None]
 
     def __init__(self, config: DaemonConfig, limits: Limits, segment: Segment, router: Router) -> None:
         self.config = config
@@ -49,7 +50,6 @@ class NodeState:
         self.clients = Clients()
         self.events = EventLog(segment, limits)
         self.spec_holds: dict[str, int] = {}  # actor id -> handle of its spec
-        self.blocked_seconds = 0.0
         self.refused = 0  # messages that were not allowed
         self.active = True  # something happened since the last drain of the event rings
 

@@ -77,6 +77,7 @@ def _waiting(node: NodeState) -> list[dict[str, Any]]:
 def dump_state(node: NodeState) -> str:
     """Write all that the daemon knows into its logs; return the path."""
     scheduler = node.scheduler
+    node.events.drain()
     reply = state(node, 0)
     dump = {
         "time": time.time(),

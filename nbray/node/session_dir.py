@@ -16,6 +16,7 @@ from nbray.node.process_control import is_alive, start_time
 
 MAX_SOCKET_PATH = 107  # bytes, of sockaddr_un
 _YOUNG_S = 60.0  # a folder may be in the making for this long
+_LONGEST_BASE = 40  # so that a socket's path fits
 _STARTING = "starting"  # a file that is there until the daemon has taken over
 _LONGEST_NAME = "/control.sock"
 
@@ -27,10 +28,10 @@ class SessionError(OSError):
 def base_dir() -> str:
     """Return where sessions of this user live: XDG_RUNTIME_DIR if it can be used, else the temporary folder."""
     candidates = [os.environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP")]
-    for path in [*candidates, "/tmp", "/var/tmp"]:  # noqa: S108 - the folder below it is ours and 0700
-        if path and os.path.isabs(path) and len(os.fsencode(path)) <= 40:
-            if os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK):
-                return path
+    for path in [*candidates, "/tmp", "/var/tmp"]:
+        short = path and os.path.isabs(path) and len(os.fsencode(path)) <= _LONGEST_BASE
+        if short and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK):
+            return path
     raise SessionError("no temporary folder can be written to; set TMPDIR to one")
 
 

@@ -51,6 +51,8 @@ class WorkerProcesses:
         Have the loop call back after some seconds.
     on_death : callable
         Called once per worker, with the worker and its wait status or UNKNOWN_STATUS.
+    start_timeout_s : float
+        A worker that has not registered by then is killed.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class WorkerProcesses:
         unwatch: Callable[[int], None],
         call_after: Callable[[float, Callable[[], None]], None],
         on_death: Callable[[WorkerProcess, int], None],
+        start_timeout_s: float,
     ) -> None:
         self.zygote = zygote
         self.by_token: dict[int, WorkerProcess] = {}
@@ -72,13 +75,24 @@ class WorkerProcesses:
         self._unwatch = unwatch
         self._call_after = call_after
         self._on_death = on_death
+        self._start_timeout_s = start_timeout_s
 
     def start(self, token: int, now: float) -> None:
         """Have a worker forked."""
         log_path = os.path.join(self._log_dir, f"worker-{token}.log")
-        self.by_token[token] = WorkerProcess(token, log_path, now)
+        worker = self.by_token[token] = WorkerProcess(token, log_path, now)
         bootstrap = msgspec.structs.replace(self._bootstrap, startup_token=token, log_path=log_path)
         self.zygote.fork_worker(Fork(bootstrap))
+        self._call_after(self._start_timeout_s, lambda: self._check_started(worker))
+
+    def _check_started(self, worker: WorkerProcess) -> None:
+        if not worker.peer and worker.token in self.by_token:
+            reason = f"it did not register within {self._start_timeout_s:g} s"
+            if worker.pid:
+                self.kill(worker, reason)
+            else:  # the zygote never answered
+                worker.stop_reason = reason
+                self._dead(worker, UNKNOWN_STATUS)
 
     def registered(self, token: int, peer: int, pid: int) -> WorkerProcess | None:
         """Note a worker's registration; None when we did not start it so."""

@@ -20,29 +20,38 @@ import time
 import traceback
 from typing import Any, NoReturn
 
-from nbray.node import process_control
+from nbray.node import boot, process_control
 from nbray.node.zygote_messages import MAX_BYTES, End, Exited, Fork, Forked, decode, encode
 
-WORKER_MODULE = "nbray.worker.main"
 WORKER_OOM_SCORE = 500  # workers go before daemon and driver when memory runs out
-_PRELOADED = ("cloudpickle", WORKER_MODULE)
 
 
-def main(connection: socket.socket, daemon_pid: int) -> NoReturn:
-    """Run the zygote; in a forked child, run the worker. Never returns."""
+def main(connection: socket.socket, daemon_pid: int, worker_module: str) -> NoReturn:
+    """Run the zygote; in a forked child, run the worker. Never returns.
+
+    Parameters
+    ----------
+    connection : socket
+        To the daemon.
+    daemon_pid : int
+        Our parent; we end with it.
+    worker_module : str
+        Loaded before the first fork; its ``run(bootstrap)`` is the worker.
+    """
     process_control.set_name("nbray-zygote")
     process_control.die_with_parent(daemon_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for name in _PRELOADED:
-        try:
+    try:
+        boot.finish_package()
+        for name in ("cloudpickle", worker_module):
             importlib.import_module(name)
-        except Exception:  # the workers fail with the same error, in their logs
-            traceback.print_exc()
+    except Exception:  # the workers fail with the same error, in their logs
+        traceback.print_exc()
     fork = _Zygote(connection).serve()
     if fork is None:
         os._exit(0)
-    _run_worker(fork)
+    _run_worker(fork, worker_module)
 
 
 class _Zygote:
@@ -150,7 +159,7 @@ class _Zygote:
             self.connection.send(encode(message))
 
 
-def _run_worker(fork: Fork) -> NoReturn:
+def _run_worker(fork: Fork, worker_module: str) -> NoReturn:
     """Make this child a worker and run it to its end."""
     code = 1
     try:
@@ -159,7 +168,7 @@ def _run_worker(fork: Fork) -> NoReturn:
         process_control.set_oom_score(WORKER_OOM_SCORE)
         _redirect(fork.bootstrap.log_path)
         os.environ.update(fork.env)
-        worker = importlib.import_module(WORKER_MODULE)
+        worker = importlib.import_module(worker_module)
         worker.run(fork.bootstrap)
         code = 0
     except SystemExit as ending:

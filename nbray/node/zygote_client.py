@@ -20,7 +20,7 @@ import msgspec
 from nbray.node import process_control, zygote
 from nbray.node.zygote_messages import MAX_BYTES, End, Fork, ZygoteMessage, decode, encode
 
-_FRESH = "import sys; sys.path[:] = sys.argv[3:]; from nbray.node.zygote_client import run_fresh; run_fresh()"
+_FRESH = "import sys; sys.path[:] = sys.argv[4:]; from nbray.node.zygote_client import run_fresh; run_fresh()"
 _SEND_BUFFER = 1 << 20
 
 
@@ -43,7 +43,7 @@ class ZygoteClient:
         self._unsent: list[bytes] = []
 
     @classmethod
-    def forked(cls, close_in_child: Callable[[], None]) -> ZygoteClient:
+    def forked(cls, worker_module: str, close_in_child: Callable[[], None]) -> ZygoteClient:
         """Fork the first zygote; the daemon must have no threads and no segment yet."""
         ours, theirs = _pair()
         daemon_pid = os.getpid()
@@ -54,19 +54,19 @@ class ZygoteClient:
             try:
                 ours.close()
                 close_in_child()
-                zygote.main(theirs, daemon_pid)
+                zygote.main(theirs, daemon_pid, worker_module)
             finally:
                 os._exit(1)
         theirs.close()
         return cls(pid, ours)
 
     @classmethod
-    def fresh(cls, cwd: str) -> ZygoteClient:
+    def fresh(cls, worker_module: str, cwd: str) -> ZygoteClient:
         """Start another zygote as a new interpreter."""
         ours, theirs = _pair()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-c", _FRESH, str(theirs.fileno()), str(os.getpid()), *sys.path],
+                [sys.executable, "-c", _FRESH, str(theirs.fileno()), str(os.getpid()), worker_module, *sys.path],
                 stdin=subprocess.DEVNULL,
                 cwd=cwd if os.path.isdir(cwd) else None,
                 pass_fds=(theirs.fileno(),),
@@ -139,4 +139,4 @@ def _pair() -> tuple[socket.socket, socket.socket]:
 
 def run_fresh() -> None:
     """Entry point of a zygote that is an interpreter of its own."""
-    zygote.main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    zygote.main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3])

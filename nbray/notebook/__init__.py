@@ -12,13 +12,13 @@ from typing import Any
 
 def load_ipython_extension(shell: Any) -> None:
     """Register ``%%remote`` and the routing of output; starts no cluster."""
-    from .extension import load
+    from .extension import load  # noqa: PLC0415  (IPython is loaded now, not at import)
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Undo ``load_ipython_extension``; a running cluster goes on."""
-    from .extension import unload
+    from .extension import unload  # noqa: PLC0415
 
     unload(shell)

@@ -14,18 +14,11 @@ import ast
 import re
 from dataclasses import dataclass, field
 
-from .cell_text import names_in_python, names_in_shell
+from .cell_scopes import FUNCTION_NODES, binds, local_names, may_suppress
+from .cell_text import SHELL_MAGICS, names_in_python, names_in_shell
 
-FUNCTION_NODES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-COMPREHENSION_NODES = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 # Code that looks names up by text: everything small goes along with such a cell.
 DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir"})
-# Magics whose payload is no Python: only {x} and $x in it are names.
-SHELL_MAGICS = frozenset(
-    "bash cat cd cp env html javascript js latex load_ext ls mamba markdown matplotlib"
-    " mkdir mv perl pip pwd reload_ext rm rmdir ruby script set_env sh svg sx system"
-    " uv writefile conda config".split()
-)
 
 
 @dataclass(slots=True)
@@ -102,10 +95,12 @@ class _Visitor(ast.NodeVisitor):
     def _is_local(self, name: str) -> bool:
         return any(name in scope for scope in self._locals)
 
+    def _from_outside(self, name: str) -> bool:
+        return name not in self._certain and not self._is_local(name)
+
     def _read(self, name: str, line: int) -> None:
-        if name in self._certain or self._is_local(name):
-            return
-        self.found.reads.setdefault(name, line)
+        if self._from_outside(name):
+            self.found.reads.setdefault(name, line)
 
     def _bind(self, name: str) -> None:
         """Bind in the scope at hand; module names are then certain."""
@@ -136,9 +131,8 @@ class _Visitor(ast.NodeVisitor):
         """Note the name at the root of ``a.b[0].c``, if it comes from outside."""
         while isinstance(node, ast.Attribute | ast.Subscript | ast.Call | ast.Starred):
             node = node.func if isinstance(node, ast.Call) else node.value
-        if isinstance(node, ast.Name) and node.id not in self._certain:
-            if not self._is_local(node.id):
-                self.found.stored_into.setdefault(node.id, line)
+        if isinstance(node, ast.Name) and self._from_outside(node.id):
+            self.found.stored_into.setdefault(node.id, line)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -186,15 +180,13 @@ class _Visitor(ast.NodeVisitor):
             call = call.value
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
             owner = call.func.value
-            if isinstance(owner, ast.Name) and owner.id not in self._certain:
-                if not self._is_local(owner.id):
-                    self.found.method_calls.setdefault(owner.id, call.func.attr)
+            if isinstance(owner, ast.Name) and self._from_outside(owner.id):
+                self.found.method_calls.setdefault(owner.id, call.func.attr)
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        if isinstance(node.func, ast.Name) and node.func.id == "input":
-            if not self._is_local("input") and "input" not in self._certain:
-                self.found.input_line = self.found.input_line or node.lineno
+        if isinstance(node.func, ast.Name) and node.func.id == "input" and self._from_outside("input"):
+            self.found.input_line = self.found.input_line or node.lineno
         for keyword in node.keywords:
             if keyword.arg == "inplace" and isinstance(node.func, ast.Attribute):
                 if not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
@@ -210,11 +202,7 @@ class _Visitor(ast.NodeVisitor):
         """Read the payload of ``get_ipython().run_line_magic('time', 'f(x)')``."""
         if not isinstance(node.func, ast.Attribute):
             return
-        texts = [
-            arg.value
-            for arg in node.args
-            if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
-        ]
+        texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
         kind = node.func.attr
         if kind in ("system", "getoutput", "getoutput_split") and texts:
             self.found.mentioned |= names_in_shell(texts[0])
@@ -309,9 +297,8 @@ class _Visitor(ast.NodeVisitor):
             names |= {n.id for n in ast.walk(generator.target) if isinstance(n, ast.Name)}
         # A walrus inside binds outside.
         for child in ast.walk(node):
-            if isinstance(child, ast.NamedExpr):
-                if not self._is_local(child.target.id):
-                    self.found.bound.add(child.target.id)
+            if isinstance(child, ast.NamedExpr) and not self._is_local(child.target.id):
+                self.found.bound.add(child.target.id)
         self._locals.append(names)
         for index, generator in enumerate(generators):
             if index:
@@ -437,49 +424,3 @@ class _Visitor(ast.NodeVisitor):
                 self.found.star_import = True
             else:
                 self._bind(alias.asname or alias.name)
-
-
-def may_suppress(manager: ast.expr) -> bool:
-    """Whether a context manager may swallow exceptions, going by its name."""
-    while isinstance(manager, ast.Call):
-        manager = manager.func
-    name = manager.attr if isinstance(manager, ast.Attribute) else getattr(manager, "id", "")
-    return name in ("suppress", "raises", "ExitStack", "AsyncExitStack")
-
-
-def binds(node: ast.AST) -> bool:
-    """Whether a statement binds names in its own scope."""
-    return bool(local_names([node]))
-
-
-def local_names(body: list[ast.AST]) -> set[str]:
-    """Return the names that are local to a function with this body."""
-    names: set[str] = set()
-    outer: set[str] = set()
-    stack: list[ast.AST] = list(body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Global):
-            outer.update(node.names)
-        elif isinstance(node, ast.Name):
-            if not isinstance(node.ctx, ast.Load):
-                names.add(node.id)
-            continue
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-            stack.extend(node.decorator_list)
-            continue
-        elif isinstance(node, ast.Lambda):
-            continue
-        elif isinstance(node, COMPREHENSION_NODES):
-            names.update(n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
-            continue
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names.update((a.asname or a.name).partition(".")[0] for a in node.names)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
-            if node.name:
-                names.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            names.add(node.rest)
-        stack.extend(ast.iter_child_nodes(node))
-    return names - outer

@@ -59,6 +59,7 @@ class CellJob:
     modules: list[tuple[str, str]] = field(default_factory=list)  # (name, module)
     submodules: list[str] = field(default_factory=list)
     ref_names: list[str] = field(default_factory=list)  # bound to refs: values follow the job
+    stored_refs: list[str] = field(default_factory=list)  # of them: those stored into
     optional: list[tuple[str, bytes]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)  # names that only `del` uses
     method_calls: dict[str, str] = field(default_factory=dict)
@@ -119,12 +120,12 @@ def build(
         elif type(value) is ref_type:
             job.ref_names.append(name)
             refs.append(value)
+            if name in analysis.stored_into:
+                job.stored_refs.append(name)
         else:
             values[name] = value
     job.submodules = submodules(analysis.chains, namespace)
-    job.deleted = sorted(
-        name for name in analysis.deleted if name in namespace and name not in wanted
-    )
+    job.deleted = sorted(name for name in analysis.deleted if name in namespace and name not in wanted)
     job.method_calls = {k: v for k, v in analysis.method_calls.items() if k in values}
     job.imports = analysis.imports
     if "Out" in values:
@@ -138,13 +139,11 @@ def build(
     return Inputs(refs, {**namespace, **values})
 
 
-def choose(
-    analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, Any]
-) -> tuple[list[str], list[str]]:
+def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Return the names to send, and those to send if they can be had cheaply."""
 
     def visible(name: str) -> bool:
-        if name not in namespace or name.startswith("__") and name != "__":
+        if name not in namespace or (name.startswith("__") and name != "__"):
             return False
         if name in ALWAYS_VISIBLE or name.startswith(("_i", "_o")) or name[1:].isdigit():
             return True
@@ -161,15 +160,12 @@ def choose(
                 found = names_in_python(namespace[name])
                 mentioned += sorted(n for n in found if visible(n))
     wanted.update(dict.fromkeys(mentioned))
-    wanted_list = [name for name in wanted]
     optional: list[str] = []
     if analysis.dynamic:
         optional = [
-            name
-            for name in list(namespace)
-            if name not in wanted and not name.startswith("_") and visible(name)
+            name for name in list(namespace) if name not in wanted and not name.startswith("_") and visible(name)
         ]
-    return wanted_list, optional
+    return list(wanted), optional
 
 
 def submodules(chains: Iterable[tuple[str, ...]], namespace: dict[str, Any]) -> list[str]:
@@ -239,9 +235,7 @@ def _write_stream(
         stored_into = name in analysis.stored_into
         small = size <= SMALL_BYTES
         watched = small and not isinstance(value, IMMUTABLE)
-        job.names.append(
-            InputName(name, len(own), small or stored_into, watched, stored_into, not small)
-        )
+        job.names.append(InputName(name, len(own), small or stored_into, watched, stored_into, not small))
     job.stream = file.getvalue()
     job.buffers = buffers
     job.carried = pickler.carried
@@ -265,9 +259,7 @@ def unpicklable(name: str, value: Any, line: int, error: BaseException) -> Unpic
     return made
 
 
-def _write_optional(
-    job: CellJob, names: list[str], namespace: dict[str, Any], carried_types: tuple[type, ...]
-) -> None:
+def _write_optional(job: CellJob, names: list[str], namespace: dict[str, Any], carried_types: tuple[type, ...]) -> None:
     """Add what a cell with exec or globals() might look up: all that is small and pickles."""
     left = DYNAMIC_BYTES
     for name in names:
@@ -282,9 +274,7 @@ def _write_optional(
             job.optional.append((name, data))
 
 
-def _dump_small(
-    value: Any, namespace: dict[str, Any], carried_types: tuple[type, ...], limit: int
-) -> bytes | None:
+def _dump_small(value: Any, namespace: dict[str, Any], carried_types: tuple[type, ...], limit: int) -> bytes | None:
     if getattr(value, "nbytes", 0) > limit:
         return None
     file = LimitedWriter(limit)
@@ -296,9 +286,7 @@ def _dump_small(
     return None if pickler.carried else file.getvalue()
 
 
-def _picklable_part(
-    out: dict[int, Any], namespace: dict[str, Any], carried_types: tuple[type, ...]
-) -> dict[int, Any]:
+def _picklable_part(out: dict[int, Any], namespace: dict[str, Any], carried_types: tuple[type, ...]) -> dict[int, Any]:
     """Return ``Out`` without the values that cannot travel."""
     part = {}
     for number, value in out.items():

@@ -17,6 +17,7 @@ Large buffers are kept out of the stream, in ``buffers``.
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import sys
@@ -31,6 +32,7 @@ from cloudpickle.cloudpickle import _function_getstate, _make_function
 
 PROTOCOL = 5
 
+_LruCache = type(functools.lru_cache(len))
 _receiving = threading.local()  # .namespace, .carried, .inputs: of the stream being read
 
 
@@ -91,6 +93,10 @@ def _restore_function(function: types.FunctionType, state: tuple[dict, dict]) ->
         setattr(function, name, value)
 
 
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
 class CellPickler(cloudpickle.Pickler):
     """cloudpickle with the four differences that the module names.
 
@@ -126,7 +132,7 @@ class CellPickler(cloudpickle.Pickler):
         self.send_globals = send_globals
         self.inputs = inputs or {}
         self.sources: dict[str, None] = {}  # file names of the functions seen
-        self.globals_ref[id(namespace)] = _Namespace()  # type: ignore[assignment]
+        self.globals_ref[id(namespace)] = _Namespace()
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -144,6 +150,9 @@ class CellPickler(cloudpickle.Pickler):
             return getattr, (sys, "stdout")
         elif obj is sys.stderr:
             return getattr, (sys, "stderr")
+        elif kind is _LruCache and obj.__module__ == "__main__":
+            # Pickle would only write its name, which the receiver does not have.
+            return _cached, (obj.__wrapped__, obj.cache_parameters())
         elif kind is io.TextIOWrapper:
             # cloudpickle would turn an open file into a copy of its text
             raise TypeError("cannot pickle '_io.TextIOWrapper' object")
@@ -159,9 +168,7 @@ class CellPickler(cloudpickle.Pickler):
 
 
 @contextmanager
-def receiving(
-    namespace: dict[str, Any], carried: Sequence[Any], inputs: dict[str, Any]
-) -> Iterator[None]:
+def receiving(namespace: dict[str, Any], carried: Sequence[Any], inputs: dict[str, Any]) -> Iterator[None]:
     """Say where the streams that this thread reads meanwhile belong to."""
     before = dict(_receiving.__dict__)
     _receiving.namespace, _receiving.carried, _receiving.inputs = namespace, carried, inputs

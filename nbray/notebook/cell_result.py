@@ -82,7 +82,7 @@ class NotHere:
         return f"<{left.name} stayed on the worker: {left.text or left.type_name}>"
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__") or attribute.startswith("_repr_") or attribute.startswith("_ipython"):
+        if attribute.startswith(("__", "_repr_", "_ipython")):
             raise AttributeError(attribute)
         raise AttributeError(self._left.message())
 
@@ -122,9 +122,7 @@ def pack(
             buffers.append(buffer)
             return False
 
-        pickler = CellPickler(
-            file, namespace, carried_types, False, inputs, None if in_band else keep
-        )
+        pickler = CellPickler(file, namespace, carried_types, False, inputs, None if in_band else keep)
         failed = None
         for item in remaining:
             kind, name, value = item
@@ -181,9 +179,7 @@ def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> Left
 # ------------------------------------------------------------------------ in the notebook
 
 
-def unpack(
-    outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, Any]
-) -> tuple[Any, list[str]]:
+def unpack(outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, Any]) -> tuple[Any, list[str]]:
     """Bind what came back; returns the last expression's value and what to tell the user.
 
     Parameters
@@ -243,9 +239,10 @@ def _show_figures_inline() -> None:
     The inline backend registers its formatters when it is loaded, which pyplot does at
     the first figure made here; one that was made on the worker does not count.
     """
-    if "matplotlib.figure" in sys.modules and INLINE_MODULE not in sys.modules:
-        if os.environ.get("MPLBACKEND") in ("inline", "module://" + INLINE_MODULE):
-            importlib.import_module(INLINE_MODULE)
+    if "matplotlib.figure" not in sys.modules or INLINE_MODULE in sys.modules:
+        return
+    if os.environ.get("MPLBACKEND") in ("inline", "module://" + INLINE_MODULE):
+        importlib.import_module(INLINE_MODULE)
 
 
 def _own(buffer: Any) -> Any:

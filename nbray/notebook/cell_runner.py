@@ -12,9 +12,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import builtins
+import copy
 import importlib
 import inspect
-
 import linecache
 import os
 import pickle
@@ -115,7 +115,8 @@ class _Run:
             except Exception:
                 continue  # only a guess that the cell might want it
         for name, value in zip(job.ref_names, resolved, strict=True):
-            namespace[name] = value
+            # What lies in the store is shared and read-only; the cell gets its own.
+            namespace[name] = copy.deepcopy(value) if name in job.stored_refs else value
         for name in job.deleted:
             namespace.setdefault(name, None)
         self.before = dict(namespace)
@@ -129,7 +130,7 @@ class _Run:
         for name, value in self.before.items():
             if name in self.own or isinstance(value, (*IMMUTABLE, types.ModuleType)):
                 continue
-            if name in large or name in stored or name in ref_names:
+            if name in large or name in stored or name in job.stored_refs:
                 continue
             digest = self._digest(value)
             if digest is not None:
@@ -184,26 +185,22 @@ class _Run:
         job, outcome, before = self.job, self.outcome, self.before
         items: list[tuple[str, str, Any]] = []
         stored = {entry.name for entry in job.names if entry.stored_into}
-        ref_names = set(job.ref_names)
+        stored.update(job.stored_refs)
         for name, old in before.items():
             if name in self.own:
                 continue
             if name not in self.namespace:
                 outcome.deleted.append(name)
-            elif name in stored and not isinstance(old, (*IMMUTABLE, types.ModuleType)):
-                items.append((CHANGED, name, old))
-            elif name in self.digests and self._digest(old) != self.digests[name]:
+            elif self._changed(name, old, name in stored):
                 items.append((CHANGED, name, old))
         for name, new in list(self.namespace.items()):
             if name in self.own or name.startswith("_") or not isinstance(name, str):
                 continue
-            changed_ref = name in ref_names and name in job.method_calls
-            if before.get(name, outcome) is new and not changed_ref:
+            if before.get(name, outcome) is new:
                 continue
-            if isinstance(new, types.ModuleType):
-                if sys.modules.get(new.__name__) is new and new.__name__ != "__main__":
-                    outcome.modules.append((name, new.__name__))
-                    continue
+            if isinstance(new, types.ModuleType) and sys.modules.get(new.__name__) is new:
+                outcome.modules.append((name, new.__name__))
+                continue
             items.append((SET, name, new))
         if job.only_names is not None:
             wanted = set(job.only_names)
@@ -219,6 +216,12 @@ class _Run:
         if items:
             pack(outcome, items, self.namespace, CARRIED_TYPES, self.aliases, in_band)
         self._hint()
+
+    def _changed(self, name: str, old: Any, stored_into: bool) -> bool:
+        """Whether the object that came under ``name`` is to be written back."""
+        if stored_into:
+            return not isinstance(old, (*IMMUTABLE, types.ModuleType))
+        return name in self.digests and self._digest(old) != self.digests[name]
 
     def _hint(self) -> None:
         """Tell, once per name, that a change made by a method would not be seen."""
@@ -342,7 +345,7 @@ def _set_environment(wanted: dict[str, str]) -> None:
 
 
 def _refuse_input(prompt: object = "") -> str:
-    from IPython.core.error import StdinNotImplementedError
+    from IPython.core.error import StdinNotImplementedError  # noqa: PLC0415  (rarely needed)
 
     raise StdinNotImplementedError(
         "input() cannot ask anybody here: the cell runs on a worker. Ask in a cell without"
@@ -370,6 +373,8 @@ def _emit_failure(run: _Run, error: BaseException) -> None:
         pickler.dump(obj)
         if pickler.carried:
             raise TypeError("refs do not travel inside exceptions")
+        with receiving(dict(namespace), (), run.before):
+            StreamReader(file.getvalue(), ()).read()
         return file.getvalue()
 
     records = capture(error, dump)

@@ -12,6 +12,44 @@ import re
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _BRACES = re.compile(r"\{+([^{}]+)\}+")
 _DOLLAR = re.compile(r"\$([^\W\d]\w*)")
+# Magics whose payload is no Python: only {x} and $x in it are names.
+SHELL_MAGICS = frozenset(
+    [
+        "bash",
+        "cat",
+        "cd",
+        "conda",
+        "config",
+        "cp",
+        "env",
+        "html",
+        "javascript",
+        "js",
+        "latex",
+        "load_ext",
+        "ls",
+        "mamba",
+        "markdown",
+        "matplotlib",
+        "mkdir",
+        "mv",
+        "perl",
+        "pip",
+        "pwd",
+        "reload_ext",
+        "rm",
+        "rmdir",
+        "ruby",
+        "script",
+        "set_env",
+        "sh",
+        "svg",
+        "sx",
+        "system",
+        "uv",
+        "writefile",
+    ]
+)
 # A text longer than this is data, not code.
 MAX_TEXT_CHARS = 200_000
 

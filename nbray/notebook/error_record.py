@@ -9,9 +9,7 @@ pickled form (or, where pickling fails, its name and text), its notes, and its f
 from __future__ import annotations
 
 import builtins
-import io
 import os
-import pickle
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,9 +18,7 @@ from typing import Any
 
 PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # (Python 3.10 has no groups.)
-GROUP_TYPES: tuple[Any, ...] = tuple(
-    filter(None, [getattr(builtins, "BaseExceptionGroup", None)])
-)
+GROUP_TYPES: tuple[Any, ...] = tuple(filter(None, [getattr(builtins, "BaseExceptionGroup", None)]))
 MAX_FRAMES = 200  # of one exception: the first and the last half are kept
 MAX_EXCEPTIONS = 100
 READ_ONLY_HINT = (
@@ -68,7 +64,8 @@ def capture(error: BaseException, dump: Callable[[Any], bytes]) -> list[Exceptio
     error
         As caught, with its traceback.
     dump
-        Pickles an object; may raise anything.
+        Pickles an object and reads it again: classes whose ``__init__`` wants other
+        arguments fail only then. May raise anything.
     """
     records: list[ExceptionRecord] = []
     numbers: dict[int, int] = {}
@@ -79,9 +76,7 @@ def capture(error: BaseException, dump: Callable[[Any], bytes]) -> list[Exceptio
         if id(exc) in numbers:
             return numbers[id(exc)]
         shown, frames = _original(exc)
-        record = ExceptionRecord(
-            type(shown).__name__, _text(shown), pickle_exception(shown, dump), frames
-        )
+        record = ExceptionRecord(type(shown).__name__, _text(shown), pickle_exception(shown, dump), frames)
         record.notes = [str(note) for note in getattr(exc, "__notes__", ())]
         if isinstance(exc, ValueError) and "read-only" in record.text:
             record.notes.append(READ_ONLY_HINT)
@@ -133,13 +128,11 @@ def frames_of(tb: TracebackType | None) -> list[FrameRecord]:
 
 def _frame(tb: TracebackType, code: CodeType) -> FrameRecord:
     first = 1 if code.co_name == "<module>" else code.co_firstlineno
-    frame = FrameRecord(
-        code.co_filename, code.co_name, tb.tb_lineno, first, signature_of(code)
-    )
+    frame = FrameRecord(code.co_filename, code.co_name, tb.tb_lineno, first, signature_of(code))
     if tb.tb_lasti >= 0 and hasattr(code, "co_positions"):  # Python 3.11
         for index, position in enumerate(code.co_positions()):
             if index == tb.tb_lasti // 2:
-                line, frame.end_line, frame.column, frame.end_column = position
+                _, frame.end_line, frame.column, frame.end_column = position
                 break
     return frame
 
@@ -196,11 +189,7 @@ def pickle_exception(exc: BaseException, dump: Callable[[Any], bytes]) -> bytes 
     ways.append(lambda: _Bare(type(exc), texts, {}))
     for way in ways:
         try:
-            data = dump(way())
-            if type(exc).__module__ != "builtins":
-                # Classes whose __init__ wants other arguments fail when they are read.
-                pickle.Unpickler(io.BytesIO(data)).load()
-            return data
+            return dump(way())
         except BaseException:
             continue
     return None

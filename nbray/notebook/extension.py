@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from typing import Any
 
 from . import tracebacks
@@ -75,6 +76,4 @@ def _register_panel(shell: Any) -> None:
     try:
         importlib.import_module(name).register(shell)
     except Exception as error:
-        import warnings
-
         warnings.warn(f"the nbray panel is not available: {error}", stacklevel=2)

@@ -10,34 +10,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from . import magic_options
 from .remote_cell import RemoteCells
 
-
-@magics_class
-class RemoteMagics(Magics):
-    """The magics of nbray."""
-
-    def __init__(self, shell: Any, cells: RemoteCells) -> None:
-        super().__init__(shell=shell)
-        self.cells = cells
-        self.raw_cell = ""  # of the cell that runs, set before it does
-
-    @no_var_expand
-    @line_cell_magic
-    def remote(self, line: str, cell: str | None = None) -> Any:
-        __tracebackhide__ = True
-        if any(word in magic_options.HELP for word in line.split()):
-            print(self.remote.__doc__)
-            return None
-        try:
-            if cell is None:
-                options, cell = magic_options.parse_with_code(line)
-            else:
-                options = magic_options.parse(line)
-        except magic_options.OptionError as error:
-            raise UsageError(f"%%remote: {error}") from None
-        return self.cells.run(options, cell, self.raw_cell)
-
-
-RemoteMagics.remote.__doc__ = f"""Run the cell on the cluster as if it ran here.
+HELP = f"""Run the cell on the cluster as if it ran here.
 
 The names that the cell uses go along, the names that it binds come back, and what it
 prints, displays and plots appears below it. The cluster starts with the first cell that
@@ -55,3 +28,32 @@ Names bound to ObjectRefs are their values inside the cell; refs inside containe
 refs. `a[3] = 7` on a name from outside changes it here as well. Private names (`_x`) go
 along but do not come back.
 """
+
+
+@magics_class
+class RemoteMagics(Magics):
+    """The magics of nbray."""
+
+    def __init__(self, shell: Any, cells: RemoteCells) -> None:
+        super().__init__(shell=shell)
+        self.cells = cells
+        self.raw_cell = ""  # of the cell that runs, set before it does
+
+    @no_var_expand
+    @line_cell_magic
+    def remote(self, line: str, cell: str | None = None) -> Any:
+        __tracebackhide__ = True
+        if line.strip() in magic_options.HELP:
+            print(HELP)
+            return None
+        try:
+            if cell is None:
+                options, cell = magic_options.parse_with_code(line)
+            else:
+                options = magic_options.parse(line)
+        except magic_options.OptionError as error:
+            raise UsageError(f"%%remote: {error}") from None
+        return self.cells.run(options, cell, self.raw_cell)
+
+
+RemoteMagics.remote.__doc__ = HELP  # what %%remote? shows

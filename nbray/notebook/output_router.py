@@ -41,7 +41,7 @@ class OutputRouter:
 
     def __init__(self, shell: Any, ended_kind: str) -> None:
         self.shell = shell
-        self.kernel = getattr(shell, "kernel", None)
+        self.kernel: Any = getattr(shell, "kernel", None)
         self._ended_kind = ended_kind
         self._lock = threading.RLock()
         self._parents: OrderedDict[str, Any] = OrderedDict()  # origin -> parent message
@@ -132,9 +132,7 @@ class OutputRouter:
 
     def _flush_later(self) -> None:
         if self._flusher is None:
-            self._flusher = threading.Thread(
-                target=self._flush_loop, name="nbray-output-router", daemon=True
-            )
+            self._flusher = threading.Thread(target=self._flush_loop, name="nbray-output-router", daemon=True)
             self._flusher.start()
         self._wake.set()
 
@@ -165,9 +163,7 @@ class OutputRouter:
             print(f"nbray: output was lost: {type(error).__name__}: {error}", file=sys.__stderr__)
 
     def _redirected(self) -> bool:
-        return (sys.stdout, sys.stderr) != self._own_streams or (
-            self.shell.display_pub is not self._own_publisher
-        )
+        return (sys.stdout, sys.stderr) != self._own_streams or (self.shell.display_pub is not self._own_publisher)
 
     def _send_to_front_end(self, origin: str, kind: str, content: Any) -> None:
         if origin == self.origin:
@@ -176,9 +172,7 @@ class OutputRouter:
                 stream.flush()
         parent = self._parents.get(origin) or self._parent_now()
         kernel = self.kernel
-        kernel.session.send(
-            kernel.iopub_socket, kind, content, parent=parent, ident=kernel._topic(kind)
-        )
+        kernel.session.send(kernel.iopub_socket, kind, content, parent=parent, ident=kernel._topic(kind))
 
     def _send_local(self, kind: str, content: Any) -> None:
         if kind == "stream":

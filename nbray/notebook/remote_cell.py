@@ -53,7 +53,7 @@ class RemoteCells:
         source = tracebacks.CellSource(shell, raw, body)
         flags = shell.compile.flags
         # Empty lines stand for what is above the body, so that all lines count alike.
-        code = "\n" * source.offset + shell.transform_cell(body)
+        code = "\n" * (source.offset + source.empty_lines) + shell.transform_cell(body)
         try:
             analysis = analyse(code, source.filename, flags)
         except SyntaxError as error:
@@ -72,15 +72,11 @@ class RemoteCells:
             return self._leave_running(job, refs)
         return self._wait(job, refs, inputs, source)
 
-    def _inputs(
-        self, job: cell_job.CellJob, analysis: CellAnalysis, source: tracebacks.CellSource
-    ) -> cell_job.Inputs:
+    def _inputs(self, job: cell_job.CellJob, analysis: CellAnalysis, source: tracebacks.CellSource) -> cell_job.Inputs:
         __tracebackhide__ = True
         shell = self.shell
         try:
-            return cell_job.build(
-                job, analysis, shell.user_ns, shell.user_ns_hidden, ObjectRef, CARRIED_TYPES
-            )
+            return cell_job.build(job, analysis, shell.user_ns, shell.user_ns_hidden, ObjectRef, CARRIED_TYPES)
         except cell_job.UnpicklableInput as error:
             failure = TypeError(str(error))
             raise tracebacks.at_cell_line(failure, source.filename, error.line) from None
@@ -130,6 +126,11 @@ class RemoteCells:
                     outcome = get(ref)
                 except BaseException:
                     outcome = None
+            elif hasattr(error, "add_note"):
+                error.add_note(
+                    f"The cell did not stop at once; its worker is killed {interrupt.PATIENCE_S:g} s"
+                    " after the interrupt, or now if you interrupt once more."
+                )
         except BaseException as error:
             failure = error
         finally:
@@ -148,9 +149,7 @@ class RemoteCells:
             raise self._explained(failure, source)
         return value
 
-    def _explained(
-        self, failure: BaseException, source: tracebacks.CellSource
-    ) -> BaseException:
+    def _explained(self, failure: BaseException, source: tracebacks.CellSource) -> BaseException:
         """Give a failure without a story from the worker the line of the magic."""
         if isinstance(failure, RayTaskError) and failure.cause is not None:
             return failure  # an input's own task failed; it has its frames
@@ -203,4 +202,3 @@ def _assigned(analysis: CellAnalysis, only: list[str] | None) -> list[str]:
 def _silenced(body: str) -> bool:
     """Whether the cell ends with a semicolon, which keeps its value from being shown."""
     return bool(DisplayHook.semicolon_at_end_of_expression(body))
-

@@ -131,7 +131,9 @@ def rebuild(records: list[ExceptionRecord], namespace: dict[str, Any]) -> BaseEx
         if record.context is not None:
             exc.__context__ = made[record.context]
         exc.__suppress_context__ = record.suppress_context
+    for exc, record in zip(made, records, strict=True):
         if isinstance(exc, GROUP_TYPES):
+            # Its members were pickled with it: they are copies of those that have frames.
             for member, at in zip(exc.exceptions, record.members, strict=False):
                 source = made[at]
                 member.__traceback__ = source.__traceback__
@@ -181,6 +183,8 @@ class CellSource:
         What the cell's code is compiled as; IPython's caches know the text by it.
     offset : int
         Lines of the cell before its body: that of the magic, and what stands above.
+    empty_lines : int
+        Empty lines at the start of the body.
     """
 
     def __init__(self, shell: Any, raw: str, body: str) -> None:
@@ -189,6 +193,8 @@ class CellSource:
         at = raw.rstrip("\n").rfind(body.rstrip("\n"))
         self.raw = raw
         self.offset = raw[:at].count("\n") if body.strip() else 1
+        # IPython's transformation drops empty lines at the start.
+        self.empty_lines = len(body[: len(body) - len(body.lstrip())].split("\n")) - 1
         compiler = shell.compile
         self.number = shell.execution_count
         name = compiler.get_code_name(raw, raw, self.number)
@@ -256,9 +262,7 @@ def task_error(error: BaseException, cause: BaseException, remote: Any) -> BaseE
     except Exception:
         shown = cause
     shown.__cause__ = shown.__context__ = None
-    shown.__traceback__ = make_traceback(
-        [frame for frame in frames if not frame.filename.startswith(PACKAGE_DIR)]
-    )
+    shown.__traceback__ = make_traceback([frame for frame in frames if not frame.filename.startswith(PACKAGE_DIR)])
     return mark(shown)
 
 
@@ -266,13 +270,10 @@ def _is_ipython(filename: str) -> bool:
     return "/IPython/core/" in filename or "/ipykernel/" in filename
 
 
-
 def render(shell: Any, error: BaseException) -> list[str]:
     """Return the lines of IPython's traceback for an error that nobody raises here."""
     tb = getattr(error, MARK, error.__traceback__)
     if isinstance(error, GROUP_TYPES):
         return ["".join(traceback.format_exception(type(error), error, tb))]
-    text: list[str] = shell.InteractiveTB.structured_traceback(
-        type(error), error, tb, tb_offset=0
-    )
+    text: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, tb, tb_offset=0)
     return text

@@ -64,7 +64,7 @@ class WorkerShell:
 
     def _display(self, *objects: Any, **options: Any) -> Any:
         self.get()
-        from IPython.display import display
+        from IPython.display import display  # noqa: PLC0415
 
         return display(*objects, **options)
 
@@ -135,15 +135,15 @@ class _ThenLoader(importlib.abc.Loader):
 
 def make_shell(emit: Emit, module: ModuleType) -> Any:
     """Build the shell; the one place of this file that imports IPython."""
-    from IPython.core.builtin_trap import BuiltinTrap
-    from IPython.core.displaypub import DisplayPublisher
-    from IPython.core.history import HistoryManager
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets import Type
-    from traitlets.config import Config
+    from IPython.core.builtin_trap import BuiltinTrap  # noqa: PLC0415
+    from IPython.core.displaypub import DisplayPublisher  # noqa: PLC0415
+    from IPython.core.history import HistoryManager  # noqa: PLC0415
+    from IPython.core.interactiveshell import InteractiveShell  # noqa: PLC0415
+    from traitlets import Type  # noqa: PLC0415
+    from traitlets.config import Config  # noqa: PLC0415
 
     class EmittingPublisher(DisplayPublisher):
-        def publish(  # type: ignore[override]
+        def publish(
             self, data: Any, metadata: Any = None, source: Any = None, *,
             transient: Any = None, update: bool = False, **kwargs: Any,
         ) -> None:  # fmt: skip
@@ -168,7 +168,7 @@ def make_shell(emit: Emit, module: ModuleType) -> Any:
             self.history_manager = HistoryManager(shell=self, parent=self)
 
         def init_syntax_highlighting(self) -> None:
-            self.refresh_style = lambda: None
+            setattr(self, "refresh_style", lambda: None)  # noqa: B010
 
         def enable_gui(self, gui: Any = None) -> None:
             pass  # there is no event loop to enter

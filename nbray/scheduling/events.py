@@ -60,7 +60,7 @@ class LeaseReturned(Event):
 
 
 class PrestartWanted(Event):
-    """Start ``count`` workers ahead of demand."""
+    """Keep ``count`` workers for tasks started ahead of demand."""
 
     count: int
 

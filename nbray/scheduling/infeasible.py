@@ -45,7 +45,9 @@ def explain(what: str, need: Mapping[str, int], nodes: Sequence[tuple[str, Mappi
     if not parts:
         listed = "; ".join(f"{node[:8]} {describe(totals)}" for node, totals in nodes[:5])
         parts.append(f"no single node has all of it: {listed}")
-    return f"{asked}, but {', and '.join(parts)}. Ask for less, or pass wait_for_resources=True to wait for such a node."
+    return (
+        f"{asked}, but {', and '.join(parts)}. Ask for less, or pass wait_for_resources=True to wait for such a node."
+    )
 
 
 def _amount(name: str, units: int) -> str:

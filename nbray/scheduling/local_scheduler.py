@@ -1,6 +1,7 @@
 """Decide which waiting request gets which worker of this node, and when workers start.
 
-Pure: ``handle(event)`` returns effects; the node daemon feeds it and carries them out.
+Pure: the node daemon feeds it events (``feed``), then asks it to decide (``decide``), and
+carries out the effects that both return. Many events may be decided together.
 A request waits until its resources are free and a worker is idle; it becomes a lease:
 
 ::
@@ -81,6 +82,7 @@ class LocalScheduler:
         self.cluster.update(node_id, self.ledger.totals, self.ledger.free)
         self._global = GlobalScheduler(self.cluster)
         self._next_lease = 1
+        self._keep_ready = 0  # task workers that are there before anybody asks
         self._owner_leases: dict[int, int] = {}
         self._shape_leases: dict[tuple[int, Shape], int] = {}
         self._look_again_at: float | None = None  # when a revocation becomes possible
@@ -100,11 +102,22 @@ class LocalScheduler:
             ev.Tick: lambda event: [],
         }
 
+    def feed(self, event: ev.Event) -> list[ev.Effect]:
+        """Take one event and return what it causes by itself, in order."""
+        return self._handlers[type(event)](event)
+
+    def decide(self, now: float) -> list[ev.Effect]:
+        """Return who gets what, and which workers start and end; due after any event."""
+        effects: list[ev.Effect] = []
+        self._dispatch(now, effects)
+        self._trim_idle(now, effects)
+        self._replenish(now, effects)
+        return effects
+
     def handle(self, event: ev.Event) -> list[ev.Effect]:
-        """Take one event and return what to do, in order."""
-        effects = self._handlers[type(event)](event)
-        self._dispatch(event.now, effects)
-        self._trim_idle(event.now, effects)
+        """Feed one event and decide."""
+        effects = self.feed(event)
+        effects.extend(self.decide(event.now))
         return effects
 
     def next_wakeup(self) -> float | None:
@@ -133,25 +146,23 @@ class LocalScheduler:
         if len(self.queue) >= self.limits.max_waiting:
             why = f"{len(self.queue)} lease requests wait on this node already; try again later"
             return [ev.RefuseLease(event.owner, event.request_id, error=why)]
-        self.queue.add(
-            Waiting(
-                event.resources, event.resources, (event.job_id, event.env_key), event.now, owner=event.owner,
-                request_id=event.request_id, count=event.count, depth=event.depth, name=event.name,
-                wait_for_resources=event.wait_for_resources,
-            )  # fmt: skip
-        )
+        waiting = Waiting(
+            event.resources, event.resources, (event.job_id, event.env_key), event.now, owner=event.owner,
+            request_id=event.request_id, count=event.count, depth=event.depth, name=event.name,
+            wait_for_resources=event.wait_for_resources,
+        )  # fmt: skip
+        self.queue.add(waiting)
         return []
 
     def _actor_wanted(self, event: ev.ActorWanted) -> list[ev.Effect]:
         if not self.ledger.feasible(event.resources) and not event.wait_for_resources:
             why = explain(event.name, event.resources, self.cluster.totals())
             return [ev.RefuseActor(event.actor_id, infeasible=why)]
-        self.queue.add(
-            Waiting(
-                event.resources, event.hold, (event.job_id, event.env_key), event.now, actor_id=event.actor_id,
-                name=event.name, wait_for_resources=event.wait_for_resources,
-            )  # fmt: skip
-        )
+        waiting = Waiting(
+            event.resources, event.hold, (event.job_id, event.env_key), event.now, actor_id=event.actor_id,
+            name=event.name, wait_for_resources=event.wait_for_resources,
+        )  # fmt: skip
+        self.queue.add(waiting)
         return []
 
     def _actor_unwanted(self, event: ev.ActorUnwanted) -> list[ev.Effect]:
@@ -178,7 +189,8 @@ class LocalScheduler:
     # -------------------------------------------------------------------- workers
 
     def _prestart(self, event: ev.PrestartWanted) -> list[ev.Effect]:
-        return [ev.StartWorker(self.pool.start(event.now)) for _ in range(min(event.count, self.pool.may_start()))]
+        self._keep_ready = event.count
+        return []
 
     def _worker_ready(self, event: ev.WorkerReady) -> list[ev.Effect]:
         self.pool.ready(event.token, event.worker, event.pid, event.now)
@@ -254,7 +266,8 @@ class LocalScheduler:
         planned_for: dict[Any, int] = {}
         kept: Waiting | None = None
         rest: list[Waiting] = []  # those that lack resources, in order
-        while heap:
+        may_plan = len(self.pool.starting) + self.pool.may_start() + 1
+        while heap and (len(planned) < may_plan or self.pool.has_idle()):
             key, _, entry = heapq.heappop(heap)
             fresh = self._rank(entry, now, roomy, planned_for.get(entry.key, 0))
             if fresh > key:  # its owner was given something meanwhile
@@ -275,7 +288,7 @@ class LocalScheduler:
             if worker is None:
                 planned.append(allocation)
                 planned_for[entry.key] = planned_for.get(entry.key, 0) + 1
-                if planned_for[entry.key] < entry.count and len(planned) < self.limits.max_processes:
+                if planned_for[entry.key] < entry.count:
                     fresh = self._rank(entry, now, roomy, planned_for[entry.key])
                     heapq.heappush(heap, (fresh, entry.arrival, entry))
                 continue
@@ -340,7 +353,9 @@ class LocalScheduler:
         for lease in revocation.choose(rest, leases, self.ledger.free, lambda x: now - x.granted_at >= slice_s):
             lease.revoked = True
             effects.append(ev.RevokeLease(lease.owner, lease.lease_id))
-        young = [lease.granted_at + slice_s for lease in leases if not lease.revoked and now - lease.granted_at < slice_s]
+        young = [
+            lease.granted_at + slice_s for lease in leases if not lease.revoked and now - lease.granted_at < slice_s
+        ]
         starving = [entry.since + self.limits.starving_s for entry in rest]
         later = [time for time in young + starving if time > now]
         self._look_again_at = min(later) if later else None
@@ -361,6 +376,13 @@ class LocalScheduler:
             surplus -= 1
             self.pool.move(worker, "stop", now)
             effects.append(ev.StopWorker(worker.peer, "idle"))
+
+    def _replenish(self, now: float, effects: list[ev.Effect]) -> None:
+        """Start workers ahead of demand, in place of those that became actors or died."""
+        if self.pool.failures:
+            return  # they do not start: only those that are asked for are tried
+        missing = self._keep_ready - self.pool.task_workers() - len(self.pool.starting)
+        effects.extend(ev.StartWorker(self.pool.start(now)) for _ in range(min(missing, self.pool.may_start())))
 
     # -------------------------------------------------------------------- book-keeping
 

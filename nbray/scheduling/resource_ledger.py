@@ -57,19 +57,16 @@ class ResourceLedger:
             return False
         if kept and any(self.free.get(name, 0) - need[name] < kept.get(name, 0) for name in need if need[name]):
             return False
-        gpu = need.get(GPU, 0)
-        return not gpu or self._choose_devices(gpu) is not None
+        return self._choose_devices(need.get(GPU, 0)) is not None
 
     def take(self, amounts: Mapping[str, int]) -> Allocation | None:
         """Take ``amounts``, or return None and take nothing."""
         wanted = {name: units for name, units in amounts.items() if units}
         if not covers(self.free, wanted):
             return None
-        devices: tuple[tuple[int, int], ...] | None = ()
-        if wanted.get(GPU):
-            devices = self._choose_devices(wanted[GPU])
-            if devices is None:
-                return None
+        devices = self._choose_devices(wanted.get(GPU, 0))
+        if devices is None:
+            return None
         subtract(self.free, wanted)
         for position, units in devices:
             self._device_free[position] -= units
@@ -106,6 +103,8 @@ class ResourceLedger:
         return tuple(self.gpu_ids[position] for position, _ in allocation.devices)
 
     def _choose_devices(self, units: int) -> tuple[tuple[int, int], ...] | None:
+        if not units:
+            return ()
         if units < UNITS:
             # Best fit: the fullest device that still has room, so that whole ones stay whole.
             room = [(free, position) for position, free in enumerate(self._device_free) if free >= units]

@@ -8,6 +8,7 @@ first, of these the oldest lease.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 
 from nbray.resources import ResourceSet, add, covers, subtract
@@ -61,7 +62,7 @@ def choose(
             held[lease.owner] = held.get(lease.owner, 0) + 1
             by_shape[lease.owner, lease.shape] = by_shape.get((lease.owner, lease.shape), 0) + 1
     chosen: list[Revocable] = []
-    for _, entry in zip(range(MAX_LOOKED_AT), waiting):
+    for entry in itertools.islice(waiting, MAX_LOOKED_AT):
         if covers(coming, entry.need):
             subtract(coming, entry.need)
             continue

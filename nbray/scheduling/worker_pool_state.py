@@ -116,6 +116,14 @@ class WorkerPoolState:
         """All idle workers, the longest idle first."""
         return iter(list(self._idle.values()))
 
+    def has_idle(self) -> bool:
+        """True when some worker is idle."""
+        return bool(self._idle)
+
+    def task_workers(self) -> int:
+        """How many workers run tasks or wait for some."""
+        return sum(worker.state in (IDLE, LEASED) for worker in self.workers.values())
+
     def may_start(self) -> int:
         """How many more workers may be started now."""
         actors = sum(1 for worker in self.workers.values() if worker.state == ACTOR)

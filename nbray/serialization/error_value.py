@@ -12,7 +12,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-from nbray.exceptions import RayError, RayTaskError, UnserializableException
+from nbray.exceptions import RayTaskError, UnserializableException
 from nbray.serialization import serializer
 
 _TASK, _SYSTEM = 0, 1
@@ -62,7 +62,7 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     frames = _frames(tb)
     pickled: bytes | None = None
     try:
-        data = serializer.dumps(_bare(cause))
+        data = serializer.dumps(cause)
         pickled = data if isinstance(data, bytes) else None
         if pickled is not None:
             pickle.loads(pickled)  # classes whose __init__ wants more arguments fail only now
@@ -71,10 +71,6 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     return pickle.dumps(
         (_TASK, function_name, text, os.getpid(), frames, pickled, type(cause).__name__, _text(cause))
     )
-
-
-def _bare(error: BaseException | None) -> BaseException | None:
-    return error
 
 
 def _text(error: BaseException | None) -> str:
@@ -100,9 +96,7 @@ def to_exception(blob: bytes) -> BaseException:
             cause = pickle.loads(pickled)
         except Exception as error:
             text += f"\n(The exception could not be rebuilt here: {type(error).__name__}: {error})"
-    if isinstance(cause, RayError):
-        if isinstance(cause, RayTaskError):
-            return cause
+    if isinstance(cause, RayTaskError):
         return cause
     if cause is None:
         cause = UnserializableException(f"{type_name}: {message}")

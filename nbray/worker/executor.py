@@ -86,6 +86,7 @@ class Executor:
         self.actor_spec: dict[str, Any] = {}
         self.gpu_ids: list[int] = []
         self.interruptible = False
+        self.cancel_children = True  # of the task that is cancelled
         self.stopping = False
         self.exit_status = 0
         self._become: m.BecomeActorNotice | None = None
@@ -106,6 +107,7 @@ class Executor:
         sys.stdout = TaskStream(self.capture, "stdout", 1)
         sys.stderr = TaskStream(self.capture, "stderr", 2)
         signal.signal(signal.SIGINT, self._on_interrupt)
+        signal.signal(signal.SIGUSR1, self._on_interrupt)  # the same, but the children go on
         head = ffi.new("nbs_msg *")
         payload = ffi.new("void **")
         head_bytes = ffi.buffer(head)
@@ -138,6 +140,7 @@ class Executor:
 
     def _on_interrupt(self, signum: int, frame: Any) -> None:
         if self.interruptible and lib.nbs_cancel_wanted(self.seg) == 1:
+            self.cancel_children = signum == signal.SIGINT
             raise KeyboardInterrupt
 
     def _on_message(self, message: m.Message) -> None:
@@ -373,7 +376,8 @@ class Executor:
         if self.capture.pending:
             self.capture.flush()
         if isinstance(error, KeyboardInterrupt) and lib.nbs_cancel_wanted(self.seg) == 1:
-            self.core.cancel_children(number)
+            if self.cancel_children:
+                self.core.cancel_children(number)
             self._reply(chan, number, RESULT_CANCELLED, b"")
             return
         blob = error_value.from_exception(name or "task", error, 1)

@@ -25,9 +25,9 @@ def run(bootstrap: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the executor takes it
     seg = attach(receive_segment(bootstrap.segment_socket))
     core = CoreWorker(seg, bootstrap.control_endpoint, "worker", 0, 0)
+    executor = Executor(core)  # before joining: the first order may follow the welcome at once
     join(core, bootstrap.startup_token)
     current.set_core(core)
-    executor = Executor(core)
     core.start()
     status = 1
     try:

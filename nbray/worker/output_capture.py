@@ -1,8 +1,8 @@
 """Catch what tasks print in this worker and send it to the task's owner.
 
 Python's streams are replaced; text is coalesced for up to 50 ms and always sent before the
-task's result. What C code or child processes write to descriptors 1 and 2 goes to the
-worker's log file.
+task's result. The same text goes to the worker's log file, as does what C code and child
+processes write to descriptors 1 and 2: its last lines are told when the worker dies.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 COALESCE_S = 0.05
 FLUSH_BYTES = 16 * 1024
 FULL_RING_PATIENCE_S = 5.0
+LOG_MAX_BYTES = 16 * 1024 * 1024  # of what tasks print; then the log begins anew
 
 
 class TaskStream(io.TextIOBase):
@@ -76,6 +77,7 @@ class OutputCapture:
         self.origin = ""
         self.name = ""  # of the running task
         self.dropped = 0  # messages lost because the owner did not read
+        self._logged = 0  # bytes in the log since it began
 
     def write(self, stream: str, text: str) -> None:
         with self._lock:
@@ -101,8 +103,20 @@ class OutputCapture:
                 return
             text, self._parts, self._size = "".join(self._parts), [], 0
             self.pending = False
+            self._log(text)
             for start in range(0, len(text), FLUSH_BYTES):
                 self._post("stream", (self._stream, text[start : start + FLUSH_BYTES]))
+
+    def _log(self, text: str) -> None:
+        data = text.encode("utf-8", "backslashreplace")
+        self._logged += len(data)
+        try:
+            if self._logged > LOG_MAX_BYTES:
+                os.ftruncate(1, 0)  # opened for appending, so the next line is the first
+                self._logged = len(data)
+            os.write(1, data)
+        except OSError:  # the disk is full, or the user closed the descriptor
+            return
 
     def emit(self, kind: str, content: Any) -> None:
         """Send a piece that is not text, after the text before it."""

@@ -13,9 +13,9 @@ CLUSTER = {"num_cpus": 2, "num_gpus": 1, "resources": {"widget": 2, "gadget": 1}
 TIME_LIMIT_S = 60
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cluster():
-    """One small cluster for all tests that need not start their own."""
+    """One small cluster for the tests of a file that need not start their own."""
     nbray.shutdown()
     nbray.init(**CLUSTER)
     yield nbray

@@ -46,7 +46,7 @@ def actor_class(ray):
 )
 def test_row_15_amounts(ray, function, actor_class, options):
     """A string is a ValueError here and a TypeError in Ray; the class raised may be both."""
-    (name,) = options["resources"] if "resources" in options else options
+    (name,) = options.get("resources", options)
     for refuses in (lambda: function.options(**options).remote(), lambda: actor_class.options(**options).remote()):
         with pytest.raises(ValueError) as caught:
             refuses()

@@ -42,12 +42,12 @@ def uses(ray):
         def method(self):
             return 1
 
-    ref, actor = f.remote(), A.remote()
+    ref, actor, in_store = f.remote(), A.remote(), ray.put(b"x" * 2**20)
     ray.get([ref, actor.method.remote()])
     return {
-        "get": lambda: ray.get(ref),
+        "get": lambda: ray.get(in_store),
         "put": lambda: ray.put(1),
-        "wait": lambda: ray.wait([ref]),
+        "wait": lambda: ray.wait([in_store]),
         "task": lambda: f.remote(),
         "actor": lambda: A.remote(),
         "method": lambda: actor.method.remote(),
@@ -137,39 +137,42 @@ def test_row_59_ctrl_c(ray, tmp_path, call, capfd):
         return "finished"
 
     ref = task.remote()
-    while not started.exists():
-        time.sleep(0.005)
-    sent = []
-    thread = interrupt_after(0.2, sent)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        if call == "get":
-            ray.get(ref)
-        elif call == "get list":
-            ray.get([ray.put(1), ref])
-        elif call == "get with timeout":
-            ray.get(ref, timeout=60)
-        else:
-            ray.wait([ref])
-        time.sleep(60)
-    seconds = time.monotonic() - sent[0]
-    thread.join()
+    try:
+        while not started.exists():
+            time.sleep(0.005)
+        sent = []
+        thread = interrupt_after(0.2, sent)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            if call == "get":
+                ray.get(ref)
+            elif call == "get list":
+                ray.get([ray.put(1), ref])
+            elif call == "get with timeout":
+                ray.get(ref, timeout=60)
+            else:
+                ray.wait([ref])
+            time.sleep(60)
+        seconds = time.monotonic() - sent[0]
+        thread.join()
+        assert not finished.exists()
+    finally:
+        finish.touch()
     assert seconds < 0.2
+    assert ray.get(ref) == "finished"
     notes = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", []), capfd.readouterr().err])
     assert "cancel" in notes, "a hint how to stop the task"
-    finish.touch()
-    assert ray.get(ref) == "finished"
-    assert finished.exists()
 
 
-def test_row_59_ctrl_c_many_times(ray):
+def test_row_59_ctrl_c_many_times(ray, tmp_path):
+    finish = tmp_path / "finish"
+
     @ray.remote
-    def sleep(path):
-        while not os.path.exists(path):
+    def task():
+        while not finish.exists():
             time.sleep(0.005)
         return 1
 
-    path = f"/tmp/nbray-test-{os.getpid()}-{threading.get_ident()}"
-    ref = sleep.remote(path)
+    ref = task.remote()
     try:
         for _ in range(5):
             sent = []
@@ -178,12 +181,9 @@ def test_row_59_ctrl_c_many_times(ray):
                 ray.get(ref)
                 time.sleep(60)
             thread.join()
-        with open(path, "w"):
-            pass
-        assert ray.get(ref) == 1
     finally:
-        if os.path.exists(path):
-            os.unlink(path)
+        finish.touch()
+    assert ray.get(ref) == 1
 
 
 def test_row_59_the_signal_of_the_terminal_reaches_no_worker(tmp_path):

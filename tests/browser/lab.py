@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,9 +122,14 @@ class LabPage:
         self.wait_idle()
 
     def wait_idle(self) -> None:
-        """Wait until the kernel of the notebook in front is idle."""
-        self.page.wait_for_selector(
-            ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status='idle']"
+        """Wait until the notebook in front is loaded and its kernel idle."""
+        self.page.wait_for_function(
+            """async () => {
+              const panel = window.jupyterapp.shell.currentWidget;
+              if (!panel?.sessionContext) return false;
+              await Promise.all([panel.context.ready, panel.revealed, panel.sessionContext.ready]);
+              return panel.sessionContext.session?.kernel?.status === 'idle';
+            }"""
         )
 
     def set_cell(self, source: str) -> None:
@@ -169,6 +175,41 @@ class LabPage:
             index,
         )
 
+    def is_running(self) -> bool:
+        """Whether a cell of the notebook in front runs."""
+        return self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.executionState === 'running')"
+        )
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel of the notebook in front."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel of the notebook in front, without the question."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        self.wait_idle()
+
+    def save(self) -> None:
+        """Save the notebook in front, without the question for its name."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.save()")
+
+    def notebook_path(self) -> str:
+        """The path of the notebook in front, as the server knows it."""
+        return self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
+
+    def reload(self) -> None:
+        """Load the page again, as F5 does; the notebook comes back."""
+        self.page.reload()
+        self.page.wait_for_selector(".jp-NotebookPanel")
+
+    def shut_down_kernels(self) -> None:
+        """End every kernel of the server."""
+        for kernel in self.server.kernels():
+            url = f"{self.server.url}/api/kernels/{kernel['id']}"
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=30).close()
+
     def show_panel(self, area: str = "right") -> None:
         """Open the nbray panel."""
         self.run_command("nbray:open-panel", area=area)
@@ -207,7 +248,7 @@ class LabPage:
         """`JupyterLab Light` or `JupyterLab Dark`."""
         self.run_command("apputils:change-theme", theme=name)
         wanted = "false" if "Dark" in name else "true"
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{wanted}']")
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{wanted}']", state="attached")
 
     def set_panel_width(self, width: int) -> None:
         """Drag the edge of the right side until the panel has about this many pixels."""
@@ -230,7 +271,7 @@ def browser_tab(server: LabServer, width: int = 1240, height: int = 800, **optio
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         try:
-            page = browser.new_page(viewport={"width": width, "height": height}, **options)
-            yield LabPage(page, server)
+            context = browser.new_context(viewport={"width": width, "height": height}, **options)
+            yield LabPage(context.new_page(), server)
         finally:
             browser.close()

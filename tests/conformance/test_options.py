@@ -77,10 +77,10 @@ def test_accepted_for_a_class(ray, actor_class, options):
 
 
 REFUSED_FOR_BOTH = [
-    ({"num_cpus": -1}, ValueError, "negative"),
-    ({"num_gpus": -1}, ValueError, "negative"),
-    ({"memory": -1}, ValueError, "negative"),
-    ({"resources": {"widget": -1}}, ValueError, "negative"),
+    ({"num_cpus": -1}, ValueError, "num_cpus"),
+    ({"num_gpus": -1}, ValueError, "num_gpus"),
+    ({"memory": -1}, ValueError, "memory"),
+    ({"resources": {"widget": -1}}, ValueError, "widget"),
     ({"num_cpus": 0.00001}, ValueError, "0.0001"),
     ({"resources": {"widget": 0.00001}}, ValueError, "0.0001"),
     ({"num_cpus": "1"}, TypeError, "num_cpus"),

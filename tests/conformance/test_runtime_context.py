@@ -106,7 +106,7 @@ def test_ids_are_hexadecimal(ray, ask):
         int(value, 16)
 
 
-def test_was_canceled_in_a_task(ray, ask):
+def test_a_call_that_is_not_cancelled(ray):
     @ray.remote
     class Actor:
         def ask(self):

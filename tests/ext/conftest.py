@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["pytest_jupyter.jupyter_server"]
+from pytest_jupyter.jupyter_server import *  # noqa: F403 - fixtures jp_fetch and others; a plugin may only be named at the top
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """The table of limits: one place, environment variables, nothing unknown."""
 
+from pathlib import Path
+
 import pytest
 
+from nbray import config
 from nbray.config import Limit, Limits
 
 
@@ -33,3 +36,9 @@ def test_nonsense_in_the_environment_is_named(value):
 def test_wrong_changes_are_refused(changed):
     with pytest.raises(ValueError):
         Limits(changed)
+
+
+def test_every_limit_is_used_somewhere():
+    folder = Path(config.__file__).parent
+    text = "\n".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py") if path.name != "config.py")
+    assert [name for name in Limits.rows() if f"limits.{name}" not in text] == []

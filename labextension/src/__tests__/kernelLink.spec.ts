@@ -53,6 +53,8 @@ class FakeKernel {
   /** What a question for open comms is answered with. */
   hellos: object = {};
   asked = 0;
+  connectionStatus = 'connected';
+  readonly connectionStatusChanged = { connect: () => true, disconnect: () => true };
   private slots: ((kernel: unknown, status: string) => void)[] = [];
 
   readonly statusChanged = {
@@ -163,6 +165,7 @@ describe('KernelLink', () => {
     const kernel = new FakeKernel('nbray');
     kernel.info = new Promise(() => undefined);
     attach(kernel);
+    await settle();
     let through: unknown = undefined;
     timers.shift()!();
     kernel.createComm = target => {

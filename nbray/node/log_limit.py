@@ -1,0 +1,41 @@
+"""Keep the logs of workers within their limits.
+
+A log that grows too large is emptied, with a line that says so (workers append, so that is
+safe while they write); of dead workers' logs the oldest go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterable
+
+from nbray.config import Limits
+
+
+class LogLimit:
+    """Looks after one log folder."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._of_dead: deque[str] = deque()
+        self.emptied = 0
+
+    def check(self, paths: Iterable[str]) -> None:
+        """Empty those of ``paths`` that are too large."""
+        for path in paths:
+            with contextlib.suppress(OSError):
+                size = os.stat(path).st_size
+                if size > self._limits.log_bytes:
+                    self.emptied += 1
+                    os.truncate(path, 0)
+                    with open(path, "a", encoding="utf-8") as file:
+                        file.write(f"[nbray: {size:,} bytes of this log were dropped, the limit was reached]\n")
+
+    def worker_died(self, path: str) -> None:
+        """Note that nobody writes to ``path`` any more."""
+        self._of_dead.append(path)
+        while len(self._of_dead) > self._limits.dead_logs:
+            with contextlib.suppress(OSError):
+                os.unlink(self._of_dead.popleft())

@@ -1,0 +1,74 @@
+"""Makes the pictures of the panel in the README, from a real JupyterLab with the installed nbray.
+
+Run by `make picture`. Writes panel-light.png and panel-dark.png beside this file.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "browser"))
+
+from lab import LabPage, LabServer, browser_tab  # noqa: E402 - lies in a folder of the tests
+
+HERE = Path(__file__).resolve().parent
+LIMIT_BYTES = 200_000
+
+SEARCH = """\
+import nbray
+import numpy as np
+
+@nbray.remote
+def evaluate(data, seed):
+    rng = np.random.default_rng(seed)
+    total = 0.0
+    for _ in range(40):
+        total += float(np.linalg.norm(data @ rng.normal(size=data.shape[1])))
+    return total
+
+data = nbray.put(np.random.default_rng(0).normal(size=(20_000, 200)))
+scores = [evaluate.remote(data, seed) for seed in range(2_000)]"""
+
+REMOTE = """\
+%%remote
+best = max(nbray.get(scores[:400]))
+print(f"the best of the first 400: {best:,.0f}")"""
+
+
+def take(tab: LabPage, theme: str, target: Path) -> None:
+    """Run the notebook and take its picture in the middle of the work."""
+    tab.open()
+    tab.set_theme(theme)
+    tab.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    tab.new_notebook()
+    tab.show_panel()
+    tab.set_panel_width(430)
+    tab.run_cell(SEARCH)
+    tab.start_cell(REMOTE)
+    tab.wait_for_count("FINISHED", 350)
+    tab.page.mouse.move(5, 700)
+    tab.page.screenshot(path=str(target))
+    size = target.stat().st_size
+    if size > LIMIT_BYTES:
+        raise SystemExit(f"{target.name} has {size} bytes, more than {LIMIT_BYTES}")
+    print(f"{target.relative_to(ROOT)}: {size} bytes")
+    tab.shut_down_kernels()
+
+
+def main() -> None:
+    """Make both pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = LabServer(Path(folder))
+        try:
+            for theme, name in (("JupyterLab Light", "panel-light.png"), ("JupyterLab Dark", "panel-dark.png")):
+                with browser_tab(server, width=1180, height=600) as tab:
+                    take(tab, theme, HERE / name)
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The layers of nbray, top to bottom. `nbray/ARCHITECTURE.md` says why they are so."""
+
+from __future__ import annotations
+
+# One line per layer: its name, and what is in it (a module, or a package with all below it). A longer name wins.
+LAYERS: list[tuple[str, list[str]]] = [
+    ("front", ["nbray.notebook", "nbray.cli"]),
+    ("api", ["nbray", "nbray.api", "nbray.util"]),
+    ("processes", ["nbray.worker", "nbray.node", "nbray.control.service"]),
+    ("library", ["nbray.core"]),
+    ("decisions", ["nbray.scheduling", "nbray.control", "nbray.ownership"]),
+    ("carriers", ["nbray.wire", "nbray.store", "nbray.serialization", "nbray._cstore"]),
+    ("record", ["nbray.events"]),
+    (
+        "vocabulary",
+        [
+            "nbray.ids",
+            "nbray.exceptions",
+            "nbray.config",
+            "nbray.clock",
+            "nbray.options",
+            "nbray.resources",
+            "nbray.task_spec",
+            "nbray.object_ref",
+            "nbray.cluster_info",
+            "nbray.version",
+        ],
+    ),
+]
+
+# The Jupyter server's side is no part of the cluster: it may know the vocabulary and the carriers.
+SERVER_SIDE = "nbray_ext"
+SERVER_SIDE_MAY_IMPORT = {"vocabulary", "record", "carriers"}
+
+# Decisions are pure: an event in, effects out. No module of these may import any of those.
+PURE = ["nbray.scheduling", "nbray.control", "nbray.ownership"]
+NOT_PURE = ["nbray.control.service", "nbray.control.__main__"]
+NO_IO = {"zmq", "socket", "subprocess", "threading", "multiprocessing", "asyncio", "time", "random", "os", "select"}
+
+# Started by command line or by IPython: what these run may be imported late.
+ENTRY_POINTS = {
+    "nbray",  # load_ipython_extension; a plain `import nbray` must not bring the notebook along
+    "nbray.notebook",  # the same
+    "nbray.node.boot",  # the command line of a node daemon
+    "nbray.node.__main__",
+    "nbray.worker.__main__",
+    "nbray.control.__main__",
+}
+
+# Sockets of ZeroMQ belong to the wire. The library has one, to its node daemon.
+MAY_IMPORT_ZMQ = ("nbray.wire", "nbray.core.control_client")
+
+
+def layer_of(module: str) -> str | None:
+    """The layer of a module of nbray; None when the table does not name it."""
+    best: tuple[int, str] | None = None
+    for layer, members in LAYERS:
+        for member in members:
+            inside = module == member or (module.startswith(member + ".") and member != "nbray")
+            if inside and (best is None or len(member) > best[0]):
+                best = (len(member), layer)
+    return best[1] if best else None
+
+
+def depth(layer: str) -> int:
+    """0 for the top layer."""
+    return [name for name, _ in LAYERS].index(layer)
+
+
+def is_pure(module: str) -> bool:
+    """Whether a module is part of the decisions."""
+    if any(module == name for name in NOT_PURE):
+        return False
+    return any(module == name or module.startswith(name + ".") for name in PURE)

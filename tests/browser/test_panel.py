@@ -1,0 +1,153 @@
+"""The panel in a real JupyterLab, with the installed nbray and real clusters."""
+
+from __future__ import annotations
+
+import pytest
+
+FIRST_CELL = """\
+import nbray
+@nbray.remote
+def double(x):
+    return 2 * x
+len(nbray.get([double.remote(i) for i in range(200)]))"""
+
+# Stays in the middle of a cell while the workers go on.
+LONG_CELL = """\
+import time
+end = time.monotonic() + {seconds}
+while time.monotonic() < end:
+    nbray.get([double.remote(i) for i in range(50)])
+    time.sleep(0.02)
+"""
+
+
+def test_says_that_there_is_no_cluster_and_what_to_do(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.wait_for_panel("No cluster yet. It starts with the first %%remote cell.")
+    lab.panel.get_by_role("button", name="Insert a %%remote cell").click()
+    text = lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.source")
+    assert text == "%%remote\n"
+
+
+def test_counts_after_the_first_tasks(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    assert lab.run_cell(FIRST_CELL) == "200"
+    assert lab.wait_for_count("FINISHED", 200) >= 200
+    assert lab.count("FAILED") == 0
+    assert lab.fact("node") == 1
+    assert "CPU" in lab.panel.locator(".nbray-cluster").inner_text()
+    assert lab.page.locator(".nbray-status-button").is_visible()
+
+
+def test_a_remote_cell_starts_the_cluster(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.wait_for_panel("No cluster yet.")
+    assert lab.run_cell("%%remote\n6 * 7") == "42"
+    assert lab.wait_for_count("FINISHED", 1) >= 1
+
+
+def test_counts_move_while_a_cell_runs(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    before = lab.wait_for_count("FINISHED", 200)
+    lab.start_cell(LONG_CELL.format(seconds=30))
+    lab.wait_for_count("FINISHED", before + 100)
+    assert lab.is_running()
+    lab.interrupt()
+
+
+def test_counts_are_back_after_a_reload_in_mid_cell(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+    lab.save()
+    lab.start_cell(LONG_CELL.format(seconds=60))
+    lab.wait_for_count("FINISHED", 300)
+    seen = lab.count("FINISHED")
+    lab.reload()
+    lab.show_panel()
+    lab.wait_for_count("FINISHED", seen)
+    now = lab.count("FINISHED")
+    lab.wait_for_count("FINISHED", now + 50)  # and they move: the cell still runs
+    lab.interrupt()
+
+
+def test_follows_a_restart_of_the_kernel(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+    lab.restart_kernel()
+    lab.wait_for_panel("No cluster yet.")
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+
+
+def test_a_kernel_without_nbray_is_left_alone_until_it_loads_it(lab):
+    lab.new_notebook("python3")
+    lab.show_panel()
+    lab.wait_for_panel("This kernel has not loaded nbray.")
+    lab.run_cell("%load_ext nbray\n1")
+    lab.wait_for_panel("No cluster yet.")
+    # Nothing was asked that the kernel would complain of on its stderr.
+    assert "No such comm" not in lab.server.log_path.read_text()
+
+
+def test_follows_the_notebook_in_front(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+    lab.new_notebook()
+    lab.wait_for_panel("No cluster yet.")
+    lab.run_command("application:activate-previous-tab")
+    lab.wait_for_count("FINISHED", 200)
+
+
+def test_two_tabs_show_the_same(lab):
+    from .lab import LabPage
+
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.save()
+    count = lab.wait_for_count("FINISHED", 200)
+    second = LabPage(lab.page.context.new_page(), lab.server)
+    second.open("/lab/workspaces/second/tree/" + lab.notebook_path())
+    second.page.wait_for_selector(".jp-NotebookPanel")
+    second.show_panel()
+    assert second.wait_for_count("FINISHED", count) == count
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_fits_420_pixels_and_a_whole_tab(lab, theme):
+    lab.new_notebook()
+    lab.set_theme(theme)
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+    lab.set_panel_width(420)
+    for area in ("right", "main"):
+        lab.show_panel(area)
+        wide = lab.panel.evaluate("e => [e.scrollWidth, e.clientWidth]")
+        assert wide[0] <= wide[1], f"{area}: needs {wide[0]} of {wide[1]} pixels"
+        # Colours of the states come through in either theme.
+        colour = lab.panel.locator("li[data-state='FINISHED'] svg").evaluate("e => getComputedStyle(e).color")
+        assert colour == ("rgb(0, 158, 115)" if "Light" in theme else "rgb(47, 199, 155)")
+
+
+@pytest.mark.parametrize("lab", [{"reduced_motion": "reduce"}], indirect=True)
+def test_nothing_moves_for_those_who_want_it_still(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.start_cell("nbray.get(nbray.remote(lambda: __import__('time').sleep(20)).remote())")
+    lab.wait_for_count("RUNNING", 1)
+    animated = lab.panel.locator("li[data-state='RUNNING'] svg").evaluate("e => getComputedStyle(e).animationName")
+    assert animated == "none"
+    lab.interrupt()

@@ -1,0 +1,221 @@
+"""``%%remote`` in a real kernel: names in, names out, values, the world around the cell."""
+
+from __future__ import annotations
+
+import pytest
+from kit import Kernel
+
+
+def test_names_go_over_and_come_back(kernel: Kernel) -> None:
+    kernel.ok("y = 3\ndef double(v): return 2 * v\n_private = 1")
+    cell = kernel.ok("%%remote\nx = double(y) + _private\n_hidden = 5\nx * 10")
+    assert cell.value == "70"
+    assert kernel.ok("x, '_hidden' in globals()").value == "(7, False)"
+
+
+def test_semicolon_and_none_show_nothing(kernel: Kernel) -> None:
+    assert kernel.ok("%%remote\n1 + 1;").value is None
+    assert kernel.ok("%%remote\nNone").value is None
+    assert kernel.ok("%%remote\npass").messages[-1]["msg_type"] == "status"
+
+
+def test_it_runs_in_another_process(kernel: Kernel) -> None:
+    kernel.ok("%%remote\nimport os\nworker = os.getpid()")
+    assert int(kernel.ok("worker").value or 0) != kernel.pid
+
+
+def test_nothing_starts_before_the_first_use(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok("%load_ext nbray\nimport nbray")
+    assert fresh_kernel.ok("nbray.is_initialized()").value == "False"
+    assert fresh_kernel.ok("%%remote\n6 * 7").value == "42"
+    assert fresh_kernel.ok("nbray.is_initialized()").value == "True"
+
+
+def test_classes_stay_the_same_class(kernel: Kernel) -> None:
+    kernel.ok("class P:\n    k = 1\n    def m(self): return K + self.k\nK = 1\np = P()")
+    kernel.ok("%%remote\nq = P()\np.k = 5\nclass R(P): pass\nr = R()")
+    assert kernel.ok("isinstance(q, P), isinstance(r, P), p.m(), r.m()").value == "(True, True, 6, 2)"
+
+
+def test_functions_that_come_back_see_the_notebook(kernel: Kernel) -> None:
+    kernel.ok("base = 100")
+    kernel.ok("%%remote\ndef above(v): return base + v")
+    assert kernel.ok("above(1)").value == "101"
+    kernel.ok("base = 200")
+    assert kernel.ok("above(1)").value == "201"
+
+
+def test_globals_that_called_functions_rebind(kernel: Kernel) -> None:
+    kernel.ok("count = 0\nseen = {}\ndef bump():\n    global count\n    count += 1\n    seen[count] = True")
+    kernel.ok("%%remote\nbump()\nbump()")
+    assert kernel.ok("count, seen").value == "(2, {1: True, 2: True})"
+
+
+def test_changes_in_place_come_back(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np, pandas as pd\n"
+        "a = np.zeros(5); same = a; big = np.zeros(1_000_000); big_same = big\n"
+        "df = pd.DataFrame({'x': [1, 2]}); df_same = df; lst = [1]; d = {}"
+    )
+    kernel.ok(
+        "%%remote\na[3] = 7\nbig[10] = 5\ndf['y'] = df['x'] * 2\ndf.loc[0, 'x'] = 99\n"
+        "lst.append(5)\nd.setdefault('k', []).append(1)"
+    )
+    assert kernel.ok("a[3], same is a, same[3], big[10], big_same is big").value == (
+        "(np.float64(7.0), True, np.float64(7.0), np.float64(5.0), True)"
+    )
+    assert kernel.ok("df_same is df, df.to_dict('list'), lst, d").value == (
+        "(True, {'x': [99, 2], 'y': [2, 4]}, [1, 5], {'k': [1]})"
+    )
+
+
+def test_an_unforeseen_store_fails_instead_of_being_lost(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nbig = np.zeros(1_000_000)\ndef store(arr): arr[0] = 1")
+    cell = kernel.run("%%remote\nstore(big)")
+    assert "read-only" in cell.traceback
+    assert "copy()" in cell.traceback
+
+
+def test_shared_objects_stay_shared(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\none = [1]; both = {'a': one, 'b': one}; arr = np.arange(3); view = arr")
+    assert kernel.ok("%%remote\nboth['a'] is one, both['a'] is both['b'], view is arr").value == "(True, True, True)"
+    kernel.ok("%%remote\nalias = one\npair = [arr, arr]\nnew = [0]\nnew_too = new")
+    assert kernel.ok("alias is one, pair[0] is arr, pair[1] is arr, new is new_too").value == (
+        "(True, True, True, True)"
+    )
+
+
+def test_refs_by_name_are_values_and_stay_refs_in_containers(kernel: Kernel) -> None:
+    kernel.ok("ref = nbray.put(5)\nboxed = [ref]")
+    cell = kernel.ok("%%remote\nmade = nbray.put('there')\nref + 1, type(boxed[0]).__name__, nbray.get(boxed[0])")
+    assert cell.value == "(6, 'ObjectRef', 5)"
+    assert kernel.ok("nbray.get(made)").value == "'there'"
+
+
+def test_a_ref_that_the_cell_changes_becomes_a_value(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np\nlist_ref = nbray.put([1, 2])\nbig_ref = nbray.put(np.zeros(1_000_000))\nalso = big_ref"
+    )
+    kernel.ok("%%remote\nlist_ref.append(3)\nbig_ref[5] = 1")
+    assert kernel.ok("list_ref, big_ref[5], also is big_ref").value == "([1, 2, 3], np.float64(1.0), True)"
+
+
+def test_actors(kernel: Kernel) -> None:
+    kernel.ok(
+        "@nbray.remote\nclass Counter:\n    def __init__(self): self.n = 0\n"
+        "    def add(self, k):\n        self.n += k\n        return self.n\nhandle = Counter.remote()"
+    )
+    assert kernel.ok("%%remote\nnbray.get([handle.add.remote(5), handle.add.remote(1)])").value == "[5, 6]"
+    assert kernel.ok("nbray.get(handle.add.remote(1))").value == "7"
+
+
+def test_dataclasses_enums_and_caches(kernel: Kernel) -> None:
+    kernel.ok("import functools\n@functools.lru_cache\ndef fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)")
+    kernel.ok(
+        "%%remote\nfrom dataclasses import dataclass\nimport enum\n@dataclass\nclass D:\n    x: int\n"
+        "class Colour(enum.Enum):\n    RED = 1\nd = D(3)\nc = Colour.RED\nf = fib(30)"
+    )
+    assert kernel.ok("d == D(3), c is Colour.RED, f").value == "(True, True, 832040)"
+    assert kernel.ok("%%remote\nd.x = 8\nc is Colour.RED, d == D(8)").value == "(True, True)"
+    assert kernel.ok("d").value == "D(x=8)"
+
+
+def test_a_large_list_that_a_method_changes_is_told(kernel: Kernel) -> None:
+    kernel.ok("numbers = list(range(500_000))")
+    assert "numbers.append() changed" in kernel.ok("%%remote\nnumbers.append(1)").text("stderr")
+
+
+def test_modules_by_name(kernel: Kernel) -> None:
+    kernel.ok("import os.path as p\nimport xml.dom.minidom, xml")
+    assert kernel.ok("%%remote\np.basename('/a/b'), xml.dom.minidom.__name__").value == "('b', 'xml.dom.minidom')"
+    kernel.ok("%%remote\nimport json as js\nimport email.mime.text")
+    assert kernel.ok("js.dumps([1]), email.mime.text.__name__").value == "('[1]', 'email.mime.text')"
+
+
+def test_delete(kernel: Kernel) -> None:
+    kernel.ok("doomed = 1")
+    kernel.ok("%%remote\ndel doomed")
+    assert kernel.ok("'doomed' in globals()").value == "False"
+
+
+def test_names_that_only_text_mentions(kernel: Kernel) -> None:
+    kernel.ok("code = 'k1 + 5'; k1 = 5; hidden_name = 9")
+    cell = kernel.ok(
+        "%%remote\nname = 'hidden' + '_name'\nexec('made = k1 * 2')\n"
+        "eval(code), globals()['hidden_name'], globals()[name]"
+    )
+    assert cell.value == "(10, 9, 9)"
+    assert kernel.ok("made").value == "10"
+
+
+def test_history_names(kernel: Kernel) -> None:
+    kernel.ok("5 + 5")
+    cell = kernel.ok("%%remote\n_ + 1, max(Out) > 0, len(In) > 1")
+    assert cell.value == "(11, True, True)"
+
+
+def test_working_directory_environment_and_path(kernel: Kernel) -> None:
+    kernel.ok("import os, sys, tempfile\nhere = os.getcwd()\nos.environ['NOTEBOOK_SAYS'] = 'hi'")
+    kernel.ok("os.chdir(tempfile.gettempdir())\nsys.path.insert(0, '/nowhere/at/all')")
+    cell = kernel.ok(
+        "%%remote\nos.environ['NOTEBOOK_SAYS'], os.getcwd() == tempfile.gettempdir(), sys.path[0], __name__"
+    )
+    assert cell.value == "('hi', True, '/nowhere/at/all', '__main__')"
+    kernel.ok("os.chdir(here)\nsys.path.remove('/nowhere/at/all')\ndel os.environ['NOTEBOOK_SAYS']")
+    assert kernel.ok("%%remote\n'NOTEBOOK_SAYS' in os.environ").value == "False"
+
+
+def test_magics_shell_and_await_inside(kernel: Kernel) -> None:
+    kernel.ok("target = 'world'\ndef h(v): return v + 1")
+    cell = kernel.ok(
+        "%%remote\nout = !echo captured; echo twice\n!echo hello $target {target[0]}\n%time w = h(1)\n"
+        "import asyncio\nawait asyncio.sleep(0)\nasync def co(): return 5\nres = await co()\nres"
+    )
+    assert cell.value == "5"
+    assert "hello world w" in cell.text()
+    assert "Wall time" in cell.text()
+    assert kernel.ok("list(out), w, res").value == "(['captured', 'twice'], 2, 5)"
+
+
+def test_cell_magics_above_and_below(kernel: Kernel) -> None:
+    cell = kernel.ok("%%time\n%%remote\n1 + 1")
+    assert cell.value == "2"
+    assert "Wall time" in cell.text()
+    assert "Wall time" in kernel.ok("%%remote\n%%time\ninner = 5").text()
+    assert kernel.ok("inner").value == "5"
+    kernel.ok("%%capture captured\n%%remote\nprint('not shown')")
+    assert kernel.ok("captured.stdout").value == "'not shown\\n'"
+
+
+def test_line_magic(kernel: Kernel) -> None:
+    kernel.ok("y = 4")
+    assert kernel.ok("w = %remote --num-cpus 1 y * 2\nw").value == "8"
+
+
+def test_selected_names(kernel: Kernel) -> None:
+    kernel.ok("%%remote -o wanted\nwanted = 1\nunwanted = 2")
+    assert kernel.ok("wanted, 'unwanted' in globals()").value == "(1, False)"
+    kernel.ok("%%remote --no-out\nnever = 1")
+    assert kernel.ok("'never' in globals()").value == "False"
+
+
+def test_large_arrays(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nmatrix = np.ones((1000, 1000))")
+    assert kernel.ok("%%remote\nresult = matrix * 2\nmatrix.flags.writeable, result.sum()").value == (
+        "(False, np.float64(2000000.0))"
+    )
+    assert kernel.ok("result.sum(), result.shape").value == "(np.float64(2000000.0), (1000, 1000))"
+
+
+@pytest.mark.parametrize("value", ["[]", "{'a': (1, 2.5, None)}", "b'x' * 3_000_000", "'x' * 3_000_000", "{1, 2}"])
+def test_values_come_back_equal(kernel: Kernel, value: str) -> None:
+    assert kernel.ok(f"%%remote\nback = {value}").reply
+    assert kernel.ok(f"back == {value}").value == "True"
+
+
+def test_unload(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok("%load_ext nbray")
+    fresh_kernel.ok("%unload_ext nbray")
+    assert fresh_kernel.run("%%remote\n1").reply["status"] == "error"  # type: ignore[index]
+    fresh_kernel.ok("%load_ext nbray")
+    assert fresh_kernel.ok("%%remote\n1").value == "1"

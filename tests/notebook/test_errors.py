@@ -1,0 +1,157 @@
+"""Errors look as if the cell had run here: right lines, right names, nothing of nbray."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from kit import Kernel
+
+
+def arrows(traceback: str) -> list[str]:
+    """Return the lines that a traceback points at."""
+    return [line.split("> ", 1)[1].strip() for line in traceback.splitlines() if line.startswith("-") and "> " in line]
+
+
+def test_lines_of_the_cell_and_of_other_cells(kernel: Kernel) -> None:
+    helper = kernel.ok("y = 3\ndef helper(v, *rest, w=1):\n    w = 3\n\n    return 10 / v")
+    cell = kernel.run("%%remote\n# comment\nbefore = 1\nhelper(0)")
+    assert cell.error["ename"] == "ZeroDivisionError"
+    assert arrows(cell.traceback) == ["4 helper(0)", "5     return 10 / v"]
+    numbers = [c.of("execute_input")[0]["execution_count"] for c in (cell, helper)]
+    assert f"Cell In[{numbers[0]}], line 4" in cell.traceback
+    assert f"Cell In[{numbers[1]}], line 5, in helper(v, w, *rest)" in cell.traceback
+    assert "nbray" not in cell.traceback
+    assert "IPython" not in cell.traceback
+    # Names bound before the error came back.
+    assert kernel.ok("before").value == "1"
+
+
+def test_the_same_as_local(kernel: Kernel) -> None:
+    kernel.ok("import json\ndef parse(text):\n    return json.loads(text)")
+    local, remote = kernel.run("#\nparse('{')"), kernel.run("%%remote\nparse('{')")
+    normal = [re.sub(r"In\[\d+\]|#|%%remote", "", cell.traceback) for cell in (local, remote)]
+    assert [line.rstrip() for line in normal[0].splitlines()] == [line.rstrip() for line in normal[1].splitlines()]
+
+
+def test_chains(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote\ntry:\n    {}['k']\nexcept KeyError as error:\n    raise ValueError('v') from error")
+    assert arrows(cell.traceback) == ["3     {}['k']", "5     raise ValueError('v') from error"]
+    assert "The above exception was the direct cause" in cell.traceback
+
+
+def test_tb_shows_it_again(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote\n1 / 0")
+    assert kernel.run("%tb").traceback == cell.traceback
+
+
+def test_module_frames_are_kept(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote\nimport json\njson.loads('{')")
+    assert "json/decoder.py" in cell.traceback
+    assert cell.error["ename"] == "JSONDecodeError"
+
+
+def test_own_classes_and_odd_ones(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Mine(Exception):\n    def __init__(self, a, b):\n        super().__init__(f'{a}-{b}')\n        self.a = a"
+    )
+    cell = kernel.run("%%remote\nraise Mine(1, 2)")
+    assert (cell.error["ename"], cell.error["evalue"]) == ("Mine", "1-2")
+    assert kernel.ok("import sys\nisinstance(sys.last_value, Mine), sys.last_value.a").value == "(True, 1)"
+    cell = kernel.run("%%remote\nimport threading\nclass Odd(Exception): pass\nraise Odd(threading.Lock())")
+    assert cell.error["ename"] == "Odd"
+    assert "lock" in cell.error["evalue"]
+
+
+def test_groups(kernel: Kernel) -> None:
+    cell = kernel.run(
+        "%%remote\ndef fail(): raise TypeError('b')\ntry:\n    fail()\nexcept TypeError as e:\n    kept = e\nraise ExceptionGroup('both', [ValueError('a'), kept])"
+    )
+    text = cell.text("stderr")
+    assert "ExceptionGroup: both (2 sub-exceptions)" in text
+    assert "ValueError: a" in text
+    assert "line 2, in fail" in text
+    assert "nbray" not in text
+
+
+def test_syntax_error(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote\nx = 1\ndef f(:\n    pass")
+    assert cell.error["ename"] == "SyntaxError"
+    assert "line 3" in cell.traceback
+    assert "def f(:" in cell.traceback
+    assert "nbray" not in cell.traceback
+
+
+def test_error_of_a_nested_task(kernel: Kernel) -> None:
+    kernel.ok("@nbray.remote\ndef divide(n):\n    return 1 / n")
+    cell = kernel.run("%%remote\n\nnbray.get(divide.remote(0))")
+    assert cell.error["ename"] == "ZeroDivisionError"
+    assert arrows(cell.traceback) == ["3 nbray.get(divide.remote(0))", "3     return 1 / n"]
+    kernel.ok("failed = divide.remote(0)")
+    assert arrows(kernel.run("%%remote\n\nfailed + 1").traceback) == ["1 %%remote", "3     return 1 / n"]
+    local = kernel.run("nbray.get(divide.remote(0))")
+    assert local.error["ename"] == "ZeroDivisionError"
+    assert arrows(local.traceback) == ["1 nbray.get(divide.remote(0))", "3     return 1 / n"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--num-cpu 1", "did you mean --num-cpus"),
+        ("--num-cpus lots", "takes a number"),
+        ("--num-cpus -1", "out of range"),
+        ("1 + 1", "next line"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(kernel: Kernel, line: str, words: str) -> None:
+    cell = kernel.run(f"%%remote {line}\npass")
+    assert cell.text("stderr").startswith("UsageError: %%remote: ")
+    assert words in cell.text("stderr")
+    assert cell.of("error") == []
+
+
+def test_impossible_resources_are_refused_at_once(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote --num-cpus 1000\npass")
+    assert cell.error["ename"] == "TaskUnschedulableError"
+    assert "1000" in cell.error["evalue"]
+
+
+def test_unpicklable_inputs_are_named(kernel: Kernel) -> None:
+    kernel.ok("cfg = {'a': {'handle': open('written.txt', 'w')}}\nimport threading\nlock = threading.Lock()")
+    cell = kernel.run("%%remote\nprint(1)\nprint(cfg)")
+    assert cell.error["ename"] == "TypeError"
+    assert "cfg['a']['handle']: TextIOWrapper, line 3" in cell.error["evalue"]
+    assert arrows(cell.traceback) == ["3 print(cfg)"]
+    assert cell.text() == ""
+    assert "lock: lock, line 2" in kernel.run("%%remote\nlock").error["evalue"]
+    assert kernel.ok("%%remote\nlock = 5\nlock").value == "5"  # not needed: the cell binds it itself
+
+
+def test_unpicklable_results_do_not_cost_the_others(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote\ngood = 1\ngen = (i for i in range(3))\nimport threading\nbad = {'l': [threading.Lock()]}"
+    )
+    text = cell.text("stderr")
+    assert "gen did not come back" in text
+    assert "make a list of it" in text
+    assert "bad['l'][0] did not come back" in text
+    assert kernel.ok("good").value == "1"
+    assert "stayed on the worker" in (kernel.ok("gen").value or "")
+
+
+def test_input_is_refused(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote\nname = input('?')")
+    assert cell.error["ename"] == "StdinNotImplementedError"
+    assert arrows(cell.traceback) == ["2 name = input('?')"]
+
+
+def test_a_worker_that_dies(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote\nimport os\nos._exit(3)")
+    assert cell.error["ename"] == "WorkerCrashedError"
+    assert kernel.ok("%%remote\n1").value == "1"
+
+
+def test_system_exit(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote\nimport sys\nsys.exit(2)")
+    assert cell.reply["status"] == "error"  # type: ignore[index]
+    assert kernel.ok("%%remote\n1").value == "1"

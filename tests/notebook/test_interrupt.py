@@ -1,0 +1,88 @@
+"""Interrupting a remote cell: the work stops, the prompt is back, nothing else breaks."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from kit import Kernel
+
+STUBBORN = (
+    "%%remote\nimport os, time\nprint(os.getpid())\n"
+    "while True:\n    try:\n        time.sleep(0.01)\n    except KeyboardInterrupt:\n        pass"
+)
+PROMPT_S = 0.2
+
+
+def test_the_cell_is_cancelled_where_it_was(kernel: Kernel) -> None:
+    cell = kernel.start("%%remote\nbefore = 5\nimport time\nprint('go')\nwhile True:\n    time.sleep(0.01)")
+    kernel.until(lambda: cell.text() == "go\n")
+    kernel.interrupt()
+    kernel.finish(cell)
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    assert "----> 6     time.sleep(0.01)" in cell.traceback
+    assert kernel.ok("before").value == "5"
+    assert kernel.ok("%%remote\n1").value == "1"
+
+
+def test_the_prompt_is_back_soon(kernel: Kernel) -> None:
+    taken = []
+    for _ in range(5):
+        cell = kernel.start("%%remote\nimport time\nprint('go')\ntime.sleep(100)")
+        kernel.until(lambda cell=cell: cell.text() == "go\n")  # type: ignore[misc]
+        begun = time.perf_counter()
+        kernel.interrupt()
+        kernel.finish(cell)
+        taken.append(time.perf_counter() - begun)
+    assert sorted(taken)[2] < PROMPT_S, taken
+
+
+def test_a_worker_that_ignores_it_is_killed(kernel: Kernel) -> None:
+    cell = kernel.start(STUBBORN)
+    kernel.until(lambda: cell.text().endswith("\n"))
+    worker = int(cell.text())
+    kernel.interrupt()
+    kernel.finish(cell)
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    begun = time.monotonic()
+    assert kernel.ok("1 + 1").value == "2"
+    wait_for_end(worker, 10)
+    assert time.monotonic() - begun > 1  # it had its time to stop
+    assert kernel.ok("%%remote\n1").value == "1"
+
+
+def test_a_second_interrupt_kills_at_once(kernel: Kernel) -> None:
+    cell = kernel.start(STUBBORN)
+    kernel.until(lambda: cell.text().endswith("\n"))
+    worker = int(cell.text())
+    kernel.interrupt()
+    kernel.finish(cell)
+    begun = time.monotonic()
+    kernel.interrupt()
+    wait_for_end(worker, 10)
+    assert time.monotonic() - begun < 2
+    assert kernel.ok("%%remote\n1").value == "1"
+    # And the idle kernel ignores interrupts as it did before.
+    kernel.interrupt()
+    assert kernel.ok("1 + 1").value == "2"
+
+
+def test_interrupt_of_a_cell_that_waits_for_a_worker(kernel: Kernel) -> None:
+    kernel.ok("import time\n@nbray.remote(num_cpus=2)\ndef hold(): time.sleep(100)\nholder = hold.remote()")
+    cell = kernel.start("print('asked', flush=True)\n%remote 1 + 1")
+    kernel.until(lambda: cell.text() == "asked\n")
+    kernel.interrupt()
+    kernel.finish(cell)
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    kernel.ok("nbray.cancel(holder, force=True)")
+    assert kernel.ok("%%remote\n1").value == "1"
+
+
+def wait_for_end(pid: int, limit_s: float) -> None:
+    end = time.monotonic() + limit_s
+    while os.path.exists(f"/proc/{pid}"):
+        with open(f"/proc/{pid}/stat") as stat:
+            if stat.read().rsplit(")", 1)[1].split()[0] in "ZX":
+                return
+        assert time.monotonic() < end, f"process {pid} still runs"
+        time.sleep(0.01)

@@ -1,0 +1,90 @@
+"""What tasks print and display appears under the cell that submitted them."""
+
+from __future__ import annotations
+
+from kit import Kernel
+
+PLAIN_TASK = "@nbray.remote\ndef say(text, times=1):\n    for i in range(times): print(text)\n    return text\n"
+
+
+def test_prints_of_a_cell_are_complete_and_in_order(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote\nimport sys\nfor i in range(1000):\n    print(i)\nprint('oops', file=sys.stderr)\nprint('end')"
+    )
+    assert cell.text() == "".join(f"{i}\n" for i in range(1000)) + "end\n"
+    assert cell.text("stderr") == "oops\n"
+    assert len(cell.of("stream")) < 50  # coalesced
+
+
+def test_prints_are_live(kernel: Kernel) -> None:
+    cell = kernel.start(
+        "%%remote\nimport time, os\nprint('begun')\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('over')"
+    )
+    kernel.until(lambda: cell.text() == "begun\n")
+    assert not cell.idle
+    from pathlib import Path
+
+    cwd = Path(f"/proc/{kernel.pid}/cwd").resolve()
+    (cwd / "go").touch()
+    assert kernel.finish(cell).text() == "begun\nover\n"
+    (cwd / "go").unlink()
+
+
+def test_local_prints_keep_their_place(kernel: Kernel) -> None:
+    kernel.ok(PLAIN_TASK)
+    cell = kernel.ok("print('first')\nnbray.get(say.remote('second'))\nprint('third')")
+    assert cell.text() == "first\nsecond\nthird\n"
+
+
+def test_display_update_and_clear(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote\nfrom IPython.display import HTML, clear_output\nhandle = display('one', display_id='here')\n"
+        "handle.update('two')\ndisplay(HTML('<b>x</b>'))\nclear_output(wait=True)\nprint('after')"
+    )
+    kinds = [m["msg_type"] for m in cell.messages if m["msg_type"] not in ("status", "execute_input")]
+    assert kinds == ["display_data", "update_display_data", "display_data", "clear_output", "stream"]
+    first, second, third = cell.of("display_data", "update_display_data")
+    assert first["transient"] == second["transient"] == {"display_id": "here"}
+    assert second["data"]["text/plain"] == "'two'"
+    assert third["data"]["text/html"] == "<b>x</b>"
+    assert cell.of("clear_output") == [{"wait": True}]
+
+
+def test_figures(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2])\nprint('drawn')"
+    )
+    (figure,) = cell.of("display_data")
+    assert figure["data"]["image/png"].startswith("iVBOR")
+    assert cell.text() == "drawn\n"
+    # It came back as an object, without being drawn a second time.
+    assert kernel.ok("type(fig).__name__").of("display_data") == []
+    shown = kernel.ok("fig").of("execute_result")
+    assert "image/png" in shown[0]["data"]
+
+
+def test_output_stays_with_its_cell_when_later_cells_run(kernel: Kernel) -> None:
+    kernel.ok(
+        "import os\n@nbray.remote\ndef held(tag):\n    import time\n"
+        "    while not os.path.exists('released-' + tag): time.sleep(0.01)\n    print('from', tag)"
+    )
+    first = kernel.ok("a = held.remote('a')")
+    second = kernel.ok("b = held.remote('b')")
+    third = kernel.ok("for tag in 'ab': open('released-' + tag, 'w').close()\nnbray.get([a, b])\nNone")
+    kernel.until(lambda: bool(first.text() and second.text()))
+    assert (first.text(), second.text(), third.text()) == ("from a\n", "from b\n", "")
+
+
+def test_nested_tasks_print_under_the_cell(kernel: Kernel) -> None:
+    kernel.ok(
+        PLAIN_TASK
+        + "@nbray.remote\ndef outer():\n    print('outer')\n    nbray.get(say.remote('inner'))\n    print('outer again')"
+    )
+    assert kernel.ok("nbray.get(outer.remote())\nNone").text() == "outer\ninner\nouter again\n"
+    cell = kernel.ok("%%remote\nprint('cell')\nnbray.get(outer.remote())\nprint('end')")
+    assert cell.text() == "cell\nouter\ninner\nouter again\nend\n"
+
+
+def test_carriage_returns_pass(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote\nfor i in range(3):\n    print(f'\\r{i}', end='', flush=True)\nprint()")
+    assert cell.text() == "\r0\r1\r2\n"

@@ -1,0 +1,160 @@
+"""Whatever is killed, nothing stays: no process, no file but logs, and the next start removes those."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from daemon_kit import family, is_gone, kill, wait_until
+
+from nbray.exceptions import RaySystemError, SharedMemoryTooSmallError
+from nbray.node import session_dir
+from nbray.node.launcher import NodeConfig, start_node
+from nbray.wire import messages as m
+
+pytestmark = pytest.mark.slow
+SCRIPT = Path(__file__).parent / "driver_script.py"
+REPO = Path(session_dir.__file__).parents[2]
+
+
+@pytest.fixture
+def other_driver(base_dir):
+    """A driver in its own process; returns (process, what it told, all processes of its node)."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), str(REPO)])}
+    process = subprocess.Popen([sys.executable, str(SCRIPT), base_dir], stdout=subprocess.PIPE, env=environ)
+    told = json.loads(process.stdout.readline())
+    node = family(told["daemon"])
+    assert len(node) == 4  # daemon, zygote, two workers
+    yield process, told, node
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    for each in node:
+        if not is_gone(each):
+            each.kill()
+
+
+def in_session(path):
+    return sorted(os.listdir(path)) if os.path.isdir(path) else []
+
+
+def test_clean_end_leaves_logs_only(driver):
+    node = driver.node
+    processes = family(node.pid)
+    driver.send(m.ShutdownRequest())
+    assert node.wait_dead(5.0)
+    assert all(is_gone(process) for process in processes)
+    assert in_session(node.session_dir) == ["logs"]
+
+
+@pytest.mark.parametrize("how", ["goodbye", "sigterm"])
+def test_other_clean_ends(driver, how):
+    processes = family(driver.node.pid)
+    if how == "goodbye":
+        driver.send(m.GoodbyeNotice())
+    else:
+        os.kill(driver.node.pid, signal.SIGTERM)
+    assert driver.node.wait_dead(5.0)
+    assert all(is_gone(process) for process in processes)
+
+
+def test_sigint_does_not_reach_the_node(driver):
+    for process in family(driver.node.pid):
+        if "worker" not in process.name():
+            process.send_signal(signal.SIGINT)
+        assert os.getsid(process.pid) != os.getsid(0)
+    assert driver.state().nodes
+
+
+def test_killed_driver_takes_all_along_within_five_seconds(other_driver):
+    process, told, node = other_driver
+    began = time.monotonic()
+    process.kill()
+    wait_until(lambda: all(is_gone(each) for each in node), 5.0)
+    assert time.monotonic() - began < 5.0
+    assert in_session(told["session"]) == ["logs"]
+
+
+def test_killed_daemon_takes_all_along(other_driver):
+    _, told, node = other_driver
+    kill(told["daemon"])
+    wait_until(lambda: all(is_gone(each) for each in node), 5.0)
+
+
+def test_everything_killed_at_once_and_the_next_start_cleans_up(other_driver, start):
+    process, told, node = other_driver
+    for each in [psutil.Process(process.pid), *node]:
+        each.kill()
+    process.wait()
+    wait_until(lambda: all(is_gone(each) for each in node), 5.0)
+    assert "control.sock" in in_session(told["session"])  # nobody was there to remove it
+    driver = start()
+    assert not os.path.exists(told["session"])
+    assert os.path.exists(driver.node.session_dir)
+
+
+def test_a_live_session_is_left_alone(other_driver, start):
+    _, told, node = other_driver
+    start()
+    assert "control.sock" in in_session(told["session"])
+    assert not any(is_gone(each) for each in node)
+
+
+def test_a_killed_zygote_is_replaced(driver):
+    lease = driver.lease()
+    zygote = next(process for process in family(driver.node.pid) if process.name() == "nbray-zygote")
+    zygote.kill()
+    notice = driver.expect(m.WorkerDiedNotice, peer=lease.worker)
+    assert "forks the workers died" in notice.reason
+    again = driver.lease()
+    assert again.pid != lease.pid
+    assert driver.wait_state(lambda state: state.available["CPU"] == 10000)
+
+
+def test_start_and_stop_many_times(start, base_dir):
+    """A few rounds of what 200 rounds were tried with; nothing accumulates."""
+    before = psutil.Process().num_fds()
+    for _ in range(5):
+        driver = start()
+        driver.lease()
+        driver.send(m.ShutdownRequest())
+        assert driver.node.wait_dead(5.0)
+    assert psutil.Process().num_fds() <= before + 5 * 12  # closed with the fixture
+    sessions = os.listdir(os.path.join(base_dir, f"nbray-{os.geteuid()}"))
+    assert len(sessions) <= 1  # each start removed the one before
+
+
+def test_start_up_time_is_printed(start, capsys):
+    began = time.perf_counter()
+    driver = start()
+    started = time.perf_counter()
+    driver.lease()
+    leased = time.perf_counter()
+    with capsys.disabled():
+        split = ", ".join(f"{name} {value:.0f}" for name, value in driver.node.split_ms.items())
+        print(f"\nnode up in {1e3 * (started - began):.0f} ms ({split}), first lease {1e3 * (leased - started):.0f} ms")
+
+
+def test_too_little_memory_is_refused_before_anything(base_dir):
+    for asked in (1 << 50, 1 << 10):
+        with pytest.raises(SharedMemoryTooSmallError, match=f"{asked:,}.*object_store_memory"):
+            start_node(NodeConfig(object_store_memory=asked, base_dir=base_dir))
+    assert os.listdir(base_dir) == []
+
+
+def test_a_daemon_that_cannot_start_says_why_and_leaves_nothing(base_dir, monkeypatch):
+    with pytest.raises(ValueError, match="NBRAY_EXTRA_WORKERS"):
+        monkeypatch.setenv("NBRAY_EXTRA_WORKERS", "many")
+        start_node(NodeConfig(base_dir=base_dir))
+    monkeypatch.delenv("NBRAY_EXTRA_WORKERS")
+    broken = Path(base_dir) / "boot.py"
+    broken.write_text("import sys; sys.exit('no such thing')")
+    monkeypatch.setattr("nbray.node.launcher._BOOT", str(broken))
+    with pytest.raises(RaySystemError, match="no such thing"):
+        start_node(NodeConfig(object_store_memory=64 << 20, base_dir=base_dir))
+    assert os.listdir(os.path.join(base_dir, f"nbray-{os.geteuid()}")) == []

@@ -1,0 +1,61 @@
+"""How a worker died, in words, with the end of its log."""
+
+import pytest
+
+from nbray.config import Limits
+from nbray.node import death
+from nbray.node.log_limit import LogLimit
+from nbray.node.worker_processes import UNKNOWN_STATUS, WorkerProcess
+
+
+@pytest.fixture
+def worker(tmp_path):
+    process = WorkerProcess(3, str(tmp_path / "worker-3.log"), 0.0)
+    process.pid, process.peer = 77, 5
+    (tmp_path / "worker-3.log").write_bytes(b"".join(b"line %d\n" % n for n in range(100)) + b"\xff last")
+    return process
+
+
+def test_signal(worker):
+    notice = death.describe(worker, 11, Limits())
+    assert (notice.signal_name, notice.exit_code, notice.pid, notice.peer) == ("SIGSEGV", None, 77, 5)
+    assert "pid=77 was killed by SIGSEGV" in notice.reason
+    assert len(notice.log_tail.splitlines()) == 20
+    assert notice.log_tail.endswith("last")
+
+
+def test_exit(worker):
+    worker.stop_reason = "idle"
+    notice = death.describe(worker, 3 << 8, Limits())
+    assert notice.exit_code == 3 and notice.reason == "worker pid=77 exited with code 3: idle"
+
+
+def test_unexplained_sigkill_says_what_it_may_be(worker):
+    assert "memory" in death.describe(worker, 9, Limits()).reason
+    worker.stop_reason = "cancelled"
+    assert "memory" not in death.describe(worker, 9, Limits()).reason
+    assert "is gone" in death.describe(worker, UNKNOWN_STATUS, Limits()).reason
+
+
+def test_tail_is_bounded_and_whole_lines(worker):
+    tail = death.log_tail(worker.log_path, Limits({"log_tail_bytes": 50}))
+    assert len(tail) <= 52 and tail.startswith("line ")
+    assert death.log_tail("/no/such/log", Limits()) == ""
+
+
+def test_large_logs_are_emptied_and_old_ones_go(tmp_path):
+    limit = LogLimit(Limits({"log_bytes": 100, "dead_logs": 2}))
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_text("x" * 100)
+    with open(large, "a") as writer:
+        writer.write("y" * 1000)
+        writer.flush()
+        limit.check([str(small), str(large), str(tmp_path / "none")])
+        writer.write("goes on\n")
+    assert small.read_text() == "x" * 100
+    assert large.read_text().startswith("[nbray: 1,000 bytes") and large.read_text().endswith("goes on\n")
+    for number in range(4):
+        path = tmp_path / f"dead-{number}"
+        path.write_text("")
+        limit.worker_died(str(path))
+    assert sorted(path.name for path in tmp_path.glob("dead-*")) == ["dead-2", "dead-3"]

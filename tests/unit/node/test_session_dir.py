@@ -1,0 +1,104 @@
+"""Session folders: private, short enough, removed only when dead."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from nbray.node import session_dir
+from nbray.node.process_control import start_time
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch):
+    short = Path("/tmp") / f"nbs{os.getpid()}-{tmp_path.name[-8:]}"
+    short.mkdir(mode=0o700)
+    yield str(short)
+    session_dir.remove(str(short))
+
+
+def parent(base):
+    return os.path.join(base, f"nbray-{os.geteuid()}")
+
+
+def test_made_private(base):
+    path = session_dir.create(base)
+    for folder in (parent(base), path, os.path.join(path, "logs")):
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+    assert os.path.basename(path).startswith("session_")
+
+
+def test_an_open_folder_is_closed(base):
+    os.mkdir(parent(base), 0o755)
+    session_dir.create(base)
+    assert stat.S_IMODE(os.stat(parent(base)).st_mode) == 0o700
+
+
+def test_a_link_and_a_foreign_folder_are_refused(base, monkeypatch):
+    os.symlink("/", parent(base))
+    with pytest.raises(session_dir.SessionError, match="link"):
+        session_dir.create(base)
+    os.unlink(parent(base))
+    os.mkdir(parent(base), 0o700)
+    folder = parent(base)
+    monkeypatch.setattr(session_dir.os, "geteuid", lambda: 4242)
+    monkeypatch.setattr(session_dir.os.path, "join", lambda *parts: folder)
+    with pytest.raises(session_dir.SessionError, match="belongs to uid"):
+        session_dir.user_dir(base)
+
+
+def test_too_long_for_a_socket(base):
+    deep = os.path.join(base, "d" * 70)
+    os.mkdir(deep)
+    with pytest.raises(session_dir.SessionError, match="too long"):
+        session_dir.create(deep)
+
+
+def test_only_dead_sessions_are_removed(base):
+    making, living, dead, ended, broken = (session_dir.create(base) for _ in range(5))
+    session_dir.own(living)
+    session_dir.own(dead)
+    Path(dead, "owner.json").write_text(json.dumps({"pid": os.getpid(), "start_time": 1}))
+    session_dir.own(ended)
+    session_dir.clear(ended)
+    assert os.listdir(ended) == ["logs"]
+    Path(broken, "owner.json").write_text("{")
+    os.mkdir(os.path.join(parent(base), "other"))
+    assert sorted(session_dir.remove_dead(base)) == sorted([dead, ended, broken])
+    assert sorted(os.listdir(parent(base))) == sorted(["other", *(os.path.basename(p) for p in (making, living))])
+
+
+def test_one_in_the_making_whose_maker_died_is_removed(base):
+    path = session_dir.create(base)
+    os.utime(path, (1, 1))
+    assert session_dir.remove_dead(base) == [path]
+
+
+def test_removal_follows_no_links(base, tmp_path):
+    (tmp_path / "precious").write_text("x")
+    path = session_dir.create(base)
+    os.symlink(tmp_path, os.path.join(path, "link"))
+    session_dir.remove(path)
+    assert (tmp_path / "precious").exists() and not os.path.exists(path)
+
+
+def test_base_dir_prefers_the_runtime_dir_and_skips_the_unusable(base, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", base)
+    assert session_dir.base_dir() == base
+    for bad in ("/does/not/exist", "relative", "/" + "x" * 80, ""):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", bad)
+        monkeypatch.setenv("TMPDIR", base)
+        assert session_dir.base_dir() == base
+
+
+def test_start_time_tells_the_dead():
+    assert start_time(os.getpid()) > 0
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert start_time(pid) == 0  # a zombie
+    os.waitpid(pid, 0)
+    assert start_time(pid) == 0
