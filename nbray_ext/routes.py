@@ -12,7 +12,7 @@ import psutil
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
-from tornado import web
+from tornado.web import HTTPError, authenticated
 
 from nbray_ext.response_models import Host, Status
 
@@ -26,17 +26,17 @@ class NbrayHandler(APIHandler):
 
     auth_resource = "nbray"
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def prepare(self) -> None:
         """Refuse what has no user, before the method is even looked at."""
         await super().prepare()
         if not self.current_user:
-            raise web.HTTPError(403)
+            raise HTTPError(403)
 
 
 class StatusHandler(NbrayHandler):
     """`GET nbray/status`: which nbray this server has, and how its machine is doing."""
 
-    @web.authenticated
+    @authenticated
     @authorized
     async def get(self) -> None:
         """Answer with a `Status`."""

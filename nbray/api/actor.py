@@ -13,6 +13,7 @@ from nbray.api import runtime
 from nbray.api.remote_function import argument_check
 from nbray.core import current
 from nbray.core.actor_calls import ActorCalls
+from nbray.core.interrupts import uninterrupted
 from nbray.core.records import TASK_METHOD, ActorExit
 from nbray.exceptions import (
     ActorAlreadyExistsError,
@@ -139,7 +140,7 @@ class ActorClass:
             actor_id=actor_id, spec_id=spec_id, class_name=self._class_name, resources=placing,
             running_resources=running, max_restarts=options.get("max_restarts", 0), name=name, namespace=namespace,
             detached=options.get("lifetime") == "detached", job_id=core.job_id, method_names=list(self._methods),
-            wait_for_resources=bool(options.get("wait_for_resources")), handle_info=handle_info,
+            wait_for_resources=bool(options.get("wait_for_resources")), handle_info=handle_info, life_id=life_id,
         )  # fmt: skip
         with core.lock:
             core.actors[actor_id] = calls
@@ -231,6 +232,7 @@ class _Lifetime:
     def _cluster(self) -> Any:
         return self.core
 
+    @uninterrupted
     def __del__(self) -> None:
         core = self.core
         if self._hold is not None and core.session.attached:

@@ -44,9 +44,11 @@ def stop(node: Any, core: Any) -> None:
     try:
         core.control.send(ShutdownRequest())
     finally:
-        core.stop()
-        if node is not None:
-            node.stop()
+        try:
+            core.stop()
+        finally:
+            if node is not None:
+                node.stop()
 
 
 def driver_context(core: Any) -> bytes:
@@ -59,5 +61,5 @@ def driver_context(core: Any) -> bytes:
         if folder not in path:
             path.insert(0, folder)
     return pickle.dumps(
-        {"job_id": core.job_id, "namespace": core.namespace, "sys_path": path, "cwd": os.getcwd(), "depth": 1}
+        {"job_id": core.job_id, "namespace": core.namespace, "sys_path": path, "cwd": os.getcwd(), "depth": 1, "threads_set": "OMP_NUM_THREADS" in os.environ}
     )

@@ -33,7 +33,7 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
     """
     if type(refs) is ObjectRef:
         data = refs._data
-        if type(data) is bytes:
+        if type(data) is bytes and data[0] == 0x80:  # a plain pickle
             return _loads(data)
         runtime.require_core()
         return refs._cluster.get_one(refs, _seconds(timeout))

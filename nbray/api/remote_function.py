@@ -66,10 +66,12 @@ class RemoteFunction:
         pool = core.pool(
             shape, options.get("scheduling_strategy", "DEFAULT"), bool(options.get("wait_for_resources", False))
         )
-        runtime.refuse_impossible(core, pool, self._function.__name__)
+        name = options.get("name") or ""
+        runtime.refuse_impossible(core, pool, name or self._function.__name__)
+        descriptor = core.describe_variant(self._descriptor, name) if name else self._descriptor
         return (
-            self._descriptor, pool, options.get("num_returns", 1), options.get("max_retries", 3),
-            options.get("retry_exceptions", False), options.get("name") or "",
+            descriptor, pool, options.get("num_returns", 1), options.get("max_retries", 3),
+            options.get("retry_exceptions", False), name,
         )  # fmt: skip
 
     def options(self, **given: Any) -> _WithOptions:

@@ -43,7 +43,11 @@ class RuntimeContext:
 
     def get_task_function_name(self) -> str | None:
         """Return the name of the function that runs; None in a driver."""
-        return self.get_task_name()
+        return self._executor.function_name() if self._executor is not None else None
+
+    def is_canceled(self) -> bool:
+        """Tell whether the caller has cancelled what runs here."""
+        return self._executor is not None and self._executor.is_cancelled()
 
     def get_actor_id(self) -> str | None:
         """Return the id of the actor this process is; None when it is none."""

@@ -35,9 +35,6 @@ def nodes() -> list[dict[str, Any]]:
     found = []
     for node in _state().nodes:
         entry = dict(node)
-        entry["Resources"] = _plain(entry.get("Resources", {}))
-        if "Available" in entry:
-            entry["Available"] = _plain(entry["Available"])
         entry.setdefault("alive", entry.get("Alive", True))
         entry.setdefault("NodeManagerAddress", "127.0.0.1")
         found.append(entry)

@@ -13,7 +13,7 @@ from typing import Any
 
 from nbray._cstore import ffi, lib
 from nbray.core.lease_pool import Peer
-from nbray.core.records import KIND_CANCEL, KIND_METHOD, KIND_ORIGIN, KIND_TASK, TaskRecord
+from nbray.core.records import KIND_METHOD, KIND_ORIGIN, KIND_TASK, TaskRecord
 from nbray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
@@ -244,7 +244,8 @@ class ActorCalls:
             self.tasks.pop(record.number, None)
             self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
             return
-        link.tell(KIND_CANCEL, record.number, b"r")
+        # A method that runs is not interrupted; it can ask get_runtime_context().is_canceled().
+        lib.nbs_cancel_running(self.seg, link.chan, record.number, 0)
 
     def forget(self) -> None:
         """The runtime ends."""

@@ -30,7 +30,7 @@ from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
 from nbray.core.dependencies import Dependencies
 from nbray.core.failures import Failures
-from nbray.core.interrupts import InterruptShield
+from nbray.core.interrupts import InterruptShield, uninterrupted
 from nbray.core.lease_pool import Lane, LeasePool, Peer
 from nbray.core.records import (
     INLINE_MAX_BYTES,
@@ -77,7 +77,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
     def __init__(self, seg: Any, endpoint: str, role: str, cluster_id: int, daemon: int) -> None:
         super().__init__(seg, role, cluster_id, daemon)
         self.control = ControlClient(endpoint, f"{role}-{self.peer}".encode(), self._on_control)
-        self.shield = InterruptShield(self, (self.lock, self.control.lock, self.store.guard))
+        self.shield = InterruptShield(self, (self.lock, self.control.lock))
         self.service = threading.Thread(target=self._serve, name="nbray-service", daemon=True)
         object_ref.install(self)
 
@@ -88,6 +88,17 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         digest = hashlib.blake2b(code, digest_size=16).digest()
         title = name.encode()
         return self._descriptor(digest + struct.pack("<H", len(title)) + title + code, name, kind)
+
+    def describe_variant(self, function: FunctionDescriptor, name: str) -> FunctionDescriptor:
+        """Return the same code under another name (the option ``name``)."""
+        message = function.message
+        if function.message_flags:
+            message = bytes(self.store.view(function.keep.obj))
+        (length,) = struct.unpack_from("<H", message, 16)
+        title = name.encode()
+        return self._descriptor(
+            message[:16] + struct.pack("<H", len(title)) + title + message[18 + length :], name, "task"
+        )
 
     def describe_method(self, class_name: str, method: str) -> FunctionDescriptor:
         """Number a method for an actor's channel and for the events."""
@@ -146,6 +157,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             if not number & 31:
                 self._drain()
                 self.shield.install()
+        if self.shield.pending:
+            self.shield.strike()
         return self._returned(refs, n_returns) if n_returns != 1 else refs
 
     @staticmethod
@@ -283,6 +296,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         else:
             stored = serializer.plain(data) if type(data) is bytes else data
             ref._data = StoredValue(self.store.write(ref.binary(), stored))
+            if self.shield.pending:
+                self.shield.strike()
         return ref
 
     def start(self) -> None:
@@ -291,13 +306,13 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             self.shield.install()
         self.service.start()
 
+    @uninterrupted
     def stop(self) -> None:
         """End: no thread, no socket, no channel is left. The segment is detached."""
         self._stop = True
         object_ref.install(None)
         if os.getpid() != self.pid:
             return
-        self.shield.remove()
         lib.nbs_ring(self.seg, self.peer)
         if self.service.is_alive() and threading.current_thread() is not self.service:
             self.service.join(2.0)
@@ -308,6 +323,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             self.session.attached = False
         self.control.close()
         lib.nbs_detach(self.seg)
+        self.shield.remove()
 
 
 class _NoChannel(Exception):

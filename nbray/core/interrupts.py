@@ -2,8 +2,9 @@
 
 Python raises KeyboardInterrupt between any two bytecodes of the main thread: also between
 "taken from the queue" and "sent". So while the main thread holds one of the runtime's locks,
-or gives a hold back in a ``__del__`` (where an exception would be swallowed), the interrupt
-is put off, for microseconds: the service thread sends it again once the lock is free.
+or runs a function marked ``uninterrupted`` (a ``__del__``, where an exception would be
+swallowed; a write into the store), the interrupt is put off until it is through with that.
+What users call in loops looks at ``pending`` after that; the service thread sees to the rest.
 
 This takes a handler around the one in force. Jupyter sets its own for each cell, so the
 handler is looked at whenever the process waits, and with every 32nd task submitted.
@@ -14,13 +15,21 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from types import FrameType
-from typing import Any
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 from nbray._cstore import lib
-from nbray.core.records import StoreHold
 
-_NEVER_INSIDE = frozenset({StoreHold.__del__.__code__, StoreHold.release.__code__})
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_uninterrupted: set[CodeType] = set()
+
+
+def uninterrupted(function: Function) -> Function:
+    """Mark a short function of ours, which calls nothing of the user's: no interrupt strikes in it."""
+    _uninterrupted.add(function.__code__)  # type: ignore[attr-defined]
+    return function
 
 
 class InterruptShield:
@@ -35,7 +44,7 @@ class InterruptShield:
 
     def __init__(self, core: Any, locks: tuple[Any, ...]) -> None:
         self.core = core
-        self.pending = False  # an interrupt was put off
+        self.pending = 0  # the signal that was put off
         self._locks = locks
         self._handler = self._on_signal  # one object, so that it can be recognised
         self._previous: Any = None
@@ -43,8 +52,8 @@ class InterruptShield:
 
     def install(self) -> None:
         """Take the handler of SIGINT, unless we have it, or there is none that raises."""
-        if threading.get_ident() != self._main:
-            return
+        if threading.get_ident() != self._main or self.core.role != "driver":
+            return  # a worker's handler asks must_wait itself
         handler = signal.getsignal(signal.SIGINT)
         if handler is not self._handler and callable(handler):
             self._previous = handler
@@ -55,27 +64,35 @@ class InterruptShield:
         if threading.get_ident() == self._main and signal.getsignal(signal.SIGINT) is self._handler:
             signal.signal(signal.SIGINT, self._previous)
 
-    def must_wait(self, frame: FrameType | None) -> bool:
-        """Tell, in a signal handler, whether an exception must not be raised now; it is then put off."""
+    def must_wait(self, signum: int, frame: FrameType | None) -> bool:
+        """Tell, in a signal handler, whether it must not raise now; the signal is then sent again, soon."""
         if not any(lock._is_owned() for lock in self._locks):
-            while frame is not None and frame.f_code not in _NEVER_INSIDE:
+            while frame is not None and frame.f_code not in _uninterrupted:
                 frame = frame.f_back
             if frame is None:
                 return False
-        self.pending = True
+        self.pending = signum
         core = self.core
         if core.session.attached:
             lib.nbs_ring(core.seg, core.peer)
         return True
 
+    def strike(self) -> None:
+        """Where nothing is half done: let an interrupt that was put off happen now."""
+        if threading.get_ident() == self._main:
+            signum, self.pending = self.pending, 0
+            if signum:
+                signal.raise_signal(signum)
+
     def deliver(self) -> None:
-        """In the service thread: send an interrupt that was put off, now that the lock is free."""
+        """In the service thread: send a signal that was put off, now that the lock is free."""
         with self.core.lock:
-            self.pending = False
-        signal.pthread_kill(self._main, signal.SIGINT)
+            signum, self.pending = self.pending, 0
+        if signum:
+            signal.pthread_kill(self._main, signum)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True
-        if os.getpid() == self.core.pid and self.must_wait(frame):
+        if os.getpid() == self.core.pid and self.must_wait(signum, frame):
             return
         self._previous(signum, frame)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from nbray._cstore import lib
+from nbray.core.interrupts import uninterrupted
 
 # Kinds of channel messages beyond NBS_MSG_TASK and NBS_MSG_RESULT.
 KIND_TASK = 1
@@ -18,7 +19,6 @@ KIND_FUNCTION = 16  # owner -> worker: seq = number; payload: hash 16, name, cod
 KIND_CONTEXT = 17  # owner -> worker: job, sys.path, working directory ...
 KIND_ORIGIN = 18  # owner -> worker: origin of the tasks that follow
 KIND_METHOD = 19  # owner -> actor: seq = number; payload: method name
-KIND_CANCEL = 20  # owner -> worker: cancel the children of task seq as well
 KIND_OUTPUT = 32  # worker -> owner: what a task printed or displayed
 
 # Flags of a TASK.
@@ -58,12 +58,14 @@ class StoreHold:
         self.session = session  # Session: knows whether the segment is still attached
         self.obj = obj
 
+    @uninterrupted
     def release(self) -> None:
         """Give the hold back now."""
         obj, self.obj = self.obj, 0
         if obj and self.session.attached:
             lib.nbs_release(self.session.seg, obj)
 
+    @uninterrupted
     def __del__(self) -> None:
         session = self.session
         if self.obj and session.attached:

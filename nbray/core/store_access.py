@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.core.interrupts import uninterrupted
 from nbray.core.records import META_ERROR, Session, StoredValue, StoreHold
 from nbray.exceptions import ObjectLostError, ObjectStoreFullError, OwnerDiedError, RaySystemError
 from nbray.object_ref import ObjectRef
@@ -27,6 +28,7 @@ class StoreAccess:
 
     # -------------------------------------------------------------------- writing
 
+    @uninterrupted
     def write(self, object_id: bytes, value: Serialized, meta: int = 0, hold_for: int = 0) -> StoreHold:
         """Create, write and seal an object; returns this process's hold.
 
@@ -69,6 +71,7 @@ class StoreAccess:
             raise
         return StoreHold(self.session, obj)
 
+    @uninterrupted
     def stash(self, payload: bytes) -> StoreHold:
         """Put raw bytes (a large message) under an id that nobody else has."""
         seg = self.seg
@@ -85,6 +88,7 @@ class StoreAccess:
             raise
         return StoreHold(self.session, out[0])
 
+    @uninterrupted
     def promise(self, object_id: bytes) -> StoreHold:
         """Make the place of an object whose value comes later."""
         out = ffi.new("uint64_t *")
@@ -103,6 +107,7 @@ class StoreAccess:
 
     # -------------------------------------------------------------------- reading
 
+    @uninterrupted
     def lookup(self, object_id: bytes) -> StoreHold | None:
         """Return a new hold on an object by its id, or None."""
         out = ffi.new("uint64_t *")
@@ -118,6 +123,7 @@ class StoreAccess:
             raise ObjectLostError(f"The object is not in the store any more ({_name(status)}).")
         return out
 
+    @uninterrupted
     def view(self, obj: int) -> memoryview:
         """Return the object's bytes, read-only; they stay as long as any slice lives."""
         pointer = lib.nbs_view(self.seg, obj)  # holds the object from here on

@@ -143,12 +143,16 @@ class Waiting(CoreState):
         borrowed = [ref for ref in refs if ref._hold is not None and ref._task is None and ref._data is None]
         interest = OWNED | RING | (SEAL if borrowed or self.borrowed_waits else 0)
         in_task = self._blocked_thread and self._blocked_thread == threading.get_ident()
-        blocked = False
-        with self.lock:
-            self._waiters += 1
+        blocked = counted = False
+        self.shield.install()
         try:
+            with self.lock:
+                self._waiters += 1
+                counted = True
             while True:
                 self.drain()
+                if self.shield.pending:
+                    self.shield.strike()
                 if borrowed:
                     with self.lock:
                         for ref in borrowed:
@@ -181,7 +185,7 @@ class Waiting(CoreState):
                     self.tick()
         finally:
             with self.lock:
-                self._waiters -= 1
+                self._waiters -= counted
             if blocked:
                 self.control.send(m.UnblockedNotice())
 

@@ -284,6 +284,7 @@ class NodeDaemon:
         self.effects.run(actor_effects)
         for peer in concerned:
             self.node.send(peer, notice)
+        self.handlers.end_forsaken_actors()
 
     # ---------------------------------------------------------------------------- end
 

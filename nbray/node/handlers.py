@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray.control import job_table
+from nbray.control.actor_table import DEAD
 from nbray.node import report
 from nbray.node.clients import DRIVER, WORKER, Client
 from nbray.node.effects import Effects
@@ -151,6 +152,7 @@ class Handlers:
             self.effects.run(self.node.actors.job_ended(job.job_id, wall))
         if died:
             self.node.segment.recover(client.peer)
+            self.end_forsaken_actors()
 
     def _goodbye(self, client: Client, message: m.GoodbyeNotice) -> None:
         if client.role == DRIVER:
@@ -240,6 +242,13 @@ class Handlers:
 
     def _actor_exit(self, client: Client, message: m.ActorExitNotice) -> None:
         self.effects.run(self.node.actors.exit(message.actor_id, client.peer, message.cause))
+
+    def end_forsaken_actors(self) -> None:
+        """End the actors whose last handle went with a dead process."""
+        for actor in list(self.node.actors):
+            life_id = actor.request.life_id
+            if life_id and actor.state != DEAD and not self.node.segment.contains(life_id):
+                self.effects.run(self.node.actors.handles_gone(actor.request.actor_id))
 
     def _actor_handles_gone(self, client: Client, message: m.ActorHandlesGoneNotice) -> None:
         self.effects.run(self.node.actors.handles_gone(message.actor_id))

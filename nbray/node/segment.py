@@ -78,6 +78,10 @@ class Segment:
             return 0
         return int(self._obj[0]) if lib.nbs_lookup(self._seg, object_id, self._obj) == lib.NBS_OK else 0
 
+    def contains(self, object_id: bytes) -> bool:
+        """Tell whether an object, or its promise, is in the store."""
+        return lib.nbs_contains(self._seg, object_id) != lib.NBS_FREE
+
     def release(self, handle: int) -> None:
         """End a hold."""
         lib.nbs_release(self._seg, handle)

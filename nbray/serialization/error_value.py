@@ -65,7 +65,7 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
         data = serializer.dumps(cause)
         pickled = data if isinstance(data, bytes) else None
         if pickled is not None:
-            pickle.loads(pickled)  # classes whose __init__ wants more arguments fail only now
+            serializer.loads(pickled)  # classes whose __init__ wants more arguments fail only now
     except Exception:
         pickled = None
     return pickle.dumps(
@@ -93,7 +93,7 @@ def to_exception(blob: bytes) -> BaseException:
     cause: BaseException | None = None
     if pickled is not None:
         try:
-            cause = pickle.loads(pickled)
+            cause = serializer.loads(pickled)
         except Exception as error:
             text += f"\n(The exception could not be rebuilt here: {type(error).__name__}: {error})"
     if isinstance(cause, RayTaskError):

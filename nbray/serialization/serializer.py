@@ -1,13 +1,14 @@
 """Values to bytes and back: pickle protocol 5, large buffers out of band.
 
-Most values become one plain pickle. Values with large buffers (arrays, frames), or with
-refs inside, become a ``Serialized``: the pickle, the buffers and the refs. In the store
-such a value lies as::
+Most values become one plain pickle. Values with buffers (arrays, frames), or with refs
+inside, become a ``Serialized``: the pickle, the buffers and the refs. Such a value is laid
+out, in the store or (small ones) as bytes, as::
 
     "NBV1" | n_buffers u32 | pickle_len u64 | (offset u64, length u64) * n_buffers | pickle
     | buffer 0 | buffer 1 ...                          (each buffer at a multiple of 64)
 
-so that buffers come back as read-only views of the shared memory, without a copy.
+so that buffers come back as read-only views of it, without a copy. A plain pickle begins
+with 0x80 and a laid-out value with "N": bytes tell what they are.
 
 Code goes by value with cloudpickle when it cannot be imported by name in a worker:
 everything of ``__main__`` (hence of a notebook), lambdas, closures, modules made by hand.
@@ -30,7 +31,8 @@ from nbray.exceptions import SerializationError
 from nbray.serialization.unpicklable import find_offender
 
 PROTOCOL = 5
-OUT_OF_BAND_MIN_BYTES = 4096  # smaller buffers are cheaper inside the pickle
+PACK_MAX_BYTES = 16 * 1024  # values with buffers up to this size are laid out as bytes
+PICKLE_OPCODE = 0x80  # first byte of every pickle of protocol 2 and later
 ALIGNMENT = 64
 
 #: Types whose plain pickle is always right, whatever they hold.
@@ -40,7 +42,7 @@ _HEAD = struct.Struct("<4sIQ")
 _SPAN = struct.Struct("<QQ")
 _MAGIC = b"NBV1"
 _plain_dumps = pickle.dumps
-loads = pickle.loads
+_plain_loads = pickle.loads
 
 
 class Serialized:
@@ -73,6 +75,26 @@ class Serialized:
         parts += [_SPAN.pack(*span) for span in self.spans]
         parts.append(self.pickled)
         return b"".join(parts)
+
+    def pack(self) -> bytes:
+        """Return the whole value as bytes, laid out as in the store."""
+        packed = bytearray(self.size)
+        head = self.head()
+        packed[: len(head)] = head
+        for (offset, length), buffer in zip(self.spans, self.buffers, strict=True):
+            packed[offset : offset + length] = buffer
+        return bytes(packed)
+
+
+class _LaidOut(Serialized):
+    """A value that is laid out already."""
+
+    def __init__(self, packed: bytes) -> None:
+        self.pickled, self.buffers, self.refs, self.spans = packed, (), [], []
+        self.size = len(packed)
+
+    def head(self) -> bytes:
+        return self.pickled
 
 
 class _ByValue(Exception):
@@ -166,7 +188,7 @@ def dumps(value: Any, what: str = "value") -> bytes | Serialized:
     Returns
     -------
     bytes or Serialized
-        Bytes when it is one plain pickle without refs inside.
+        Bytes (for ``loads``) when it is small or one plain pickle, and has no refs inside.
 
     Raises
     ------
@@ -181,8 +203,6 @@ def dumps(value: Any, what: str = "value") -> bytes | Serialized:
         try:
             raw = buffer.raw()
         except BufferError:  # not contiguous: in band
-            return True
-        if raw.nbytes < OUT_OF_BAND_MIN_BYTES:
             return True
         buffers.append(raw)
         return False
@@ -209,8 +229,11 @@ def dumps(value: Any, what: str = "value") -> bytes | Serialized:
         pickled = stream.getvalue()
     finally:
         _found.refs = outer
-    if not buffers and not refs:
-        return pickled
+    if not refs:
+        if not buffers:
+            return pickled
+        laid_out = Serialized(pickled, buffers, refs)
+        return laid_out.pack() if laid_out.size <= PACK_MAX_BYTES else laid_out
     return Serialized(pickled, buffers, refs)
 
 
@@ -225,9 +248,18 @@ def _explain(value: Any, what: str, error: Exception) -> SerializationError:
     )
 
 
-def plain(pickled: bytes) -> Serialized:
-    """Return a plain pickle as a Serialized, for the store."""
-    return Serialized(pickled, (), [])
+def loads(data: Any) -> Any:
+    """Rebuild a value from bytes that ``dumps`` returned."""
+    if data[0] == PICKLE_OPCODE:
+        return _plain_loads(data)
+    return from_store(memoryview(data))[0]
+
+
+def plain(data: bytes) -> Serialized:
+    """Return bytes of ``dumps``, or any other bytes, as a Serialized, for the store."""
+    if data[:4] == _MAGIC:
+        return _LaidOut(data)
+    return Serialized(data, (), [])
 
 
 def from_store(view: memoryview) -> tuple[Any, bool]:
@@ -250,9 +282,9 @@ def from_store(view: memoryview) -> tuple[Any, bool]:
     start = _HEAD.size + _SPAN.size * n_buffers
     pickled = view[start : start + pickle_len]
     if not n_buffers:
-        return loads(pickled), False
+        return _plain_loads(pickled), False
     spans = [_SPAN.unpack_from(view, _HEAD.size + _SPAN.size * i) for i in range(n_buffers)]
-    return loads(pickled, buffers=[view[at : at + length] for at, length in spans]), True
+    return _plain_loads(pickled, buffers=[view[at : at + length] for at, length in spans]), True
 
 
 def pickle_of_store(view: memoryview) -> memoryview:

@@ -157,6 +157,7 @@ class CreateActorRequest(Message):
     wait_for_resources: bool = False
     method_names: list[str] = []
     handle_info: bytes = b""  # opaque; what get_actor needs to build a handle
+    life_id: bytes = b""  # object that all handles hold: the actor ends when it is gone; empty: detached
 
 
 class ActorSubscribeRequest(Message):

@@ -37,6 +37,7 @@ from nbray.core.records import (
     ActorExit,
 )
 from nbray.exceptions import AsyncioActorExit
+from nbray.options import UNIT
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
 from nbray.wire import messages as m
@@ -54,6 +55,7 @@ _HEAD = struct.Struct("<IIQHHIQ")
 _PART = struct.Struct("<BI")
 _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
+PICKLE = b"\x80"  # first byte of a plain pickle
 _dumps = pickle.dumps
 _loads = pickle.loads
 
@@ -79,6 +81,7 @@ class Executor:
         self.origin_channels: dict[str, int] = {}
         self.channel = NO_CHANNEL  # of the task that runs
         self.task_name = ""
+        self.function: Any = None
         self.task_number = 0
         self.owner = 0
         self.actor: Any = None
@@ -140,6 +143,8 @@ class Executor:
 
     def _on_interrupt(self, signum: int, frame: Any) -> None:
         if self.interruptible and lib.nbs_cancel_wanted(self.seg) == 1:
+            if self.core.shield.must_wait(signum, frame):
+                return
             self.cancel_children = signum == signal.SIGINT
             raise KeyboardInterrupt
 
@@ -193,6 +198,7 @@ class Executor:
                     for key in [key for key in table if key[0] == chan]:
                         del table[key]  # type: ignore[attr-defined]
             known.update(context)
+            known.pop("children", None)
             self.channel = NO_CHANNEL
 
     def _enter(self, chan: int) -> None:
@@ -207,12 +213,18 @@ class Executor:
         core.job_id = context.get("job_id", core.job_id)
         core.namespace = context.get("namespace", "")
         core.depth = context.get("depth", 1)
-        core.context = context_for_children(context)
+        children = context.get("children")
+        if children is None:
+            children = context["children"] = context_for_children(context)
+        core.context = children
         path = context.get("sys_path")
         if path is not None:
             wanted = path + [p for p in self._base_path if p not in path]
             if sys.path != wanted:
                 sys.path[:] = wanted
+        cpus = context.get("resources", {}).get("CPU", 0)
+        if not context.get("threads_set"):  # the driver says nothing: numerical libraries keep to the task's CPUs
+            os.environ["OMP_NUM_THREADS"] = str(max(1, cpus // UNIT))
         cwd = context.get("cwd")
         if cwd:
             try:
@@ -225,6 +237,14 @@ class Executor:
         gpu_ids = context.get("gpu_ids")
         if gpu_ids is not None and gpu_ids != self.gpu_ids:
             self._use_gpus(gpu_ids)
+
+    def is_cancelled(self) -> bool:
+        """Tell whether the owner has cancelled the running task or call."""
+        return lib.nbs_cancel_wanted(self.seg) == 1
+
+    def function_name(self) -> str:
+        """Return the name of the function or method that runs, whatever the task is called."""
+        return getattr(self.function, "__qualname__", self.task_name)
 
     def resources(self) -> dict[str, int]:
         """Return what the running task or actor was given, in units of 1/10,000."""
@@ -246,15 +266,17 @@ class Executor:
             if flags & TASK_METHOD:
                 name = f"{self.actor_spec.get('class_name', '')}.{self.methods[(chan, function_number)]}"
                 function: Callable[..., Any] = self._method(self.methods[(chan, function_number)])
+                self.function = function
             else:
                 function, name = self.functions[(chan, function_number)]
+                self.function = function
             self.task_name = self.capture.name = name
             if flags & ~TASK_METHOD:
                 args, kwargs = self._arguments(flags, payload)
                 self.interruptible = True
                 result = function(*args, **kwargs)
             else:
-                args = _loads(payload)
+                args = _loads(payload) if payload[0] == PICKLE else serializer.loads(bytes(payload))
                 self.interruptible = True
                 result = function(*args)
             self.interruptible = False
@@ -319,14 +341,14 @@ class Executor:
                 part = view[at : at + length]
                 at += length
                 if kind == PART_INLINE:
-                    values.append(_loads(part))
+                    values.append(_value(part))
                 else:
                     values.append(serializer.from_store(core.store.view(_U64.unpack(part)[0]))[0])
             view = view[at:]
         if flags & TASK_STORED:
             body = serializer.from_store(core.store.view(_U64.unpack(view)[0]))[0]
         else:
-            body = _loads(view)
+            body = _value(view)
         if flags & TASK_DEPS:
             args, kwargs, positions = body
             for position, value in zip(positions, values, strict=True):
@@ -475,6 +497,11 @@ class Executor:
         self.stopping = True
 
 
+def _value(view: memoryview) -> Any:
+    """Rebuild a value from bytes in a ring, which will be overwritten: nothing may point into it."""
+    return _loads(view) if view[0] == serializer.PICKLE_OPCODE else serializer.loads(bytes(view))
+
+
 class _Unloadable:
     """Stands for a function that cannot be loaded in this worker."""
 
@@ -487,6 +514,6 @@ class _Unloadable:
 
 def context_for_children(context: dict[str, Any]) -> bytes:
     """Return the context that this worker, as an owner, gives to workers it leases."""
-    inherited = {k: v for k, v in context.items() if k != "gpu_ids"}
+    inherited = {k: v for k, v in context.items() if k not in ("gpu_ids", "resources", "children")}
     inherited["depth"] = context.get("depth", 1) + 1
     return pickle.dumps(inherited)

@@ -84,7 +84,7 @@ def _imports_of(name: str) -> Iterator[Import]:
 def _targets(name: str, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     if isinstance(node, ast.Import):
         for alias in node.names:
-            yield alias.name if alias.name in modules() else alias.name
+            yield alias.name
         return
     base = node.module or ""
     if node.level:

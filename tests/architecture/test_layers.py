@@ -91,9 +91,7 @@ def test_decisions_open_no_files():
 
 def test_only_the_wire_knows_zeromq():
     guilty = [
-        found
-        for found in foreign()
-        if found.of.split(".")[0] == "zmq" and not found.by.startswith(MAY_IMPORT_ZMQ)
+        found for found in foreign() if found.of.split(".")[0] == "zmq" and not found.by.startswith(MAY_IMPORT_ZMQ)
     ]
     assert not guilty, listed(guilty)
 

@@ -126,7 +126,7 @@ class LabPage:
         self.page.wait_for_function(
             """async () => {
               const panel = window.jupyterapp.shell.currentWidget;
-              if (!panel?.sessionContext) return false;
+              if (!panel?.sessionContext || !panel.content?.widgets) return false;
               await Promise.all([panel.context.ready, panel.revealed, panel.sessionContext.ready]);
               return panel.sessionContext.session?.kernel?.status === 'idle';
             }"""

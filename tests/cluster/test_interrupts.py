@@ -284,7 +284,7 @@ array = numpy.ones(50_000)
 wrong = []
 
 def work():
-    while True:
+    while time.monotonic() < stop_at:
         refs = [f.remote(i) for i in range(30)]
         more = [g.remote(i) for i in range(10)]
         calls = [actor.add.remote(i) for i in range(10)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_jupyter.jupyter_server import *  # noqa: F403 - fixtures jp_fetch and others; a plugin may only be named at the top
+# Fixtures jp_fetch and others. A plugin may be named only at the top of all tests, and it is needed here alone.
+from pytest_jupyter.jupyter_server import *  # noqa: F403
 
 
 @pytest.fixture

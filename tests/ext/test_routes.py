@@ -33,7 +33,9 @@ def test_there_is_a_route():
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_every_method_of_every_route_refuses_without_a_token(http_server_client, jp_base_url, jp_serverapp, method):
+async def test_every_method_of_every_route_refuses_without_a_token(
+    http_server_client, jp_base_url, jp_serverapp, method
+):
     for route in routes():
         with pytest.raises(HTTPClientError) as caught:
             await http_server_client.fetch(
