@@ -6,6 +6,7 @@ what to do next. Classes that Ray does not have are marked "nbray only".
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 
@@ -48,6 +49,8 @@ class RayTaskError(RayError):
         The user's exception.
     pid : int
         Process id of the worker.
+    node : str
+        Id of its node, shortened.
     frames : list of (filename, lineno, function)
         The user's frames, outermost first.
     """
@@ -59,6 +62,7 @@ class RayTaskError(RayError):
         cause: BaseException | None = None,
         pid: int = 0,
         frames: list[tuple[str, int, str]] | None = None,
+        node: str = "",
     ) -> None:
         super().__init__(function_name, traceback_str)
         self.function_name = function_name
@@ -66,12 +70,16 @@ class RayTaskError(RayError):
         self.cause = cause
         self.pid = pid
         self.frames = frames or []
+        self.node = node
 
     def __str__(self) -> str:
-        return f"{self.function_name}() failed on worker pid={self.pid}\n{self.traceback_str.rstrip()}"
+        where = f"worker pid={self.pid}, node {self.node}" if self.node else f"worker pid={self.pid}"
+        return f"{self.function_name}() failed on {where}\n{self.traceback_str.rstrip()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_task_error, (self.function_name, self.traceback_str, self.cause, self.pid, self.frames)
+        return _rebuild_task_error, (
+            self.function_name, self.traceback_str, self.cause, self.pid, self.frames, self.node,
+        )  # fmt: skip
 
     def as_instanceof_cause(self) -> RayTaskError:
         """Return this error as an instance of both RayTaskError and the cause's class."""
@@ -95,7 +103,7 @@ class RayTaskError(RayError):
             except Exception:  # a read-only attribute of the user's class
                 continue
         dual.function_name, dual.traceback_str = self.function_name, self.traceback_str
-        dual.cause, dual.pid, dual.frames = cause, self.pid, self.frames
+        dual.cause, dual.pid, dual.frames, dual.node = cause, self.pid, self.frames, self.node
         dual.args = getattr(cause, "args", ())
         dual.__cause__ = None
         return dual
@@ -208,13 +216,24 @@ class RayActorError(RayError):
         True when the call may have run, wholly or in part.
     """
 
-    def __init__(self, message: str = "The actor died.", actor_id: str = "", maybe_executed: bool = False) -> None:
+    def __init__(
+        self, message: str = "The actor died.", actor_id: str = "", maybe_executed: bool = False, cause_blob: bytes = b""
+    ) -> None:
         super().__init__(message)
         self.actor_id = actor_id
         self.maybe_executed = maybe_executed
+        self.cause_blob = cause_blob  # the pickled exception of its constructor, if that is why
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The exception that its constructor raised, or None."""
+        try:
+            return pickle.loads(self.cause_blob) if self.cause_blob else None
+        except Exception:  # its class is not known here
+            return None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.actor_id, self.maybe_executed)
+        return type(self), (self.args[0], self.actor_id, self.maybe_executed, self.cause_blob)
 
 
 class ActorDiedError(RayActorError):

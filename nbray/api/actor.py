@@ -202,6 +202,7 @@ def _methods_of(cls: type) -> dict[str, dict[str, Any]]:
             parameters = list(signature.parameters.values())
             if not static:
                 parameters = parameters[1:]
+            options["text"] = f"{name}{signature.replace(parameters=parameters)}"
             options["signature"] = signature.replace(
                 parameters=[p.replace(annotation=p.empty, default=None if p.default is not p.empty else p.empty)
                             for p in parameters],
@@ -307,6 +308,7 @@ class ActorMethod:
         self._retries = handle._info["max_task_retries"] if retries is None else retries
         self._retry_exceptions = options.get("retry_exceptions", False)
         self._signature = options.get("signature")
+        self._text = options.get("text", name)
         self._core: Any = None
         self._descriptor: Any = None
         self._limits = _limits(self._signature)
@@ -339,7 +341,7 @@ class ActorMethod:
         try:
             self._signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{error}. The signature is {self._name}{self._signature}.") from None
+            raise TypeError(f"{error}. The signature is {self._text}.") from None
 
     def _prepare(self) -> Any:
         core = runtime.require_core()

@@ -106,8 +106,10 @@ def init(
     if kwargs:
         raise RuntimeError(f"Unknown keyword argument(s) to nbray.init: {', '.join(sorted(kwargs))}.")
     with _lock:
+        if isinstance(current.core, current.ForkedCore):
+            current.set_core(None)  # a child may have a cluster of its own
+            _node = _context = None
         if current.core is not None:
-            current.core.check_usable()
             if ignore_reinit_error:
                 return _context
             raise RuntimeError(
@@ -176,12 +178,15 @@ def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = F
         core, node = current.core, _node
         if core is None:
             return
-        current.set_core(None)
-        _node = _context = None
-        output.attach_driver(None)
-        if os.getpid() != core.pid:
-            return
-        driver.stop(node, core)
+        try:
+            if os.getpid() == core.pid:
+                driver.stop(node, core)
+        finally:  # only now: an interrupted shutdown can be called again
+            current.set_core(None)
+            _node = _context = None
+            output.attach_driver(None)
+    if core.shield.pending:
+        core.shield.strike()
 
 
 def refuse_impossible(core: Any, pool: Any, name: str) -> None:

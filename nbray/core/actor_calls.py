@@ -213,11 +213,11 @@ class ActorCalls:
         text += f" This call {'may have run in part' if maybe_executed else 'did not run'}."
         error = ActorDiedError(text, self.actor_id, maybe_executed)
         if notice.error:
-            cause = error_value.to_exception(notice.error)
+            raised = error_value.to_exception(notice.error)
             error.args = (
-                f"The actor {self.class_name} ({self.actor_id}) died because its constructor raised:\n{cause}",
+                f"The actor {self.class_name} ({self.actor_id}) died because its constructor raised:\n{raised}",
             )
-            error.__cause__ = getattr(cause, "cause", None) or cause
+            error.cause_blob = error_value.pickled_cause(notice.error)
         return error
 
     def _finish_dead(self, record: TaskRecord, maybe_executed: bool) -> None:

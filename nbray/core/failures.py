@@ -58,13 +58,13 @@ class Failures(CoreState):
             if record.cancelled and not record.forced:
                 self.fail(record, TaskCancelledError(self._task_hex(record)))
             elif record.forced:
-                self.fail(record, _crash(record, notice, "It was cancelled with force=True."))
+                self.fail(record, _crash(record, notice, self.node_id, "It was cancelled with force=True."))
             elif not started:
                 record.pool.submit(record)  # it never began: no retry is used up
             elif record.retries != 0:
                 self._retry(record)
             else:
-                self.fail(record, _crash(record, notice, ""))
+                self.fail(record, _crash(record, notice, self.node_id, ""))
 
     def _discard_results(self, record: TaskRecord) -> None:
         """Free what a dead worker stored for a task without telling."""
@@ -133,12 +133,12 @@ class Failures(CoreState):
                     self._cancel_record(record, False, True)
 
 
-def _crash(record: TaskRecord, notice: m.WorkerDiedNotice | None, extra: str) -> WorkerCrashedError:
+def _crash(record: TaskRecord, notice: m.WorkerDiedNotice | None, node: str, extra: str) -> WorkerCrashedError:
     name = record.name or record.function.name
     if notice is None:
         return WorkerCrashedError(f"The worker that ran {name} died; nothing more is known. {extra}".rstrip())
     how = notice.reason or "it ended"
-    text = f"The worker that ran {name} (pid {notice.pid}) died: {how}"
+    text = f"The worker that ran {name} (pid {notice.pid}, node {node[:8]}) died: {how}"
     if extra:
         text += f" {extra}"
     if notice.log_tail:

@@ -183,6 +183,10 @@ class Waiting(CoreState):
                         blocked = True
                         self.control.send(m.BlockedNotice())
                     self.tick()
+        except KeyboardInterrupt as interrupt:
+            if self.role == "driver" and refs:
+                _add_hint(interrupt)
+            raise
         finally:
             with self.lock:
                 self._waiters -= counted
@@ -271,3 +275,12 @@ class Waiting(CoreState):
                 self._add_waiter(ref, callback)
                 return
         callback(ref)
+
+
+def _add_hint(interrupt: KeyboardInterrupt) -> None:
+    """Say that what was waited for goes on."""
+    hint = "The tasks go on; nbray.cancel(ref) stops one."
+    if hasattr(interrupt, "add_note"):
+        interrupt.add_note(hint)
+    elif not interrupt.args:  # Python 3.10
+        interrupt.args = (hint,)

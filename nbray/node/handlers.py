@@ -20,6 +20,7 @@ from nbray.wire import messages as m
 from nbray.wire.channel import identity_of
 from nbray.wire.codec import ProtocolError
 
+MAX_LEASES_WANTED = 1_000_000  # of one request; more is the same
 MAX_NAME_CHARS = 200
 
 
@@ -169,7 +170,7 @@ class Handlers:
     def _lease_request(self, client: Client, message: m.LeaseRequest) -> None:
         _check_amounts(message.resources)
         wanted = ev.LeaseWanted(
-            time.monotonic(), client.peer, message.request_id, message.resources, message.count, message.job_id,
+            time.monotonic(), client.peer, message.request_id, message.resources, min(message.count, MAX_LEASES_WANTED), message.job_id,
             message.env_key, message.name[:MAX_NAME_CHARS], message.strategy, message.priority_depth,
             message.wait_for_resources,
         )  # fmt: skip

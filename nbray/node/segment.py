@@ -80,7 +80,7 @@ class Segment:
 
     def contains(self, object_id: bytes) -> bool:
         """Tell whether an object, or its promise, is in the store."""
-        return lib.nbs_contains(self._seg, object_id) != lib.NBS_FREE
+        return len(object_id) == lib.NBS_ID_SIZE and lib.nbs_contains(self._seg, object_id) != lib.NBS_FREE
 
     def release(self, handle: int) -> None:
         """End a hold."""

@@ -36,7 +36,7 @@ def from_system_error(error: BaseException) -> ErrorValue:
     return ErrorValue(pickle.dumps((_SYSTEM, pickle.dumps(error))))
 
 
-def from_exception(function_name: str, error: BaseException, skip_frames: int = 0) -> bytes:
+def from_exception(function_name: str, error: BaseException, skip_frames: int = 0, node: str = "") -> bytes:
     """Return the blob for an exception that user code raised in this process.
 
     Parameters
@@ -46,6 +46,8 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
         With its traceback.
     skip_frames : int
         Outermost frames that belong to the runtime.
+    node : str
+        Id of this node, shortened.
     """
     tb = error.__traceback__
     for _ in range(skip_frames):
@@ -69,7 +71,7 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     except Exception:
         pickled = None
     return pickle.dumps(
-        (_TASK, function_name, text, os.getpid(), frames, pickled, type(cause).__name__, _text(cause))
+        (_TASK, function_name, text, os.getpid(), frames, pickled, type(cause).__name__, _text(cause), node)
     )
 
 
@@ -84,12 +86,19 @@ def _frames(tb: TracebackType | None) -> list[tuple[str, int, str]]:
     return [(f.filename, f.lineno or 0, f.name) for f in traceback.extract_tb(tb)][:200]
 
 
+def pickled_cause(blob: bytes) -> bytes:
+    """Return the user's exception of a task's blob, pickled; empty when it could not be."""
+    fields: Any = pickle.loads(blob)
+    pickled = fields[5] if fields[0] == _TASK else None
+    return pickled if pickled and pickled[0] == serializer.PICKLE_OPCODE else b""
+
+
 def to_exception(blob: bytes) -> BaseException:
     """Make the exception that ``get`` raises for this blob."""
     fields: Any = pickle.loads(blob)
     if fields[0] == _SYSTEM:
         return pickle.loads(fields[1])
-    _, function_name, text, pid, frames, pickled, type_name, message = fields
+    _, function_name, text, pid, frames, pickled, type_name, message, node = fields
     cause: BaseException | None = None
     if pickled is not None:
         try:
@@ -100,8 +109,8 @@ def to_exception(blob: bytes) -> BaseException:
         return cause
     if cause is None:
         cause = UnserializableException(f"{type_name}: {message}")
-        return RayTaskError(function_name, text, cause, pid, frames)
-    return RayTaskError(function_name, text, cause, pid, frames).as_instanceof_cause()
+        return RayTaskError(function_name, text, cause, pid, frames, node)
+    return RayTaskError(function_name, text, cause, pid, frames, node).as_instanceof_cause()
 
 
 def shorten(blob: bytes, limit: int) -> bytes:

@@ -225,7 +225,7 @@ def dumps(value: Any, what: str = "value") -> bytes | Serialized:
             except RecursionError:
                 raise
             except Exception as error:
-                raise _explain(value, what, error) from error
+                raise _explain(value, what, error) from None
         pickled = stream.getvalue()
     finally:
         _found.refs = outer
@@ -309,7 +309,7 @@ def dumps_code(function: Any, what: str) -> bytes:
             raise SerializationError(
                 f"Could not serialize {what}: it captures {path} ({type(offender).__name__}), which cannot be "
                 f"pickled ({type(error).__name__}: {error}). Make it inside the function, or pass it as an argument."
-            ) from error
+            ) from None
     finally:
         _found.refs = outer
     for ref in refs:

@@ -36,7 +36,7 @@ from nbray.core.records import (
     TASK_STORED,
     ActorExit,
 )
-from nbray.exceptions import AsyncioActorExit
+from nbray.exceptions import AsyncioActorExit, ObjectStoreFullError
 from nbray.options import UNIT
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
@@ -310,6 +310,8 @@ class Executor:
                     self._reply(chan, number, RESULT_STORED, self._store(number, 0, data))
             else:
                 self._reply(chan, number, RESULT_MULTI, self._parts(name, number, n_returns, result))
+        except ObjectStoreFullError as error:  # the runtime's failure, not the function's
+            self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error).blob)
         except BaseException as error:
             self._failed(chan, number, name, error)
 
@@ -402,7 +404,7 @@ class Executor:
                 self.core.cancel_children(number)
             self._reply(chan, number, RESULT_CANCELLED, b"")
             return
-        blob = error_value.from_exception(name or "task", error, 1)
+        blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8])
         if len(blob) > INLINE_MAX_BYTES:
             blob = error_value.shorten(blob, INLINE_MAX_BYTES)
         self._reply(chan, number, RESULT_ERROR, blob)
@@ -479,7 +481,9 @@ class Executor:
             self.actor = cls.__new__(cls)
             self.actor.__init__(*args, **kwargs)
         except BaseException as error:
-            error_blob = error_value.from_exception(f"{self.actor_spec.get('class_name', 'actor')}.__init__", error, 1)
+            error_blob = error_value.from_exception(
+                f"{self.actor_spec.get('class_name', 'actor')}.__init__", error, 1, core.node_id[:8]
+            )
             if len(error_blob) > INLINE_MAX_BYTES:
                 error_blob = error_value.shorten(error_blob, INLINE_MAX_BYTES)
             text = f"{type(error).__name__}: {error}"

@@ -83,6 +83,7 @@ class OutputCapture:
         with self._lock:
             if stream != self._stream and self._parts:
                 self.flush()
+            self._log(text)  # at once: a worker that dies now is asked for its last words
             self._stream = stream
             self._parts.append(text)
             self._size += len(text)
@@ -103,7 +104,6 @@ class OutputCapture:
                 return
             text, self._parts, self._size = "".join(self._parts), [], 0
             self.pending = False
-            self._log(text)
             for start in range(0, len(text), FLUSH_BYTES):
                 self._post("stream", (self._stream, text[start : start + FLUSH_BYTES]))
 

@@ -1,0 +1,1 @@
+"""nbray and Ray measured in turn on the same machine: `python -m tests.benchmarks`."""
