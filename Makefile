@@ -52,8 +52,9 @@ $(VENV)/.lint: $(VENV)/.made pyproject.toml
 	@touch $@
 
 # The tools of labextension/ (node packages), by the jlpm of PyPI's jupyter-builder; node from PyPI where there is none.
-NODE_BIN := $(if $(shell command -v node),,$(abspath $(VENV))/bin/node-only)
-JLPM = cd labextension && PATH="$(abspath $(BIN)):$(NODE_BIN):$$PATH" jlpm
+NODE_OK := $(shell node -p 'const [a, b] = process.versions.node.split("."); a > 20 || (a == 20 && b >= 19) ? 1 : ""' 2>/dev/null)
+NODE_BIN := $(if $(NODE_OK),,$(abspath $(VENV))/bin/node-only)
+JLPM = cd labextension && PATH="$(if $(NODE_BIN),$(NODE_BIN):)$(abspath $(BIN)):$$PATH" jlpm
 
 $(VENV)/.js: $(VENV)/.made labextension/package.json labextension/yarn.lock
 	$(PIP) 'jupyter-builder>=1.2,<2'

@@ -87,7 +87,7 @@ void nbsi_geometry_make(nbsi_geometry *g, uint64_t capacity, uint32_t max_entrie
     /* One entry per KiB serves stores full of tiny objects; entries cost memory only
      * when they come into use. */
     uint64_t n = capacity / 1024;
-    max_entries = n < 4096 ? 4096u : n > (1u << 20) ? 1u << 20 : (uint32_t)n;
+    max_entries = n<4096 ? 4096u : n>(1u << 20) ? 1u << 20 : (uint32_t)n;
   }
   uint32_t buckets = 1024;
   while (buckets < max_entries && buckets < (1u << 20)) buckets *= 2;

@@ -36,10 +36,10 @@ enum {
 
 /* Sizes fixed by the layout. */
 enum {
-  NBS_ID_SIZE = 28,      /* bytes of an object id */
-  NBS_MAX_SLOTS = 1024,  /* processes of one node at a time */
+  NBS_ID_SIZE = 28,     /* bytes of an object id */
+  NBS_MAX_SLOTS = 1024, /* processes of one node at a time */
   NBS_MAX_CHANNELS = 4096,
-  NBS_ALIGN = 64         /* object data starts at a multiple of this */
+  NBS_ALIGN = 64 /* object data starts at a multiple of this */
 };
 
 /* ------------------------------------------------------------------ segment */
@@ -62,9 +62,9 @@ int nbs_attach(int fd, nbs_seg **out, char *why, size_t why_len);
  * objects that are still alive keep the mapping alive: it is unmapped with the last. */
 void nbs_detach(nbs_seg *s);
 
-uint64_t nbs_self(const nbs_seg *s);            /* this process as a peer */
-int nbs_alive(nbs_seg *s, uint64_t peer);       /* 1 alive, 0 dead (zombies are dead) */
-int64_t nbs_peer_pid(nbs_seg *s, uint64_t peer); /* or NBS_ENOTFOUND */
+uint64_t nbs_self(const nbs_seg *s);                  /* this process as a peer */
+int nbs_alive(nbs_seg *s, uint64_t peer);             /* 1 alive, 0 dead (zombies are dead) */
+int64_t nbs_peer_pid(nbs_seg *s, uint64_t peer);      /* or NBS_ENOTFOUND */
 int nbs_signal(nbs_seg *s, uint64_t peer, int signo); /* by pidfd, never to a stranger */
 
 /* nbs_recover gives back everything the dead process of `peer` held: slot, holds,
@@ -85,18 +85,18 @@ const char *nbs_layout(void); /* version and layout signature, for messages */
 /* Flags of an object (its `meta`): the low 16 bits belong to the store, the others to
  * the caller. */
 enum {
-  NBS_META_LOST = 1,  /* the promiser died before it sealed: size 0, no value */
-  NBS_META_KEEP = 2   /* stays, evictable, after the last hold is released */
+  NBS_META_LOST = 1, /* the promiser died before it sealed: size 0, no value */
+  NBS_META_KEEP = 2  /* stays, evictable, after the last hold is released */
 };
 
 enum { NBS_FREE = 0, NBS_PROMISED = 1, NBS_CREATED = 2, NBS_SEALED = 3 };
 
 typedef struct {
-  uint64_t size;    /* bytes of data */
+  uint64_t size; /* bytes of data */
   uint32_t meta;
-  uint32_t state;   /* NBS_FREE ... NBS_SEALED */
+  uint32_t state;    /* NBS_FREE ... NBS_SEALED */
   uint64_t promiser; /* peer that promised or created it */
-  void *data;       /* in this process's mapping; NULL unless created or sealed */
+  void *data;        /* in this process's mapping; NULL unless created or sealed */
 } nbs_object;
 
 /* A *hold* keeps an object: one bit per slot in the entry, set while this process's own
@@ -112,9 +112,8 @@ int nbs_promise(nbs_seg *s, const uint8_t *id, uint64_t *obj);
  * 0, is a live peer that holds it too from the start (it takes that hold over with
  * nbs_adopt). NBS_EEXISTS when it is created or sealed already: *obj is then that one,
  * held once more. Evicts unheld NBS_META_KEEP objects when it needs room. */
-int nbs_obj_create(nbs_seg *s, const uint8_t *id, uint64_t size, uint32_t meta,
-                   uint64_t hold_for, const uint64_t *children, uint32_t n_children,
-                   uint64_t *obj, void **data);
+int nbs_obj_create(nbs_seg *s, const uint8_t *id, uint64_t size, uint32_t meta, uint64_t hold_for,
+                   const uint64_t *children, uint32_t n_children, uint64_t *obj, void **data);
 
 /* nbs_obj_write copies `len` bytes to `offset` of an object that this process created
  * and has not sealed, by the fastest way (memcpy into warm pages, pwrite into cold). */
@@ -147,7 +146,7 @@ typedef struct {
   uint64_t n_objects, n_sealed, n_promised, n_kept; /* kept: unheld and evictable */
   uint64_t n_created_total, n_evicted_total;
   uint64_t n_slots, n_channels;
-  uint64_t n_repairs;                /* times that a dead lock owner was cleaned up after */
+  uint64_t n_repairs; /* times that a dead lock owner was cleaned up after */
 } nbs_stats;
 int nbs_get_stats(nbs_seg *s, nbs_stats *out);
 
@@ -171,24 +170,24 @@ int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes);
  * sure that one thread at a time uses one end. */
 
 typedef struct {
-  uint32_t len;     /* bytes of payload */
-  uint32_t chan;    /* channel it came on */
-  uint64_t seq;     /* the owner's number of the task */
-  uint16_t kind;    /* NBS_MSG_... */
-  uint16_t flags;   /* the caller's */
-  uint32_t a;       /* the caller's; of NBS_MSG_TASK: function number */
-  uint64_t b;       /* the caller's; of NBS_MSG_RESULT: nanoseconds that the task ran */
-} nbs_msg;          /* 32 bytes, followed by the payload padded to 8 in nbs_recv_many */
+  uint32_t len;   /* bytes of payload */
+  uint32_t chan;  /* channel it came on */
+  uint64_t seq;   /* the owner's number of the task */
+  uint16_t kind;  /* NBS_MSG_... */
+  uint16_t flags; /* the caller's */
+  uint32_t a;     /* the caller's; of NBS_MSG_TASK: function number */
+  uint64_t b;     /* the caller's; of NBS_MSG_RESULT: nanoseconds that the task ran */
+} nbs_msg;        /* 32 bytes, followed by the payload padded to 8 in nbs_recv_many */
 
 enum {
-  NBS_MSG_TASK = 1,    /* owner -> worker; counted, recorded, revocable */
-  NBS_MSG_RESULT = 2,  /* worker -> owner; ends the task taken last; counted, recorded */
-  NBS_MSG_OTHER = 16   /* and above: not looked at by the channel */
+  NBS_MSG_TASK = 1,   /* owner -> worker; counted, recorded, revocable */
+  NBS_MSG_RESULT = 2, /* worker -> owner; ends the task taken last; counted, recorded */
+  NBS_MSG_OTHER = 16  /* and above: not looked at by the channel */
 };
 enum { NBS_RESULT_ERROR = 1, NBS_RESULT_CANCELLED = 2 }; /* flags of a RESULT, for the counts */
 
 int nbs_chan_open(nbs_seg *s, uint64_t worker, uint32_t ring_bytes, uint32_t *chan);
-int nbs_chan_close(nbs_seg *s, uint32_t chan); /* the owner's end; what is unread is lost */
+int nbs_chan_close(nbs_seg *s, uint32_t chan);     /* the owner's end; what is unread is lost */
 uint64_t nbs_chan_peer(nbs_seg *s, uint32_t chan); /* the other end, 0 when not open */
 uint32_t nbs_chan_max_payload(nbs_seg *s, uint32_t chan);
 
@@ -253,17 +252,17 @@ int nbs_ring(nbs_seg *s, uint64_t peer); /* wake all waits of that process with 
 /* -------------------------------------------------------------------- events */
 
 typedef struct {
-  uint64_t t_ns;     /* CLOCK_MONOTONIC when it was recorded (of a RESULT: the end) */
-  uint64_t seq;      /* task number, counted by its owner */
-  uint64_t owner;    /* peer that owns the task */
-  uint64_t process;  /* peer that recorded this */
-  uint64_t dur_ns;   /* of a RESULT: time the task ran */
-  uint64_t b;        /* of a TASK: nbs_msg.b */
-  uint32_t a;        /* of a TASK: nbs_msg.a */
-  uint16_t kind;     /* NBS_EV_... */
+  uint64_t t_ns;    /* CLOCK_MONOTONIC when it was recorded (of a RESULT: the end) */
+  uint64_t seq;     /* task number, counted by its owner */
+  uint64_t owner;   /* peer that owns the task */
+  uint64_t process; /* peer that recorded this */
+  uint64_t dur_ns;  /* of a RESULT: time the task ran */
+  uint64_t b;       /* of a TASK: nbs_msg.b */
+  uint32_t a;       /* of a TASK: nbs_msg.a */
+  uint16_t kind;    /* NBS_EV_... */
   uint16_t flags;
   uint64_t reserved;
-} nbs_event;         /* 64 bytes */
+} nbs_event; /* 64 bytes */
 
 enum { NBS_EV_SUBMIT = 1, NBS_EV_RESULT = 2, NBS_EV_OTHER = 16 };
 
@@ -278,10 +277,13 @@ int64_t nbs_event_drain(nbs_seg *s, nbs_event *out, uint64_t max, uint64_t *drop
 /* Exact counters of one process; monotonic but for the gauge. Slots of processes that
  * died are folded into the segment's totals by nbs_recover. */
 enum {
-  NBS_CTR_SUBMITTED = 0, NBS_CTR_FINISHED = 1, NBS_CTR_FAILED = 2, NBS_CTR_CANCELLED = 3,
-  NBS_CTR_TAKEN = 4,     /* tasks this process began to run */
-  NBS_CTR_REPLIED = 5,   /* and ended: running = taken - replied */
-  NBS_CTR_WAIT_ARGS = 6, /* gauge: tasks of this owner that wait for input */
+  NBS_CTR_SUBMITTED = 0,
+  NBS_CTR_FINISHED = 1,
+  NBS_CTR_FAILED = 2,
+  NBS_CTR_CANCELLED = 3,
+  NBS_CTR_TAKEN = 4,      /* tasks this process began to run */
+  NBS_CTR_REPLIED = 5,    /* and ended: running = taken - replied */
+  NBS_CTR_WAIT_ARGS = 6,  /* gauge: tasks of this owner that wait for input */
   NBS_CTR_WAIT_PLACE = 7, /* gauge: tasks of this owner that wait for a lease */
   NBS_N_COUNTERS = 8
 };

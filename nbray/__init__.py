@@ -58,13 +58,13 @@ __all__ = [
 
 def load_ipython_extension(ip: Any) -> None:
     """``%load_ext nbray``: the ``%%remote`` magic, output under the right cell, the panel."""
-    from nbray.notebook import load_ipython_extension as load
+    from nbray.notebook import load_ipython_extension as load  # noqa: PLC0415 - loaded when needed
 
     load(ip)
 
 
 def unload_ipython_extension(ip: Any) -> None:
     """``%unload_ext nbray``."""
-    from nbray.notebook import unload_ipython_extension as unload
+    from nbray.notebook import unload_ipython_extension as unload  # noqa: PLC0415 - loaded when needed
 
     unload(ip)

@@ -116,7 +116,7 @@ def _rebuild_task_error(*fields: Any) -> RayTaskError:
 _dual_classes: dict[type, type | None] = {}
 
 
-def _dual_class(cause_cls: type[BaseException]) -> type[Any] | None:
+def _dual_class(cause_cls: type[BaseException]) -> Any:
     """Make (once) the class that is RayTaskError and ``cause_cls`` at the same time."""
     if cause_cls in _dual_classes:
         return _dual_classes[cause_cls]
@@ -217,7 +217,11 @@ class RayActorError(RayError):
     """
 
     def __init__(
-        self, message: str = "The actor died.", actor_id: str = "", maybe_executed: bool = False, cause_blob: bytes = b""
+        self,
+        message: str = "The actor died.",
+        actor_id: str = "",
+        maybe_executed: bool = False,
+        cause_blob: bytes = b"",
     ) -> None:
         super().__init__(message)
         self.actor_id = actor_id

@@ -30,7 +30,7 @@ def _type_error(name: str, expected: str, value: Any) -> TypeError:
     return TypeError(f"The type of keyword '{name}' must be {expected}, but received type {type(value)}")
 
 
-def _amount(name: str, value: Any) -> float | None:
+def _amount(name: str, value: Any) -> Any:
     """Check an amount of a resource: a number of at least 0 in steps of 0.0001, or None."""
     if value is None:
         return None
@@ -46,7 +46,7 @@ def _amount(name: str, value: Any) -> float | None:
     return value
 
 
-def _num_gpus(name: str, value: Any) -> float | None:
+def _num_gpus(name: str, value: Any) -> Any:
     value = _amount(name, value)
     if value is not None and value > 1 and value != int(value):
         raise ValueError(f"{name}={value!r}: more than one GPU must be a whole number; fractions share one GPU.")
@@ -68,7 +68,9 @@ def _resources(name: str, value: Any) -> dict[str, float] | None:
         if not isinstance(key, str):
             raise TypeError(f"A name in '{name}' must be a string, got {key!r}.")
         if key in ("CPU", "GPU"):
-            raise ValueError("Use the 'num_cpus' and 'num_gpus' keyword instead of 'CPU' and 'GPU' in 'resources' keyword")
+            raise ValueError(
+                "Use the 'num_cpus' and 'num_gpus' keyword instead of 'CPU' and 'GPU' in 'resources' keyword"
+            )
         if key in ("memory", "object_store_memory"):
             raise ValueError(f"Use the '{key}' keyword instead of '{key}' in 'resources' keyword")
         _amount(f"{name}[{key!r}]", amount)
@@ -135,7 +137,9 @@ def _retry_exceptions(name: str, value: Any) -> Any:
 
 def _lifetime(name: str, value: Any) -> str | None:
     if value not in (None, "detached", "non_detached"):
-        raise ValueError(f"actor `lifetime` argument must be one of 'detached', 'non_detached' and None, got {value!r}.")
+        raise ValueError(
+            f"actor `lifetime` argument must be one of 'detached', 'non_detached' and None, got {value!r}."
+        )
     return value
 
 
@@ -148,7 +152,9 @@ def _strategy(name: str, value: Any) -> str:
 def _env(name: str, value: Any) -> dict[str, Any] | None:
     if value is None or value == {}:
         return None
-    raise ValueError("runtime_env is not supported yet: set os.environ and sys.path before init; workers take them over.")
+    raise ValueError(
+        "runtime_env is not supported yet: set os.environ and sys.path before init; workers take them over."
+    )
 
 
 def _not_yet(neutral: tuple[Any, ...]) -> Callable[[str, Any], Any]:

@@ -52,7 +52,7 @@ class ActorClass:
         self.__doc__ = cls.__doc__
         self.__module__ = cls.__module__
         self._methods = _methods_of(cls)
-        self._check = argument_check(cls.__init__, skip_first=True) if cls.__init__ is not object.__init__ else None
+        self._check = _constructor_check(cls)
         self._core: Any = None
         self._code = b""
 
@@ -61,9 +61,7 @@ class ActorClass:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = self._class_name
-        raise TypeError(
-            f"Actors cannot be instantiated directly. Instead of '{name}()', use '{name}.remote()'."
-        )
+        raise TypeError(f"Actors cannot be instantiated directly. Instead of '{name}()', use '{name}.remote()'.")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         raise ActorClassInheritanceException("An actor class cannot be a base class; inherit from the plain class.")
@@ -98,7 +96,7 @@ class ActorClass:
                 pass
         if self._check is not None:
             self._check(args, kwargs)
-        elif (args or kwargs) and self._class.__init__ is object.__init__:
+        elif args or kwargs:
             raise TypeError(f"{self._class_name}() takes no arguments.")
         running = option_table.shape(options, 0)
         placing = option_table.shape(options, 1) if options.get("num_cpus") is None else running
@@ -168,6 +166,12 @@ class _ActorClassWithOptions:
         return self._parent._create(args, kwargs, self._options)
 
 
+def _constructor_check(cls: type) -> Any:
+    """Return the check of the constructor's arguments; None when it takes none."""
+    constructor = inspect.getattr_static(cls, "__init__")
+    return None if constructor is object.__init__ else argument_check(constructor, skip_first=True)
+
+
 def _name_offender(args: Any, kwargs: Any) -> None:
     """Raise the error that names the argument which cannot be pickled."""
     for index, value in enumerate(args):
@@ -191,7 +195,11 @@ def _methods_of(cls: type) -> dict[str, dict[str, Any]]:
     """Return the methods that callers see, with their options."""
     found = {}
     for name, function in inspect.getmembers(cls, callable):
-        if name.startswith("__") and name.endswith("__") and name not in ("__init__", "__call__", "__len__", "__getitem__"):
+        if (
+            name.startswith("__")
+            and name.endswith("__")
+            and name not in ("__init__", "__call__", "__len__", "__getitem__")
+        ):
             continue
         if name == "__init__" or isinstance(function, type):
             continue
@@ -283,7 +291,9 @@ class ActorHandle:
         core = runtime.require_core()
         with core.lock:
             self._calls.pause()
-        core.control.send(m.KillActorRequest(actor_id=self._ray_actor_id, no_restart=no_restart, reason="killed by kill()"))
+        core.control.send(
+            m.KillActorRequest(actor_id=self._ray_actor_id, no_restart=no_restart, reason="killed by kill()")
+        )
 
     def __reduce__(self) -> Any:
         calls = self._calls
@@ -422,9 +432,7 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     reply = core.request(m.GetNamedActorRequest(request_id=core.control.next_id(), name=name, namespace=wanted))[0]
     if not reply.actor_id:
         text = reply.error or "there is no actor of this name"
-        raise ActorHandleNotFoundError(
-            f"Failed to look up actor with name '{name}' (namespace '{wanted}'): {text}"
-        )
+        raise ActorHandleNotFoundError(f"Failed to look up actor with name '{name}' (namespace '{wanted}'): {text}")
     return _rebuild_handle(reply.actor_id, pickle.loads(reply.handle_info))
 
 

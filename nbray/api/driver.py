@@ -61,5 +61,12 @@ def driver_context(core: Any) -> bytes:
         if folder not in path:
             path.insert(0, folder)
     return pickle.dumps(
-        {"job_id": core.job_id, "namespace": core.namespace, "sys_path": path, "cwd": os.getcwd(), "depth": 1, "threads_set": "OMP_NUM_THREADS" in os.environ}
+        {
+            "job_id": core.job_id,
+            "namespace": core.namespace,
+            "sys_path": path,
+            "cwd": os.getcwd(),
+            "depth": 1,
+            "threads_set": "OMP_NUM_THREADS" in os.environ,
+        }
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
 from typing import Any
 
 from nbray.api import runtime
@@ -98,7 +97,7 @@ def put(value: Any, *, _owner: Any = None) -> ObjectRef:
 
 
 def wait(
-    refs: Sequence[ObjectRef], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+    refs: list[ObjectRef], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
 ) -> tuple[list[ObjectRef], list[ObjectRef]]:
     """Wait until ``num_returns`` of the refs have their values.
 
@@ -113,7 +112,7 @@ def wait(
         When ``refs`` is not a list of refs, has one twice, or ``num_returns`` does not fit.
     """
     core = runtime.require_core()
-    if type(refs) is ObjectRef:
+    if isinstance(refs, ObjectRef):
         raise TypeError("wait() expected a list of ObjectRef, got a single ObjectRef")
     if not isinstance(refs, list):
         raise TypeError(f"wait() expected a list of ObjectRef, got {type(refs)}")
@@ -129,7 +128,7 @@ def wait(
     if isinstance(num_returns, bool) or not isinstance(num_returns, int):
         raise TypeError(f"num_returns must be an int, got {type(num_returns).__name__}.")
     if num_returns <= 0:
-        raise ValueError("Invalid number of objects to return %d." % num_returns)
+        raise ValueError(f"Invalid number of objects to return {num_returns}.")
     if num_returns > len(refs):
         raise ValueError("num_returns cannot be greater than the number of objects provided to wait.")
     return core.wait(refs, num_returns, timeout)

@@ -55,7 +55,7 @@ class RuntimeContext:
 
     def get_actor_name(self) -> str | None:
         """Return the name of this actor; None when this is no actor."""
-        if self.get_actor_id() is None:
+        if self._executor is None or self.get_actor_id() is None:
             return None
         return self._executor.actor_spec["options"].get("name") or ""
 

@@ -62,11 +62,13 @@ class Arguments(CoreState):
         named = kwargs
         for index, arg in enumerate(values):
             if type(arg) is ObjectRef:
+                self._check_cluster(arg)
                 deps.append(arg)
                 positions.append(index)
                 values[index] = None
         for key, arg in kwargs.items():
             if type(arg) is ObjectRef:
+                self._check_cluster(arg)
                 if named is kwargs:
                     named = dict(kwargs)
                 deps.append(arg)
@@ -95,6 +97,13 @@ class Arguments(CoreState):
             payload = _U64.pack(hold.obj)
             flags |= TASK_STORED
         return payload, flags, deps or None, keep
+
+    def _check_cluster(self, ref: ObjectRef) -> None:
+        if ref._cluster is not self:
+            raise ValueError(
+                f"ObjectRef({ref.hex()}) belongs to another cluster ({ref._cluster.cluster_id:08x}; this one is "
+                f"{self.cluster_id:08x}). Refs die with their cluster: make the value again."
+            )
 
     def _dump_arguments(self, body: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         try:

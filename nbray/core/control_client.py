@@ -145,9 +145,6 @@ class ControlClient:
         finally:
             self._replies.pop(message.request_id, None)
 
-    def fileno(self) -> int:
-        return self._socket.getsockopt(zmq.FD)
-
     def close(self) -> None:
         """Close; messages already sent get 200 ms to leave."""
         with self.lock:

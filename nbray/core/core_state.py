@@ -97,7 +97,7 @@ class CoreState:
         self._death_notices: dict[int, m.WorkerDiedNotice] = {}
         self._failure: BaseException | None = None
         self._rang_self = False
-        self._blocked_thread = 0  # thread that runs tasks, in a worker
+        self._blocked = 0  # threads of this worker that wait for others, which lends its CPUs on
         self._stop = False
         self.shield: InterruptShield = None  # type: ignore[assignment]  # set by CoreWorker
         self._last_tick = 0.0

@@ -19,6 +19,7 @@ import os
 import pickle
 import struct
 import threading
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -338,8 +339,6 @@ def _check_code_size(code: bytes, name: str) -> None:
             "It captures large objects: put() them once and pass the refs as arguments."
         )
     if size > 10 << 20:
-        import warnings
-
         warnings.warn(
             f"The remote function {name} is very large: {size >> 20} MiB serialized. It captures large objects: "
             "put() them once and pass the refs as arguments.",

@@ -28,7 +28,7 @@ _uninterrupted: set[CodeType] = set()
 
 def uninterrupted(function: Function) -> Function:
     """Mark a short function of ours, which calls nothing of the user's: no interrupt strikes in it."""
-    _uninterrupted.add(function.__code__)  # type: ignore[attr-defined]
+    _uninterrupted.add(function.__code__)
     return function
 
 
@@ -48,7 +48,7 @@ class InterruptShield:
         self._locks = locks
         self._handler = self._on_signal  # one object, so that it can be recognised
         self._previous: Any = None
-        self._main = threading.main_thread().ident
+        self._main = threading.main_thread().ident or 0
 
     def install(self) -> None:
         """Take the handler of SIGINT, unless we have it, or there is none that raises."""

@@ -33,7 +33,7 @@ def join(core: CoreWorker, token: int) -> m.RegisterReply:
             python=".".join(map(str, sys.version_info[:3])),
             startup_token=token,
             namespace=core.namespace,
-        )  # fmt: skip
+        )
     )
     for _ in range(400):
         core.control.poll_soon(50)

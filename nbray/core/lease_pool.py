@@ -28,6 +28,7 @@ NBS_EAGAIN = lib.NBS_EAGAIN
 NBS_EDEAD = lib.NBS_EDEAD
 
 PIPELINE_NS = 1_000_000.0  # work sent ahead into a lane, at most
+PACK_NS = 50_000.0  # work at one worker before another one is woken
 PIPELINE_DEPTH = 256  # tasks sent ahead into a lane, at most
 STUCK_NS = 2_000_000  # a head task that runs longer frees what stands behind it
 IDLE_LEASE_S = 0.25  # an idle lease is kept this long
@@ -122,20 +123,27 @@ class LeasePool:
             self.core.fail(record, TaskUnschedulableError(self.infeasible))
             return
         if not self.queue:
-            function = record.function
-            avg = function.avg_ns
-            depth = 1 if avg <= 0.0 or avg >= PIPELINE_NS else min(PIPELINE_NS / avg, PIPELINE_DEPTH)
-            # The lane with the fewest tasks; with few lanes this is quicker than a heap.
+            avg = record.function.avg_ns
+            if avg <= 0.0 or avg >= PIPELINE_NS:
+                depth = pack = 1.0
+            else:
+                depth = min(PIPELINE_NS / avg, PIPELINE_DEPTH)
+                pack = PACK_NS / avg
+            # A worker that is awake and has little to do comes first: waking another one costs
+            # more than the wait behind a few short tasks. Else the lane with the fewest tasks.
             best = None
             least = depth
             for lane in self.lanes:
                 n = len(lane.tasks)
-                if n < least and not lane.revoked:
+                if lane.revoked:
+                    continue
+                if 0 < n < pack:
+                    best = lane
+                    break
+                if n < least:
                     best, least = lane, n
-                    if not n:
-                        break
             if best is not None and self.send(best, record):
-                if len(best.tasks) > 1:
+                if len(best.tasks) > pack:
                     self.want_leases()
                 return
         self.queue.append(record)
@@ -216,7 +224,7 @@ class LeasePool:
                 strategy=self.strategy,
                 wait_for_resources=self.wait_for_resources,
                 priority_depth=self.core.depth,
-            )  # fmt: skip
+            )
         )
 
     def granted(self, lease_id: int, peer: int, pid: int, gpu_ids: list[int]) -> None:
@@ -240,6 +248,8 @@ class LeasePool:
         if not self.queue:
             self.take_back_stuck(time.monotonic_ns(), everything=True)
         self.refill(lane)
+        if self.queue and not self.wanted:
+            self.want_leases()  # fewer were asked for than there are tasks now
 
     def refuse(self, reason: str) -> list[TaskRecord]:
         """The shape can never be had; returns the tasks that fail with it."""

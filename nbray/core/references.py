@@ -27,8 +27,8 @@ class References(CoreState):
     def export(self, ref: ObjectRef) -> bytes:
         """Give a ref's object a place in the store, so that any process reaches it by id."""
         object_id = ref.binary()
-        if ref._cluster is not self:
-            return object_id
+        if ref._cluster is not self or not self.session.attached:
+            return object_id  # whoever reads it is told that its cluster is another one
         with self.lock:
             if ref._hold is None:
                 data = ref._data

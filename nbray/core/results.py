@@ -7,6 +7,7 @@ its lock held.
 from __future__ import annotations
 
 import struct
+import sys
 from typing import Any
 
 from nbray._cstore import lib
@@ -30,7 +31,7 @@ from nbray.exceptions import (
     TaskCancelledError,
 )
 from nbray.object_ref import ObjectRef
-from nbray.serialization import error_value
+from nbray.serialization import error_value, serializer
 from nbray.serialization.error_value import ErrorValue
 
 _HEAD = struct.Struct("<IIQHHIQ")  # nbs_msg
@@ -115,7 +116,7 @@ class Results(CoreState):
             if flags & RESULT_CANCELLED or record.cancelled:
                 error = error_value.from_system_error(TaskCancelledError(self._task_hex(record)))
             else:
-                error = ErrorValue(payload)
+                error = ErrorValue(self._large_error(payload) if flags & RESULT_STORED else payload)
                 if record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
                     self._retry(record)
                     return
@@ -131,6 +132,11 @@ class Results(CoreState):
                 self._set(ref, self._value_part(kind, payload[at : at + length]))
                 at += length
         record.ref = None
+
+    def _large_error(self, payload: bytes) -> bytes:
+        """Take an error out of the store, where it was too large to be sent."""
+        stored = self._value_part(PART_STORED, payload)
+        return bytes(serializer.pickle_of_store(self.store.view(stored.hold.obj)))
 
     def _value_part(self, kind: int, payload: bytes) -> Any:
         if kind == PART_INLINE:
@@ -206,7 +212,10 @@ class Results(CoreState):
                 callback, ref = self._callbacks.popleft()
             except IndexError:
                 return
-            callback(ref)
+            try:
+                callback(ref)
+            except Exception:  # it is nobody's fault who happens to serve it
+                sys.excepthook(*sys.exc_info())
 
     def _output(self, payload: bytes, flags: int) -> None:
         if self.output_sink is not None:

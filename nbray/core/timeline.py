@@ -36,7 +36,7 @@ def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> 
     submitted = {}
     trace: list[dict[str, Any]] = []
     processes: dict[int, None] = {}
-    for t_ns, seq, owner, process, dur_ns, _, a, kind, flags, _ in records:
+    for t_ns, seq, owner, process, _dur_ns, _, a, kind, _flags, _ in records:
         if kind == SUBMIT:
             definition = names.get((owner, a))
             submitted[(owner, seq)] = (t_ns, a)
@@ -50,7 +50,7 @@ def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> 
                     "ts": (t_ns + offset_ns) / 1e3,
                     "pid": process & 0xFFFFFFFF,
                     "tid": 0,
-                }  # fmt: skip
+                }
             )
     for t_ns, seq, owner, process, dur_ns, _, a, kind, flags, _ in records:
         if kind != RESULT:
@@ -60,10 +60,15 @@ def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> 
         processes[process] = None
         status = "failed" if flags & 1 else "cancelled" if flags & 2 else "finished"
         event = {
-            "name": definition.name if definition else f"task {seq}", "cat": definition.kind if definition else "task",
-            "ph": "X", "ts": (t_ns - dur_ns + offset_ns) / 1e3, "dur": dur_ns / 1e3, "pid": process & 0xFFFFFFFF,
-            "tid": 0, "args": {"task": seq, "owner": owner & 0xFFFFFFFF, "status": status},
-        }  # fmt: skip
+            "name": definition.name if definition else f"task {seq}",
+            "cat": definition.kind if definition else "task",
+            "ph": "X",
+            "ts": (t_ns - dur_ns + offset_ns) / 1e3,
+            "dur": dur_ns / 1e3,
+            "pid": process & 0xFFFFFFFF,
+            "tid": 0,
+            "args": {"task": seq, "owner": owner & 0xFFFFFFFF, "status": status},
+        }
         if definition is not None and definition.origin:
             event["args"]["origin"] = definition.origin
         if submit is not None:

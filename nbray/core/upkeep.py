@@ -66,6 +66,10 @@ class Upkeep(CoreState):
         hold.release()
         if not lib.nbs_contains(self.seg, life_id):
             self.control.send(m.ActorHandlesGoneNotice(actor_id=actor_id))
+            if calls is not None:
+                calls.abandoned = True
+        if calls is not None and calls.state == "DEAD":
+            self.actors.pop(actor_id, None)
 
     def _look_for_deaths(self, now: float) -> None:
         if not lib.nbs_alive(self.seg, self.daemon) and self._failure is None:

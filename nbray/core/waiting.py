@@ -6,7 +6,6 @@ its lock held.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -142,7 +141,7 @@ class Waiting(CoreState):
         deadline = None if timeout is None else time.monotonic() + timeout
         borrowed = [ref for ref in refs if ref._hold is not None and ref._task is None and ref._data is None]
         interest = OWNED | RING | (SEAL if borrowed or self.borrowed_waits else 0)
-        in_task = self._blocked_thread and self._blocked_thread == threading.get_ident()
+        in_task = self.role == "worker"  # or in a thread that a task started
         blocked = counted = False
         self.shield.install()
         try:
@@ -180,8 +179,11 @@ class Waiting(CoreState):
                         self.on_ring()
                 else:
                     if in_task and not blocked:
-                        blocked = True
-                        self.control.send(m.BlockedNotice())
+                        with self.lock:
+                            blocked = True
+                            self._blocked += 1
+                            if self._blocked == 1:
+                                self.control.send(m.BlockedNotice())
                     self.tick()
         except KeyboardInterrupt as interrupt:
             if self.role == "driver" and refs:
@@ -190,8 +192,10 @@ class Waiting(CoreState):
         finally:
             with self.lock:
                 self._waiters -= counted
-            if blocked:
-                self.control.send(m.UnblockedNotice())
+                if blocked:
+                    self._blocked -= 1
+                    if not self._blocked:
+                        self.control.send(m.UnblockedNotice())
 
     def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Serve this process until ``done()``; False after ``timeout_s``."""
@@ -211,7 +215,7 @@ class Waiting(CoreState):
 
     def future(self, ref: ObjectRef) -> Any:
         """Return a concurrent future of a ref."""
-        import concurrent.futures
+        import concurrent.futures  # noqa: PLC0415 - loaded when needed
 
         future: Any = concurrent.futures.Future()
         future.set_running_or_notify_cancel()
@@ -228,10 +232,10 @@ class Waiting(CoreState):
 
     def asyncio_future(self, ref: ObjectRef) -> Any:
         """Return a future of the running event loop."""
-        import asyncio
+        import asyncio  # noqa: PLC0415 - loaded when needed
 
         loop = asyncio.get_running_loop()
-        future = loop.create_future()
+        future: Any = loop.create_future()
         future.object_ref = ref
 
         def deliver() -> None:
@@ -270,6 +274,7 @@ class Waiting(CoreState):
 
     def when_ready(self, ref: ObjectRef, callback: Callable[[ObjectRef], None]) -> None:
         """Call ``callback(ref)`` once the ref has its value; at once when it has."""
+        self.check_usable()
         with self.lock:
             if ref._data is None and not self._settle_borrowed(ref):
                 self._add_waiter(ref, callback)

@@ -297,7 +297,8 @@ def pickle_of_store(view: memoryview) -> memoryview:
 def dumps_code(function: Any, what: str) -> bytes:
     """Serialize a function or class for workers; by value unless it can be imported."""
     outer = getattr(_found, "refs", None)
-    _found.refs = refs = []
+    refs: list[Any] = []
+    _found.refs = refs
     try:
         stream = io.BytesIO()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -41,12 +42,14 @@ from nbray.options import UNIT
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
 from nbray.wire import messages as m
+from nbray.worker.concurrent_calls import AsyncCalls, Call, ThreadedCalls, for_class
 from nbray.worker.output_capture import OutputCapture, TaskStream
 
 SERVED = lib.NBS_READY_SERVED
 OWNED = lib.NBS_READY_OWNED
 RING = lib.NBS_READY_RING
 IDLE_SLICE_NS = 50_000_000
+MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
 MAX_FUNCTIONS = 10_000  # loaded functions kept
 NO_CHANNEL = -1  # the surroundings have to be entered anew
 CONSTRUCTOR = -2  # stands for a channel while an actor is made
@@ -87,6 +90,8 @@ class Executor:
         self.actor: Any = None
         self.actor_id = ""
         self.actor_spec: dict[str, Any] = {}
+        self.concurrent: ThreadedCalls | AsyncCalls | None = None  # how an actor's calls run beside each other
+        self.draining = False  # end when there is nothing to take
         self.gpu_ids: list[int] = []
         self.interruptible = False
         self.cancel_children = True  # of the task that is cancelled
@@ -106,7 +111,6 @@ class Executor:
     def run(self) -> int:
         """Serve until told to stop; returns the exit status."""
         core, seg = self.core, self.seg
-        core._blocked_thread = threading.get_ident()
         sys.stdout = TaskStream(self.capture, "stdout", 1)
         sys.stderr = TaskStream(self.capture, "stderr", 2)
         signal.signal(signal.SIGINT, self._on_interrupt)
@@ -121,10 +125,17 @@ class Executor:
             if take(seg, head, payload) == 1:
                 length, chan, number, kind, flags, a, b = unpack(head_bytes)
                 if kind == 1:
+                    if self.concurrent is not None:
+                        self._start_call(chan, number, flags, a, b, buffer(payload[0], length))
+                        continue
                     self._task(chan, number, flags, a, b, buffer(payload[0], length))
                 else:
                     self._notice(kind, chan, number, flags, bytes(buffer(payload[0], length)))
                 continue
+            if self.draining:
+                if self.concurrent is not None:
+                    self.concurrent.finish()
+                break
             woken = wait(seg, SERVED | OWNED | RING, IDLE_SLICE_NS)
             if woken > 0 and woken & SERVED and not woken & RING:
                 continue
@@ -153,7 +164,8 @@ class Executor:
             self._become = message
             lib.nbs_ring(self.seg, self.core.peer)
         elif isinstance(message, m.StopNotice):
-            self.stopping = True
+            self.draining = True
+            self.stopping = not message.graceful
             lib.nbs_ring(self.seg, self.core.peer)
 
     # --------------------------------------------------------------------- notices
@@ -194,9 +206,8 @@ class Executor:
             if number == 0:  # a new owner on this channel
                 known.clear()
                 self.origins.pop(chan, None)
-                for table in (self.functions, self.methods):
-                    for key in [key for key in table if key[0] == chan]:
-                        del table[key]  # type: ignore[attr-defined]
+                self.functions = {key: value for key, value in self.functions.items() if key[0] != chan}
+                self.methods = {key: value for key, value in self.methods.items() if key[0] != chan}
             known.update(context)
             known.pop("children", None)
             self.channel = NO_CHANNEL
@@ -235,7 +246,7 @@ class Executor:
         for name, value in context.get("environ", {}).items():
             os.environ[name] = value
         gpu_ids = context.get("gpu_ids")
-        if gpu_ids is not None and gpu_ids != self.gpu_ids:
+        if gpu_ids is not None and gpu_ids != self.gpu_ids and self.actor is None:  # an actor keeps its own
             self._use_gpus(gpu_ids)
 
     def is_cancelled(self) -> bool:
@@ -261,6 +272,8 @@ class Executor:
             self._enter(chan)
         core = self.core
         name = ""
+        args: Any
+        kwargs: Any
         try:
             self.task_number = core.running_number = number
             if flags & TASK_METHOD:
@@ -295,7 +308,13 @@ class Executor:
                 return
             self._failed(chan, number, name, error)
             return
-        args = kwargs = None
+        args = kwargs = None  # they may hold views of the store
+        self._answer(chan, number, self.owner, name, n_returns, result)
+
+    def _answer(
+        self, chan: int, number: int, owner: int, name: str, n_returns: int, result: Any, ran_ns: int = 0
+    ) -> None:
+        """Reply with what a call returned."""
         if self.capture.pending:
             self.capture.flush()
         try:
@@ -305,15 +324,46 @@ class Executor:
                 else:
                     data = serializer.dumps(result, f"the return value of {name}()")
                 if type(data) is bytes and len(data) <= INLINE_MAX_BYTES:
-                    self._reply(chan, number, 0, data)
+                    self._reply(chan, number, 0, data, ran_ns)
                 else:
-                    self._reply(chan, number, RESULT_STORED, self._store(number, 0, data))
+                    self._reply(chan, number, RESULT_STORED, self._store(owner, number, 0, data), ran_ns)
             else:
-                self._reply(chan, number, RESULT_MULTI, self._parts(name, number, n_returns, result))
+                parts = self._parts(owner, name, number, n_returns, result)
+                self._reply(chan, number, RESULT_MULTI, parts, ran_ns)
         except ObjectStoreFullError as error:  # the runtime's failure, not the function's
             self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error).blob)
         except BaseException as error:
             self._failed(chan, number, name, error)
+
+    def _start_call(self, chan: int, number: int, flags: int, method: int, n_returns: int, payload: Any) -> None:
+        """Start a call that runs beside others."""
+        assert self.concurrent is not None
+        if chan != self.channel:
+            self._enter(chan)
+        name = self.methods[(chan, method)]
+        title = f"{self.actor_spec['class_name']}.{name}"
+        self.task_name = self.capture.name = title
+        try:
+            if name == "__ray_terminate__":
+                self.concurrent.finish()
+                self._exit_actor()
+                return
+            args, kwargs = self._arguments(flags, payload)
+            call = Call(chan, number, self.owner, title, n_returns, self._method(name), args, kwargs)
+        except BaseException as error:
+            self._failed(chan, number, title, error)
+        else:
+            self.concurrent.start(call)
+
+    def _call_ended(self, call: Call, result: Any, ran_ns: int) -> None:
+        self._answer(call.chan, call.number, call.owner, call.name, call.n_returns, result, max(1, ran_ns))
+
+    def _call_failed(self, call: Call, error: BaseException) -> None:
+        if isinstance(error, (SystemExit, AsyncioActorExit)):
+            self._exit_actor()
+            lib.nbs_ring(self.seg, self.core.peer)
+        else:
+            self._failed(call.chan, call.number, call.name, error)
 
     def _method(self, name: str) -> Callable[..., Any]:
         if name == "__ray_ready__":
@@ -363,15 +413,15 @@ class Executor:
             return body
         return body, {}
 
-    def _store(self, number: int, index: int, data: bytes | Serialized) -> bytes:
+    def _store(self, owner: int, number: int, index: int, data: bytes | Serialized) -> bytes:
         """Put a result into the store, held for its owner; returns its handle."""
         core = self.core
         value = serializer.plain(data) if type(data) is bytes else data
-        object_id = ids.object_id(self.owner, number, core.job_id, core.cluster_id, index)
-        hold = core.store.write(object_id, value, 0, self.owner)  # type: ignore[arg-type]
+        object_id = ids.object_id(owner, number, core.job_id, core.cluster_id, index)
+        hold = core.store.write(object_id, value, 0, owner)  # type: ignore[arg-type]
         return _U64.pack(hold.obj)
 
-    def _parts(self, name: str, number: int, n_returns: int, result: Any) -> bytes:
+    def _parts(self, owner: int, name: str, number: int, n_returns: int, result: Any) -> bytes:
         """Return the payload of a call with other than one return value."""
         if n_returns == 0:
             return b""
@@ -392,7 +442,7 @@ class Executor:
                 parts.append(data)
             else:
                 parts.append(_PART.pack(PART_STORED, 8))
-                parts.append(self._store(number, index, data))
+                parts.append(self._store(owner, number, index, data))
         return b"".join(parts)
 
     def _failed(self, chan: int, number: int, name: str, error: BaseException) -> None:
@@ -406,15 +456,20 @@ class Executor:
             return
         blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8])
         if len(blob) > INLINE_MAX_BYTES:
+            if len(blob) <= MAX_ERROR_BYTES:
+                with contextlib.suppress(ObjectStoreFullError):
+                    handle = self._store(lib.nbs_chan_peer(self.seg, chan), number, 0, blob)
+                    self._reply(chan, number, RESULT_ERROR | RESULT_STORED, handle)
+                    return
             blob = error_value.shorten(blob, INLINE_MAX_BYTES)
         self._reply(chan, number, RESULT_ERROR, blob)
 
-    def _reply(self, chan: int, number: int, flags: int, payload: bytes) -> None:
+    def _reply(self, chan: int, number: int, flags: int, payload: bytes, ran_ns: int = 0) -> None:
         seg = self.seg
         while True:
             with self.send_lock:
                 status = lib.nbs_send(
-                    seg, chan, KIND_RESULT, flags, number, 0, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
+                    seg, chan, KIND_RESULT, flags, number, 0, ran_ns, payload, len(payload), ffi.NULL, 0, ffi.NULL
                 )
             if status != lib.NBS_EAGAIN:
                 return  # sent, or the owner is gone and nobody wants it
@@ -479,7 +534,13 @@ class Executor:
             kwargs = {k: core.get_one(a, None) if type(a).__name__ == "ObjectRef" else a for k, a in kwargs.items()}
             self.task_name = self.capture.name = f"{spec['class_name']}.__init__"
             self.actor = cls.__new__(cls)
-            self.actor.__init__(*args, **kwargs)
+            self.concurrent = for_class(
+                cls, spec["options"].get("max_concurrency"), self._call_ended, self._call_failed
+            )
+            if isinstance(self.concurrent, AsyncCalls):  # constructor and methods share the loop's thread
+                self.concurrent.run(lambda: self.actor.__init__(*args, **kwargs))
+            else:
+                self.actor.__init__(*args, **kwargs)
         except BaseException as error:
             error_blob = error_value.from_exception(
                 f"{self.actor_spec.get('class_name', 'actor')}.__init__", error, 1, core.node_id[:8]

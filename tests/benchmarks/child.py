@@ -10,11 +10,11 @@ import time
 CLOCK = time.perf_counter
 BEGIN = CLOCK()
 
-import importlib  # noqa: E402 - after the clock has started
-import json  # noqa: E402
-import os  # noqa: E402
-import signal  # noqa: E402
-import sys  # noqa: E402
+import importlib
+import json
+import os
+import signal
+import sys
 
 STORE_BYTES = 2_000_000_000
 LARGE_BYTES = 100_000_000
@@ -68,23 +68,41 @@ def start(library_name, wanted):
 
 
 def cluster_memory():
-    """Proportional set size of all processes with our mark in their environment, but this one."""
-    mark = f"NBRAY_BENCH_MARK={os.environ['NBRAY_BENCH_MARK']}".encode()
+    """Proportional set size of all processes of the cluster but this one, and how many they are."""
     total, count = 0, 0
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
+    for pid in cluster_processes():
         try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                if mark not in file.read().split(b"\0"):
-                    continue
-            with open(f"/proc/{name}/smaps_rollup") as file:
+            with open(f"/proc/{pid}/smaps_rollup") as file:
                 lines = [line for line in file if line.startswith("Pss:")]
         except OSError:  # it ended meanwhile
             continue
         total += int(lines[0].split()[1]) * 1024
         count += 1
     return total, count
+
+
+def cluster_processes():
+    """Processes with our mark in their environment, and all that descend from them or from us.
+
+    Daemons are no children of ours, and a process that sets its title may write over its environment.
+    """
+    mark = f"NBRAY_BENCH_MARK={os.environ['NBRAY_BENCH_MARK']}".encode()
+    found, parents = {os.getpid()}, {}
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                parents[pid] = int(file.read().rpartition(")")[2].split()[1])
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if mark in file.read().split(b"\0"):
+                    found.add(pid)
+        except OSError:
+            continue
+    grown = True
+    while grown:
+        children = {pid for pid, parent in parents.items() if parent in found} - found
+        grown = bool(children)
+        found |= children
+    return found - {os.getpid()}
 
 
 # ---- the warm cluster ----
@@ -190,35 +208,34 @@ class Work:
         return timed(lambda: many(5000)) / 5000
 
     def put_warm(self):
+        """With enough puts before that either library has touched all the memory it takes in turn."""
         array = self.large()
-        return median_of(lambda: self.ray.put(array), 9, 3)
-
-    def memcpy(self):
-        source, target = self.large(), self.large()
-        return median_of(lambda: self.np.copyto(target, source), 9, 3)
+        return median_of(lambda: self.ray.put(array), 15, 30)
 
     def put_over_memcpy(self):
         """How many times longer than a copy between two arrays that were touched before; taken in turn."""
         source, target = self.large(), self.large()
         puts, copies = [], []
-        for i in range(12):
+        for i in range(45):
             put, copy = timed(lambda: self.ray.put(source)), timed(lambda: self.np.copyto(target, source))
-            if i >= 3:
+            if i >= 30:
                 puts.append(put)
                 copies.append(copy)
         return median(puts) / median(copies)
 
     def get_large(self):
-        """Each ref is got for the first time; the array of before is dropped outside of the clock."""
+        """Each ref is got for the first time, and not right after the copy of `put`, which empties the caches."""
         array, times = self.large(), []
-        for _ in range(9):
-            ref = self.ray.put(array)
-            begin = CLOCK()
-            value = self.ray.get(ref)
-            times.append(CLOCK() - begin)
-            assert value[-1] == 7
-            del value, ref
-        return median(times[2:])
+        for _ in range(4):
+            refs = [self.ray.put(array) for _ in range(10)]
+            for ref in refs:
+                begin = CLOCK()
+                value = self.ray.get(ref)
+                times.append(CLOCK() - begin)
+                assert value[-1] == 7
+                del value
+            del refs, ref
+        return median(times[10:])
 
     def argument_ref(self):
         ref = self.ray.put(self.large())

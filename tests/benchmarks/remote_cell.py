@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import time
 
 from jupyter_client.manager import start_new_kernel
@@ -14,7 +15,7 @@ LOCAL, REMOTE = "pass", "%%remote\npass"
 
 def measure() -> float:
     """Median of `%%remote` on `pass` minus median of `pass`, in seconds."""
-    manager, client = start_new_kernel(kernel_name="python3")
+    manager, client = start_new_kernel(kernel_name="python3", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _run(client, "%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2)")
         times: dict[str, list[float]] = {LOCAL: [], REMOTE: []}

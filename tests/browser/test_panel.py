@@ -88,6 +88,41 @@ def test_follows_a_restart_of_the_kernel(lab):
     lab.wait_for_count("FINISHED", 200)
 
 
+def test_follows_a_kernel_that_died_and_was_started_again(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+    lab.start_cell("import os; os.kill(os.getpid(), 9)")
+    lab.wait_for_panel("No cluster yet.")
+    lab.page.get_by_role("button", name="Ok", exact=True).click()  # JupyterLab says that the kernel died
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+
+
+def test_follows_a_console_too(lab):
+    lab.run_command("console:create", kernelPreference={"name": "nbray"})
+    lab.page.wait_for_selector(".jp-CodeConsole")
+    lab.show_panel()
+    lab.wait_for_panel("No cluster yet.")
+    assert lab.panel.get_by_role("button").count() == 0  # there is no place to put a cell
+    lab.page.evaluate(
+        "code => void window.jupyterapp.shell.currentWidget.console.inject(code)", FIRST_CELL.replace("len(", "print(")
+    )
+    lab.wait_for_count("FINISHED", 200)
+
+
+def test_the_console_of_a_notebook_shows_the_same_cluster(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+    lab.run_command("notebook:create-console")
+    lab.page.wait_for_selector(".jp-CodeConsole")
+    lab.panel.get_by_title("The panel follows the console in front").wait_for()
+    lab.wait_for_count("FINISHED", 200)
+
+
 def test_a_kernel_without_nbray_is_left_alone_until_it_loads_it(lab):
     lab.new_notebook("python3")
     lab.show_panel()

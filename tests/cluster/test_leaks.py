@@ -1,0 +1,445 @@
+"""Nothing leaks: memory of the store, descriptors, threads, processes, memory of the driver."""
+
+import gc
+import os
+import signal
+import threading
+import time
+import zlib
+
+import cluster_kit as kit
+import pytest
+
+import nbray
+from nbray.core import current
+
+numpy = pytest.importorskip("numpy")
+
+CLUSTER = {"num_cpus": 2, "object_store_memory": 64 * 2**20}
+MEG = 2**20
+
+
+def settled_use():
+    kit.settle()
+    return kit.used()
+
+
+def drops_to(before, seconds=kit.RECOVERY_S):
+    gc.collect()
+    try:
+        kit.eventually(lambda: kit.used() <= before, f"use of the store is back at {before}", seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {kit.used()}: {kit.listing()}") from None
+
+
+def test_results_that_are_dropped(ray):
+    @ray.remote
+    def make(n):
+        return numpy.ones(n, numpy.uint8)
+
+    before = settled_use()
+    for _ in range(kit.scaled(30)):
+        refs = [make.remote(MEG) for _ in range(10)]  # in all five times the store
+        ray.get(refs)
+        del refs
+    drops_to(before)
+
+
+def test_results_that_nobody_ever_looks_at(ray):
+    @ray.remote
+    def make():
+        return bytes(MEG)
+
+    before = settled_use()
+    for _ in range(kit.scaled(20)):
+        for _ in range(5):
+            make.remote()
+        ray.get(make.remote())
+    kit.settle()
+    drops_to(before)
+
+
+def test_puts_that_are_dropped(ray):
+    before = settled_use()
+    for _ in range(kit.scaled(300)):
+        ray.put(numpy.ones(MEG, numpy.uint8))
+    assert kit.used() <= before + 2 * MEG
+    drops_to(before)
+
+
+def test_views_outlive_their_refs_unchanged(ray):
+    """S22: the array lives, its ref does not, and the store is filled many times over."""
+    before = settled_use()
+    arrays = [ray.get(ray.put(numpy.full(MEG, i, numpy.uint8))) for i in range(5)]
+    part = arrays[0][1000:2000:2]
+    sums = [zlib.crc32(array) for array in arrays]
+    for i in range(kit.scaled(300)):
+        ray.put(numpy.full(MEG, 255 - i % 200, numpy.uint8))
+    assert [zlib.crc32(array) for array in arrays] == sums
+    assert kit.used() >= before + 5 * MEG
+    with pytest.raises(ValueError, match="read-only"):
+        arrays[0][0] = 1
+    del arrays
+    gc.collect()
+    assert before + MEG <= kit.used() <= before + 2 * MEG, "a slice keeps its object, and only that"
+    assert (part == 0).all()
+    del part
+    drops_to(before)
+
+
+def test_views_in_workers(ray, gate, ledger):
+    """A task that keeps a view of its argument keeps the object, until its process drops it."""
+
+    @ray.remote
+    class Keeper:
+        def keep(self, array):
+            self.array = array
+            return zlib.crc32(array)
+
+        def check(self):
+            return zlib.crc32(self.array)
+
+        def drop(self):
+            del self.array
+
+    before = settled_use()
+    keeper = Keeper.remote()
+    with kit.no_hang():
+        ref = ray.put(numpy.arange(MEG // 8))
+        wanted = ray.get(keeper.keep.remote(ref))
+        level = kit.used()
+        del ref
+        for i in range(100):
+            ray.put(numpy.full(MEG, i, numpy.uint8))
+        assert ray.get(keeper.check.remote()) == wanted
+        assert kit.used() >= level - 4096
+        ray.get(keeper.drop.remote())
+        ray.get(keeper.keep.remote(numpy.zeros(1)))
+        drops_to(before + 64 * 1024)
+        del keeper
+    kit.settle()
+    drops_to(before)
+
+
+def test_refs_inside_containers(ray):
+    @ray.remote
+    def make():
+        return [ray.put(numpy.ones(MEG, numpy.uint8)) for _ in range(3)]
+
+    @ray.remote
+    def use(box):
+        return [int(array[0]) for array in ray.get(box["refs"])]
+
+    before = settled_use()
+    for _ in range(kit.scaled(5)):
+        inner = [ray.put(numpy.full(MEG, i, numpy.uint8)) for i in range(3)]
+        outer = ray.put({"refs": inner})
+        assert ray.get(use.remote(outer)) == [0, 1, 2]
+        assert ray.get(use.remote({"refs": inner})) == [0, 1, 2]
+        del inner
+        again = ray.get(outer)["refs"]
+        assert [int(array[0]) for array in ray.get(again)] == [0, 1, 2]
+        del outer, again
+        made = make.remote()
+        refs = ray.get(made)
+        del made
+        assert int(ray.get(refs[0])[0]) == 1
+        del refs
+    kit.settle()
+    drops_to(before)
+
+
+def test_deeply_nested_containers(ray):
+    before = settled_use()
+    ref = ray.put(bytes(MEG))
+    for _ in range(50):
+        ref = ray.put([ref])
+    assert kit.used() > before + MEG
+    for _ in range(50):
+        ref = ray.get(ref)[0]
+    assert ray.get(ref) == bytes(MEG)
+    del ref
+    drops_to(before)
+
+
+def test_arguments_through_the_store(ray):
+    @ray.remote
+    def size(*args, **kwargs):
+        return sum(map(len, args)) + sum(map(len, kwargs.values()))
+
+    before = settled_use()
+    for _ in range(kit.scaled(20)):
+        refs = [size.remote(bytes(MEG), numpy.zeros(MEG, numpy.uint8), key=bytes(100_000)) for _ in range(5)]
+        assert ray.get(refs) == [2 * MEG + 100_000] * 5
+        del refs
+    kit.settle()
+    drops_to(before)
+
+
+def test_values_as_arguments_of_chains(ray):
+    @ray.remote
+    def make(i):
+        return numpy.full(MEG, i, numpy.uint8)
+
+    @ray.remote
+    def add(a, b):
+        return a + b
+
+    before = settled_use()
+    for _ in range(kit.scaled(5)):
+        refs = [make.remote(1) for _ in range(8)]
+        while len(refs) > 1:
+            refs = [add.remote(a, b) for a, b in zip(refs[::2], refs[1::2], strict=True)]
+        assert int(ray.get(refs[0])[0]) == 8
+        del refs
+    kit.settle()
+    drops_to(before)
+
+
+def test_failed_tasks(ray):
+    @ray.remote
+    def fail(array, box):
+        kept = ray.put(array + 1)
+        raise ValueError(kept.hex())
+
+    before = settled_use()
+    for _ in range(kit.scaled(20)):
+        ref = fail.remote(numpy.zeros(MEG, numpy.uint8), [ray.put(bytes(MEG))])
+        with pytest.raises(ValueError):
+            ray.get(ref)
+        del ref
+    kit.settle()
+    drops_to(before)
+
+
+def test_cancelled_tasks(ray, gate, ledger):
+    @ray.remote
+    def work(array, box):
+        kept = [ray.put(array + 1), ray.get(box[0])]
+        ledger.add(len(kept))
+        while True:
+            time.sleep(0.001)
+
+    before = settled_use()
+    for number in range(kit.scaled(5)):
+        refs = [work.remote(numpy.zeros(MEG, numpy.uint8), [ray.put(bytes(MEG))]) for _ in range(4)]
+        ledger.await_lines(2 * number + 1)
+        for ref in refs:
+            ray.cancel(ref)
+        for ref in refs:
+            with kit.no_hang():
+                with pytest.raises(ray.exceptions.TaskCancelledError):
+                    ray.get(ref)
+        del refs, ref
+    kit.settle()
+    drops_to(before)
+
+
+def test_killed_workers_and_actors(ray, ledger):
+    @ray.remote(max_retries=0)
+    def dying(array, box):
+        kept = [ray.put(array + 1), ray.get(box[0])]
+        ledger.add(len(kept))
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+
+    @ray.remote
+    class Actor:
+        def __init__(self, array):
+            self.kept = [array, ray.put(array + 1)]
+
+        def give(self):
+            return [ray.put(bytes(MEG)), bytes(MEG)]
+
+    before = settled_use()
+    for _ in range(kit.scaled(3)):
+        with pytest.raises(ray.exceptions.WorkerCrashedError):
+            ray.get(dying.remote(numpy.zeros(MEG, numpy.uint8), [ray.put(bytes(MEG))]))
+        actor = Actor.remote(numpy.zeros(MEG, numpy.uint8))
+        value = ray.get(actor.give.remote())
+        assert ray.get(value[0]) == bytes(MEG)
+        ray.kill(actor)
+        del actor, value
+    kit.settle()
+    drops_to(before)
+
+
+def test_large_errors_and_outputs(ray, capfd):
+    @ray.remote
+    def noisy(n):
+        print("x" * n)
+        raise ValueError("y" * n)
+
+    before = settled_use()
+    for _ in range(3):
+        try:
+            ray.get(noisy.remote(300_000))
+        except ValueError as error:
+            assert error.args == ("y" * 300_000,)  # the whole of it
+    kit.settle()
+    drops_to(before + 4 * MEG)  # workers keep the last pieces of their output for a while
+
+
+def test_several_values_of_which_some_are_dropped(ray):
+    @ray.remote(num_returns=3)
+    def three():
+        return bytes(MEG), b"small", bytes(2 * MEG)
+
+    before = settled_use()
+    for _ in range(kit.scaled(5)):
+        a, b, c = three.remote()
+        del a
+        assert ray.get(b) == b"small"
+        assert len(ray.get(c)) == 2 * MEG
+        del b, c
+    drops_to(before)
+
+
+def test_a_full_store_is_told_and_recovers(ray):
+    before = settled_use()
+    kept = []
+    with pytest.raises(ray.exceptions.ObjectStoreFullError):
+        for _ in range(200):
+            kept.append(ray.put(numpy.ones(MEG, numpy.uint8)))
+    assert len(kept) > 40
+    with pytest.raises(ray.exceptions.ObjectStoreFullError):
+        with kit.no_hang():
+            ray.get(ray.remote(lambda: bytes(30 * MEG)).remote())
+    del kept
+    drops_to(before)
+    assert len(ray.get(ray.remote(lambda: bytes(30 * MEG)).remote())) == 30 * MEG
+
+
+def figures():
+    daemon = kit.daemon_pid()
+    return {
+        "driver fds": len(kit.descriptors()),
+        "driver threads": kit.status_of("self", "Threads"),
+        "daemon fds": len(kit.descriptors(daemon)),
+        "daemon threads": kit.status_of(daemon, "Threads"),
+        "zygote fds": len(kit.descriptors(kit.zygote_pid())),
+    }
+
+
+def one_cycle(ray):
+    @ray.remote
+    def f(x):
+        return x
+
+    @ray.remote
+    class Actor:
+        def add(self, x):
+            return x
+
+    @ray.remote(max_retries=0)
+    def dies():
+        os._exit(1)
+
+    actor = Actor.remote()
+    ray.get([f.remote(i) for i in range(10)] + [actor.add.remote(1), f.remote(bytes(50_000))])
+    with pytest.raises(ray.exceptions.WorkerCrashedError):
+        ray.get(dies.remote())
+    ref = f.remote(2).future()
+    ref.result(10)
+    ray.kill(actor)
+
+
+def test_descriptors_and_threads_stay_flat(ray):
+    """50 cycles with new functions, actors and dying workers."""
+    for _ in range(5):
+        one_cycle(ray)
+    kit.settle()
+    before = kit.eventually(figures)
+    channels = int(current.core.store.stats().n_channels)
+    with kit.no_hang(40):
+        for _ in range(kit.scaled(50)):
+            one_cycle(ray)
+    kit.settle()
+    after = figures()
+    slack = 4  # workers come and go
+    assert all(after[name] <= before[name] + slack for name in before), (before, after)
+    stats = current.core.store.stats()
+    assert stats.n_channels <= channels + slack
+    assert stats.n_slots <= 16
+    core = current.core
+    assert len(core.links) <= 8, core.links
+    assert len(core.actors) <= 2
+    assert len(core.actor_channels) <= 2
+    assert not core.leases or len(core.leases) <= 2
+
+
+def test_memory_of_the_driver_stays_bounded(ray):
+    """100,000 tasks at full scale: no record, no id, no name stays behind."""
+    f = ray.remote(lambda i: i)
+
+    def rounds(count):
+        for _ in range(count):
+            assert ray.get([f.remote(i) for i in range(1000)]) == list(range(1000))
+
+    daemon = kit.daemon_pid()
+    rounds(10)
+    gc.collect()
+    before = kit.private_kib(os.getpid()), kit.private_kib(daemon)
+    rounds(kit.scaled(40, 100))
+    gc.collect()
+    after = kit.private_kib(os.getpid()), kit.private_kib(daemon)
+    print("driver", before[0], "->", after[0], "KiB; daemon", before[1], "->", after[1], "KiB")
+    assert after[0] - before[0] < 8 * 1024
+    assert after[1] - before[1] < 40 * 1024, "the daemon keeps at most 32 MiB of events"
+
+
+@pytest.mark.limit(90)
+def test_cycles_of_init_and_shutdown(fresh):
+    """J1: no process, thread, descriptor or mapping stays."""
+
+    def cycle():
+        fresh.init(num_cpus=2, object_store_memory=32 * 2**20)
+        assert fresh.get(fresh.remote(lambda x: x).remote(5)) == 5
+        fresh.put(numpy.ones(MEG, numpy.uint8))
+        fresh.shutdown()
+
+    cycle()
+    cycle()
+    gc.collect()
+    before = len(kit.descriptors()), threading.active_count(), len(kit.descendants(os.getpid()))
+    slowest = 0.0
+    for _ in range(kit.scaled(20, 100)):
+        start = time.monotonic()
+        with kit.no_hang():
+            cycle()
+        slowest = max(slowest, time.monotonic() - start)
+    gc.collect()
+    assert (len(kit.descriptors()), threading.active_count(), len(kit.descendants(os.getpid()))) == before
+    assert not kit.segment_of(os.getpid())
+    print(f"the slowest cycle took {slowest:.2f} s")
+    assert slowest < 5.0
+
+
+def test_values_outlive_a_shutdown(fresh):
+    """Arrays that were got stay valid; refs tell that their cluster is gone."""
+    fresh.init(num_cpus=1, object_store_memory=32 * 2**20)
+    ref = fresh.put(numpy.arange(MEG // 8))
+    small = fresh.put(5)
+    array = fresh.get(ref)
+    wanted = zlib.crc32(array)
+    pending = fresh.remote(lambda: time.sleep(60)).remote()
+    fresh.shutdown()
+    assert zlib.crc32(array) == wanted
+    fresh.init(num_cpus=1, object_store_memory=32 * 2**20)
+    with kit.no_hang():
+        for i in range(20):
+            fresh.put(numpy.full(MEG, i, numpy.uint8))
+        assert zlib.crc32(array) == wanted
+        for old in (ref, pending):
+            with pytest.raises(nbray.exceptions.RayError):
+                fresh.get(old)
+            with pytest.raises(ValueError, match="another cluster"):
+                fresh.remote(lambda x: x).remote(old)
+            with pytest.raises(nbray.exceptions.RayTaskError, match="another cluster") as caught:
+                fresh.get(fresh.remote(lambda box: fresh.get(box[0])).remote([old]))
+            assert isinstance(caught.value.cause, nbray.exceptions.ObjectLostError)
+            del caught
+        assert fresh.get(fresh.remote(lambda x: x).remote(7)) == 7
+    del ref, small, pending, array, old
+    gc.collect()
+    assert kit.used() < MEG
