@@ -126,6 +126,11 @@ int nbs_obj_state(nbs_seg *s, uint64_t obj) {
 /* -------------------------------------------------------------------- views */
 
 void *nbs_view(nbs_seg *s, uint64_t obj) {
+  uint64_t size;
+  return nbs_view_sized(s, obj, &size);
+}
+
+void *nbs_view_sized(nbs_seg *s, uint64_t obj, uint64_t *size) {
   nbs_object o;
   if (nbs_hold(s, obj) != NBS_OK) return NULL;
   if (nbs_obj_info(s, obj, &o) != NBS_OK || o.data == NULL) {
@@ -134,6 +139,7 @@ void *nbs_view(nbs_seg *s, uint64_t obj) {
   }
   nb_atomic_add(&s->n_views, 1ull, ACQ_REL);
   nb_atomic_add(&s->views[(uint32_t)obj], 1u, ACQ_REL);
+  *size = o.size;
   return o.data;
 }
 

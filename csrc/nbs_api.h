@@ -138,6 +138,8 @@ uint64_t nbs_evict(nbs_seg *s, uint64_t bytes);
 /* A view is a hold that travels with a pointer, for ffi.gc: nbs_view adds a hold and
  * returns the data; nbs_view_end(pointer) releases it (safe after nbs_detach). */
 void *nbs_view(nbs_seg *s, uint64_t obj);
+/* nbs_view_sized is nbs_view that also tells the size of the data, in one call. */
+void *nbs_view_sized(nbs_seg *s, uint64_t obj, uint64_t *size);
 void nbs_view_end(void *data);
 
 typedef struct {

@@ -17,6 +17,11 @@ from nbray.serialization.serializer import Serialized
 
 _NULL = ffi.NULL
 _EEXISTS = lib.NBS_EEXISTS
+_SIZE = ffi.typeof("uint64_t *")  # parsed once
+
+
+def _new_size() -> Any:
+    return ffi.new(_SIZE)
 
 
 class StoreAccess:
@@ -126,11 +131,11 @@ class StoreAccess:
     @uninterrupted
     def view(self, obj: int) -> memoryview:
         """Return the object's bytes, read-only; they stay as long as any slice lives."""
-        pointer = lib.nbs_view(self.seg, obj)  # holds the object from here on
-        if pointer == _NULL:
+        size = _new_size()
+        pointer = lib.nbs_view_sized(self.seg, obj, size)  # holds the object from here on
+        if not pointer:
             raise ObjectLostError("The object is not in the store any more.")
-        kept = ffi.gc(pointer, lib.nbs_view_end)
-        return memoryview(ffi.buffer(kept, self.info(obj).size)).toreadonly()
+        return memoryview(ffi.buffer(ffi.gc(pointer, lib.nbs_view_end), size[0])).toreadonly()
 
     def read(self, hold: StoreHold) -> Any:
         """Return the value of a stored object; large buffers are shared, read-only."""
