@@ -91,7 +91,12 @@ class References(CoreState):
             return True
         if ref._hold is None or ref._task is not None:
             return False
-        if lib.nbs_obj_state(self.seg, ref._hold.obj) != lib.NBS_SEALED:
+        state = lib.nbs_obj_state(self.seg, ref._hold.obj)
+        if state < 0:
+            lost = ObjectLostError(f"ObjectRef({ref.hex()}) has vanished from the store of this node.", ref.hex())
+            self._set(ref, error_value.from_system_error(lost))
+            return True
+        if state != lib.NBS_SEALED:
             return False
         self._set(ref, self.store.data_of(ref._hold, ref))
         return True

@@ -78,7 +78,7 @@ class Upkeep(CoreState):
             )
             return
         for lane in list(self.lanes.values()):
-            if lane.tasks and not lib.nbs_alive(self.seg, lane.peer):
+            if not lib.nbs_alive(self.seg, lane.peer):
                 self.worker_lost(lane.peer)
 
     def _fail_everything(self, error: BaseException) -> None:

@@ -279,7 +279,8 @@ class Waiting(CoreState):
             if ref._data is None and not self._settle_borrowed(ref):
                 self._add_waiter(ref, callback)
                 return
-        callback(ref)
+        self._callbacks.append((callback, ref))
+        self.run_callbacks()
 
 
 def _add_hint(interrupt: KeyboardInterrupt) -> None:

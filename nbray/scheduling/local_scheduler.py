@@ -284,7 +284,7 @@ class LocalScheduler:
                 continue
             allocation = self.ledger.take(entry.hold)
             assert allocation is not None, "what is held is part of what was needed"
-            worker = self.pool.pick(entry.binding)
+            worker = self.pool.pick(entry.binding, entry.owner)
             if worker is None:
                 planned.append(allocation)
                 planned_for[entry.key] = planned_for.get(entry.key, 0) + 1

@@ -102,10 +102,15 @@ class WorkerPoolState:
         self._idle.pop(peer, None)
         return self.workers.pop(peer, None)
 
-    def pick(self, binding: Binding) -> WorkerRecord | None:
-        """Return an idle worker for ``binding``: one that served it last, else a fresh one."""
+    def pick(self, binding: Binding, owner: int) -> WorkerRecord | None:
+        """Return an idle worker for ``binding``: one that served it last, else a fresh one.
+
+        Never the owner itself: a worker that has ended its task may still own tasks.
+        """
         fresh = None
         for worker in reversed(self._idle.values()):
+            if worker.peer == owner:
+                continue
             if worker.binding == binding:
                 return worker
             if fresh is None and worker.binding is None:

@@ -94,6 +94,7 @@ class Executor:
         self.draining = False  # end when there is nothing to take
         self.gpu_ids: list[int] = []
         self.interruptible = False
+        self.cancel_came_early = False  # while a task's arguments were read: seen before it begins
         self.cancel_children = True  # of the task that is cancelled
         self.stopping = False
         self.exit_status = 0
@@ -153,10 +154,18 @@ class Executor:
         return self.exit_status
 
     def _on_interrupt(self, signum: int, frame: Any) -> None:
-        if self.interruptible and lib.nbs_cancel_wanted(self.seg) == 1:
-            if self.core.shield.must_wait(signum, frame):
-                return
-            self.cancel_children = signum == signal.SIGINT
+        if lib.nbs_cancel_wanted(self.seg) != 1:
+            return
+        self.cancel_children = signum == signal.SIGINT
+        if not self.interruptible or frame.f_code is Executor._task.__code__:
+            self.cancel_came_early = True  # not in the user's function yet, or no more
+        elif not self.core.shield.must_wait(signum, frame):
+            raise KeyboardInterrupt
+
+    def _cancel_now(self) -> None:
+        """Before the user's function: end the task if it is the one whose cancel came too early to strike."""
+        self.cancel_came_early = False
+        if lib.nbs_cancel_wanted(self.seg) == 1:
             raise KeyboardInterrupt
 
     def _on_message(self, message: m.Message) -> None:
@@ -287,10 +296,14 @@ class Executor:
             if flags & ~TASK_METHOD:
                 args, kwargs = self._arguments(flags, payload)
                 self.interruptible = True
+                if self.cancel_came_early:
+                    self._cancel_now()
                 result = function(*args, **kwargs)
             else:
                 args = _loads(payload) if payload[0] == PICKLE else serializer.loads(bytes(payload))
                 self.interruptible = True
+                if self.cancel_came_early:
+                    self._cancel_now()
                 result = function(*args)
             self.interruptible = False
         except KeyboardInterrupt as error:

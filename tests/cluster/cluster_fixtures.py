@@ -5,6 +5,7 @@ import cluster_kit as kit
 import pytest
 
 import nbray
+from nbray.core import lease_pool
 
 DEFAULT_CLUSTER = {"num_cpus": 2, "object_store_memory": 128 * 2**20}
 TEST_LIMIT_S = 60.0
@@ -35,8 +36,12 @@ def ray(cluster, request):
     kit.settle()
     before = kit.used()
     yield nbray
-    with kit.no_hang(30, "coming to rest after the test"):
-        kit.settle(before)
+    kept_s, lease_pool.IDLE_LEASE_S = lease_pool.IDLE_LEASE_S, 0.0  # idle leases go back at once, to save time
+    try:
+        with kit.no_hang(30, "coming to rest after the test"):
+            kit.settle(before)
+    finally:
+        lease_pool.IDLE_LEASE_S = kept_s
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cluster_fixtures import (  # noqa: E402, F401
+from cluster_fixtures import (  # noqa: F401
     _by_value,
     _limit,
     cluster,

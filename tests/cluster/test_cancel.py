@@ -305,3 +305,66 @@ def test_sigint_to_a_worker_means_nothing(ray, gate, ledger):
     gate.open()
     with kit.no_hang(5):
         assert ray.get(ref) == "done"
+
+
+def test_cancel_while_the_arguments_are_read(ray, ledger):
+    """The signal comes before the function has begun; the function must not begin then."""
+
+    class Slow:
+        def __init__(self, ledger):
+            self.ledger = ledger
+
+        def __reduce__(self):
+            return rebuild, (self.ledger,)
+
+    def rebuild(ledger):
+        ledger.add("reading")
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            time.sleep(0.002)
+        return 5
+
+    @ray.remote
+    def task(value):
+        ledger.add("began")
+        while True:
+            time.sleep(0.002)
+
+    for number in range(3):
+        ref = task.remote(Slow(ledger))
+        ledger.await_lines(number + 1)
+        ray.cancel(ref)
+        with kit.no_hang(5):
+            with pytest.raises(ray.exceptions.TaskCancelledError):
+                ray.get(ref)
+    assert "began" not in ledger.lines()
+
+
+def test_cancel_at_the_end_of_tasks(ray, ledger):
+    """The signal comes when the function has just returned or raised: the worker survives it."""
+
+    @ray.remote
+    def pid():
+        return os.getpid()
+
+    @ray.remote
+    def brief(fails):
+        if fails:
+            raise ValueError("mine")
+        return 1
+
+    ray.get([pid.remote() for _ in range(10)])
+    pids = set(kit.children(kit.zygote_pid()))
+    dice = random.Random(9)
+    for number in range(kit.scaled(300)):
+        ref = brief.remote(number % 2)
+        end = time.perf_counter() + dice.uniform(0, 0.0003)
+        while time.perf_counter() < end:
+            pass
+        ray.cancel(ref)
+        with kit.no_hang(5):
+            try:
+                assert ray.get(ref) == 1
+            except (ray.exceptions.TaskCancelledError, ValueError):
+                pass
+    assert set(kit.children(kit.zygote_pid())) == pids

@@ -403,7 +403,7 @@ def test_cycles_of_init_and_shutdown(fresh):
     gc.collect()
     before = len(kit.descriptors()), threading.active_count(), len(kit.descendants(os.getpid()))
     slowest = 0.0
-    for _ in range(kit.scaled(20, 100)):
+    for _ in range(kit.scaled(12, 100)):
         start = time.monotonic()
         with kit.no_hang():
             cycle()

@@ -100,6 +100,32 @@ def test_cancelling_twice_and_afterwards(ray, gate, ledger):
         ray.cancel(ref)
 
 
+def test_a_cancelled_call_of_an_actor_never_runs(ray, gate, ledger):
+    """And the next one does. Ray may run the cancelled one all the same, or keep the next one waiting for 30 s."""
+
+    @ray.remote
+    class Actor:
+        def block(self):
+            ledger.add("blocked")
+            gate.wait()
+            return "done"
+
+        def mark(self):
+            ledger.add("marked")
+
+    actor = Actor.remote()
+    first = actor.block.remote()
+    ledger.wait_for(1)
+    second = actor.mark.remote()
+    ray.cancel(second)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(second)
+    gate.open()
+    assert ray.get(first) == "done"
+    ray.get(actor.mark.remote())
+    assert ledger.marks() == ["blocked", "marked"]
+
+
 # In Ray an object is lost with the process that owns it (OwnerDiedError). In nbray a ref that left its owner has its
 # value in the node's store: the next three tests.
 

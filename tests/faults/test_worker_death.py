@@ -202,7 +202,7 @@ def test_worker_chaos(ray):
             pass
         return i * i, payload[::-1]
 
-    count = kit.scaled(1500)
+    count = kit.scaled(1000)
     with Killer(0.1, seed) as killer:
         results, open_refs, next_one = {}, {}, 0
         while len(results) < count:

@@ -83,6 +83,17 @@ def test_prestart_then_grant_without_starting_more():
     assert node.next_peer == 3
 
 
+def test_an_owner_is_never_lent_itself():
+    """A worker whose task has ended may still own tasks: it needs another worker, also when it is idle."""
+    node = Node(cpus=1)
+    node.want(A)
+    (grant,) = node.of(A)
+    node.give_back(grant)  # its task has ended; it is idle, and asks for itself
+    node.want(grant.worker)
+    (own,) = node.of(grant.worker)
+    assert own.worker != grant.worker
+
+
 def test_workers_that_became_actors_or_died_are_replaced_ahead_of_demand():
     node = Node()
     node.do(ev.PrestartWanted, count=2)
