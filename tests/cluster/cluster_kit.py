@@ -305,7 +305,9 @@ def settle(used_before: int | None = None, seconds: float = RECOVERY_S) -> None:
         eventually(is_idle, "all resources are free", seconds)
     except AssertionError as error:
         reply = state()
-        raise AssertionError(f"{error}\navailable {reply.available}\nworkers {reply.workers}\nwaiting {reply.waiting}") from None
+        raise AssertionError(
+            f"{error}\navailable {reply.available}\nworkers {reply.workers}\nwaiting {reply.waiting}"
+        ) from None
     if used_before is not None:
         left = max(0.5, deadline - time.monotonic())
         try:
