@@ -11,12 +11,17 @@ import contextlib
 import gc
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# A shell that starts this in the background has SIGINT ignored, and all children inherit that; the
+# tests of interrupts need what a person at a terminal has.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Everything that descends from this run carries this in its environment, also when its parents are gone.
 RUN_KEY = "NBRAY_TEST_RUN"
