@@ -129,9 +129,7 @@ def init(
         store_bytes = _store_bytes(object_store_memory)
         _node, core, facts = driver.start(amounts, store_bytes, namespace or "", _temp_dir)
         current.set_core(core)
-        output.attach_driver(core)
-        if not log_to_driver:
-            output.set_sink(lambda *piece: None)
+        output.attach_driver(core, show=log_to_driver)
         _register_exit()
         _context = RayContext(facts)
         return _context

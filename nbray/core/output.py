@@ -20,13 +20,16 @@ _origin = ""
 _emitter: Any = None  # in a worker: its OutputCapture
 
 
-def attach_driver(core: Any) -> None:
-    """Called by init: ``core`` is the driver's runtime now (None: there is none)."""
+def attach_driver(core: Any, show: bool = True) -> None:
+    """Called by init: ``core`` is the driver's runtime now (None: there is none).
+
+    With ``show`` False, what tasks print is dropped (Ray's ``log_to_driver=False``).
+    """
     global _driver_core
     _driver_core = core
     if core is not None:
         core.origin = _origin
-        core.output_sink = _receive
+        core.output_sink = _receive if show else None
 
 
 def attach_worker(emitter: Any) -> None:

@@ -224,7 +224,7 @@ class Waiting(CoreState):
         def set_result(ref: ObjectRef) -> None:
             try:
                 future.set_result(self.value_of(ref))
-            except BaseException as error:
+            except Exception as error:
                 future.set_exception(error)
 
         self.when_ready(ref, set_result)
@@ -245,7 +245,7 @@ class Waiting(CoreState):
                 future.set_result(self.value_of(ref))
             except StopIteration as error:
                 future.set_exception(RuntimeError(repr(error)))
-            except BaseException as error:
+            except Exception as error:
                 future.set_exception(error)
 
         def on_ready(_: ObjectRef) -> None:
@@ -266,7 +266,7 @@ class Waiting(CoreState):
         def call(ref: ObjectRef) -> None:
             try:
                 result = self.value_of(ref)
-            except BaseException as error:
+            except Exception as error:
                 result = error
             callback(result)
 

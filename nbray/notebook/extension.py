@@ -7,6 +7,8 @@ import importlib.util
 import warnings
 from typing import Any
 
+from nbray.core import current
+
 from . import tracebacks
 from .cell_runner import CELL_ENDED
 from .magics import RemoteMagics
@@ -34,6 +36,8 @@ class Extension:
 
     def _before_cell(self, info: Any) -> None:
         self.magics.raw_cell = info.raw_cell or ""
+        if current.core is not None:
+            current.core.shield.install()  # the kernel sets a handler of its own for each cell
         set_origin(self.router.enter_cell())
 
     def _after_cell(self, result: Any) -> None:
