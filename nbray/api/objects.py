@@ -125,11 +125,14 @@ def wait(
         return [], []
     if len(set(refs)) != len(refs):
         raise ValueError("Wait requires a list of unique object refs.")
-    if isinstance(num_returns, bool) or not isinstance(num_returns, int):
+    if num_returns == 1 and type(num_returns) is int:
+        if refs[0]._data is not None:  # the loop over what is done: nothing to look for
+            return [refs[0]], refs[1:]
+    elif isinstance(num_returns, bool) or not isinstance(num_returns, int):
         raise TypeError(f"num_returns must be an int, got {type(num_returns).__name__}.")
-    if num_returns <= 0:
+    elif num_returns <= 0:
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
-    if num_returns > len(refs):
+    elif num_returns > len(refs):
         raise ValueError("num_returns cannot be greater than the number of objects provided to wait.")
     return core.wait(refs, num_returns, timeout)
 

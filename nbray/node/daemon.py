@@ -34,7 +34,7 @@ from nbray.wire import segment_socket
 from nbray.wire.channel import new_poller
 
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
-_WARM_DELAY_S = 0.3  # the first task comes before warm memory
+_WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
 _ZYGOTE_RESPAWNS = 5
 
 

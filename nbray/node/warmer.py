@@ -1,4 +1,4 @@
-"""Back the object store with memory ahead of demand, in a thread of lowest priority.
+"""Back the object store with memory ahead of demand, in a background thread.
 
 The first touch of a page costs many times what copying into it does. The thread sleeps
 until it is poked, so that an idle node does not wake up for it.
@@ -42,10 +42,12 @@ class Warmer:
             self._thread.join(1.0)
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        # The first large put comes soon after the start, so the first round is as important as
+        # anything; those after it yield to everybody.
         while not self._ended:
             self._wanted.wait()
             self._wanted.clear()
             while not self._ended and self._segment.warm(self._ahead, self._step) > 0:
                 pass
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
