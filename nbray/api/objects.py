@@ -116,25 +116,49 @@ def wait(
         raise TypeError("wait() expected a list of ObjectRef, got a single ObjectRef")
     if not isinstance(refs, list):
         raise TypeError(f"wait() expected a list of ObjectRef, got {type(refs)}")
-    if list(map(type, refs)).count(ObjectRef) != len(refs):  # the quickest way to look at all of them
-        wrong = next(r for r in refs if type(r) is not ObjectRef)
-        raise TypeError(f"wait() expected a list of ObjectRef, got list containing {type(wrong)}")
+    if not _seen(refs, core.waited):
+        _check_refs(refs)
     if timeout is not None and timeout < 0:
         raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
     if not refs:
         return [], []
-    if len(set(refs)) != len(refs):
-        raise ValueError("Wait requires a list of unique object refs.")
     if num_returns == 1 and type(num_returns) is int:
         if refs[0]._data is not None:  # the loop over what is done: nothing to look for
-            return [refs[0]], refs[1:]
+            rest = refs[1:]
+            core.waited = rest[:]
+            return [refs[0]], rest
     elif isinstance(num_returns, bool) or not isinstance(num_returns, int):
         raise TypeError(f"num_returns must be an int, got {type(num_returns).__name__}.")
     elif num_returns <= 0:
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
     elif num_returns > len(refs):
         raise ValueError("num_returns cannot be greater than the number of objects provided to wait.")
-    return core.wait(refs, num_returns, timeout)
+    ready, rest = core.wait(refs, num_returns, timeout)
+    core.waited = rest[:]
+    return ready, rest
+
+
+def _seen(refs: list[ObjectRef], waited: list[ObjectRef] | None) -> bool:
+    """Tell whether these are just the refs that the last ``wait`` returned as the rest.
+
+    A loop that waits for one after the other passes what it was given, and to look through it
+    each time would be most of the work. The copy that is compared is dropped within 50 ms.
+    """
+    if waited is None or len(waited) != len(refs):
+        return False
+    try:
+        return refs == waited  # identical elements are not compared further
+    except Exception:  # something in the list does not let itself be compared
+        return False
+
+
+def _check_refs(refs: list[ObjectRef]) -> None:
+    """Raise unless the list holds refs, each once."""
+    if list(map(type, refs)).count(ObjectRef) != len(refs):  # the quickest way to look at all of them
+        wrong = next(r for r in refs if type(r) is not ObjectRef)
+        raise TypeError(f"wait() expected a list of ObjectRef, got list containing {type(wrong)}")
+    if len(set(refs)) != len(refs):
+        raise ValueError("Wait requires a list of unique object refs.")
 
 
 def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:

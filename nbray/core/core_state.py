@@ -78,6 +78,7 @@ class CoreState:
         self.exported: weakref.WeakValueDictionary[bytes, ObjectRef] = weakref.WeakValueDictionary()
         self.borrowed_waits: dict[ObjectRef, None] = {}  # borrowed refs that somebody waits for
         self.kept: list[Any] = []
+        self.waited: list[ObjectRef] | None = None  # the rest that wait returned last; for 50 ms, without the lock
         self.totals: dict[str, int] = {}  # resources of the node, in units of 1/10,000
         self.registered: m.RegisterReply | None = None  # the daemon's answer to the registration
         self.latest_state: m.StateReply | None = None  # the last answer that nobody waited for

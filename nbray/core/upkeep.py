@@ -38,6 +38,7 @@ class Upkeep(CoreState):
     def tick(self) -> None:
         """Do what is due by time: relieve stuck lanes, give back idle ones, notice deaths."""
         now = time.monotonic()
+        self.waited = None
         self.control.poll()  # a message that came much later than its ring
         with self.lock:
             for _ in range(len(self._gone_handles)):
