@@ -35,6 +35,7 @@ from nbray.wire.channel import new_poller
 
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
+_PRESTART_REST_S = 0.15
 _ZYGOTE_RESPAWNS = 5
 
 
@@ -134,9 +135,15 @@ class NodeDaemon:
             self.watch(descriptor, lambda: self.end("the driver died"))
         wanted = config.prestart if config.prestart >= 0 else self.node.scheduler.num_cpus
         wanted = min(wanted, self.node.limits.prestart_workers)
+        # The first task needs one worker, the first large put warm memory: the other workers, if
+        # nobody asks for them before, can wait until the processors have done that.
+        self._prestart(min(wanted, 1))
+        self.call_after(_PRESTART_REST_S, lambda: self._prestart(wanted))
+        self.call_after(_WARM_DELAY_S, self.warmer.poke)
+
+    def _prestart(self, wanted: int) -> None:
         self.effects.schedule(ev.PrestartWanted(time.monotonic(), wanted))
         self.effects.decide()
-        self.call_after(_WARM_DELAY_S, self.warmer.poke)
 
     def _round(self) -> None:
         for source, _ in self._poller.poll(self._timeout_ms()):
