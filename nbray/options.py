@@ -175,7 +175,7 @@ OPTIONS: dict[str, Option] = {
     "num_returns": Option("t m", 1, _num_returns, "number of values that the function returns"),
     "max_retries": Option("t", 3, _integer(0, minus_one="for ever"), "runs again when its worker dies"),
     "retry_exceptions": Option("t m", False, _retry_exceptions, "run again also when it raises (these)"),
-    "max_calls": Option("t", 0, _integer(0), "calls after which its worker is replaced; 0: never"),
+    "max_calls": Option("t", 0, _not_yet((0,)), "calls after which its worker is replaced; 0: never"),
     "scheduling_strategy": Option("ta", "DEFAULT", _strategy, "where to run"),
     "runtime_env": Option("ta", None, _env, "environment of the worker"),
     "wait_for_resources": Option("ta", False, _flag, "queue although no node can satisfy it now (nbray only)"),
