@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -58,6 +59,8 @@ void nbsi_sleep_ns(uint64_t ns) {
   struct timespec t = {(time_t)(ns / 1000000000ull), (long)(ns % 1000000000ull)};
   nanosleep(&t, NULL);
 }
+
+int nbsi_many_threads(void) { return !__libc_single_threaded; }
 
 /* ---------------------------------------------------------- memory files */
 

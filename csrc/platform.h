@@ -12,6 +12,7 @@ uint32_t nbsi_cpu(void);    /* processor this thread runs on */
 uint32_t nbsi_n_cpus(void); /* processors this process may use, at least 1 */
 void nbsi_yield(void);
 void nbsi_sleep_ns(uint64_t ns);
+int nbsi_many_threads(void); /* 0 only when this process has never had a second thread */
 
 /* memory files */
 int nbsi_memfd_create(uint64_t size); /* sealed against resizing; the descriptor or -1 */

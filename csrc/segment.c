@@ -13,6 +13,8 @@
 
 #define FIRST_SLOTS   32u
 #define FIRST_ENTRIES 512u
+#define RETIRED       16u        /* handles that are detached and not freed yet */
+#define DETACH_NS     1000000ull /* threads inside a short call have this long to leave it */
 
 #ifdef __SANITIZE_THREAD__
 uint32_t nbsi_tsan_fence_word;
@@ -172,6 +174,19 @@ static uint64_t counts_bytes(const nbs_seg *s) {
 }
 static uint64_t chunks(const nbs_seg *s) { return s->geo.arena_size / NBSI_CHUNK + 1; }
 
+/* retire frees a handle late: a thread that is about to make a call on it finds `gone`
+ * set, not memory of somebody else. */
+static void retire(nbs_seg *s) {
+  static nbs_seg *retired[RETIRED];
+  static uint32_t next;
+  pthread_mutex_lock(&handles_lock);
+  nbs_seg *oldest = retired[next];
+  retired[next] = s;
+  next = (next + 1) % RETIRED;
+  pthread_mutex_unlock(&handles_lock);
+  free(oldest);
+}
+
 static void dispose(nbs_seg *s) {
   if (s->holds != NULL) nbsi_unmap(s->holds, counts_bytes(s));
   if (s->views != NULL) nbsi_unmap(s->views, counts_bytes(s));
@@ -179,7 +194,7 @@ static void dispose(nbs_seg *s) {
   if (s->owns_mapping && s->base != NULL) nbsi_unmap(s->base, s->geo.total_size);
   if (s->fd >= 0) nbsi_fd_close(s->fd);
   pthread_mutex_destroy(&s->recv_lock);
-  free(s);
+  retire(s);
 }
 
 /* finish makes a handle whole on a mapping: private tables, slot, registry. */
@@ -253,7 +268,8 @@ void nbs_detach(nbs_seg *s) {
   uint32_t gone = nb_atomic_load(&s->gone, RELAXED);
   if (gone == (uint32_t)NBS_EFORKED) return; /* the handle is leaked: views may be alive */
   if (gone != 0) return;                     /* second call */
+  nb_atomic_store(&s->gone, (uint32_t)NBS_EINVAL, SEQ_CST);
+  if (nbsi_many_threads()) nbsi_sleep_ns(DETACH_NS);
   nbsi_slot_leave(s);
-  nb_atomic_store(&s->gone, (uint32_t)NBS_EINVAL, RELAXED);
   if (nb_atomic_sub(&s->n_views, 1ull, ACQ_REL) == 1) nbsi_segment_close(s);
 }

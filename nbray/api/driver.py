@@ -39,13 +39,13 @@ def start(amounts: dict[str, int], store_bytes: int, namespace: str, base_dir: s
     return node, core, facts
 
 
-def stop(node: Any, core: Any) -> None:
-    """End the runtime, then its node."""
+def stop(node: Any, core: Any, exiting: bool = False) -> None:
+    """End the runtime, then its node; ``exiting``: with the interpreter."""
     try:
         core.control.send(ShutdownRequest())
     finally:
         try:
-            core.stop()
+            core.stop(exiting)
         finally:
             if node is not None:
                 node.stop()

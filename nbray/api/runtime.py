@@ -139,7 +139,7 @@ def _register_exit() -> None:
     global _finalizer_set
     if not _finalizer_set:
         _finalizer_set = True
-        atexit.register(shutdown)
+        atexit.register(shutdown, True)
 
 
 def _amounts(num_cpus: Any, num_gpus: Any, resources: Any, memory: Any) -> dict[str, int]:
@@ -178,7 +178,7 @@ def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = F
             return
         try:
             if os.getpid() == core.pid:
-                driver.stop(node, core)
+                driver.stop(node, core, _exiting_interpreter)
         finally:  # only now: an interrupted shutdown can be called again
             current.set_core(None)
             _node = _context = None

@@ -92,7 +92,7 @@ class CoreState:
         self._position = 0  # in _buffer: records before it are processed
         self._end = 0
         self._callbacks: deque[tuple[Any, ObjectRef]] = deque()
-        self._waiters = 0  # threads inside _wait_for
+        self._waiters = 0  # threads inside a wait
         self._errors = 0  # refs that got an error, ever
         self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records
         self._death_notices: dict[int, m.WorkerDiedNotice] = {}
@@ -129,3 +129,5 @@ class CoreState:
     _bury: Callable[[int, Any], None]
     _task_hex: Callable[[TaskRecord], str]
     _wait_for: Callable[..., bool]
+    _enter_wait: Callable[[], None]
+    _leave_wait: Callable[[], None]

@@ -19,6 +19,7 @@ import os
 import pickle
 import struct
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ from nbray.serialization import serializer
 from nbray.wire import messages as m
 
 RING = lib.NBS_READY_RING
+WAITS_END_S = 2.0  # threads that wait have this long to leave at a shutdown
 
 _U64 = struct.Struct("<Q")
 _dumps = pickle.dumps
@@ -262,7 +264,11 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             if self._failure is not None:
                 raise self._failure
 
-        return self.control.request(message, wait, **options)
+        self._enter_wait()
+        try:
+            return self.control.request(message, wait, **options)
+        finally:
+            self._leave_wait()
 
     def impossible(self, name: str, shape: dict[str, int], wait_for_resources: bool) -> str:
         """Return why no node can ever give ``shape``, or nothing."""
@@ -308,8 +314,15 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         self.service.start()
 
     @uninterrupted
-    def stop(self) -> None:
-        """End: no thread, no socket, no channel is left. The segment is detached."""
+    def stop(self, exiting: bool = False) -> None:
+        """End: no thread, no socket, no channel is left. The segment is detached.
+
+        Parameters
+        ----------
+        exiting : bool
+            The interpreter ends: threads that still wait are left as they are (daemon threads; an
+            error raised there now would only be noise), and so is the mapping they read.
+        """
         self._stop = True
         object_ref.install(None)
         if os.getpid() != self.pid:
@@ -318,13 +331,24 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         if self.service.is_alive() and threading.current_thread() is not self.service:
             self.service.join(2.0)
         with self.lock:
-            self._failure = RaySystemError("nbray has been shut down.")
+            if not (exiting and self._waiters):
+                self._failure = RaySystemError("nbray has been shut down.")
             for calls in self.actors.values():
                 calls.forget()
             self.session.attached = False
+        if not exiting:
+            self._end_waits()
         self.control.close()
-        lib.nbs_detach(self.seg)
+        if not self._waiters:  # a thread inside a wait reads the segment
+            lib.nbs_detach(self.seg)
         self.shield.remove()
+
+    def _end_waits(self) -> None:
+        """See the other threads of this process out of their waits, which raise now."""
+        deadline = time.monotonic() + WAITS_END_S
+        while self._waiters and time.monotonic() < deadline:
+            self.ring_self()
+            time.sleep(0.001)
 
 
 class _NoChannel(Exception):

@@ -145,9 +145,8 @@ class Waiting(CoreState):
         blocked = counted = False
         self.shield.install()
         try:
-            with self.lock:
-                self._waiters += 1
-                counted = True
+            self._enter_wait()
+            counted = True
             while True:
                 self.drain()
                 if self.shield.pending:
@@ -196,6 +195,17 @@ class Waiting(CoreState):
                     self._blocked -= 1
                     if not self._blocked:
                         self.control.send(m.UnblockedNotice())
+
+    def _enter_wait(self) -> None:
+        """Count this thread among those inside a wait: the segment stays mapped until it leaves."""
+        with self.lock:
+            if self._stop and self._failure is not None:
+                raise self._failure
+            self._waiters += 1
+
+    def _leave_wait(self) -> None:
+        with self.lock:
+            self._waiters -= 1
 
     def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Serve this process until ``done()``; False after ``timeout_s``."""

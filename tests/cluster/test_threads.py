@@ -5,6 +5,8 @@ import concurrent.futures
 import os
 import pickle
 import random
+import subprocess
+import sys
 import threading
 import time
 
@@ -335,9 +337,6 @@ def test_forks_under_load(ray):
 
 
 def test_a_program_started_by_the_driver_has_no_segment(ray):
-    import subprocess
-    import sys
-
     code = "import os; print(sorted(os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd') if n > '2'))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, close_fds=False, check=False)
     assert "memfd" not in output.stdout
@@ -379,3 +378,22 @@ def test_shutdown_while_threads_wait(fresh, gate):
     assert all(isinstance(outcome, fresh.exceptions.RayError) for outcome in outcomes[:2]), outcomes
     fresh.init(num_cpus=1, object_store_memory=64 * 2**20)
     assert fresh.get(fresh.remote(lambda: 5).remote()) == 5
+
+
+def test_a_program_ends_while_its_daemon_threads_wait(tmp_path):
+    """The exit never crashes, and is silent for threads that wait already; one that comes too late is told."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, threading, time, nbray\n"
+        "nbray.init(num_cpus=1, object_store_memory=64 * 2**20)\n"
+        "ref = nbray.remote(lambda: time.sleep(1000)).remote()\n"
+        "for call in (lambda: nbray.get(ref), lambda: nbray.wait([ref]), lambda: nbray.get(nbray.put(b'x' * 2**20))):\n"
+        "    threading.Thread(target=call, daemon=True).start()\n"
+        "time.sleep(float(sys.argv[1]))\n"
+    )
+    for moment_s in (0.0, 0.001, 0.01, 0.06, 0.1):
+        done = subprocess.run(
+            [sys.executable, program, str(moment_s)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, (moment_s, done.stderr)
+        assert not done.stderr or (moment_s < 0.05 and "has been shut down" in done.stderr), (moment_s, done.stderr)
