@@ -27,7 +27,6 @@ from .table import BY_KEY, CASES
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-START_CASES = ("startup", "memory", "shutdown")
 CHILD_LIMIT_S = 900
 
 
@@ -84,20 +83,17 @@ def _options() -> argparse.Namespace:
 
 
 def one_round(library: str, python: str, wanted: list[str]) -> dict[str, float]:
-    """One value per case: two fresh interpreters, and a kernel for the cell."""
+    """One value per case: a fresh interpreter for each kind, and a kernel for the cell."""
     wanted = [key for key in wanted if library == "nbray" or BY_KEY[key].ray]
     found: dict[str, float] = {}
-    starting = [key for key in wanted if key in START_CASES]
-    if starting:
-        answer = _child(library, python, "start", starting)
+    for kind in ("start", "work", "scale"):
+        keys = [key for key in wanted if BY_KEY[key].kind == kind]
+        if not keys:
+            continue
+        answer = _child(library, python, kind, keys)
         found |= answer.get("results", {})
-        if "parts" in answer:
+        if answer.get("parts"):
             _tell("  " + ", ".join(f"{name} {part:.3g}" for name, part in answer["parts"].items()))
-    working = [key for key in wanted if key not in START_CASES and key != "remote_cell"]
-    working.sort(key=lambda key: key != "put_first")  # the first put comes first
-    if working:
-        answer = _child(library, python, "work", working)
-        found |= answer.get("results", {})
         for key, error in answer.get("errors", {}).items():
             _tell(f"  {key} failed: {error}")
     if "remote_cell" in wanted and library == "nbray":

@@ -1,14 +1,14 @@
 """Measure one library in one fresh interpreter: `python child.py LIBRARY KIND CASE...`, the last line is JSON.
 
 Run by the runner under two different interpreters, so it needs nothing but the library and NumPy. KIND "start" is a
-cluster as `init()` makes it: start-up, idle memory and shutdown. KIND "work" is a warm cluster for all other cases.
+cluster as `init()` makes it: start-up, idle memory and shutdown. KIND "work" is a warm cluster for the cases below,
+KIND "scale" one for those of scale.py.
 The clock of "start" begins before anything is imported.
 """
 
 import time
 
-CLOCK = time.perf_counter
-BEGIN = CLOCK()
+BEGIN = time.perf_counter()
 
 import importlib
 import json
@@ -16,29 +16,12 @@ import os
 import signal
 import sys
 
+from timing import CLOCK, median, median_of, timed
+
 STORE_BYTES = 2_000_000_000
 LARGE_BYTES = 100_000_000
 CASE_LIMIT_S = 180
 SETTLE_S = 3.0
-
-
-def median(values):
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def timed(function):
-    start = CLOCK()
-    function()
-    return CLOCK() - start
-
-
-def median_of(function, count, warm_up):
-    """Median time of one call."""
-    for _ in range(warm_up):
-        function()
-    return median([timed(function) for _ in range(count)])
 
 
 # ---- start, memory, shutdown ----
@@ -287,14 +270,34 @@ class Work:
 
 
 def work(library_name, wanted):
-    """All wanted cases in one cluster; a case that fails is told and costs only itself."""
+    """All wanted cases of "work" in one cluster."""
     ray = importlib.import_module(library_name)
     ray.init(num_cpus=2, object_store_memory=STORE_BYTES)
-    cases, results, errors = Work(ray), {}, {}
-    for key in wanted:
-        if key != "put_first" and not results.get("warm"):
-            cases.warm_up()
-            results["warm"] = True
+    cases = Work(ray)
+    results, errors = {}, {}
+    if "put_first" in wanted:
+        _measure(cases, ["put_first"], results, errors)
+    cases.warm_up()
+    _measure(cases, [key for key in wanted if key != "put_first"], results, errors)
+    ray.shutdown()
+    return results, errors
+
+
+def scale(library_name, wanted):
+    """All wanted cases of "scale" in one cluster."""
+    from scale import Scale
+
+    ray = importlib.import_module(library_name)
+    ray.init(num_cpus=2, object_store_memory=STORE_BYTES)
+    results, errors = {}, {}
+    _measure(Scale(ray, cluster_memory), wanted, results, errors)
+    ray.shutdown()
+    return results, errors
+
+
+def _measure(cases, keys, results, errors):
+    """Run cases; one that fails is told and costs only itself."""
+    for key in keys:
         try:
             signal.alarm(CASE_LIMIT_S)
             results[key] = getattr(cases, key)()
@@ -302,15 +305,12 @@ def work(library_name, wanted):
             errors[key] = f"{type(error).__name__}: {error}"[:500]
         finally:
             signal.alarm(0)
-    results.pop("warm", None)
-    ray.shutdown()
-    return results, errors
 
 
 def main():
     library_name, kind, *wanted = sys.argv[1:]
     signal.signal(signal.SIGALRM, _too_long)
-    results, rest = (start if kind == "start" else work)(library_name, wanted)
+    results, rest = {"start": start, "work": work, "scale": scale}[kind](library_name, wanted)
     print(json.dumps({"results": results, "parts" if kind == "start" else "errors": rest}))
 
 

@@ -20,6 +20,7 @@ class Case:
     limit: float | None = None  # for nbray alone, in seconds or bytes
     limit_text: str = ""
     ray: bool = True  # whether Ray is measured too
+    kind: str = "work"  # the cluster it is measured in, see child.py; "cell": in a kernel
 
 
 MB = 1e6
@@ -49,10 +50,40 @@ CASES = [
     Case("wait", "`wait` one by one over 1,000", "ms", 40),
     Case("many_arguments", "5,000 refs as arguments of one task", "ms", 10),
     Case("nested", "a task that submits 1,000 tasks and gets them", "ms", 20),
-    Case("startup", "import + init + first task", "s", 9, 0.5, "0.5 s"),
-    Case("shutdown", "shutdown", "ms", 6),
-    Case("memory", "idle memory of the cluster (PSS, 2 CPUs)", "MB", 6, 80 * MB, "80 MB"),
-    Case("remote_cell", "`%%remote` on `pass`, over the same cell run here", "ms", None, 2e-3, "2 ms", ray=False),
+    Case("tasks_100k", "100,000 tasks queued, then drained", "/s", kind="scale"),
+    Case("tasks_1m", "1,000,000 tasks queued, then drained", "/s", None, 184 / 1e6, "184 s", ray=False, kind="scale"),
+    Case(
+        "tasks_1m_memory",
+        "the same: memory of all processes when all are queued (PSS)",
+        "MB",
+        None,
+        3 * 2**30,
+        "3 GiB",
+        ray=False,
+        kind="scale",
+    ),
+    Case("arguments_10k", "10,000 refs as arguments of one task", "ms", kind="scale"),
+    Case("returns_3k", "3,000 values returned by one task", "ms", kind="scale"),
+    Case("get_10k", "`get` of 10,000 stored arrays in one call", "ms", kind="scale"),
+    Case("generator_items", "items of a streaming generator", "/s", kind="scale"),
+    Case("async_actor_call", "call of an async actor, round trip", "us", kind="scale"),
+    Case("async_actor_calls", "10,000 calls of an async actor", "/s", kind="scale"),
+    Case("threads_16", "16 threads call an actor, one call each at a time", "/s", kind="scale"),
+    Case("drivers_4", "4 drivers at once, 5,000 tasks each", "/s", kind="scale"),
+    Case("placement_groups", "placement groups made, ready and removed", "/s", kind="scale"),
+    Case("startup", "import + init + first task", "s", 9, 0.5, "0.5 s", kind="start"),
+    Case("shutdown", "shutdown", "ms", 6, kind="start"),
+    Case("memory", "idle memory of the cluster (PSS, 2 CPUs)", "MB", 6, 80 * MB, "80 MB", kind="start"),
+    Case(
+        "remote_cell",
+        "`%%remote` on `pass`, over the same cell run here",
+        "ms",
+        None,
+        2e-3,
+        "2 ms",
+        ray=False,
+        kind="cell",
+    ),
 ]
 BY_KEY = {case.key: case for case in CASES}
 
