@@ -6,6 +6,8 @@
 #   make lab     JupyterLab with nbray in it
 #   make bench   the measurements, beside Ray's
 #   make lint    format, lint and types of all four languages
+#   make conformance   the tests of Ray's behaviour, on nbray and on Ray itself
+#   make test-faults   the fault tests at full length (about an hour)
 #
 # What has been made is remembered by stamp files in $(VENV), so that a second call starts at once.
 
@@ -23,7 +25,7 @@ PACKAGE := $(shell find nbray nbray_ext csrc labextension/src labextension/style
   -o -name '*.css' -o -name '*.js' \) -not -path '*/labextension/static/*' -not -path 'nbray_ext/labextension/*' 2>/dev/null) \
   pyproject.toml README.md LICENSE labextension/package.json labextension/yarn.lock labextension/tsconfig.json
 
-.PHONY: demo test test-c test-js test-py browser lab bench lint lint-py lint-c lint-js format picture clean
+.PHONY: demo test test-c test-js test-py test-faults conformance browser lab bench lint lint-py lint-c lint-js format picture clean
 .DELETE_ON_ERROR:
 
 # ---- environments ----
@@ -89,6 +91,16 @@ test-js: $(VENV)/.js
 # All of tests/ but the benchmarks. `pytest`, not `python -m pytest`: what is tested is the installed wheel.
 test-py: $(VENV)/.test browser
 	$(BIN)/pytest tests --ignore tests/benchmarks $(PYTEST_ARGS)
+
+# The same fault tests as in `make test`, six times as long.
+test-faults: $(VENV)/.test
+	NBRAY_FAULTS_FULL=1 NBRAY_FAULT_SCALE=6 NBRAY_STORM_S=60 $(BIN)/pytest --timeout 1800 tests/store tests/cluster tests/faults $(PYTEST_ARGS)
+
+# One suite, both libraries: what Ray does not pass is wrong, what nbray does not pass is a difference.
+conformance: $(VENV)/.test
+	NBRAY_CONFORMANCE=nbray $(BIN)/pytest tests/conformance $(PYTEST_ARGS)
+	python=$$($(PY) -m tests.benchmarks.ray_environment) && cd tests/conformance && \
+	  NBRAY_CONFORMANCE=ray $$python -m pytest $(PYTEST_ARGS)
 
 # A browser for the tests of the panel: the machine's, else Debian's where we may install it.
 browser:

@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 
 RAY = "ray==2.60.0"
+TOOLS = ["numpy", "pytest"]  # for the benchmarks, and for the conformance tests on the original
 PYTHON_VARIABLE = "NBRAY_BENCH_RAY_PYTHON"
 
 
@@ -22,6 +23,10 @@ def ray_python(root: Path) -> str:
     if not (folder / "complete").exists():
         print(f"Making {folder.name} with {RAY} (set {PYTHON_VARIABLE} to use another) ...", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", RAY, "numpy"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", RAY, *TOOLS], check=True)
         (folder / "complete").touch()
     return str(python)
+
+
+if __name__ == "__main__":
+    print(ray_python(Path(__file__).resolve().parents[2]))
