@@ -362,5 +362,21 @@ class VersionMismatchError(RayError):
     """Two parts of different versions met. nbray only."""
 
 
+class InsecureConfigurationError(RayError):
+    """What was asked for would let others in. nbray only."""
+
+
+class PortInUseError(OSError, RayError):
+    """Another process listens there already. nbray only."""
+
+
+class ResourceLimitError(RayError):
+    """A limit of the machine (descriptors, processes) is too low. nbray only."""
+
+
+class ClusterGoneError(RaySystemError, ConnectionError):
+    """The cluster that this process was part of has ended. nbray only."""
+
+
 class PerformanceWarning(UserWarning):
     """Code that works but wastes much of what nbray can do. nbray only."""

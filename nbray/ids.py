@@ -44,6 +44,11 @@ def actor_id(owner: int, number: int) -> bytes:
     return _ACTOR.pack(owner, number)
 
 
+def worker_id(peer: int) -> str:
+    """Return the id of a process as hex digits."""
+    return (peer.to_bytes(8, "little") + bytes(20)).hex()
+
+
 class BaseID:
     """A typed id: immutable bytes with ``hex`` and ``binary``, as in Ray."""
 

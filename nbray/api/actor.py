@@ -108,8 +108,9 @@ class ActorClass:
             self._core = core
         number = next(core.numbers)
         actor_id = ids.actor_id(core.peer, number).hex()
+        detached = (options.get("lifetime") or core.default_lifetime) == "detached"
         life_id, life = b"", None
-        if options.get("lifetime") != "detached":
+        if not detached:
             life_id = core.object_id(number, ids.ACTOR_LIFE_INDEX)
             life = core.store.write(life_id, serializer.plain(b""))
         spec = {
@@ -137,7 +138,7 @@ class ActorClass:
         request = m.CreateActorRequest(
             actor_id=actor_id, spec_id=spec_id, class_name=self._class_name, resources=placing,
             running_resources=running, max_restarts=options.get("max_restarts", 0), name=name, namespace=namespace,
-            detached=options.get("lifetime") == "detached", job_id=core.job_id, method_names=list(self._methods),
+            detached=detached, job_id=core.job_id, method_names=list(self._methods),
             wait_for_resources=bool(options.get("wait_for_resources")), handle_info=handle_info, life_id=life_id,
         )  # fmt: skip
         with core.lock:

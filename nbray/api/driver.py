@@ -1,7 +1,8 @@
-"""Bring up a node and this process's runtime as its driver; and take both down."""
+"""Make this process a driver: of a node that it starts, or of a cluster that is there."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sys
@@ -9,40 +10,87 @@ from typing import Any
 
 from nbray.core.core_worker import CoreWorker
 from nbray.core.joining import attach, join
-from nbray.node.launcher import NodeConfig, start_node
-from nbray.wire.messages import ShutdownRequest
+from nbray.exceptions import VersionMismatchError
+from nbray.job_config import JobConfig
+from nbray.node.discovery import LiveSession
+from nbray.node.launcher import NodeConfig, NodeProcess, start_node
+from nbray.wire.messages import GoodbyeNotice, ShutdownRequest
+from nbray.wire.segment_socket import receive_segment
+
+HANDOVER_S = 4.0  # for the segment to come; with the registration below 10 s in all
+REGISTER_S = 5.0
+_MAX_ENTRYPOINT = 500  # characters
 
 
-def start(amounts: dict[str, int], store_bytes: int, namespace: str, base_dir: str | None) -> Any:
-    """Start a node, join it; returns (node, core, facts)."""
-    node = start_node(NodeConfig(resources=amounts, object_store_memory=store_bytes, base_dir=base_dir or ""))
-    core = None
+def start(config: NodeConfig, job: JobConfig) -> tuple[NodeProcess, CoreWorker, dict[str, Any]]:
+    """Start a node and become its driver; returns (node, core, facts)."""
+    node = start_node(config)
     try:
-        seg = attach(node.segment_fd)
-        core = CoreWorker(seg, node.control_endpoint, "driver", 0, 0)
-        core.namespace = namespace
-        answer = join(core, 0)
-        if not namespace:
-            core.namespace = f"anonymous-{core.job_id}-{core.cluster_id:08x}"
-        core.totals = dict(answer.resources)
-        core.context = driver_context(core)
-        core.start()
+        core, facts = _become_driver(attach(node.segment_fd), node.control_endpoint, job, 20.0)
     except BaseException:
-        if core is not None:
-            core.stop()
         node.stop()
         raise
-    facts = {
-        "node_id": core.node_id, "session_dir": node.session_dir, "node_ip_address": "127.0.0.1",
-        "address": node.control_endpoint, "resources": dict(answer.resources),
-    }  # fmt: skip
     return node, core, facts
 
 
-def stop(node: Any, core: Any, exiting: bool = False) -> None:
-    """End the runtime, then its node; ``exiting``: with the interpreter."""
+def join_cluster(session: LiveSession, job: JobConfig) -> tuple[CoreWorker, dict[str, Any]]:
+    """Become another driver of a cluster that is there; returns (core, facts).
+
+    Raises
+    ------
+    ConnectionError
+        When its daemon does not answer, with the step at which it did not.
+    VersionMismatchError
+        When it runs other versions of Python or nbray.
+    """
     try:
-        core.control.send(ShutdownRequest())
+        descriptor = receive_segment(session.segment_socket, HANDOVER_S)
+    except OSError as error:
+        reason = "it does not answer" if isinstance(error, TimeoutError) else str(error)
+        raise ConnectionError(_no_way_in(session, f"its daemon did not hand over the segment: {reason}")) from None
+    try:
+        core, facts = _become_driver(attach(descriptor), session.control_endpoint, job, REGISTER_S)
+    except VersionMismatchError:
+        raise
+    except RuntimeError as error:
+        raise ConnectionError(_no_way_in(session, f"the registration failed: {error}")) from None
+    facts["joined"] = True
+    return core, facts
+
+
+def _no_way_in(session: LiveSession, why: str) -> str:
+    state = "lives" if session.is_alive() else "has ended"
+    return f"Could not join the cluster at {session.path}: {why} (daemon pid {session.pid}, which {state})."
+
+
+def _become_driver(seg: Any, endpoint: str, job: JobConfig, patience_s: float) -> tuple[CoreWorker, dict[str, Any]]:
+    core = CoreWorker(seg, endpoint, "driver", 0, 0)
+    try:
+        core.namespace = job.ray_namespace or ""
+        answer = join(core, 0, patience_s, entrypoint=_entrypoint(), metadata=dict(job.metadata))
+        if not core.namespace:
+            core.namespace = f"anonymous-{core.job_id}-{core.cluster_id:08x}"
+        core.totals = dict(answer.resources)
+        core.default_lifetime = job.default_actor_lifetime
+        core.context = driver_context(core, job)
+        core.start()
+    except BaseException:
+        core.stop()
+        raise
+    facts = {
+        "node_id": core.node_id, "session_dir": core.session_dir, "node_ip_address": answer.node_ip,
+        "address": core.session_dir, "gcs_address": core.session_dir, "object_store_address": f"{core.session_dir}/segment.sock",
+        "raylet_socket_name": endpoint, "webui_url": "", "metrics_export_port": answer.metrics_port or None,
+        "resources": dict(answer.resources), "joined": False,
+    }  # fmt: skip
+    return core, facts
+
+
+def leave(node: NodeProcess | None, core: CoreWorker, exiting: bool = False) -> None:
+    """End the runtime of this process, and the node when this driver started it; ``exiting``: with the interpreter."""
+    try:
+        with contextlib.suppress(Exception):  # its daemon may be gone
+            core.control.send(ShutdownRequest() if node is not None else GoodbyeNotice())
     finally:
         try:
             core.stop(exiting)
@@ -51,7 +99,15 @@ def stop(node: Any, core: Any, exiting: bool = False) -> None:
                 node.stop()
 
 
-def driver_context(core: Any) -> bytes:
+def _entrypoint() -> str:
+    """Return the command line of this driver, for lists of jobs."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    if main is None:
+        return "(interactive)"
+    return " ".join([os.path.basename(sys.executable), *sys.argv])[:_MAX_ENTRYPOINT]
+
+
+def driver_context(core: Any, job: JobConfig) -> bytes:
     """Return what workers take over from this driver, pickled."""
     path = [p if p else os.getcwd() for p in sys.path]
     main = sys.modules.get("__main__")
@@ -60,13 +116,17 @@ def driver_context(core: Any) -> bytes:
         folder = os.path.dirname(os.path.abspath(main_file))
         if folder not in path:
             path.insert(0, folder)
-    return pickle.dumps(
-        {
-            "job_id": core.job_id,
-            "namespace": core.namespace,
-            "sys_path": path,
-            "cwd": os.getcwd(),
-            "depth": 1,
-            "threads_set": "OMP_NUM_THREADS" in os.environ,
-        }
-    )
+    first = [os.path.abspath(p) for p in [*job.code_search_path, *job._py_driver_sys_path]]
+    context = {
+        "job_id": core.job_id,
+        "namespace": core.namespace,
+        "sys_path": first + [p for p in path if p not in first],
+        "cwd": os.getcwd(),
+        "depth": 1,
+        "threads_set": "OMP_NUM_THREADS" in os.environ,
+    }
+    if job.default_actor_lifetime != "non_detached":
+        context["default_lifetime"] = job.default_actor_lifetime
+    if job.py_logging_config is not None:
+        context["logging"] = job.py_logging_config.to_dict()
+    return pickle.dumps(context)

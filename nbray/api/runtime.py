@@ -5,48 +5,22 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 import threading
 from typing import Any
 
 from nbray import options as option_table
-from nbray.api import driver
-from nbray.core import current, output
+from nbray.api import driver, init_options
+from nbray.api.context import RayContext
+from nbray.core import current, logging_config as logging_setup, output
 from nbray.exceptions import TaskUnschedulableError
-from nbray.version import __version__
+from nbray.node import discovery
+from nbray.node.launcher import NodeConfig
 
 _lock = threading.RLock()
-_node: Any = None  # NodeProcess that this driver started
+_node: Any = None  # NodeProcess that this driver started; None when it joined a cluster
 _context: Any = None
 _finalizer_set = False
-
-
-class RayContext(dict):
-    """What ``init`` returns: facts about the cluster; ends it when used in ``with``."""
-
-    def __init__(self, facts: dict[str, Any]) -> None:
-        super().__init__(facts)
-        self.address_info = facts
-        self.dashboard_url = ""
-        self.python_version = ".".join(map(str, sys.version_info[:3]))
-        self.ray_version = __version__
-
-    def __enter__(self) -> RayContext:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        shutdown()
-
-    def disconnect(self) -> None:
-        """End the cluster of this driver."""
-        shutdown()
-
-    def __repr__(self) -> str:
-        return f"RayContext(nodes=1, session_dir={self.get('session_dir')!r})"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        cpus = option_table.describe({"CPU": self.get("resources", {}).get("CPU", 0)})
-        return {"text/plain": repr(self), "text/html": f"<b>nbray</b> {self.ray_version}: {cpus} on this machine"}
+_logger = logging_setup.LOGGER
 
 
 def is_initialized() -> bool:
@@ -66,46 +40,71 @@ def require_core() -> Any:
 
 
 def init(
-    address: str | None = None, *, num_cpus: Any = None, num_gpus: Any = None, resources: Any = None,
+    address: str | None = None, *, num_cpus: Any = None, num_gpus: Any = None, resources: Any = None, labels: Any = None,
     object_store_memory: Any = None, local_mode: bool = False, ignore_reinit_error: bool = False,
     include_dashboard: Any = None, dashboard_host: str = "127.0.0.1", dashboard_port: Any = None, job_config: Any = None,
     configure_logging: bool = True, logging_level: Any = logging.INFO, logging_format: Any = None,
-    logging_config: Any = None, log_to_driver: bool = True, namespace: str | None = None, runtime_env: Any = None,
-    labels: Any = None, _memory: Any = None, _temp_dir: str | None = None, _node_ip_address: Any = None,
-    _system_config: Any = None, **kwargs: Any,
+    logging_config: Any = None, log_to_driver: bool | None = None, namespace: str | None = None, runtime_env: Any = None,
+    **kwargs: Any,
 ) -> RayContext:  # fmt: skip
-    """Start a cluster on this machine and make this process its driver.
+    """Make this process a driver: of a cluster that it starts, or of one that is there.
 
     Parameters
     ----------
-    address : None or "local"
-        Other clusters cannot be joined yet.
+    address : str, optional
+        ``"auto"``: join the newest cluster of this user on this machine. ``"local"``: start one.
+        The folder or the name of a session: join that one. None: what the environment variable
+        NBRAY_ADDRESS (or RAY_ADDRESS) says; else the cluster that ``nbray start`` began, if
+        there is one; else start one, which then ends with this process.
     num_cpus, num_gpus : number, optional
         What the node offers; default: what the machine has.
     resources : dict of str to float, optional
         Custom resources.
+    labels : dict of str to str, optional
+        Labels of the node.
     object_store_memory : int, optional
         Bytes of the object store; default: 30 % of what is free.
+    local_mode : bool
+        Refused, as in Ray.
     ignore_reinit_error : bool
         Return the running cluster's context instead of raising when there is one.
+    include_dashboard, dashboard_host, dashboard_port
+        No server is started: nbray's panel is in JupyterLab. ``include_dashboard=True`` says so.
+    job_config : nbray.job_config.JobConfig, optional
+        Settings of this driver's job.
+    configure_logging, logging_level, logging_format
+        Of nbray's own logger in this process ("nbray").
+    logging_config : LoggingConfig, optional
+        Of the root loggers of this process and of the job's workers.
+    log_to_driver : bool, optional
+        Show what tasks print; default: yes, unless RAY_LOG_TO_DRIVER=0.
     namespace : str, optional
-        Namespace of this driver's named actors.
-    log_to_driver : bool
-        Show what tasks print.
+        Namespace of this driver's named actors; default: one of its own.
+    runtime_env : dict, optional
+        Environment of the job's workers.
+    **kwargs
+        ``_temp_dir`` (folder in which sessions are made and looked for), ``_memory`` (bytes),
+        ``_node_ip_address``, ``_node_name``, ``_system_config`` (rows of ``nbray.config.Limits``),
+        ``_metrics_export_port``, ``object_spilling_directory``; others of Ray are refused with
+        the reason.
 
     Raises
     ------
     RuntimeError
-        When this process has a runtime already.
+        When this process has a runtime already; for keywords that Ray does not have.
+    ConnectionError
+        When the cluster to join is not there, is dead, or does not answer within 10 s.
     ValueError
-        For amounts out of range, or sizes in a form that is not understood.
+        For amounts out of range, sizes in a form that is not understood, keywords that nbray
+        cannot carry out; for what a node offers when a cluster is joined.
     SharedMemoryTooSmallError
         When the machine has no room for the store.
     """
     global _node, _context
-    if kwargs:
-        raise RuntimeError(f"Unknown keyword argument(s) to nbray.init: {', '.join(sorted(kwargs))}.")
     with _lock:
+        hidden = init_options.check_hidden(kwargs)
+        if local_mode:
+            raise _LocalModeError("`local_mode` is no longer supported. Use the debugger of your choice in the task.")
         if isinstance(current.core, current.ForkedCore):
             current.set_core(None)  # a child may have a cluster of its own
             _node = _context = None
@@ -116,23 +115,79 @@ def init(
                 "Maybe you called nbray.init twice by accident? This process has a runtime already (session "
                 f"{current.core.session_dir}). Pass 'ignore_reinit_error=True' or call 'nbray.shutdown()' before."
             )
-        if address not in (None, "local"):
-            raise ConnectionError(
-                f"address={address!r}: joining a cluster that runs already is not supported yet; leave address out to "
-                "start one on this machine."
-            )
-        if local_mode:
-            raise ValueError("local_mode is no longer supported.")
-        if runtime_env:
-            option_table.OPTIONS["runtime_env"].check("runtime_env", runtime_env)
-        amounts = _amounts(num_cpus, num_gpus, resources, _memory)
-        store_bytes = _store_bytes(object_store_memory)
-        _node, core, facts = driver.start(amounts, store_bytes, namespace or "", _temp_dir)
+        job = init_options.job_settings(job_config, namespace, runtime_env, logging_config)
+        if job.runtime_env:
+            option_table.OPTIONS["runtime_env"].check("runtime_env", job.runtime_env)
+        amounts = init_options.check_amounts(num_cpus, num_gpus, resources, hidden.get("_memory"))
+        config = NodeConfig(
+            resources=amounts, object_store_memory=init_options.check_store_bytes(object_store_memory),
+            base_dir=hidden.get("_temp_dir", ""), limits=hidden["_system_config"], labels=init_options.check_labels(labels),
+            node_ip=hidden.get("_node_ip_address", "127.0.0.1"), node_name=hidden.get("_node_name", ""),
+            metrics_port=hidden.get("_metrics_export_port", -1),
+        )  # fmt: skip
+        _set_up_logging(configure_logging, logging_level, logging_format, job)
+        if include_dashboard:
+            _logger.warning("include_dashboard=True: no server is started; the panel of nbray is in JupyterLab.")
+        session = _cluster_to_join(address, config.base_dir)
+        if session is None:
+            _node, core, facts = driver.start(config, job)
+        else:
+            _refuse_node_settings(num_cpus, num_gpus, resources, labels, object_store_memory, hidden)
+            _logger.info("Connecting to existing nbray cluster at address: %s", session.path)
+            core, facts = driver.join_cluster(session, job)
         current.set_core(core)
-        output.attach_driver(core, show=log_to_driver)
+        output.attach_driver(core, show=_wants_logs(log_to_driver))
         _register_exit()
-        _context = RayContext(facts)
+        _context = RayContext(facts, shutdown)
         return _context
+
+
+class _LocalModeError(RuntimeError, ValueError):
+    """Ray raises RuntimeError; a refused keyword is a ValueError: it is both."""
+
+
+def _cluster_to_join(address: Any, base: str) -> discovery.LiveSession | None:
+    if address is not None and not isinstance(address, str):
+        raise TypeError(f"address is a string, not {type(address)}.")
+    if address is not None and not address.strip():
+        raise ValueError("address='' names nothing: leave it out, or give 'auto', 'local' or the folder of a session.")
+    return discovery.resolve(address, base)
+
+
+def _refuse_node_settings(
+    num_cpus: Any, num_gpus: Any, resources: Any, labels: Any, object_store_memory: Any, hidden: dict[str, Any]
+) -> None:
+    """What a node offers was settled when it was started."""
+    where = "When connecting to an existing cluster, "
+    if num_cpus is not None or num_gpus is not None:
+        raise ValueError(f"{where}num_cpus and num_gpus must not be provided.")
+    given = {
+        "resources": resources, "labels": labels, "object_store_memory": object_store_memory,
+        "_system_config": hidden["_system_config"] or None, "_memory": hidden.get("_memory"),
+        "_node_name": hidden.get("_node_name"), "_metrics_export_port": hidden.get("_metrics_export_port"),
+        "object_spilling_directory": hidden.get("object_spilling_directory"),
+    }  # fmt: skip
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{where}{name} must not be provided.")
+
+
+def _set_up_logging(configure: bool, level: Any, text_format: str | None, job: Any) -> None:
+    encoding = os.environ.get("RAY_LOGGING_CONFIG_ENCODING")
+    if job.py_logging_config is None and encoding:
+        job.set_py_logging_config(logging_setup.LoggingConfig(encoding=encoding))
+    if configure:
+        logging_setup.configure_driver(level, text_format)
+    else:
+        logging_setup.leave_alone()
+    if job.py_logging_config is not None:
+        job.py_logging_config.apply()
+
+
+def _wants_logs(log_to_driver: bool | None) -> bool:
+    if log_to_driver is None:
+        return os.environ.get("RAY_LOG_TO_DRIVER", "1").lower() not in ("0", "false")
+    return bool(log_to_driver)
 
 
 def _register_exit() -> None:
@@ -142,35 +197,8 @@ def _register_exit() -> None:
         atexit.register(shutdown, True)
 
 
-def _amounts(num_cpus: Any, num_gpus: Any, resources: Any, memory: Any) -> dict[str, int]:
-    """Check and convert the node's resources to units of 1/10,000; absent ones are found out."""
-    check = option_table.check("task", {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources})
-    found: dict[str, int] = {}
-    if check["num_cpus"] is not None:
-        found["CPU"] = round(check["num_cpus"] * option_table.UNIT)
-    if check["num_gpus"] is not None:
-        found["GPU"] = round(check["num_gpus"] * option_table.UNIT)
-    for name, value in (check["resources"] or {}).items():
-        found[name] = round(value * option_table.UNIT)
-    if memory is not None:
-        found["memory"] = round(memory) * option_table.UNIT
-    return found
-
-
-def _store_bytes(value: Any) -> int:
-    """Check ``object_store_memory``; 0 means: the default."""
-    if value is None:
-        return 0
-    forms = "give the bytes as an int, for instance 2 * 1024**3"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"object_store_memory={value!r} is not a size; {forms}.")
-    if value != int(value) or value <= 0:
-        raise ValueError(f"object_store_memory={value!r} is not a whole number of bytes above 0; {forms}.")
-    return int(value)
-
-
 def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = False) -> None:
-    """End this process's runtime, and with it the cluster that it started."""
+    """Leave the cluster; the one that this process started ends. Calling it again does nothing."""
     global _node, _context
     with _lock:
         core, node = current.core, _node
@@ -178,7 +206,7 @@ def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = F
             return
         try:
             if os.getpid() == core.pid:
-                driver.stop(node, core, _exiting_interpreter)
+                driver.leave(node, core, _exiting_interpreter)
         finally:  # only now: an interrupted shutdown can be called again
             current.set_core(None)
             _node = _context = None

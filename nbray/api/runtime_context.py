@@ -27,7 +27,7 @@ class RuntimeContext:
 
     def get_worker_id(self) -> str:
         """Return the id of this process."""
-        return (self._core.peer.to_bytes(8, "little") + bytes(20)).hex()
+        return ids.worker_id(self._core.peer)
 
     def get_task_id(self) -> str | None:
         """Return the id of the running task; None in a driver."""

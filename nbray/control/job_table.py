@@ -14,9 +14,11 @@ MAX_ENDED = 1000  # ended jobs remembered
 class JobRecord:
     """One job."""
 
-    __slots__ = ("driver", "ended_at", "job_id", "namespace", "pid", "started_at", "state")
+    __slots__ = ("driver", "ended_at", "entrypoint", "job_id", "metadata", "namespace", "pid", "started_at", "state")
 
-    def __init__(self, job_id: int, driver: int, pid: int, namespace: str, now: float) -> None:
+    def __init__(
+        self, job_id: int, driver: int, pid: int, namespace: str, now: float, entrypoint: str, metadata: dict[str, str]
+    ) -> None:
         self.job_id = job_id
         self.driver = driver  # peer
         self.pid = pid
@@ -24,6 +26,8 @@ class JobRecord:
         self.started_at = now
         self.ended_at = 0.0
         self.state = RUNNING
+        self.entrypoint = entrypoint  # command line
+        self.metadata = metadata
 
 
 class JobTable:
@@ -34,11 +38,19 @@ class JobTable:
         self._by_driver: dict[int, int] = {}
         self._next_id = 1
 
-    def start(self, driver: int, pid: int, namespace: str, now: float) -> JobRecord:
+    def start(
+        self,
+        driver: int,
+        pid: int,
+        namespace: str,
+        now: float,
+        entrypoint: str = "",
+        metadata: dict[str, str] | None = None,
+    ) -> JobRecord:
         """Note a new driver; a driver that registers again keeps its job."""
         if driver in self._by_driver:
             return self.jobs[self._by_driver[driver]]
-        job = JobRecord(self._next_id, driver, pid, namespace, now)
+        job = JobRecord(self._next_id, driver, pid, namespace, now, entrypoint, metadata or {})
         self._next_id += 1
         self.jobs[job.job_id] = job
         self._by_driver[driver] = job.job_id

@@ -59,6 +59,7 @@ class CoreState:
         self.node_id = ""
         self.session_dir = ""
         self.namespace = ""
+        self.default_lifetime = "non_detached"  # of actors that do not say theirs
         self.depth = 0  # nesting depth of the running task
         self.origin = ""  # of the tasks submitted now
         self.running_number = 0  # of the task that this worker runs

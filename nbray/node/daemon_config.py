@@ -27,6 +27,10 @@ class DaemonConfig(msgspec.Struct, kw_only=True):
     prestart: int = -1  # workers to start ahead; -1: one per CPU
     worker_module: str = "nbray.worker.main"  # its ``run`` is the worker; tests have another
     limits: dict[str, float] = {}
+    started_by: str = "init"  # "start": by the command line; what init() joins of itself
+    node_name: str = ""
+    labels: dict[str, str] = {}
+    metrics_port: int = -1  # of the Prometheus endpoint; 0: any that is free; -1: none
 
     @property
     def control_endpoint(self) -> str:

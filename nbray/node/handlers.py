@@ -22,6 +22,7 @@ from nbray.wire.codec import ProtocolError
 
 MAX_LEASES_WANTED = 1_000_000  # of one request; more is the same
 MAX_NAME_CHARS = 200
+MAX_ENTRYPOINT = 1000  # characters of a driver's command line
 
 
 class Handlers:
@@ -88,6 +89,11 @@ class Handlers:
             self.node.refused += 1
             self.node.router.send(identity, m.RegisterReply(error=error))
             return
+        error = _other_version(message)
+        if error:
+            self.node.refused += 1
+            self.node.router.send(identity, m.RegisterReply(error=error, version_error=error))
+            return
         known = self.node.clients.by_peer.get(message.peer)
         client = known or Client(message.role, message.peer, message.pid)
         worker_is_new = False
@@ -102,12 +108,16 @@ class Handlers:
                 return
             self.node.clients.add(client)
         if message.role == DRIVER:
-            job = self.node.jobs.start(message.peer, message.pid, message.namespace, time.time())
+            job = self.node.jobs.start(
+                message.peer, message.pid, message.namespace, time.time(), message.entrypoint[:MAX_ENTRYPOINT],
+                message.metadata,
+            )  # fmt: skip
             client.job_id, client.namespace = job.job_id, job.namespace
         config = self.node.config
         reply = m.RegisterReply(
             job_id=client.job_id, node_id=config.node_id, session_dir=config.session_dir,
             resources=dict(config.totals), cluster_id=config.cluster_id, daemon=self.node.segment.peer,
+            node_ip=config.ip, metrics_port=self.node.metrics_port,
         )  # fmt: skip
         self.node.send(message.peer, reply)
         if worker_is_new:
@@ -115,13 +125,8 @@ class Handlers:
             self.effects.schedule(ready)
 
     def _why_not(self, identity: bytes, message: m.RegisterRequest) -> str:
-        if message.version != m.PROTOCOL_VERSION:
-            return f"protocol version {message.version}, the daemon has {m.PROTOCOL_VERSION}"
         if message.role not in (DRIVER, WORKER):
             return f"role {message.role!r} is neither {DRIVER!r} nor {WORKER!r}"
-        ours = ".".join(str(part) for part in sys.version_info[:2])
-        if ".".join(message.python.split(".")[:2]) != ours:
-            return f"Python {message.python} there, Python {ours} at the daemon ({sys.executable})"
         if identity != identity_of(message.role, message.peer):
             return "the connection's identity is not role-peer"
         if message.peer == self.node.segment.peer or self.node.segment.pid_of(message.peer) != message.pid:
@@ -151,6 +156,7 @@ class Handlers:
         self.effects.schedule(ev.OwnerDied(now, client.peer))
         if job is not None:
             self.effects.run(self.node.actors.job_ended(job.job_id, wall))
+            self.effects.schedule(ev.JobEnded(now, job.job_id))
         if died:
             self.node.segment.recover(client.peer)
             self.end_forsaken_actors()
@@ -160,8 +166,8 @@ class Handlers:
             self.driver_gone(client, died=False)
 
     def _shutdown(self, client: Client, message: m.ShutdownRequest) -> None:
-        if client.role != DRIVER:
-            self.refuse(client.identity, "only a driver may end the node")
+        if client.role != DRIVER or (self.node.config.driver_pid and client.pid != self.node.config.driver_pid):
+            self.refuse(client.identity, "only the driver that started the node may end it")
             return
         self.node.end(f"driver pid={client.pid} asked for it")
 
@@ -269,6 +275,15 @@ class Handlers:
         self.node.events.drain()
         for reply in self.node.events.replies(message.request_id):
             self.node.send(client.peer, reply)
+
+
+def _other_version(message: m.RegisterRequest) -> str:
+    if message.version != m.PROTOCOL_VERSION:
+        return f"protocol version {message.version}, the daemon has {m.PROTOCOL_VERSION}; use the same nbray in both"
+    ours = ".".join(str(part) for part in sys.version_info[:2])
+    if ".".join(message.python.split(".")[:2]) != ours:
+        return f"Python {message.python} there, Python {ours} at the daemon ({sys.executable})"
+    return ""
 
 
 def _check_amounts(resources: dict[str, int]) -> None:

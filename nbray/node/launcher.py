@@ -44,6 +44,10 @@ class NodeConfig(msgspec.Struct, kw_only=True):
     limits: dict[str, float] = {}  # changes to nbray.config.Limits, over those of the environment
     node_ip: str = "127.0.0.1"
     end_with_driver: bool = True
+    started_by: str = "init"  # "start": by the command line
+    node_name: str = ""
+    labels: dict[str, str] = {}
+    metrics_port: int = -1  # of the Prometheus endpoint; 0: any that is free; -1: none
     worker_module: str = "nbray.worker.main"  # for tests
 
 
@@ -134,7 +138,8 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
         node_id=os.urandom(28).hex(), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
         driver_pid=driver, driver_start_time=process_control.start_time(driver) if driver else 0,
         capacity=capacity, totals=totals, gpu_ids=gpus, cwd=_cwd(), ip=config.node_ip, prestart=config.prestart,
-        worker_module=config.worker_module, limits=limits.changed,
+        worker_module=config.worker_module, limits=limits.changed, started_by=config.started_by,
+        node_name=config.node_name, labels=config.labels, metrics_port=config.metrics_port,
     )  # fmt: skip
     process = None
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import socket
 
 _CGROUP_CPU = "/sys/fs/cgroup/cpu.max"
 _CGROUP1_QUOTA = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
@@ -47,6 +48,23 @@ def _nvidia_gpus() -> list[int]:
         return sorted(int(name[6:]) for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name))
     except OSError:
         return []
+
+
+def has_address(address: str) -> bool:
+    """Tell whether an IP address is one of this machine's."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def addresses() -> list[str]:
+    """Return the IPv4 addresses of this machine."""
+    found = re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", _read("/proc/net/fib_trie"))
+    return sorted(set(found)) or ["127.0.0.1"]
 
 
 def _read(path: str) -> str:

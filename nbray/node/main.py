@@ -22,6 +22,7 @@ from nbray.node.daemon_config import DaemonConfig, DaemonReady
 from nbray.node.node_state import NodeState
 from nbray.node.segment import Segment, SegmentError
 from nbray.node.zygote_client import ZygoteClient
+from nbray.version import __version__
 from nbray.wire import segment_socket
 from nbray.wire.channel import Router
 
@@ -53,7 +54,7 @@ def _open(
 ) -> NodeDaemon | None:
     """Make the node and answer the launcher; None when that failed."""
     process_control.set_name("nbray-node")
-    session_dir.own(config.session_dir)
+    session_dir.own(config.session_dir, started_by=config.started_by, version=__version__)
     os.chdir(config.session_dir)
     limits = Limits(config.limits)
     try:

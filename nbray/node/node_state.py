@@ -50,6 +50,7 @@ class NodeState:
         self.clients = Clients()
         self.events = EventLog(segment, limits)
         self.spec_holds: dict[str, int] = {}  # actor id -> handle of its spec
+        self.metrics_port = 0  # of the Prometheus endpoint; 0: there is none
         self.refused = 0  # messages that were not allowed
         self.active = True  # something happened since the last drain of the event rings
 

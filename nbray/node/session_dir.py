@@ -19,6 +19,8 @@ _YOUNG_S = 60.0  # a folder may be in the making for this long
 _LONGEST_BASE = 40  # so that a socket's path fits
 _STARTING = "starting"  # a file that is there until the daemon has taken over
 _LONGEST_NAME = "/control.sock"
+OWNER_FILE = "owner.json"
+CONTROL_SOCKET, SEGMENT_SOCKET = "control.sock", "segment.sock"
 
 
 class SessionError(OSError):
@@ -63,12 +65,17 @@ def create(base: str = "") -> str:
     return path
 
 
-def own(path: str) -> None:
-    """Note that this process is the daemon of the session, which thereby is no longer in the making."""
-    owner = {"pid": os.getpid(), "start_time": start_time(os.getpid())}
-    descriptor = os.open(os.path.join(path, "owner.json"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def own(path: str, **facts: object) -> None:
+    """Note that this process is the daemon of the session, which thereby is no longer in the making.
+
+    ``facts`` go along, for those who look for a cluster to join.
+    """
+    owner = {"pid": os.getpid(), "start_time": start_time(os.getpid()), "started_at": time.time(), **facts}
+    fresh = os.path.join(path, OWNER_FILE + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="ascii") as file:
         json.dump(owner, file)
+    os.rename(fresh, os.path.join(path, OWNER_FILE))  # whole or not at all: others read it at any time
     os.unlink(os.path.join(path, _STARTING))
 
 
@@ -98,7 +105,7 @@ def remove_dead(base: str = "") -> list[str]:
 
 def _is_used(path: str, name: str) -> bool:
     try:
-        with open(os.path.join(path, "owner.json"), encoding="ascii") as file:
+        with open(os.path.join(path, OWNER_FILE), encoding="ascii") as file:
             owner = json.load(file)
         return is_alive(int(owner["pid"]), int(owner["start_time"]))
     except FileNotFoundError:

@@ -92,6 +92,12 @@ class OwnerDied(Event):
     owner: int
 
 
+class JobEnded(Event):
+    """A driver is gone: workers that served its job and are idle serve no other."""
+
+    job_id: int
+
+
 class WorkerBlocked(Event):
     """The worker's task waits for others; its CPUs may be lent on."""
 

@@ -97,6 +97,7 @@ class LocalScheduler:
             ev.WorkerStartFailed: self._worker_start_failed,
             ev.WorkerDied: self._worker_died,
             ev.OwnerDied: self._owner_died,
+            ev.JobEnded: self._job_ended,
             ev.WorkerBlocked: self._worker_blocked,
             ev.WorkerUnblocked: self._worker_unblocked,
             ev.Tick: lambda event: [],
@@ -225,6 +226,14 @@ class LocalScheduler:
                 self._uncount(lease)
                 self.pool.move(self.pool.workers[lease.worker], "stop", event.now)
                 effects.append(ev.KillWorker(lease.worker, "the process that submitted its task died"))
+        return effects
+
+    def _job_ended(self, event: ev.JobEnded) -> list[ev.Effect]:
+        effects: list[ev.Effect] = []
+        for worker in self.pool.idle():
+            if worker.binding is not None and worker.binding[0] == event.job_id:
+                self.pool.move(worker, "stop", event.now)
+                effects.append(ev.StopWorker(worker.peer, "the driver of its job is gone"))
         return effects
 
     def _worker_blocked(self, event: ev.WorkerBlocked) -> list[ev.Effect]:

@@ -30,6 +30,8 @@ class RegisterRequest(Message):
     python: str  # major.minor.micro
     startup_token: int = 0  # of a worker: the number its zygote fork was given
     namespace: str = ""  # of a driver
+    entrypoint: str = ""  # of a driver: its command line
+    metadata: dict[str, str] = {}  # of a driver: its job's
 
 
 class RegisterReply(Message):
@@ -42,6 +44,9 @@ class RegisterReply(Message):
     cluster_id: int = 0  # 32 bits, random per cluster; part of every object id
     daemon: int = 0  # peer of the daemon
     error: str = ""
+    version_error: str = ""  # the process runs other versions than the daemon
+    node_ip: str = "127.0.0.1"
+    metrics_port: int = 0  # 0: no metrics are exported
 
 
 class GoodbyeNotice(Message):

@@ -16,6 +16,7 @@ from nbray import ids
 from nbray._cstore import ffi, lib
 from nbray.core import output
 from nbray.core.core_worker import CoreWorker
+from nbray.core.logging_config import LoggingConfig
 from nbray.core.records import (
     INLINE_MAX_BYTES,
     KIND_CONTEXT,
@@ -99,6 +100,7 @@ class Executor:
         self.stopping = False
         self.exit_status = 0
         self._become: m.BecomeActorNotice | None = None
+        self._logging: dict[str, Any] | None = None  # the LoggingConfig in force
         self._base_path = list(sys.path)
         self.send_lock = threading.Lock()  # served channels have one sending end, threads are many
         self.capture = OutputCapture(self._send_output)
@@ -232,6 +234,10 @@ class Executor:
             return
         core.job_id = context.get("job_id", core.job_id)
         core.namespace = context.get("namespace", "")
+        core.default_lifetime = context.get("default_lifetime", "non_detached")
+        if "logging" in context and context["logging"] != self._logging:
+            self._logging = context["logging"]
+            LoggingConfig.from_dict(self._logging).apply()
         core.depth = context.get("depth", 1)
         children = context.get("children")
         if children is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 # One line per layer: its name, and what is in it (a module, or a package with all below it). A longer name wins.
 LAYERS: list[tuple[str, list[str]]] = [
     ("front", ["nbray.notebook", "nbray.cli"]),
-    ("api", ["nbray", "nbray.api", "nbray.util", "nbray.actor", "nbray.remote_function"]),
+    ("api", ["nbray", "nbray.api", "nbray.util", "nbray.actor", "nbray.remote_function", "nbray.job_config"]),
     ("processes", ["nbray.worker", "nbray.node", "nbray.control.service"]),
     ("library", ["nbray.core"]),
     ("decisions", ["nbray.scheduling", "nbray.control", "nbray.ownership"]),

@@ -485,3 +485,17 @@ def test_random_histories(seed):
     node.tick(100.0)
     assert node.scheduler.ledger.free == node.scheduler.ledger.totals
     assert not node.scheduler.leases
+
+
+def test_idle_workers_of_a_job_end_with_it():
+    node = Node(cpus=2, auto_start=False)
+    node.want(A, job_id=1)
+    node.start_next()
+    node.want(B, job_id=2)
+    node.start_next()
+    first, second = node.grants
+    node.do(ev.LeaseReturned, owner=first.owner, lease_id=first.lease_id)
+    effects = node.do(ev.JobEnded, job_id=1)
+    assert [effect.worker for effect in effects if isinstance(effect, ev.StopWorker)] == [first.worker]
+    assert node.scheduler.pool.workers[first.worker].state == STOPPING
+    assert node.scheduler.pool.workers[second.worker].state != STOPPING

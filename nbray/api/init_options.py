@@ -1,0 +1,239 @@
+"""Check the keywords of ``init``: each has an effect, or is refused with the reason.
+
+Pure but for the environment and the addresses of this machine, which it reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nbray import options as option_table
+from nbray.config import Limits
+from nbray.core.logging_config import LoggingConfig
+from nbray.job_config import JobConfig
+from nbray.node import machine
+
+JOB_CONFIG_ENV = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # as Ray's job manager gives it
+MAX_NAME_CHARS = 1000
+
+# Keywords that Ray has for parts that nbray has not: what they may be, and the reason otherwise.
+_REFUSED = {
+    "_plasma_directory": "the object store is anonymous memory and lies in no folder",
+    "_tracing_startup_hook": "tracing hooks are not carried out",
+    "proxy_server_url": "there is no dashboard that could be proxied",
+    "allow_multiple": "it belongs to Ray's client mode, which nbray does not have: drivers join a cluster directly",
+    "storage": "cluster-wide storage was removed from Ray as well",
+}
+# Accepted without an effect, because what they ask for is always so, or there is nothing to apply them to.
+_NOTHING_TO_DO = {
+    "_enable_object_reconstruction", "_redis_username", "_redis_password", "_driver_object_store_memory", "_skip_env_hook",
+}  # fmt: skip
+_ISOLATION = ("cgroup_path", "system_reserved_cpu", "system_reserved_memory")
+_LABEL = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
+
+
+def check_hidden(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords beyond the documented ones, in their normal form.
+
+    Raises
+    ------
+    RuntimeError
+        For one that Ray does not have either.
+    ValueError, TypeError
+        For one that nbray cannot carry out, or of a wrong form.
+    """
+    known = {
+        "_memory", "_temp_dir", "_node_ip_address", "_system_config", "_metrics_export_port", "_node_name",
+        "object_spilling_directory", "enable_resource_isolation", *_ISOLATION, *_REFUSED, *_NOTHING_TO_DO,
+    }  # fmt: skip
+    unknown = sorted(set(given) - known)
+    if unknown:
+        near = difflib.get_close_matches(
+            unknown[0], sorted(known | {"num_cpus", "num_gpus", "resources", "address"}), 1
+        )
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise RuntimeError(f"Unknown keyword argument(s): {', '.join(unknown)}.{hint}")
+    for name, reason in _REFUSED.items():
+        if given.get(name):
+            kind = RuntimeError if name in ("allow_multiple", "storage") else ValueError
+            raise kind(f"{name}={given[name]!r} is refused: {reason}. Leave it out.")
+    if given.get("enable_resource_isolation"):
+        raise ValueError(
+            "enable_resource_isolation=True is refused: nbray makes no cgroups. Start the program inside one (systemd-run, "
+            "a container): nbray keeps to the limits that it finds."
+        )
+    for name in _ISOLATION:
+        if given.get(name) is not None:
+            raise ValueError(f"{name} cannot be set when resource isolation is not enabled.")
+    found = {name: value for name, value in given.items() if value is not None and name not in _NOTHING_TO_DO}
+    for name in (*_REFUSED, *_ISOLATION, "enable_resource_isolation"):
+        found.pop(name, None)
+    for name in ("_temp_dir", "object_spilling_directory", "_node_name", "_node_ip_address"):
+        if name in found and not isinstance(found[name], (str, os.PathLike)):
+            raise TypeError(f"{name} is a string, not {type(found[name])}.")
+    if "_temp_dir" in found:
+        found["_temp_dir"] = _folder("_temp_dir", found["_temp_dir"])
+    if "_node_ip_address" in found:
+        found["_node_ip_address"] = own_address(found["_node_ip_address"])
+    if "_metrics_export_port" in found:
+        found["_metrics_export_port"] = port("_metrics_export_port", found["_metrics_export_port"])
+    found["_system_config"] = _limits(found.get("_system_config"))
+    return found
+
+
+def _folder(name: str, value: Any) -> str:
+    path = os.fspath(value)
+    if not os.path.isabs(path):
+        raise ValueError(f"{name}={path!r} must be an absolute path.")
+    if not os.path.isdir(path):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    return path
+
+
+def _limits(value: Any) -> dict[str, float]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"The _system_config must be a dict, not {type(value)}.")
+    rows = Limits.rows()
+    for name in value:
+        if name not in rows:
+            near = difflib.get_close_matches(str(name), rows, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"_system_config has {name!r}, which is no setting of nbray (Ray's own have no meaning here).{hint} "
+                "The settings are those of nbray.config.Limits."
+            )
+    return dict(Limits(value).changed)
+
+
+def own_address(value: str) -> str:
+    """Return ``value`` when it is an address of this machine.
+
+    Raises
+    ------
+    ValueError
+        Otherwise, with those that this machine has.
+    """
+    address = "127.0.0.1" if value == "localhost" else str(value)
+    if not machine.has_address(address):
+        raise ValueError(f"{value!r} is not an address of this machine; it has {', '.join(machine.addresses())}.")
+    return address
+
+
+def port(name: str, value: Any) -> int:
+    """Return a TCP port, checked; 0 means any that is free."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is an int, not {value!r}.")
+    if not 0 <= value <= 65535:
+        raise ValueError(f"{name}={value} is not a port: give 0 (any that is free) to 65535.")
+    return value
+
+
+def check_namespace(value: Any) -> str:
+    """Return a namespace, checked; empty when there is none."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError("namespace must be None or a string.")
+    if not value.strip():
+        raise ValueError('"" is not a valid namespace. Pass None to not specify a namespace.')
+    if len(value) > MAX_NAME_CHARS or "\0" in value:
+        raise ValueError(f"A namespace has at most {MAX_NAME_CHARS} characters and no NUL character.")
+    return value
+
+
+def check_labels(value: Any) -> dict[str, str]:
+    """Return the labels of a node, checked."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"labels is a dict of str to str, not {type(value)}.")
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise TypeError(f"labels: {key!r}: {text!r} is not a pair of strings.")
+        prefix, _, name = key.rpartition("/")
+        if not _LABEL.match(name) or (prefix and not all(map(_LABEL.match, prefix.split(".")))):
+            raise ValueError(
+                f"labels: {key!r} is not a valid name: up to 63 letters, digits, '-', '_' and '.', with a letter or digit "
+                "at both ends; a prefix before '/' is a domain name."
+            )
+        if prefix == "ray.io" or prefix.endswith(".ray.io"):
+            raise ValueError(f"labels: names that begin with 'ray.io/' belong to the runtime, as {key!r} does.")
+        if text and not _LABEL.match(text):
+            raise ValueError(f"labels: {text!r} (of {key!r}) is not a valid value: the same rules as for names.")
+    return dict(value)
+
+
+def check_amounts(num_cpus: Any, num_gpus: Any, resources: Any, memory: Any) -> dict[str, int]:
+    """Check and convert the node's resources to units of 1/10,000; absent ones are found out."""
+    check = option_table.check("task", {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources})
+    found: dict[str, int] = {}
+    if check["num_cpus"] is not None:
+        found["CPU"] = round(check["num_cpus"] * option_table.UNIT)
+    if check["num_gpus"] is not None:
+        found["GPU"] = round(check["num_gpus"] * option_table.UNIT)
+    for name, value in (check["resources"] or {}).items():
+        found[name] = round(value * option_table.UNIT)
+    if memory is not None:
+        if isinstance(memory, bool) or not isinstance(memory, (int, float)) or memory < 0:
+            raise ValueError(f"_memory={memory!r} is not a number of bytes.")
+        found["memory"] = round(memory) * option_table.UNIT
+    return found
+
+
+def check_store_bytes(value: Any) -> int:
+    """Check ``object_store_memory``; 0 means: the default."""
+    if value is None:
+        return 0
+    forms = "give the bytes as an int, for instance 2 * 1024**3"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"object_store_memory={value!r} is not a size; {forms}.")
+    if value != int(value) or value <= 0:
+        raise ValueError(f"object_store_memory={value!r} is not a whole number of bytes above 0; {forms}.")
+    return int(value)
+
+
+def job_settings(job_config: Any, namespace: Any, runtime_env: Any, logging_config: Any) -> JobConfig:
+    """Return one JobConfig of all that concerns the job; keywords go before ``job_config``.
+
+    A configuration in the environment variable RAY_JOB_CONFIG_JSON_ENV_VAR, as a job submission
+    sets it, adds to it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For values of a wrong form, or a runtime_env that says the same thing twice.
+    """
+    if job_config is not None and not isinstance(job_config, JobConfig):
+        raise TypeError(f"job_config is a nbray.job_config.JobConfig, not {type(job_config)}.")
+    if logging_config is not None and not isinstance(logging_config, LoggingConfig):
+        raise TypeError(f"logging_config is a nbray.LoggingConfig, not {type(logging_config)}.")
+    job = job_config or JobConfig()
+    if os.environ.get(JOB_CONFIG_ENV):
+        injected = JobConfig.from_json(json.loads(os.environ[JOB_CONFIG_ENV]))
+        job.metadata.update(injected.metadata)
+        if injected.ray_namespace and not namespace:
+            job.ray_namespace = job.ray_namespace or injected.ray_namespace
+        if injected.runtime_env:
+            both = set(injected.runtime_env) & set(runtime_env or {})
+            if both and os.environ.get("RAY_OVERRIDE_JOB_RUNTIME_ENV") != "1":
+                raise ValueError(f"runtime_env: {', '.join(sorted(both))} is set by the job submission and by init().")
+            runtime_env = {**injected.runtime_env, **(runtime_env or {})}
+    if namespace is not None:
+        job.ray_namespace = check_namespace(namespace)
+    elif job.ray_namespace is not None:
+        check_namespace(job.ray_namespace)
+    if runtime_env:
+        job.set_runtime_env(runtime_env)
+    if logging_config is not None:
+        job.set_py_logging_config(logging_config)
+    for key, value in job.metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"metadata of a job maps strings to strings, unlike {key!r}: {value!r}.")
+    return job
