@@ -3,11 +3,12 @@
 ::
 
     object id (28) = task id (24) + index of the return value (4)
-    task id   (24) = owner peer (8) + number counted by the owner (8) + job (4) + cluster (4)
+    task id   (24) = owner peer (8) + number counted by the owner (8) + zero (4) + cluster (4)
     actor id  (16) = task id's owner and number
 
 All numbers are little-endian. The owner is ``(epoch << 32) | slot`` of the process that
-submitted the task; the cluster number keeps ids of different clusters apart.
+submitted the task; the cluster number keeps ids of different clusters apart. The job is no
+part of an id: processes of other jobs hold the same refs.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ ACTOR_SPEC_INDEX = 0xFFFF_FFFE  # and an actor's creation spec
 ACTOR_LIFE_INDEX = 0xFFFF_FFFD  # and the object that its handles hold
 
 
-def object_id(owner: int, number: int, job: int, cluster: int, index: int) -> bytes:
+def object_id(owner: int, number: int, cluster: int, index: int) -> bytes:
     """Return the 28-byte id of one return value (or put) of an owner's task."""
-    return _OBJECT.pack(owner, number, job, cluster, index)
+    return _OBJECT.pack(owner, number, 0, cluster, index)
 
 
-def split_object_id(value: bytes) -> tuple[int, int, int, int, int]:
-    """Return (owner, number, job, cluster, index) of an object id."""
-    return _OBJECT.unpack(value)
+def split_object_id(value: bytes) -> tuple[int, int, int, int]:
+    """Return (owner, number, cluster, index) of an object id."""
+    owner, number, _, cluster, index = _OBJECT.unpack(value)
+    return owner, number, cluster, index
 
 
-def task_id(owner: int, number: int, job: int, cluster: int) -> bytes:
+def task_id(owner: int, number: int, cluster: int) -> bytes:
     """Return the 24-byte id of a task."""
-    return _TASK.pack(owner, number, job, cluster)
+    return _TASK.pack(owner, number, 0, cluster)
 
 
 def actor_id(owner: int, number: int) -> bytes:

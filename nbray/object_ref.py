@@ -41,7 +41,7 @@ class ObjectRef:
     def binary(self) -> bytes:
         """Return the 28 bytes of the object's id."""
         cluster = self._cluster
-        return ids.object_id(self._owner, self._number, cluster.job_id, cluster.cluster_id, self._index)
+        return ids.object_id(self._owner, self._number, cluster.cluster_id, self._index)
 
     def hex(self) -> str:
         """Return the object's id as 56 hex digits."""

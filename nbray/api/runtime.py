@@ -11,7 +11,8 @@ from typing import Any
 from nbray import options as option_table
 from nbray.api import driver, init_options
 from nbray.api.context import RayContext
-from nbray.core import current, logging_config as logging_setup, output
+from nbray.core import current, output
+from nbray.core import logging_config as logging_setup
 from nbray.exceptions import TaskUnschedulableError
 from nbray.node import discovery
 from nbray.node.launcher import NodeConfig

@@ -35,7 +35,7 @@ class RuntimeContext:
         if executor is None:
             return None
         core = self._core
-        return ids.task_id(executor.owner, executor.task_number, core.job_id, core.cluster_id).hex()
+        return ids.task_id(executor.owner, executor.task_number, core.cluster_id).hex()
 
     def get_task_name(self) -> str | None:
         """Return the name of the running task; None in a driver."""

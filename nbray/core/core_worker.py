@@ -48,6 +48,7 @@ from nbray.core.results import Results
 from nbray.core.upkeep import Upkeep
 from nbray.core.waiting import Waiting
 from nbray.exceptions import (
+    ClusterGoneError,
     ForkedProcessError,
     RaySystemError,
     TaskUnschedulableError,
@@ -171,7 +172,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         return list(refs) if n_returns else None
 
     def object_id(self, number: int, index: int) -> bytes:
-        return ids.object_id(self.peer, number, self.job_id, self.cluster_id, index)
+        return ids.object_id(self.peer, number, self.cluster_id, index)
 
     def check_usable(self) -> None:
         """Raise when this process is a fork of the one that called init."""
@@ -249,6 +250,12 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             self.registered = message
         elif isinstance(message, m.StateReply):
             self.latest_state = message
+        elif isinstance(message, m.ClusterEndedNotice) and self._failure is None:
+            self._fail_everything(
+                ClusterGoneError(
+                    f"The cluster has ended: {message.reason}. Call nbray.shutdown() and nbray.init() again."
+                )
+            )
         if self.on_message is not None:
             self.on_message(message)
 

@@ -78,7 +78,7 @@ class Failures(CoreState):
                     lib.nbs_release(self.seg, hold.obj)
 
     def _task_hex(self, record: TaskRecord) -> str:
-        return ids.task_id(self.peer, record.number, self.job_id, self.cluster_id).hex()
+        return ids.task_id(self.peer, record.number, self.cluster_id).hex()
 
     def cancel(self, ref: ObjectRef, force: bool, recursive: bool) -> None:
         """Cancel the task that makes ``ref``; nothing when it is done."""

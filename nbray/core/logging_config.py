@@ -127,7 +127,7 @@ def _where() -> dict[str, str]:
     }
     executor = getattr(core, "executor", None)
     if executor is not None and executor.task_number:
-        found["task_id"] = ids.task_id(executor.owner, executor.task_number, core.job_id, core.cluster_id).hex()
+        found["task_id"] = ids.task_id(executor.owner, executor.task_number, core.cluster_id).hex()
         found["task_name"] = executor.task_name
         if executor.actor_id:
             found["actor_id"] = executor.actor_id

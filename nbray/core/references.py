@@ -64,7 +64,7 @@ class References(CoreState):
             ref = self.exported.get(object_id)
             if ref is not None:
                 return ref
-            owner, number, _, cluster, index = ids.split_object_id(object_id)
+            owner, number, cluster, index = ids.split_object_id(object_id)
             ref = ObjectRef(number, index, owner, self)
             if cluster != self.cluster_id:
                 text = (

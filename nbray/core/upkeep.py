@@ -6,6 +6,7 @@ its lock held.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -13,7 +14,7 @@ from nbray._cstore import lib
 from nbray.core.core_state import CoreState
 from nbray.core.records import StoreHold
 from nbray.exceptions import (
-    RaySystemError,
+    ClusterGoneError,
 )
 from nbray.serialization import error_value
 from nbray.wire import messages as m
@@ -74,8 +75,11 @@ class Upkeep(CoreState):
 
     def _look_for_deaths(self, now: float) -> None:
         if not lib.nbs_alive(self.seg, self.daemon) and self._failure is None:
+            why = "" if os.path.isdir(self.session_dir) else f" Its session folder {self.session_dir} was removed."
             self._fail_everything(
-                RaySystemError("The node daemon of this cluster died. Call nbray.shutdown() and nbray.init() again.")
+                ClusterGoneError(
+                    f"The node daemon of this cluster died.{why} Call nbray.shutdown() and nbray.init() again."
+                )
             )
             return
         for lane in list(self.lanes.values()):

@@ -32,6 +32,7 @@ from nbray.node.zygote_messages import WorkerBootstrap
 from nbray.scheduling import events as ev
 from nbray.wire import segment_socket
 from nbray.wire.channel import new_poller
+from nbray.wire.messages import ClusterEndedNotice
 
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
@@ -300,6 +301,9 @@ class NodeDaemon:
         print(f"the node ends: {self.ended}", file=sys.stderr, flush=True)
         grace_s = self.node.limits.shutdown_grace_s
         with contextlib.suppress(Exception):
+            for client in self.node.clients.drivers():
+                if client.pid != self.node.config.driver_pid:
+                    self.node.send(client.peer, ClusterEndedNotice(self.ended))
             self.listener.close()
             self.zygote.end(grace_s)
             ready = select.select([self.zygote.pidfd], [], [], grace_s + 1.0)[0] if self.zygote.pidfd >= 0 else True

@@ -57,6 +57,12 @@ class ShutdownRequest(Message):
     """Driver -> daemon: end the node. The daemon answers by ending itself."""
 
 
+class ClusterEndedNotice(Message):
+    """Daemon -> drivers: the node ends."""
+
+    reason: str = ""  # sentence
+
+
 # -------------------------------------------------------------------------- leases
 
 

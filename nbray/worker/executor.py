@@ -232,13 +232,15 @@ class Executor:
         self.capture.origin = core.origin = self.origins.get(chan, "")
         if not context:
             return
+        core.depth = context.get("depth", 1)
+        if self.actor_id and chan != CONSTRUCTOR:
+            return  # an actor keeps its job's surroundings, whoever calls it
         core.job_id = context.get("job_id", core.job_id)
         core.namespace = context.get("namespace", "")
         core.default_lifetime = context.get("default_lifetime", "non_detached")
         if "logging" in context and context["logging"] != self._logging:
             self._logging = context["logging"]
             LoggingConfig.from_dict(self._logging).apply()
-        core.depth = context.get("depth", 1)
         children = context.get("children")
         if children is None:
             children = context["children"] = context_for_children(context)
@@ -436,7 +438,7 @@ class Executor:
         """Put a result into the store, held for its owner; returns its handle."""
         core = self.core
         value = serializer.plain(data) if type(data) is bytes else data
-        object_id = ids.object_id(owner, number, core.job_id, core.cluster_id, index)
+        object_id = ids.object_id(owner, number, core.cluster_id, index)
         hold = core.store.write(object_id, value, 0, owner)  # type: ignore[arg-type]
         return _U64.pack(hold.obj)
 
