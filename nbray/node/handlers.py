@@ -22,6 +22,7 @@ from nbray.wire.codec import ProtocolError
 
 MAX_LEASES_WANTED = 1_000_000  # of one request; more is the same
 MAX_NAME_CHARS = 200
+DETACH_S = 5.0  # a driver that said goodbye has let go of the segment by then, or its end is waited for
 MAX_ENTRYPOINT = 1000  # characters of a driver's command line
 
 
@@ -145,8 +146,11 @@ class Handlers:
         if self.node.clients.remove(client.peer) is None:
             return
         self.node.unwatch(client.pidfd)
-        os.close(client.pidfd)
         self.node.router.forget(client.identity)
+        if died:
+            os.close(client.pidfd)
+        else:
+            self._await_detachment(client)
         now, wall = time.monotonic(), time.time()
         if client.pid == self.node.config.driver_pid:
             self.node.end("the driver died" if died else "the driver left")
@@ -160,6 +164,30 @@ class Handlers:
         if died:
             self.node.segment.recover(client.peer)
             self.end_forsaken_actors()
+
+    def _await_detachment(self, client: Client) -> None:
+        """A driver that left may still be attached (a thread of its reads): then its death is waited for."""
+
+        watched = True
+
+        def end_watch() -> None:
+            nonlocal watched
+            if watched:
+                watched = False
+                self.node.unwatch(client.pidfd)
+                os.close(client.pidfd)
+
+        def gone() -> None:
+            end_watch()
+            self.node.segment.recover(client.peer)
+            self.end_forsaken_actors()
+
+        def look() -> None:
+            if self.node.segment.pid_of(client.peer) != client.pid:
+                end_watch()
+
+        self.node.watch(client.pidfd, gone)
+        self.node.call_after(DETACH_S, look)
 
     def _goodbye(self, client: Client, message: m.GoodbyeNotice) -> None:
         if client.role == DRIVER:
