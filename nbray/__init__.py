@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+if sys.platform != "linux":
+    raise ImportError(f"nbray runs on Linux (x86-64, arm64): this is {sys.platform}. On Windows, use it inside WSL 2.")
 
 from nbray import actor, exceptions, remote_function, util
 from nbray.api.actor import ActorClass, ActorHandle, exit_actor, get_actor, method

@@ -21,7 +21,7 @@ from nbray.exceptions import (
     ActorHandleNotFoundError,
     ActorUnschedulableError,
 )
-from nbray.serialization import serializer
+from nbray.serialization import code_size, serializer
 from nbray.wire import messages as m
 
 CREATION_TIMEOUT_S = 10.0  # the daemon confirms an actor within this time
@@ -105,6 +105,7 @@ class ActorClass:
             raise ActorUnschedulableError(reason)
         if self._core is not core:
             self._code = serializer.dumps_code(self._class, f"the actor class {self._class_name}")
+            code_size.check(self._code, self._class, self._class_name, stacklevel=3)
             self._core = core
         number = next(core.numbers)
         actor_id = ids.actor_id(core.peer, number).hex()

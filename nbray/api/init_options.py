@@ -194,7 +194,7 @@ def check_store_bytes(value: Any) -> int:
     forms = "give the bytes as an int, for instance 2 * 1024**3"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"object_store_memory={value!r} is not a size; {forms}.")
-    if value != int(value) or value <= 0:
+    if not 0 < value < float("inf") or value != int(value):
         raise ValueError(f"object_store_memory={value!r} is not a whole number of bytes above 0; {forms}.")
     return int(value)
 

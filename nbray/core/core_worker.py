@@ -20,7 +20,6 @@ import pickle
 import struct
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -55,10 +54,11 @@ from nbray.exceptions import (
 )
 from nbray.object_ref import ObjectRef
 from nbray.scheduling import infeasible
-from nbray.serialization import serializer
+from nbray.serialization import code_size, serializer
 from nbray.wire import messages as m
 
 RING = lib.NBS_READY_RING
+CALLER_OF_REMOTE = 4  # frames between f.remote() and the check of its code
 WAITS_END_S = 2.0  # threads that wait have this long to leave at a shutdown
 
 _U64 = struct.Struct("<Q")
@@ -86,9 +86,9 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         object_ref.install(self)
 
     def describe_function(self, function: Any, name: str, kind: str = "task") -> FunctionDescriptor:
-        """Serialize a function (or class) for the workers of this owner, once."""
-        code = serializer.dumps_code(function, f"the {'actor class' if kind == 'actor' else 'remote function'} {name}")
-        _check_code_size(code, name)
+        """Serialize a function for the workers of this owner, once."""
+        code = serializer.dumps_code(function, f"the remote function {name}")
+        code_size.check(code, function, name, stacklevel=CALLER_OF_REMOTE)
         digest = hashlib.blake2b(code, digest_size=16).digest()
         title = name.encode()
         return self._descriptor(digest + struct.pack("<H", len(title)) + title + code, name, kind)
@@ -360,18 +360,3 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
 
 class _NoChannel(Exception):
     """The worker is gone, or no channel is free."""
-
-
-def _check_code_size(code: bytes, name: str) -> None:
-    size = len(code)
-    if size > 512 << 20:
-        raise ValueError(
-            f"The remote function {name} is too large: {size >> 20} MiB serialized, at most 512 MiB are allowed. "
-            "It captures large objects: put() them once and pass the refs as arguments."
-        )
-    if size > 10 << 20:
-        warnings.warn(
-            f"The remote function {name} is very large: {size >> 20} MiB serialized. It captures large objects: "
-            "put() them once and pass the refs as arguments.",
-            stacklevel=5,
-        )

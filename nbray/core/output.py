@@ -18,6 +18,7 @@ _driver_core: Any = None
 _sink: Sink | None = None
 _origin = ""
 _emitter: Any = None  # in a worker: its OutputCapture
+_unfinished: Any = None  # (stream, pid) whose line was cut and goes on with the next piece
 
 
 def attach_driver(core: Any, show: bool = True) -> None:
@@ -84,14 +85,31 @@ def _receive(flags: int, payload: bytes) -> None:
 
 def print_with_name(origin: str, kind: str, content: Any, meta: dict) -> None:
     """Print a stream's lines on this process's own streams, with the task's name in front."""
+    global _unfinished
     if kind != "stream":
         return
     name, text = content
     stream = sys.stdout if name == "stdout" else sys.stderr
+    source = (name, meta.get("pid"))
     prefix = f"({meta.get('name', 'task')} pid={meta.get('pid', '?')}) "
     lines = text.splitlines(keepends=True)
+    out = "".join(prefix + line for line in lines)
+    if _unfinished == source:
+        out = out[len(prefix) :]
+    elif _unfinished is not None and _unfinished[0] == name:
+        out = "\n" + out
+    _unfinished = None
+    if not text.endswith("\n"):
+        if meta.get("more"):
+            _unfinished = source
+        else:
+            out += "\n"
     try:
-        stream.write("".join(prefix + line for line in lines) + ("" if text.endswith("\n") else "\n"))
+        try:
+            stream.write(out)
+        except UnicodeEncodeError:  # lone surrogates, or a terminal that knows fewer characters
+            encoding = getattr(stream, "encoding", None) or "utf-8"
+            stream.write(out.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except (ValueError, OSError):  # the stream is closed: the process ends
         return

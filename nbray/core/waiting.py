@@ -81,7 +81,7 @@ class Waiting(CoreState):
 
     def _raise_timeout(self, refs: Sequence[ObjectRef], timeout: float | None) -> None:
         open_refs = [ref for ref in refs if ref._data is None]
-        lines = [f"  {ref.hex()[:16]}...: {self.explain(ref)}" for ref in open_refs[:5]]
+        lines = [f"  {ref.hex()} on node {self.node_id[:8]}: {self.explain(ref)}" for ref in open_refs[:5]]
         more = f"\n  and {len(open_refs) - 5} more" if len(open_refs) > 5 else ""
         raise GetTimeoutError(
             f"Get timed out: {len(open_refs)} of {len(refs)} values were not there within {timeout:g} s:\n"

@@ -105,7 +105,8 @@ class OutputCapture:
             text, self._parts, self._size = "".join(self._parts), [], 0
             self.pending = False
             for start in range(0, len(text), FLUSH_BYTES):
-                self._post("stream", (self._stream, text[start : start + FLUSH_BYTES]))
+                more = start + FLUSH_BYTES < len(text)
+                self._post("stream", (self._stream, text[start : start + FLUSH_BYTES]), more)
 
     def _log(self, text: str) -> None:
         data = text.encode("utf-8", "backslashreplace")
@@ -124,9 +125,11 @@ class OutputCapture:
             self.flush()
             self._post(kind, content)
 
-    def _post(self, kind: str, content: Any) -> None:
-        payload = pickle.dumps((self.origin, kind, content, {"name": self.name, "pid": os.getpid()}), 5)
-        self.forward(payload)
+    def _post(self, kind: str, content: Any, more: bool = False) -> None:
+        meta: dict[str, Any] = {"name": self.name, "pid": os.getpid()}
+        if more:  # a long text was cut: the rest of its last line follows
+            meta["more"] = True
+        self.forward(pickle.dumps((self.origin, kind, content, meta), 5))
 
     def forward(self, payload: bytes) -> None:
         """Send a message as it is; waits a little for room in the ring, then drops it."""
