@@ -30,6 +30,8 @@ from typing import Any
 import cloudpickle
 from cloudpickle.cloudpickle import _function_getstate, _make_function
 
+from nbray.serialization.serializer import reduce_code
+
 PROTOCOL = 5
 
 _LruCache = type(functools.lru_cache(len))
@@ -143,6 +145,8 @@ class CellPickler(cloudpickle.Pickler):
         if kind is types.FunctionType:
             if obj.__globals__ is self.namespace:
                 return self._reduce_notebook_function(obj)
+        elif kind is types.CodeType:
+            return reduce_code(obj)
         elif kind in self.carried_types:
             self.carried.append(obj)
             return _carried, (len(self.carried) - 1,)

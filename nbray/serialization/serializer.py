@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
+from cloudpickle.cloudpickle import _code_reduce
 
 from nbray.exceptions import SerializationError
 from nbray.serialization.unpicklable import find_offender
@@ -147,10 +148,22 @@ class _QuickPickler(pickle.Pickler):
         return NotImplemented
 
 
+def reduce_code(code: types.CodeType) -> Any:
+    """Reduce a code object as cloudpickle does, but with its file name.
+
+    cloudpickle 3.1.3 writes "<dynamic-code>" instead, so that equal functions have equal
+    pickles; no traceback could then say where a function of a notebook stands.
+    """
+    make, arguments = _code_reduce(code)
+    return make, tuple([code.co_filename if part == "<dynamic-code>" else part for part in arguments])
+
+
 class _CodePickler(cloudpickle.Pickler):
     """cloudpickle, which also sends modules made by hand in a cell by value."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is types.CodeType:
+            return reduce_code(obj)
         if isinstance(obj, (type, types.FunctionType)):
             name = getattr(obj, "__module__", None)
             module = sys.modules.get(name) if name else None
