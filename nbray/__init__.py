@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
 if sys.platform != "linux":
     raise ImportError(f"nbray runs on Linux (x86-64, arm64): this is {sys.platform}. On Windows, use it inside WSL 2.")
 
-from nbray import actor, exceptions, remote_function, util
+from nbray import actor, exceptions, ray_alias, remote_function, util
 from nbray.api.actor import ActorClass, ActorHandle, exit_actor, get_actor, method
+from nbray.api.as_ray import as_ray
 from nbray.api.decorator import remote
 from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.runtime import init, is_initialized, shutdown
@@ -23,6 +25,8 @@ from nbray.object_ref import ObjectRef
 from nbray.version import __version__
 
 ObjectID = ObjectRef
+
+ray_alias.explain_absent_parts()
 
 __all__ = [
     "ActorClass",
@@ -36,6 +40,7 @@ __all__ = [
     "WorkerID",
     "__version__",
     "actor",
+    "as_ray",
     "available_resources",
     "cancel",
     "cluster_resources",
@@ -58,6 +63,17 @@ __all__ = [
     "util",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Find what is loaded when it is asked for, and what Ray has at places of its own (``ray.types``)."""
+    if not name.startswith("__") and name not in ray_alias.ABSENT:
+        try:
+            return importlib.import_module(f"nbray.ray_names.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"nbray.ray_names.{name}":
+                raise
+    raise AttributeError(f"module 'nbray' has no attribute {name!r}")
 
 
 def load_ipython_extension(ip: Any) -> None:

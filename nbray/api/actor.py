@@ -15,6 +15,7 @@ from nbray.core import current
 from nbray.core.actor_calls import ActorCalls
 from nbray.core.interrupts import uninterrupted
 from nbray.core.records import TASK_METHOD, ActorExit
+from nbray.core.surroundings import Surroundings
 from nbray.exceptions import (
     ActorAlreadyExistsError,
     ActorClassInheritanceException,
@@ -115,8 +116,10 @@ class ActorClass:
             life_id = core.object_id(number, ids.ACTOR_LIFE_INDEX)
             life = core.store.write(life_id, serializer.plain(b""))
         spec = {
+            # The context first: what follows is unpickled under it.
+            "context": Surroundings({**pickle.loads(core.context), "depth": core.depth + 1}),
             "life_id": life_id, "code": self._code, "arguments": None, "values": (list(args), kwargs), "class_name": self._class_name,
-            "context": {**pickle.loads(core.context), "depth": core.depth + 1}, "origin": core.origin,
+            "origin": core.origin,
             "options": {k: v for k, v in options.items() if k not in ("resources",)}, "wants_gpu": "GPU" in running,
             "owner": core.peer,
         }  # fmt: skip

@@ -8,6 +8,7 @@ import pickle
 import sys
 from typing import Any
 
+from nbray import ray_alias
 from nbray.core.core_worker import CoreWorker
 from nbray.core.joining import attach, join
 from nbray.exceptions import VersionMismatchError
@@ -124,6 +125,7 @@ def driver_context(core: Any, job: JobConfig) -> bytes:
         "cwd": os.getcwd(),
         "depth": 1,
         "threads_set": "OMP_NUM_THREADS" in os.environ,
+        "as_ray": ray_alias.is_installed(),
     }
     if job.default_actor_lifetime != "non_detached":
         context["default_lifetime"] = job.default_actor_lifetime

@@ -201,6 +201,17 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             link.tell(KIND_CONTEXT, 0, self.context, 0)
         return link
 
+    def change_context(self, **changes: Any) -> None:
+        """Change what workers take over from this process, also those that have a channel already."""
+        with self.lock:
+            self.context = pickle.dumps({**pickle.loads(self.context), **changes})
+            payload = pickle.dumps(changes)
+            for link in self.links.values():
+                for _ in range(1000):  # a full ring gets room as soon as its worker goes on
+                    if link.tell(KIND_CONTEXT, 1, payload) != lib.NBS_EAGAIN:
+                        break
+                    lib.nbs_wait(self.seg, 0, 1_000_000)
+
     def announce(self, lane: Lane) -> None:
         """Tell a leased worker what its lease comes with, when that has changed."""
         told = (lane.pool.request_id, tuple(lane.gpu_ids))

@@ -10,9 +10,21 @@ from nbray.serialization.serializer import deregister_serializer, register_seria
 # Name here -> module that has it. Modules of this package stand for themselves.
 _LATE = {
     "ActorPool": "nbray.util.actor_pool",
+    "disable_log_once_globally": "nbray.util.debug",
+    "enable_periodic_logging": "nbray.util.debug",
+    "get_node_ip_address": "nbray.util.node_address",
+    "log_once": "nbray.util.debug",
 }
 
-__all__ = ["ActorPool", "deregister_serializer", "register_serializer"]
+__all__ = [
+    "ActorPool",
+    "deregister_serializer",
+    "disable_log_once_globally",
+    "enable_periodic_logging",
+    "get_node_ip_address",
+    "log_once",
+    "register_serializer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from nbray import ids
+from nbray import ids, ray_alias
 from nbray._cstore import ffi, lib
 from nbray.core import output
 from nbray.core.core_worker import CoreWorker
@@ -234,7 +234,14 @@ class Executor:
             return
         core.depth = context.get("depth", 1)
         if self.actor_id and chan != CONSTRUCTOR:
+            if context.get("as_ray"):
+                ray_alias.follow(True)
             return  # an actor keeps its job's surroundings, whoever calls it
+        self.take_over(context)
+
+    def take_over(self, context: dict[str, Any]) -> None:
+        """Make an owner's surroundings those of this process."""
+        core = self.core
         core.job_id = context.get("job_id", core.job_id)
         core.namespace = context.get("namespace", "")
         core.default_lifetime = context.get("default_lifetime", "non_detached")
@@ -245,6 +252,7 @@ class Executor:
         if children is None:
             children = context["children"] = context_for_children(context)
         core.context = children
+        ray_alias.follow(context.get("as_ray", False))
         path = context.get("sys_path")
         if path is not None:
             wanted = path + [p for p in self._base_path if p not in path]

@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import Any
 
+from nbray import ray_alias
 from nbray.core import current
 from nbray.core.core_worker import CoreWorker
 from nbray.core.joining import attach, join
@@ -23,6 +24,7 @@ def run(bootstrap: Any) -> None:
         segment_socket, control_endpoint, session_dir, startup_token, node_id, num_cpus.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the executor takes it
+    ray_alias.inherit()
     seg = attach(receive_segment(bootstrap.segment_socket))
     core = CoreWorker(seg, bootstrap.control_endpoint, "worker", 0, 0)
     executor = Executor(core)  # before joining: the first order may follow the welcome at once

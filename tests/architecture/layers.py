@@ -5,7 +5,18 @@ from __future__ import annotations
 # One line per layer: its name, and what is in it (a module, or a package with all below it). A longer name wins.
 LAYERS: list[tuple[str, list[str]]] = [
     ("front", ["nbray.notebook", "nbray.cli"]),
-    ("api", ["nbray", "nbray.api", "nbray.util", "nbray.actor", "nbray.remote_function", "nbray.job_config"]),
+    (
+        "api",
+        [
+            "nbray",
+            "nbray.api",
+            "nbray.util",
+            "nbray.actor",
+            "nbray.remote_function",
+            "nbray.job_config",
+            "nbray.ray_names",
+        ],
+    ),
     ("processes", ["nbray.worker", "nbray.node", "nbray.control.service"]),
     ("library", ["nbray.core"]),
     ("decisions", ["nbray.scheduling", "nbray.control", "nbray.ownership"]),
@@ -23,6 +34,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "nbray.task_spec",
             "nbray.object_ref",
             "nbray.cluster_info",
+            "nbray.ray_alias",
             "nbray.version",
         ],
     ),

@@ -1,0 +1,233 @@
+"""``import ray`` gives nbray: a finder for modules, and a distribution, of the name "ray".
+
+``ray`` becomes a module of its own that shows what ``nbray`` has but says a version of Ray.
+``ray.x`` is the very module ``nbray.x``; what Ray keeps at places that nbray has no use for
+is in ``nbray.ray_names``. This file knows nothing of the rest, so that a worker can use it
+before anything is unpickled. Users call ``nbray.as_ray``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+RAY_VERSION = "2.60.0"  # whose core API nbray follows
+VARIABLE = "NBRAY_AS_RAY"  # set for processes that a driver with the alias starts
+
+#: Parts of Ray that are no part of its core.
+ABSENT = frozenset({"air", "autoscaler", "dashboard", "data", "llm", "rllib", "serve", "train", "tune", "workflow"})
+
+_NAMES = "nbray.ray_names"
+_lock = threading.RLock()
+_installed: Any = None  # _Finder
+
+
+def absent(name: str) -> ModuleNotFoundError:
+    """Return the error for a part of Ray that nbray does not have."""
+    return ModuleNotFoundError(
+        f"nbray does not have {name}: it has Ray's core (tasks, actors, objects, ray.util), not the libraries built on "
+        "it. Programs that need them need Ray itself.",
+        name="ray",  # not the part's own name: `from ray import tune` would hide this message then
+    )
+
+
+class _Module(ModuleType):
+    """The module ``ray``: all that ``nbray`` has, under a version of Ray.
+
+    What is in ``nbray.__all__`` is copied, so that ``ray.get`` costs no more than ``nbray.get``.
+    """
+
+    def __init__(self, original: ModuleType) -> None:
+        super().__init__("ray", original.__doc__)
+        own = self.__dict__
+        own.update({name: getattr(original, name) for name in original.__all__})
+        own.update(
+            _original=original, __version__=RAY_VERSION, __commit__="", __file__=original.__file__,
+            __path__=list(original.__path__), __all__=list(original.__all__),
+        )  # fmt: skip
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ABSENT:
+            raise AttributeError(str(absent(f"ray.{name}")))
+        try:
+            return getattr(self.__dict__["_original"], name)
+        except AttributeError:
+            pass
+        if name.startswith("__"):
+            raise AttributeError(f"module 'ray' has no attribute {name!r}")
+        try:
+            return importlib.import_module(f"{_NAMES}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{_NAMES}.{name}":
+                raise
+        raise AttributeError(f"module 'ray' (which is nbray) has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if not name.startswith("__"):
+            setattr(self._original, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if not name.startswith("__") and hasattr(self._original, name):
+            delattr(self._original, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(self._original)})
+
+    def __reduce__(self) -> Any:
+        return importlib.import_module, ("ray",)
+
+
+class _Loader(importlib.abc.Loader):
+    """Hands out a module that exists under another name."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+        self.spec = module.__spec__
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        if not isinstance(module, _Module):
+            module.__spec__ = self.spec  # the import system has put that of the alias there
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds ``ray`` and all below it, and the distribution "ray"."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        top, _, rest = name.partition(".")
+        if top != "ray":
+            return None
+        if not rest:
+            module: Any = _Module(importlib.import_module("nbray"))
+        elif rest.split(".")[0] in ABSENT:
+            raise absent(name)
+        else:
+            module = _module(f"nbray.{rest}") or _module(f"{_NAMES}.{rest}")
+            if module is None:
+                raise ModuleNotFoundError(f"No module named {name!r} (nbray stands in for Ray here)", name=name)
+        spec = importlib.machinery.ModuleSpec(name, _Loader(module), is_package=hasattr(module, "__path__"))
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.extend(module.__path__)
+        return spec
+
+    def find_distributions(self, context: Any = None) -> Iterator[Any]:
+        """Yield the distribution "ray" to ``importlib.metadata``."""
+        wanted = getattr(context, "name", None)
+        if wanted in (None, "ray"):
+            yield _distribution()
+
+
+class _AbsentParts(importlib.abc.MetaPathFinder):
+    """Says of ``nbray.tune`` and its like that nbray does not have them."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name.startswith("nbray.") and name[6:] in ABSENT:
+            raise absent(f"ray.{name[6:]}")
+
+
+def explain_absent_parts() -> None:
+    """Make ``import nbray.tune`` fail with an explanation."""
+    if not any(isinstance(finder, _AbsentParts) for finder in sys.meta_path):
+        sys.meta_path.append(_AbsentParts())
+
+
+def _module(name: str) -> ModuleType | None:
+    """Import a module; None when there is none of this name."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            return None
+        raise
+
+
+def _distribution() -> Any:
+    from importlib import metadata  # noqa: PLC0415 - slow, and asked for by few
+
+    class Ray(metadata.Distribution):
+        """What ``importlib.metadata`` knows of "ray" while nbray stands in for it."""
+
+        def read_text(self, filename: str) -> str | None:
+            if filename in ("METADATA", "PKG-INFO"):
+                return f"Metadata-Version: 2.1\nName: ray\nVersion: {RAY_VERSION}\nSummary: nbray in Ray's place\n"
+            return "ray\n" if filename == "top_level.txt" else None
+
+        def locate_file(self, path: Any) -> Any:
+            return path
+
+    return Ray()
+
+
+def is_installed() -> bool:
+    """Tell whether ``import ray`` gives nbray in this process."""
+    return _installed is not None
+
+
+def install() -> bool:
+    """Make ``import ray`` give nbray; False when it did already.
+
+    Raises
+    ------
+    RuntimeError
+        When Ray itself has been imported in this process.
+    """
+    global _installed
+    with _lock:
+        if _installed is not None:
+            return False
+        there = sys.modules.get("ray")
+        if there is not None:
+            raise RuntimeError(
+                f"as_ray(): Ray itself ({getattr(there, '__version__', '?')}, {getattr(there, '__file__', '?')}) has been "
+                "imported in this process already. Call nbray.as_ray() before anything imports ray."
+            )
+        _installed = _Finder()
+        sys.meta_path.insert(0, _installed)
+        os.environ[VARIABLE] = "1"
+        importlib.import_module("ray")
+        return True
+
+
+def remove() -> None:
+    """Undo ``install``; modules that have imported ``ray`` keep what they have."""
+    global _installed
+    with _lock:
+        if _installed is None:
+            return
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(_installed)
+        _installed = None
+        os.environ.pop(VARIABLE, None)
+        for name in _names(list(sys.modules)):
+            del sys.modules[name]
+
+
+def _names(modules: Sequence[str]) -> list[str]:
+    return [name for name in modules if name == "ray" or name.startswith("ray.")]
+
+
+def inherit() -> None:
+    """In a worker: install if the driver that started its node had."""
+    if os.environ.get(VARIABLE):
+        install()
+
+
+def follow(wanted: bool) -> None:
+    """In a worker: do as the driver does whose task is next."""
+    if wanted and _installed is None:
+        install()
+    elif not wanted and _installed is not None:
+        remove()

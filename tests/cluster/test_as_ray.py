@@ -1,0 +1,197 @@
+"""``as_ray``: programs and packages that say ``import ray`` run on nbray, in the driver and in the workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+PACKAGE = """
+import ray
+from ray.exceptions import RayTaskError
+from ray.util.queue import Queue
+
+class Plain:
+    pass
+
+@ray.remote
+def versions():
+    import importlib.metadata, ray.util
+    return ray.__name__, ray.__version__, importlib.metadata.version("ray"), ray.util.__name__
+
+@ray.remote
+class Actor:
+    def __init__(self, plain):
+        assert type(plain) is Plain
+
+    def nested(self):
+        return ray.get(versions.remote())
+"""
+
+SAID = ("ray", "2.60.0", "2.60.0", "nbray.util")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a program beside a package that imports ray, and a module that is no Ray but has its name."""
+    (tmp_path / "package.py").write_text(PACKAGE)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "ray.py").write_text("__version__ = '1.0'\n")
+
+    def run(text: str) -> str:
+        path = tmp_path / "program.py"
+        path.write_text(textwrap.dedent(text))
+        environ = {name: value for name, value in os.environ.items() if name != "NBRAY_AS_RAY"}
+        done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60, env=environ)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_a_package_that_imports_ray(run):
+    run(f"""
+        import nbray
+        nbray.as_ray()
+        import ray, package
+        ray.init(num_cpus=2)
+        assert package.ray is ray
+        assert ray.get(package.versions.remote()) == {SAID!r}
+        actor = package.Actor.remote(package.Plain())
+        assert ray.get(actor.nested.remote()) == {SAID!r}
+        queue = package.Queue(actor_options={{"num_cpus": 0}})
+        queue.put(1)
+        assert queue.get() == 1
+
+        @ray.remote
+        def main_function():  # the module is captured by name
+            import ray as inner
+            return ray.__name__, inner is ray
+
+        assert ray.get(main_function.remote()) == ("ray", True)
+        """)
+
+
+def test_when_the_cluster_runs_already(run):
+    run(f"""
+        import nbray
+        nbray.init(num_cpus=1)
+        warm = nbray.remote(lambda: None)
+        nbray.get(warm.remote())
+        with nbray.as_ray():
+            import package
+            assert nbray.get(package.versions.remote()) == {SAID!r}
+            actor = package.Actor.options(num_cpus=0).remote(package.Plain())
+            assert nbray.get(actor.nested.remote()) == {SAID!r}
+        """)
+
+
+def test_the_modules_are_the_same(run):
+    run("""
+        import nbray
+        nbray.as_ray()
+        import ray
+        import ray.actor, ray.exceptions, ray.remote_function, ray.util, ray.util.queue, nbray.util.queue
+        import ray.util.annotations, ray.util.client.common, ray._private.services, ray._private.worker
+        import ray.cloudpickle, ray.types, ray.runtime_context, ray.job_config
+        from ray._raylet import ObjectRef
+        from ray.actor import ActorHandle
+        from ray.remote_function import RemoteFunction
+        from ray.util import ActorPool, get_node_ip_address
+        assert ray.util is nbray.util and ray.util.__spec__.name == "nbray.util"
+        assert ray.util.queue is nbray.util.queue
+        assert ray.ObjectRef is nbray.ObjectRef is ObjectRef is ray.types.ObjectRef
+        assert ray.exceptions.RayError is nbray.exceptions.RayError
+        assert ray.__version__ == "2.60.0" and nbray.__version__ != ray.__version__
+        assert not ray._private.worker.global_worker.connected
+        assert not ray.util.client.ray.is_connected()
+        ray.init(num_cpus=1)
+        assert get_node_ip_address() == ray._private.services.get_node_ip_address() == ray.nodes()[0]["NodeManagerAddress"]
+        assert ray._private.worker.global_worker.mode == ray._private.worker.SCRIPT_MODE
+        """)
+
+
+def test_what_is_put_into_ray_is_in_nbray(run):
+    run("""
+        import nbray
+        nbray.as_ray()
+        import ray
+        from unittest import mock
+        original = ray.get
+        with mock.patch("ray.get", "patched"):
+            assert ray.get == nbray.get == "patched"
+        assert ray.get is original and nbray.get is original
+        """)
+
+
+def test_what_nbray_does_not_have(run):
+    run("""
+        import importlib.util
+        import nbray
+        for statement in ("from nbray import data", "import nbray.tune"):
+            try:
+                exec(statement)
+            except ImportError as error:
+                assert "nbray does not have ray." in str(error)
+            else:
+                raise AssertionError(statement)
+        nbray.as_ray()
+        import ray
+        for name in ("data", "train", "tune", "serve", "rllib"):
+            for statement in (f"import ray.{name}", f"from ray import {name}", f"from ray.{name}.x import y"):
+                try:
+                    exec(statement)
+                except ModuleNotFoundError as error:
+                    assert f"nbray does not have ray.{name}" in str(error), error
+                else:
+                    raise AssertionError(statement)
+            assert not hasattr(ray, name)
+        assert importlib.util.find_spec("ray") is not None
+        try:
+            import ray.no_such_part
+        except ModuleNotFoundError as error:
+            assert error.name == "ray.no_such_part"
+        """)
+
+
+def test_again_and_undone(run):
+    run("""
+        import importlib.metadata, os, sys
+        import nbray
+        sys.path.insert(1, os.path.join(os.path.dirname(__file__), "elsewhere"))
+        nbray.init(num_cpus=1)
+
+        @nbray.remote
+        def version():
+            import ray
+            return ray.__version__
+
+        with nbray.as_ray() as outer:
+            with nbray.as_ray():
+                pass
+            import ray, ray.util.queue
+            assert nbray.get(version.remote()) == ray.__version__ == "2.60.0"
+        assert not [name for name in sys.modules if name.split(".")[0] == "ray"]
+        assert nbray.util.queue.__spec__.name == "nbray.util.queue"
+        import ray
+        assert ray.__version__ == "1.0"
+        assert nbray.get(version.remote()) == "1.0"
+        """)
+
+
+def test_ray_itself_was_there_first(run):
+    run("""
+        import os, sys
+        sys.path.insert(1, os.path.join(os.path.dirname(__file__), "elsewhere"))
+        import ray, nbray
+        try:
+            nbray.as_ray()
+        except RuntimeError as error:
+            assert "before anything imports ray" in str(error) and "1.0" in str(error)
+        else:
+            raise AssertionError
+        assert ray.__version__ == "1.0"
+        """)
