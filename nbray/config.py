@@ -98,6 +98,10 @@ class Limits:
     dead_logs = Limit("files", 500, "logs of dead workers kept; then the oldest go")
     log_tail_lines = Limit("lines", 20, "of a dead worker's log, in the notice of its death")
     log_tail_bytes = Limit("bytes", 8 * KIB, "the same, in bytes")
+    # -- figures over time
+    usage_period_s = Limit("seconds", 0.25, "between two samples of CPU, memory and GPUs, while somebody looks")
+    usage_samples = Limit("samples", 2400, "newest samples kept: 10 minutes")
+    usage_linger_s = Limit("seconds", 30.0, "sampling goes on so long after the last look")
     # -- memory
     object_store_share = Limit("ratio", 0.3, "part of the available memory that the object store takes")
     object_store_min_bytes = Limit("bytes", 16 * MIB, "smallest object store")

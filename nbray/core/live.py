@@ -67,3 +67,28 @@ def snapshot() -> dict[str, Any] | None:
             "CANCELLED": int(counters[lib.NBS_CTR_CANCELLED]),
         },
     }
+
+
+def usage(since: int = 0, timeout_s: float = 2.0) -> list[dict[str, Any]]:
+    """Return how the node was used: a sample every 250 ms while somebody asks.
+
+    Parameters
+    ----------
+    since : int
+        ``number`` of the last sample that the caller has.
+    timeout_s : float
+        For the daemon's answer.
+
+    Returns
+    -------
+    list of dict
+        Oldest first: ``number``, ``t_ns`` (CLOCK_MONOTONIC), ``cpu`` (share, 0 to 1), ``memory_used``,
+        ``memory_total``, ``store_used`` (bytes), and ``gpus``: dicts of ``index``, ``name``, ``used``, ``total``
+        (bytes), ``utilization`` (0 to 1, or None), ``processes`` (``pid``, ``used``, ``name`` of what runs there).
+    """
+    core = current.core
+    if core is None or not core.session.attached:
+        return []
+    request = m.UsageRequest(request_id=core.control.next_id(), since=since)
+    samples: list[dict[str, Any]] = core.request(request, timeout_s=timeout_s)[0].samples
+    return samples

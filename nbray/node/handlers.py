@@ -10,7 +10,7 @@ from typing import Any
 
 from nbray.control import job_table
 from nbray.control.actor_table import DEAD
-from nbray.node import report
+from nbray.node import report, usage
 from nbray.node.clients import DRIVER, WORKER, Client
 from nbray.node.effects import Effects
 from nbray.node.node_state import NodeState
@@ -22,6 +22,7 @@ from nbray.wire.codec import ProtocolError
 
 MAX_LEASES_WANTED = 1_000_000  # of one request; more is the same
 MAX_NAME_CHARS = 200
+MAX_USAGE_SAMPLES = 200  # of one reply
 DETACH_S = 5.0  # a driver that said goodbye has let go of the segment by then, or its end is waited for
 MAX_ENTRYPOINT = 1000  # characters of a driver's command line
 
@@ -51,6 +52,7 @@ class Handlers:
             m.DefineNotice: self._define,
             m.StateRequest: self._state,
             m.EventsRequest: self._events,
+            m.UsageRequest: self._usage,
         }
 
     def handle(self, identity: bytes, message: m.Message | ProtocolError) -> None:
@@ -298,6 +300,11 @@ class Handlers:
 
     def _state(self, client: Client, message: m.StateRequest) -> None:
         self.node.send(client.peer, report.state(self.node, message.request_id))
+
+    def _usage(self, client: Client, message: m.UsageRequest) -> None:
+        samples = self.node.usage.since(message.since)[-MAX_USAGE_SAMPLES:]
+        rows = usage.attribute(samples, report.running(self.node))
+        self.node.send(client.peer, m.UsageReply(message.request_id, rows))
 
     def _events(self, client: Client, message: m.EventsRequest) -> None:
         self.node.events.drain()

@@ -15,6 +15,7 @@ from nbray.node.clients import Clients
 from nbray.node.daemon_config import DaemonConfig
 from nbray.node.event_log import EventLog
 from nbray.node.segment import Segment
+from nbray.node.usage import Usage
 from nbray.node.worker_processes import WorkerProcesses
 from nbray.resources import OBJECT_STORE_MEMORY
 from nbray.scheduling.local_scheduler import LocalScheduler
@@ -49,6 +50,7 @@ class NodeState:
         self.nodes.add(NodeRecord(config.node_id, os.getpid(), hostname, config.totals, time.time(), config.ip))
         self.clients = Clients()
         self.events = EventLog(segment, limits)
+        self.usage = Usage(limits, lambda: segment.stats()["used"])
         self.spec_holds: dict[str, int] = {}  # actor id -> handle of its spec
         self.metrics_port = 0  # of the Prometheus endpoint; 0: there is none
         self.refused = 0  # messages that were not allowed

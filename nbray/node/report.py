@@ -40,6 +40,16 @@ def _free(node: NodeState) -> dict[str, int]:
     return free
 
 
+def running(node: NodeState) -> dict[int, str]:
+    """Return what the workers of this node were lent for: pid -> function or actor class."""
+    names = {}
+    for peer, worker in node.scheduler.pool.workers.items():
+        lease = node.scheduler.lease_of(peer)
+        if lease is not None:
+            names[worker.pid] = lease.name
+    return names
+
+
 def _workers(node: NodeState) -> list[dict[str, Any]]:
     rows = []
     for peer, worker in list(node.scheduler.pool.workers.items())[:MAX_ROWS]:

@@ -50,7 +50,6 @@ class Segment:
         self.peer = int(lib.nbs_self(self._seg))
         self._events = ffi.new("nbs_event[]", _EVENTS_AT_ONCE)
         self._dropped = ffi.new("uint64_t *")
-        self._stats = ffi.new("nbs_stats *")
         self._counters = ffi.new("int64_t[]", lib.NBS_N_COUNTERS)
         self._obj = ffi.new("uint64_t *")
 
@@ -88,8 +87,8 @@ class Segment:
 
     def stats(self) -> dict[str, int]:
         """Return the store's figures by name."""
-        lib.nbs_get_stats(self._seg, self._stats)
-        stats = self._stats[0]
+        stats = ffi.new("nbs_stats *")  # of its own: the thread that samples calls this too
+        lib.nbs_get_stats(self._seg, stats)
         return {name: int(getattr(stats, name)) for name in STAT_NAMES}
 
     def counters(self) -> list[int]:

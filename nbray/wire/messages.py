@@ -295,6 +295,21 @@ class StateReply(Message):
     actors_alive: int = 0
 
 
+class UsageRequest(Message):
+    """Process -> daemon: the samples of CPU, memory, store and GPUs after ``since``. Reply: UsageReply.
+
+    Sampling begins with the first request, so that one is answered with nothing.
+    """
+
+    request_id: int
+    since: int = 0  # number of the last sample that the process has
+
+
+class UsageReply(Message):
+    request_id: int
+    samples: list[dict] = []  # nbray.node.usage.UsageSample as plain data, oldest first; at most 200 of the newest
+
+
 class EventsRequest(Message):
     """Process -> daemon. Reply: EventsReply per block, the last with ``last`` set."""
 
