@@ -84,7 +84,7 @@ class RayTaskError(RayError):
     def as_instanceof_cause(self) -> RayTaskError:
         """Return this error as an instance of both RayTaskError and the cause's class."""
         cause = self.cause
-        if cause is None or (isinstance(cause, RayError) and not isinstance(cause, SerializationError)):
+        if cause is None or issubclass(RayTaskError, type(cause)):
             return self
         error_cls = _dual_class(type(cause))
         if error_cls is None:

@@ -127,6 +127,29 @@ def _flag(name: str, value: Any) -> bool | None:
     return value
 
 
+def _concurrency_groups(name: str, value: Any) -> dict[str, int] | None:
+    if value is None or value == []:
+        return None
+    if not isinstance(value, (dict, list)):
+        raise _type_error(name, "one of (dict, list, None)", value)
+    if isinstance(value, list):
+        raise TypeError(f"{name}={value!r}: give a dict of group name to number of calls, such as {{'io': 2}}.")
+    for group, limit in value.items():
+        if not isinstance(group, str) or not group or "\0" in group:
+            raise _Both(f"{name}: the name of a group is a text of at least one character, got {group!r}.")
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            raise TypeError(f"{name}: group {group!r} needs an integer number of calls, got {limit!r}.")
+        if not 1 <= limit <= 100_000:
+            raise ValueError(f"{name}: group {group!r} runs between 1 and 100,000 calls at a time, got {limit}.")
+    return dict(value)
+
+
+def _group_name(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise _type_error(name, "one of (str, None)", value)
+    return value or None
+
+
 def _retry_exceptions(name: str, value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return bool(value)
@@ -186,12 +209,12 @@ OPTIONS: dict[str, Option] = {
     "lifetime": Option("a", None, _lifetime, "detached: outlives its driver"),
     "get_if_exists": Option("a", False, _flag, "return the actor that has the name"),
     "max_pending_calls": Option("a", -1, _integer(0, minus_one="no limit"), "calls of one caller queued at it"),
-    "concurrency_groups": Option("a", None, _not_yet((None, {}, [])), "threads per group of methods"),
-    "concurrency_group": Option("m", None, _not_yet((None,)), "group of this method"),
+    "concurrency_groups": Option("a", None, _concurrency_groups, "calls at the same time, per group of methods"),
+    "concurrency_group": Option("m", None, _group_name, "group that a method's calls run in"),
     "accelerator_type": Option("ta", None, _not_yet((None,)), "kind of GPU"),
     "label_selector": Option("ta", None, _not_yet((None, {})), "labels of nodes"),
     "enable_task_events": Option("ta m", True, _flag, "record its events"),
-    "allow_out_of_order_execution": Option("a", None, _not_yet((None, False)), "calls may overtake each other"),
+    "allow_out_of_order_execution": Option("a", None, _flag, "calls may overtake one whose arguments are late"),
 }
 
 _SCOPES = {"task": "t", "actor": "a", "method": "m"}

@@ -14,7 +14,7 @@ from nbray.api.remote_function import argument_check
 from nbray.core import current
 from nbray.core.actor_calls import ActorCalls
 from nbray.core.interrupts import uninterrupted
-from nbray.core.records import TASK_METHOD, ActorExit
+from nbray.core.records import TASK_METHOD
 from nbray.core.surroundings import Surroundings
 from nbray.exceptions import (
     ActorAlreadyExistsError,
@@ -24,6 +24,7 @@ from nbray.exceptions import (
 )
 from nbray.serialization import code_size, serializer
 from nbray.wire import messages as m
+from nbray.worker.calls import is_async, unknown_group
 
 CREATION_TIMEOUT_S = 10.0  # the daemon confirms an actor within this time
 BUILT_IN_METHODS = ("__ray_ready__", "__ray_terminate__", "__ray_call__")
@@ -33,6 +34,8 @@ def method(*args: Any, **given: Any) -> Any:
     """Set options of an actor's method: ``@method(num_returns=2)``."""
     if args or not given:
         raise ValueError("The @method decorator must be applied using at least one of the arguments.")
+    if "name" in given:
+        raise ValueError("The @method decorator has no 'name': a call gets one by handle.method.options(name=...).")
     checked = option_table.check("method", given)
 
     def decorate(function: Any) -> Any:
@@ -53,6 +56,8 @@ class ActorClass:
         self.__doc__ = cls.__doc__
         self.__module__ = cls.__module__
         self._methods = _methods_of(cls)
+        self._is_async = is_async(cls)
+        _check_groups(cls.__name__, self._methods, options.get("concurrency_groups") or {})
         self._check = _constructor_check(cls)
         self._core: Any = None
         self._code = b""
@@ -99,6 +104,7 @@ class ActorClass:
             self._check(args, kwargs)
         elif args or kwargs:
             raise TypeError(f"{self._class_name}() takes no arguments.")
+        ordered = _is_ordered(options, self._is_async)
         running = option_table.shape(options, 0)
         placing = option_table.shape(options, 1) if options.get("num_cpus") is None else running
         reason = core.impossible(self._class_name, placing, bool(options.get("wait_for_resources")))
@@ -132,9 +138,9 @@ class ActorClass:
         hold = core.store.write(spec_id, serializer.plain(data) if isinstance(data, bytes) else data)
         info = {
             "class_name": self._class_name, "methods": self._methods, "max_task_retries": options.get("max_task_retries", 0),
-            "max_pending_calls": options.get("max_pending_calls", -1),
+            "max_pending_calls": options.get("max_pending_calls", -1), "ordered": ordered, "life_id": life_id,
+            "groups": list(options.get("concurrency_groups") or {}),
         }  # fmt: skip
-        info["life_id"] = life_id
         handle_info = pickle.dumps(info)
         calls = ActorCalls(core, actor_id, self._class_name)
         calls.spec_hold = hold
@@ -169,6 +175,34 @@ class _ActorClassWithOptions:
 
     def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
         return self._parent._create(args, kwargs, self._options)
+
+
+def _is_ordered(options: dict[str, Any], is_async: bool) -> bool:
+    """Return whether an actor takes the calls of one caller in order.
+
+    Raises
+    ------
+    ValueError
+        When order is asked for where calls run beside each other.
+    """
+    asked = options.get("allow_out_of_order_execution")
+    kind = "async" if is_async else "threaded" if (options.get("max_concurrency") or 1) > 1 else ""
+    if not kind:
+        return not asked
+    if asked is False:
+        raise ValueError(
+            f"allow_out_of_order_execution=False: calls of {kind} actors run beside each other, so they cannot be kept "
+            "in order. Leave the option out, or set it to True."
+        )
+    return False
+
+
+def _check_groups(class_name: str, methods: dict[str, dict[str, Any]], groups: dict[str, int]) -> None:
+    """Raise ValueError when a method names a concurrency group that the class does not have."""
+    for name, options in methods.items():
+        group = options.get("concurrency_group")
+        if group and group not in groups:
+            raise ValueError(unknown_group(f"{class_name}.{name}", group, groups))
 
 
 def _constructor_check(cls: type) -> Any:
@@ -263,6 +297,7 @@ class ActorHandle:
         self._lifetime = lifetime
         calls.max_pending = info["max_pending_calls"]
         calls.max_task_retries = info["max_task_retries"]
+        calls.ordered = info["ordered"]
 
     @property
     def _actor_id(self) -> ids.ActorID:
@@ -281,7 +316,7 @@ class ActorHandle:
         raise AttributeError(f"'ActorHandle' object of {info['class_name']} has no attribute '{name}'.{hint}")
 
     def __dir__(self) -> list[str]:
-        return [*self._info["methods"], "__init__", "__ray_ready__", "__ray_terminate__"]
+        return [*self._info["methods"], "__init__", *BUILT_IN_METHODS]
 
     def __repr__(self) -> str:
         return f"Actor({self._info['class_name']}, {self._ray_actor_id})"
@@ -322,10 +357,12 @@ class ActorMethod:
         retries = options.get("max_task_retries")
         self._retries = handle._info["max_task_retries"] if retries is None else retries
         self._retry_exceptions = options.get("retry_exceptions", False)
+        self._group = options.get("concurrency_group") or ""
         self._signature = options.get("signature")
         self._text = options.get("text", name)
         self._core: Any = None
         self._descriptor: Any = None
+        self._in_groups: dict[str, Any] = {}  # concurrency group asked for by a call -> descriptor
         self._limits = _limits(self._signature)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -338,7 +375,9 @@ class ActorMethod:
         """Call the method; returns at once with the ref(s) of its value(s)."""
         return self._submit(args, kwargs, self._n_returns, self._retries, self._retry_exceptions, "")
 
-    def _submit(self, args: Any, kwargs: Any, n_returns: int, retries: int, retry_exceptions: Any, name: str) -> Any:
+    def _submit(
+        self, args: Any, kwargs: Any, n_returns: int, retries: int, retry_exceptions: Any, name: str, group: str = ""
+    ) -> Any:  # fmt: skip
         core = current.core
         calls = self._handle_calls
         if core is not self._core or core is None:
@@ -347,7 +386,15 @@ class ActorMethod:
         if kwargs or not fewest <= len(args) <= most:
             self._bind(args, kwargs)
         return core.submit(
-            self._descriptor, calls, args, kwargs, n_returns, retries, retry_exceptions, name, TASK_METHOD
+            self._in_group(group) if group else self._descriptor,
+            calls,
+            args,
+            kwargs,
+            n_returns,
+            retries,
+            retry_exceptions,
+            name,
+            TASK_METHOD,
         )
 
     def _bind(self, args: Any, kwargs: Any) -> None:
@@ -362,13 +409,31 @@ class ActorMethod:
         core = runtime.require_core()
         if self._handle_calls.core is not core:
             raise ValueError("This actor handle belongs to a cluster that has been shut down.")
-        self._descriptor = core.describe_method(self._info["class_name"], self._name)
+        self._descriptor = core.describe_method(self._info["class_name"], self._name, self._group)
+        self._in_groups.clear()
         self._core = core
         return core
 
+    def _in_group(self, group: str) -> Any:
+        descriptor = self._in_groups.get(group)
+        if descriptor is None:
+            descriptor = self._core.describe_method(self._info["class_name"], self._name, group)
+            self._in_groups[group] = descriptor
+        return descriptor
+
     def options(self, **given: Any) -> _MethodWithOptions:
-        """Return the method with other options."""
-        return _MethodWithOptions(self, option_table.check("method", given, in_options_call=True))
+        """Return the method with other options.
+
+        Raises
+        ------
+        ValueError
+            Also for a concurrency group that the class does not define.
+        """
+        checked = option_table.check("method", given, in_options_call=True)
+        group = checked.get("concurrency_group")
+        if group and group not in self._info["groups"]:
+            raise ValueError(unknown_group(f"{self._info['class_name']}.{self._name}", group, self._info["groups"]))
+        return _MethodWithOptions(self, checked)
 
     def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
         return self.options(**given).remote(*(args or ()), **(kwargs or {}))
@@ -386,6 +451,7 @@ class _MethodWithOptions:
         return bound._submit(
             args, kwargs, given.get("num_returns", bound._n_returns), given.get("max_task_retries", bound._retries),
             given.get("retry_exceptions", bound._retry_exceptions), given.get("name") or "",
+            given.get("concurrency_group") or "",
         )  # fmt: skip
 
 
@@ -448,7 +514,8 @@ def handle_of_this_actor(core: Any, executor: Any) -> ActorHandle:
     info = {
         "class_name": executor.actor_spec["class_name"], "methods": _methods_of(cls),
         "max_task_retries": options.get("max_task_retries", 0), "max_pending_calls": options.get("max_pending_calls", -1),
-        "life_id": executor.actor_spec["life_id"],
+        "life_id": executor.actor_spec["life_id"], "ordered": _is_ordered(options, executor.is_async),
+        "groups": list(options.get("concurrency_groups") or {}),
     }  # fmt: skip
     return _rebuild_handle(executor.actor_id, info)
 
@@ -459,4 +526,4 @@ def exit_actor() -> None:
     executor = getattr(core, "executor", None)
     if executor is None or executor.actor is None:
         raise TypeError("exit_actor called on a non-actor worker.")
-    raise ActorExit(0)
+    executor.exit_here()

@@ -1,19 +1,25 @@
 """Calls of this process to one actor: in order, across restarts.
 
 Calls are numbered in the order of submission and sent in that order; a call whose
-arguments are late holds back those behind it. All methods are called with the core
-worker's lock held.
+arguments are late holds back those behind it, unless the actor takes calls in any order
+(threaded and async ones do). All methods are called with the core worker's lock held.
+
+No call runs twice in one incarnation of the actor: a call is sent once through a channel that
+neither loses nor repeats, and a channel belongs to one incarnation. When an incarnation dies,
+the take word of each message tells whether the actor has seen the call: one that it has not
+seen surely did not run.
 """
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from typing import Any
 
 from nbray._cstore import ffi, lib
 from nbray.core.lease_pool import Peer
-from nbray.core.records import KIND_METHOD, KIND_ORIGIN, KIND_TASK, TaskRecord
+from nbray.core.records import KIND_CANCEL, KIND_METHOD, KIND_ORIGIN, KIND_TASK, TaskRecord
 from nbray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
@@ -39,6 +45,7 @@ class ActorCalls:
         self.class_name = class_name
         self.state = "PENDING_CREATION"
         self.queue: deque[TaskRecord] = deque()  # not sent yet, in order
+        self.late: dict[int, TaskRecord] = {}  # not sent: their arguments are late, and others may overtake them
         self.tasks: dict[int, TaskRecord] = {}  # sent and not answered, in order
         self.link: Peer | None = None
         self.origin = ""
@@ -48,29 +55,54 @@ class ActorCalls:
         self.paused = False  # killed by this process: calls wait until that has taken effect
         self.max_pending = -1
         self.max_task_retries = 0
+        self.ordered = True
+        self.cancels: list[tuple[int, bool]] = []  # of calls at the actor, not told it yet: the ring is full
 
     # ----------------------------------------------------------------- submitting
 
     def submit(self, record: TaskRecord) -> None:
-        """Queue a call and send what can go. A call that is retried goes to the front."""
+        """Queue a call and send what can go.
+
+        Raises
+        ------
+        PendingCallsLimitExceeded
+            When the actor has as many calls of this process as its ``max_pending_calls``.
+        """
         if self.state == "DEAD":
             self._finish_dead(record, False)
             return
-        if self.max_pending >= 0 and len(self.queue) + len(self.tasks) >= self.max_pending:
+        if self.max_pending >= 0 and (n := len(self.queue) + len(self.tasks) + len(self.late)) >= self.max_pending:
+            self._waits_no_more(record)
             raise PendingCallsLimitExceeded(
-                f"The actor {self.class_name} ({self.actor_id}) has {len(self.queue) + len(self.tasks)} pending calls "
-                f"of this process; max_pending_calls={self.max_pending}."
+                f"The call {record.function.name} could not be submitted: the actor {self.class_name} ({self.actor_id}) "
+                f"has {n} pending calls of this process already, and its max_pending_calls is {self.max_pending}. Get "
+                "some of their results first, or raise the limit."
             )
+        if record.n_missing and not self.ordered:
+            self.late[record.number] = record
+            return
         self.queue.append(record)
         if len(self.queue) == 1:
             self.flush()
 
+    def again(self, record: TaskRecord) -> None:
+        """Queue a call once more, in front of those that have not been sent."""
+        if self.state == "DEAD":
+            self._finish_dead(record, True)
+            return
+        self.queue.appendleft(record)
+        self.flush()
+
     def submit_late(self, record: TaskRecord) -> None:
-        """The arguments of a call that has its place in the queue are there."""
+        """The arguments of a call are there; an ordered one has its place in the queue."""
+        if self.late.pop(record.number, None) is not None:
+            self.queue.append(record)
         self.flush()
 
     def withdraw(self, record: TaskRecord) -> None:
         """An argument failed: the call is over, those behind it go on."""
+        if self.late.pop(record.number, None) is not None:
+            return
         try:
             self.queue.remove(record)
         except ValueError:
@@ -83,6 +115,8 @@ class ActorCalls:
         if link is None or self.paused:
             return
         queue, tasks, seg = self.queue, self.tasks, self.seg
+        if self.cancels:
+            self._tell_cancels()
         while queue:
             record = queue[0]
             if record.n_missing:
@@ -118,14 +152,17 @@ class ActorCalls:
 
     def refill(self, lane: Any) -> None:
         """Results came: there may be room in the ring."""
-        if self.queue:
+        if self.queue or self.cancels:
             self.flush()
+
+    def open_records(self) -> list[TaskRecord]:
+        """Return all calls that are not done, in the order of submission as far as there is one."""
+        return [*self.tasks.values(), *self.queue, *self.late.values()]
 
     def all_records(self) -> list[TaskRecord]:
         """Return and forget all calls that are not done."""
-        records = list(self.queue) + list(self.tasks.values())
-        self.queue.clear()
-        self.tasks.clear()
+        records = self.open_records()
+        self.forget()
         return records
 
     def explain(self, record: TaskRecord, name: str) -> str:
@@ -144,6 +181,9 @@ class ActorCalls:
         """The daemon tells the actor's state."""
         if self.state == "DEAD":
             return
+        known = self.notice
+        if known is not None and notice.state != "DEAD" and notice.incarnation < known.incarnation:
+            return  # said twice, or late: the actor is further
         self.notice = notice
         before = self.state
         self.state = notice.state
@@ -165,37 +205,41 @@ class ActorCalls:
             if before != "DEAD":
                 self.spec_hold = None
                 self._lose_link(restarting=False)
-                for record in list(self.queue):
-                    self._finish_dead(record, False)
+                unsent = [*self.queue, *self.late.values()]
                 self.queue.clear()
+                self.late.clear()
+                for record in unsent:
+                    self._finish_dead(record, False)
 
     def _lose_link(self, restarting: bool) -> None:
         link, self.link = self.link, None
         if link is None:
             return
         self.core._drain()
+        records = list(self.tasks.values())
+        self.tasks.clear()
+        self.cancels.clear()
+        seen = [lib.nbs_revoke(self.seg, link.chan, record.ticket) != NBS_OK for record in records]
         self.core.actor_channels.pop(link.chan, None)
         self.core.links.pop(link.peer, None)
         link.close()
-        records = list(self.tasks.values())
-        self.tasks.clear()
         again = []
-        for index, record in enumerate(records):
+        for record, maybe_executed in zip(records, seen, strict=True):
             record.lane = None
             if record.cancelled:
                 self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
             elif restarting and record.retries != 0:
-                record.retries -= record.retries > 0
+                record.retries -= maybe_executed and record.retries > 0  # what did not begin uses up none
                 again.append(record)
             elif restarting:
                 text = (
                     f"The actor {self.class_name} ({self.actor_id}) died while this call was at it and is restarted: "
-                    f"{self.notice.cause if self.notice else ''} The call {'may have run' if index == 0 else 'has not begun'}"
-                    "; try it again."
+                    f"{self.notice.cause if self.notice else ''} The call "
+                    f"{'may have run' if maybe_executed else 'has not begun'}; try it again."
                 )
-                self.core.fail(record, ActorUnavailableError(text, self.actor_id, maybe_executed=index == 0))
+                self.core.fail(record, ActorUnavailableError(text, self.actor_id, maybe_executed=maybe_executed))
             else:
-                self._finish_dead(record, index == 0)
+                self._finish_dead(record, maybe_executed)
         self.queue.extendleft(reversed(again))
 
     def death_error(self, maybe_executed: bool) -> BaseException | ErrorValue:
@@ -220,22 +264,28 @@ class ActorCalls:
             error.cause_blob = error_value.pickled_cause(notice.error)
         return error
 
+    def _waits_no_more(self, record: TaskRecord) -> None:
+        """The call does not wait for its arguments any more, as it will not run."""
+        if self.core.waiting_args.pop(record.number, None) is not None:
+            lib.nbs_count(self.seg, lib.NBS_CTR_WAIT_ARGS, -1)
+
     def _finish_dead(self, record: TaskRecord, maybe_executed: bool) -> None:
+        self._waits_no_more(record)
         error = self.death_error(maybe_executed)
         if isinstance(error, BaseException):
             self.core.fail(record, error)
         else:
             self.core._finish_error(record, error)
 
-    def cancel(self, record: TaskRecord) -> None:
+    def cancel(self, record: TaskRecord, recursive: bool) -> None:
         """Cancel a call: one that has not begun never runs; one that runs is told."""
         record.cancelled = True
         record.retries = 0
-        if record in self.queue:
-            self.queue.remove(record)
-            self.core.waiting_args.pop(record.number, None)
+        record.retry_exceptions = False
+        if record.lane is None:
+            self._waits_no_more(record)
+            self.withdraw(record)
             self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
-            self.flush()
             return
         link = self.link
         if link is None:
@@ -244,10 +294,23 @@ class ActorCalls:
             self.tasks.pop(record.number, None)
             self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
             return
-        # A method that runs is not interrupted; it can ask get_runtime_context().is_canceled().
-        lib.nbs_cancel_running(self.seg, link.chan, record.number, 0)
+        record.n_returns = -1  # whatever it returns is not wanted any more
+        # A method in the actor's main thread is not interrupted: it can ask is_canceled(). The signal is for its
+        # children. Calls that run beside others are told by a message.
+        lib.nbs_cancel_running(self.seg, link.chan, record.number, signal.SIGINT if recursive else 0)
+        self.cancels.append((record.number, recursive))
+        self._tell_cancels()
+
+    def _tell_cancels(self) -> None:
+        link = self.link
+        while self.cancels and link is not None:
+            number, recursive = self.cancels[0]
+            if number in self.tasks and link.tell(KIND_CANCEL, number, b"", int(recursive)) == lib.NBS_EAGAIN:
+                return
+            del self.cancels[0]
 
     def forget(self) -> None:
         """The runtime ends."""
         self.queue.clear()
         self.tasks.clear()
+        self.late.clear()

@@ -83,6 +83,7 @@ class CoreState:
         self.totals: dict[str, int] = {}  # resources of the node, in units of 1/10,000
         self.registered: m.RegisterReply | None = None  # the daemon's answer to the registration
         self.latest_state: m.StateReply | None = None  # the last answer that nobody waited for
+        self._parents_cancelled: deque[int] = deque()  # whose children are to be cancelled; appended without the lock
         self._gone_handles: deque[tuple[str, bytes, StoreHold]] = deque()  # of actors; appended without the lock
         self.context = b""
         self.output_sink: Callable[[int, bytes], None] | None = None
@@ -117,6 +118,7 @@ class CoreState:
     check_usable: Callable[[], None]
     fail: Callable[[TaskRecord, BaseException], None]
     worker_lost: Callable[[int], None]
+    cancel_children: Callable[[int], None]
     object_id: Callable[[int, int], bytes]
     value_of: Callable[[ObjectRef], Any]
     when_ready: Callable[[ObjectRef, Callable[[ObjectRef], None]], None]

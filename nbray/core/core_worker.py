@@ -104,9 +104,10 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             message[:16] + struct.pack("<H", len(title)) + title + message[18 + length :], name, "task"
         )
 
-    def describe_method(self, class_name: str, method: str) -> FunctionDescriptor:
-        """Number a method for an actor's channel and for the events."""
-        return self._descriptor(method.encode(), f"{class_name}.{method}", "actor_task")
+    def describe_method(self, class_name: str, method: str, group: str = "") -> FunctionDescriptor:
+        """Number a method (in a concurrency group) for an actor's channel and for the events."""
+        message = f"{method}\0{group}" if group else method
+        return self._descriptor(message.encode(), f"{class_name}.{method}", "actor_task")
 
     def _descriptor(self, message: bytes, name: str, kind: str) -> FunctionDescriptor:
         number = next(self.functions)

@@ -13,6 +13,7 @@ from nbray import ids
 from nbray._cstore import lib
 from nbray.core.core_state import CoreState
 from nbray.core.records import (
+    TASK_METHOD,
     TaskRecord,
 )
 from nbray.exceptions import (
@@ -87,10 +88,11 @@ class Failures(CoreState):
             record = ref._task
             if record is None:
                 return
-            if record.flags & 16:
+            if record.flags & TASK_METHOD:
                 if force:
                     raise ValueError("force=True is not supported for actor tasks.")
-                record.pool.cancel(record)
+                record.pool.cancel(record, recursive)
+                self.run_callbacks()
                 return
             self._cancel_record(record, force, recursive)
         self.run_callbacks()
@@ -120,16 +122,27 @@ class Failures(CoreState):
         lib.nbs_count(self.seg, lib.NBS_CTR_CANCELLED, 1)
         self.fail(record, TaskCancelledError(self._task_hex(record)))
 
+    def cancel_later(self, parent: int) -> None:
+        """Cancel the children of ``parent`` soon; called where the lock may be held half way through something."""
+        self._parents_cancelled.append(parent)
+        self.ring_self()
+
     def cancel_children(self, parent: int) -> None:
-        """Cancel all tasks that task ``parent`` of this worker submitted."""
+        """Cancel all tasks and calls that task ``parent`` of this worker submitted."""
         with self.lock:
             records = list(self.waiting_args.values())
             for pool in self.pools.values():
                 records += pool.queue
             for lane in self.lanes.values():
                 records += lane.tasks.values()
+            for calls in self.actors.values():
+                records += calls.open_records()
             for record in records:
-                if record.parent == parent and not record.cancelled:
+                if record.parent != parent or record.cancelled:
+                    continue
+                if record.flags & TASK_METHOD:
+                    record.pool.cancel(record, True)
+                else:
                     self._cancel_record(record, False, True)
 
 

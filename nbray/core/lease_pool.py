@@ -149,6 +149,10 @@ class LeasePool:
         self.queue.append(record)
         self.want_leases()
 
+    def again(self, record: TaskRecord) -> None:
+        """Run a task once more."""
+        self.submit(record)
+
     def send(self, lane: Lane, record: TaskRecord) -> bool:
         """Send a task into a lane; False when it has no room or is dead."""
         link = lane.link

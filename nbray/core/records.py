@@ -18,7 +18,8 @@ KIND_RESULT = 2
 KIND_FUNCTION = 16  # owner -> worker: seq = number; payload: hash 16, name, code
 KIND_CONTEXT = 17  # owner -> worker: job, sys.path, working directory ...
 KIND_ORIGIN = 18  # owner -> worker: origin of the tasks that follow
-KIND_METHOD = 19  # owner -> actor: seq = number; payload: method name
+KIND_METHOD = 19  # owner -> actor: seq = number; payload: method name, NUL and concurrency group when one is given
+KIND_CANCEL = 20  # owner -> actor: seq = number of a call that is cancelled; flags 1: its children, too
 KIND_OUTPUT = 32  # worker -> owner: what a task printed or displayed
 
 # Flags of a TASK.

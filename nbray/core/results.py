@@ -112,8 +112,11 @@ class Results(CoreState):
 
     def _result(self, record: TaskRecord, flags: int, payload: bytes) -> None:
         """Take in a result that is not one small value."""
+        if record.n_returns < 0 and not flags & RESULT_ERROR:
+            self._drop_result(flags, payload)
+            flags |= RESULT_CANCELLED
         if flags & (RESULT_ERROR | RESULT_CANCELLED):
-            if flags & RESULT_CANCELLED or record.cancelled:
+            if flags & RESULT_CANCELLED or (record.cancelled and record.n_returns >= 0):
                 error = error_value.from_system_error(TaskCancelledError(self._task_hex(record)))
             else:
                 error = ErrorValue(self._large_error(payload) if flags & RESULT_STORED else payload)
@@ -132,6 +135,18 @@ class Results(CoreState):
                 self._set(ref, self._value_part(kind, payload[at : at + length]))
                 at += length
         record.ref = None
+
+    def _drop_result(self, flags: int, payload: bytes) -> None:
+        """Give back what a call that was cancelled returned all the same."""
+        if flags & RESULT_MULTI:
+            at = 0
+            while at < len(payload):
+                kind, length = _PART.unpack_from(payload, at)
+                at += _PART.size
+                self._value_part(kind, payload[at : at + length])
+                at += length
+        elif flags & RESULT_STORED:
+            self._value_part(PART_STORED, payload)
 
     def _large_error(self, payload: bytes) -> bytes:
         """Take an error out of the store, where it was too large to be sent."""
@@ -160,7 +175,7 @@ class Results(CoreState):
             record.lane.tasks.pop(record.number, None)
         record.lane = None
         record.ticket = 0
-        record.pool.submit(record)
+        record.pool.again(record)
 
     def _finish_error(self, record: TaskRecord, error: ErrorValue) -> None:
         """End a task with an error in the place of all its values."""

@@ -42,6 +42,8 @@ class Upkeep(CoreState):
         self.waited = None
         self.control.poll()  # a message that came much later than its ring
         with self.lock:
+            while self._parents_cancelled:
+                self.cancel_children(self._parents_cancelled.popleft())
             for _ in range(len(self._gone_handles)):
                 self._let_go_of_actor(*self._gone_handles.popleft())
             for pool in self.pools.values():
@@ -107,7 +109,7 @@ class Upkeep(CoreState):
         while not self._stop:
             with_ticks = bool(self.lanes)
             timeout = (5_000_000 if self.needs_ticks() else 100_000_000) if with_ticks else 1_000_000_000
-            if self._dead_workers or self._gone_handles:
+            if self._dead_workers or self._gone_handles or self._parents_cancelled:
                 timeout = 50_000_000
             try:
                 woken = lib.nbs_serve_wait(self.seg, OWNED | SEAL | RING, LAZY_NS, timeout)

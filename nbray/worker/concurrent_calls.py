@@ -1,4 +1,4 @@
-"""Calls of an actor that run at the same time: on threads, or as coroutines of one loop.
+"""Calls of an actor that run at the same time: on threads, or on event loops; in groups.
 
 The executor's main thread takes calls from the rings in order and starts them here in that
 order. Answers go back from whichever thread ends a call.
@@ -6,119 +6,142 @@ order. Answers go back from whichever thread ends a call.
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from queue import SimpleQueue
+from typing import Any
+
+from nbray.worker.async_calls import LoopCalls, LoopThread
+from nbray.worker.calls import Call, NeverBegan, current_call, is_async, unknown_group
 
 ASYNC_DEFAULT_CONCURRENCY = 1000
 
 
-class Call(NamedTuple):
-    """A call as it came from the ring."""
-
-    chan: int
-    number: int
-    owner: int  # peer
-    name: str
-    n_returns: int
-    function: Callable[..., Any]
-    args: Any
-    kwargs: dict[str, Any]
-
-
 class ThreadedCalls:
-    """Runs up to ``limit`` calls on threads.
+    """Runs up to ``limit`` calls on threads, which start when they are first needed.
 
     Parameters
     ----------
     answer, fail : callable
         ``answer(call, result, ran_ns)`` and ``fail(call, error)`` send the reply.
+    name : str
+        Of the concurrency group, for the names of the threads.
     """
 
-    def __init__(self, limit: int, answer: Callable[..., None], fail: Callable[..., None]) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - loaded when needed
-
-        self._pool = ThreadPoolExecutor(limit, thread_name_prefix="nbray-call")
+    def __init__(self, limit: int, answer: Callable[..., None], fail: Callable[..., None], name: str = "") -> None:
+        self._limit = limit
         self._answer = answer
         self._fail = fail
+        self._name = f"nbray-call-{name}" if name else "nbray-call"
+        self._queue: SimpleQueue[Call] = SimpleQueue()
+        self._n_threads = 0
+        self._open: dict[tuple[int, int], Call] = {}  # (channel, number) -> call that is not over
+
+    @property
+    def busy(self) -> bool:
+        """Whether some call runs or waits its turn."""
+        return bool(self._open)
 
     def start(self, call: Call) -> None:
         """Queue a call; returns at once."""
-        self._pool.submit(self._run, call)
+        self._open[call.chan, call.number] = call
+        if self._n_threads < self._limit and len(self._open) > self._n_threads:
+            name = f"{self._name}_{self._n_threads}"
+            self._n_threads += 1
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self._queue.put(call)
 
-    def _run(self, call: Call) -> None:
-        began = time.monotonic_ns()
-        try:
-            result = call.function(*call.args, **call.kwargs)
-        except BaseException as error:
-            self._fail(call, error)
-        else:
-            self._answer(call, result, time.monotonic_ns() - began)
-
-    def finish(self) -> None:
-        """Wait for the calls that run and wait."""
-        self._pool.shutdown(wait=True)
-
-
-class AsyncCalls:
-    """Runs calls as coroutines of one event loop, in a thread of its own; ``limit`` at a time."""
-
-    def __init__(self, limit: int, answer: Callable[..., None], fail: Callable[..., None]) -> None:
-        import asyncio  # noqa: PLC0415 - loaded when needed
-
-        self._asyncio = asyncio
-        self._answer = answer
-        self._fail = fail
-        self._loop = asyncio.new_event_loop()
-        self._free = asyncio.Semaphore(limit)
-        self._thread = threading.Thread(target=self._serve, name="nbray-loop", daemon=True)
-        self._thread.start()
+    def cancel(self, chan: int, number: int) -> bool:
+        """Cancel a call: one that has not begun never runs, one that runs can ask. False: it is not here."""
+        call = self._open.get((chan, number))
+        if call is not None:
+            call.cancelled = True
+        return call is not None
 
     def _serve(self) -> None:
-        self._asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        take, now, is_open = self._queue.get, time.monotonic_ns, self._open
+        while True:
+            call = take()
+            current_call.set(call)
+            self._run(call, now())
+            del is_open[call.chan, call.number]
+            del call
 
-    def run(self, function: Callable[[], Any]) -> Any:
-        """Run something (the constructor) on the loop's thread and return its result."""
-
-        async def call() -> Any:
-            return function()
-
-        return self._asyncio.run_coroutine_threadsafe(call(), self._loop).result()
-
-    def start(self, call: Call) -> None:
-        """Queue a call; returns at once."""
-        self._asyncio.run_coroutine_threadsafe(self._run(call), self._loop)
-
-    async def _run(self, call: Call) -> None:
-        async with self._free:
-            began = time.monotonic_ns()
-            try:
-                result = call.function(*call.args, **call.kwargs)
-                if inspect.isawaitable(result):
-                    result = await result
-            except BaseException as error:
-                self._fail(call, error)
-            else:
-                self._answer(call, result, time.monotonic_ns() - began)
-
-    def finish(self) -> None:
-        """Wait for the calls that have been started."""
-
-        async def rest() -> None:
-            others = [task for task in self._asyncio.all_tasks(self._loop) if task is not self._asyncio.current_task()]
-            await self._asyncio.gather(*others, return_exceptions=True)
-
-        self._asyncio.run_coroutine_threadsafe(rest(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+    def _run(self, call: Call, began: int) -> None:
+        try:
+            if call.cancelled:
+                raise NeverBegan
+            result = call.function(*call.args, **call.kwargs)
+        except BaseException as error:
+            call.args = call.kwargs = None  # type: ignore[assignment]  # they may hold views of the store
+            self._fail(call, error)
+        else:
+            call.args = call.kwargs = None  # type: ignore[assignment]
+            self._answer(call, result, time.monotonic_ns() - began)
 
 
-def for_class(cls: type, limit: int | None, answer: Any, fail: Any) -> ThreadedCalls | AsyncCalls | None:
-    """Return how an actor of ``cls`` runs its calls; None: one after the other, in the main thread."""
-    if any(inspect.iscoroutinefunction(member) for _, member in inspect.getmembers(cls)):
-        return AsyncCalls(limit or ASYNC_DEFAULT_CONCURRENCY, answer, fail)
-    if limit is not None and limit > 1:
-        return ThreadedCalls(limit, answer, fail)
+class Groups:
+    """The concurrency groups of an actor: each runs its calls beside those of the others.
+
+    Parameters
+    ----------
+    groups : dict of str to ThreadedCalls or LoopThread
+        The one without a name is the default.
+    """
+
+    in_main_thread = False
+
+    def __init__(self, groups: dict[str, ThreadedCalls] | dict[str, LoopThread]) -> None:
+        self._groups: dict[str, Any] = dict(groups)
+
+    @property
+    def busy(self) -> bool:
+        """Whether some call runs or waits its turn."""
+        return any(group.busy for group in self._groups.values())
+
+    def start(self, call: Call, group: str) -> None:
+        """Queue a call in its group; returns at once.
+
+        Raises
+        ------
+        ValueError
+            When the actor has no such group.
+        """
+        found = self._groups.get(group)
+        if found is None:
+            raise ValueError(unknown_group(call.name, group, [name for name in self._groups if name]))
+        found.start(call)
+
+    def cancel(self, chan: int, number: int) -> bool:
+        """Cancel a call, in whichever group it is."""
+        return any(group.cancel(chan, number) for group in self._groups.values())  # it is in one at most
+
+
+def for_class(
+    cls: type, limit: int | None, groups: dict[str, int], answer: Any, fail: Any, new_loop: Any
+) -> Groups | LoopCalls | None:
+    """Return how an actor of ``cls`` runs its calls; None: one after the other, in the main thread.
+
+    Parameters
+    ----------
+    limit : int or None
+        ``max_concurrency``.
+    groups : dict of str to int
+        Calls at a time of each concurrency group.
+    new_loop : callable
+        Makes the event loop of the main thread.
+    """
+    if is_async(cls):
+        default = limit or ASYNC_DEFAULT_CONCURRENCY
+        if not groups:
+            return LoopCalls(default, answer, fail, new_loop())
+        # A loop each, so that a method that blocks keeps only its own group waiting.
+        loops = {"": LoopThread(default, answer, fail, "default")}
+        loops.update({name: LoopThread(n, answer, fail, name) for name, n in groups.items()})
+        return Groups(loops)
+    if groups or (limit is not None and limit > 1):
+        pools = {"": ThreadedCalls(limit or 1, answer, fail)}
+        pools.update({name: ThreadedCalls(n, answer, fail, name) for name, n in groups.items()})
+        return Groups(pools)
     return None

@@ -1,4 +1,4 @@
-"""Run tasks, and the methods of an actor, one after the other, in the main thread."""
+"""Run tasks, and the methods of an actor, in the main thread or wherever the actor's calls run."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from nbray.core.core_worker import CoreWorker
 from nbray.core.logging_config import LoggingConfig
 from nbray.core.records import (
     INLINE_MAX_BYTES,
+    KIND_CANCEL,
     KIND_CONTEXT,
     KIND_FUNCTION,
     KIND_METHOD,
@@ -43,13 +44,25 @@ from nbray.options import UNIT
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
 from nbray.wire import messages as m
-from nbray.worker.concurrent_calls import AsyncCalls, Call, ThreadedCalls, for_class
+from nbray.worker.async_calls import channel_loop
+from nbray.worker.calls import (
+    Call,
+    ConcurrentCore,
+    NeverBegan,
+    current_call,
+    is_async,
+    parent_key,
+    unknown_group,
+)
+from nbray.worker.concurrent_calls import Groups, for_class
 from nbray.worker.output_capture import OutputCapture, TaskStream
 
 SERVED = lib.NBS_READY_SERVED
 OWNED = lib.NBS_READY_OWNED
 RING = lib.NBS_READY_RING
 IDLE_SLICE_NS = 50_000_000
+DRAINING_SLICE_NS = 2_000_000  # the same while the last calls run
+MAX_BURST = 64  # calls started before those that run get their turn
 MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
 MAX_FUNCTIONS = 10_000  # loaded functions kept
 NO_CHANNEL = -1  # the surroundings have to be entered anew
@@ -79,9 +92,10 @@ class Executor:
         self.seg = core.seg
         self.functions: dict[tuple[int, int], tuple[Any, str]] = {}  # (channel, number) -> function, name
         self.loaded: dict[bytes, Any] = {}  # digest of code -> function
-        self.methods: dict[tuple[int, int], str] = {}
+        self.methods: dict[tuple[int, int], tuple[str, str]] = {}  # name, concurrency group
         self.contexts: dict[int, dict[str, Any]] = {}
         self.origins: dict[int, str] = {}
+        self._peers: dict[int, int] = {}  # channel -> who calls through it
         self.origin_channels: dict[str, int] = {}
         self.channel = NO_CHANNEL  # of the task that runs
         self.task_name = ""
@@ -91,7 +105,8 @@ class Executor:
         self.actor: Any = None
         self.actor_id = ""
         self.actor_spec: dict[str, Any] = {}
-        self.concurrent: ThreadedCalls | AsyncCalls | None = None  # how an actor's calls run beside each other
+        self.concurrent: Groups | Any = None  # how an actor's calls run beside each other
+        self.is_async = False
         self.draining = False  # end when there is nothing to take
         self.gpu_ids: list[int] = []
         self.interruptible = False
@@ -104,6 +119,9 @@ class Executor:
         self._base_path = list(sys.path)
         self.send_lock = threading.Lock()  # served channels have one sending end, threads are many
         self.capture = OutputCapture(self._send_output)
+        self._head = ffi.new("nbs_msg *")
+        self._head_bytes = ffi.buffer(self._head)
+        self._payload = ffi.new("void **")
         core.output_sink = self._forward_output
         core.on_message = self._on_message
         core.executor = self  # type: ignore[attr-defined]
@@ -113,14 +131,12 @@ class Executor:
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit status."""
-        core, seg = self.core, self.seg
+        seg = self.seg
         sys.stdout = TaskStream(self.capture, "stdout", 1)
         sys.stderr = TaskStream(self.capture, "stderr", 2)
         signal.signal(signal.SIGINT, self._on_interrupt)
         signal.signal(signal.SIGUSR1, self._on_interrupt)  # the same, but the children go on
-        head = ffi.new("nbs_msg *")
-        payload = ffi.new("void **")
-        head_bytes = ffi.buffer(head)
+        head, head_bytes, payload = self._head, self._head_bytes, self._payload
         unpack = _HEAD.unpack_from
         buffer = ffi.buffer
         take, wait = lib.nbs_take, lib.nbs_wait
@@ -135,28 +151,83 @@ class Executor:
                 else:
                     self._notice(kind, chan, number, flags, bytes(buffer(payload[0], length)))
                 continue
+            slice_ns = IDLE_SLICE_NS
             if self.draining:
-                if self.concurrent is not None:
-                    self.concurrent.finish()
-                break
-            woken = wait(seg, SERVED | OWNED | RING, IDLE_SLICE_NS)
+                if self.concurrent is None or not self.concurrent.busy:
+                    break
+                slice_ns = DRAINING_SLICE_NS
+            woken = wait(seg, SERVED | OWNED | RING, slice_ns)
             if woken > 0 and woken & SERVED and not woken & RING:
                 continue
-            if woken > 0:
-                if woken & RING:
-                    core.on_ring()
-                if woken & OWNED:
-                    core.drain()
-            else:
-                core.tick()
-                if os.getppid() == 1:  # the zygote is gone, and with it the node
-                    return 1
+            self._attend(woken)
             if self._become is not None:
                 self._become_actor()
+                if self.concurrent is not None and self.concurrent.in_main_thread:
+                    self._serve_loop(self.concurrent)
         return self.exit_status
+
+    def _attend(self, woken: int) -> None:
+        """See to what a wait returned, calls and tasks excepted."""
+        if woken > 0:
+            if woken & RING:
+                self.core.on_ring()
+            if woken & OWNED:
+                self.core.drain()
+            return
+        self.core.tick()
+        if os.getppid() == 1:  # the zygote is gone, and with it the node
+            self.stopping = True
+            self.exit_status = 1
+
+    def _serve_loop(self, calls: Any) -> None:
+        """Serve an async actor: its event loop runs here and polls for calls."""
+        while not self.stopping and not (self.draining and not calls.busy):
+            try:
+                calls.loop.run_forever()
+            except (SystemExit, AsyncioActorExit):  # out of a task that the user's code began
+                self._exit_actor()
+
+    def _poll(self, timeout_ns: int) -> bool:
+        """Start the calls that are there; when there are none, sleep until there are, or something else is to do."""
+        seg = self.seg
+        head, head_bytes, payload = self._head, self._head_bytes, self._payload
+        take = lib.nbs_take
+        began = 0
+        while began < MAX_BURST and take(seg, head, payload) == 1:
+            length, chan, number, kind, flags, a, b = _HEAD.unpack_from(head_bytes)
+            if kind == 1:
+                self._start_call(chan, number, flags, a, b, ffi.buffer(payload[0], length))
+            else:
+                self._notice(kind, chan, number, flags, bytes(ffi.buffer(payload[0], length)))
+            began += 1
+        if began or timeout_ns == 0:
+            woken = lib.nbs_wait(seg, OWNED | RING, 0)
+            if woken > 0:
+                self._attend(woken)
+        else:
+            slice_ns = DRAINING_SLICE_NS if self.draining else IDLE_SLICE_NS
+            if 0 < timeout_ns < slice_ns:
+                slice_ns = timeout_ns
+            woken = lib.nbs_wait(seg, SERVED | OWNED | RING, slice_ns)
+            if woken <= 0 or woken & (OWNED | RING):
+                self._attend(woken)
+        calls: Any = self.concurrent  # a LoopCalls
+        if self.stopping or (self.draining and not began and not woken > 0 and calls is not None and not calls.busy):
+            calls.loop.stop()
+        return began > 0 or woken > 0
+
+    def _new_loop(self) -> Any:
+        def wait() -> bool:
+            return lib.nbs_wait(self.seg, SERVED | OWNED | RING, IDLE_SLICE_NS) > 0
+
+        return channel_loop(self._poll, wait, self.core.ring_self)
 
     def _on_interrupt(self, signum: int, frame: Any) -> None:
         if lib.nbs_cancel_wanted(self.seg) != 1:
+            return
+        if self.actor is not None:  # a method is not interrupted: it can ask is_canceled()
+            if self.concurrent is None:
+                self.core.cancel_later(self.task_number)
             return
         self.cancel_children = signum == signal.SIGINT
         if not self.interruptible or frame.f_code is Executor._task.__code__:
@@ -172,6 +243,8 @@ class Executor:
 
     def _on_message(self, message: m.Message) -> None:
         if isinstance(message, m.BecomeActorNotice):
+            if self.actor_id or self._become is not None:
+                return  # said twice: an actor is made once in a process
             self._become = message
             lib.nbs_ring(self.seg, self.core.peer)
         elif isinstance(message, m.StopNotice):
@@ -202,7 +275,10 @@ class Executor:
                     self.loaded[digest] = function
             self.functions[(chan, number)] = (function, name)
         elif kind == KIND_METHOD:
-            self.methods[(chan, number)] = payload.decode()
+            name, _, group = payload.decode().partition("\0")
+            self.methods[(chan, number)] = (name, group)
+        elif kind == KIND_CANCEL:
+            self._cancel_call(chan, number, bool(flags))
         elif kind == KIND_ORIGIN:
             origin = payload.decode()
             self.origins[chan] = origin
@@ -217,6 +293,7 @@ class Executor:
             if number == 0:  # a new owner on this channel
                 known.clear()
                 self.origins.pop(chan, None)
+                self._peers.pop(chan, None)
                 self.functions = {key: value for key, value in self.functions.items() if key[0] != chan}
                 self.methods = {key: value for key, value in self.methods.items() if key[0] != chan}
             known.update(context)
@@ -276,11 +353,20 @@ class Executor:
 
     def is_cancelled(self) -> bool:
         """Tell whether the owner has cancelled the running task or call."""
-        return lib.nbs_cancel_wanted(self.seg) == 1
+        call = current_call.get()
+        return call.cancelled if call is not None else lib.nbs_cancel_wanted(self.seg) == 1
+
+    def running(self) -> tuple[int, int, str, Any]:
+        """Return owner, number, name and function of what runs here: in this thread or coroutine, if it is a call."""
+        call = current_call.get()
+        if call is not None:
+            return call.owner, call.number, call.name, call.function
+        return self.owner, self.task_number, self.task_name, self.function
 
     def function_name(self) -> str:
         """Return the name of the function or method that runs, whatever the task is called."""
-        return getattr(self.function, "__qualname__", self.task_name)
+        _, _, name, function = self.running()
+        return getattr(function, "__qualname__", name)
 
     def resources(self) -> dict[str, int]:
         """Return what the running task or actor was given, in units of 1/10,000."""
@@ -302,8 +388,11 @@ class Executor:
         try:
             self.task_number = core.running_number = number
             if flags & TASK_METHOD:
-                name = f"{self.actor_spec.get('class_name', '')}.{self.methods[(chan, function_number)]}"
-                function: Callable[..., Any] = self._method(self.methods[(chan, function_number)])
+                method, group = self.methods[(chan, function_number)]
+                name = f"{self.actor_spec.get('class_name', '')}.{method}"
+                if group:
+                    raise ValueError(unknown_group(name, group, []))
+                function: Callable[..., Any] = self._method(method)
                 self.function = function
             else:
                 function, name = self.functions[(chan, function_number)]
@@ -367,32 +456,44 @@ class Executor:
     def _start_call(self, chan: int, number: int, flags: int, method: int, n_returns: int, payload: Any) -> None:
         """Start a call that runs beside others."""
         assert self.concurrent is not None
-        if chan != self.channel:
-            self._enter(chan)
-        name = self.methods[(chan, method)]
+        self.channel = chan
+        owner = self._peers.get(chan)
+        if owner is None:
+            owner = self._peers[chan] = lib.nbs_chan_peer(self.seg, chan)
+        name, group = self.methods[(chan, method)]
         title = f"{self.actor_spec['class_name']}.{name}"
-        self.task_name = self.capture.name = title
+        call = Call(chan, number, owner, title, n_returns, self._terminate, (), {}, self.origins.get(chan, ""))
         try:
             if name == "__ray_terminate__":
-                self.concurrent.finish()
                 self._exit_actor()
                 return
-            args, kwargs = self._arguments(flags, payload)
-            call = Call(chan, number, self.owner, title, n_returns, self._method(name), args, kwargs)
+            call.function = self._method(name)
+            if flags & ~TASK_METHOD:
+                call.args, call.kwargs = self._arguments(flags, payload)
+            else:
+                call.args = _loads(payload) if payload[0] == PICKLE else serializer.loads(bytes(payload))
+            self.concurrent.start(call, group)
         except BaseException as error:
             self._failed(chan, number, title, error)
-        else:
-            self.concurrent.start(call)
 
     def _call_ended(self, call: Call, result: Any, ran_ns: int) -> None:
-        self._answer(call.chan, call.number, call.owner, call.name, call.n_returns, result, max(1, ran_ns))
+        if call.cancelled:
+            self._reply(call.chan, call.number, RESULT_CANCELLED, b"")
+        else:
+            self._answer(call.chan, call.number, call.owner, call.name, call.n_returns, result, ran_ns or 1)
 
     def _call_failed(self, call: Call, error: BaseException) -> None:
         if isinstance(error, (SystemExit, AsyncioActorExit)):
             self._exit_actor()
-            lib.nbs_ring(self.seg, self.core.peer)
+        elif isinstance(error, NeverBegan) or type(error).__name__ == "CancelledError":
+            self._reply(call.chan, call.number, RESULT_CANCELLED, b"")
         else:
             self._failed(call.chan, call.number, call.name, error)
+
+    def _cancel_call(self, chan: int, number: int, recursive: bool) -> None:
+        """The caller cancels a call that has been taken; nothing when it is over."""
+        if self.concurrent is not None and self.concurrent.cancel(chan, number) and recursive:
+            self.core.cancel_later(parent_key(number, lib.nbs_chan_peer(self.seg, chan)))
 
     def _method(self, name: str) -> Callable[..., Any]:
         if name == "__ray_ready__":
@@ -551,6 +652,7 @@ class Executor:
             spec = core.store.read(hold)
             self.actor_id = notice.actor_id
             self.actor_spec = spec
+            options = spec["options"]
             self.contexts[CONSTRUCTOR] = spec["context"]
             self.origins[CONSTRUCTOR] = spec["origin"]
             self._enter(CONSTRUCTOR)
@@ -563,11 +665,17 @@ class Executor:
             kwargs = {k: core.get_one(a, None) if type(a).__name__ == "ObjectRef" else a for k, a in kwargs.items()}
             self.task_name = self.capture.name = f"{spec['class_name']}.__init__"
             self.actor = cls.__new__(cls)
-            self.concurrent = for_class(
-                cls, spec["options"].get("max_concurrency"), self._call_ended, self._call_failed
-            )
-            if isinstance(self.concurrent, AsyncCalls):  # constructor and methods share the loop's thread
-                self.concurrent.run(lambda: self.actor.__init__(*args, **kwargs))
+            concurrent: Any = for_class(
+                cls, options.get("max_concurrency"), options.get("concurrency_groups") or {}, self._call_ended,
+                self._call_failed, self._new_loop,
+            )  # fmt: skip
+            if concurrent is not None:
+                core.__class__ = ConcurrentCore
+                self.capture.call_now = current_call.get
+            self.concurrent = concurrent
+            self.is_async = is_async(cls)
+            if concurrent is not None and concurrent.in_main_thread:  # constructor and methods share the loop
+                concurrent.construct(lambda: self.actor.__init__(*args, **kwargs))
             else:
                 self.actor.__init__(*args, **kwargs)
         except BaseException as error:
@@ -585,10 +693,28 @@ class Executor:
         )
 
     def _exit_actor(self) -> None:
+        """End on purpose: at once, or when the calls that run beside each other are over."""
         self.core.control.send(
             m.ActorExitNotice(actor_id=self.actor_id, cause="it ended itself (exit_actor or sys.exit).")
         )
-        self.stopping = True
+        if self.concurrent is None:
+            self.stopping = True
+        else:
+            self.draining = True
+            lib.nbs_ring(self.seg, self.core.peer)
+
+    def exit_here(self) -> None:
+        """Carry out exit_actor, called in this process: raises out of a call, or ends it from elsewhere."""
+        if self.concurrent is None:
+            in_a_call = threading.current_thread() is threading.main_thread()
+        else:
+            in_a_call = current_call.get() is not None
+        if in_a_call:
+            raise AsyncioActorExit if self.is_async else ActorExit(0)
+        # A thread that the user's code began: nobody would catch an exception of it.
+        self._exit_actor()
+        self.draining, self.stopping = True, False
+        lib.nbs_ring(self.seg, self.core.peer)
 
 
 def _value(view: memoryview) -> Any:

@@ -75,12 +75,17 @@ class OutputCapture:
         self._thread: threading.Thread | None = None
         self.pending = False  # whether something is buffered
         self.origin = ""
+        self.call_now: Any = None  # where calls run beside each other: tells which one this thread or coroutine runs
         self.name = ""  # of the running task
         self.dropped = 0  # messages lost because the owner did not read
         self._logged = 0  # bytes in the log since it began
 
     def write(self, stream: str, text: str) -> None:
         with self._lock:
+            call = self.call_now() if self.call_now is not None else None
+            if call is not None and (call.name != self.name or call.origin != self.origin):
+                self.flush()
+                self.name, self.origin = call.name, call.origin
             if stream != self._stream and self._parts:
                 self.flush()
             self._log(text)  # at once: a worker that dies now is asked for its last words

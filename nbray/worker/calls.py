@@ -1,0 +1,96 @@
+"""A call of an actor that runs beside others, and which one this code belongs to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+
+from nbray.core.core_worker import CoreWorker
+
+
+class Call:
+    """A call as it came from the ring.
+
+    ``cancelled`` is what ``is_canceled()`` tells; ``task`` is its asyncio task once it has one.
+    """
+
+    __slots__ = (
+        "args", "begun", "cancelled", "chan", "function", "kwargs", "n_returns", "name", "number", "origin", "owner",
+        "task",
+    )  # fmt: skip
+
+    def __init__(
+        self, chan: int, number: int, owner: int, name: str, n_returns: int, function: Callable[..., Any], args: Any,
+        kwargs: dict[str, Any], origin: str,
+    ) -> None:  # fmt: skip
+        self.chan = chan
+        self.number = number
+        self.owner = owner  # peer
+        self.name = name
+        self.n_returns = n_returns
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.origin = origin
+        self.begun = False
+        self.cancelled = False
+        self.task: Any = None
+
+
+class NeverBegan(Exception):
+    """The call was cancelled before its turn came."""
+
+
+def unknown_group(method: str, group: str, known: Iterable[str]) -> str:
+    """Return what to say of a concurrency group that the class does not have."""
+    have = f"it has {', '.join(map(repr, sorted(known)))}" if known else "it has none"
+    return (
+        f"{method} is to run in the concurrency group {group!r}, which its class does not define ({have}): add it to the "
+        f"class's concurrency_groups={{{group!r}: 2}}."
+    )
+
+
+def is_async(cls: type) -> bool:
+    """Tell whether actors of ``cls`` run their calls on an event loop: some method is an ``async def``."""
+    return any(
+        inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member)
+        for _, member in inspect.getmembers(cls, inspect.isroutine)
+    )
+
+
+def parent_key(number: int, owner: int) -> int:
+    """Return what the tasks that a call submits name as their parent: numbers are counted by each caller."""
+    return number | owner << 64
+
+
+current_call: ContextVar[Call | None] = ContextVar("nbray_call", default=None)
+
+
+class ConcurrentCore(CoreWorker):
+    """The runtime of an actor whose calls run beside each other: what belongs to a task is per call.
+
+    A CoreWorker becomes one (by its ``__class__``) when its worker becomes such an actor. So
+    the others read plain attributes.
+    """
+
+    @property
+    def running_number(self) -> int:
+        """The key of the call that this thread or coroutine runs; 0: none."""
+        call = current_call.get()
+        return parent_key(call.number, call.owner) if call is not None else 0
+
+    @running_number.setter
+    def running_number(self, number: int) -> None:
+        return  # each call knows its own
+
+    @property
+    def origin(self) -> str:
+        """The origin of the call that this thread or coroutine runs; outside of calls, of the last one begun."""
+        call = current_call.get()
+        return call.origin if call is not None else self._last_origin
+
+    @origin.setter
+    def origin(self, origin: str) -> None:
+        self._last_origin = origin
