@@ -31,15 +31,14 @@ class RuntimeContext:
 
     def get_task_id(self) -> str | None:
         """Return the id of the running task; None in a driver."""
-        executor = self._executor
-        if executor is None:
+        if self._executor is None:
             return None
-        core = self._core
-        return ids.task_id(executor.owner, executor.task_number, core.cluster_id).hex()
+        owner, number, _, _ = self._executor.running()
+        return ids.task_id(owner, number, self._core.cluster_id).hex()
 
     def get_task_name(self) -> str | None:
         """Return the name of the running task; None in a driver."""
-        return self._executor.task_name if self._executor is not None else None
+        return self._executor.running()[2] if self._executor is not None else None
 
     def get_task_function_name(self) -> str | None:
         """Return the name of the function that runs; None in a driver."""

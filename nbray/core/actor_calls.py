@@ -48,6 +48,8 @@ class ActorCalls:
         self.late: dict[int, TaskRecord] = {}  # not sent: their arguments are late, and others may overtake them
         self.tasks: dict[int, TaskRecord] = {}  # sent and not answered, in order
         self.link: Peer | None = None
+        self.is_self = False  # this process is the actor, and calls itself: no channel leads there
+        self._told: set[int] = set()  # methods made known to it
         self.origin = ""
         self.notice: m.ActorNotice | None = None
         self.spec_hold: Any = None  # of the actor's specification, in its maker, as long as it lives
@@ -113,6 +115,8 @@ class ActorCalls:
         """Send calls, in order, until one has to wait."""
         link = self.link
         if link is None or self.paused:
+            if self.is_self:
+                self._flush_to_self()
             return
         queue, tasks, seg = self.queue, self.tasks, self.seg
         if self.cancels:
@@ -145,6 +149,23 @@ class ActorCalls:
             record.ticket = _ticket[0]
             record.lane = self
             queue.popleft()
+
+    def _flush_to_self(self) -> None:
+        to_self = self.core.to_self
+        while self.queue:
+            record = self.queue[0]
+            if record.n_missing:
+                return
+            self.queue.popleft()
+            if record.ref is None:
+                continue
+            function = record.function
+            if function.number not in self._told:
+                self._told.add(function.number)
+                to_self(KIND_METHOD, function.number, 0, 0, 0, function.message)
+            self.tasks[record.number] = record
+            record.lane = self
+            to_self(KIND_TASK, record.number, record.flags, function.number, record.n_returns, record.payload)
 
     @property
     def pool(self) -> ActorCalls:
@@ -192,6 +213,10 @@ class ActorCalls:
                 return
             self.paused = False
             self._lose_link(restarting=True)
+            if notice.worker == self.core.peer:
+                self.is_self = True
+                self.flush()
+                return
             link = self.core.link(notice.worker)
             if link is None:
                 return  # died already; the next notice says so
@@ -289,6 +314,9 @@ class ActorCalls:
             return
         link = self.link
         if link is None:
+            if self.is_self:
+                record.n_returns = -1
+                self.core.to_self(KIND_CANCEL, record.number, int(recursive), 0, 0, b"")
             return
         if lib.nbs_revoke(self.seg, link.chan, record.ticket) == NBS_OK:
             self.tasks.pop(record.number, None)

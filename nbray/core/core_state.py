@@ -87,6 +87,8 @@ class CoreState:
         self._gone_handles: deque[tuple[str, bytes, StoreHold]] = deque()  # of actors; appended without the lock
         self.context = b""
         self.output_sink: Callable[[int, bytes], None] | None = None
+        # In an actor, for its calls to itself: (kind, number, flags, function, n_returns, payload) as in a channel.
+        self.to_self: Callable[[int, int, int, int, int, bytes], None] | None = None
         self.on_message: Callable[[m.Message], None] | None = None
         self.scratch = (ffi.new("uint64_t *"), ffi.new("uint64_t *"))
         self._buffer = ffi.new("char[]", BUFFER_BYTES)

@@ -110,6 +110,21 @@ class Results(CoreState):
         if self._waiters > 1:
             self.ring_self()
 
+    def result_from_self(self, actor_id: str, number: int, flags: int, payload: bytes) -> None:
+        """Take in the result of a call of this actor to itself."""
+        with self.lock:
+            calls = self.actors.get(actor_id)
+            record = calls.tasks.get(number) if calls is not None else None
+            if calls is None or record is None:
+                return
+            self._result(record, flags, payload)
+            if record.ref is None:  # else it is retried
+                calls.tasks.pop(number, None)
+            if self._waiters:
+                self.ring_self()
+        if self._callbacks:
+            self.run_callbacks()
+
     def _result(self, record: TaskRecord, flags: int, payload: bytes) -> None:
         """Take in a result that is not one small value."""
         if record.n_returns < 0 and not flags & RESULT_ERROR:

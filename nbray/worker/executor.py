@@ -9,6 +9,7 @@ import signal
 import struct
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ from nbray.core.records import (
     KIND_ORIGIN,
     KIND_OUTPUT,
     KIND_RESULT,
+    KIND_TASK,
     PART_INLINE,
     PART_STORED,
     RESULT_CANCELLED,
@@ -62,11 +64,13 @@ OWNED = lib.NBS_READY_OWNED
 RING = lib.NBS_READY_RING
 IDLE_SLICE_NS = 50_000_000
 DRAINING_SLICE_NS = 2_000_000  # the same while the last calls run
+MAX_EARLY_OUTPUT = 64  # pieces of at most 16 KiB that a constructor printed, kept until somebody reads them
 MAX_BURST = 64  # calls started before those that run get their turn
 MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
 MAX_FUNCTIONS = 10_000  # loaded functions kept
 NO_CHANNEL = -1  # the surroundings have to be entered anew
 CONSTRUCTOR = -2  # stands for a channel while an actor is made
+SELF = -3  # stands for the channel of an actor's calls to itself
 
 _HEAD = struct.Struct("<IIQHHIQ")
 _PART = struct.Struct("<BI")
@@ -95,7 +99,7 @@ class Executor:
         self.methods: dict[tuple[int, int], tuple[str, str]] = {}  # name, concurrency group
         self.contexts: dict[int, dict[str, Any]] = {}
         self.origins: dict[int, str] = {}
-        self._peers: dict[int, int] = {}  # channel -> who calls through it
+        self._peers: dict[int, int] = {SELF: core.peer}  # channel -> who calls through it
         self.origin_channels: dict[str, int] = {}
         self.channel = NO_CHANNEL  # of the task that runs
         self.task_name = ""
@@ -122,6 +126,9 @@ class Executor:
         self._head = ffi.new("nbs_msg *")
         self._head_bytes = ffi.buffer(self._head)
         self._payload = ffi.new("void **")
+        self._early: list[bytes] = []
+        self._own: deque[tuple[int, int, int, int, int, bytes]] = deque()  # an actor's calls to itself
+        core.to_self = self._to_self
         core.output_sink = self._forward_output
         core.on_message = self._on_message
         core.executor = self  # type: ignore[attr-defined]
@@ -151,6 +158,9 @@ class Executor:
                 else:
                     self._notice(kind, chan, number, flags, bytes(buffer(payload[0], length)))
                 continue
+            if self._own:
+                self._take_own()
+                continue
             slice_ns = IDLE_SLICE_NS
             if self.draining:
                 if self.concurrent is None or not self.concurrent.busy:
@@ -165,6 +175,20 @@ class Executor:
                 if self.concurrent is not None and self.concurrent.in_main_thread:
                     self._serve_loop(self.concurrent)
         return self.exit_status
+
+    def _to_self(self, kind: int, number: int, flags: int, function: int, n_returns: int, payload: bytes) -> None:
+        """Queue a call of this actor to itself, as if it came through a channel."""
+        self._own.append((kind, number, flags, function, n_returns, payload))
+        self.core.ring_self()
+
+    def _take_own(self) -> None:
+        kind, number, flags, function, n_returns, payload = self._own.popleft()
+        if kind != KIND_TASK:
+            self._notice(kind, SELF, number, flags, payload)
+        elif self.concurrent is not None:
+            self._start_call(SELF, number, flags, function, n_returns, payload)
+        else:
+            self._task(SELF, number, flags, function, n_returns, payload)
 
     def _attend(self, woken: int) -> None:
         """See to what a wait returned, calls and tasks excepted."""
@@ -199,6 +223,9 @@ class Executor:
                 self._start_call(chan, number, flags, a, b, ffi.buffer(payload[0], length))
             else:
                 self._notice(kind, chan, number, flags, bytes(ffi.buffer(payload[0], length)))
+            began += 1
+        while self._own:
+            self._take_own()
             began += 1
         if began or timeout_ns == 0:
             woken = lib.nbs_wait(seg, OWNED | RING, 0)
@@ -296,6 +323,8 @@ class Executor:
                 self._peers.pop(chan, None)
                 self.functions = {key: value for key, value in self.functions.items() if key[0] != chan}
                 self.methods = {key: value for key, value in self.methods.items() if key[0] != chan}
+            while self._early:
+                self._send_to_owner(chan, 0, self._early.pop(0))
             known.update(context)
             known.pop("children", None)
             self.channel = NO_CHANNEL
@@ -304,8 +333,11 @@ class Executor:
         """Take over the surroundings of the owner behind ``chan``."""
         self.channel = chan
         context = self.contexts.get(chan, {})
-        self.owner = lib.nbs_chan_peer(self.seg, chan) if chan >= 0 else self.actor_spec["owner"]
         core = self.core
+        if chan >= 0:
+            self.owner = lib.nbs_chan_peer(self.seg, chan)
+        else:
+            self.owner = core.peer if chan == SELF else self.actor_spec["owner"]
         self.capture.origin = core.origin = self.origins.get(chan, "")
         if not context:
             return
@@ -493,7 +525,7 @@ class Executor:
     def _cancel_call(self, chan: int, number: int, recursive: bool) -> None:
         """The caller cancels a call that has been taken; nothing when it is over."""
         if self.concurrent is not None and self.concurrent.cancel(chan, number) and recursive:
-            self.core.cancel_later(parent_key(number, lib.nbs_chan_peer(self.seg, chan)))
+            self.core.cancel_later(parent_key(number, self._peers.get(chan, 0)))
 
     def _method(self, name: str) -> Callable[..., Any]:
         if name == "__ray_ready__":
@@ -588,7 +620,8 @@ class Executor:
         if len(blob) > INLINE_MAX_BYTES:
             if len(blob) <= MAX_ERROR_BYTES:
                 with contextlib.suppress(ObjectStoreFullError):
-                    handle = self._store(lib.nbs_chan_peer(self.seg, chan), number, 0, blob)
+                    owner = self.core.peer if chan == SELF else lib.nbs_chan_peer(self.seg, chan)
+                    handle = self._store(owner, number, 0, blob)
                     self._reply(chan, number, RESULT_ERROR | RESULT_STORED, handle)
                     return
             blob = error_value.shorten(blob, INLINE_MAX_BYTES)
@@ -596,6 +629,9 @@ class Executor:
 
     def _reply(self, chan: int, number: int, flags: int, payload: bytes, ran_ns: int = 0) -> None:
         seg = self.seg
+        if chan == SELF:
+            self.core.result_from_self(self.actor_id, number, flags, payload)
+            return
         while True:
             with self.send_lock:
                 status = lib.nbs_send(
@@ -612,8 +648,10 @@ class Executor:
         chan = self.channel
         if chan < 0:
             chan = self.origin_channels.get(origin, -1)
-            if chan < 0:
-                return True  # an actor's constructor: nobody reads its output yet
+            if chan < 0:  # an actor's constructor: its caller opens the first channel when it is done
+                if len(self._early) < MAX_EARLY_OUTPUT:
+                    self._early.append(payload)
+                return True
         flags = 0
         if len(payload) > INLINE_MAX_BYTES:
             hold = self.core.store.stash(payload)
