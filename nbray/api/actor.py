@@ -126,7 +126,7 @@ class ActorClass:
             "context": Surroundings({**pickle.loads(core.context), "depth": core.depth + 1}),
             "life_id": life_id, "code": self._code, "arguments": None, "values": (list(args), kwargs), "class_name": self._class_name,
             "origin": core.origin,
-            "options": {k: v for k, v in options.items() if k not in ("resources",)}, "wants_gpu": "GPU" in running,
+            "options": {k: v for k, v in options.items() if k not in ("resources",)}, "resources": running,
             "owner": core.peer,
         }  # fmt: skip
         try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pickle
+import warnings
 from typing import Any
 
 from nbray import ids
@@ -45,8 +49,16 @@ class RuntimeContext:
         return self._executor.function_name() if self._executor is not None else None
 
     def is_canceled(self) -> bool:
-        """Tell whether the caller has cancelled what runs here."""
-        return self._executor is not None and self._executor.is_cancelled()
+        """Tell whether the caller has cancelled what runs here.
+
+        Raises
+        ------
+        RuntimeError
+            In a driver, and in a coroutine, which gets a CancelledError instead.
+        """
+        if self._executor is None:
+            raise RuntimeError("is_canceled() is for tasks and actors; this process is a driver.")
+        return self._executor.is_cancelled()
 
     def get_actor_id(self) -> str | None:
         """Return the id of the actor this process is; None when it is none."""
@@ -64,8 +76,8 @@ class RuntimeContext:
 
     @property
     def was_current_actor_reconstructed(self) -> bool:
-        """Whether this actor has been restarted."""
-        return bool(self._executor is not None and getattr(self._executor, "incarnation", 0) > 0)
+        """Whether this actor has been restarted; False in a task."""
+        return self._worker("was_current_actor_reconstructed").incarnation > 0
 
     @property
     def current_actor(self) -> Any:
@@ -76,14 +88,38 @@ class RuntimeContext:
 
     def get_assigned_resources(self) -> dict[str, float]:
         """Return the resources the running task or actor has."""
-        if self._executor is None:
-            return {}
-        return {name: value / UNIT for name, value in self._executor.resources().items()}
+        resources = self._worker("get_assigned_resources()").resources()
+        return {name: value / UNIT for name, value in resources.items()}
 
     def get_accelerator_ids(self) -> dict[str, list[str]]:
         """Return the ids of the accelerators of this task or actor."""
         gpus = self._executor.gpu_ids if self._executor is not None else []
         return {"GPU": [str(g) for g in gpus]}
+
+    def get_resource_ids(self) -> dict[str, list[str]]:
+        """Return what get_accelerator_ids returns (Ray's older name)."""
+        _deprecated("get_resource_ids()", "get_accelerator_ids()")
+        return self.get_accelerator_ids()
+
+    @property
+    def runtime_env(self) -> dict[str, Any]:
+        """The runtime environment of this task, actor or driver."""
+        context = self._core.context
+        found = pickle.loads(context).get("runtime_env") if context else None
+        return dict(found or {})
+
+    def get_runtime_env_string(self) -> str:
+        """Return the runtime environment as JSON."""
+        return json.dumps(self.runtime_env)
+
+    def get_temp_dir(self) -> str:
+        """Return the folder that the sessions' folders lie in."""
+        return os.path.dirname(self._core.session_dir.rstrip("/"))
+
+    def _worker(self, what: str) -> Any:
+        if self._executor is None:
+            raise AssertionError(f"{what} is for tasks and actors; this process is a driver.")
+        return self._executor
 
     def get_session_name(self) -> str:
         """Return the name of the cluster's session."""
@@ -91,34 +127,52 @@ class RuntimeContext:
 
     def get(self) -> dict[str, Any]:
         """Return the main facts as a dict (Ray's older form)."""
-        facts = {"job_id": self.job_id, "node_id": self.node_id, "namespace": self.namespace}
-        if self._executor is not None:
-            facts["task_id"] = self.get_task_id()
-            if self.get_actor_id():
-                facts["actor_id"] = self.get_actor_id()
+        _deprecated("get()", "get_job_id(), get_node_id() and their kin")
+        facts = {
+            "job_id": ids.JobID.from_int(self._core.job_id), "node_id": ids.NodeID(bytes.fromhex(self._core.node_id)),
+            "namespace": self.namespace,
+        }  # fmt: skip
+        task, actor = self.get_task_id(), self.get_actor_id()
+        if task:
+            facts["task_id"] = ids.TaskID(bytes.fromhex(task))
+        if actor:
+            facts["actor_id"] = ids.ActorID(bytes.fromhex(actor))
         return facts
 
     @property
     def job_id(self) -> ids.JobID:
+        """The job, as an id (Ray's older form)."""
+        _deprecated("job_id", "get_job_id()")
         return ids.JobID.from_int(self._core.job_id)
 
     @property
-    def node_id(self) -> str:
-        return self._core.node_id
+    def node_id(self) -> ids.NodeID:
+        """The node, as an id (Ray's older form)."""
+        _deprecated("node_id", "get_node_id()")
+        return ids.NodeID(bytes.fromhex(self._core.node_id))
 
     @property
-    def task_id(self) -> ids.TaskID | None:
-        task = self.get_task_id()
-        return ids.TaskID(bytes.fromhex(task)) if task else None
+    def task_id(self) -> ids.TaskID:
+        """The running task, as an id (Ray's older form)."""
+        _deprecated("task_id", "get_task_id()")
+        self._worker("task_id")
+        return ids.TaskID(bytes.fromhex(self.get_task_id() or ""))
 
     @property
     def actor_id(self) -> ids.ActorID | None:
+        """The actor that this process is, as an id (Ray's older form)."""
+        _deprecated("actor_id", "get_actor_id()")
+        self._worker("actor_id")
         actor = self.get_actor_id()
         return ids.ActorID(bytes.fromhex(actor)) if actor else None
 
     @property
     def gcs_address(self) -> str:
         return self._core.session_dir
+
+
+def _deprecated(name: str, instead: str) -> None:
+    warnings.warn(f"RuntimeContext.{name} is deprecated; use {instead}.", DeprecationWarning, stacklevel=3)
 
 
 def get_runtime_context() -> RuntimeContext:

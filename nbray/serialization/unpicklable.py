@@ -42,6 +42,41 @@ def find_offender(value: Any, path: str) -> tuple[str, Any]:
     return path, value
 
 
+def find_offenders(value: Any, path: str, depth: int) -> list[tuple[str, str, Any, Any]]:
+    """Return all innermost parts of ``value`` that cannot be pickled; none when it can be.
+
+    Parameters
+    ----------
+    value : object
+    path : str
+        How the user calls it.
+    depth : int
+        Levels to look into.
+
+    Returns
+    -------
+    list of (path, name, offender, parent)
+    """
+    if _pickles(value):
+        return []
+    return _innermost(value, path, path, None, depth, set())
+
+
+def _innermost(
+    value: Any, path: str, name: str, parent: Any, depth: int, seen: set[int]
+) -> list[tuple[str, str, Any, Any]]:  # fmt: skip
+    found: list[tuple[str, str, Any, Any]] = []
+    inner = False
+    for step, child in _children(value) if depth > 0 else ():
+        if _pickles(child):
+            continue
+        inner = True
+        if id(child) not in seen:
+            seen.add(id(child))
+            found += _innermost(child, path + step, step.strip("."), value, depth - 1, seen)
+    return found if inner else [(path, name, value, parent)]
+
+
 def _pickles(value: Any) -> bool:
     try:
         cloudpickle.Pickler(io.BytesIO(), 5, buffer_callback=lambda b: False).dump(value)

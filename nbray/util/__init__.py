@@ -13,6 +13,8 @@ _LATE = {
     "disable_log_once_globally": "nbray.util.debug",
     "enable_periodic_logging": "nbray.util.debug",
     "get_node_ip_address": "nbray.util.node_address",
+    "inspect_serializability": "nbray.util.check_serialize",
+    "list_named_actors": "nbray.util.named_actors",
     "log_once": "nbray.util.debug",
 }
 
@@ -22,6 +24,8 @@ __all__ = [
     "disable_log_once_globally",
     "enable_periodic_logging",
     "get_node_ip_address",
+    "inspect_serializability",
+    "list_named_actors",
     "log_once",
     "register_serializer",
 ]

@@ -108,6 +108,7 @@ class Executor:
         self.owner = 0
         self.actor: Any = None
         self.actor_id = ""
+        self.incarnation = 0  # restarts of the actor so far
         self.actor_spec: dict[str, Any] = {}
         self.concurrent: Groups | Any = None  # how an actor's calls run beside each other
         self.is_async = False
@@ -386,6 +387,8 @@ class Executor:
     def is_cancelled(self) -> bool:
         """Tell whether the owner has cancelled the running task or call."""
         call = current_call.get()
+        if call is not None and call.task is not None:
+            raise RuntimeError("is_canceled() is not for coroutines: one that is cancelled gets a CancelledError.")
         return call.cancelled if call is not None else lib.nbs_cancel_wanted(self.seg) == 1
 
     def running(self) -> tuple[int, int, str, Any]:
@@ -402,6 +405,8 @@ class Executor:
 
     def resources(self) -> dict[str, int]:
         """Return what the running task or actor was given, in units of 1/10,000."""
+        if self.actor_id:
+            return self.actor_spec["resources"]
         return self.contexts.get(self.channel, {}).get("resources", {})
 
     def _use_gpus(self, gpu_ids: list[int]) -> None:
@@ -695,7 +700,7 @@ class Executor:
             self.origins[CONSTRUCTOR] = spec["origin"]
             self._enter(CONSTRUCTOR)
             self.incarnation = notice.incarnation
-            if notice.gpu_ids or spec["wants_gpu"]:
+            if notice.gpu_ids or "GPU" in spec["resources"]:
                 self._use_gpus(notice.gpu_ids)
             cls = _loads(spec["code"])
             args, kwargs = _loads(spec["arguments"]) if spec["arguments"] else spec["values"]

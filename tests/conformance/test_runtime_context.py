@@ -113,3 +113,84 @@ def test_a_call_that_is_not_cancelled(ray):
             return ray.get_runtime_context().is_canceled()
 
     assert ray.get(Actor.remote().ask.remote()) is False
+
+
+def test_what_is_only_for_workers(ray):
+    context = ray.get_runtime_context()
+    with pytest.raises(RuntimeError):
+        context.is_canceled()
+    with pytest.raises(AssertionError):
+        context.get_assigned_resources()
+    with pytest.raises(AssertionError):
+        assert not context.was_current_actor_reconstructed
+    with pytest.raises(RuntimeError):
+        assert context.current_actor
+    assert context.get_task_name() is None
+    assert context.get_task_function_name() is None
+    assert context.get_actor_name() is None
+
+
+def test_the_current_actor(ray):
+    @ray.remote
+    class Actor:
+        def __init__(self):
+            self.count = 0
+
+        def count_up(self):
+            self.count += 1
+            return self.count
+
+        def me(self):
+            return ray.get_runtime_context().current_actor
+
+        def of_a_task(self):
+            return ray.get(ask_twice.remote())
+
+    @ray.remote
+    def ask_twice():
+        return ray.get_runtime_context().get_actor_id()
+
+    actor = Actor.remote()
+    me = ray.get(actor.me.remote())
+    assert ray.get([actor.count_up.remote(), me.count_up.remote()]) == [1, 2]
+    assert ray.get(actor.of_a_task.remote()) is None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_older_names(ray):
+    context = ray.get_runtime_context()
+    assert context.job_id.hex() == context.get_job_id()
+    assert context.node_id.hex() == context.get_node_id()
+    assert context.get()["namespace"] == context.namespace
+    with pytest.raises(AssertionError):
+        assert context.task_id
+
+    @ray.remote
+    class Actor:
+        def ask(self):
+            context = ray.get_runtime_context()
+            facts = context.get()
+            return [
+                context.task_id.hex() == context.get_task_id() == facts["task_id"].hex(),
+                context.actor_id.hex() == context.get_actor_id() == facts["actor_id"].hex(),
+            ]
+
+    assert ray.get(Actor.remote().ask.remote()) == [True, True]
+
+
+def test_the_session(ray):
+    context = ray.get_runtime_context()
+    assert context.get_session_name().startswith("session_")
+    assert isinstance(context.get_temp_dir(), str)
+    assert context.get_runtime_env_string() == "{}"
+    assert dict(context.runtime_env) == {}
+
+
+def test_no_resources_of_an_actor_that_asks_for_none(ray):
+    @ray.remote
+    class Actor:
+        def ask(self):
+            return ray.get_runtime_context().get_assigned_resources()
+
+    assert ray.get(Actor.remote().ask.remote()) == {}
+    assert ray.get(Actor.options(num_cpus=2, resources={"widget": 1}).remote().ask.remote()) == {"CPU": 2, "widget": 1}
