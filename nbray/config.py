@@ -88,6 +88,7 @@ class Limits:
     dead_actors = Limit("actors", 1000, "dead actors remembered, so that late callers learn why")
     restart_delay_s = Limit("seconds", 0.1, "before the second restart of an actor that died in __init__; doubles")
     restart_delay_max_s = Limit("seconds", 5.0, "where the doubling stops")
+    dead_processes = Limit("processes", 1000, "dead workers and drivers remembered for lists")
     # -- events
     event_bytes = Limit("bytes", 32 * MIB, "newest event records kept by the daemon")
     event_period_s = Limit("seconds", 0.05, "between drains of the event rings while something happens")

@@ -46,6 +46,11 @@ def actor_id(owner: int, number: int) -> bytes:
     return _ACTOR.pack(owner, number)
 
 
+def split_actor_id(value: bytes) -> tuple[int, int]:
+    """Return (owner, number) of an actor id."""
+    return _ACTOR.unpack(value)
+
+
 def worker_id(peer: int) -> str:
     """Return the id of a process as hex digits."""
     return (peer.to_bytes(8, "little") + bytes(20)).hex()

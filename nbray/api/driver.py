@@ -69,8 +69,7 @@ def _become_driver(seg: Any, endpoint: str, job: JobConfig, patience_s: float) -
     try:
         core.namespace = job.ray_namespace or ""
         answer = join(core, 0, patience_s, entrypoint=_entrypoint(), metadata=dict(job.metadata))
-        if not core.namespace:
-            core.namespace = f"anonymous-{core.job_id}-{core.cluster_id:08x}"
+        core.namespace = answer.namespace
         core.totals = dict(answer.resources)
         core.default_lifetime = job.default_actor_lifetime
         core.context = driver_context(core, job)

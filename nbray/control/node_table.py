@@ -13,15 +13,18 @@ from nbray.resources import ResourceSet, unpack
 class NodeRecord:
     """One node."""
 
-    __slots__ = ("alive", "hostname", "ip", "node_id", "pid", "started_at", "totals")
+    __slots__ = ("alive", "hostname", "ip", "labels", "name", "node_id", "pid", "started_at", "totals")
 
     def __init__(
-        self, node_id: str, pid: int, hostname: str, totals: ResourceSet, started_at: float, ip: str = "127.0.0.1"
-    ) -> None:
+        self, node_id: str, pid: int, hostname: str, totals: ResourceSet, started_at: float, ip: str = "127.0.0.1",
+        name: str = "", labels: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.node_id = node_id
         self.pid = pid  # of its daemon
         self.hostname = hostname
         self.ip = ip
+        self.name = name or ip
+        self.labels = {"ray.io/node-id": node_id, **(labels or {})}  # that name is what Ray's users look for
         self.totals = totals
         self.started_at = started_at  # seconds since the epoch
         self.alive = True
@@ -59,6 +62,8 @@ class NodeTable:
                 "Alive": node.alive,
                 "NodeManagerAddress": node.ip,
                 "hostname": node.hostname,
+                "NodeName": node.name,
+                "Labels": node.labels,
                 "pid": node.pid,
                 "Resources": unpack(node.totals),
                 "Available": unpack(free.get(node.node_id, {})),

@@ -26,6 +26,7 @@ from typing import Any
 
 from nbray import ids, object_ref
 from nbray._cstore import ffi, lib
+from nbray.core import inspection
 from nbray.core.arguments import Arguments
 from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
@@ -262,6 +263,9 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             self.registered = message
         elif isinstance(message, m.StateReply):
             self.latest_state = message
+        elif isinstance(message, m.InspectNotice):
+            for answer in inspection.answers(self, message):
+                self.control.send(answer)
         elif isinstance(message, m.ClusterEndedNotice) and self._failure is None:
             self._fail_everything(
                 ClusterGoneError(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
-EVENT = struct.Struct("<QQQQQQIHHQ")  # nbs_event
-SUBMIT, RESULT = 1, 2
+from nbray.events.records import RECORD as EVENT
+from nbray.events.records import RESULT, SUBMIT
 
 
 def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> list[dict[str, Any]]:

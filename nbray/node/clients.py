@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from nbray.wire.channel import identity_of
 
-DRIVER, WORKER = "driver", "worker"
+DRIVER, WORKER, OBSERVER = "driver", "worker", "observer"
 
 
 class Client:
@@ -19,7 +19,7 @@ class Client:
         self.peer = peer
         self.pid = pid
         self.identity = identity_of(role, peer)
-        self.pidfd = -1  # of a driver; workers are watched as our own children
+        self.pidfd = -1  # of a driver or an observer; workers are watched as our own children
         self.job_id = 0
         self.namespace = ""
 

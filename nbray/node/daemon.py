@@ -273,6 +273,12 @@ class NodeDaemon:
         self.node.events.drain()
         self.node.segment.recover(worker.peer)
         client = self.node.clients.remove(worker.peer)
+        self.node.inspections.gone(worker.peer)
+        if client is not None:
+            self.node.processes_seen.serves(worker.peer, client.job_id)
+        intended = bool(worker.stop_reason) or notice.exit_code == 0
+        exit_type = "INTENDED_SYSTEM_EXIT" if intended else "SYSTEM_ERROR"
+        self.node.processes_seen.ended(worker.peer, wall, exit_type, notice.reason)
         if client is not None:
             self.node.router.forget(client.identity)
         lease = self.node.scheduler.lease_of(worker.peer)

@@ -10,8 +10,8 @@ from typing import Any
 
 from nbray.control import job_table
 from nbray.control.actor_table import DEAD
-from nbray.node import report, usage
-from nbray.node.clients import DRIVER, WORKER, Client
+from nbray.node import listings, report, usage
+from nbray.node.clients import DRIVER, OBSERVER, WORKER, Client
 from nbray.node.effects import Effects
 from nbray.node.node_state import NodeState
 from nbray.node.process_control import open_pidfd
@@ -25,6 +25,16 @@ MAX_NAME_CHARS = 200
 MAX_USAGE_SAMPLES = 200  # of one reply
 DETACH_S = 5.0  # a driver that said goodbye has let go of the segment by then, or its end is waited for
 MAX_ENTRYPOINT = 1000  # characters of a driver's command line
+
+
+_FOR_OBSERVERS = (
+    m.GoodbyeNotice,
+    m.StateRequest,
+    m.EventsRequest,
+    m.ListRequest,
+    m.InspectRequest,
+    m.ListActorsRequest,
+)
 
 
 class Handlers:
@@ -53,6 +63,9 @@ class Handlers:
             m.StateRequest: self._state,
             m.EventsRequest: self._events,
             m.UsageRequest: self._usage,
+            m.ListRequest: self._list,
+            m.InspectRequest: self._inspect,
+            m.InspectedNotice: self._inspect_answer,
         }
 
     def handle(self, identity: bytes, message: m.Message | ProtocolError) -> None:
@@ -66,6 +79,9 @@ class Handlers:
             self.refuse(identity, f"{type(message).__name__} from a process that is not registered")
         else:
             method = self._methods.get(type(message))
+            if client.role == OBSERVER and not isinstance(message, _FOR_OBSERVERS):
+                self.refuse(identity, f"{type(message).__name__} from a process that only looks")
+                return
             if method is None:
                 self.refuse(identity, f"{type(message).__name__} is not for a daemon")
                 return
@@ -107,20 +123,25 @@ class Handlers:
                     self.node.router.send(identity, m.RegisterReply(error=text))
                     return
                 worker_is_new = True
-            elif not self._watch_driver(client):
+            elif not self._watch_client(client):
                 return
             self.node.clients.add(client)
+            if message.role != OBSERVER:
+                log = os.path.basename(self.node.processes.log_of(message.peer))
+                self.node.processes_seen.started(message.peer, message.pid, message.role, time.time(), log)
         if message.role == DRIVER:
             job = self.node.jobs.start(
                 message.peer, message.pid, message.namespace, time.time(), message.entrypoint[:MAX_ENTRYPOINT],
                 message.metadata,
             )  # fmt: skip
+            job.namespace = job.namespace or f"anonymous-{job.job_id}-{self.node.config.cluster_id:08x}"
             client.job_id, client.namespace = job.job_id, job.namespace
+            self.node.processes_seen.serves(message.peer, job.job_id)
         config = self.node.config
         reply = m.RegisterReply(
             job_id=client.job_id, node_id=config.node_id, session_dir=config.session_dir,
             resources=dict(config.totals), cluster_id=config.cluster_id, daemon=self.node.segment.peer,
-            node_ip=config.ip, metrics_port=self.node.metrics_port,
+            node_ip=config.ip, namespace=client.namespace, metrics_port=self.node.metrics_port,
         )  # fmt: skip
         self.node.send(message.peer, reply)
         if worker_is_new:
@@ -128,23 +149,23 @@ class Handlers:
             self.effects.schedule(ready)
 
     def _why_not(self, identity: bytes, message: m.RegisterRequest) -> str:
-        if message.role not in (DRIVER, WORKER):
-            return f"role {message.role!r} is neither {DRIVER!r} nor {WORKER!r}"
+        if message.role not in (DRIVER, WORKER, OBSERVER):
+            return f"role {message.role!r} is none of {DRIVER!r}, {WORKER!r} and {OBSERVER!r}"
         if identity != identity_of(message.role, message.peer):
             return "the connection's identity is not role-peer"
         if message.peer == self.node.segment.peer or self.node.segment.pid_of(message.peer) != message.pid:
             return f"peer {message.peer} of the segment is not process {message.pid}"
         return ""
 
-    def _watch_driver(self, client: Client) -> bool:
+    def _watch_client(self, client: Client) -> bool:
         client.pidfd = open_pidfd(client.pid)
         if client.pidfd < 0:
             return False
-        self.node.watch(client.pidfd, lambda: self.driver_gone(client, died=True))
+        self.node.watch(client.pidfd, lambda: self.client_gone(client, died=True))
         return True
 
-    def driver_gone(self, client: Client, *, died: bool) -> None:
-        """A driver left or died: its job ends, and with the local driver the node."""
+    def client_gone(self, client: Client, *, died: bool) -> None:
+        """A driver left or died: its job ends, and with the local driver the node. Or an observer did."""
         if self.node.clients.remove(client.peer) is None:
             return
         self.node.unwatch(client.pidfd)
@@ -154,6 +175,14 @@ class Handlers:
         else:
             self._await_detachment(client)
         now, wall = time.monotonic(), time.time()
+        self.node.inspections.gone(client.peer)
+        if client.role == OBSERVER:
+            if died:
+                self.node.segment.recover(client.peer)
+            return
+        how = "died" if died else "left"
+        exit_type = "SYSTEM_ERROR" if died else "INTENDED_USER_EXIT"
+        self.node.processes_seen.ended(client.peer, wall, exit_type, f"the driver {how}")
         if client.pid == self.node.config.driver_pid:
             self.node.end("the driver died" if died else "the driver left")
             return
@@ -192,8 +221,8 @@ class Handlers:
         self.node.call_after(DETACH_S, look)
 
     def _goodbye(self, client: Client, message: m.GoodbyeNotice) -> None:
-        if client.role == DRIVER:
-            self.driver_gone(client, died=False)
+        if client.role != WORKER:
+            self.client_gone(client, died=False)
 
     def _shutdown(self, client: Client, message: m.ShutdownRequest) -> None:
         if client.role != DRIVER or (self.node.config.driver_pid and client.pid != self.node.config.driver_pid):
@@ -310,6 +339,17 @@ class Handlers:
         self.node.events.drain()
         for reply in self.node.events.replies(message.request_id):
             self.node.send(client.peer, reply)
+
+    def _list(self, client: Client, message: m.ListRequest) -> None:
+        for reply in listings.replies(self.node, message.request_id, message.kind):
+            self.node.send(client.peer, reply)
+
+    def _inspect(self, client: Client, message: m.InspectRequest) -> None:
+        peers = {peer: other.pid for peer, other in self.node.clients.by_peer.items() if other.role != OBSERVER}
+        self.node.inspections.ask(client.peer, message, peers)
+
+    def _inspect_answer(self, client: Client, message: m.InspectedNotice) -> None:
+        self.node.inspections.answered(client.peer, message)
 
 
 def _other_version(message: m.RegisterRequest) -> str:

@@ -11,9 +11,11 @@ from nbray.config import Limits
 from nbray.control.actor_table import ActorTable
 from nbray.control.job_table import JobTable
 from nbray.control.node_table import NodeRecord, NodeTable
+from nbray.control.process_table import ProcessTable
 from nbray.node.clients import Clients
 from nbray.node.daemon_config import DaemonConfig
 from nbray.node.event_log import EventLog
+from nbray.node.inspections import Inspections
 from nbray.node.segment import Segment
 from nbray.node.usage import Usage
 from nbray.node.worker_processes import WorkerProcesses
@@ -46,8 +48,21 @@ class NodeState:
         self.actors = ActorTable(limits)
         self.jobs = JobTable()
         self.nodes = NodeTable()
+        self.processes_seen = ProcessTable(limits)
+        self.inspections = Inspections(self.send, lambda seconds, action: self.call_after(seconds, action))
         hostname = socket.gethostname()
-        self.nodes.add(NodeRecord(config.node_id, os.getpid(), hostname, config.totals, time.time(), config.ip))
+        self.nodes.add(
+            NodeRecord(
+                config.node_id,
+                os.getpid(),
+                hostname,
+                config.totals,
+                time.time(),
+                config.ip,
+                config.node_name,
+                config.labels,
+            )
+        )
         self.clients = Clients()
         self.events = EventLog(segment, limits)
         self.usage = Usage(limits, lambda: segment.stats()["used"])

@@ -94,6 +94,11 @@ class WorkerProcesses:
                 worker.stop_reason = reason
                 self._dead(worker, UNKNOWN_STATUS)
 
+    def log_of(self, peer: int) -> str:
+        """Return the path of a worker's log; empty when ``peer`` is none."""
+        worker = self.by_peer.get(peer)
+        return worker.log_path if worker is not None else ""
+
     def registered(self, token: int, peer: int, pid: int) -> WorkerProcess | None:
         """Note a worker's registration; None when we did not start it so."""
         worker = self.by_token.get(token)

@@ -24,7 +24,7 @@ class RegisterRequest(Message):
     """Process -> daemon: I have attached the segment. Reply: RegisterReply."""
 
     version: int
-    role: str  # "driver" or "worker"
+    role: str  # "driver", "worker" or "observer"
     peer: int
     pid: int
     python: str  # major.minor.micro
@@ -46,6 +46,7 @@ class RegisterReply(Message):
     error: str = ""
     version_error: str = ""  # the process runs other versions than the daemon
     node_ip: str = "127.0.0.1"
+    namespace: str = ""  # of a driver: the one it asked for, or one of its own
     metrics_port: int = 0  # 0: no metrics are exported
 
 
@@ -323,6 +324,54 @@ class EventsReply(Message):
     dropped: int = 0
     last: bool = False
     monotonic_offset_ns: int = 0  # wall clock minus CLOCK_MONOTONIC
+
+
+class ListRequest(Message):
+    """Process -> daemon: the rows of one table. Reply: ListReply, the last with ``last`` set."""
+
+    request_id: int
+    kind: str  # nodes, jobs, actors, processes, placement_groups, runtime_envs
+
+
+class ListReply(Message):
+    request_id: int
+    rows: bytes = b""  # msgpack: list of maps
+    last: bool = False
+
+
+class InspectRequest(Message):
+    """Process -> daemon: have every process say what it holds. Reply: InspectReply."""
+
+    request_id: int
+    what: str  # tasks, refs
+    limit: int = 10_000  # rows of one process
+    timeout_s: float = 2.0
+
+
+class InspectNotice(Message):
+    """Daemon -> process: say what you hold. Answer: InspectedNotice."""
+
+    token: int
+    what: str
+    limit: int
+
+
+class InspectedNotice(Message):
+    """Process -> daemon: rows, the last message with ``last`` set."""
+
+    token: int
+    rows: bytes = b""  # msgpack: list of maps; opaque to daemons
+    last: bool = False
+
+
+class InspectReply(Message):
+    """Daemon -> who asked: what one process said; the last with ``last`` set and no rows."""
+
+    request_id: int
+    peer: int = 0
+    rows: bytes = b""
+    last: bool = False
+    silent: list[int] = []  # pids of processes that did not answer in time
 
 
 class RefusedNotice(Message):

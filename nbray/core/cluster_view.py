@@ -1,0 +1,125 @@
+"""Ask a cluster for all that it knows and reduce it to one view.
+
+``source`` is a CoreWorker or an Observer: both have ``request``, ``control`` and ``seg``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nbray._cstore import ffi, lib
+from nbray.events import records
+from nbray.events.reducer import View
+from nbray.wire import messages as m
+
+_decode = msgspec.msgpack.decode
+MAX_OBJECTS = 200_000  # of the store in one list
+_ITEM_FIELDS = {name for name, _ in ffi.typeof("nbs_list_item").fields}
+_STATES = {lib.NBS_PROMISED: "PROMISED", lib.NBS_CREATED: "CREATED", lib.NBS_SEALED: "SEALED"}
+
+
+def table(source: Any, kind: str) -> list[dict[str, Any]]:
+    """Return the rows of one of the daemon's tables."""
+    request = m.ListRequest(request_id=source.control.next_id(), kind=kind)
+    replies = source.request(request, complete=lambda got: bool(got) and got[-1].last)
+    return [row for reply in replies for row in _decode(reply.rows)]
+
+
+def inspect(
+    source: Any, what: str, limit: int = 10_000, timeout_s: float = 2.0
+) -> tuple[dict[int, list[Any]], list[int]]:
+    """Ask every process; returns peer -> rows, and the pids of those that did not answer."""
+    request = m.InspectRequest(source.control.next_id(), what, limit, timeout_s)
+    replies = source.request(request, timeout_s=timeout_s + 10.0, complete=lambda got: bool(got) and got[-1].last)
+    rows: dict[int, list[Any]] = {}
+    for reply in replies[:-1]:
+        rows.setdefault(reply.peer, []).extend(_decode(reply.rows) if reply.rows else [])
+    return rows, list(replies[-1].silent)
+
+
+def event_replies(source: Any) -> list[Any]:
+    """Return the daemon's event log, as EventsReply messages."""
+    request = m.EventsRequest(request_id=source.control.next_id())
+    return source.request(request, complete=lambda got: bool(got) and got[-1].last, timeout_s=30.0)
+
+
+class Snapshot:
+    """A view, and what does not fit into it.
+
+    Attributes
+    ----------
+    view : View
+    offset_ns : int
+        Wall clock minus the clock of the events.
+    silent : list of int
+        Pids of processes that did not answer in time: their tasks are missing.
+    dropped : int
+        Records that had to go: the counts of tasks that are done are too low by them.
+    """
+
+    def __init__(self, view: View, offset_ns: int, silent: list[int], dropped: int) -> None:
+        self.view = view
+        self.offset_ns = offset_ns
+        self.silent = silent
+        self.dropped = dropped
+
+
+def tasks(source: Any, timeout_s: float = 2.0) -> Snapshot:
+    """Return all tasks that are known: those in the log, and those that their owners still have."""
+    owned, silent = inspect(source, "tasks", timeout_s=timeout_s)  # before the log: an end in it is later
+    replies = event_replies(source)
+    view = View()
+    offset_ns = dropped = 0
+    for reply in replies:
+        for name in reply.definitions:
+            view.apply(
+                {"type": "define", "owner": name.owner, "number": name.number, "name": name.name, "kind": name.kind,
+                 "origin": name.origin}
+            )  # fmt: skip
+        offset_ns = reply.monotonic_offset_ns or offset_ns
+        dropped = reply.dropped or dropped
+    for reply in replies:
+        view.apply_all(records.decode(reply.block))
+    for peer, rows in owned.items():
+        if rows:
+            view.apply({"type": "owned", "owner": peer, "t": rows[0].get("taken_ns", 0), "tasks": rows[1:]})
+    view.apply_all({"type": "process", **row} for row in table(source, "processes"))
+    view.apply_all({"type": "actor", **row} for row in table(source, "actors"))
+    return Snapshot(view, offset_ns, silent, dropped)
+
+
+def store_objects(source: Any) -> list[dict[str, Any]]:
+    """Return what lies in the object store: id, size, state, how many and (if known) which processes hold it."""
+    stats = ffi.new("nbs_stats *")
+    lib.nbs_get_stats(source.seg, stats)
+    room = min(int(stats.n_objects) + 100, MAX_OBJECTS)
+    items = ffi.new("nbs_list_item[]", room)
+    count = min(int(lib.nbs_list(source.seg, items, room)), room)
+    return [_object(items[index]) for index in range(max(count, 0))]
+
+
+def _object(item: Any) -> dict[str, Any]:
+    row = {
+        "object_id": bytes(item.id).hex(),
+        "size": int(item.size),
+        "state": _STATES.get(item.state, "FREE"),
+        "lost": bool(item.meta & lib.NBS_META_LOST),
+        "n_holders": int(item.n_holders),
+        "owner": int(item.promiser),
+        "holders": [],
+        "made": "",
+    }
+    if "holders" in _ITEM_FIELDS:
+        row["holders"] = [int(peer) for peer in item.holders if peer]
+    if "label" in _ITEM_FIELDS:
+        row["made"] = ffi.string(item.label).decode("utf-8", "replace")
+    return row
+
+
+def store_stats(source: Any) -> dict[str, int]:
+    """Return the figures of the object store."""
+    stats = ffi.new("nbs_stats *")
+    lib.nbs_get_stats(source.seg, stats)
+    return {name: int(getattr(stats, name)) for name, _ in ffi.typeof("nbs_stats").fields}

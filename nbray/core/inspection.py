@@ -1,0 +1,157 @@
+"""What this process holds, for lists of the whole cluster: the tasks that it owns, its refs.
+
+Made on demand from what the runtime keeps anyway, so that tasks cost nothing for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from nbray._cstore import ffi, lib
+from nbray.core.core_state import CoreState
+from nbray.core.records import StoredValue, TaskRecord
+from nbray.object_ref import ObjectRef
+from nbray.serialization.error_value import ErrorValue
+from nbray.wire import messages as m
+
+ROWS_AT_ONCE = 1000
+_MAX_NAME = 200  # characters
+METHOD = 16  # flag of a record: a call of an actor
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def answers(core: CoreState, notice: m.InspectNotice) -> Iterator[m.InspectedNotice]:
+    """Yield what this process answers; called with the core worker's lock held."""
+    rows = iter(_QUESTIONS.get(notice.what, _nothing)(core))
+    rows = itertools.islice(rows, max(0, min(notice.limit, 100_000)))
+    if notice.what == "tasks":  # the time tells which tasks were submitted later
+        yield m.InspectedNotice(notice.token, _encode([{"taken_ns": time.monotonic_ns()}]))
+    while True:
+        some = list(itertools.islice(rows, ROWS_AT_ONCE))
+        if not some:
+            break
+        yield m.InspectedNotice(notice.token, _encode(some))
+    yield m.InspectedNotice(notice.token, _encode([]), last=True)
+
+
+def _nothing(core: CoreState) -> list[dict[str, Any]]:
+    return []
+
+
+def _tasks(core: CoreState) -> Iterator[dict[str, Any]]:
+    """The tasks that this process owns and that are not done."""
+    seen: set[int] = set()
+
+    def row(record: TaskRecord, state: str, process: int, start_ns: int, actor_id: str) -> dict[str, Any] | None:
+        if record.number in seen or record.ref is None:
+            return None
+        seen.add(record.number)
+        return {
+            "seq": record.number,
+            "name": (record.name or record.function.name)[:_MAX_NAME],
+            "function": record.function.name[:_MAX_NAME],
+            "kind": "ACTOR_TASK" if record.flags & METHOD else "NORMAL_TASK",
+            "state": state,
+            "process": process,
+            "start_ns": start_ns,
+            "parent": record.parent,
+            "origin": record.origin,
+            "actor_id": actor_id,
+            "resources": getattr(record.pool, "shape", {}),
+        }
+
+    rows = [row(record, "PENDING_ARGS_AVAIL", 0, 0, "") for record in core.waiting_args.values()]
+    for actor_id, calls in core.actors.items():
+        rows += [row(record, "PENDING_NODE_ASSIGNMENT", 0, 0, actor_id) for record in calls.queue]
+        if calls.link is not None:
+            number, start_ns = _running(core, calls.link.chan)
+            for record in calls.tasks.values():
+                runs = record.number == number
+                state = "RUNNING" if runs else "SUBMITTED_TO_WORKER"
+                rows.append(row(record, state, calls.link.peer, start_ns if runs else 0, actor_id))
+    for lane in core.lanes.values():
+        number, start_ns = _running(core, lane.link.chan)
+        for record in lane.tasks.values():
+            runs = record.number == number
+            rows.append(
+                row(record, "RUNNING" if runs else "SUBMITTED_TO_WORKER", lane.peer, start_ns if runs else 0, "")
+            )
+    for pool in core.pools.values():
+        rows += [row(record, "PENDING_NODE_ASSIGNMENT", 0, 0, "") for record in pool.queue]
+    return (one for one in rows if one is not None)
+
+
+def _running(core: CoreState, chan: int) -> tuple[int, int]:
+    """Return the number and the start of what a channel's worker runs; zeros when it runs nothing of ours."""
+    number, start = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+    if lib.nbs_running(core.seg, chan, number, start) != 1:
+        return 0, 0
+    return int(number[0]), int(start[0])
+
+
+def _refs(core: CoreState) -> Iterator[dict[str, Any]]:
+    """The refs of this process, the largest first."""
+    needed: set[int] = set()  # by identity: refs that a task which is not done needs
+    for record in _open_records(core):
+        needed.update(id(ref) for ref in record.deps or ())
+    rows = []
+    for ref in [one for one in gc.get_objects() if type(one) is ObjectRef]:
+        if ref._cluster is not core:
+            continue
+        data, task = ref._data, ref._task
+        size, where = 0, ""
+        if type(data) is bytes:
+            size, where = len(data), "process"
+        elif type(data) is StoredValue or ref._hold is not None:
+            hold = data.hold if type(data) is StoredValue else ref._hold
+            info = ffi.new("nbs_object *")
+            if hold.obj and lib.nbs_obj_info(core.seg, hold.obj, info) == 0:
+                size, where = int(info.size), "store"
+        status = "FINISHED"
+        if type(data) is ErrorValue:
+            status = "FAILED"
+        elif data is None and task is not None:
+            status = (
+                "PENDING_ARGS_AVAIL"
+                if task.n_missing
+                else "SUBMITTED_TO_WORKER"
+                if task.lane
+                else "PENDING_NODE_ASSIGNMENT"
+            )
+        elif data is None and where != "store":
+            status = "NIL"
+        made_by = task.function.name if task is not None else ""
+        rows.append(
+            {
+                "object_id": ref.hex(),
+                "size": size,
+                "where": where,
+                "owned": ref._owner == core.peer,
+                "reference_type": "USED_BY_PENDING_TASK" if id(ref) in needed else "LOCAL_REFERENCE",
+                "task_status": status,
+                "made_by": made_by[:_MAX_NAME],
+                "origin": task.origin if task is not None else "",
+            }
+        )
+    return iter(sorted(rows, key=lambda row: row["size"], reverse=True))
+
+
+def _open_records(core: CoreState) -> Iterator[TaskRecord]:
+    yield from core.waiting_args.values()
+    for pool in core.pools.values():
+        yield from pool.queue
+    for lane in core.lanes.values():
+        yield from lane.tasks.values()
+    for calls in core.actors.values():
+        yield from calls.queue
+        yield from calls.tasks.values()
+
+
+_QUESTIONS: dict[str, Any] = {"tasks": _tasks, "refs": _refs}

@@ -1,0 +1,196 @@
+"""Events to the current view of the cluster. Pure, so that it has a twin in the panel.
+
+Events are plain maps with a ``type``:
+
+=========  ==========================================================================
+define     ``owner, number, name, kind, origin``: a name for an owner's function
+submit     ``t, owner, seq, function``: a task was sent to a worker
+result     ``t, owner, seq, process, duration, status``: it ended, ``ok|error|cancelled``
+owned      ``t, owner, tasks``: all tasks of an owner that are not done, at that time
+process    ``peer, pid, role, job_id, ended_at, ...``: a process, as it is now
+job        ``job_id, ...``; actor ``actor_id, ...``; node ``node_id, ...``;
+           placement_group ``id, ...``: a row of a table, as it is now
+=========  ==========================================================================
+
+Times are in nanoseconds of one clock (CLOCK_MONOTONIC). A peer is a number; a task is named by
+its owner and the number that its owner counted. States are Ray's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+PENDING_ARGS_AVAIL = "PENDING_ARGS_AVAIL"
+PENDING_NODE_ASSIGNMENT = "PENDING_NODE_ASSIGNMENT"
+SUBMITTED_TO_WORKER = "SUBMITTED_TO_WORKER"
+RUNNING = "RUNNING"
+FINISHED = "FINISHED"
+FAILED = "FAILED"
+TASK_STATES = (PENDING_ARGS_AVAIL, PENDING_NODE_ASSIGNMENT, SUBMITTED_TO_WORKER, RUNNING, FINISHED, FAILED)
+DONE = (FINISHED, FAILED)
+
+_KINDS = {"task": "NORMAL_TASK", "actor_task": "ACTOR_TASK", "actor": "ACTOR_CREATION_TASK"}
+_TABLES = {"job": "job_id", "actor": "actor_id", "node": "node_id", "placement_group": "id"}
+
+
+class View:
+    """The cluster as its events tell it.
+
+    Parameters
+    ----------
+    max_tasks : int
+        Tasks that are kept; of those that are done the oldest go first, and are counted.
+
+    Attributes
+    ----------
+    tasks : dict
+        (owner, seq) -> row.
+    processes, jobs, actors, nodes, placement_groups : dict
+        Rows by peer or id.
+    forgotten : int
+        Tasks that were let go.
+    """
+
+    def __init__(self, max_tasks: int = 1_000_000) -> None:
+        self.max_tasks = max_tasks
+        self.tasks: dict[tuple[int, int], dict[str, Any]] = {}
+        self.names: dict[tuple[int, int], dict[str, Any]] = {}
+        self.processes: dict[int, dict[str, Any]] = {}
+        self.tables: dict[str, dict[Any, dict[str, Any]]] = {kind: {} for kind in _TABLES}
+        self.forgotten = 0
+        self._open: dict[int, dict[int, None]] = {}  # owner -> tasks that are not done
+
+    def apply(self, event: dict[str, Any]) -> None:
+        """Take one event; one of an unknown type changes nothing."""
+        kind = event["type"]
+        if kind == "submit":
+            self._submit(event)
+        elif kind == "result":
+            self._result(event)
+        elif kind == "define":
+            self.names[event["owner"], event["number"]] = event
+        elif kind == "owned":
+            self._owned(event)
+        elif kind == "process":
+            self._process(event)
+        elif kind in _TABLES:
+            row = {name: value for name, value in event.items() if name != "type"}
+            self.tables[kind].setdefault(event[_TABLES[kind]], {}).update(row)
+
+    def apply_all(self, events: Iterable[dict[str, Any]]) -> View:
+        """Take events in order; returns the view itself."""
+        for event in events:
+            self.apply(event)
+        return self
+
+    # ---------------------------------------------------------------------- tasks
+
+    def _task(self, owner: int, seq: int) -> dict[str, Any]:
+        row = self.tasks.get((owner, seq))
+        if row is None:
+            if len(self.tasks) >= self.max_tasks:
+                self._forget()
+            row = self.tasks[owner, seq] = {
+                "owner": owner, "seq": seq, "name": "", "function": "", "kind": "NORMAL_TASK", "state": "", "attempt": 0,
+                "process": 0, "submitted": 0, "start": 0, "end": 0, "error_type": "", "origin": "", "parent": 0,
+                "actor_id": "", "resources": {},
+            }  # fmt: skip
+        return row
+
+    def _forget(self) -> None:
+        """Let the oldest tenth go, first of those that are done."""
+        many = max(1, self.max_tasks // 10)
+        done = [key for key, row in self.tasks.items() if row["state"] in DONE][:many]
+        for key in done or list(self.tasks)[:many]:
+            del self.tasks[key]
+            self._open.get(key[0], {}).pop(key[1], None)
+            self.forgotten += 1
+
+    def _enter(self, row: dict[str, Any], state: str, error_type: str = "") -> None:
+        row["state"], row["error_type"] = state, error_type
+        if state in DONE:
+            self._open.get(row["owner"], {}).pop(row["seq"], None)
+        else:
+            self._open.setdefault(row["owner"], {})[row["seq"]] = None
+
+    def _submit(self, event: dict[str, Any]) -> None:
+        row = self._task(event["owner"], event["seq"])
+        if row["state"] in DONE:  # it is run again
+            row["attempt"] += 1
+            row["start"] = row["end"] = row["process"] = 0
+        self._enter(row, SUBMITTED_TO_WORKER)
+        row["submitted"] = event["t"]
+        self._name(row, event["function"])
+
+    def _name(self, row: dict[str, Any], function: int) -> None:
+        name = self.names.get((row["owner"], function))
+        if name is not None:
+            row["function"] = name["name"]
+            row["name"] = row["name"] or name["name"]
+            row["kind"] = _KINDS.get(name.get("kind", "task"), "NORMAL_TASK")
+            row["origin"] = row["origin"] or name.get("origin", "")
+
+    def _result(self, event: dict[str, Any]) -> None:
+        row = self._task(event["owner"], event["seq"])
+        status = event["status"]
+        error_type = {"ok": "", "error": "TASK_EXECUTION_EXCEPTION", "cancelled": "TASK_CANCELLED"}[status]
+        self._enter(row, FINISHED if status == "ok" else FAILED, error_type)
+        row["process"] = event["process"]
+        row["start"] = event["t"] - event["duration"]
+        row["end"] = event["t"]
+
+    def _owned(self, event: dict[str, Any]) -> None:
+        """An owner names all its tasks that are not done: what was submitted before and is not among them is over."""
+        owner, taken = event["owner"], event["t"]
+        there = set()
+        for task in event["tasks"]:
+            there.add(task["seq"])
+            row = self._task(owner, task["seq"])
+            if row["state"] in DONE and row["end"] > taken:
+                continue  # it ended meanwhile
+            for name in ("name", "function", "kind", "process", "parent", "origin", "actor_id", "resources"):
+                if task.get(name):
+                    row[name] = task[name]
+            row["start"] = task.get("start_ns", 0)
+            self._enter(row, task["state"])
+        for seq in list(self._open.get(owner, ())):
+            row = self.tasks[owner, seq]
+            if seq not in there and row["submitted"] < taken:
+                self._enter(row, FAILED, "WORKER_DIED")  # nobody told of its end
+
+    def _process(self, event: dict[str, Any]) -> None:
+        row = {name: value for name, value in event.items() if name != "type"}
+        self.processes.setdefault(event["peer"], {}).update(row)
+        if event.get("ended_at"):
+            for seq in list(self._open.get(event["peer"], ())):
+                self._enter(self.tasks[event["peer"], seq], FAILED, "OWNER_DIED")
+
+    # ------------------------------------------------------------------ questions
+
+    def counts(self) -> dict[str, int]:
+        """Return how many tasks are in each state."""
+        counts = dict.fromkeys(TASK_STATES, 0)
+        for row in self.tasks.values():
+            counts[row["state"]] = counts.get(row["state"], 0) + 1
+        return counts
+
+    def by_function(self) -> dict[str, dict[str, Any]]:
+        """Return counts of states by function: name -> ``type`` and ``state_counts``."""
+        found: dict[str, dict[str, Any]] = {}
+        for row in self.tasks.values():
+            name = row["function"] or row["name"] or "(unknown)"
+            entry = found.setdefault(name, {"type": row["kind"], "state_counts": {}})
+            entry["state_counts"][row["state"]] = entry["state_counts"].get(row["state"], 0) + 1
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as plain values, in a fixed order: what golden files hold."""
+        return {
+            "tasks": [self.tasks[key] for key in sorted(self.tasks)],
+            "counts": self.counts(),
+            "functions": dict(sorted(self.by_function().items())),
+            "processes": [self.processes[peer] for peer in sorted(self.processes)],
+            **{f"{kind}s": [rows[key] for key in sorted(rows)] for kind, rows in self.tables.items()},
+            "forgotten": self.forgotten,
+        }

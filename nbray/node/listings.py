@@ -1,0 +1,95 @@
+"""The rows of the daemon's tables, for those who list them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from nbray.control.actor_table import ActorRecord
+from nbray.node import report
+from nbray.node.node_state import NodeState
+from nbray.resources import unpack
+from nbray.wire.messages import ListReply
+
+ROWS_AT_ONCE = 200
+_MAX_TEXT = 2000  # characters of a sentence in a row
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def replies(node: NodeState, request_id: int, kind: str) -> Iterator[ListReply]:
+    """Yield the rows of a table in messages that fit; raises ValueError for one that there is not."""
+    if kind not in _TABLES:
+        raise ValueError(f"there is no table {kind!r}; there are {', '.join(_TABLES)}")
+    rows = _TABLES[kind](node)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield ListReply(request_id, _encode(rows[start : start + ROWS_AT_ONCE]))
+    yield ListReply(request_id, _encode([]), last=True)
+
+
+def _nodes(node: NodeState) -> list[dict[str, Any]]:
+    return report.state(node, 0).nodes
+
+
+def _jobs(node: NodeState) -> list[dict[str, Any]]:
+    return [{name: getattr(job, name) for name in job.__slots__} for job in node.jobs.jobs.values()]
+
+
+def _processes(node: NodeState) -> list[dict[str, Any]]:
+    rows = []
+    for peer, record in node.processes_seen.processes.items():
+        client = node.clients.by_peer.get(peer)
+        if client is not None and client.job_id:
+            record.job_id = client.job_id
+        worker = node.scheduler.pool.workers.get(peer)
+        lease = node.scheduler.lease_of(peer)
+        row = record.describe()
+        row["state"] = worker.state if worker is not None else ("" if record.ended_at else "RUNNING")
+        row["blocked"] = bool(worker is not None and worker.blocked)
+        row["actor_id"] = node.actors.by_worker.get(peer, "")
+        row["running"] = lease.name if lease is not None else ""
+        row["resources"] = unpack(lease.allocation.amounts) if lease is not None else {}
+        rows.append(row)
+    return rows
+
+
+def _actor(actor: ActorRecord) -> dict[str, Any]:
+    request = actor.request
+    return {
+        "actor_id": request.actor_id,
+        "class_name": request.class_name,
+        "state": actor.state,
+        "placing": actor.placing,
+        "job_id": request.job_id,
+        "name": request.name,
+        "namespace": request.namespace,
+        "detached": request.detached,
+        "peer": actor.worker,
+        "pid": actor.pid,
+        "owner": actor.owner,
+        "resources": unpack(request.resources),
+        "restarts": actor.restarts,
+        "max_restarts": request.max_restarts,
+        "failed_in_init": bool(actor.error),
+        "cause": actor.cause[:_MAX_TEXT],
+        "died_at": actor.died_at,
+    }
+
+
+def _actors(node: NodeState) -> list[dict[str, Any]]:
+    return [_actor(actor) for actor in node.actors]
+
+
+def _none(node: NodeState) -> list[dict[str, Any]]:
+    return []
+
+
+_TABLES: dict[str, Callable[[NodeState], list[dict[str, Any]]]] = {
+    "nodes": _nodes,
+    "jobs": _jobs,
+    "actors": _actors,
+    "processes": _processes,
+    "placement_groups": _none,
+    "runtime_envs": _none,
+}

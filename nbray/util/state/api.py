@@ -1,0 +1,341 @@
+"""List, get and summarize what is on the cluster, as ``ray.util.state`` does.
+
+In a process with a runtime its cluster is asked, else the newest one on this machine, or the
+one at ``address``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from nbray.util.state import collect
+from nbray.util.state.exception import RayStateApiException
+from nbray.util.state.rows import (
+    ActorState,
+    ClusterEventState,
+    JobState,
+    NodeState,
+    ObjectState,
+    PlacementGroupState,
+    Row,
+    RuntimeEnvState,
+    TaskState,
+    WorkerState,
+)
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 10_000
+DEFAULT_TIMEOUT_S = 30
+_PREDICATES = ("=", "!=")
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
+
+Filters = Iterable[tuple[str, str, Any]]
+
+
+def list_state(
+    resource: str, address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT,
+    timeout: float = DEFAULT_TIMEOUT_S, detail: bool = False,
+) -> list[Any]:  # fmt: skip
+    """Return rows of a resource ("tasks", "actors" ...); the functions below, by name.
+
+    Parameters
+    ----------
+    resource : str
+    address : str, optional
+    filters : iterable of (column, "=" or "!=", value), optional
+        Only rows for which all hold; strings are compared without regard to case.
+    limit : int
+        Most rows, at most 10,000.
+    timeout : float
+        Seconds that the processes have to answer.
+    detail : bool
+        Fill all columns; else those of details are None.
+
+    Raises
+    ------
+    RayStateApiException
+        For a column that there is not, or when the cluster does not answer.
+    ValueError
+        For a limit or a filter of another form.
+    ConnectionError
+        When there is no cluster.
+    """
+    cls = collect.row_class(resource)
+    checked = [_check_filter(cls, one) for one in filters or ()]
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MAX_LIMIT:
+        raise ValueError(f"limit={limit!r}: give 1 to {MAX_LIMIT}.")
+    with collect.source(address) as where:
+        rows = collect.rows(where, resource, min(float(timeout), 5.0))
+    kept = [row for row in rows if all(_holds(row, *one) for one in checked)]
+    if not detail:
+        for row in kept:
+            _strip(row)
+    return kept[:limit]
+
+
+def _check_filter(cls: type[Row], given: Any) -> tuple[str, str, Any]:
+    try:
+        column, predicate, value = given
+    except (TypeError, ValueError):
+        raise ValueError(f"A filter is (column, '=' or '!=', value), not {given!r}.") from None
+    if predicate not in _PREDICATES:
+        raise ValueError(f"Unsupported filter predicate {predicate!r} is given. Available predicates: =, !=.")
+    if column not in cls.columns():
+        raise RayStateApiException(
+            f"The given filter column {column} is not supported. Supported filter columns: {cls.columns()}"
+        )
+    return column, predicate, value
+
+
+def _holds(row: Row, column: str, predicate: str, value: Any) -> bool:
+    return _equal(getattr(row, column), value) == (predicate == "=")
+
+
+def _equal(found: Any, wanted: Any) -> bool:
+    if isinstance(found, bool):
+        text = str(wanted).lower()
+        return found if text in _TRUE else not found if text in _FALSE else False
+    if isinstance(found, (int, float)) and not isinstance(wanted, bool):
+        try:
+            return found == type(found)(wanted)
+        except (TypeError, ValueError):
+            return False
+    if found is None or wanted is None:
+        return found is None and (wanted is None or str(wanted).lower() in ("none", ""))
+    return str(found).lower() == str(wanted).lower()
+
+
+def _strip(row: Row) -> None:
+    for name in set(row.columns()) - set(row.columns(detail=False)):
+        setattr(row, name, None)
+
+
+def get_state(resource: str, id: str, address: str | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
+    """Return one row with all its columns, a list of rows for an object (one per process), None when there is none."""
+    key = collect.require_key(resource)
+    with collect.source(address) as where:
+        rows = [row for row in collect.rows(where, resource, min(float(timeout), 5.0)) if getattr(row, key) == id]
+    if resource == "objects":
+        return rows
+    return rows[-1] if rows else None
+
+
+# ------------------------------------------------------------------------------- lists
+
+
+def list_tasks(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[TaskState]:  # fmt: skip
+    """Return tasks; see ``list_state`` for the parameters."""
+    return list_state("tasks", address, filters, limit, timeout, detail)
+
+
+def list_actors(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[ActorState]:  # fmt: skip
+    """Return actors, also dead ones; see ``list_state`` for the parameters."""
+    return list_state("actors", address, filters, limit, timeout, detail)
+
+
+def list_objects(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[ObjectState]:  # fmt: skip
+    """Return references to objects, one row per process that has one; see ``list_state`` for the parameters."""
+    return list_state("objects", address, filters, limit, timeout, detail)
+
+
+def list_nodes(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[NodeState]:  # fmt: skip
+    """Return nodes; see ``list_state`` for the parameters."""
+    return list_state("nodes", address, filters, limit, timeout, detail)
+
+
+def list_jobs(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[JobState]:  # fmt: skip
+    """Return jobs, one per driver; see ``list_state`` for the parameters."""
+    return list_state("jobs", address, filters, limit, timeout, detail)
+
+
+def list_workers(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[WorkerState]:  # fmt: skip
+    """Return workers and drivers, also dead ones; see ``list_state`` for the parameters."""
+    return list_state("workers", address, filters, limit, timeout, detail)
+
+
+def list_placement_groups(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[PlacementGroupState]:  # fmt: skip
+    """Return placement groups; see ``list_state`` for the parameters."""
+    return list_state("placement-groups", address, filters, limit, timeout, detail)
+
+
+def list_runtime_envs(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[RuntimeEnvState]:  # fmt: skip
+    """Return runtime environments; see ``list_state`` for the parameters."""
+    return list_state("runtime-envs", address, filters, limit, timeout, detail)
+
+
+def list_cluster_events(
+    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
+    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+) -> list[ClusterEventState]:  # fmt: skip
+    """Return deaths of processes that nobody intended; see ``list_state`` for the parameters."""
+    return list_state("cluster-events", address, filters, limit, timeout, detail)
+
+
+# ----------------------------------------------------------------------------- one row
+
+
+def get_task(id: Any, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
+    """Return a task by its id, or by a ref of its result; None when it is not known."""
+    return get_state("tasks", id if isinstance(id, str) else id.task_id().hex(), address, timeout)
+
+
+def get_actor(id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
+    """Return an actor; None when it is not known."""
+    return get_state("actors", id, address, timeout)
+
+
+def get_objects(
+    id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False
+) -> list[Any]:
+    """Return the references to an object."""
+    return get_state("objects", id, address, timeout)
+
+
+def get_node(id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
+    """Return a node; None when it is not known."""
+    return get_state("nodes", id, address, timeout)
+
+
+def get_job(id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
+    """Return a job; None when it is not known."""
+    return get_state("jobs", id, address, timeout)
+
+
+def get_worker(id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
+    """Return a worker or driver; None when it is not known."""
+    return get_state("workers", id, address, timeout)
+
+
+def get_placement_group(
+    id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False
+) -> Any:
+    """Return a placement group; None when it is not known."""
+    return get_state("placement-groups", id, address, timeout)
+
+
+# --------------------------------------------------------------------------- summaries
+
+
+def summarize_tasks(
+    address: str | None = None,
+    timeout: int = DEFAULT_TIMEOUT_S,
+    raise_on_missing_output: bool = True,
+    _explain: bool = False,
+) -> dict[str, Any]:
+    """Count tasks by function and state.
+
+    Returns
+    -------
+    dict
+        ``cluster`` with ``summary`` (function -> ``type``, ``state_counts``), ``total_tasks``,
+        ``total_actor_tasks``, ``total_actor_scheduled`` and ``summary_by``.
+    """
+    with collect.source(address) as where:
+        rows = collect.rows(where, "tasks", min(float(timeout), 5.0))
+    summary: dict[str, Any] = {}
+    totals = {"NORMAL_TASK": 0, "ACTOR_TASK": 0, "ACTOR_CREATION_TASK": 0}
+    for row in rows:
+        name = row.func_or_class_name
+        entry = summary.setdefault(name, {"func_or_class_name": name, "type": row.type, "state_counts": {}})
+        entry["state_counts"][row.state] = entry["state_counts"].get(row.state, 0) + 1
+        totals[row.type] += 1
+    return {
+        "cluster": {
+            "summary": summary, "total_tasks": totals["NORMAL_TASK"], "total_actor_tasks": totals["ACTOR_TASK"],
+            "total_actor_scheduled": totals["ACTOR_CREATION_TASK"], "summary_by": "func_name",
+        }
+    }  # fmt: skip
+
+
+def summarize_actors(
+    address: str | None = None,
+    timeout: int = DEFAULT_TIMEOUT_S,
+    raise_on_missing_output: bool = True,
+    _explain: bool = False,
+) -> dict[str, Any]:
+    """Count actors by class and state, as ``summarize_tasks`` does tasks."""
+    with collect.source(address) as where:
+        rows = collect.rows(where, "actors", min(float(timeout), 5.0))
+    summary: dict[str, Any] = {}
+    for row in rows:
+        entry = summary.setdefault(row.class_name, {"class_name": row.class_name, "state_counts": {}})
+        entry["state_counts"][row.state] = entry["state_counts"].get(row.state, 0) + 1
+    return {"cluster": {"summary": summary, "total_actors": len(rows), "summary_by": "class"}}
+
+
+def summarize_objects(
+    address: str | None = None,
+    timeout: int = DEFAULT_TIMEOUT_S,
+    raise_on_missing_output: bool = True,
+    _explain: bool = False,
+) -> dict[str, Any]:
+    """Count objects and their bytes by where they were made, as ``summarize_tasks`` does tasks."""
+    with collect.source(address) as where:
+        rows = collect.rows(where, "objects", min(float(timeout), 5.0))
+    summary: dict[str, Any] = {}
+    sizes: dict[str, dict[str, int]] = {}
+    workers: dict[str, set[int]] = {}
+    for row in rows:
+        entry = summary.setdefault(
+            row.call_site,
+            {"total_objects": 0, "total_size_mb": 0.0, "total_num_workers": 0, "total_num_nodes": 1,
+             "task_state_counts": {}, "ref_type_counts": {}},
+        )  # fmt: skip
+        sizes.setdefault(row.call_site, {})[row.object_id] = row.object_size
+        workers.setdefault(row.call_site, set()).add(row.pid)
+        for column, value in (("task_state_counts", row.task_status), ("ref_type_counts", row.reference_type)):
+            entry[column][value] = entry[column].get(value, 0) + 1
+    everything: dict[str, int] = {}
+    for site, entry in summary.items():
+        entry["total_objects"] = len(sizes[site])
+        entry["total_size_mb"] = sum(sizes[site].values()) / 2**20
+        entry["total_num_workers"] = len(workers[site])
+        everything.update(sizes[site])
+    return {
+        "cluster": {
+            "summary": summary, "total_objects": len(everything), "total_size_mb": sum(everything.values()) / 2**20,
+            "callsite_enabled": any(site != "disabled" for site in summary), "summary_by": "callsite",
+        }
+    }  # fmt: skip
+
+
+class StateApiClient:
+    """The same by methods, as Ray's client for states."""
+
+    def __init__(self, address: str | None = None) -> None:
+        self._address = address
+
+    def list(self, resource: str, options: Any = None, **keywords: Any) -> list[Any]:
+        """Return rows of a resource."""
+        keywords.pop("raise_on_missing_output", None)
+        keywords.pop("_explain", None)
+        return list_state(str(getattr(resource, "value", resource)).replace("_", "-"), self._address, **keywords)
+
+    def get(self, resource: str, id: str, options: Any = None, _explain: bool = False) -> Any:
+        """Return one row."""
+        return get_state(str(getattr(resource, "value", resource)).replace("_", "-"), id, self._address)

@@ -1,0 +1,291 @@
+"""From what a cluster says to the rows of the state API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nbray import ids
+from nbray.core import cluster_view, current
+from nbray.core.observer import Observer
+from nbray.node import discovery
+from nbray.util.state.exception import RayStateApiException
+from nbray.util.state.rows import (
+    ActorState,
+    ClusterEventState,
+    JobState,
+    NodeState,
+    ObjectState,
+    PlacementGroupState,
+    Row,
+    RuntimeEnvState,
+    TaskState,
+    WorkerState,
+)
+
+_ACTOR_TASK_STATES = {
+    "ALIVE": "FINISHED", "DEAD": "FINISHED", "RESTARTING": "RUNNING", "DEPENDENCIES_UNREADY": "PENDING_ARGS_AVAIL",
+}  # fmt: skip
+_INTENDED = ("INTENDED_USER_EXIT", "INTENDED_SYSTEM_EXIT")
+
+
+@contextlib.contextmanager
+def source(address: str | None = None) -> Iterator[Any]:
+    """Yield what can be asked: this process's runtime, or a connection to the cluster at ``address``.
+
+    Raises
+    ------
+    ConnectionError
+        When there is no such cluster.
+    """
+    core = current.core
+    if core is not None and not isinstance(core, current.ForkedCore) and address in (None, "auto", core.session_dir):
+        core.drain()
+        yield core
+        return
+    session = discovery.resolve(address or "auto")
+    if session is None:
+        raise ConnectionError(f"address={address!r} names no cluster that runs.")
+    observer = Observer(session.segment_socket, session.control_endpoint)
+    try:
+        yield observer
+    finally:
+        observer.close()
+
+
+def rows(where: Any, resource: str, timeout_s: float) -> list[Any]:
+    """Return all rows of a resource: tasks, actors, objects, nodes, jobs, workers ..."""
+    return _RESOURCES[resource](where, timeout_s)
+
+
+def resources() -> list[str]:
+    """Return what can be listed."""
+    return list(_RESOURCES)
+
+
+def row_class(resource: str) -> type[Row]:
+    """Return the class of a resource's rows."""
+    return _CLASSES[resource]
+
+
+def _job_hex(number: int) -> str:
+    return ids.JobID.from_int(number).hex()
+
+
+def _ms(seconds: float) -> int | None:
+    return int(seconds * 1000) if seconds else None
+
+
+def _tasks(where: Any, timeout_s: float) -> list[Any]:
+    snapshot = cluster_view.tasks(where, timeout_s)
+    view = snapshot.view
+    actor_of_peer = {row["peer"]: row["actor_id"] for row in view.processes.values() if row.get("actor_id")}
+
+    def task(owner: int, seq: int) -> str:
+        return ids.task_id(owner, seq, where.cluster_id).hex()
+
+    def ms(t_ns: int) -> int | None:
+        return (t_ns + snapshot.offset_ns) // 1_000_000 if t_ns else None
+
+    found = []
+    for row in view.tasks.values():
+        process = view.processes.get(row["process"], {})
+        owner = view.processes.get(row["owner"], {})
+        actor_id = row["actor_id"] or (actor_of_peer.get(row["process"]) if row["kind"] == "ACTOR_TASK" else None)
+        found.append(
+            TaskState(
+                task_id=task(row["owner"], row["seq"]), attempt_number=row["attempt"], name=row["name"], state=row["state"],
+                job_id=_job_hex(owner.get("job_id", 0) or process.get("job_id", 0)), actor_id=actor_id or None,
+                type=row["kind"], func_or_class_name=row["function"] or row["name"],
+                parent_task_id=task(row["owner"], row["parent"]) if row["parent"] else None,
+                node_id=where.node_id if row["process"] else None,
+                worker_id=ids.worker_id(row["process"]) if row["process"] else None, worker_pid=process.get("pid"),
+                error_type=row["error_type"] or None, language="PYTHON",
+                required_resources={name: units / 10_000 for name, units in row["resources"].items()},
+                creation_time_ms=ms(row["submitted"]), start_time_ms=ms(row["start"]), end_time_ms=ms(row["end"]),
+                call_site=row["origin"] or None,
+            )
+        )  # fmt: skip
+    for actor in view.tables["actor"].values():
+        found.append(_creation(actor, where))
+    return found
+
+
+def _creation(actor: dict[str, Any], where: Any) -> TaskState:
+    """Return the task that made an actor, as Ray lists it."""
+    state = _ACTOR_TASK_STATES.get(actor["state"]) or ("PENDING_NODE_ASSIGNMENT" if actor["placing"] else "RUNNING")
+    if actor["failed_in_init"]:
+        state = "FAILED"
+    owner, number = ids.split_actor_id(bytes.fromhex(actor["actor_id"]))
+    name = f"{actor['class_name']}.__init__"
+    return TaskState(
+        task_id=ids.task_id(owner, number, where.cluster_id).hex(), attempt_number=actor["restarts"], name=name,
+        state=state, job_id=_job_hex(actor["job_id"]), actor_id=actor["actor_id"], type="ACTOR_CREATION_TASK",
+        func_or_class_name=name, parent_task_id=None, node_id=where.node_id if actor["peer"] else None,
+        worker_id=ids.worker_id(actor["peer"]) if actor["peer"] else None, worker_pid=actor["pid"] or None,
+        error_type="TASK_EXECUTION_EXCEPTION" if state == "FAILED" else None, language="PYTHON",
+        required_resources=actor["resources"],
+    )  # fmt: skip
+
+
+def _actors(where: Any, timeout_s: float) -> list[Any]:
+    return [
+        ActorState(
+            actor_id=row["actor_id"], class_name=row["class_name"], state=row["state"], job_id=_job_hex(row["job_id"]),
+            name=row["name"], node_id=where.node_id if row["peer"] else None, pid=row["pid"],
+            ray_namespace=row["namespace"], required_resources=row["resources"],
+            death_cause={"error_message": row["cause"], "died_at_ms": _ms(row["died_at"])} if row["state"] == "DEAD" else None,
+            is_detached=row["detached"], num_restarts=row["restarts"], repr_name="", serialized_runtime_env="{}",
+        )
+        for row in cluster_view.table(where, "actors")
+    ]  # fmt: skip
+
+
+def _nodes(where: Any, timeout_s: float) -> list[Any]:
+    return [
+        NodeState(
+            node_id=row["NodeID"], node_ip=row["NodeManagerAddress"], is_head_node="node:__internal_head__" in row["Resources"],
+            state="ALIVE" if row["Alive"] else "DEAD", state_message=None, node_name=row.get("NodeName", ""),
+            resources_total=row["Resources"], labels=row.get("Labels", {}), start_time_ms=_ms(row["started_at"]),
+        )
+        for row in cluster_view.table(where, "nodes")
+    ]  # fmt: skip
+
+
+_JOB_STATES = {"FINISHED": "SUCCEEDED"}
+
+
+def _jobs(where: Any, timeout_s: float) -> list[Any]:
+    return [
+        JobState(
+            job_id=_job_hex(row["job_id"]), submission_id=row["metadata"].get("job_submission_id"),
+            type="SUBMISSION" if row["metadata"].get("job_submission_id") else "DRIVER",
+            status=_JOB_STATES.get(row["state"], row["state"]), entrypoint=row["entrypoint"],
+            message=None if row["state"] != "FAILED" else "The driver died.", error_type=None, start_time=_ms(row["started_at"]),
+            end_time=_ms(row["ended_at"]), metadata=row["metadata"], runtime_env={},
+            driver_info={"id": _job_hex(row["job_id"]), "node_ip_address": "127.0.0.1", "pid": str(row["pid"])},
+            namespace=row["namespace"],
+        )
+        for row in cluster_view.table(where, "jobs")
+    ]  # fmt: skip
+
+
+def _workers(where: Any, timeout_s: float) -> list[Any]:
+    return [
+        WorkerState(
+            worker_id=ids.worker_id(row["peer"]), is_alive=not row["ended_at"], worker_type=row["role"].upper(),
+            exit_type=row["exit_type"] or None, node_id=where.node_id, ip="127.0.0.1", pid=row["pid"],
+            exit_detail=row["detail"] or None, start_time_ms=_ms(row["started_at"]), end_time_ms=_ms(row["ended_at"]),
+            num_paused_threads=0, job_id=_job_hex(row["job_id"]), log_file=row["log"] or None,
+        )
+        for row in cluster_view.table(where, "processes")
+    ]  # fmt: skip
+
+
+def _objects(where: Any, timeout_s: float) -> list[Any]:
+    processes = cluster_view.table(where, "processes")
+    pids = {row["peer"]: row["pid"] for row in processes}
+    roles = {row["peer"]: row["role"].upper() for row in processes}
+    refs, _ = cluster_view.inspect(where, "refs", timeout_s=timeout_s)
+    stored = {row["object_id"]: row for row in cluster_view.store_objects(where)}
+    found, named = [], set()
+    for peer, references in refs.items():
+        for row in references:
+            entry = stored.get(row["object_id"])
+            named.add(row["object_id"])
+            made = (entry["made"] if entry else "") or row["origin"] or row["made_by"]
+            found.append(
+                ObjectState(
+                    object_id=row["object_id"], object_size=entry["size"] if entry else row["size"],
+                    task_status=row["task_status"], reference_type=row["reference_type"], call_site=made or "disabled",
+                    type=roles.get(peer, "WORKER"), pid=pids.get(peer, 0), ip="127.0.0.1", attempt_number=1,
+                )
+            )  # fmt: skip
+    for object_id, entry in stored.items():  # held, but by no ref: views, actors' specifications, what is in transit
+        if object_id not in named:
+            for peer in entry["holders"] or [entry["owner"]]:
+                found.append(
+                    ObjectState(
+                        object_id=object_id, object_size=entry["size"], task_status=entry["state"],
+                        reference_type="PINNED_IN_MEMORY", call_site=entry["made"] or "disabled", type=roles.get(peer, "WORKER"),
+                        pid=pids.get(peer, 0), ip="127.0.0.1", attempt_number=1,
+                    )
+                )  # fmt: skip
+    return found
+
+
+def _placement_groups(where: Any, timeout_s: float) -> list[Any]:
+    return [
+        PlacementGroupState(
+            placement_group_id=row["placement_group_id"], name=row.get("name", ""),
+            creator_job_id=_job_hex(row.get("job_id", 0)), state=row["state"], bundles=row.get("bundles"),
+            is_detached=row.get("detached"), stats=row.get("stats"),
+        )
+        for row in cluster_view.table(where, "placement_groups")
+    ]  # fmt: skip
+
+
+def _runtime_envs(where: Any, timeout_s: float) -> list[Any]:
+    return [
+        RuntimeEnvState(
+            runtime_env=row["runtime_env"], success=row.get("success", True), creation_time_ms=row.get("creation_time_ms"),
+            node_id=where.node_id, ref_cnt=row.get("ref_cnt", 0), error=row.get("error"),
+        )
+        for row in cluster_view.table(where, "runtime_envs")
+    ]  # fmt: skip
+
+
+def _cluster_events(where: Any, timeout_s: float) -> list[Any]:
+    """Deaths that nobody intended: what Ray's list of events is looked at for."""
+    found = []
+    for row in cluster_view.table(where, "processes"):
+        if row["ended_at"] and row["exit_type"] not in _INTENDED:
+            found.append(
+                ClusterEventState(
+                    severity="WARNING", time=str(_ms(row["ended_at"])), source_type="RAYLET", message=row["detail"],
+                    event_id=ids.worker_id(row["peer"]), custom_fields={"pid": row["pid"], "job_id": _job_hex(row["job_id"])},
+                )
+            )  # fmt: skip
+    return found
+
+
+_RESOURCES: dict[str, Callable[[Any, float], list[Any]]] = {
+    "tasks": _tasks,
+    "actors": _actors,
+    "objects": _objects,
+    "nodes": _nodes,
+    "jobs": _jobs,
+    "workers": _workers,
+    "placement-groups": _placement_groups,
+    "runtime-envs": _runtime_envs,
+    "cluster-events": _cluster_events,
+}
+_CLASSES: dict[str, type[Row]] = {
+    "tasks": TaskState,
+    "actors": ActorState,
+    "objects": ObjectState,
+    "nodes": NodeState,
+    "jobs": JobState,
+    "workers": WorkerState,
+    "placement-groups": PlacementGroupState,
+    "runtime-envs": RuntimeEnvState,
+    "cluster-events": ClusterEventState,
+}
+KEYS = {
+    "tasks": "task_id",
+    "actors": "actor_id",
+    "objects": "object_id",
+    "nodes": "node_id",
+    "jobs": "job_id",
+    "workers": "worker_id",
+    "placement-groups": "placement_group_id",
+}
+
+
+def require_key(resource: str) -> str:
+    """Return the column that names one row; raises for resources whose rows have no name."""
+    key = KEYS.get(resource)
+    if key is None:
+        raise RayStateApiException(f"{resource} cannot be got one by one; use list.")
+    return key

@@ -1,0 +1,207 @@
+"""ray.util.state: what runs on the cluster, listed."""
+
+import importlib
+
+import pytest
+
+from .kit import LIBRARY, wait_until
+
+CLUSTER = {"num_cpus": 2, "object_store_memory": 150 * 2**20}
+
+
+@pytest.fixture(scope="module")
+def state(ray):
+    return importlib.import_module(f"{LIBRARY}.util.state")
+
+
+@pytest.fixture(scope="module")
+def done(ray):
+    """Tasks of all kinds that have ended."""
+
+    @ray.remote
+    def counted(x):
+        return x
+
+    @ray.remote(max_retries=0)
+    def broken():
+        raise ValueError("on purpose")
+
+    @ray.remote
+    class Listed:
+        def method(self):
+            return 1
+
+    ray.get([counted.remote(i) for i in range(5)])
+    with pytest.raises(ValueError):
+        ray.get(broken.remote())
+    actor = Listed.options(name="listed", namespace="shown", lifetime="detached").remote()
+    ray.get([actor.method.remote() for _ in range(3)])
+    yield actor
+    ray.kill(actor)
+
+
+def states_of(state, name):
+    return sorted(task.state for task in state.list_tasks(filters=[("name", "=", name)], limit=1000))
+
+
+def test_tasks_that_ended(ray, state, done):
+    wait_until(lambda: states_of(state, "counted") == ["FINISHED"] * 5, "five that finished")
+    wait_until(lambda: states_of(state, "broken") == ["FAILED"], "one that failed")
+    wait_until(lambda: states_of(state, "Listed.method") == ["FINISHED"] * 3, "three calls")
+    (task,) = state.list_tasks(filters=[("name", "=", "broken")], detail=True)
+    assert task.type == "NORMAL_TASK"
+    assert task["func_or_class_name"] == "broken"
+    assert task.error_type == "TASK_EXECUTION_EXCEPTION"
+    assert task.job_id == ray.get_runtime_context().get_job_id()
+    assert task.node_id == ray.get_runtime_context().get_node_id()
+    assert task.start_time_ms <= task.end_time_ms
+    assert task.worker_pid > 0
+
+
+def test_tasks_that_run_and_wait(ray, state, gate):
+    @ray.remote
+    def held(path):
+        gate.wait()
+        return path
+
+    @ray.remote
+    def after(x):
+        return x
+
+    running = held.remote(1)
+    waiting = after.remote(running)
+    too_many = [held.options(name="crowd").remote(i) for i in range(4)]
+    wait_until(lambda: states_of(state, "held") == ["RUNNING"], "the one that runs")
+    wait_until(lambda: states_of(state, "after") == ["PENDING_ARGS_AVAIL"], "the one that waits for it")
+    wait_until(
+        lambda: (
+            states_of(state, "crowd").count("RUNNING") == 1
+            and set(states_of(state, "crowd")) <= {"RUNNING", "PENDING_NODE_ASSIGNMENT", "SUBMITTED_TO_WORKER"}
+        ),
+        "one of them runs, the others wait for a place",
+    )
+    gate.open()
+    assert ray.get([waiting, *too_many]) == [1, 0, 1, 2, 3]
+    wait_until(lambda: states_of(state, "after") == ["FINISHED"], "its end")
+
+
+def test_one_task_by_its_id(ray, state, done):
+    @ray.remote
+    def single():
+        return ray.get_runtime_context().get_task_id()
+
+    task_id = ray.get(single.remote())
+    wait_until(lambda: state.get_task(task_id) is not None, "the task in the list")
+    assert state.get_task(task_id).name == "single"
+
+
+def test_actors(ray, state, done):
+    (actor,) = state.list_actors(filters=[("class_name", "=", "Listed")], detail=True)
+    assert (actor.state, actor.name, actor.ray_namespace) == ("ALIVE", "listed", "shown")
+    assert actor.is_detached is True
+    assert actor.actor_id == done._actor_id.hex()
+    assert actor.pid > 0
+    assert state.get_actor(actor.actor_id).class_name == "Listed"
+
+
+def test_a_dead_actor_stays_in_the_list(ray, state):
+    @ray.remote
+    class ShortLived:
+        def pid(self):
+            return 1
+
+    actor = ShortLived.remote()
+    ray.get(actor.pid.remote())
+    ray.kill(actor)
+    wait_until(
+        lambda: [a.state for a in state.list_actors(filters=[("class_name", "=", "ShortLived")])] == ["DEAD"],
+        "its death",
+    )
+
+
+def test_nodes_jobs_and_workers(ray, state, done):
+    (node,) = state.list_nodes()
+    assert (node.node_id, node.state) == (ray.get_runtime_context().get_node_id(), "ALIVE")
+    assert node.is_head_node
+    assert node.resources_total["CPU"] == 2.0
+    job_id = ray.get_runtime_context().get_job_id()
+    (job,) = [job for job in state.list_jobs() if job.job_id == job_id]
+    assert (job.type, job.status) == ("DRIVER", "RUNNING")
+    workers = state.list_workers(limit=1000)
+    assert any(worker.worker_type == "DRIVER" and worker.is_alive for worker in workers)
+    assert any(worker.worker_type == "WORKER" and worker.is_alive for worker in workers)
+
+
+def test_objects(ray, state):
+    ref = ray.put(b"x" * 3_000_000)
+
+    def listed():
+        return [entry for entry in state.list_objects(limit=1000) if entry.object_id == ref.hex()]
+
+    wait_until(listed, "the object")
+    assert listed()[0].object_size >= 3_000_000
+    assert listed()[0].type == "DRIVER"
+
+
+def test_summaries(ray, state, done):
+    wait_until(
+        lambda: state.summarize_tasks()["cluster"]["summary"].get("counted", {}).get("state_counts") == {"FINISHED": 5},
+        "the count of tasks",
+    )
+    tasks = state.summarize_tasks()["cluster"]
+    assert tasks["summary_by"] == "func_name"
+    assert tasks["summary"]["counted"]["type"] == "NORMAL_TASK"
+    assert tasks["summary"]["Listed.method"]["type"] == "ACTOR_TASK"
+    actors = state.summarize_actors()["cluster"]
+    assert actors["summary"]["Listed"]["state_counts"] == {"ALIVE": 1}
+    assert state.summarize_objects()["cluster"]["total_objects"] >= 0
+
+
+def test_limits_and_filters(ray, state, done):
+    wait_until(lambda: len(state.list_tasks(filters=[("name", "=", "counted")])) == 5, "all tasks")
+    assert len(state.list_tasks(filters=[("name", "=", "counted")], limit=2, raise_on_missing_output=False)) == 2
+    names = {task.name for task in state.list_tasks(filters=[("name", "!=", "counted")], limit=1000)}
+    assert "counted" not in names
+    assert "broken" in names
+    assert state.list_tasks(filters=[("name", "=", "COUNTED")]) != [], "case does not matter"
+    assert state.list_tasks(filters=[("name", "=", "no such task")]) == []
+
+
+def test_wrong_filters(ray, state):
+    with pytest.raises(ValueError):
+        state.list_tasks(filters=[("name", "~", "x")])
+    with pytest.raises(Exception, match="not supported"):
+        state.list_tasks(filters=[("no_such_column", "=", "x")])
+
+
+def test_columns_of_details_are_empty_without_detail(ray, state, done):
+    (brief,) = state.list_tasks(filters=[("name", "=", "broken")])
+    assert brief.start_time_ms is None
+    (full,) = state.list_tasks(filters=[("name", "=", "broken")], detail=True)
+    assert full.start_time_ms is not None
+
+
+def test_from_inside_a_task(ray, state, done):
+    library = LIBRARY
+
+    @ray.remote
+    def look():
+        return [actor.name for actor in importlib.import_module(f"{library}.util.state").list_actors()]
+
+    assert "listed" in ray.get(look.remote())
+
+
+def test_logs(ray, state, done):
+    @ray.remote
+    class Talker:
+        def talk(self):
+            print("words for the log")
+
+    actor = Talker.remote()
+    ray.get(actor.talk.remote())
+    node_id = ray.get_runtime_context().get_node_id()
+    names = [name for names in state.list_logs(node_id=node_id).values() for name in names]
+    assert any("worker" in name for name in names)
+    wait_until(
+        lambda: "words for the log" in "".join(state.get_log(actor_id=actor._actor_id.hex())), "what it said in its log"
+    )

@@ -1,0 +1,92 @@
+"""Events to views: golden files, which the panel's twin of the reducer has to fulfil too."""
+
+import json
+import random
+import struct
+from pathlib import Path
+
+import pytest
+
+from nbray.events import records
+from nbray.events.reducer import DONE, FAILED, FINISHED, View
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_golden(path):
+    case = json.loads(path.read_text())
+    view = View(**case.get("limits", {})).apply_all(case["events"])
+    assert json.loads(json.dumps(view.as_json())) == case["view"]
+
+
+def test_there_are_golden_files():
+    assert len(GOLDEN) >= 5
+
+
+def test_records_of_the_core_become_events():
+    submit = records.RECORD.pack(100, 7, 1, 1, 0, 0, 3, records.SUBMIT, 0, 0)
+    result = records.RECORD.pack(400, 7, 1, 2, 250, 0, 0, records.RESULT, records.ERROR, 0)
+    other = records.RECORD.pack(400, 7, 1, 2, 250, 0, 0, 99, 0, 0)
+    assert list(records.decode(submit + other + result)) == [
+        {"type": "submit", "t": 100, "owner": 1, "seq": 7, "function": 3},
+        {"type": "result", "t": 400, "owner": 1, "seq": 7, "process": 2, "duration": 250, "status": "error"},
+    ]
+    with pytest.raises(struct.error):
+        list(records.decode(submit[:-1]))
+
+
+def test_any_order_of_two_owners_leads_to_the_same_view():
+    """Events of one owner are in order; how those of several are mixed does not matter."""
+    rng = random.Random(3)
+
+    def story(owner):
+        events = [{"type": "define", "owner": owner, "number": 1, "name": f"f{owner}", "kind": "task", "origin": ""}]
+        for seq in range(20):
+            events.append({"type": "submit", "t": seq * 10, "owner": owner, "seq": seq, "function": 1})
+            if rng.random() < 0.8:
+                status = rng.choice(["ok", "error", "cancelled"])
+                events.append(
+                    {
+                        "type": "result",
+                        "t": seq * 10 + 5,
+                        "owner": owner,
+                        "seq": seq,
+                        "process": 9,
+                        "duration": 2,
+                        "status": status,
+                    }
+                )
+        return events
+
+    left, right = story(1), story(2)
+    expected = View().apply_all(left + right).as_json()
+    for _ in range(20):
+        a, b, mixed = list(left), list(right), []
+        while a or b:
+            mixed.append((a if a and (not b or rng.random() < 0.5) else b).pop(0))
+        assert View().apply_all(mixed).as_json() == expected
+    assert sum(expected["counts"].values()) == 40
+
+
+def test_what_is_kept_is_bounded():
+    view = View(max_tasks=100)
+    for seq in range(1000):
+        view.apply({"type": "submit", "t": seq, "owner": 1, "seq": seq, "function": 1})
+        if seq % 10:
+            view.apply(
+                {"type": "result", "t": seq, "owner": 1, "seq": seq, "process": 2, "duration": 0, "status": "ok"}
+            )
+    assert len(view.tasks) <= 100
+    assert len(view.tasks) + view.forgotten == 1000
+    assert any(row["state"] not in DONE for row in view.tasks.values()), "those that are done go first"
+
+
+def test_states_are_rays():
+    view = View()
+    view.apply({"type": "submit", "t": 1, "owner": 1, "seq": 1, "function": 1})
+    assert view.counts()["SUBMITTED_TO_WORKER"] == 1
+    view.apply({"type": "result", "t": 2, "owner": 1, "seq": 1, "process": 2, "duration": 1, "status": "ok"})
+    assert view.tasks[1, 1]["state"] == FINISHED
+    view.apply({"type": "result", "t": 2, "owner": 1, "seq": 2, "process": 2, "duration": 1, "status": "cancelled"})
+    assert (view.tasks[1, 2]["state"], view.tasks[1, 2]["error_type"]) == (FAILED, "TASK_CANCELLED")
