@@ -1,5 +1,6 @@
 """ray.util.state: what runs on the cluster, listed."""
 
+import functools
 import importlib
 
 import pytest
@@ -9,9 +10,20 @@ from .kit import LIBRARY, wait_until
 CLUSTER = {"num_cpus": 2, "object_store_memory": 150 * 2**20}
 
 
+class State:
+    """The module, asked about one cluster: there may be others on this machine."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def __getattr__(self, name):
+        function = getattr(importlib.import_module(f"{LIBRARY}.util.state"), name)
+        return functools.partial(function, address=self.address)
+
+
 @pytest.fixture(scope="module")
 def state(ray):
-    return importlib.import_module(f"{LIBRARY}.util.state")
+    return State(ray.get_runtime_context().gcs_address)
 
 
 @pytest.fixture(scope="module")
@@ -182,11 +194,12 @@ def test_columns_of_details_are_empty_without_detail(ray, state, done):
 
 
 def test_from_inside_a_task(ray, state, done):
-    library = LIBRARY
+    library, address = LIBRARY, state.address
 
     @ray.remote
     def look():
-        return [actor.name for actor in importlib.import_module(f"{library}.util.state").list_actors()]
+        module = importlib.import_module(f"{library}.util.state")
+        return [actor.name for actor in module.list_actors(address=address)]
 
     assert "listed" in ray.get(look.remote())
 
