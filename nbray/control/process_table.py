@@ -35,7 +35,7 @@ class ProcessTable:
     """Peer -> record."""
 
     def __init__(self, limits: Limits | None = None) -> None:
-        self._most_dead = (limits or Limits()).dead_processes
+        self._limits = limits or Limits()
         self.processes: dict[int, ProcessRecord] = {}
         self._dead: dict[int, None] = {}  # oldest first
 
@@ -57,7 +57,7 @@ class ProcessTable:
             return
         record.ended_at, record.exit_type, record.detail = now, exit_type, detail
         self._dead[peer] = None
-        while len(self._dead) > self._most_dead:
+        while len(self._dead) > self._limits.dead_processes:
             oldest = next(iter(self._dead))
             del self._dead[oldest], self.processes[oldest]
 
