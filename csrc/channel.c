@@ -210,12 +210,8 @@ uint32_t nbs_chan_max_payload(nbs_seg *s, uint32_t chan) {
   return c == NULL ? 0 : nbsi_max_payload(c);
 }
 
-int nbs_running(nbs_seg *s, uint32_t chan, uint64_t *seq, uint64_t *start_ns) {
-  uint32_t flags;
-  int rc = nbsi_enter(s);
-  if (rc != NBS_OK) return rc;
-  nbsi_chan *c = nbsi_chan_find(s, chan, &flags);
-  if (c == NULL) return NBS_ENOTFOUND;
+/* runs reads what a channel's worker runs: 1 and the task, or 0. */
+static int runs(const nbsi_chan *c, uint64_t *seq, uint64_t *start_ns) {
   for (int tries = 0; tries < 100; tries++) {
     uint64_t start = nb_atomic_load(&c->run_start, ACQUIRE);
     uint64_t number = nb_atomic_load(&c->run_seq, ACQUIRE);
@@ -226,6 +222,32 @@ int nbs_running(nbs_seg *s, uint32_t chan, uint64_t *seq, uint64_t *start_ns) {
     return 1;
   }
   return 0;
+}
+
+int nbs_running(nbs_seg *s, uint32_t chan, uint64_t *seq, uint64_t *start_ns) {
+  uint32_t flags;
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  const nbsi_chan *c = nbsi_chan_find(s, chan, &flags);
+  return c == NULL ? NBS_ENOTFOUND : runs(c, seq, start_ns);
+}
+
+int64_t nbs_running_list(nbs_seg *s, nbs_running_task *out, uint64_t max) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  uint64_t n = 0;
+  uint32_t used = nb_atomic_load(&s->h->chans_used, ACQUIRE);
+  if (used > NBS_MAX_CHANNELS) used = NBS_MAX_CHANNELS;
+  for (uint32_t i = 0; i < used && n < max; i++) {
+    const nbsi_chan *c = &s->chans[i];
+    nbs_running_task *at = &out[n];
+    uint64_t word = nb_atomic_load(&c->word, ACQUIRE);
+    if ((nbsi_low(word) & NBSI_CHAN_OPEN) == 0) continue;
+    at->owner = nb_atomic_load(&c->owner, RELAXED);
+    at->worker = nb_atomic_load(&c->worker, RELAXED);
+    if (runs(c, &at->seq, &at->start_ns) == 1 && nb_atomic_load(&c->word, ACQUIRE) == word) n++;
+  }
+  return (int64_t)n;
 }
 
 int nbs_cancel_running(nbs_seg *s, uint32_t chan, uint64_t seq, int signo) {

@@ -227,6 +227,15 @@ int nbs_cancel_wanted(nbs_seg *s);
  * 1 when it runs something, else 0. */
 int nbs_running(nbs_seg *s, uint32_t chan, uint64_t *seq, uint64_t *start_ns);
 
+/* nbs_running_list copies what runs on the whole node now, in no order; returns how many,
+ * at most `max`. A task that ends meanwhile may be missing or still there. */
+typedef struct {
+  uint64_t owner, worker; /* peers */
+  uint64_t seq;           /* task number, counted by its owner */
+  uint64_t start_ns;      /* CLOCK_MONOTONIC */
+} nbs_running_task;
+int64_t nbs_running_list(nbs_seg *s, nbs_running_task *out, uint64_t max);
+
 /* ------------------------------------------------------------------- waiting */
 
 enum {
@@ -266,7 +275,14 @@ typedef struct {
   uint64_t reserved;
 } nbs_event; /* 64 bytes */
 
-enum { NBS_EV_SUBMIT = 1, NBS_EV_RESULT = 2, NBS_EV_OTHER = 16 };
+enum {
+  NBS_EV_SUBMIT = 1,
+  NBS_EV_RESULT = 2,
+  NBS_EV_OTHER = 16,
+  NBS_EV_INPUT = 17, /* task `seq` takes value `b` of the process in slot `a`; flags 1: the
+                        result of a task that is not over; 0: of one that is, or a put */
+  NBS_EV_PARENT = 18 /* task `seq` was submitted by task `b` of the process in slot `a` */
+};
 
 /* nbs_event_put appends a record to this process's ring (overwritten by nothing: when the
  * ring is full the record is counted as dropped). */

@@ -45,10 +45,18 @@ static void there_and_back(void) {
   NBT_TRUE(memcmp(payload, "hello world", 11) == 0);
   uint64_t seq, start;
   NBT_EQ(nbs_running(owner, chan, &seq, &start), 1);
+  nbs_running_task all[4];
+  NBT_EQ(nbs_running_list(worker, all, 4), 1);
+  NBT_EQ(all[0].seq, seq);
+  NBT_EQ(all[0].start_ns, start);
+  NBT_EQ(all[0].owner, nbs_self(owner));
+  NBT_EQ(all[0].worker, nbs_self(worker));
+  NBT_EQ(nbs_running_list(worker, all, 0), 0);
   NBT_EQ(seq, 42);
   NBT_TRUE(start != 0 && start <= nbsi_now_ns());
   NBT_OK(nbs_send(worker, chan, NBS_MSG_RESULT, 0, 42, 0, 0, "yes", 3, NULL, 0, NULL));
   NBT_EQ(nbs_running(owner, chan, &seq, &start), 0);
+  NBT_EQ(nbs_running_list(worker, all, 4), 0);
   NBT_EQ(nbs_recv_many(owner, buf, sizeof buf), 40);
   nbs_msg *r = (nbs_msg *)(void *)buf;
   NBT_EQ(r->seq, 42);

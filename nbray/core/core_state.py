@@ -63,6 +63,7 @@ class CoreState:
         self.depth = 0  # nesting depth of the running task
         self.origin = ""  # of the tasks submitted now
         self.running_number = 0  # of the task that this worker runs
+        self.running_slot = 0  # of the process that owns it
         self.max_payload = INLINE_MAX_BYTES
         self.lock = threading.RLock()
         self.numbers = itertools.count(1)

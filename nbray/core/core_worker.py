@@ -155,6 +155,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         else:
             for ref in refs:
                 ref._task = record
+        if self.running_number:  # submitted by a task
+            lib.nbs_event_put(self.seg, lib.NBS_EV_PARENT, 0, number, self.running_slot, self.running_number)
         with self.lock:
             if deps is not None:
                 if not self._await_dependencies(record):

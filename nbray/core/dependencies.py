@@ -18,6 +18,9 @@ from nbray.core.records import (
     TaskRecord,
 )
 
+MAX_INPUTS_TOLD = 64  # edges of the task graph that are recorded of one task
+SLOT = 0xFFFFFFFF  # part of a peer
+
 _PART = struct.Struct("<BI")
 _U64 = struct.Struct("<Q")
 
@@ -28,6 +31,9 @@ class Dependencies(CoreState):
     def _await_dependencies(self, record: TaskRecord) -> bool:
         """Complete the payload when all refs are known; True when it can go now."""
         missing = 0
+        for ref in record.deps[:MAX_INPUTS_TOLD]:
+            is_task = ref._task is not None  # else it is over, or was put
+            lib.nbs_event_put(self.seg, lib.NBS_EV_INPUT, is_task, record.number, ref._owner & SLOT, ref._number)
         for ref in record.deps:
             if ref._data is None and not self._settle_borrowed(ref):
                 missing += 1

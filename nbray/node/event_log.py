@@ -30,6 +30,8 @@ class EventLog:
         self._definitions: dict[tuple[int, int], DefineNotice] = {}
         self._dropped_in_rings = 0
         self._dropped_here = 0  # records that were pushed out
+        self._end = 0  # bytes of records ever taken over: the log's position
+        self._defined_at: dict[tuple[int, int], int] = {}
 
     def drain(self) -> int:
         """Take over what the processes have recorded; returns how many records."""
@@ -41,6 +43,7 @@ class EventLog:
             total += len(block) // EVENT_BYTES
             self._blocks.append(block)
             self._bytes += len(block)
+            self._end += len(block)
             while self._bytes > self._limits.event_bytes:
                 oldest = self._blocks.popleft()
                 self._bytes -= len(oldest)
@@ -53,23 +56,41 @@ class EventLog:
         key = (definition.owner, definition.number)
         self._definitions.pop(key, None)
         self._definitions[key] = definition
+        self._defined_at[key] = self._end
         if len(self._definitions) > self._limits.definitions:
-            del self._definitions[next(iter(self._definitions))]
+            oldest = next(iter(self._definitions))
+            del self._definitions[oldest], self._defined_at[oldest]
 
-    def replies(self, request_id: int) -> Iterator[EventsReply]:
-        """Yield all records and names, in messages that fit; the last is marked."""
+    def replies(self, request_id: int, since: int = 0) -> Iterator[EventsReply]:
+        """Yield records and names after ``since``, in messages that fit; the last is marked and tells where it ends.
+
+        A name may be told twice, a record never.
+        """
         offset = time.time_ns() - time.monotonic_ns()
-        definitions = list(self._definitions.values())
+        definitions = [name for key, name in self._definitions.items() if self._defined_at[key] >= since]
         for start in range(0, len(definitions), DEFINITIONS_AT_ONCE):
             chunk = definitions[start : start + DEFINITIONS_AT_ONCE]
             yield EventsReply(request_id, definitions=chunk, monotonic_offset_ns=offset)
         pending = b""
-        for block in self._blocks:
+        for block in self._after(since):
             pending += block
             while len(pending) >= BLOCK_BYTES:
                 yield EventsReply(request_id, block=pending[:BLOCK_BYTES], monotonic_offset_ns=offset)
                 pending = pending[BLOCK_BYTES:]
-        yield EventsReply(request_id, block=pending, dropped=self.dropped, last=True, monotonic_offset_ns=offset)
+        yield EventsReply(
+            request_id, block=pending, dropped=self.dropped, last=True, position=self._end, monotonic_offset_ns=offset
+        )
+
+    def _after(self, since: int) -> list[bytes]:
+        """Return the blocks from position ``since`` on."""
+        found: list[bytes] = []
+        missing = self._end - since
+        for block in reversed(self._blocks):
+            if missing <= 0:
+                break
+            found.append(block[-missing:] if missing < len(block) else block)
+            missing -= len(block)
+        return found[::-1]
 
     @property
     def dropped(self) -> int:

@@ -337,7 +337,7 @@ class Handlers:
 
     def _events(self, client: Client, message: m.EventsRequest) -> None:
         self.node.events.drain()
-        for reply in self.node.events.replies(message.request_id):
+        for reply in self.node.events.replies(message.request_id, message.since):
             self.node.send(client.peer, reply)
 
     def _list(self, client: Client, message: m.ListRequest) -> None:

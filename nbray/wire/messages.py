@@ -315,6 +315,7 @@ class EventsRequest(Message):
     """Process -> daemon. Reply: EventsReply per block, the last with ``last`` set."""
 
     request_id: int
+    since: int = 0  # ``position`` of the last reply: only what came later is told
 
 
 class EventsReply(Message):
@@ -323,6 +324,7 @@ class EventsReply(Message):
     definitions: list[DefineNotice] = []
     dropped: int = 0
     last: bool = False
+    position: int = 0  # of the last: where the next request may go on
     monotonic_offset_ns: int = 0  # wall clock minus CLOCK_MONOTONIC
 
 

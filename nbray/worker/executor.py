@@ -339,6 +339,7 @@ class Executor:
             self.owner = lib.nbs_chan_peer(self.seg, chan)
         else:
             self.owner = core.peer if chan == SELF else self.actor_spec["owner"]
+        core.running_slot = self.owner & 0xFFFFFFFF
         self.capture.origin = core.origin = self.origins.get(chan, "")
         if not context:
             return

@@ -1,0 +1,81 @@
+"""Keep a table of the cluster's tasks up to date: for the panel and the widgets.
+
+Three sources, none of which costs the tasks anything: the daemon's event log (what was sent
+and what ended), the words in shared memory that say what runs, and this process's own queues.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import Any
+
+from nbray._cstore import ffi, lib
+from nbray.events.task_table import TaskTable, names_of
+from nbray.wire import messages as m
+
+MAX_RUNNING = 4096  # channels of a node
+QUEUED_AT_ONCE = 50_000  # of a queue's new tasks, per look
+
+
+class TaskFeed:
+    """Feeds a TaskTable.
+
+    One thread at a time calls ``poll``. It asks the daemon, so it may take some milliseconds.
+
+    Parameters
+    ----------
+    core : CoreWorker
+    max_tasks : int
+        Of the table.
+    """
+
+    def __init__(self, core: Any, max_tasks: int = 200_000) -> None:
+        self.core = core
+        self.table = TaskTable(max_tasks)
+        self.dropped = 0  # records that were lost: the table's counts are too low by them
+        self._position = 0
+        self._queued: dict[int, int] = {}  # pool's request id -> highest number that was seen in its queue
+        self._running = ffi.new("nbs_running_task[]", MAX_RUNNING)
+
+    def poll(self, timeout_s: float = 2.0) -> None:
+        """Take over what is new.
+
+        Raises
+        ------
+        RaySystemError
+            When the daemon does not answer, or there is none any more.
+        """
+        core, table = self.core, self.table
+        request = m.EventsRequest(request_id=core.control.next_id(), since=self._position)
+        replies = core.request(request, timeout_s=timeout_s, complete=lambda got: bool(got) and got[-1].last)
+        for reply in replies:
+            for name in names_of(reply.definitions):
+                table.define(*name)
+            table.apply_block(reply.block)
+        self._position = replies[-1].position
+        self.dropped = replies[-1].dropped
+        self._look_at_queues()
+        self._look_at_workers()
+
+    def _look_at_queues(self) -> None:
+        core, table = self.core, self.table
+        # Each of these lists is made in one step of the interpreter, so no lock is needed.
+        for record in list(core.waiting_args.values()):
+            table.waiting(core.peer, record.number, record.function.number, True)
+        for pool in list(core.pools.values()):
+            queue: deque[Any] = pool.queue
+            seen = self._queued.get(pool.request_id, 0)
+            newest = list(islice(reversed(queue), QUEUED_AT_ONCE))
+            for record in newest:
+                if record.number <= seen:
+                    break
+                table.waiting(core.peer, record.number, record.function.number, False)
+            if newest:
+                self._queued[pool.request_id] = max(seen, newest[0].number)
+
+    def _look_at_workers(self) -> None:
+        count = lib.nbs_running_list(self.core.seg, self._running, MAX_RUNNING)
+        for index in range(max(0, count)):
+            task = self._running[index]
+            self.table.runs(task.owner, task.seq, task.worker, task.start_ns)

@@ -1,0 +1,385 @@
+"""All tasks of a cluster in columns, made from event records. Pure.
+
+What a picture of the task graph needs, at a few dozen bytes a task: state, function, parent,
+worker, times, and the edges between tasks. A task has a dense *index* in the order in which it
+was first heard of. What has changed since a reader last asked is kept per task, not per event,
+so a reader that sleeps costs nothing and is never behind by more than one frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+RECORD = struct.Struct("<QQQQQQIHHQ")  # nbs_event
+SUBMIT, RESULT, INPUT, PARENT = 1, 2, 17, 18  # NBS_EV_...
+ERROR, CANCELLED_FLAG = 1, 2  # flags of a RESULT
+
+# States of a task, as codes of a column; in the order of a task's life.
+WAITS_FOR_INPUT, WAITS_FOR_PLACE, SENT, RUNNING, DONE, FAILED, CANCELLED = range(7)
+N_STATES = 7
+STATE_NAMES = (
+    "PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT", "SUBMITTED_TO_WORKER", "RUNNING", "FINISHED", "FAILED", "CANCELLED",
+)  # fmt: skip
+
+# index, function, parent, worker (-1: none), state, 0, attempt; submitted, start, end (ms, CLOCK_MONOTONIC; 0: not yet)
+ROW = struct.Struct("<IIiiBBHddd")
+MAX_GAP = 1 << 20  # numbers that an owner may leave out before its tasks are counted as another owner's
+_NONE = -1
+
+
+class TaskTable:
+    """The tasks, and what changed since the last frame.
+
+    Parameters
+    ----------
+    max_tasks : int
+        Tasks that are kept; beyond that the oldest that are done are forgotten.
+
+    Attributes
+    ----------
+    functions : list of dict
+        ``name``, ``kind``, ``origin`` by function index.
+    workers : list of int
+        Peers by worker index.
+    generation : int
+        Moves when indexes change their meaning: a reader has to start anew.
+    forgotten : int
+        Tasks that were let go.
+    counts : list of int
+        Tasks by state, with those that were forgotten.
+    """
+
+    def __init__(self, max_tasks: int = 200_000) -> None:
+        self.max_tasks = max_tasks
+        self.functions: list[dict[str, str]] = []
+        self.workers: list[int] = []
+        self.generation = 0
+        self.forgotten = 0
+        self.counts = [0] * N_STATES
+        self._function_index: dict[tuple[int, int], int] = {}  # (owner, number) -> function
+        self._named: dict[tuple[str, str, str], int] = {}
+        self._worker_index: dict[int, int] = {}
+        self._owner_of_slot: dict[int, int] = {}  # the latest process in a slot
+        self._owners: dict[int, _Numbers] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self.state = array("B")
+        self.function = array("I")
+        self.parent = array("i")
+        self.worker = array("i")
+        self.attempt = array("H")
+        self.submitted = array("q")  # ns, CLOCK_MONOTONIC; 0: not yet
+        self.start = array("q")
+        self.end = array("q")
+        self.owner = array("Q")
+        self.number = array("Q")
+        self.edges = array("I")  # from, to, from, to ...
+        self._is_changed = bytearray()
+        self._changed: list[int] = []
+        self._edges_told = 0
+        self._functions_told = 0
+        self._workers_told = 0
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    # ---------------------------------------------------------------------- input
+
+    def define(self, owner: int, number: int, name: str, kind: str, origin: str) -> None:
+        """Name an owner's function; those with the same name, kind and origin are one."""
+        known = self._function_index.get((owner, number))
+        key = (name, kind, origin)
+        same = self._named.get(key)
+        if known is not None and not self.functions[known]["name"]:  # tasks came before the name
+            self.functions[known] = {"name": name, "kind": kind, "origin": origin}
+            self._named.setdefault(key, known)
+            self._functions_told = min(self._functions_told, known)
+            return
+        if same is None:
+            same = self._named[key] = len(self.functions)
+            self.functions.append({"name": name, "kind": kind, "origin": origin})
+        self._function_index[owner, number] = same
+
+    def apply_block(self, block: bytes) -> int:
+        """Take records as the C core writes them; returns how many."""
+        index_of = self._index
+        state, start, end = self.state, self.start, self.end
+        for t_ns, seq, owner, process, dur_ns, b, a, kind, flags, _ in RECORD.iter_unpack(block):
+            if kind == SUBMIT:
+                index = index_of(owner, seq)
+                self.function[index] = self._function(owner, a)
+                self.submitted[index] = t_ns
+                if state[index] < DONE:
+                    self._move(index, SENT)
+                elif t_ns > end[index]:  # it is run again
+                    self.attempt[index] += 1
+                    start[index] = end[index] = 0
+                    self._move(index, SENT)
+                else:  # each process has a ring of its own: the end may be read before the beginning
+                    self._touch(index)
+            elif kind == RESULT:
+                index = index_of(owner, seq)
+                start[index], end[index] = t_ns - dur_ns, t_ns
+                self.worker[index] = self._worker(process)
+                self._move(index, CANCELLED if flags & CANCELLED_FLAG else FAILED if flags & ERROR else DONE)
+            elif kind == INPUT:
+                self._edge(self._in_slot(a, owner), b, owner, seq, bool(flags))
+            elif kind == PARENT:
+                parent = self._find(self._in_slot(a, owner), b)
+                index = index_of(owner, seq)
+                if parent is not None and parent != index:
+                    self.parent[index] = parent
+                    self._touch(index)
+            state, start, end = self.state, self.start, self.end  # forgetting makes new ones
+        return len(block) // RECORD.size
+
+    def waiting(self, owner: int, seq: int, function: int, for_input: bool) -> None:
+        """An owner has this task, and has not sent it to a worker."""
+        index = self._index(owner, seq)
+        if self.state[index] < SENT or not self.submitted[index]:
+            self.function[index] = self._function(owner, function)
+            self._move(index, WAITS_FOR_INPUT if for_input else WAITS_FOR_PLACE)
+
+    def runs(self, owner: int, seq: int, worker: int, start_ns: int) -> None:
+        """This task runs since ``start_ns``."""
+        index = self._index(owner, seq)
+        if self.state[index] < DONE and (self.state[index] != RUNNING or self.start[index] != start_ns):
+            self.start[index] = start_ns
+            self.worker[index] = self._worker(worker)
+            self._move(index, RUNNING)
+
+    def ended(self, owner: int, seq: int, state: int, end_ns: int) -> None:
+        """Its owner says that a task is over, of which no record told."""
+        index = self._find(owner, seq)
+        if index is not None and self.state[index] < DONE:
+            self.end[index] = end_ns
+            self._move(index, state)
+
+    # --------------------------------------------------------------------- output
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a frame with everything; the next ``delta`` goes on from here."""
+        self._changed.clear()
+        self._is_changed = bytearray(len(self.state))
+        self._edges_told, self._functions_told, self._workers_told = (
+            len(self.edges),
+            len(self.functions),
+            len(self.workers),
+        )
+        return {
+            "functions": [[index, f["name"], f["kind"], f["origin"]] for index, f in enumerate(self.functions)],
+            "workers": [[index, str(peer)] for index, peer in enumerate(self.workers)],
+            "rows": b"".join(map(self._row, range(len(self.state)))),
+            "edges": self.edges.tobytes(),
+        }
+
+    def delta(self, max_rows: int = 20_000) -> dict[str, Any] | None:
+        """Return what changed since the last frame, at most ``max_rows`` tasks at once; None: nothing did."""
+        n = len(self._changed)
+        nothing_new = self._functions_told == len(self.functions) and self._workers_told == len(self.workers)
+        if not n and nothing_new and self._edges_told == len(self.edges):
+            return None
+        chosen, self._changed = self._changed[:max_rows], self._changed[max_rows:]
+        for index in chosen:
+            self._is_changed[index] = 0
+        frame = {
+            "functions": [
+                [index, f["name"], f["kind"], f["origin"]]
+                for index, f in enumerate(self.functions[self._functions_told :], self._functions_told)
+            ],
+            "workers": [
+                [index, str(peer)] for index, peer in enumerate(self.workers[self._workers_told :], self._workers_told)
+            ],
+            "rows": b"".join(map(self._row, chosen)),
+            # An edge is told once both its ends are.
+            "edges": b"" if self._changed else self.edges[self._edges_told :].tobytes(),
+        }
+        self._functions_told, self._workers_told = len(self.functions), len(self.workers)
+        if not self._changed:
+            self._edges_told = len(self.edges)
+        return frame
+
+    def key(self, index: int) -> tuple[int, int]:
+        """Return (owner, number) of a task."""
+        return self.owner[index], self.number[index]
+
+    def find(self, owner: int, seq: int) -> int | None:
+        """Return a task's index."""
+        return self._find(owner, seq)
+
+    # -------------------------------------------------------------------- inside
+
+    def _row(self, i: int) -> bytes:
+        return ROW.pack(
+            i, self.function[i], self.parent[i], self.worker[i], self.state[i], 0, self.attempt[i],
+            self.submitted[i] / 1e6, self.start[i] / 1e6, self.end[i] / 1e6,
+        )  # fmt: skip
+
+    def _touch(self, index: int) -> None:
+        if not self._is_changed[index]:
+            self._is_changed[index] = 1
+            self._changed.append(index)
+
+    def _move(self, index: int, state: int) -> None:
+        before = self.state[index]
+        if before != state:
+            self.counts[before] -= 1
+            self.counts[state] += 1
+            self.state[index] = state
+        if not self._is_changed[index]:
+            self._is_changed[index] = 1
+            self._changed.append(index)
+
+    def _index(self, owner: int, seq: int) -> int:
+        """Return the index of a task, made if it is new."""
+        numbers = self._owners.get(owner)
+        if numbers is None:
+            numbers = self._owners[owner] = _Numbers()
+            self._owner_of_slot[owner & 0xFFFFFFFF] = owner
+        index = numbers.get(seq)
+        if index >= 0:
+            return index
+        if len(self.state) >= self.max_tasks:
+            self._forget()
+            numbers = self._owners[owner]
+        index = len(self.state)
+        numbers.put(seq, index)
+        self.state.append(WAITS_FOR_PLACE)
+        self.function.append(0xFFFFFFFF)
+        self.parent.append(_NONE)
+        self.worker.append(_NONE)
+        self.attempt.append(0)
+        self.submitted.append(0)
+        self.start.append(0)
+        self.end.append(0)
+        self.owner.append(owner)
+        self.number.append(seq)
+        self.counts[WAITS_FOR_PLACE] += 1
+        self._is_changed.append(1)
+        self._changed.append(index)
+        return index
+
+    def _find(self, owner: int, seq: int) -> int | None:
+        numbers = self._owners.get(owner)
+        index = numbers.get(seq) if numbers is not None else _NONE
+        return index if index >= 0 else None
+
+    def _function(self, owner: int, number: int) -> int:
+        found = self._function_index.get((owner, number))
+        if found is None:
+            found = self._function_index[owner, number] = len(self.functions)
+            self.functions.append({"name": "", "kind": "task", "origin": ""})
+        return found
+
+    def _worker(self, peer: int) -> int:
+        found = self._worker_index.get(peer)
+        if found is None:
+            found = self._worker_index[peer] = len(self.workers)
+            self.workers.append(peer)
+        return found
+
+    def _in_slot(self, slot: int, owner: int) -> int:
+        """Return the process in a slot of the segment: the one who tells, or the last one known there."""
+        return owner if owner & 0xFFFFFFFF == slot else self._owner_of_slot.get(slot, 0)
+
+    def _edge(self, source_owner: int, source_seq: int, owner: int, seq: int, is_task: bool) -> None:
+        if is_task and source_owner:
+            self._index(source_owner, source_seq)  # it may not have been heard of yet
+        target = self._index(owner, seq)
+        source = self._find(source_owner, source_seq)  # none: a value that was put, or of a task long ago
+        if source is not None and source != target:
+            self.edges.append(source)
+            self.edges.append(target)
+
+    def _forget(self) -> None:
+        """Let the oldest quarter go, of those that are done; all indexes change."""
+        n = len(self.state)
+        many = n // 4 or 1
+        gone = bytearray(n)
+        found = 0
+        for index in range(n):
+            if self.state[index] >= DONE:
+                gone[index] = 1
+                found += 1
+                if found == many:
+                    break
+        if not found:  # nothing is done: the oldest go all the same, and are not shown any more
+            gone[:many] = b"\1" * many
+            found = many
+        self.forgotten += found
+        self.generation += 1
+        kept = [index for index in range(n) if not gone[index]]
+        new_index = array("i", [_NONE]) * n
+        for new, old in enumerate(kept):
+            new_index[old] = new
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        edges = self.edges
+        self._clear()
+        for name, column in columns.items():
+            setattr(self, name, array(column.typecode, map(column.__getitem__, kept)))
+        for i, parent in enumerate(self.parent):
+            if parent >= 0:
+                self.parent[i] = new_index[parent]
+        moved = (new_index[index] for index in edges)
+        for source, target in zip(moved, moved, strict=True):
+            if source >= 0 and target >= 0:
+                self.edges.append(source)
+                self.edges.append(target)
+        self._is_changed = bytearray(len(kept))
+        self._owners = {owner: _Numbers() for owner in self._owners}
+        for index in range(len(kept)):
+            self._owners[self.owner[index]].put(self.number[index], index)
+
+    def validate(self) -> None:
+        """Raise AssertionError unless all columns agree."""
+        n = len(self.state)
+        assert all(len(getattr(self, name)) == n for name in _COLUMNS)
+        assert len(self._is_changed) == n and sum(self._is_changed) == len(self._changed)
+        assert all(0 <= index < n for index in self.edges)
+        assert all(self._find(*self.key(index)) == index for index in range(n))
+
+
+_COLUMNS = ("state", "function", "parent", "worker", "attempt", "submitted", "start", "end", "owner", "number")
+
+
+class _Numbers:
+    """Task number -> index, of one owner; the numbers of an owner have few gaps."""
+
+    __slots__ = ("_base", "_dense", "_sparse")
+
+    def __init__(self) -> None:
+        self._base = 0
+        self._dense = array("i")
+        self._sparse: dict[int, int] = {}
+
+    def get(self, seq: int) -> int:
+        place = seq - self._base
+        if 0 <= place < len(self._dense):
+            index = self._dense[place]
+            if index >= 0:
+                return index
+        return self._sparse.get(seq, _NONE) if self._sparse else _NONE
+
+    def put(self, seq: int, index: int) -> None:
+        if not self._dense:
+            self._base = seq
+        place = seq - self._base
+        missing = place - len(self._dense)
+        if place < 0 or missing > MAX_GAP:
+            self._sparse[seq] = index
+            return
+        if missing > 0:
+            self._dense.extend(array("i", [_NONE]) * missing)
+        if missing >= 0:
+            self._dense.append(index)
+        else:
+            self._dense[place] = index
+
+
+def names_of(definitions: Iterable[Any]) -> list[tuple[int, int, str, str, str]]:
+    """Return DefineNotice messages as arguments of ``define``."""
+    return [(d.owner, d.number, d.name, d.kind, d.origin) for d in definitions]

@@ -1,0 +1,82 @@
+"""The table of tasks behind panel and widgets, fed by a real cluster."""
+
+import cluster_kit as kit
+
+from nbray.core import current
+from nbray.core.task_feed import TaskFeed
+from nbray.events import task_table as tt
+
+
+def names(feed):
+    return [feed.table.functions[f]["name"] if f != 0xFFFFFFFF else "?" for f in feed.table.function]
+
+
+def test_a_graph_from_beginning_to_end(ray, gate):
+    """States, edges and parents, also of tasks that wait and of nested ones."""
+
+    @ray.remote
+    def load(i):
+        gate.wait()
+        return i
+
+    @ray.remote
+    def clean(x):
+        return x
+
+    @ray.remote
+    def both(*values):
+        return ray.get([clean.remote(v) for v in values])
+
+    feed = TaskFeed(current.core)
+    feed.poll()
+    table = feed.table
+    before = len(table)
+    loads = [load.remote(i) for i in range(20)]
+    last = both.remote(*[clean.remote(ref) for ref in loads])
+
+    def started():
+        feed.poll()
+        mine = list(table.state)[before:]
+        return mine.count(tt.RUNNING) == 2 and len(mine) == 41
+
+    kit.eventually(started, "two tasks run")
+    states = {name: set() for name in ("load", "clean", "both")}
+    for name, state in list(zip(names(feed), table.state, strict=True))[before:]:
+        states[name].add(state)
+    assert states["clean"] == states["both"] == {tt.WAITS_FOR_INPUT}, states
+    assert states["load"] <= {tt.RUNNING, tt.WAITS_FOR_PLACE, tt.SENT}, states
+    gate.open()
+    assert ray.get(last, timeout=30) == list(range(20))
+
+    def over():
+        feed.poll()
+        return list(table.state)[before:].count(tt.DONE) == 61
+
+    kit.eventually(over, "all tasks are done")
+    table.validate()
+    titles = names(feed)
+    edges = {(titles[a], titles[b]) for a, b in zip(table.edges[::2], table.edges[1::2], strict=True)}
+    assert {("load", "clean"), ("clean", "both")} <= edges
+    (parent,) = {table.parent[i] for i in range(before, len(table)) if table.parent[i] >= 0}
+    assert titles[parent] == "both"
+    assert sum(p == parent for p in table.parent) == 20
+    assert feed.dropped == 0
+
+
+def test_what_runs_now_is_listed_for_the_whole_node(ray, gate, ledger):
+    @ray.remote
+    class Actor:
+        def work(self):
+            ledger.add("runs")
+            gate.wait()
+
+    actor = Actor.remote()
+    ref = actor.work.remote()
+    ledger.await_lines(1)
+    feed = TaskFeed(current.core)
+    feed.poll()
+    running = [i for i, state in enumerate(feed.table.state) if state == tt.RUNNING]
+    assert [names(feed)[i] for i in running] == ["Actor.work"]
+    assert feed.table.start[running[0]] > 0
+    gate.open()
+    ray.get(ref, timeout=30)

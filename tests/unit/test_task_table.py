@@ -1,0 +1,191 @@
+"""The table of tasks that the panel's picture is made from."""
+
+import random
+
+import pytest
+
+from nbray.events import task_table as tt
+from nbray.events.task_table import TaskTable
+
+OWNER, WORKER = (5 << 32) | 3, (1 << 32) | 7
+
+
+def record(kind, seq, *, t=0, owner=OWNER, process=WORKER, dur=0, b=0, a=0, flags=0):
+    return tt.RECORD.pack(t, seq, owner, process, dur, b, a, kind, flags, 0)
+
+
+def submit(seq, t=10, function=1, owner=OWNER):
+    return record(tt.SUBMIT, seq, t=t, a=function, owner=owner)
+
+
+def result(seq, t=30, dur=5, flags=0, owner=OWNER):
+    return record(tt.RESULT, seq, t=t, dur=dur, flags=flags, owner=owner)
+
+
+def rows(frame):
+    return {row[0]: row for row in tt.ROW.iter_unpack(frame["rows"])}
+
+
+def read(view, frame):
+    """A reader: applies a frame to its own dict."""
+    view.update(rows(frame))
+    return view
+
+
+def test_a_task_from_its_records():
+    table = TaskTable()
+    table.define(OWNER, 1, "train", "task", "cell-7")
+    table.apply_block(submit(4) + result(4))
+    frame = table.delta()
+    assert frame["functions"] == [[0, "train", "task", "cell-7"]]
+    assert frame["workers"] == [[0, str(WORKER)]]
+    assert rows(frame)[0] == (0, 0, -1, 0, tt.DONE, 0, 0, 1e-5, 25e-6, 3e-5)
+    assert table.delta() is None
+    assert table.key(0) == (OWNER, 4) and table.find(OWNER, 4) == 0 and table.find(OWNER, 5) is None
+
+
+@pytest.mark.parametrize(("flags", "state"), [(0, tt.DONE), (1, tt.FAILED), (2, tt.CANCELLED), (3, tt.CANCELLED)])
+def test_how_it_ended(flags, state):
+    table = TaskTable()
+    table.apply_block(submit(1) + result(1, flags=flags))
+    assert table.state[0] == state and table.counts[state] == 1 and sum(table.counts) == 1
+
+
+def test_the_name_may_come_later():
+    table = TaskTable()
+    table.apply_block(submit(1, function=9))
+    assert table.delta()["functions"] == [[0, "", "task", ""]]
+    table.define(OWNER, 9, "late", "task", "")
+    assert table.delta()["functions"] == [[0, "late", "task", ""]]
+
+
+def test_the_same_function_of_several_owners_is_one():
+    table = TaskTable()
+    table.define(OWNER, 1, "f", "task", "c")
+    table.define(OWNER + 1, 4, "f", "task", "c")
+    table.define(OWNER, 2, "f", "task", "another cell")
+    assert len(table.functions) == 2
+
+
+def test_a_retry_counts_and_starts_anew():
+    table = TaskTable()
+    table.apply_block(submit(1) + result(1, flags=1) + submit(1, t=50))
+    assert (table.state[0], table.attempt[0], table.start[0], table.submitted[0]) == (tt.SENT, 1, 0, 50)
+
+
+def test_the_end_may_be_read_before_the_beginning():
+    table = TaskTable()
+    table.apply_block(result(1, t=30) + submit(1, t=10))
+    assert (table.state[0], table.attempt[0], table.submitted[0], table.start[0]) == (tt.DONE, 0, 10, 25)
+
+
+def test_edges_and_parents():
+    table = TaskTable()
+    table.apply_block(submit(1) + submit(2) + record(tt.INPUT, 2, a=OWNER & 0xFFFFFFFF, b=1))
+    assert list(table.edges) == [0, 1]
+    table.apply_block(record(tt.INPUT, 2, a=OWNER & 0xFFFFFFFF, b=77))  # a value that was put
+    assert list(table.edges) == [0, 1]
+    child_owner = (9 << 32) | 8
+    table.apply_block(submit(1, owner=child_owner) + record(tt.PARENT, 1, owner=child_owner, a=OWNER & 0xFFFFFFFF, b=2))
+    assert table.parent[2] == 1
+    table.validate()
+
+
+def test_waiting_then_running():
+    table = TaskTable()
+    table.waiting(OWNER, 1, 1, for_input=True)
+    assert table.state[0] == tt.WAITS_FOR_INPUT
+    table.waiting(OWNER, 1, 1, for_input=False)
+    assert table.state[0] == tt.WAITS_FOR_PLACE
+    table.apply_block(submit(1))
+    table.waiting(OWNER, 1, 1, for_input=False)  # an old look: it was sent meanwhile
+    assert table.state[0] == tt.SENT
+    table.runs(OWNER, 1, WORKER, 12)
+    assert (table.state[0], table.start[0], table.worker[0]) == (tt.RUNNING, 12, 0)
+    table.apply_block(result(1))
+    table.runs(OWNER, 1, WORKER, 12)  # again an old look
+    assert table.state[0] == tt.DONE
+
+
+def test_a_reader_that_sleeps_gets_one_row_per_task():
+    table = TaskTable()
+    for round_ in range(50):
+        table.apply_block(b"".join(submit(seq) + result(seq) for seq in range(1, 101)))
+        assert len(table) == 100, round_
+    frame = table.delta()
+    assert len(frame["rows"]) == 100 * tt.ROW.size
+
+
+def test_frames_are_bounded_and_edges_come_last():
+    table = TaskTable()
+    table.apply_block(b"".join(submit(seq) for seq in range(1, 11)) + record(tt.INPUT, 10, a=OWNER & 0xFFFFFFFF, b=1))
+    first = table.delta(max_rows=6)
+    assert len(rows(first)) == 6 and first["edges"] == b""
+    second = table.delta(max_rows=6)
+    assert len(rows(second)) == 4 and len(second["edges"]) == 8
+
+
+def test_forgetting_keeps_what_is_not_done():
+    table = TaskTable(max_tasks=100)
+    table.apply_block(b"".join(submit(seq) for seq in range(1, 101)))
+    table.apply_block(b"".join(result(seq) for seq in range(1, 91)))
+    table.apply_block(b"".join(record(tt.INPUT, seq, a=OWNER & 0xFFFFFFFF, b=seq - 1) for seq in range(2, 101)))
+    generation = table.generation
+    table.apply_block(submit(101))
+    table.validate()
+    assert table.generation == generation + 1 and table.forgotten == 25 and len(table) == 76
+    assert table.find(OWNER, 1) is None and table.find(OWNER, 95) is not None
+    assert sum(table.counts) == 101 and table.counts[tt.DONE] == 90
+    assert len(table.edges) == 2 * 74  # 25 went with the tasks at their ends
+    table.apply_block(result(101) + result(95))
+    assert table.counts[tt.DONE] == 92
+
+
+def test_forgetting_while_nothing_is_done():
+    table = TaskTable(max_tasks=10)
+    table.apply_block(b"".join(submit(seq) for seq in range(1, 30)))
+    table.validate()
+    assert len(table) <= 10 and table.find(OWNER, 29) is not None
+
+
+def test_numbers_that_are_far_apart():
+    table = TaskTable()
+    for seq in (5_000_000, 1, 2**40, 5_000_001):
+        table.apply_block(submit(seq))
+    table.validate()
+    assert len(table) == 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_deltas_add_up_to_the_snapshot(seed):
+    """Whatever happens, a reader of deltas and one who comes last see the same."""
+    chance = random.Random(seed)
+    table = TaskTable(max_tasks=chance.choice([50, 1000]))
+    view, generation, edges = {}, 0, b""
+    for _ in range(300):
+        owner = OWNER + chance.randrange(2)
+        kinds = [tt.SUBMIT, tt.RESULT, tt.INPUT, tt.PARENT]
+        table.apply_block(
+            b"".join(
+                record(chance.choice(kinds), chance.randrange(1, 200), owner=owner, a=chance.randrange(3, 5),
+                       b=chance.randrange(1, 200), flags=chance.randrange(4), t=chance.randrange(1, 1000))
+                for _ in range(chance.randrange(5))
+            )
+        )  # fmt: skip
+        if chance.random() < 0.5:
+            if table.generation != generation:
+                frame, view, edges = table.snapshot(), {}, b""
+                generation = table.generation
+            else:
+                frame = table.delta(max_rows=chance.choice([1, 5, 1000]))
+            if frame is not None:
+                read(view, frame)
+                edges += frame["edges"]
+    if table.generation == generation:
+        while (frame := table.delta()) is not None:
+            read(view, frame)
+            edges += frame["edges"]
+        last = table.snapshot()
+        assert view == rows(last)
+        assert edges == last["edges"]
+    table.validate()
