@@ -9,6 +9,7 @@
 #define STEP_MIN   (2ull << 20) /* the arena grows by an eighth, within these bounds */
 #define STEP_MAX   (32ull << 20)
 #define WARM_SLICE (2ull << 20) /* about 1 ms on a warm machine, 6 on a cold one */
+#define WARM_STOPS (4ull << 20) /* so much taken by others meanwhile: they are writing it now */
 
 int nbsi_back_range(nbs_seg *s, uint64_t off, uint64_t bytes) {
   if (!nbsi_memory_allows(bytes)) return NBS_ENOMEM;
@@ -82,12 +83,14 @@ int nbsi_grow_entries(nbs_seg *s) {
 int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
-  uint64_t added = 0;
+  uint64_t added = 0, used_first = UINT64_MAX;
   while (added < bytes) {
     rc = nbsi_lock(s);
     if (rc != NBS_OK) return rc;
-    uint64_t from = s->h->reserved, idle = from - s->h->used_bytes;
+    uint64_t from = s->h->reserved, used = s->h->used_bytes, idle = from - used;
     nbsi_unlock(s);
+    if (used_first == UINT64_MAX) used_first = used;
+    if (used > used_first && used - used_first >= WARM_STOPS) break;
     if (idle >= ahead || from >= s->geo.arena_size) break;
     uint64_t left = bytes - added;
     uint64_t to = next_frontier(s, from, left < WARM_SLICE ? left : WARM_SLICE);

@@ -42,12 +42,14 @@ class Warmer:
             self._thread.join(1.0)
 
     def _run(self) -> None:
-        # The first large put comes soon after the start, so the first round is as important as
-        # anything; those after it yield to everybody.
+        # The first large put comes soon after the start, so what is done before it is as
+        # important as anything; from then on it yields to everybody, first of all to that put.
+        while not self._ended and self._segment.warm(self._ahead, self._step) == self._step:
+            pass
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         while not self._ended:
-            self._wanted.wait()
-            self._wanted.clear()
             while not self._ended and self._segment.warm(self._ahead, self._step) > 0:
                 pass
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            self._wanted.wait()
+            self._wanted.clear()
