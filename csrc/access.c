@@ -1,4 +1,6 @@
 /* access.c - finding, holding and looking at objects that exist; views. */
+#include <string.h>
+
 #include "arena.h"
 #include "holds.h"
 #include "index.h"
@@ -87,13 +89,20 @@ int nbs_release(nbs_seg *s, uint64_t obj) {
 
 /* ------------------------------------------------------------ looking at it */
 
+uint32_t nbsi_meta(const nbsi_entry *e, uint64_t word) {
+  uint32_t ours = (word & NBSI_F_LOST ? (uint32_t)NBS_META_LOST : 0u) |
+                  (word & NBSI_F_SPILLED ? (uint32_t)NBS_META_SPILLED : 0u);
+  return (e->meta & ~(uint32_t)(NBS_META_LOST | NBS_META_SPILLED)) | ours;
+}
+
 static void fill_info(nbs_seg *s, uint32_t i, uint64_t word, nbs_object *out) {
   const nbsi_entry *e = &s->entries[i];
-  int block = (word & NBSI_F_BLOCK) != 0;
-  out->size = block ? e->size : 0;
-  out->meta = (e->meta & ~(uint32_t)NBS_META_LOST) | (word & NBSI_F_LOST ? NBS_META_LOST : 0);
+  int block = (word & (NBSI_F_BLOCK | NBSI_F_SPILLED)) == NBSI_F_BLOCK;
+  out->size = word & (NBSI_F_BLOCK | NBSI_F_SPILLED) ? e->size : 0;
+  out->meta = nbsi_meta(e, word);
   out->state = nbsi_state(word);
-  out->promiser = block ? e->creator : e->promiser;
+  memcpy(out->id, e->id, NBS_ID_SIZE);
+  out->promiser = out->size != 0 || block ? e->creator : e->promiser;
   out->data = block ? s->arena + nbsi_data_off(e) : NULL;
 }
 
@@ -104,7 +113,8 @@ int nbs_obj_info(nbs_seg *s, uint64_t obj, nbs_object *out) {
   if (i == NBSI_NIL) return NBS_ENOTFOUND;
   if (nb_atomic_load(&s->holds[i], RELAXED) == 0) return NBS_ESTATE;
   uint64_t word = nb_atomic_load(&s->entries[i].word, ACQUIRE);
-  if (nbsi_state(word) == NBS_SEALED) { /* does not change while we hold it */
+  /* Sealed and in memory: that may end at any time, but all of it but the pointer stays. */
+  if (nbsi_state(word) == NBS_SEALED) {
     fill_info(s, i, word, out);
     return NBS_OK;
   }
@@ -131,16 +141,24 @@ void *nbs_view(nbs_seg *s, uint64_t obj) {
 }
 
 void *nbs_view_sized(nbs_seg *s, uint64_t obj, uint64_t *size) {
-  nbs_object o;
   if (nbs_hold(s, obj) != NBS_OK) return NULL;
-  if (nbs_obj_info(s, obj, &o) != NBS_OK || o.data == NULL) {
-    nbs_release(s, obj);
-    return NULL;
+  uint32_t i = (uint32_t)obj;
+  const nbsi_entry *e = &s->entries[i];
+  if (nbsi_pin_more(s, i) != 0) { /* the first one: the spiller must see it in time */
+    int in_memory = 0;
+    if (nbsi_lock(s) == NBS_OK) {
+      in_memory = (e->word & (NBSI_F_BLOCK | NBSI_F_SPILLED)) == NBSI_F_BLOCK;
+      if (in_memory) nbsi_pin_add(s, i);
+      nbsi_unlock(s);
+    }
+    if (!in_memory) {
+      nbs_release(s, obj);
+      return NULL;
+    }
   }
   nb_atomic_add(&s->n_views, 1ull, ACQ_REL);
-  nb_atomic_add(&s->views[(uint32_t)obj], 1u, ACQ_REL);
-  *size = o.size;
-  return o.data;
+  *size = e->size;
+  return s->arena + nbsi_data_off(e);
 }
 
 void nbs_view_end(void *data) {
@@ -151,8 +169,10 @@ void nbs_view_end(void *data) {
   if (b->magic != NBSI_BLOCK_MAGIC) return; /* not a view of ours: better a leak than harm */
   uint32_t i = (uint32_t)b->obj;
   if (live_entry(s, b->obj) == NBSI_NIL || nb_atomic_load(&s->views[i], RELAXED) == 0) return;
-  nb_atomic_sub(&s->views[i], 1u, ACQ_REL);
-  if (nbsi_hold_less(s, i) != 0 && nbsi_lock(s) == NBS_OK) {
+  int last_view = nbsi_pin_less(s, i) != 0;
+  int last_hold = !last_view && nbsi_hold_less(s, i) != 0;
+  if ((last_view || last_hold) && nbsi_lock(s) == NBS_OK) {
+    if (last_view) nbsi_pin_drop(s, i);
     nbsi_hold_drop(s, i);
     nbsi_unlock(s);
   }

@@ -94,6 +94,13 @@ static int check_one_entry(walk *w, uint32_t i) {
   }
   if (nbsi_held_by(e, s->slot) != (nb_atomic_load(&s->holds[i], RELAXED) != 0))
     return bad(w, "entry %u: this process's bit and count differ", i);
+  uint64_t stray = 0;
+  for (uint32_t k = 0; k < NBSI_SLOT_WORDS; k++) stray |= e->pins[k] & ~e->holders[k];
+  if (stray != 0) return bad(w, "entry %u is viewed by a process that does not hold it", i);
+  if ((e->pins[s->slot / 64] >> (s->slot % 64) & 1) != (nb_atomic_load(&s->views[i], RELAXED) != 0))
+    return bad(w, "entry %u: this process's pin and count of views differ", i);
+  if (nbsi_pinned(e) && (e->word & (NBSI_F_BLOCK | NBSI_F_SPILLED)) != NBSI_F_BLOCK)
+    return bad(w, "entry %u is viewed, but not in memory", i);
   if (e->word & NBSI_F_BLOCK) {
     const nbsi_block *b =
         (const nbsi_block *)(const void *)(s->arena + nbsi_data_off(e) - sizeof *b);
@@ -106,6 +113,7 @@ static int check_one_entry(walk *w, uint32_t i) {
 static int check_entries(walk *w) {
   nbs_seg *s = w->s;
   uint64_t n = 0, sealed = 0, promised = 0, free_n = 0, kept = 0, blocks = 0, named = 0;
+  uint64_t spilled = 0, spilled_bytes = 0;
   uint32_t used = s->h->entries_used;
   if (used > s->h->entries_backed) return bad(w, "entries in use beyond the backed ones");
   memset(s->scratch, 0, sizeof(uint32_t) * used);
@@ -130,6 +138,9 @@ static int check_entries(walk *w) {
     kept += e->lru_prev != NBSI_NOT_IN;
     blocks += (e->word & NBSI_F_BLOCK) != 0;
     named += (e->word & NBSI_F_DELETED) == 0;
+    int out = (e->word & (NBSI_F_SPILLED | NBSI_F_LOST)) == NBSI_F_SPILLED;
+    spilled += (uint64_t)out;
+    spilled_bytes += out ? e->size : 0;
   }
   uint32_t at = s->h->entry_free;
   for (; at != NBSI_NIL && free_n > 0; free_n--) {
@@ -143,6 +154,9 @@ static int check_entries(walk *w) {
     return bad(w, "object counts: %llu of %llu, sealed %llu of %llu", (unsigned long long)n,
                (unsigned long long)s->h->n_objects, (unsigned long long)sealed,
                (unsigned long long)s->h->n_sealed);
+  if (spilled != s->h->n_spilled || spilled_bytes != s->h->spilled_bytes)
+    return bad(w, "spilled objects: %llu counted, %llu found", (unsigned long long)s->h->n_spilled,
+               (unsigned long long)spilled);
   uint64_t in_index = 0;
   for (uint32_t b = 0; b < s->geo.n_buckets; b++)
     for (uint32_t i = s->buckets[b]; i != NBSI_NIL; i = s->entries[i].hash_next)

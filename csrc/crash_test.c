@@ -24,6 +24,9 @@ static void leave_a_dead_sibling(void) {
     NBT_OK(nbs_chan_open(c, nbs_self(c), 4096, &chan));
     NBT_OK(nbs_send(c, chan, NBS_MSG_TASK, 0, 2, 0, 0, "x", 1, NULL, 0, NULL));
     NBT_EQ(nbs_take(c, &m, &payload), 1);
+    NBT_OK(nbs_lookup(c, nbt_id(2), &obj)); /* it dies reading what the survivor spilled */
+    NBT_OK(nbs_restore_begin(c, obj, NULL, 0, &payload));
+    NBT_TRUE(nbs_view(c, nbt_put(c, 903, 64, 0, 1)) != NULL);
     kill(getpid(), SIGKILL);
   }
   NBT_EQ(nbt_reap(pid), -SIGKILL);
@@ -36,6 +39,25 @@ static void recover_all(nbs_seg *by) {
     int rc = nbs_recover(by, nbsi_word(nbsi_gen(word), i));
     NBT_TRUE(rc == NBS_OK || rc == NBS_ESTATE); /* the survivor lives */
   }
+}
+
+/* A container goes to disk and comes back, is spilled again, lost, and promised anew. */
+static void spill(nbs_seg *c) {
+  uint64_t child = nbt_put(c, 15, 100, 0, 1), outer;
+  void *data;
+  NBT_OK(nbs_obj_create(c, nbt_id(16), 5000, 0, 0, &child, 1, &outer, &data));
+  NBT_OK(nbs_obj_seal(c, outer));
+  NBT_OK(nbs_spill_out(c, outer));
+  NBT_OK(nbs_restore_begin(c, outer, &child, 1, &data));
+  NBT_OK(nbs_restore_end(c, outer, 0));
+  NBT_OK(nbs_restore_begin(c, outer, &child, 1, &data));
+  NBT_OK(nbs_restore_end(c, outer, 1));
+  nbs_view_end(nbs_view(c, outer));
+  NBT_OK(nbs_spill_out(c, outer));
+  NBT_OK(nbs_restore_end(c, outer, -1));
+  NBT_OK(nbs_repromise(c, outer));
+  NBT_EQ(nbs_release(c, outer), 1);
+  NBT_EQ(nbs_release(c, child), 1);
 }
 
 /* What a process does in its life; passes every marked point but those of repair. */
@@ -60,6 +82,7 @@ static void live(const char *point, int n) {
   NBT_EQ(nbs_release(c, a), 0);
   NBT_OK(nbs_delete(c, nbt_id(12)));
   NBT_EQ(nbs_release(c, b), 1);
+  spill(c);
   NBT_OK(nbs_chan_open(c, nbs_self(c), 4096, &chan));
   NBT_OK(nbs_send(c, chan, NBS_MSG_TASK, 0, 1, 0, 0, "x", 1, NULL, 0, NULL));
   NBT_OK(nbs_chan_close(c, chan));
@@ -95,8 +118,9 @@ static void everything_is_back(void) {
     nbs_release(s, obj);
   }
   nbs_stats st = nbt_stats(s);
-  NBT_EQ(st.n_objects, 1);
-  NBT_EQ(st.used, 64 + 64);
+  NBT_EQ(st.n_objects, 2);
+  NBT_EQ(st.used, 64 + 64); /* the spilled one has no memory */
+  NBT_EQ(st.n_spilled, 1);
   NBT_EQ(st.n_slots, 1);
   NBT_EQ(st.n_channels, 0);
   NBT_EQ(nbs_contains(s, nbt_id(1)), NBS_SEALED);
@@ -110,6 +134,7 @@ static void open_segment(void) {
   fd = nbt_create(16 << 20);
   s = nbt_attach(fd);
   nbt_put(s, 1, 64, 0, 7);
+  NBT_OK(nbs_spill_out(s, nbt_put(s, 2, 64, 0, 7)));
 }
 
 static void close_segment(void) {

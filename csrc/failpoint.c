@@ -13,12 +13,14 @@ static const char *armed;
 static int countdown, hits;
 
 const char *const nbsi_failpoints[] = {
-    "promise",      "promise_done",  "create",       "create_done", "seal",
-    "seal_done",    "delete",        "hold_add",     "hold_drop",   "hold_clear",
-    "entry_free",   "give_up",       "arena_extend", "slot_take",   "slot_taken",
-    "recovering",   "reclaim_entry", "fold",         "fold_done",   "chan_open",
-    "chan_opened",  "chan_free",     "chan_leave",   "send",        "sent",
-    "repair_begin", "repair_middle", "repair_end",   NULL};
+    "promise",       "promise_done",  "create",        "create_done",    "seal",
+    "seal_done",     "delete",        "hold_add",      "hold_drop",      "hold_clear",
+    "entry_free",    "give_up",       "arena_extend",  "slot_take",      "slot_taken",
+    "recovering",    "reclaim_entry", "fold",          "fold_done",      "chan_open",
+    "chan_opened",   "chan_free",     "chan_leave",    "send",           "sent",
+    "pin_add",       "pin_drop",      "spill",         "spill_done",     "restore",
+    "restore_begun", "restored",      "restored_done", "restore_failed", "restore_drop",
+    "repromise",     "repair_begin",  "repair_middle", "repair_end",     NULL};
 
 void nbsi_failpoint_arm(const char *name, int n) {
   armed = name;

@@ -28,6 +28,40 @@ int nbsi_hold_less(nbs_seg *s, uint32_t e) {
   return -1;
 }
 
+/* A pin is counted in s->views as a hold is in s->holds; 0 <-> 1 only under the lock. */
+int nbsi_pin_more(nbs_seg *s, uint32_t e) {
+  uint32_t n = nb_atomic_load(&s->views[e], RELAXED);
+  while (n > 0 && n < UINT32_MAX)
+    if (nb_atomic_cas(&s->views[e], &n, n + 1, ACQ_REL)) return 0;
+  return -1;
+}
+
+int nbsi_pin_less(nbs_seg *s, uint32_t e) {
+  uint32_t n = nb_atomic_load(&s->views[e], RELAXED);
+  while (n > 1)
+    if (nb_atomic_cas(&s->views[e], &n, n - 1, ACQ_REL)) return 0;
+  return -1;
+}
+
+void nbsi_pin_add(nbs_seg *s, uint32_t e) {
+  if (nb_atomic_add(&s->views[e], 1u, ACQ_REL) != 0) return;
+  s->entries[e].pins[s->slot / 64] |= 1ull << (s->slot % 64);
+  NB_FAILPOINT("pin_add");
+}
+
+void nbsi_pin_drop(nbs_seg *s, uint32_t e) {
+  if (nb_atomic_sub(&s->views[e], 1u, ACQ_REL) != 1) return;
+  s->entries[e].pins[s->slot / 64] &= ~(1ull << (s->slot % 64));
+  s->entries[e].stamp = ++s->h->clock;
+  NB_FAILPOINT("pin_drop");
+}
+
+int nbsi_pinned(const nbsi_entry *e) {
+  uint64_t any = 0;
+  for (uint32_t w = 0; w < NBSI_SLOT_WORDS; w++) any |= e->pins[w];
+  return any != 0;
+}
+
 int nbsi_held_by(const nbsi_entry *e, uint32_t slot) {
   return (int)(e->holders[slot / 64] >> (slot % 64) & 1);
 }
@@ -107,6 +141,7 @@ int nbsi_hold_clear(nbs_seg *s, uint32_t i, uint64_t peer) {
   uint32_t slot = nbsi_slot_of(peer);
   int had = nbsi_held_by(e, slot) || e->transit == peer;
   if (!had) return 0;
+  e->pins[slot / 64] &= ~(1ull << (slot % 64));
   e->holders[slot / 64] &= ~(1ull << (slot % 64));
   if (e->transit == peer) e->transit = 0;
   NB_FAILPOINT("hold_clear");
@@ -157,6 +192,10 @@ static uint32_t free_one(nbs_seg *s, uint32_t i, uint32_t todo) {
   h->n_objects--;
   if (nbsi_state(word) == NBS_SEALED) h->n_sealed--;
   if (nbsi_state(word) == NBS_PROMISED) h->n_promised--;
+  if ((word & (NBSI_F_SPILLED | NBSI_F_LOST)) == NBSI_F_SPILLED) {
+    h->n_spilled--;
+    h->spilled_bytes -= e->size;
+  }
   todo = drop_block(s, i, word, todo);
   e->hash_next = h->entry_free;
   h->entry_free = i;
@@ -168,6 +207,10 @@ static void free_chain(nbs_seg *s, uint32_t todo) {
     uint32_t next = s->entries[todo].lru_next;
     todo = free_one(s, todo, next);
   }
+}
+
+void nbsi_block_drop(nbs_seg *s, uint32_t i, uint64_t word) {
+  free_chain(s, drop_block(s, i, word, NBSI_NIL));
 }
 
 void nbsi_entry_free(nbs_seg *s, uint32_t i) { free_chain(s, free_one(s, i, NBSI_NIL)); }
@@ -186,7 +229,7 @@ int nbsi_give_up(nbs_seg *s, uint32_t i, uint64_t peer) {
   s->h->n_promised -= state == NBS_PROMISED;
   s->h->n_promised += !lost;
   s->h->n_sealed += (uint64_t)lost;
-  free_chain(s, drop_block(s, i, word, NBSI_NIL));
+  nbsi_block_drop(s, i, word);
   if (lost) nb_atomic_add(&s->h->seal_gen, 1ull, SEQ_CST);
   return lost;
 }

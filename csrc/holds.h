@@ -1,5 +1,8 @@
 /* holds.h - who holds which object, and the end of objects that nobody holds.
  *
+ * A *view* is a hold with a pin: a second bit per slot, set while s->views is above zero,
+ * says that the slot's process has pointers into the block, which therefore stays.
+ *
  * Primary: one bit per slot in the entry, `transit` (a hold on its way to a peer), and
  * the children that containers list in their blocks. Process-private: how often this
  * process holds it (s->holds). The bit is set when that count leaves 0 and cleared when it
@@ -35,6 +38,17 @@ int nbsi_give_up(nbs_seg *s, uint32_t e, uint64_t peer);
 
 int nbsi_referenced(const nbs_seg *s, uint32_t e); /* held, in transit or listed */
 int nbsi_held_by(const nbsi_entry *e, uint32_t slot);
+int nbsi_pinned(const nbsi_entry *e);
+/* nbsi_pin_more and nbsi_pin_less: as hold_more and hold_less, for views. No lock. */
+int nbsi_pin_more(nbs_seg *s, uint32_t e);
+int nbsi_pin_less(nbs_seg *s, uint32_t e);
+void nbsi_pin_add(nbs_seg *s, uint32_t e);
+void nbsi_pin_drop(nbs_seg *s, uint32_t e);
+
+/* nbsi_block_drop gives back the block that entry `e` had under `word`, its old word. */
+void nbsi_block_drop(nbs_seg *s, uint32_t e, uint64_t word);
+/* spill.c: what `peer` was reading from disk stays there. */
+void nbsi_restore_drop(nbs_seg *s, uint32_t e, uint64_t peer);
 uint32_t nbsi_n_holders(const nbsi_entry *e);
 
 /* nbsi_evictable: sealed, NBS_META_KEEP, still named, and nothing refers to it. */

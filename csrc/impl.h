@@ -108,6 +108,9 @@ nbs_seg *nbsi_segment_of(const void *p);
 /* segment.c: gives back slot and mapping; when the last view is gone. */
 void nbsi_segment_close(nbs_seg *s);
 
+/* access.c: the flags of an object as callers see them. */
+uint32_t nbsi_meta(const nbsi_entry *e, uint64_t word);
+
 /* slots.c, lock held. */
 int nbsi_slot_valid(nbs_seg *s, uint64_t peer); /* 1: attached and not being recovered */
 void nbsi_slot_free(nbs_seg *s, uint32_t slot); /* the last step of giving one back */

@@ -53,6 +53,7 @@ uint64_t nbsi_layout_signature(void) {
                             offsetof(nbsi_entry, transit),
                             offsetof(nbsi_entry, n_children),
                             offsetof(nbsi_entry, holders),
+                            offsetof(nbsi_entry, pins),
                             NBS_ID_SIZE,
                             NBS_MAX_SLOTS,
                             NBS_MAX_CHANNELS,

@@ -19,7 +19,7 @@
 #include "nbs.h"
 
 #define NBSI_MAGIC   0x3130474553425242ull /* "BRBSEG01", also tells the byte order */
-#define NBSI_VERSION 1u
+#define NBSI_VERSION 2u
 #define NBSI_NIL     0xffffffffu /* end of a list of indices */
 #define NBSI_NOT_IN  0xfffffffeu /* entry.lru_prev: not in the list of evictable objects */
 
@@ -75,6 +75,9 @@ typedef struct {
   uint32_t chans_used;
   uint32_t rings_backed;                     /* units of the ring region that are backed */
   uint64_t n_created_total, n_evicted_total; /* monotonic; may miss one in a crash */
+  uint64_t n_spilled_total, n_restored_total, n_lost_total; /* the same */
+  uint32_t spill_blocked;                                   /* NBS_SPILL_...; by the spiller */
+  uint32_t pad2;
 
   /* Counters of dead processes: two copies, the one chosen by fold_word is valid. The
    * word also names the peer folded last, so that folding twice is noticed (L). */
@@ -88,7 +91,8 @@ typedef struct {
   uint32_t fext_free, fext_used; /* list of free extent records; high-water mark */
   uint32_t ext_first, ext_last;  /* extents by address: ends of the list */
   uint32_t lru_head, lru_tail;   /* evictable objects; head = least recently used */
-  uint32_t pad1;
+  uint32_t clock;                /* counts seals and ends of views; entry.stamp */
+  uint64_t n_spilled, spilled_bytes;
   uint64_t bin_map[NBSI_BINS / 64];        /* bins that are not empty */
   uint32_t bins[NBSI_BINS];                /* newest free extent of each size class */
   uint64_t ring_map[NBSI_RING_UNITS / 64]; /* units of the ring region in use */
@@ -170,8 +174,9 @@ typedef struct {
 
 /* Flags in entry.word, beside the state in the low byte. */
 #define NBSI_F_DELETED 0x100u /* forgotten: not in the index */
-#define NBSI_F_LOST    0x200u /* sealed without a value */
+#define NBSI_F_LOST    0x200u /* sealed without a value; with SPILLED: it had one once */
 #define NBSI_F_BLOCK   0x400u /* owns [off, off + block) of the arena */
+#define NBSI_F_SPILLED 0x800u /* sealed, the value is on disk; with BLOCK: it is being read */
 
 /* One object. `word` commits everything: it is written last when the entry comes to life
  * and first when it dies. All under the lock, but for reads of held sealed objects. */
@@ -190,9 +195,10 @@ typedef struct {
   uint32_t hash_next;          /* chain of the index, or free list; derived */
   uint32_t ext_prev, ext_next; /* neighbours by address; derived */
   uint32_t lru_prev, lru_next; /* neighbours in the list of evictable ones; derived */
-  uint32_t pad0;
-  uint64_t pad1;
+  uint32_t stamp;              /* header.clock when it was last sealed or looked at; a hint */
+  uint64_t loader;             /* peer that reads it from disk; valid with SPILLED and BLOCK */
   uint64_t holders[NBSI_SLOT_WORDS]; /* bit per slot that holds it; primary */
+  uint64_t pins[NBSI_SLOT_WORDS];    /* of those: slots that have a view of it; primary */
 } nbsi_entry;
 
 /* Directly in front of the data: leads from a pointer to its object. */
@@ -200,7 +206,7 @@ typedef struct {
   uint64_t magic; /* NBSI_BLOCK_MAGIC */
   uint64_t obj;   /* handle */
   uint64_t size;
-  uint64_t pad[5];
+  char label[NBS_LABEL_SIZE]; /* where it was made, for messages; its creator wrote it */
 } nbsi_block;
 
 /* A free piece of the arena. Derived. References to extents: index of an entry, or
@@ -216,7 +222,7 @@ _Static_assert(sizeof(nbs_msg) == 32, "nbs_msg is part of the ring format");
 _Static_assert(sizeof(nbs_event) == 64, "nbs_event is part of the event ring format");
 _Static_assert(sizeof(nbsi_record) == 40, "record head is a multiple of 8");
 _Static_assert(sizeof(nbsi_block) == NBS_ALIGN, "data follows the header aligned");
-_Static_assert(sizeof(nbsi_entry) == 256, "four cache lines");
+_Static_assert(sizeof(nbsi_entry) == 384, "six cache lines");
 _Static_assert(offsetof(nbsi_entry, holders) == 128, "holders start a cache line");
 _Static_assert(sizeof(nbsi_fext) == 32, "half a cache line");
 _Static_assert(offsetof(nbsi_slot, owned_ready) - offsetof(nbsi_slot, owned_sum) == 64,

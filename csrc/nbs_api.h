@@ -39,7 +39,8 @@ enum {
   NBS_ID_SIZE = 28,     /* bytes of an object id */
   NBS_MAX_SLOTS = 1024, /* processes of one node at a time */
   NBS_MAX_CHANNELS = 4096,
-  NBS_ALIGN = 64 /* object data starts at a multiple of this */
+  NBS_ALIGN = 64,     /* object data starts at a multiple of this */
+  NBS_LABEL_SIZE = 40 /* bytes of an object's label, with its final 0 */
 };
 
 /* ------------------------------------------------------------------ segment */
@@ -86,7 +87,8 @@ const char *nbs_layout(void); /* version and layout signature, for messages */
  * the caller. */
 enum {
   NBS_META_LOST = 1, /* the promiser died before it sealed: size 0, no value */
-  NBS_META_KEEP = 2  /* stays, evictable, after the last hold is released */
+  NBS_META_KEEP = 2, /* stays, evictable, after the last hold is released */
+  NBS_META_SPILLED = 4 /* the value is on disk; with LOST: it was, and cannot be read */
 };
 
 enum { NBS_FREE = 0, NBS_PROMISED = 1, NBS_CREATED = 2, NBS_SEALED = 3 };
@@ -96,7 +98,8 @@ typedef struct {
   uint32_t meta;
   uint32_t state;    /* NBS_FREE ... NBS_SEALED */
   uint64_t promiser; /* peer that promised or created it */
-  void *data;        /* in this process's mapping; NULL unless created or sealed */
+  void *data;        /* in this process's mapping; NULL unless there is a value in memory */
+  uint8_t id[28];
 } nbs_object;
 
 /* A *hold* keeps an object: one bit per slot in the entry, set while this process's own
@@ -118,6 +121,8 @@ int nbs_obj_create(nbs_seg *s, const uint8_t *id, uint64_t size, uint32_t meta, 
 /* nbs_obj_write copies `len` bytes to `offset` of an object that this process created
  * and has not sealed, by the fastest way (memcpy into warm pages, pwrite into cold). */
 int nbs_obj_write(nbs_seg *s, uint64_t obj, uint64_t offset, const void *src, uint64_t len);
+/* nbs_obj_label notes where an unsealed object was made, for messages; cut to its size. */
+int nbs_obj_label(nbs_seg *s, uint64_t obj, const char *label);
 int nbs_obj_seal(nbs_seg *s, uint64_t obj);  /* immutable and visible; wakes waiters */
 int nbs_obj_abort(nbs_seg *s, uint64_t obj); /* gives an unsealed object back; ends the hold */
 
@@ -136,11 +141,44 @@ int nbs_delete(nbs_seg *s, const uint8_t *id);
 uint64_t nbs_evict(nbs_seg *s, uint64_t bytes);
 
 /* A view is a hold that travels with a pointer, for ffi.gc: nbs_view adds a hold and
- * returns the data; nbs_view_end(pointer) releases it (safe after nbs_detach). */
+ * returns the data; nbs_view_end(pointer) releases it (safe after nbs_detach). While a
+ * process has a view the object is *pinned*: its memory stays where it is. A mere hold
+ * does not do that, so the pointer of nbs_obj_info is good only beside a view, or before
+ * the object is sealed. NULL when there is no value in memory: nbs_obj_info tells why. */
 void *nbs_view(nbs_seg *s, uint64_t obj);
 /* nbs_view_sized is nbs_view that also tells the size of the data, in one call. */
 void *nbs_view_sized(nbs_seg *s, uint64_t obj, uint64_t *size);
 void nbs_view_end(void *data);
+
+/* Spilling. The store knows no files: one process of the node, the *spiller*, keeps the
+ * bytes. Every object with NBS_META_SPILLED is sealed, has its size, and no memory. */
+
+/* nbs_spill_victims chooses objects to spill and copies their handles to `out`; returns
+ * how many. room_for = 0: those of at least `smallest` bytes that nobody has looked at for
+ * longest, until `bytes` are together. Else: neighbours whose memory, joined with what is
+ * free between them, holds an object of `room_for` bytes and that cost least to write (0:
+ * it fits already); NBS_EFULL when there is no such place. */
+int64_t nbs_spill_victims(nbs_seg *s, uint64_t room_for, uint64_t bytes, uint64_t smallest,
+                          uint64_t *out, uint32_t max);
+/* nbs_obj_children copies the handles that a container in memory lists; returns how many. */
+int64_t nbs_obj_children(nbs_seg *s, uint64_t obj, uint64_t *out, uint32_t max);
+/* nbs_spill_out gives back the memory of a sealed object whose bytes the caller has saved,
+ * and whose children he holds. NBS_EAGAIN: somebody views it. */
+int nbs_spill_out(nbs_seg *s, uint64_t obj);
+/* nbs_restore_begin makes room for a spilled object that the caller holds; he fills *data
+ * and calls nbs_restore_end: 1 = the value is there again, 0 = not now, -1 = it is lost
+ * (also without begin). NBS_EEXISTS: it is in memory. NBS_EFULL, NBS_ENOMEM: no room. */
+int nbs_restore_begin(nbs_seg *s, uint64_t obj, const uint64_t *children, uint32_t n_children,
+                      void **data);
+int nbs_restore_end(nbs_seg *s, uint64_t obj, int outcome);
+/* nbs_repromise makes a lost object that the caller holds a promise of his again. */
+int nbs_repromise(nbs_seg *s, uint64_t obj);
+/* nbs_live_many tells which handles still name a sealed object that has a value; returns
+ * how many do not. Takes no lock. */
+int64_t nbs_live_many(nbs_seg *s, const uint64_t *objs, uint32_t n, uint8_t *alive);
+/* nbs_spill_note publishes whether the spiller can write, for nbs_stats.spill_blocked. */
+enum { NBS_SPILL_WORKS = 0, NBS_SPILL_NO_DISK = 1, NBS_SPILL_FAILS = 2 };
+int nbs_spill_note(nbs_seg *s, uint32_t blocked);
 
 typedef struct {
   uint64_t capacity, used, reserved; /* bytes: of the arena, in objects, backed by memory */
@@ -149,14 +187,19 @@ typedef struct {
   uint64_t n_created_total, n_evicted_total;
   uint64_t n_slots, n_channels;
   uint64_t n_repairs; /* times that a dead lock owner was cleaned up after */
+  uint64_t n_spilled, spilled_bytes; /* objects on disk, and their sizes */
+  uint64_t n_spilled_total, n_restored_total, n_lost_total;
+  uint64_t spill_blocked; /* NBS_SPILL_... */
 } nbs_stats;
 int nbs_get_stats(nbs_seg *s, nbs_stats *out);
 
 /* nbs_list copies up to `max` entries in use into `out`; returns how many there are. */
 typedef struct {
   uint8_t id[28];
-  uint32_t meta, state, n_holders;
+  uint32_t meta, state, n_holders, n_pinned; /* processes that hold it; that view it */
   uint64_t size, promiser, obj;
+  uint64_t holders[4];        /* the first few, those that view it before the others */
+  char label[NBS_LABEL_SIZE]; /* empty: spilled, or none was given */
 } nbs_list_item;
 int64_t nbs_list(nbs_seg *s, nbs_list_item *out, uint32_t max);
 

@@ -14,7 +14,8 @@ int nbsi_entry_sane(const nbs_seg *s, uint32_t i) {
   int block = (e->word & NBSI_F_BLOCK) != 0;
   if (state == NBS_PROMISED && block) return 0;
   if (state == NBS_CREATED && !block) return 0;
-  if (!block) return state != NBS_SEALED || (e->word & NBSI_F_LOST) != 0;
+  if ((e->word & NBSI_F_SPILLED) != 0 && state != NBS_SEALED) return 0;
+  if (!block) return state != NBS_SEALED || (e->word & (NBSI_F_LOST | NBSI_F_SPILLED)) != 0;
   uint64_t reserved = s->h->reserved;
   if (e->off % NBS_ALIGN != 0 || e->block % NBS_ALIGN != 0) return 0;
   if (e->block > reserved || e->off > reserved - e->block) return 0;
@@ -73,6 +74,7 @@ static int rebuild_arena(nbs_seg *s) {
 static int rebuild_counts(nbs_seg *s) {
   nbsi_header *h = s->h;
   h->n_objects = h->n_sealed = h->n_promised = h->n_kept = 0;
+  h->n_spilled = h->spilled_bytes = 0;
   h->entry_free = h->lru_head = h->lru_tail = NBSI_NIL;
   nbsi_index_clear(s);
   for (uint32_t i = h->entries_used; i-- > 0;) {
@@ -90,6 +92,10 @@ static int rebuild_counts(nbs_seg *s) {
     h->n_objects++;
     h->n_sealed += state == NBS_SEALED;
     h->n_promised += state == NBS_PROMISED;
+    if ((e->word & (NBSI_F_SPILLED | NBSI_F_LOST)) == NBSI_F_SPILLED) {
+      h->n_spilled++;
+      h->spilled_bytes += e->size;
+    }
     if ((e->word & NBSI_F_DELETED) == 0) nbsi_index_put(s, i);
   }
   for (uint32_t i = 0; i < h->entries_used; i++)

@@ -178,6 +178,7 @@ static int reclaim_entries(nbs_seg *s, uint64_t peer) {
     for (; from < to; from++) {
       if (nbsi_state(s->entries[from].word) == NBS_FREE) continue;
       lost |= nbsi_give_up(s, from, peer);
+      nbsi_restore_drop(s, from, peer);
       nbsi_hold_clear(s, from, peer);
       NB_FAILPOINT("reclaim_entry");
     }

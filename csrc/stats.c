@@ -31,18 +31,44 @@ int nbs_get_stats(nbs_seg *s, nbs_stats *out) {
   out->n_slots = h->n_slots;
   out->n_channels = h->n_channels;
   out->n_repairs = h->n_repairs;
+  out->n_spilled = h->n_spilled;
+  out->spilled_bytes = h->spilled_bytes;
+  out->n_spilled_total = h->n_spilled_total;
+  out->n_restored_total = h->n_restored_total;
+  out->n_lost_total = h->n_lost_total;
+  out->spill_blocked = nb_atomic_load(&h->spill_blocked, ACQUIRE);
   nbsi_unlock(s);
   return NBS_OK;
+}
+
+static void fill_holders(const nbs_seg *s, const nbsi_entry *e, nbs_list_item *out) {
+  uint32_t n = 0, max = sizeof out->holders / sizeof out->holders[0];
+  memset(out->holders, 0, sizeof out->holders);
+  out->n_pinned = 0;
+  for (uint32_t w = 0; w < NBSI_SLOT_WORDS; w++)
+    out->n_pinned += (uint32_t)__builtin_popcountll(e->pins[w]);
+  for (int views = 1; views >= 0; views--)
+    for (uint32_t slot = 0; slot < s->h->slots_used && n < max; slot++) {
+      uint64_t bits = views ? e->pins[slot / 64] : e->holders[slot / 64] & ~e->pins[slot / 64];
+      if (bits >> (slot % 64) & 1)
+        out->holders[n++] = nbsi_word(nbsi_gen(s->slots[slot].word), slot);
+    }
 }
 
 static void fill_item(const nbs_seg *s, uint32_t i, nbs_list_item *out) {
   const nbsi_entry *e = &s->entries[i];
   memcpy(out->id, e->id, NBS_ID_SIZE);
   int block = (e->word & NBSI_F_BLOCK) != 0;
-  out->meta = (e->meta & ~(uint32_t)NBS_META_LOST) | (e->word & NBSI_F_LOST ? NBS_META_LOST : 0);
+  out->meta = nbsi_meta(e, e->word);
   out->state = nbsi_state(e->word);
   out->n_holders = nbsi_n_holders(e);
-  out->size = block ? e->size : 0;
+  out->size = block || (e->word & NBSI_F_SPILLED) != 0 ? e->size : 0;
+  fill_holders(s, e, out);
+  memset(out->label, 0, sizeof out->label);
+  if (block) {
+    const nbsi_block *b = (const nbsi_block *)(const void *)(s->arena + nbsi_data_off(e)) - 1;
+    memcpy(out->label, b->label, sizeof out->label - 1);
+  }
   out->promiser = block ? e->creator : e->promiser;
   out->obj = nbsi_word(nbsi_gen(e->word), i);
 }

@@ -27,6 +27,12 @@ static void life(void) {
     NBT_OK(nbs_obj_seal(c, b));
     nbs_release(c, a);
     nbs_release(c, a);
+    NBT_OK(nbs_spill_out(c, b));
+    NBT_OK(nbs_restore_begin(c, b, NULL, 0, &data));
+    NBT_OK(nbs_restore_end(c, b, (int)i));
+    nbs_view_end(nbs_view(c, b));
+    if (i == 0) NBT_OK(nbs_restore_end(c, b, -1));
+    if (i == 0) NBT_OK(nbs_repromise(c, b));
     NBT_OK(nbs_delete(c, nbt_id(20 + i)));
     nbs_release(c, b);
   }

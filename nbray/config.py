@@ -108,6 +108,14 @@ class Limits:
     object_store_min_bytes = Limit("bytes", 16 * MIB, "smallest object store")
     warm_ahead_bytes = Limit("bytes", 128 * MIB, "free store memory that is backed ahead of demand")
     warm_step_bytes = Limit("bytes", 8 * MIB, "the same, per step")
+    # -- spilling
+    spill_from_share = Limit("ratio", 0.8, "part of the object store in use from which objects are spilled")
+    spill_to_share = Limit("ratio", 0.7, "down to this part")
+    spill_object_bytes = Limit("bytes", 4 * KIB, "smaller objects are spilled only where room is needed just there")
+    spill_file_bytes = Limit("bytes", 100 * MIB, "a spill file of this size gets nothing more")
+    spill_disk_share = Limit("ratio", 0.95, "part of the disk that may be in use after spilling")
+    room_wait_s = Limit("seconds", 6.0, "without any progress, before a full store or a missing value is an error")
+    disk_wait_s = Limit("seconds", 2.0, "the same when the disk for spilling is full")
     # -- starting and ending a node
     node_start_s = Limit("seconds", 20.0, "from launching a daemon to its answer")
 

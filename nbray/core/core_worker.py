@@ -26,7 +26,7 @@ from typing import Any
 
 from nbray import ids, object_ref
 from nbray._cstore import ffi, lib
-from nbray.core import inspection
+from nbray.core import call_site, inspection
 from nbray.core.arguments import Arguments
 from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
@@ -82,6 +82,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
     def __init__(self, seg: Any, endpoint: str, role: str, cluster_id: int, daemon: int) -> None:
         super().__init__(seg, role, cluster_id, daemon)
         self.control = ControlClient(endpoint, f"{role}-{self.peer}".encode(), self._on_control)
+        self.store.pressure.control = self.control
         self.shield = InterruptShield(self, (self.lock, self.control.lock))
         self.service = threading.Thread(target=self._serve, name="nbray-service", daemon=True)
         object_ref.install(self)
@@ -327,7 +328,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             ref._data = data
         else:
             stored = serializer.plain(data) if type(data) is bytes else data
-            ref._data = StoredValue(self.store.write(ref.binary(), stored))
+            ref._data = StoredValue(self.store.write(ref.binary(), stored, label=call_site.label()))
             if self.shield.pending:
                 self.shield.strike()
         return ref

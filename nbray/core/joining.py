@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.config import Limits
 from nbray.core.core_worker import CoreWorker
 from nbray.exceptions import VersionMismatchError
 from nbray.wire import messages as m
@@ -57,4 +58,6 @@ def join(core: CoreWorker, token: int, patience_s: float = 20.0, **facts: Any) -
     core.session_dir = answer.session_dir
     core.cluster_id = answer.cluster_id
     core.daemon = answer.daemon
+    core.store.pressure.limits = Limits(answer.limits)
+    core.store.pressure.spill_dir = answer.spill_dir
     return answer

@@ -8,8 +8,9 @@ from typing import Any
 
 from nbray._cstore import ffi, lib
 from nbray.core.interrupts import uninterrupted
+from nbray.core.pressure import FULL, Patience, Pressure, restore_wanted, room_wanted
 from nbray.core.records import META_ERROR, Session, StoredValue, StoreHold
-from nbray.exceptions import ObjectLostError, ObjectStoreFullError, OwnerDiedError, RaySystemError
+from nbray.exceptions import ObjectLostError, ObjectStoreFullError, OutOfDiskError, OwnerDiedError, RaySystemError
 from nbray.object_ref import ObjectRef
 from nbray.serialization import error_value, serializer
 from nbray.serialization.error_value import ErrorValue
@@ -30,12 +31,14 @@ class StoreAccess:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.seg = session.seg
+        self.pressure = Pressure(session)
 
     # -------------------------------------------------------------------- writing
 
-    @uninterrupted
-    def write(self, object_id: bytes, value: Serialized, meta: int = 0, hold_for: int = 0) -> StoreHold:
-        """Create, write and seal an object; returns this process's hold.
+    def write(
+        self, object_id: bytes, value: Serialized, meta: int = 0, hold_for: int = 0, label: bytes = b""
+    ) -> StoreHold:
+        """Create, write and seal an object; returns this process's hold. Waits for room.
 
         Parameters
         ----------
@@ -45,12 +48,35 @@ class StoreAccess:
             Flags of the object.
         hold_for : int
             Peer that holds it as well from the start (it takes over with nbs_adopt).
+        label : bytes
+            Where it is made, for messages.
 
         Raises
         ------
         ObjectStoreFullError
-            With size, use and capacity.
+            With size, use, capacity and the largest holders.
+        OutOfDiskError
+            When objects would have to be spilled, and the disk is full.
         """
+        hold, status = self._try_write(object_id, value, meta, hold_for, label)
+        if hold is None:
+            patience = self._patience(status, value.size)
+            while hold is None:
+                patience.nap(room_wanted(value.size), status)
+                hold, status = self._try_write(object_id, value, meta, hold_for, label)
+                if hold is None and status not in FULL:
+                    self.pressure.refuse(status, value.size)
+        return hold
+
+    def _patience(self, status: int, size: int) -> Patience:
+        if status not in FULL:
+            self.pressure.refuse(status, size)
+        return self.pressure.patience(size)
+
+    @uninterrupted
+    def _try_write(
+        self, object_id: bytes, value: Serialized, meta: int, hold_for: int, label: bytes
+    ) -> tuple[StoreHold | None, int]:
         seg = self.seg
         out = ffi.new("uint64_t *")
         data = ffi.new("void **")
@@ -60,11 +86,13 @@ class StoreAccess:
         n_children = len(children) if children is not _NULL else 0
         status = lib.nbs_obj_create(seg, object_id, value.size, meta, hold_for, children, n_children, out, data)
         if status == _EEXISTS:  # a run of the task before this one made it already
-            return StoreHold(self.session, out[0])
+            return StoreHold(self.session, out[0]), 0
         if status != 0:
-            self._raise(status, value.size)
+            return None, status
         obj = out[0]
         try:
+            if label:
+                lib.nbs_obj_label(seg, obj, label)
             head = value.head()
             _check(lib.nbs_obj_write(seg, obj, 0, head, len(head)), "write")
             for (offset, length), buffer in zip(value.spans, value.buffers, strict=True):
@@ -74,24 +102,11 @@ class StoreAccess:
         except BaseException:
             lib.nbs_obj_abort(seg, obj)
             raise
-        return StoreHold(self.session, obj)
+        return StoreHold(self.session, obj), 0
 
-    @uninterrupted
     def stash(self, payload: bytes) -> StoreHold:
         """Put raw bytes (a large message) under an id that nobody else has."""
-        seg = self.seg
-        out = ffi.new("uint64_t *")
-        data = ffi.new("void **")
-        status = lib.nbs_obj_create(seg, os.urandom(28), len(payload), 0, 0, _NULL, 0, out, data)
-        if status != 0:
-            self._raise(status, len(payload))
-        try:
-            _check(lib.nbs_obj_write(seg, out[0], 0, payload, len(payload)), "write")
-            _check(lib.nbs_obj_seal(seg, out[0]), "seal")
-        except BaseException:
-            lib.nbs_obj_abort(seg, out[0])
-            raise
-        return StoreHold(self.session, out[0])
+        return self.write(os.urandom(28), _Raw(payload))  # type: ignore[arg-type]
 
     @uninterrupted
     def promise(self, object_id: bytes) -> StoreHold:
@@ -99,14 +114,14 @@ class StoreAccess:
         out = ffi.new("uint64_t *")
         status = lib.nbs_promise(self.seg, object_id, out)
         if status not in (0, _EEXISTS):
-            self._raise(status, 0)
+            self.pressure.refuse(status, 0)
         return StoreHold(self.session, out[0])
 
     def fulfil(self, object_id: bytes, value: Serialized, meta: int) -> None:
         """Write the value of a promised object (whose hold the caller has)."""
         try:
             self.write(object_id, value, meta)
-        except ObjectStoreFullError as error:
+        except (ObjectStoreFullError, OutOfDiskError) as error:
             # The promise must not stay open: those who wait get this error.
             self.write(object_id, serializer.plain(error_value.from_system_error(error).blob), META_ERROR)
 
@@ -129,13 +144,42 @@ class StoreAccess:
         return out
 
     @uninterrupted
-    def view(self, obj: int) -> memoryview:
-        """Return the object's bytes, read-only; they stay as long as any slice lives."""
+    def _try_view(self, obj: int) -> memoryview | None:
         size = _new_size()
         pointer = lib.nbs_view_sized(self.seg, obj, size)  # holds the object from here on
         if not pointer:
-            raise ObjectLostError("The object is not in the store any more.")
+            return None
         return memoryview(ffi.buffer(ffi.gc(pointer, lib.nbs_view_end), size[0])).toreadonly()
+
+    def view(self, obj: int) -> memoryview:
+        """Return the object's bytes, read-only; they stay as long as any slice lives.
+
+        What lies on disk is brought back first.
+        """
+        view = self._try_view(obj)
+        return view if view is not None else self._restored(obj)
+
+    def _restored(self, obj: int) -> memoryview:
+        """Wait until a value that lies on disk is in memory, and look at it."""
+        patience = None
+        while True:
+            out = ffi.new("nbs_object *")
+            status = lib.nbs_obj_info(self.seg, obj, out)
+            if status == lib.NBS_ESTATE:  # nobody here holds it but the message that named it
+                if lib.nbs_hold(self.seg, obj) != 0:
+                    raise ObjectLostError("The object is not in the store any more.")
+                try:
+                    return self._restored(obj)
+                finally:
+                    lib.nbs_release(self.seg, obj)
+            if status != 0 or out.state != lib.NBS_SEALED or out.meta & lib.NBS_META_LOST:
+                raise LostValueError(bytes(ffi.buffer(out.id)) if status == 0 else b"", obj)
+            if patience is None:
+                patience = self.pressure.patience(out.size)
+            view = self._try_view(obj)
+            if view is not None:
+                return view
+            patience.nap(restore_wanted(obj), lib.NBS_EFULL)
 
     def read(self, hold: StoreHold) -> Any:
         """Return the value of a stored object; large buffers are shared, read-only."""
@@ -146,6 +190,8 @@ class StoreAccess:
     def data_of(self, hold: StoreHold, ref: ObjectRef) -> Any:
         """Return what a ref's ``_data`` becomes when its stored object is sealed."""
         meta = self.info(hold.obj).meta
+        if meta & lib.NBS_META_LOST and meta & lib.NBS_META_SPILLED:
+            return error_value.from_system_error(LostValueError(ref.binary(), hold.obj))
         if meta & lib.NBS_META_LOST:
             text = (
                 f"ObjectRef({ref.hex()}): the process that should have made this value died before it did. "
@@ -161,32 +207,30 @@ class StoreAccess:
         _check(lib.nbs_get_stats(self.seg, out), "stats")
         return out
 
-    def _raise(self, status: int, size: int) -> None:
-        if status in (lib.NBS_EFULL, lib.NBS_ETOOBIG, lib.NBS_ELIMIT, lib.NBS_ENOMEM):
-            stats = self.stats()
-            mib = 1 << 20
-            if size > stats.capacity:
-                advice = "It is larger than the store: init(object_store_memory=...) with more, or store it in parts."
-            else:
-                advice = (
-                    "Drop refs and arrays that are not needed any more, or init(object_store_memory=...) with more."
-                )
-            holders = self._holders()
-            raise ObjectStoreFullError(
-                f"No room for an object of {size} bytes ({size / mib:.1f} MiB) in the object store: {stats.used / mib:.1f} "
-                f"of {stats.capacity / mib:.1f} MiB are in use (capacity {stats.capacity} bytes).{holders} {advice}",
-                size, stats.used, stats.capacity,
-            )  # fmt: skip
-        raise RaySystemError(f"The object store refused the object: {_name(status)}.")
 
-    def _holders(self) -> str:
-        items = ffi.new("nbs_list_item[]", 4096)
-        n = min(lib.nbs_list(self.seg, items, 4096), 4096)
-        largest = sorted(((items[i].size, items[i].n_holders) for i in range(max(n, 0))), reverse=True)[:5]
-        if not largest:
-            return ""
-        listed = ", ".join(f"{size / (1 << 20):.1f} MiB held by {holders} processes" for size, holders in largest)
-        return f" The largest objects: {listed}."
+class LostValueError(ObjectLostError):
+    """A value was in the store and is lost; the caller says what that means."""
+
+    def __init__(self, object_id: bytes, obj: int) -> None:
+        name = f"ObjectRef({object_id.hex()})" if object_id else "The object"
+        super().__init__(f"{name} is lost: its value was on disk and cannot be read any more.", object_id.hex())
+        self.obj = obj
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ObjectLostError, (self.args[0], self.object_id)
+
+
+class _Raw:
+    """Bytes that are no value, with what ``write`` asks of one."""
+
+    __slots__ = ("buffers", "payload", "refs", "size", "spans")
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload, self.size = payload, len(payload)
+        self.refs, self.spans, self.buffers = (), (), ()
+
+    def head(self) -> bytes:
+        return self.payload
 
 
 def _name(status: int) -> str:

@@ -25,6 +25,7 @@ from nbray.node.event_log import BUSY_RECORDS
 from nbray.node.handlers import Handlers
 from nbray.node.log_limit import LogLimit
 from nbray.node.node_state import NodeState
+from nbray.node.spiller import Spiller
 from nbray.node.warmer import Warmer
 from nbray.node.worker_processes import WorkerProcess, WorkerProcesses
 from nbray.node.zygote_client import ZygoteClient
@@ -37,6 +38,7 @@ from nbray.wire.messages import ClusterEndedNotice
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
 _PRESTART_REST_S = 0.15
+_MEMORY_LOOK_S = 0.25  # between looks at how full the store is
 _ZYGOTE_RESPAWNS = 5
 
 
@@ -58,6 +60,8 @@ class NodeDaemon:
         self.effects = Effects(node)
         self.handlers = Handlers(node, self.effects)
         self.warmer = Warmer(node.segment, node.limits)
+        folder = node.config.spill_dir or os.path.join(node.config.session_dir, "spill")
+        node.spiller = Spiller(node.segment, node.limits, folder, self._children_released)
         self.log_limit = LogLimit(node.limits)
         self.ended = ""  # the reason, once the node is to end
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -70,6 +74,7 @@ class NodeDaemon:
         self._last_activity = 0.0
         self._log_check_at = 0.0
         self._dump_wanted = False
+        self._forsaken = False  # the last handle of an actor may be gone
         self._zygote_respawns = 0
         config = node.config
         bootstrap = WorkerBootstrap(
@@ -141,10 +146,21 @@ class NodeDaemon:
         self._prestart(min(wanted, 1))
         self.call_after(_PRESTART_REST_S, lambda: self._prestart(wanted))
         self.call_after(_WARM_DELAY_S, self.warmer.poke)
+        self._look_at_memory()
 
     def _prestart(self, wanted: int) -> None:
         self.effects.schedule(ev.PrestartWanted(time.monotonic(), wanted))
         self.effects.decide()
+
+    def _look_at_memory(self) -> None:
+        self.call_after(_MEMORY_LOOK_S, self._look_at_memory)
+        self.node.spiller.look()
+
+    def _children_released(self) -> None:
+        """In the spiller's thread: handles of actors may have been among them."""
+        self._forsaken = True
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"x")
 
     def _round(self) -> None:
         for source, _ in self._poller.poll(self._timeout_ms()):
@@ -158,6 +174,9 @@ class NodeDaemon:
                     self._wake_read.recv(4096)
             else:
                 self._serve_descriptors()
+        if self._forsaken:
+            self._forsaken = False
+            self.handlers.end_forsaken_actors()
         if self._dump_wanted:
             self._dump_wanted = False
             with contextlib.suppress(OSError):
@@ -317,5 +336,6 @@ class NodeDaemon:
                 self.zygote.kill()
             self.zygote.reap()
         self.warmer.stop()
+        self.node.spiller.stop()
         with contextlib.suppress(OSError):
             session_dir.clear(self.node.config.session_dir)

@@ -60,6 +60,8 @@ class Handlers:
             m.ActorExitNotice: self._actor_exit,
             m.ActorHandlesGoneNotice: self._actor_handles_gone,
             m.DefineNotice: self._define,
+            m.RoomWantedNotice: self._room_wanted,
+            m.RestoreWantedNotice: self._restore_wanted,
             m.StateRequest: self._state,
             m.EventsRequest: self._events,
             m.UsageRequest: self._usage,
@@ -142,6 +144,7 @@ class Handlers:
             job_id=client.job_id, node_id=config.node_id, session_dir=config.session_dir,
             resources=dict(config.totals), cluster_id=config.cluster_id, daemon=self.node.segment.peer,
             node_ip=config.ip, namespace=client.namespace, metrics_port=self.node.metrics_port,
+            spill_dir=self.node.spiller.files.folder, limits=self.node.limits.changed,
         )  # fmt: skip
         self.node.send(message.peer, reply)
         if worker_is_new:
@@ -318,6 +321,14 @@ class Handlers:
 
     def _actor_handles_gone(self, client: Client, message: m.ActorHandlesGoneNotice) -> None:
         self.effects.run(self.node.actors.handles_gone(message.actor_id))
+
+    # --------------------------------------------------------------------- memory
+
+    def _room_wanted(self, client: Client, message: m.RoomWantedNotice) -> None:
+        self.node.spiller.make_room(message.size)
+
+    def _restore_wanted(self, client: Client, message: m.RestoreWantedNotice) -> None:
+        self.node.spiller.restore(message.obj)
 
     # ---------------------------------------------------------------------- state
 

@@ -17,6 +17,7 @@ from nbray.node.daemon_config import DaemonConfig
 from nbray.node.event_log import EventLog
 from nbray.node.inspections import Inspections
 from nbray.node.segment import Segment
+from nbray.node.spiller import Spiller
 from nbray.node.usage import Usage
 from nbray.node.worker_processes import WorkerProcesses
 from nbray.resources import OBJECT_STORE_MEMORY
@@ -32,6 +33,7 @@ class NodeState:
     """
 
     processes: WorkerProcesses
+    spiller: Spiller
     end: Callable[[str], None]  # end the node, for this reason
     call_after: Callable[[float, Callable[[], None]], None]
     watch: Callable[[int, Callable[[], None]], None]

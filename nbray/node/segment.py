@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from typing import Any
 
 from nbray._cstore import ffi, lib
 
 _WHY_BYTES = 1024
 _EVENTS_AT_ONCE = 16384
+_VICTIMS_AT_ONCE = 4096
 EVENT_BYTES = ffi.sizeof("nbs_event")
 
 
@@ -52,6 +56,7 @@ class Segment:
         self._dropped = ffi.new("uint64_t *")
         self._counters = ffi.new("int64_t[]", lib.NBS_N_COUNTERS)
         self._obj = ffi.new("uint64_t *")
+        self._victims = ffi.new("uint64_t[]", _VICTIMS_AT_ONCE)
 
     def pid_of(self, peer: int) -> int:
         """Return the pid of an attached process, or a negative status."""
@@ -84,6 +89,84 @@ class Segment:
     def release(self, handle: int) -> None:
         """End a hold."""
         lib.nbs_release(self._seg, handle)
+
+    # ------------------------------------------------- spilling: called in a thread of its own
+
+    def figures(self) -> Any:
+        """Return a fresh nbs_stats."""
+        stats = ffi.new("nbs_stats *")
+        lib.nbs_get_stats(self._seg, stats)
+        return stats
+
+    def spill_victims(self, room_for: int, size: int = 0, smallest: int = 0) -> list[int] | None:
+        """Return the handles of what to spill (see nbs_spill_victims); None: there is no such place."""
+        count = int(lib.nbs_spill_victims(self._seg, room_for, size, smallest, self._victims, _VICTIMS_AT_ONCE))
+        return None if count < 0 else list(self._victims[0:count])
+
+    def hold_again(self, obj: int) -> bool:
+        """Hold an object by its handle; False when it is gone."""
+        return bool(lib.nbs_hold(self._seg, obj) == lib.NBS_OK)
+
+    @contextlib.contextmanager
+    def view(self, obj: int) -> Iterator[memoryview | None]:
+        """Look at the bytes of an object; None when it has none in memory."""
+        size = ffi.new("uint64_t *")
+        pointer = lib.nbs_view_sized(self._seg, obj, size)
+        if pointer == ffi.NULL:
+            yield None
+            return
+        try:
+            with memoryview(ffi.buffer(pointer, size[0])) as view:
+                yield view
+        finally:
+            lib.nbs_view_end(pointer)
+
+    def id_of(self, obj: int) -> bytes:
+        """Return the id of an object that this process holds."""
+        info = ffi.new("nbs_object *")
+        lib.nbs_obj_info(self._seg, obj, info)
+        return bytes(ffi.buffer(info.id))
+
+    def children(self, obj: int) -> list[int]:
+        """Return the handles that an object in memory lists."""
+        count = int(lib.nbs_obj_children(self._seg, obj, ffi.NULL, 0))
+        if count <= 0:
+            return []
+        handles = ffi.new("uint64_t[]", count)
+        lib.nbs_obj_children(self._seg, obj, handles, count)
+        return list(handles)
+
+    def spill_out(self, obj: int) -> int:
+        """Give back the memory of an object; returns the status."""
+        return int(lib.nbs_spill_out(self._seg, obj))
+
+    def restore_begin(self, obj: int, children: list[int]) -> tuple[int, memoryview]:
+        """Return the status, and with NBS_OK where the bytes go."""
+        data = ffi.new("void **")
+        handles = ffi.new("uint64_t[]", children)
+        status = int(lib.nbs_restore_begin(self._seg, obj, handles, len(children), data))
+        if status != lib.NBS_OK:
+            return status, memoryview(b"")
+        info = ffi.new("nbs_object *")
+        lib.nbs_obj_info(self._seg, obj, info)
+        return status, memoryview(ffi.buffer(data[0], info.size))
+
+    def restore_end(self, obj: int, outcome: int) -> None:
+        """End that: 1 = the value is there, 0 = not now, -1 = it is lost."""
+        lib.nbs_restore_end(self._seg, obj, outcome)
+
+    def dead_among(self, handles: list[int]) -> list[int]:
+        """Return those handles that name no object with a value any more."""
+        if not handles:
+            return []
+        alive = bytearray(len(handles))
+        if lib.nbs_live_many(self._seg, ffi.new("uint64_t[]", handles), len(handles), ffi.from_buffer(alive)) <= 0:
+            return []
+        return [handle for handle, lives in zip(handles, alive, strict=True) if not lives]
+
+    def spill_note(self, state: int) -> None:
+        """Publish whether spilling works (NBS_SPILL_...)."""
+        lib.nbs_spill_note(self._seg, state)
 
     def stats(self) -> dict[str, int]:
         """Return the store's figures by name."""

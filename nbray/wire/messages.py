@@ -43,6 +43,8 @@ class RegisterReply(Message):
     resources: dict[str, int] = {}  # totals of this node
     cluster_id: int = 0  # 32 bits, random per cluster; part of every object id
     daemon: int = 0  # peer of the daemon
+    spill_dir: str = ""  # where objects go that have no room in memory
+    limits: dict[str, float] = {}  # those of nbray.config.Limits that are not at their default
     error: str = ""
     version_error: str = ""  # the process runs other versions than the daemon
     node_ip: str = "127.0.0.1"
@@ -264,6 +266,21 @@ class ActorHandlesGoneNotice(Message):
     """Owner -> daemon: the last handle went; the actor may end when its queue is empty."""
 
     actor_id: str
+
+
+# -------------------------------------------------------------------------- memory
+
+
+class RoomWantedNotice(Message):
+    """Process -> daemon: an object of this size does not fit; spill others. It tries again by itself."""
+
+    size: int  # bytes
+
+
+class RestoreWantedNotice(Message):
+    """Process -> daemon: bring this object back from disk; its seal tells when it is there."""
+
+    obj: int  # handle
 
 
 # --------------------------------------------------------------------------- state

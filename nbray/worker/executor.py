@@ -41,7 +41,7 @@ from nbray.core.records import (
     TASK_STORED,
     ActorExit,
 )
-from nbray.exceptions import AsyncioActorExit, ObjectStoreFullError
+from nbray.exceptions import AsyncioActorExit, ObjectStoreFullError, OutOfDiskError
 from nbray.options import UNIT
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
@@ -486,7 +486,7 @@ class Executor:
             else:
                 parts = self._parts(owner, name, number, n_returns, result)
                 self._reply(chan, number, RESULT_MULTI, parts, ran_ns)
-        except ObjectStoreFullError as error:  # the runtime's failure, not the function's
+        except (ObjectStoreFullError, OutOfDiskError) as error:  # the runtime's failure, not the function's
             self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error).blob)
         except BaseException as error:
             self._failed(chan, number, name, error)
@@ -586,7 +586,8 @@ class Executor:
         core = self.core
         value = serializer.plain(data) if type(data) is bytes else data
         object_id = ids.object_id(owner, number, core.cluster_id, index)
-        hold = core.store.write(object_id, value, 0, owner)  # type: ignore[arg-type]
+        label = f"result of {self.task_name}"[:80].encode("utf-8", "replace")
+        hold = core.store.write(object_id, value, 0, owner, label)  # type: ignore[arg-type]
         return _U64.pack(hold.obj)
 
     def _parts(self, owner: int, name: str, number: int, n_returns: int, result: Any) -> bytes:
@@ -625,7 +626,7 @@ class Executor:
         blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8])
         if len(blob) > INLINE_MAX_BYTES:
             if len(blob) <= MAX_ERROR_BYTES:
-                with contextlib.suppress(ObjectStoreFullError):
+                with contextlib.suppress(ObjectStoreFullError, OutOfDiskError):
                     owner = self.core.peer if chan == SELF else lib.nbs_chan_peer(self.seg, chan)
                     handle = self._store(owner, number, 0, blob)
                     self._reply(chan, number, RESULT_ERROR | RESULT_STORED, handle)

@@ -1,0 +1,181 @@
+"""Files of objects that have no room in memory: several in one file, each with a checksum.
+
+A record is a head of 64 bytes (magic, id, length, CRC-32 of id, length and bytes) and the
+bytes. A file is closed at ``file_bytes`` and removed when nothing in it is wanted any more.
+Nothing here outlives the node, so nothing is synced to the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import zlib
+from typing import NamedTuple
+
+_HEAD = struct.Struct("<8s28sQI16x")
+_MAGIC = b"NBSPILL1"
+HEAD_BYTES = _HEAD.size
+_AT_ONCE = 1 << 30  # one system call writes at most 2 GiB
+
+
+class DiskFullError(OSError):
+    """The disk has no room to spill to, or would be filled beyond its share."""
+
+
+class DamagedError(Exception):
+    """What was read is not what was written."""
+
+
+class Place(NamedTuple):
+    """Where the bytes of an object lie."""
+
+    file: int  # number of the file
+    offset: int  # of the head
+    size: int  # bytes of the object
+
+
+class SpillFiles:
+    """The spill files of a node.
+
+    Parameters
+    ----------
+    folder : str
+        Made when the first object is written; only its owner can look inside.
+    file_bytes : int
+        A file is closed when it is this large.
+    disk_share : float
+        Part of the disk that may be full after a write.
+    """
+
+    def __init__(self, folder: str, file_bytes: int, disk_share: float) -> None:
+        self.folder = folder
+        self._file_bytes = file_bytes
+        self._disk_share = disk_share
+        self._wanted: dict[int, int] = {}  # number of a file -> objects in it that are wanted
+        self._current = -1  # descriptor of the file that grows
+        self._number = 0
+        self._end = 0
+        self.bytes_written = 0
+
+    def path(self, number: int) -> str:
+        """Return the path of a file."""
+        return os.path.join(self.folder, f"objects-{number}.spill")
+
+    def write(self, object_id: bytes, data: memoryview) -> Place:
+        """Append an object.
+
+        Raises
+        ------
+        DiskFullError
+            Then nothing was written.
+        OSError
+            For all else that the disk refuses.
+        """
+        size = data.nbytes
+        self._check_disk(HEAD_BYTES + size)
+        if self._current < 0 or (self._end and self._end + HEAD_BYTES + size > self._file_bytes):
+            self._next_file()
+        place = Place(self._number, self._end, size)
+        try:
+            self._write_all(_head(object_id, data), self._end)
+            self._write_all(data, self._end + HEAD_BYTES)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._current, self._end)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFullError(error.errno, error.strerror, self.folder) from None
+            raise
+        self._end += HEAD_BYTES + size
+        self.bytes_written += HEAD_BYTES + size
+        self._wanted[self._number] = self._wanted.get(self._number, 0) + 1
+        return place
+
+    def _write_all(self, data: bytes | memoryview, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(self._current, view[:_AT_ONCE], offset)
+            view, offset = view[done:], offset + done
+
+    def _check_disk(self, size: int) -> None:
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        disk = os.statvfs(self.folder)
+        free = disk.f_bavail * disk.f_frsize
+        kept = disk.f_blocks * disk.f_frsize * (1.0 - self._disk_share)
+        if free - size < kept:
+            raise DiskFullError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
+
+    def _next_file(self) -> None:
+        if self._current >= 0:
+            os.close(self._current)
+            self._current = -1
+            self._remove_if_done(self._number)
+        self._number += 1
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._current = os.open(self.path(self._number), flags, 0o600)
+        self._end = 0
+
+    def read(self, object_id: bytes, place: Place, target: memoryview) -> None:
+        """Read an object back into ``target``, which has its size.
+
+        Raises
+        ------
+        DamagedError
+            When the file is gone, or one bit of it has changed.
+        OSError
+            When it cannot be read now.
+        """
+        try:
+            descriptor = os.open(self.path(place.file), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            raise DamagedError("its spill file is gone") from None
+        try:
+            head = os.pread(descriptor, HEAD_BYTES, place.offset)
+            got = 0
+            while got < place.size:
+                part = target[got : got + _AT_ONCE]
+                done = os.preadv(descriptor, [part], place.offset + HEAD_BYTES + got)
+                if not done:
+                    raise DamagedError("its spill file is too short")
+                got += done
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise DamagedError("the disk cannot read its spill file") from None
+            raise
+        finally:
+            os.close(descriptor)
+        if head != _head(object_id, target):
+            raise DamagedError("its checksum is wrong")
+
+    def drop(self, place: Place) -> None:
+        """Forget an object; the file goes with the last one in it."""
+        self._wanted[place.file] -= 1
+        self._remove_if_done(place.file)
+
+    def _remove_if_done(self, number: int) -> None:
+        if self._wanted.get(number, 0):
+            return
+        if number == self._number and self._current >= 0:
+            with contextlib.suppress(OSError):  # it is written to next
+                os.ftruncate(self._current, 0)
+            self._end = 0
+            return
+        self._wanted.pop(number, None)
+        with contextlib.suppress(OSError):
+            os.unlink(self.path(number))
+
+    def close(self) -> None:
+        """Remove all files and the folder."""
+        if self._current >= 0:
+            os.close(self._current)
+            self._current = -1
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.folder):
+                os.unlink(os.path.join(self.folder, name))
+            os.rmdir(self.folder)
+
+
+def _head(object_id: bytes, data: memoryview) -> bytes:
+    crc = zlib.crc32(data, zlib.crc32(object_id + data.nbytes.to_bytes(8, "little")))
+    return _HEAD.pack(_MAGIC, object_id, data.nbytes, crc)

@@ -1,0 +1,265 @@
+"""Moves objects between the store and the disk, in a thread of the daemon.
+
+It starts with the first need. An object that is held but viewed by nobody is written to a
+spill file and its memory given back; it comes back when somebody asks. The copy on disk
+stays as long as the object, so that it is written once however often it comes and goes.
+
+All tables here belong to the thread; others only leave wishes under ``_lock``.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from nbray._cstore import lib
+from nbray.config import Limits
+from nbray.node.segment import Segment
+from nbray.node.spill_files import DamagedError, DiskFullError, Place, SpillFiles
+
+_TRY_AGAIN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
+_ROUNDS = 4  # of choosing victims anew, when somebody was quicker
+_LOOK_S = 0.5  # between looks for objects on disk that nobody wants any more
+_DISK_PAUSE_S = 0.2  # after the disk was found full
+
+
+class _Copy:
+    """An object that is on disk."""
+
+    __slots__ = ("children", "held", "object_id", "place")
+
+    def __init__(self, object_id: bytes, place: Place, children: list[int]) -> None:
+        self.object_id = object_id
+        self.place = place
+        self.children = children
+        self.held = False  # whether we hold the children: while the object is not in memory
+
+
+class Spiller:
+    """The one that spills.
+
+    Parameters
+    ----------
+    segment : Segment
+    limits : Limits
+    folder : str
+        Where spill files go.
+    released : callable
+        Called in the thread after children of spilled containers were let go.
+    """
+
+    def __init__(self, segment: Segment, limits: Limits, folder: str, released: Callable[[], None]) -> None:
+        self.files = SpillFiles(folder, int(limits.spill_file_bytes), limits.spill_disk_share)
+        self._segment = segment
+        self._high = limits.spill_from_share
+        self._low = limits.spill_to_share
+        self._smallest = int(limits.spill_object_bytes)
+        self._released = released
+        self._copies: dict[int, _Copy] = {}  # handle -> copy
+        self._lock = threading.Lock()
+        self._rooms: list[int] = []
+        self._restores: dict[int, None] = {}
+        self._wanted = threading.Event()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+        self._disk_full_at = 0.0
+
+    # --------------------------------------------------------------- wishes of others
+
+    def make_room(self, size: int) -> None:
+        """Somebody has no room for an object of ``size`` bytes."""
+        with self._lock:
+            if len(self._rooms) < 10_000:
+                self._rooms.append(size)
+        self._poke()
+
+    def restore(self, obj: int) -> None:
+        """Somebody wants to see an object that is on disk."""
+        with self._lock:
+            self._restores[obj] = None
+        self._poke()
+
+    def look(self) -> None:
+        """Spill when the store is too full."""
+        stats = self._segment.figures()
+        if stats.used > self._high * stats.capacity:
+            self._poke()
+
+    def _poke(self) -> None:
+        self._wanted.set()
+        if self._thread is None and not self._ended:
+            self._thread = threading.Thread(target=self._run, name="nbray-spiller", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and remove all files."""
+        self._ended = True
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join(5.0)
+        self.files.close()
+
+    # -------------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._wanted.wait(_LOOK_S if self._copies else None)
+            self._wanted.clear()
+            try:
+                self._round()
+            except Exception:  # a bug must not end spilling
+                sys.excepthook(*sys.exc_info())
+                time.sleep(_DISK_PAUSE_S)
+
+    def _round(self) -> None:
+        self._forget_the_dead()
+        with self._lock:
+            rooms, self._rooms = self._rooms, []
+            restores, self._restores = self._restores, {}
+        for obj in restores:
+            if self._ended:
+                return
+            self._bring_back(obj)
+        for size in sorted(set(rooms)):
+            if self._ended:
+                return
+            self._clear(size)
+        self._relieve()
+
+    def _relieve(self) -> None:
+        """Spill what nobody has looked at for longest, until the store is well below its limit."""
+        stats = self._segment.figures()
+        if stats.used <= self._high * stats.capacity:
+            return
+        excess = int(stats.used - self._low * stats.capacity)
+        for obj in self._segment.spill_victims(0, excess, self._smallest) or ():
+            if self._ended or self._waiting() or not self._spill(obj):
+                return
+
+    def _waiting(self) -> bool:
+        """Somebody waits for something definite, which comes first."""
+        if self._restores or self._rooms:
+            self._wanted.set()
+            return True
+        return False
+
+    def _clear(self, size: int) -> bool:
+        """Make room for an object of ``size`` bytes in one piece; False when that is not possible now."""
+        for _ in range(_ROUNDS):
+            victims = self._segment.spill_victims(size)
+            if victims is None:
+                return False
+            if not victims:
+                return True
+            for obj in victims:
+                if self._ended or not self._spill(obj):
+                    return False
+        return False
+
+    def _spill(self, obj: int) -> bool:
+        """Give back an object's memory; False when the disk refuses."""
+        segment = self._segment
+        if not segment.hold_again(obj):
+            return True  # gone meanwhile
+        try:
+            copy = self._copies.get(obj)
+            if copy is None:
+                copy = self._write(obj)
+                if copy is None:
+                    return True
+                self._copies[obj] = copy
+            if not copy.held:
+                copy.held = True
+                copy.children = [child for child in copy.children if segment.hold_again(child)]
+            if segment.spill_out(obj) != lib.NBS_OK:  # somebody looks at it now
+                self._let_children_go(copy)
+        except DiskFullError:
+            self._disk_refused(lib.NBS_SPILL_NO_DISK, "")
+            return False
+        except OSError as error:
+            self._disk_refused(lib.NBS_SPILL_FAILS, str(error))
+            return False
+        finally:
+            segment.release(obj)
+        return True
+
+    def _write(self, obj: int) -> _Copy | None:
+        if time.monotonic() - self._disk_full_at < _DISK_PAUSE_S:
+            raise DiskFullError
+        self._forget_the_dead()
+        segment = self._segment
+        with segment.view(obj) as view:
+            if view is None:
+                return None
+            object_id = segment.id_of(obj)
+            children = segment.children(obj)
+            place = self.files.write(object_id, view)
+        if self._disk_full_at:
+            self._disk_full_at = 0.0
+            segment.spill_note(lib.NBS_SPILL_WORKS)
+        return _Copy(object_id, place, children)
+
+    def _disk_refused(self, state: int, why: str) -> None:
+        if not self._disk_full_at or why:
+            print(f"cannot spill to {self.files.folder}: {why or 'the disk is full'}", file=sys.stderr, flush=True)
+        self._disk_full_at = time.monotonic()
+        self._segment.spill_note(state)
+
+    def _bring_back(self, obj: int) -> None:
+        segment = self._segment
+        copy = self._copies.get(obj)
+        if copy is None or not segment.hold_again(obj):
+            return  # it is in memory, or gone
+        try:
+            for attempt in range(2):
+                status, target = segment.restore_begin(obj, copy.children)
+                if status in (lib.NBS_EFULL, lib.NBS_ENOMEM) and not attempt:
+                    if not self._clear(copy.place.size + 8 * len(copy.children) + 64):
+                        return  # whoever wants it asks again
+                    continue
+                break
+            if status == lib.NBS_OK:
+                self._fill(obj, copy, target)
+        finally:
+            segment.release(obj)
+
+    def _fill(self, obj: int, copy: _Copy, target: memoryview) -> None:
+        """Read an object that has room now; what cannot be read is lost."""
+        outcome = 1
+        try:
+            self.files.read(copy.object_id, copy.place, target)
+        except DamagedError as error:
+            outcome = -1
+            print(f"object {copy.object_id.hex()} is lost: {error}", file=sys.stderr, flush=True)
+        except OSError as error:
+            outcome = 0 if error.errno in _TRY_AGAIN else -1
+            print(f"object {copy.object_id.hex()} cannot be read: {error}", file=sys.stderr, flush=True)
+        finally:
+            target.release()
+        self._segment.restore_end(obj, outcome)
+        if outcome:
+            self._let_children_go(copy)
+        if outcome < 0:
+            self._copies.pop(obj)
+            self.files.drop(copy.place)
+
+    def _let_children_go(self, copy: _Copy) -> None:
+        if copy.held:
+            copy.held = False
+            for child in copy.children:
+                self._segment.release(child)
+
+    def _forget_the_dead(self) -> None:
+        """Drop the copies of objects that nobody holds any more."""
+        handles = list(self._copies)
+        some = False
+        for obj in self._segment.dead_among(handles):
+            copy = self._copies.pop(obj)
+            some = some or (copy.held and bool(copy.children))
+            self._let_children_go(copy)
+            self.files.drop(copy.place)
+        if some:
+            self._released()
