@@ -86,8 +86,8 @@ const char *nbs_layout(void); /* version and layout signature, for messages */
 /* Flags of an object (its `meta`): the low 16 bits belong to the store, the others to
  * the caller. */
 enum {
-  NBS_META_LOST = 1, /* the promiser died before it sealed: size 0, no value */
-  NBS_META_KEEP = 2, /* stays, evictable, after the last hold is released */
+  NBS_META_LOST = 1,   /* the promiser died before it sealed: size 0, no value */
+  NBS_META_KEEP = 2,   /* stays, evictable, after the last hold is released */
   NBS_META_SPILLED = 4 /* the value is on disk; with LOST: it was, and cannot be read */
 };
 
@@ -179,6 +179,9 @@ int64_t nbs_live_many(nbs_seg *s, const uint64_t *objs, uint32_t n, uint8_t *ali
 /* nbs_spill_note publishes whether the spiller can write, for nbs_stats.spill_blocked. */
 enum { NBS_SPILL_WORKS = 0, NBS_SPILL_NO_DISK = 1, NBS_SPILL_FAILS = 2 };
 int nbs_spill_note(nbs_seg *s, uint32_t blocked);
+/* nbs_punch_hole gives back the disk under a part of a file; NBS_ESYS where the file
+ * system cannot do that. */
+int nbs_punch_hole(int fd, uint64_t off, uint64_t len);
 
 typedef struct {
   uint64_t capacity, used, reserved; /* bytes: of the arena, in objects, backed by memory */
@@ -186,7 +189,7 @@ typedef struct {
   uint64_t n_objects, n_sealed, n_promised, n_kept; /* kept: unheld and evictable */
   uint64_t n_created_total, n_evicted_total;
   uint64_t n_slots, n_channels;
-  uint64_t n_repairs; /* times that a dead lock owner was cleaned up after */
+  uint64_t n_repairs;                /* times that a dead lock owner was cleaned up after */
   uint64_t n_spilled, spilled_bytes; /* objects on disk, and their sizes */
   uint64_t n_spilled_total, n_restored_total, n_lost_total;
   uint64_t spill_blocked; /* NBS_SPILL_... */

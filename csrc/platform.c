@@ -122,6 +122,10 @@ int nbsi_fd_back(int fd, uint64_t off, uint64_t len) {
   return 0;
 }
 
+int nbsi_fd_punch(int fd, uint64_t off, uint64_t len) {
+  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
+}
+
 int nbsi_fd_touch(int fd, uint64_t off, uint64_t len) {
   /* A mapping of its own: faulting does not change contents, so this is harmless even
    * when somebody uses the range by now, and unmapping leaves no pages counted here. */

@@ -27,6 +27,7 @@ int nbsi_fd_back(int fd, uint64_t off, uint64_t len);
 /* nbsi_fd_touch makes the pages of a backed range up to date (zeroed where nobody wrote)
  * without keeping them mapped, so that they do not count as anybody's. */
 int nbsi_fd_touch(int fd, uint64_t off, uint64_t len);
+int nbsi_fd_punch(int fd, uint64_t off, uint64_t len); /* the file keeps its size; -1: cannot */
 void *nbsi_map(int fd, uint64_t size); /* shared, not in core dumps; NULL on failure */
 void nbsi_unmap(void *base, uint64_t size);
 void nbsi_populate(void *addr, uint64_t len); /* maps pages that exist; best effort */

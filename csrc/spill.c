@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "holds.h"
 #include "lock.h"
+#include "platform.h"
 #include "room.h"
 
 #define SLICE 4096u /* entries looked at before the lock is given to others */
@@ -317,6 +318,10 @@ int64_t nbs_live_many(nbs_seg *s, const uint64_t *objs, uint32_t n, uint8_t *ali
     over += !alive[k];
   }
   return over;
+}
+
+int nbs_punch_hole(int fd, uint64_t off, uint64_t len) {
+  return nbsi_fd_punch(fd, off, len) == 0 ? NBS_OK : NBS_ESYS;
 }
 
 int nbs_spill_note(nbs_seg *s, uint32_t blocked) {

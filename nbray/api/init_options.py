@@ -82,7 +82,13 @@ def check_hidden(given: Mapping[str, Any]) -> dict[str, Any]:
         found["_node_ip_address"] = own_address(found["_node_ip_address"])
     if "_metrics_export_port" in found:
         found["_metrics_export_port"] = port("_metrics_export_port", found["_metrics_export_port"])
-    found["_system_config"] = _limits(found.get("_system_config"))
+    config = found.get("_system_config")
+    if isinstance(config, Mapping) and "object_spilling_config" in config:
+        config = dict(config)
+        found.setdefault("object_spilling_directory", _spilling_folder(config.pop("object_spilling_config")))
+    found["_system_config"] = _limits(config)
+    if "object_spilling_directory" in found:
+        found["object_spilling_directory"] = _folder("object_spilling_directory", found["object_spilling_directory"])
     return found
 
 
@@ -93,6 +99,22 @@ def _folder(name: str, value: Any) -> str:
     if not os.path.isdir(path):
         os.makedirs(path, mode=0o700, exist_ok=True)
     return path
+
+
+def _spilling_folder(text: Any) -> str:
+    """Return the folder of Ray's ``object_spilling_config``, which is JSON."""
+    try:
+        config = json.loads(text) if isinstance(text, str) else text
+        kind, folder = config["type"], config["params"]["directory_path"]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(
+            f"object_spilling_config={text!r} is not understood; give a folder: object_spilling_directory='/path'."
+        ) from None
+    if kind != "filesystem":
+        raise ValueError(
+            f"object_spilling_config has the type {kind!r}; nbray spills to a folder of this machine only."
+        )
+    return str(folder[0] if isinstance(folder, list) and folder else folder)
 
 
 def _limits(value: Any) -> dict[str, float]:

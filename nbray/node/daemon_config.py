@@ -31,7 +31,7 @@ class DaemonConfig(msgspec.Struct, kw_only=True):
     node_name: str = ""
     labels: dict[str, str] = {}
     metrics_port: int = -1  # of the Prometheus endpoint; 0: any that is free; -1: none
-    spill_dir: str = ""  # "": in the session's folder
+    spill_dir: str = ""  # for objects that have no room in memory; "": in the session's folder
 
     @property
     def control_endpoint(self) -> str:

@@ -48,6 +48,7 @@ class NodeConfig(msgspec.Struct, kw_only=True):
     node_name: str = ""
     labels: dict[str, str] = {}
     metrics_port: int = -1  # of the Prometheus endpoint; 0: any that is free; -1: none
+    spill_base: str = ""  # folder on a disk for objects that have no room; "": the session's
     worker_module: str = "nbray.worker.main"  # for tests
 
 
@@ -140,6 +141,7 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
         capacity=capacity, totals=totals, gpu_ids=gpus, cwd=_cwd(), ip=config.node_ip, prestart=config.prestart,
         worker_module=config.worker_module, limits=limits.changed, started_by=config.started_by,
         node_name=config.node_name, labels=config.labels, metrics_port=config.metrics_port,
+        spill_dir=session_dir.spill_dir(session, config.spill_base),
     )  # fmt: skip
     process = None
     try:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import stat
+import tempfile
 import time
 
 from nbray.node.process_control import is_alive, start_time
@@ -18,6 +19,7 @@ MAX_SOCKET_PATH = 107  # bytes, of sockaddr_un
 _YOUNG_S = 60.0  # a folder may be in the making for this long
 _LONGEST_BASE = 40  # so that a socket's path fits
 _STARTING = "starting"  # a file that is there until the daemon has taken over
+_SPILL_DIR = "spill_dir"  # a file that names the folder of spilled objects when that lies elsewhere
 _LONGEST_NAME = "/control.sock"
 OWNER_FILE = "owner.json"
 CONTROL_SOCKET, SEGMENT_SOCKET = "control.sock", "segment.sock"
@@ -79,8 +81,60 @@ def own(path: str, **facts: object) -> None:
     os.unlink(os.path.join(path, _STARTING))
 
 
+def spill_dir(session: str, base: str = "") -> str:
+    """Return where a session's objects go that have no room in memory; made when it is needed.
+
+    Parameters
+    ----------
+    session : str
+    base : str
+        A folder of the user's choice. Default: the session itself, unless that lies in memory.
+    """
+    if not base and _is_in_memory(session):
+        candidates = (tempfile.gettempdir(), "/var/tmp", "/tmp")
+        base = next((path for path in candidates if os.access(path, os.W_OK | os.X_OK) and not _is_in_memory(path)), "")
+    if not base:
+        return os.path.join(session, "spill")
+    path = os.path.join(os.path.abspath(base), _spill_name(session))
+    descriptor = os.open(os.path.join(session, _SPILL_DIR), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(path)  # so that it is removed with the session, by whoever does that
+    return path
+
+
+def _spill_name(session: str) -> str:
+    return f"nbray-{os.geteuid()}-spill-{os.path.basename(session)}"
+
+
+def _remove_spill_dir(session: str) -> None:
+    try:
+        with open(os.path.join(session, _SPILL_DIR), encoding="utf-8") as file:
+            path = file.read()
+    except (OSError, ValueError):
+        return
+    if os.path.basename(path) == _spill_name(session):
+        _remove(path)
+
+
+def _is_in_memory(path: str) -> bool:
+    """Tell whether a folder lies in a file system that is made of memory."""
+    path = os.path.realpath(path)
+    best, kind = "", ""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            for line in file:
+                _, where, this_kind = line.split(" ")[:3]
+                where = where.replace("\\040", " ").rstrip("/")
+                if (path == where or path.startswith(where + "/")) and len(where) >= len(best):
+                    best, kind = where, this_kind
+    except (OSError, ValueError):
+        return False
+    return kind in ("tmpfs", "ramfs")
+
+
 def clear(path: str) -> None:
     """Remove all of a session but its logs."""
+    _remove_spill_dir(path)
     for name in os.listdir(path):
         if name != "logs":
             _remove(os.path.join(path, name))
@@ -88,6 +142,7 @@ def clear(path: str) -> None:
 
 def remove(path: str) -> None:
     """Remove a session with its logs."""
+    _remove_spill_dir(path)
     _remove(path)
 
 
@@ -98,7 +153,7 @@ def remove_dead(base: str = "") -> list[str]:
     for name in sorted(os.listdir(parent)):
         path = os.path.join(parent, name)
         if name.startswith("session_") and not _is_used(path, name):
-            _remove(path)
+            remove(path)
             removed.append(path)
     return removed
 

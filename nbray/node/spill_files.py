@@ -14,9 +14,12 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from nbray._cstore import lib
+
 _HEAD = struct.Struct("<8s28sQI16x")
 _MAGIC = b"NBSPILL1"
 HEAD_BYTES = _HEAD.size
+_PUNCH_BYTES = 64 * 1024  # smaller objects wait for the end of their file
 _AT_ONCE = 1 << 30  # one system call writes at most 2 GiB
 
 
@@ -63,8 +66,8 @@ class SpillFiles:
         """Return the path of a file."""
         return os.path.join(self.folder, f"objects-{number}.spill")
 
-    def write(self, object_id: bytes, data: memoryview) -> Place:
-        """Append an object.
+    def write(self, object_id: bytes, data: memoryview, reserve: bool = False) -> Place:
+        """Append an object; ``reserve``: also where the disk would be fuller than its share, almost to the end.
 
         Raises
         ------
@@ -74,7 +77,7 @@ class SpillFiles:
             For all else that the disk refuses.
         """
         size = data.nbytes
-        self._check_disk(HEAD_BYTES + size)
+        self._check_disk(HEAD_BYTES + size, reserve)
         if self._current < 0 or (self._end and self._end + HEAD_BYTES + size > self._file_bytes):
             self._next_file()
         place = Place(self._number, self._end, size)
@@ -98,11 +101,11 @@ class SpillFiles:
             done = os.pwrite(self._current, view[:_AT_ONCE], offset)
             view, offset = view[done:], offset + done
 
-    def _check_disk(self, size: int) -> None:
+    def _check_disk(self, size: int, reserve: bool) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         disk = os.statvfs(self.folder)
         free = disk.f_bavail * disk.f_frsize
-        kept = disk.f_blocks * disk.f_frsize * (1.0 - self._disk_share)
+        kept = disk.f_blocks * disk.f_frsize * (1.0 - self._disk_share) * (0.2 if reserve else 1.0)
         if free - size < kept:
             raise DiskFullError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
 
@@ -149,21 +152,26 @@ class SpillFiles:
             raise DamagedError("its checksum is wrong")
 
     def drop(self, place: Place) -> None:
-        """Forget an object; the file goes with the last one in it."""
+        """Forget an object: its part of the disk is given back, and the file with the last one in it."""
         self._wanted[place.file] -= 1
-        self._remove_if_done(place.file)
+        if not self._remove_if_done(place.file) and place.size >= _PUNCH_BYTES:
+            with contextlib.suppress(OSError):
+                descriptor = os.open(self.path(place.file), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                lib.nbs_punch_hole(descriptor, place.offset, HEAD_BYTES + place.size)
+                os.close(descriptor)
 
-    def _remove_if_done(self, number: int) -> None:
+    def _remove_if_done(self, number: int) -> bool:
         if self._wanted.get(number, 0):
-            return
+            return False
         if number == self._number and self._current >= 0:
             with contextlib.suppress(OSError):  # it is written to next
                 os.ftruncate(self._current, 0)
             self._end = 0
-            return
+            return True
         self._wanted.pop(number, None)
         with contextlib.suppress(OSError):
             os.unlink(self.path(number))
+        return True
 
     def close(self) -> None:
         """Remove all files and the folder."""

@@ -146,8 +146,17 @@ class Spiller:
             return True
         return False
 
-    def _clear(self, size: int) -> bool:
-        """Make room for an object of ``size`` bytes in one piece; False when that is not possible now."""
+    def _clear(self, size: int, reserve: bool = False) -> bool:
+        """Make room for an object of ``size`` bytes in one piece; False when that is not possible now.
+
+        With ``reserve`` what the disk keeps back is used, too: with memory and disk both full
+        nothing could be brought back any more, as for that something has to be spilled first.
+        """
+        if self._disk_full_at:  # what has a copy on disk costs nothing
+            for obj in list(self._copies):
+                if self._segment.spill_victims(size) == []:
+                    return True
+                self._spill(obj)
         for _ in range(_ROUNDS):
             victims = self._segment.spill_victims(size)
             if victims is None:
@@ -155,11 +164,11 @@ class Spiller:
             if not victims:
                 return True
             for obj in victims:
-                if self._ended or not self._spill(obj):
+                if self._ended or not self._spill(obj, reserve):
                     return False
         return False
 
-    def _spill(self, obj: int) -> bool:
+    def _spill(self, obj: int, reserve: bool = False) -> bool:
         """Give back an object's memory; False when the disk refuses."""
         segment = self._segment
         if not segment.hold_again(obj):
@@ -167,14 +176,14 @@ class Spiller:
         try:
             copy = self._copies.get(obj)
             if copy is None:
-                copy = self._write(obj)
+                copy = self._write(obj, reserve)
                 if copy is None:
                     return True
                 self._copies[obj] = copy
             if not copy.held:
                 copy.held = True
                 copy.children = [child for child in copy.children if segment.hold_again(child)]
-            if segment.spill_out(obj) != lib.NBS_OK:  # somebody looks at it now
+            if segment.spill_out(obj) == lib.NBS_EAGAIN:  # somebody looks at it now
                 self._let_children_go(copy)
         except DiskFullError:
             self._disk_refused(lib.NBS_SPILL_NO_DISK, "")
@@ -186,8 +195,8 @@ class Spiller:
             segment.release(obj)
         return True
 
-    def _write(self, obj: int) -> _Copy | None:
-        if time.monotonic() - self._disk_full_at < _DISK_PAUSE_S:
+    def _write(self, obj: int, reserve: bool) -> _Copy | None:
+        if not reserve and time.monotonic() - self._disk_full_at < _DISK_PAUSE_S:
             raise DiskFullError
         self._forget_the_dead()
         segment = self._segment
@@ -196,8 +205,8 @@ class Spiller:
                 return None
             object_id = segment.id_of(obj)
             children = segment.children(obj)
-            place = self.files.write(object_id, view)
-        if self._disk_full_at:
+            place = self.files.write(object_id, view, reserve)
+        if self._disk_full_at and not reserve:
             self._disk_full_at = 0.0
             segment.spill_note(lib.NBS_SPILL_WORKS)
         return _Copy(object_id, place, children)
@@ -217,7 +226,7 @@ class Spiller:
             for attempt in range(2):
                 status, target = segment.restore_begin(obj, copy.children)
                 if status in (lib.NBS_EFULL, lib.NBS_ENOMEM) and not attempt:
-                    if not self._clear(copy.place.size + 8 * len(copy.children) + 64):
+                    if not self._clear(copy.place.size + 8 * len(copy.children) + 64, reserve=True):
                         return  # whoever wants it asks again
                     continue
                 break

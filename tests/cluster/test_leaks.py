@@ -300,7 +300,7 @@ def test_a_full_store_is_told_and_recovers(ray):
     kept = []
     with pytest.raises(ray.exceptions.ObjectStoreFullError):
         for _ in range(200):
-            kept.append(ray.put(numpy.ones(MEG, numpy.uint8)))
+            kept.append(ray.get(ray.put(numpy.ones(MEG, numpy.uint8))))  # viewed: it cannot be spilled
     assert len(kept) > 40
     with pytest.raises(ray.exceptions.ObjectStoreFullError):
         with kit.no_hang():

@@ -1,0 +1,238 @@
+"""A working set that is larger than the store: what does not fit lies on disk, and comes back bit by bit."""
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import cluster_kit as kit
+import numpy as np
+import pytest
+
+from nbray.core import current
+
+MIB = 2**20
+FULL = os.environ.get("NBRAY_FAULTS_FULL") == "1"
+CAPACITY = (256 if FULL else 64) * MIB
+WORKING_SET = (2048 if FULL else 384) * MIB
+CLUSTER = {"num_cpus": 2, "object_store_memory": CAPACITY}
+
+
+def figures():
+    stats = current.core.store.stats()
+    return {name: int(getattr(stats, name)) for name in ("used", "n_spilled", "n_spilled_total", "n_restored_total")}
+
+
+def spill_files():
+    folder = current.core.store.pressure.spill_dir
+    return [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
+
+
+def pattern(seed, size):
+    return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+
+
+def digest(array):
+    return hashlib.blake2b(array, digest_size=16).digest()
+
+
+def force_out(ray, refs):
+    """Press on the store until all of ``refs`` are on disk."""
+    n = max(1, CAPACITY // (8 * MIB))
+    filler = [ray.put(np.zeros(8 * MIB, np.uint8)) for _ in range(2 * n)]
+    kit.eventually(lambda: all(is_spilled(ref) for ref in refs), "the objects are spilled")
+    return filler
+
+
+def is_spilled(ref):
+    return bool(current.core.store.info((ref._hold or ref._data.hold).obj).meta & 4)
+
+
+@pytest.mark.limit(300)
+def test_a_working_set_eight_times_the_store(ray):
+    rng = np.random.default_rng(1)
+    sizes, total = [], 0
+    while total < WORKING_SET:
+        sizes.append(int(MIB * 24 ** rng.random() * CAPACITY / (256 * MIB)))
+        total += sizes[-1]
+    refs, digests = [], []
+    for seed, size in enumerate(sizes):
+        array = pattern(seed, size)
+        digests.append(digest(array))
+        refs.append(ray.put(array))
+    assert figures()["n_spilled"] > 0
+
+    @ray.remote
+    def digest_of(array):
+        return digest(array)
+
+    order = list(rng.permutation(len(refs)))
+    for index in order[: len(order) // 3]:
+        assert digest(ray.get(refs[index])) == digests[index]
+    rest = order[len(order) // 3 :]
+    assert ray.get([digest_of.remote(refs[i]) for i in rest]) == [digests[i] for i in rest]
+    assert figures()["n_restored_total"] > 0
+    del refs, order
+    kit.eventually(lambda: figures()["n_spilled"] == 0, "no object is on disk")
+    kit.eventually(lambda: sum(os.path.getsize(path) for path in spill_files()) == 0, "no spill file is left")
+
+
+@pytest.mark.limit(300)
+def test_workers_are_killed_while_the_store_spills(ray):
+    """Producers hold more than the store can; whoever is killed at whatever moment loses nothing of others."""
+    size = CAPACITY // 16
+
+    @ray.remote(max_retries=-1)
+    def make(seed):
+        return pattern(seed, size), os.getpid()
+
+    @ray.remote(max_retries=-1)
+    def check(pair):
+        return digest(pair[0])
+
+    count = WORKING_SET // size // 2
+    refs = [make.remote(seed) for seed in range(count)]
+    rng = np.random.default_rng(2)
+    for _ in range(count // 4):
+        time.sleep(0.05)
+        workers = [worker["pid"] for worker in kit.workers().values()]
+        if workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(rng.choice(workers)), signal.SIGKILL)
+    checks = ray.get([check.remote(ref) for ref in refs])
+    assert checks == [digest(pattern(seed, size)) for seed in range(count)]
+    assert figures()["n_spilled_total"] > 0
+
+
+def test_nobody_reads_what_is_only_listed(ray):
+    """Refs inside containers, arguments and values that are waited for, all on disk."""
+    child = ray.put(pattern(1, MIB))
+    box = ray.put([child, pattern(2, 2 * MIB)])
+    made = ray.remote(lambda: pattern(3, MIB)).remote()
+    ray.wait([made])
+    expected = digest(pattern(1, MIB))
+    filler = force_out(ray, [child, box, made])
+    assert ray.wait([box, made], num_returns=2, timeout=0)[1] == []
+    assert is_spilled(made)  # to wait is not to look
+    del child
+    opened = ray.get(box)
+    assert digest(opened[1]) == digest(pattern(2, 2 * MIB))
+    assert digest(ray.get(opened[0])) == expected
+    reader = ray.remote(lambda box, other: digest(ray.get(box[0])) + digest(other))
+    assert ray.get(reader.remote(box, made)) == expected + digest(pattern(3, MIB))
+    del filler, opened, box, made
+
+
+def test_a_view_stays_where_it_is(ray):
+    view = ray.get(ray.put(pattern(5, 4 * MIB)))
+    before = digest(view)
+    for seed in range(3 * CAPACITY // (4 * MIB)):
+        kept = ray.put(pattern(seed, 4 * MIB))
+        assert digest(view) == before
+    with pytest.raises(ValueError, match="read-only"):
+        view[0] = 1
+    del view, kept
+
+
+def test_producer_and_consumer_with_a_full_store(ray):
+    """Each needs room that only the other's progress gives."""
+    size = CAPACITY // 5
+
+    @ray.remote
+    def produce(seed):
+        return pattern(seed, size)
+
+    @ray.remote
+    def consume(array):
+        return digest(array), pattern(int(array[0]), size)
+
+    with kit.no_hang(60):
+        firsts = [produce.remote(seed) for seed in range(12)]
+        seconds = [consume.remote(ref) for ref in firsts]
+        for seed, ref in enumerate(seconds):
+            assert ray.get(ref)[0] == digest(pattern(seed, size))
+
+
+def test_row_13_all_memory_is_in_use(ray):
+    views = [ray.get(ray.put(pattern(seed, CAPACITY // 8))) for seed in range(7)]
+    begin = time.monotonic()
+    with pytest.raises(ray.exceptions.ObjectStoreFullError) as caught:
+        ray.put(pattern(9, CAPACITY // 4))
+    assert time.monotonic() - begin < 10
+    text = str(caught.value)
+    assert f"of {CAPACITY // MIB}.0 MiB are in use" in text
+    assert text.count("made at test_spilling.py:") == 5
+    assert f"{CAPACITY // 8 / MIB:.1f} MiB made at" in text and "in use)" in text
+    del views
+    assert len(ray.get(ray.put(pattern(9, CAPACITY // 4)))) == CAPACITY // 4
+
+
+def test_room_that_comes_while_somebody_waits(ray):
+    views = [ray.get(ray.put(pattern(seed, CAPACITY // 8))) for seed in range(7)]
+    timer = threading.Timer(1.0, views.clear)
+    timer.start()
+    ref = ray.put(pattern(9, CAPACITY // 4))
+    assert digest(ray.get(ref)) == digest(pattern(9, CAPACITY // 4))
+    timer.join()
+
+
+def test_objects_of_dead_workers_stay(ray):
+    @ray.remote(max_retries=0)
+    def put_and_tell():
+        return [ray.put(pattern(7, MIB))], os.getpid()
+
+    box, pid = ray.get(put_and_tell.remote())
+    filler = force_out(ray, box)
+    os.kill(pid, signal.SIGKILL)
+    kit.eventually(lambda: kit.start_time(pid) == 0, "the worker is dead")
+    assert digest(ray.get(box[0])) == digest(pattern(7, MIB))
+    del filler
+
+
+@pytest.mark.limit(120)
+def test_row_14_the_disk_is_full(fresh):
+    """A disk of its own: 32 MiB."""
+    script = """
+        import sys, time
+        import numpy as np
+        import nbray as ray
+        MIB = 2**20
+        ray.init(num_cpus=1, object_store_memory=32 * MIB, object_spilling_directory=sys.argv[1])
+        refs = []
+        begin = time.monotonic()
+        try:
+            for seed in range(100):
+                begin = time.monotonic()
+                refs.append(ray.put(np.full(MIB, seed, np.uint8)))
+        except ray.exceptions.OutOfDiskError as error:
+            assert time.monotonic() - begin < 5, time.monotonic() - begin
+            print(len(refs), error)
+        for seed, ref in enumerate(refs):
+            assert ray.get(ref)[-1] == seed
+        del refs[: len(refs) // 2], ref
+        for seed in range(10):
+            refs.append(ray.put(np.full(MIB, seed, np.uint8)))
+        print("goes on")
+        ray.shutdown()
+    """
+    mount = 'mount -t tmpfs -o size=32m tmpfs "$0" && exec "$@"'
+    folder = f"{os.environ.get('TMPDIR', '/tmp')}/small-disk-{os.getpid()}"
+    os.mkdir(folder)
+    try:
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", mount, folder, sys.executable, "-c", textwrap.dedent(script), folder],
+            capture_output=True, text=True, timeout=100, check=False, env={**os.environ, "PYTHONPATH": kit.ROOT},
+        )  # fmt: skip
+    finally:
+        os.rmdir(folder)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"needs root and mount namespaces: {done.stderr.strip()}")
+    assert "goes on" in done.stdout, done.stdout + done.stderr
+    count, text = done.stdout.split(" ", 1)
+    assert 40 < int(count) < 64
+    assert folder in text and "free" in text and "needed: 1.0 MiB" in text
