@@ -20,7 +20,7 @@ from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.runtime import init, is_initialized, shutdown
 from nbray.api.runtime_context import get_gpu_ids, get_runtime_context
 from nbray.api.state import available_resources, cluster_resources, nodes, timeline
-from nbray.ids import ActorID, JobID, NodeID, TaskID, WorkerID
+from nbray.ids import ActorID, JobID, NodeID, PlacementGroupID, TaskID, WorkerID
 from nbray.object_ref import ObjectRef
 from nbray.version import __version__
 
@@ -36,6 +36,7 @@ __all__ = [
     "NodeID",
     "ObjectID",
     "ObjectRef",
+    "PlacementGroupID",
     "TaskID",
     "WorkerID",
     "__version__",

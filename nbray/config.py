@@ -89,6 +89,10 @@ class Limits:
     restart_delay_s = Limit("seconds", 0.1, "before the second restart of an actor that died in __init__; doubles")
     restart_delay_max_s = Limit("seconds", 5.0, "where the doubling stops")
     dead_processes = Limit("processes", 1000, "dead workers and drivers remembered for lists")
+    # -- placement groups
+    removed_groups = Limit("groups", 1000, "removed placement groups remembered, so that late users learn why")
+    group_retry_s = Limit("seconds", 0.05, "before a group that does not fit is tried again; doubles")
+    group_retry_max_s = Limit("seconds", 2.0, "where the doubling stops")
     # -- events
     event_bytes = Limit("bytes", 32 * MIB, "newest event records kept by the daemon")
     event_period_s = Limit("seconds", 0.05, "between drains of the event rings while something happens")

@@ -56,6 +56,11 @@ def worker_id(peer: int) -> str:
     return (peer.to_bytes(8, "little") + bytes(20)).hex()
 
 
+def placement_group_id(owner: int, number: int, job: int) -> bytes:
+    """Return the 18-byte id of a placement group."""
+    return owner.to_bytes(8, "little") + (number % (1 << 48)).to_bytes(6, "little") + job.to_bytes(4, "big")
+
+
 class BaseID:
     """A typed id: immutable bytes with ``hex`` and ``binary``, as in Ray."""
 
@@ -133,4 +138,11 @@ class WorkerID(BaseID):
     """Names a process."""
 
     SIZE = 28
+    __slots__ = ()
+
+
+class PlacementGroupID(BaseID):
+    """Names a placement group."""
+
+    SIZE = 18
     __slots__ = ()

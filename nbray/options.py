@@ -13,6 +13,8 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from nbray import placement
+
 UNIT = 10_000  # resources are counted in units of 1/10,000
 SMALLEST = 0.0001
 
@@ -166,10 +168,53 @@ def _lifetime(name: str, value: Any) -> str | None:
     return value
 
 
-def _strategy(name: str, value: Any) -> str:
-    if value in (None, "DEFAULT", "SPREAD"):
-        return value or "DEFAULT"
-    raise ValueError(f"scheduling_strategy={value!r} is not supported yet; use 'DEFAULT' or 'SPREAD'.")
+def _strategy(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, placement.STRATEGIES):
+        return value
+    if not isinstance(value, str):
+        kinds = ", ".join(kind.__name__ for kind in placement.STRATEGIES)
+        raise _type_error(name, f"one of (str, {kinds}, None)", value)
+    if value not in ("DEFAULT", "SPREAD"):
+        raise ValueError(
+            f"Invalid scheduling_strategy {value!r}: give 'DEFAULT', 'SPREAD', or an object of nbray.util.scheduling_strategies."
+        )
+    return value
+
+
+def _placement_group(name: str, value: Any) -> Any:
+    if value is None or value == "default" or hasattr(type(value), "bundle_specs"):
+        return value
+    raise _type_error(name, "one of (PlacementGroup, 'default', None)", value)
+
+
+def _bundle_index(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _type_error(name, "int", value)
+    return value
+
+
+def _label_selector(name: str, value: Any) -> placement.Rules:
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise _type_error(name, "one of (dict, None)", value)
+    return placement.parse_selector(name, value)
+
+
+def _fallbacks(name: str, value: Any) -> tuple[placement.Rules, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise _type_error(name, "one of (list, None)", value)
+    found = []
+    for entry in value:
+        if not isinstance(entry, Mapping):
+            raise _type_error(f"an entry of {name}", "dict", entry)
+        unknown = set(entry) - {"label_selector"}
+        if unknown or not entry:
+            raise ValueError(f"An entry of {name} has one key, 'label_selector'; got {sorted(map(str, entry))}.")
+        found.append(placement.parse_selector(f"{name}: label_selector", entry["label_selector"]))
+    return tuple(found)
 
 
 def _env(name: str, value: Any) -> dict[str, Any] | None:
@@ -199,7 +244,10 @@ OPTIONS: dict[str, Option] = {
     "max_retries": Option("t", 3, _integer(0, minus_one="for ever"), "runs again when its worker dies"),
     "retry_exceptions": Option("t m", False, _retry_exceptions, "run again also when it raises (these)"),
     "max_calls": Option("t", 0, _not_yet((0,)), "calls after which its worker is replaced; 0: never"),
-    "scheduling_strategy": Option("ta", "DEFAULT", _strategy, "where to run"),
+    "scheduling_strategy": Option("ta", None, _strategy, "where to run; see nbray.util.scheduling_strategies"),
+    "placement_group": Option("ta", "default", _placement_group, "older form of scheduling_strategy"),
+    "placement_group_bundle_index": Option("ta", -1, _bundle_index, "the same; -1: any bundle"),
+    "placement_group_capture_child_tasks": Option("ta", None, _flag, "the same"),
     "runtime_env": Option("ta", None, _env, "environment of the worker"),
     "wait_for_resources": Option("ta", False, _flag, "queue although no node can satisfy it now (nbray only)"),
     "max_restarts": Option("a", 0, _integer(0, minus_one="for ever"), "restarts after its process died"),
@@ -211,8 +259,9 @@ OPTIONS: dict[str, Option] = {
     "max_pending_calls": Option("a", -1, _integer(0, minus_one="no limit"), "calls of one caller queued at it"),
     "concurrency_groups": Option("a", None, _concurrency_groups, "calls at the same time, per group of methods"),
     "concurrency_group": Option("m", None, _group_name, "group that a method's calls run in"),
-    "accelerator_type": Option("ta", None, _not_yet((None,)), "kind of GPU"),
-    "label_selector": Option("ta", None, _not_yet((None, {})), "labels of nodes"),
+    "accelerator_type": Option("ta", None, _text, "kind of GPU that its node must have"),
+    "label_selector": Option("ta", (), _label_selector, "labels that its node must have"),
+    "fallback_strategy": Option("ta", (), _fallbacks, "label selectors to try when no node has those"),
     "enable_task_events": Option("ta m", True, _flag, "record its events"),
     "allow_out_of_order_execution": Option("a", None, _flag, "calls may overtake one whose arguments are late"),
 }
@@ -262,6 +311,14 @@ def check(scope: str, given: Mapping[str, Any], in_options_call: bool = False) -
             checked[name] = _actor_name(name, value)
         else:
             checked[name] = option.check(name, value)
+    if (
+        checked.get("placement_group", "default") not in ("default", None)
+        and checked.get("scheduling_strategy") is not None
+    ):
+        raise ValueError(
+            "placement_group and scheduling_strategy say the same thing twice: give "
+            "scheduling_strategy=PlacementGroupSchedulingStrategy(...) alone."
+        )
     if scope == "actor" and checked.get("get_if_exists") and not checked.get("name"):
         if not in_options_call:
             raise ValueError("The actor name must be specified to use `get_if_exists`.")
@@ -285,6 +342,8 @@ def shape(options: Mapping[str, Any], default_cpus: float) -> dict[str, int]:
         amounts["GPU"] = options["num_gpus"]
     if options.get("memory"):
         amounts["memory"] = options["memory"]
+    if options.get("accelerator_type"):
+        amounts[placement.ACCELERATOR_PREFIX + options["accelerator_type"]] = placement.ACCELERATOR_SHARE
     amounts.update(options.get("resources") or {})
     return {name: round(float(value) * UNIT) for name, value in amounts.items() if value}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from nbray import ids
 from nbray import options as option_table
+from nbray.api import placing as where
 from nbray.api import runtime
 from nbray.api.remote_function import argument_check
 from nbray.core import current
@@ -107,7 +108,12 @@ class ActorClass:
         ordered = _is_ordered(options, self._is_async)
         running = option_table.shape(options, 0)
         placing = option_table.shape(options, 1) if options.get("num_cpus") is None else running
-        reason = core.impossible(self._class_name, placing, bool(options.get("wait_for_resources")))
+        scope = current.scope
+        assert scope is not None
+        _, target, captures = where.resolve(options, scope, running, placing, f"actor {self._class_name}")
+        reason = ""
+        if where.is_anywhere(target):
+            reason = core.impossible(self._class_name, placing, bool(options.get("wait_for_resources")))
         if reason:
             raise ActorUnschedulableError(reason)
         if self._core is not core:
@@ -123,10 +129,12 @@ class ActorClass:
             life = core.store.write(life_id, serializer.plain(b""))
         spec = {
             # The context first: what follows is unpickled under it.
-            "context": Surroundings({**pickle.loads(core.context), "depth": core.depth + 1}),
+            "context": Surroundings({
+                **pickle.loads(core.context), "depth": core.depth + 1, "group": target.group, "captures": captures,
+            }),
             "life_id": life_id, "code": self._code, "arguments": None, "values": (list(args), kwargs), "class_name": self._class_name,
             "origin": core.origin,
-            "options": {k: v for k, v in options.items() if k not in ("resources",)}, "resources": running,
+            "options": {k: v for k, v in options.items() if k not in where.NOT_FOR_WORKERS}, "resources": running,
             "owner": core.peer,
         }  # fmt: skip
         try:
@@ -149,7 +157,7 @@ class ActorClass:
             actor_id=actor_id, spec_id=spec_id, class_name=self._class_name, resources=placing,
             running_resources=running, max_restarts=options.get("max_restarts", 0), name=name, namespace=namespace,
             detached=detached, job_id=core.job_id, method_names=list(self._methods),
-            wait_for_resources=bool(options.get("wait_for_resources")), handle_info=handle_info, life_id=life_id,
+            wait_for_resources=bool(options.get("wait_for_resources")), handle_info=handle_info, life_id=life_id, target=target,
         )  # fmt: skip
         with core.lock:
             core.actors[actor_id] = calls

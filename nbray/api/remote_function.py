@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from nbray import options as option_table
-from nbray.api import runtime
+from nbray.api import placing, runtime
 from nbray.core import current
 
 _MISSING = object()
@@ -30,7 +30,8 @@ class RemoteFunction:
         self._function_name = f"{function.__module__}.{function.__qualname__}"
         self._options = options
         self._descriptor: Any = None
-        self._core: Any = None
+        self._core: Any = None  # the runtime that has the function's code
+        self._scope: Any = None  # in which the next was resolved
         self._call: Any = None  # what a call needs: (descriptor, pool, n_returns, retries, retry_exceptions, name)
         self._check = _argument_check(function)
 
@@ -43,31 +44,38 @@ class RemoteFunction:
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Submit a task; returns at once with the ref(s) of its value(s)."""
-        core = current.core
-        if core is None or core is not self._core:
-            core = self._prepare()
+        scope = current.scope
+        if scope is None or scope is not self._scope:
+            scope = self._prepare()
         check = self._check
         if check is not None and (kwargs or not check[0] <= len(args) <= check[1]):
             check[2](*args, **kwargs)
         descriptor, pool, n_returns, retries, retry_exceptions, name = self._call
-        return core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
+        return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
 
-    def _prepare(self) -> Any:
-        """Serialize the function for the present cluster, starting one when there is none."""
+    def _describe(self) -> Any:
+        """Serialize the function for the present cluster, starting one when there is none; returns the scope."""
         core = runtime.require_core()
         if self._core is not core:
             self._descriptor = core.describe_function(self._function, self._function.__name__)
-            self._call = self._resolve(core, self._options)
             self._core = core
-        return core
+        return current.scope
 
-    def _resolve(self, core: Any, options: dict[str, Any]) -> tuple[Any, ...]:
+    def _prepare(self) -> Any:
+        """Settle what a call needs; returns the scope in which that holds."""
+        scope = self._describe()
+        self._call = self._resolve(scope, self._options)
+        self._scope = scope
+        return scope
+
+    def _resolve(self, scope: Any, options: dict[str, Any]) -> tuple[Any, ...]:
+        core = scope.core
         shape = option_table.shape(options, 1)
-        pool = core.pool(
-            shape, options.get("scheduling_strategy", "DEFAULT"), bool(options.get("wait_for_resources", False))
-        )
         name = options.get("name") or ""
-        runtime.refuse_impossible(core, pool, name or self._function.__name__)
+        title = name or self._function.__name__
+        strategy, target, captures = placing.resolve(options, scope, shape, shape, f"task {title}")
+        pool = core.pool(shape, strategy, bool(options.get("wait_for_resources", False)), target, captures)
+        runtime.refuse_impossible(core, pool, title)
         descriptor = core.describe_variant(self._descriptor, name) if name else self._descriptor
         return (
             descriptor, pool, options.get("num_returns", 1), options.get("max_retries", 3),
@@ -103,21 +111,21 @@ class _WithOptions:
     def __init__(self, parent: RemoteFunction, options: dict[str, Any]) -> None:
         self._parent = parent
         self._options = options
-        self._core: Any = None
+        self._scope: Any = None
         self._call: Any = None
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         parent = self._parent
-        core = current.core
-        if core is None or core is not self._core:
-            core = parent._prepare()
-            self._call = parent._resolve(core, self._options)
-            self._core = core
+        scope = current.scope
+        if scope is None or scope is not self._scope:
+            scope = parent._describe()
+            self._call = parent._resolve(scope, self._options)
+            self._scope = scope
         check = parent._check
         if check is not None and (kwargs or not check[0] <= len(args) <= check[1]):
             check[2](*args, **kwargs)
         descriptor, pool, n_returns, retries, retry_exceptions, name = self._call
-        return core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
+        return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
 
 
 def _argument_check(function: Any) -> Any:

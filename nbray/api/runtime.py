@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from nbray import options as option_table
-from nbray.api import driver, init_options
+from nbray.api import driver, init_options, placing
 from nbray.api.context import RayContext
 from nbray.core import current, output
 from nbray.core import logging_config as logging_setup
@@ -220,6 +220,8 @@ def refuse_impossible(core: Any, pool: Any, name: str) -> None:
     """Raise at once when no node can ever give what a task of this pool needs."""
     if pool.infeasible:
         raise TaskUnschedulableError(pool.infeasible)
+    if not placing.is_anywhere(pool.target):
+        return  # who knows the nodes tells, when it is asked for a worker
     reason = core.impossible(name, pool.shape, pool.wait_for_resources)
     if reason:
         raise TaskUnschedulableError(reason)

@@ -86,6 +86,14 @@ class RuntimeContext:
             raise RuntimeError("This method is only available in an actor.")
         return handle_of_this_actor(self._core, self._executor)
 
+    def get_placement_group_id(self) -> str | None:
+        """Return the id of the placement group that this task or actor runs in; None when in none."""
+        return (self._executor.group or None) if self._executor is not None else None
+
+    def get_node_labels(self) -> dict[str, str]:
+        """Return the labels of this node."""
+        return dict(self._core.labels)
+
     def get_assigned_resources(self) -> dict[str, float]:
         """Return the resources the running task or actor has."""
         resources = self._worker("get_assigned_resources()").resources()

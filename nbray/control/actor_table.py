@@ -28,11 +28,13 @@ ACTOR_TRANSITIONS: dict[tuple[str, str], tuple[str, ...]] = {
     (PENDING_CREATION, "exit"): (PENDING_CREATION,),
     (PENDING_CREATION, "handles_gone"): (PENDING_CREATION,),
     (PENDING_CREATION, "job_ended"): (DEAD,),
+    (PENDING_CREATION, "group_removed"): (DEAD,),
     (ALIVE, "worker_died"): (RESTARTING, DEAD),
     (ALIVE, "kill"): (DEAD, ALIVE),
     (ALIVE, "exit"): (ALIVE,),
     (ALIVE, "handles_gone"): (ALIVE,),
     (ALIVE, "job_ended"): (DEAD,),
+    (ALIVE, "group_removed"): (DEAD,),
     (RESTARTING, "placed"): (RESTARTING,),
     (RESTARTING, "ready"): (ALIVE,),
     (RESTARTING, "init_failed"): (DEAD,),
@@ -42,8 +44,12 @@ ACTOR_TRANSITIONS: dict[tuple[str, str], tuple[str, ...]] = {
     (RESTARTING, "exit"): (RESTARTING,),
     (RESTARTING, "handles_gone"): (RESTARTING,),
     (RESTARTING, "job_ended"): (DEAD,),
+    (RESTARTING, "group_removed"): (DEAD,),
 }
-ACTOR_EVENTS = ("placed", "ready", "init_failed", "refused", "worker_died", "kill", "exit", "handles_gone", "job_ended")
+ACTOR_EVENTS = (
+    "placed", "ready", "init_failed", "refused", "worker_died", "kill", "exit", "handles_gone", "job_ended",
+    "group_removed",
+)  # fmt: skip
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -84,6 +90,12 @@ class EndWorker(Effect, frozen=True):
     graceful: bool = False
 
 
+class Ended(Effect, frozen=True):
+    """The actor is dead for good: what lives as long as it does ends."""
+
+    actor_id: str
+
+
 class ReleaseSpec(Effect, frozen=True):
     """The actor's spec is not needed any more."""
 
@@ -94,7 +106,7 @@ class ActorRecord:
     """One actor."""
 
     __slots__ = (
-        "cause", "died_at", "ending", "error", "gpu_ids", "graceful_end", "incarnation", "infeasible",
+        "cause", "died_at", "ending", "error", "gpu_ids", "graceful_end", "group_removed", "incarnation", "infeasible",
         "init_deaths", "lease_id", "owner", "pid", "placing", "request", "restart_at", "restarts", "state",
         "subscribers", "worker",
     )  # fmt: skip
@@ -117,6 +129,7 @@ class ActorRecord:
         self.cause = ""
         self.error = b""
         self.infeasible = ""
+        self.group_removed = False  # before it was made
         self.died_at = 0.0
         self.subscribers: dict[int, None] = {owner: None}
 
@@ -134,6 +147,7 @@ class ActorRecord:
             pid=self.pid if self.state == ALIVE else 0, incarnation=self.incarnation, cause=self.cause,
             error=self.error, name=request.name, namespace=request.namespace, class_name=request.class_name,
             infeasible=self.infeasible, died_at=self.died_at, restarts_left=self.restarts_left,
+            group_removed=self.group_removed,
         )  # fmt: skip
 
 
@@ -187,13 +201,18 @@ class ActorTable:
         self.by_worker[worker] = actor_id
         return [Become(actor_id)]
 
-    def refused(self, actor_id: str, wall: float, *, infeasible: str = "", error: str = "") -> list[Effect]:
+    def refused(
+        self, actor_id: str, wall: float, *, infeasible: str = "", error: str = "", group_removed: bool = False
+    ) -> list[Effect]:
         """The scheduler has no place for it and never will."""
         actor = self._find(actor_id, "refused")
         if actor is None:
             return []
         actor.placing = False
         actor.infeasible = infeasible
+        if group_removed:
+            actor.group_removed = actor.state == PENDING_CREATION
+            error = f"The placement group of actor {actor.request.class_name} was removed."
         return self._die(actor, infeasible or error, wall)
 
     def ready(self, actor_id: str, worker: int, incarnation: int) -> list[Effect]:
@@ -291,6 +310,21 @@ class ActorTable:
                 effects.append(EndWorker(worker, cause, kill=True))
         return effects
 
+    def group_removed(self, group_id: str, wall: float) -> list[Effect]:
+        """A placement group is gone: its actors end with it, whatever restarts they have left."""
+        effects: list[Effect] = []
+        for actor_id, actor in list(self.actors.items()):
+            if actor.request.target.group != group_id or actor.state == DEAD:
+                continue
+            self._find(actor_id, "group_removed")
+            worker = actor.worker
+            actor.group_removed = actor.state == PENDING_CREATION
+            cause = f"Actor {actor.request.class_name} ended because its placement group was removed."
+            effects.extend(self._die(actor, cause, wall))
+            if worker:
+                effects.append(EndWorker(worker, cause, kill=True))
+        return effects
+
     def tick(self, now: float) -> list[Effect]:
         """Begin the delayed restarts that are due."""
         effects: list[Effect] = []
@@ -370,7 +404,7 @@ class ActorTable:
         self.by_worker.pop(actor.worker, None)
         if self.names.get((actor.request.namespace, actor.request.name)) == actor_id:
             del self.names[actor.request.namespace, actor.request.name]
-        effects += [self._notify(actor), ReleaseSpec(actor_id)]
+        effects += [self._notify(actor), ReleaseSpec(actor_id), Ended(actor_id)]
         actor.subscribers.clear()
         actor.worker = actor.pid = 0
         self._dead[actor_id] = None

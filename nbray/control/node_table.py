@@ -24,7 +24,7 @@ class NodeRecord:
         self.hostname = hostname
         self.ip = ip
         self.name = name or ip
-        self.labels = {"ray.io/node-id": node_id, **(labels or {})}  # that name is what Ray's users look for
+        self.labels = labels or {}
         self.totals = totals
         self.started_at = started_at  # seconds since the epoch
         self.alive = True

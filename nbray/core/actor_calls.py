@@ -22,6 +22,7 @@ from nbray.core.lease_pool import Peer
 from nbray.core.records import KIND_CANCEL, KIND_METHOD, KIND_ORIGIN, KIND_TASK, TaskRecord
 from nbray.exceptions import (
     ActorDiedError,
+    ActorPlacementGroupRemoved,
     ActorUnavailableError,
     ActorUnschedulableError,
     PendingCallsLimitExceeded,
@@ -274,6 +275,8 @@ class ActorCalls:
             return ActorDiedError("The actor is dead.", self.actor_id)
         if notice.infeasible:
             return ActorUnschedulableError(notice.infeasible)
+        if notice.group_removed:
+            return ActorPlacementGroupRemoved(notice.cause)
         when = time.strftime("%H:%M:%S", time.localtime(notice.died_at)) if notice.died_at else ""
         where = f" (pid {notice.pid})" if notice.pid else ""
         text = (

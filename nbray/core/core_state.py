@@ -57,6 +57,7 @@ class CoreState:
         self.job_id = 0
         self.cluster_id = cluster_id
         self.node_id = ""
+        self.labels: dict[str, str] = {}  # of the node
         self.session_dir = ""
         self.namespace = ""
         self.default_lifetime = "non_detached"  # of actors that do not say theirs
@@ -73,7 +74,7 @@ class CoreState:
         self.lanes: dict[int, Lane] = {}  # channel -> lane
         self.leases: dict[int, Lane] = {}
         self.pools: dict[Any, LeasePool] = {}
-        self.pools_by_request: dict[int, LeasePool] = {}
+        self.pools_by_request: weakref.WeakValueDictionary[int, LeasePool] = weakref.WeakValueDictionary()
         self.actors: dict[str, ActorCalls] = {}
         self.actor_channels: dict[int, ActorCalls] = {}
         self.waiting_args: dict[int, TaskRecord] = {}

@@ -32,8 +32,9 @@ from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
 from nbray.core.dependencies import Dependencies
 from nbray.core.failures import Failures
+from nbray.core.groups import Groups
 from nbray.core.interrupts import InterruptShield, uninterrupted
-from nbray.core.lease_pool import Lane, LeasePool, Peer
+from nbray.core.lease_pool import ANYWHERE, Lane, LeasePool, Peer
 from nbray.core.records import (
     INLINE_MAX_BYTES,
     KIND_CONTEXT,
@@ -54,6 +55,7 @@ from nbray.exceptions import (
     TaskUnschedulableError,
 )
 from nbray.object_ref import ObjectRef
+from nbray.placement import Target
 from nbray.scheduling import infeasible
 from nbray.serialization import code_size, serializer
 from nbray.wire import messages as m
@@ -85,6 +87,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         self.store.pressure.control = self.control
         self.shield = InterruptShield(self, (self.lock, self.control.lock))
         self.service = threading.Thread(target=self._serve, name="nbray-service", daemon=True)
+        self.groups = Groups(self)
         object_ref.install(self)
 
     def describe_function(self, function: Any, name: str, kind: str = "task") -> FunctionDescriptor:
@@ -121,14 +124,19 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         self.control.send(m.DefineNotice(owner=self.peer, number=number, name=name, kind=kind, origin=self.origin))
         return descriptor
 
-    def pool(self, shape: dict[str, int], strategy: str = "DEFAULT", wait_for_resources: bool = False) -> LeasePool:
-        """Return the pool of a shape of resources."""
-        key = (tuple(sorted(shape.items())), strategy, wait_for_resources)
+    def pool(
+        self, shape: dict[str, int], strategy: str = "DEFAULT", wait_for_resources: bool = False,
+        target: Target = ANYWHERE, captures: bool = False,
+    ) -> LeasePool:  # fmt: skip
+        """Return the pool of a shape of resources in one place."""
+        key = (tuple(sorted(shape.items())), strategy, wait_for_resources, target, captures)
         with self.lock:
             pool = self.pools.get(key)
             if pool is None:
                 request_id = self.control.next_id()
-                pool = self.pools[key] = LeasePool(self, shape, strategy, wait_for_resources, request_id)
+                pool = self.pools[key] = LeasePool(
+                    self, shape, strategy, wait_for_resources, request_id, target, captures
+                )
                 self.pools_by_request[request_id] = pool
             return pool
 
@@ -222,7 +230,14 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         told = (lane.pool.request_id, tuple(lane.gpu_ids))
         if lane.link.told != told:
             lane.link.told = told
-            payload = pickle.dumps({"gpu_ids": lane.gpu_ids, "resources": lane.pool.shape})
+            pool = lane.pool
+            about = {
+                "gpu_ids": lane.gpu_ids,
+                "resources": pool.shape,
+                "group": pool.target.group,
+                "captures": pool.captures,
+            }
+            payload = pickle.dumps(about)
             lane.link.tell(KIND_CONTEXT, 1, payload)
 
     def _on_control(self, inbox: deque[m.Message]) -> None:
@@ -242,6 +257,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
                     self.fail(record, TaskUnschedulableError(message.infeasible))
             elif message.error:
                 pool.refuse_now(message.error)
+            elif message.group_removed:
+                pool.refuse_removed()
             else:
                 pool.granted(message.lease_id, message.worker, message.pid, message.gpu_ids)
         elif isinstance(message, m.LeaseRevokeNotice):
@@ -262,6 +279,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
                 calls.on_notice(message)
                 if calls.abandoned and calls.state == "DEAD":
                     self.actors.pop(message.actor_id, None)
+        elif isinstance(message, m.GroupNotice):
+            self.groups.on_notice(message)
         elif isinstance(message, m.RegisterReply):
             self.registered = message
         elif isinstance(message, m.StateReply):

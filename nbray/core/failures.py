@@ -60,6 +60,8 @@ class Failures(CoreState):
                 self.fail(record, TaskCancelledError(self._task_hex(record)))
             elif record.forced:
                 self.fail(record, _crash(record, notice, self.node_id, "It was cancelled with force=True."))
+            elif notice is not None and notice.group_removed:
+                self.fail(record, record.pool.group_removed(record))
             elif not started:
                 record.pool.submit(record)  # it never began: no retry is used up
             elif record.retries != 0:

@@ -55,6 +55,7 @@ def join(core: CoreWorker, token: int, patience_s: float = 20.0, **facts: Any) -
         raise RuntimeError(answer.error)
     core.job_id = answer.job_id
     core.node_id = answer.node_id
+    core.labels = answer.labels
     core.session_dir = answer.session_dir
     core.cluster_id = answer.cluster_id
     core.daemon = answer.daemon

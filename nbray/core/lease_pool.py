@@ -19,8 +19,9 @@ from nbray.core.records import (
     KIND_TASK,
     TaskRecord,
 )
-from nbray.exceptions import RaySystemError, TaskUnschedulableError
+from nbray.exceptions import RaySystemError, TaskPlacementGroupRemoved, TaskUnschedulableError
 from nbray.options import describe
+from nbray.placement import Target
 from nbray.wire.messages import LeaseRequest, LeaseReturnNotice
 
 NBS_OK = lib.NBS_OK
@@ -35,6 +36,8 @@ IDLE_LEASE_S = 0.25  # an idle lease is kept this long
 MAX_LEASES_WANTED = 64
 REFUSED_PAUSE_S = 0.1  # before asking again, when the daemon could not give a worker; doubles
 REFUSED_MAX = 5  # so often in a row; then the tasks that wait fail with the daemon's reason
+
+ANYWHERE = Target()
 
 _ticket = ffi.new("uint64_t *")
 
@@ -99,10 +102,23 @@ class Lane:
 
 
 class LeasePool:
-    """Queue and lanes of one shape."""
+    """Queue and lanes of one shape.
 
-    def __init__(self, core: Any, shape: dict[str, int], strategy: str, wait_for_resources: bool, request_id: int):
+    Attributes
+    ----------
+    target : Target
+        Where its tasks may run.
+    captures : bool
+        Whether what its tasks submit goes into the same placement group.
+    """
+
+    def __init__(
+        self, core: Any, shape: dict[str, int], strategy: str, wait_for_resources: bool, request_id: int,
+        target: Target = ANYWHERE, captures: bool = False,
+    ) -> None:  # fmt: skip
         self.core = core
+        self.target = target
+        self.captures = captures
         self.seg = core.seg
         self.shape = shape
         self.strategy = strategy
@@ -228,6 +244,7 @@ class LeasePool:
                 strategy=self.strategy,
                 wait_for_resources=self.wait_for_resources,
                 priority_depth=self.core.depth,
+                target=self.target,
             )
         )
 
@@ -262,6 +279,19 @@ class LeasePool:
         failed = list(self.queue)
         self.queue.clear()
         return failed
+
+    def refuse_removed(self) -> None:
+        """The placement group is gone: what waits for it fails, and so will what comes."""
+        self.wanted = 0
+        failed = list(self.queue)
+        self.queue.clear()
+        for record in failed:
+            self.core.fail(record, self.group_removed(record))
+
+    def group_removed(self, record: TaskRecord) -> TaskPlacementGroupRemoved:
+        """Return the error of a task whose placement group is gone."""
+        name = record.name or record.function.name
+        return TaskPlacementGroupRemoved(f"The placement group {self.target.group} of task {name} has been removed.")
 
     def refuse_now(self, reason: str) -> None:
         """The daemon could give a worker, but does not succeed: ask again soon, not for ever."""

@@ -211,6 +211,9 @@ class NodeDaemon:
         due = self.node.actors.next_wakeup()
         if due is not None and due <= now:
             self.effects.run(self.node.actors.tick(now))
+        due = self.node.groups.next_wakeup()
+        if due is not None and due <= now:
+            self.effects.run(self.node.groups.tick(now))
         if self.node.router.behind:
             for identity in self.node.router.flush():
                 client = self.node.clients.by_identity.get(identity)
@@ -242,7 +245,7 @@ class NodeDaemon:
         due = [self._drain_at]
         if self._timers:
             due.append(self._timers[0][0])
-        for table in (self.node.scheduler, self.node.actors):
+        for table in (self.node.scheduler, self.node.actors, self.node.groups):
             time_s = table.next_wakeup()
             if time_s is not None:
                 due.append(time_s)
@@ -304,10 +307,12 @@ class NodeDaemon:
         concerned: list[int] = []
         if lease is not None and not lease.actor_id:  # also one that was given back because of this death
             concerned.append(lease.owner)
+            notice.group_removed = lease.group_removed
         actor_id = self.node.actors.by_worker.get(worker.peer)
         if actor_id is not None:
             concerned.extend(self.node.actors.actors[actor_id].subscribers)
         self.node.actors.process_died(worker.peer)
+        self.node.groups.process_died(worker.peer)
         how = notice.reason
         if notice.log_tail:
             how += f"\nLast lines of its log:\n{notice.log_tail}"

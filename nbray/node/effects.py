@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbray.control import actor_table as at
+from nbray.node.groups import Groups
 from nbray.node.node_state import NodeState
 from nbray.scheduling import events as ev
 from nbray.wire.messages import (
@@ -23,6 +24,7 @@ class Effects:
     def __init__(self, node: NodeState) -> None:
         self.node = node
         self._undecided = False
+        self.groups = Groups(node, self.schedule, self.run)
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.GrantLease: self._grant_lease,
             ev.PlaceActor: self._place_actor,
@@ -39,6 +41,8 @@ class Effects:
             at.Notify: self._notify,
             at.EndWorker: self._end_worker,
             at.ReleaseSpec: self._release_spec,
+            at.Ended: self._ended,
+            **self.groups.actions,
         }
 
     def schedule(self, event: ev.Event) -> None:
@@ -74,7 +78,10 @@ class Effects:
             self.schedule(ev.LeaseReturned(time.monotonic(), effect.owner, effect.lease_id))
 
     def _refuse_lease(self, effect: ev.RefuseLease) -> None:
-        self.node.send(effect.owner, LeaseReply(effect.request_id, infeasible=effect.infeasible, error=effect.error))
+        reply = LeaseReply(
+            effect.request_id, infeasible=effect.infeasible, error=effect.error, group_removed=effect.group_removed
+        )  # fmt: skip
+        self.node.send(effect.owner, reply)
 
     def _spill_back(self, effect: ev.SpillBack) -> None:
         self.node.send(effect.owner, LeaseReply(effect.request_id, node_id=effect.node_id))
@@ -112,7 +119,8 @@ class Effects:
 
     def _refuse_actor(self, effect: ev.RefuseActor) -> None:
         refused = self.node.actors.refused(
-            effect.actor_id, time.time(), infeasible=effect.infeasible, error=effect.error
+            effect.actor_id, time.time(), infeasible=effect.infeasible, error=effect.error,
+            group_removed=effect.group_removed,
         )  # fmt: skip
         self.run(refused)
 
@@ -120,9 +128,15 @@ class Effects:
         request = self.node.actors.actors[effect.actor_id].request
         wanted = ev.ActorWanted(
             time.monotonic(), effect.actor_id, request.resources, request.running_resources, request.job_id,
-            request.env_key, request.class_name, request.wait_for_resources,
+            request.env_key, request.class_name, request.wait_for_resources, request.target,
         )  # fmt: skip
+        if request.target.group and self.node.groups.is_gone(request.target.group):
+            self._refuse_actor(ev.RefuseActor(effect.actor_id, group_removed=True))
+            return
         self.schedule(wanted)
+
+    def _ended(self, effect: at.Ended) -> None:
+        self.run(self.node.groups.actor_died(effect.actor_id))
 
     def _unplace(self, effect: at.Unplace) -> None:
         self.schedule(ev.ActorUnwanted(time.monotonic(), effect.actor_id))

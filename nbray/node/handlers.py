@@ -68,6 +68,7 @@ class Handlers:
             m.ListRequest: self._list,
             m.InspectRequest: self._inspect,
             m.InspectedNotice: self._inspect_answer,
+            **effects.groups.methods,
         }
 
     def handle(self, identity: bytes, message: m.Message | ProtocolError) -> None:
@@ -142,7 +143,7 @@ class Handlers:
         config = self.node.config
         reply = m.RegisterReply(
             job_id=client.job_id, node_id=config.node_id, session_dir=config.session_dir,
-            resources=dict(config.totals), cluster_id=config.cluster_id, daemon=self.node.segment.peer,
+            resources=dict(config.totals), labels=config.labels, cluster_id=config.cluster_id, daemon=self.node.segment.peer,
             node_ip=config.ip, namespace=client.namespace, metrics_port=self.node.metrics_port,
             spill_dir=self.node.spiller.files.folder, limits=self.node.limits.changed,
         )  # fmt: skip
@@ -191,10 +192,12 @@ class Handlers:
             return
         job = self.node.jobs.end(client.peer, wall, job_table.FAILED if died else job_table.FINISHED)
         self.node.actors.process_died(client.peer)
+        self.node.groups.process_died(client.peer)
         self.effects.schedule(ev.OwnerDied(now, client.peer))
         if job is not None:
             self.effects.run(self.node.actors.job_ended(job.job_id, wall))
             self.effects.schedule(ev.JobEnded(now, job.job_id))
+            self.effects.run(self.node.groups.job_ended(job.job_id))
         if died:
             self.node.segment.recover(client.peer)
             self.end_forsaken_actors()
@@ -240,8 +243,17 @@ class Handlers:
         wanted = ev.LeaseWanted(
             time.monotonic(), client.peer, message.request_id, message.resources, min(message.count, MAX_LEASES_WANTED), message.job_id,
             message.env_key, message.name[:MAX_NAME_CHARS], message.strategy, message.priority_depth,
-            message.wait_for_resources,
+            message.wait_for_resources, message.target,
         )  # fmt: skip
+        group = message.target.group
+        if group and message.count:
+            if self.node.groups.is_gone(group):
+                self.node.send(client.peer, m.LeaseReply(message.request_id, group_removed=True))
+                return
+            nodes = self.node.groups.nodes_of(group, message.target.bundle)
+            if nodes and self.node.config.node_id not in nodes:
+                self.node.send(client.peer, m.LeaseReply(message.request_id, node_id=nodes[0]))
+                return
         self.effects.schedule(wanted)
 
     def _lease_return(self, client: Client, message: m.LeaseReturnNotice) -> None:

@@ -22,6 +22,7 @@ from nbray.exceptions import RaySystemError, SharedMemoryTooSmallError
 from nbray.node import machine, process_control, session_dir
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
 from nbray.node.segment import memory_available
+from nbray.placement import ACCELERATOR_LABEL, ACCELERATOR_PREFIX, NODE_ID_LABEL
 from nbray.resources import CPU, GPU, MEMORY, OBJECT_STORE_MEMORY, UNITS, ResourceSet
 from nbray.wire.segment_socket import receive_descriptor
 
@@ -46,7 +47,7 @@ class NodeConfig(msgspec.Struct, kw_only=True):
     end_with_driver: bool = True
     started_by: str = "init"  # "start": by the command line
     node_name: str = ""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = {}  # of the node, beside those that are found out
     metrics_port: int = -1  # of the Prometheus endpoint; 0: any that is free; -1: none
     spill_base: str = ""  # folder on a disk for objects that have no room; "": the session's
     worker_module: str = "nbray.worker.main"  # for tests
@@ -135,12 +136,13 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
     totals, gpus = _totals(config.resources, available, capacity, config.node_ip)
     session = session_dir.create(config.base_dir)
     driver = os.getpid() if config.end_with_driver else 0
+    node_id = os.urandom(28).hex()
     daemon_config = DaemonConfig(
-        node_id=os.urandom(28).hex(), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
+        node_id=node_id, labels=_labels(node_id, config.labels, totals), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
         driver_pid=driver, driver_start_time=process_control.start_time(driver) if driver else 0,
         capacity=capacity, totals=totals, gpu_ids=gpus, cwd=_cwd(), ip=config.node_ip, prestart=config.prestart,
         worker_module=config.worker_module, limits=limits.changed, started_by=config.started_by,
-        node_name=config.node_name, labels=config.labels, metrics_port=config.metrics_port,
+        node_name=config.node_name, metrics_port=config.metrics_port,
         spill_dir=session_dir.spill_dir(session, config.spill_base),
     )  # fmt: skip
     process = None
@@ -197,6 +199,8 @@ def _totals(asked: ResourceSet, available: int, capacity: int, ip: str) -> tuple
     gpus = machine.gpu_ids()
     totals.setdefault(CPU, machine.count_cpus() * UNITS)
     totals.setdefault(GPU, len(gpus) * UNITS)
+    if gpus and totals[GPU] and (kind := machine.gpu_kind()):
+        totals.setdefault(f"{ACCELERATOR_PREFIX}{kind}", UNITS)
     totals.setdefault(MEMORY, max(0, available - capacity) * UNITS)
     totals[OBJECT_STORE_MEMORY] = capacity * UNITS
     totals[f"node:{ip}"] = UNITS
@@ -204,6 +208,15 @@ def _totals(asked: ResourceSet, available: int, capacity: int, ip: str) -> tuple
     count = totals[GPU] // UNITS
     gpus = (gpus + [number for number in range(count) if number not in gpus])[:count]
     return {name: units for name, units in totals.items() if units}, gpus
+
+
+def _labels(node_id: str, given: dict[str, str], totals: ResourceSet) -> dict[str, str]:
+    """Return the node's labels: those given, its id, and the kind of its GPUs."""
+    kinds = [name.partition(":")[2] for name in totals if name.startswith(ACCELERATOR_PREFIX)]
+    found = {NODE_ID_LABEL: node_id}
+    if len(kinds) == 1:
+        found[ACCELERATOR_LABEL] = kinds[0]
+    return {**found, **given}
 
 
 def _spawn(theirs: socket.socket, session: str) -> subprocess.Popen[bytes]:

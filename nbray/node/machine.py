@@ -7,6 +7,7 @@ import os
 import re
 import socket
 
+_NVIDIA_CARDS = "/proc/driver/nvidia/gpus"
 _CGROUP_CPU = "/sys/fs/cgroup/cpu.max"
 _CGROUP1_QUOTA = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
 _CGROUP1_PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_period_us"
@@ -65,6 +66,19 @@ def addresses() -> list[str]:
     """Return the IPv4 addresses of this machine."""
     found = re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", _read("/proc/net/fib_trie"))
     return sorted(set(found)) or ["127.0.0.1"]
+
+
+def gpu_kind() -> str:
+    """Return the kind of this machine's GPUs as Ray calls it ("H100"), or nothing."""
+    try:
+        cards = sorted(os.listdir(_NVIDIA_CARDS))
+    except OSError:
+        return ""
+    model = (
+        re.search(r"^Model:\s*(.+)$", _read(f"{_NVIDIA_CARDS}/{cards[0]}/information"), re.MULTILINE) if cards else None
+    )
+    words = re.split(r"[\s-]+", model[1]) if model else []
+    return next((word for word in words if word not in ("NVIDIA", "Tesla", "GeForce")), "")
 
 
 def _read(path: str) -> str:

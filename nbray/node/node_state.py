@@ -11,6 +11,7 @@ from nbray.config import Limits
 from nbray.control.actor_table import ActorTable
 from nbray.control.job_table import JobTable
 from nbray.control.node_table import NodeRecord, NodeTable
+from nbray.control.placement_group_table import PlacementGroupTable
 from nbray.control.process_table import ProcessTable
 from nbray.node.clients import Clients
 from nbray.node.daemon_config import DaemonConfig
@@ -46,8 +47,9 @@ class NodeState:
         self.router = router
         # Memory of the object store is shown as a resource and not given out.
         totals = {name: units for name, units in config.totals.items() if name != OBJECT_STORE_MEMORY}
-        self.scheduler = LocalScheduler(config.node_id, totals, config.gpu_ids, limits)
+        self.scheduler = LocalScheduler(config.node_id, totals, config.gpu_ids, limits, labels=config.labels)
         self.actors = ActorTable(limits)
+        self.groups = PlacementGroupTable(self.scheduler.cluster, limits)
         self.jobs = JobTable()
         self.nodes = NodeTable()
         self.processes_seen = ProcessTable(limits)

@@ -9,10 +9,12 @@ from typing import Any
 
 from nbray.control.actor_table import ALIVE
 from nbray.node.node_state import NodeState
-from nbray.resources import add, unpack
+from nbray.resources import UNITS, ResourceSet, add, unpack
+from nbray.scheduling.placement_groups import COMMITTED
 from nbray.wire.messages import StateReply
 
 MAX_ROWS = 2000
+BUNDLE_MARKS = 1000  # what Ray shows each bundle to have of the resource ``bundle``
 
 
 def state(node: NodeState, request_id: int) -> StateReply:
@@ -22,7 +24,7 @@ def state(node: NodeState, request_id: int) -> StateReply:
     return StateReply(
         request_id,
         nodes=node.nodes.describe({node.config.node_id: free}),
-        total=node.nodes.totals(),
+        total={**node.nodes.totals(), **group_resources(node, total=True)},
         available=free,
         workers=_workers(node),
         leases_waiting=sum(entry.count for entry in scheduler.queue),
@@ -37,7 +39,25 @@ def _free(node: NodeState) -> dict[str, int]:
     for name, units in node.config.totals.items():
         if name not in node.scheduler.ledger.totals:
             add(free, {name: units})
-    return free
+    return {**free, **group_resources(node, total=False)}
+
+
+def group_resources(node: NodeState, *, total: bool) -> dict[str, int]:
+    """Return the resources of placement groups under Ray's names.
+
+    Each bundle i of group G shows as ``CPU_group_i_G``, all bundles of G together as
+    ``CPU_group_G``; and 1000 of ``bundle_group_i_G``.
+    """
+    shown: ResourceSet = {}
+    for bundle in node.scheduler.groups:
+        if bundle.state != COMMITTED:
+            continue
+        amounts = dict(bundle.ledger.totals if total else bundle.ledger.free)
+        amounts["bundle"] = BUNDLE_MARKS * UNITS
+        for name, units in amounts.items():
+            for shown_name in (f"{name}_group_{bundle.index}_{bundle.group}", f"{name}_group_{bundle.group}"):
+                shown[shown_name] = shown.get(shown_name, 0) + max(0, units)
+    return shown
 
 
 def running(node: NodeState) -> dict[int, str]:
@@ -125,7 +145,7 @@ def dump_state(node: NodeState) -> str:
 def _invariants(node: NodeState) -> str:
     """Return what does not hold, an empty string when all does."""
     try:
-        for table in (node.scheduler, node.actors, node.jobs, node.nodes, node.processes_seen):
+        for table in (node.scheduler, node.actors, node.groups, node.jobs, node.nodes, node.processes_seen):
             table.validate()
     except AssertionError as error:
         return f"{type(error).__name__}: {error}"

@@ -13,13 +13,17 @@ from nbray.resources import ResourceSet
 class NodeView:
     """One node as last reported."""
 
-    __slots__ = ("alive", "free", "node_id", "totals", "waiting")
+    __slots__ = ("alive", "free", "labels", "node_id", "totals", "waiting")
 
-    def __init__(self, node_id: str, totals: Mapping[str, int], free: Mapping[str, int], waiting: int) -> None:
+    def __init__(
+        self, node_id: str, totals: Mapping[str, int], free: Mapping[str, int], waiting: int,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.node_id = node_id
         self.totals: ResourceSet = dict(totals)
         self.free: ResourceSet = dict(free)
         self.waiting = waiting  # lease requests in its queue
+        self.labels: dict[str, str] = dict(labels or {})
         self.alive = True
 
 
@@ -29,14 +33,22 @@ class ClusterView:
     def __init__(self) -> None:
         self._nodes: dict[str, NodeView] = {}
 
-    def update(self, node_id: str, totals: Mapping[str, int], free: Mapping[str, int], waiting: int = 0) -> None:
-        """Note a report of a node."""
-        self._nodes[node_id] = NodeView(node_id, totals, free, waiting)
+    def update(
+        self, node_id: str, totals: Mapping[str, int], free: Mapping[str, int], waiting: int = 0,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """Note a report of a node; ``labels`` None: as they were."""
+        if labels is None and node_id in self._nodes:
+            labels = self._nodes[node_id].labels
+        self._nodes[node_id] = NodeView(node_id, totals, free, waiting, labels)
 
     def remove(self, node_id: str) -> None:
         """Note that a node is dead."""
         if node_id in self._nodes:
             self._nodes[node_id].alive = False
+
+    def __contains__(self, node_id: object) -> bool:
+        return node_id in self._nodes and self._nodes[str(node_id)].alive
 
     def __iter__(self) -> Iterator[NodeView]:
         return (self._nodes[node_id] for node_id in sorted(self._nodes) if self._nodes[node_id].alive)

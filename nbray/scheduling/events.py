@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import msgspec
 
+from nbray.placement import Target
 from nbray.resources import ResourceSet
+
+ANYWHERE = Target()
 
 
 class Event(msgspec.Struct):
@@ -31,6 +34,7 @@ class LeaseWanted(Event):
     strategy: str = "DEFAULT"
     depth: int = 0
     wait_for_resources: bool = False
+    target: Target = ANYWHERE
 
 
 class ActorWanted(Event):
@@ -43,6 +47,7 @@ class ActorWanted(Event):
     env_key: str = ""
     name: str = ""
     wait_for_resources: bool = False
+    target: Target = ANYWHERE
 
 
 class ActorUnwanted(Event):
@@ -57,6 +62,33 @@ class LeaseReturned(Event):
     owner: int
     lease_id: int
     discard: bool = False
+
+
+class BundlesWanted(Event):
+    """A placement group's table wants these bundles reserved, all or none.
+
+    ``wait``: as soon as they fit; else now or never.
+    """
+
+    group: str
+    bundles: dict[int, ResourceSet]
+    wait: bool = True
+
+
+class BundlesCommitted(Event):
+    """The group has all of its bundles: those on this node may be used."""
+
+    group: str
+
+
+class BundlesUnwanted(Event):
+    """The group is removed, or has to try again: its bundles on this node end.
+
+    ``removed``: also whatever waits for them or runs in them.
+    """
+
+    group: str
+    removed: bool = True
 
 
 class PrestartWanted(Event):
@@ -146,6 +178,7 @@ class RefuseLease(Effect, frozen=True):
     request_id: int
     infeasible: str = ""
     error: str = ""
+    group_removed: bool = False
 
 
 class RefuseActor(Effect, frozen=True):
@@ -154,6 +187,14 @@ class RefuseActor(Effect, frozen=True):
     actor_id: str
     infeasible: str = ""
     error: str = ""
+    group_removed: bool = False
+
+
+class BundlesAnswer(Effect, frozen=True):
+    """Tell the group's table that its bundles are reserved here, or that they do not fit."""
+
+    group: str
+    reserved: bool
 
 
 class SpillBack(Effect, frozen=True):

@@ -9,7 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
+from nbray.placement import Target, allows, describe_rules
 from nbray.resources import CPU, GPU, MEMORY, OBJECT_STORE_MEMORY, UNITS, describe, from_units
+from nbray.scheduling.cluster_view import NodeView
+
+WAIT_HINT = "Ask for less, or pass wait_for_resources=True to wait for such a node."
 
 _KNOWN = (CPU, GPU, MEMORY, OBJECT_STORE_MEMORY)
 
@@ -45,9 +49,30 @@ def explain(what: str, need: Mapping[str, int], nodes: Sequence[tuple[str, Mappi
     if not parts:
         listed = "; ".join(f"{node[:8]} {describe(totals)}" for node, totals in nodes[:5])
         parts.append(f"no single node has all of it: {listed}")
-    return (
-        f"{asked}, but {', and '.join(parts)}. Ask for less, or pass wait_for_resources=True to wait for such a node."
-    )
+    return f"{asked}, but {', and '.join(parts)}. {WAIT_HINT}"
+
+
+def explain_target(what: str, target: Target, need: Mapping[str, int], nodes: Sequence[NodeView]) -> str:
+    """Say why no node that ``target`` allows can ever give what was asked for."""
+    name = what or "The task"
+    if target.node_id:
+        found = [(node.node_id, node.totals) for node in nodes if node.node_id == target.node_id]
+        if not found:
+            return (
+                f"{name} is to run on node {target.node_id} and nowhere else (soft=False), and that node is not part "
+                f"of the cluster. There are: {', '.join(node.node_id for node in nodes)}."
+            )
+        return explain(name, need, found)
+    if target.rules:
+        able = [
+            node for node in nodes if any(allows(rules, node.labels) for rules in (target.rules, *target.fallbacks))
+        ]
+        if not able:
+            wanted = " or ".join(describe_rules(rules) for rules in (target.rules, *target.fallbacks))
+            has = "; ".join(f"{node.node_id[:8]} {dict(sorted(node.labels.items()))}" for node in nodes[:5])
+            return f"{name} wants a node with the labels {wanted}, and there is none. The nodes: {has}. {WAIT_HINT}"
+        return explain(name, need, [(node.node_id, node.totals) for node in able])
+    return explain(name, need, [(node.node_id, node.totals) for node in nodes])
 
 
 def _amount(name: str, units: int) -> str:

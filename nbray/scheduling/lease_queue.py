@@ -15,25 +15,39 @@ from nbray.resources import ResourceSet, shape_of
 from nbray.scheduling.worker_pool_state import Binding
 
 Shape = tuple[tuple[str, int], ...]
-Key = tuple[int, int] | str  # (owner, request id) or actor id
+Key = tuple[int, int] | str  # (owner, request id) or actor id or name of a group's bundles
+Place = tuple[str, int]  # (placement group, bundle)
+NODE: Place = ("", -1)  # no group: the node itself
+
+
+def shape_in(need: ResourceSet, place: Place) -> Shape:
+    """Return a key that is equal for equal amounts from the same node or bundle."""
+    return shape_of(need) if place == NODE else (*shape_of(need), place)
+
+
+def bundles_key(group: str) -> str:
+    """Return what names a group's wish for bundles in the queue."""
+    return f"bundles of {group}"
 
 
 class Waiting:
-    """One request: an owner's for ``count`` leases, or an actor's for its place."""
+    """One request: an owner's for ``count`` leases, an actor's for its place, a group's for bundles."""
 
     __slots__ = (
-        "actor_id", "arrival", "binding", "count", "depth", "hold", "name", "need", "owner",
-        "request_id", "shape", "since", "wait_for_resources",
+        "actor_id", "arrival", "binding", "bundles", "count", "depth", "hold", "name", "need", "owner",
+        "place", "request_id", "shape", "since", "wait_for_resources",
     )  # fmt: skip
 
     def __init__(
         self, need: ResourceSet, hold: ResourceSet, binding: Binding, since: float, *, owner: int = 0,
         request_id: int = 0, actor_id: str = "", count: int = 1, depth: int = 0, name: str = "",
-        wait_for_resources: bool = False,
+        wait_for_resources: bool = False, place: Place = NODE, bundles: dict[int, ResourceSet] | None = None,
     ) -> None:  # fmt: skip
         self.need = need  # must be free
         self.hold = hold  # is taken
-        self.shape: Shape = shape_of(need)
+        self.place = place  # what it takes its resources from
+        self.bundles = bundles  # of the group ``place[0]``, which it wants reserved
+        self.shape: Shape = shape_in(need, place)
         self.binding = binding
         self.since = since  # when it was served last, or came
         self.owner = owner
@@ -48,7 +62,14 @@ class Waiting:
     @property
     def key(self) -> Key:
         """What names this request."""
+        if self.bundles is not None:
+            return bundles_key(self.place[0])
         return self.actor_id or (self.owner, self.request_id)
+
+    @property
+    def singular(self) -> bool:
+        """True for what is wanted once and has no leases beside it: an actor, bundles."""
+        return bool(self.actor_id) or self.bundles is not None
 
 
 class LeaseQueue:
@@ -86,7 +107,7 @@ class LeaseQueue:
 
     def remove_owner(self, owner: int) -> None:
         """Forget all requests of a dead owner."""
-        for key in [key for key, entry in self._entries.items() if entry.owner == owner and not entry.actor_id]:
+        for key in [key for key, entry in self._entries.items() if entry.owner == owner and not entry.singular]:
             del self._entries[key]
 
 

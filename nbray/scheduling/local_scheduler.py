@@ -17,17 +17,20 @@ Resources of a lease are free again when its worker is idle again or dead, never
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nbray.config import Limits
-from nbray.resources import CPU, UNITS, ResourceSet, shape_of
+from nbray.placement import Target
+from nbray.resources import CPU, UNITS, ResourceSet, describe, shape_of
 from nbray.scheduling import events as ev
 from nbray.scheduling import revocation
+from nbray.scheduling.bundle_placement import total_of
 from nbray.scheduling.cluster_view import ClusterView
-from nbray.scheduling.infeasible import explain
-from nbray.scheduling.lease_queue import LeaseQueue, Shape, Waiting, rank
+from nbray.scheduling.infeasible import explain_target
+from nbray.scheduling.lease_queue import NODE, LeaseQueue, Place, Shape, Waiting, bundles_key, rank, shape_in
 from nbray.scheduling.node_selection import GlobalScheduler
+from nbray.scheduling.placement_groups import ANY, NodeBundles
 from nbray.scheduling.resource_ledger import Allocation, ResourceLedger
 from nbray.scheduling.worker_pool_state import ACTOR, IDLE, LEASED, STOPPING, WorkerPoolState, WorkerRecord
 
@@ -35,18 +38,19 @@ from nbray.scheduling.worker_pool_state import ACTOR, IDLE, LEASED, STOPPING, Wo
 class Lease(revocation.Revocable):
     """A worker and resources lent to an owner, or held by an actor (owner 0)."""
 
-    __slots__ = ("actor_id", "allocation", "name", "request_id", "returned", "worker")
+    __slots__ = ("actor_id", "allocation", "group_removed", "name", "request_id", "returned", "worker")
 
     def __init__(
         self, lease_id: int, entry: Waiting, shape: Shape, allocation: Allocation, worker: int, now: float
     ) -> None:
-        super().__init__(lease_id, entry.owner, shape, allocation.amounts, now)
+        super().__init__(lease_id, entry.owner, shape, allocation.amounts, now, entry.place)
         self.actor_id = entry.actor_id
         self.request_id = entry.request_id
         self.allocation = allocation
         self.worker = worker
         self.name = entry.name
         self.returned = False  # ended, but its worker is not gone yet
+        self.group_removed = False  # that is why
 
 
 class LocalScheduler:
@@ -61,6 +65,8 @@ class LocalScheduler:
     limits : Limits
     cluster : ClusterView, optional
         What is known of other nodes.
+    labels : mapping, optional
+        Of this node.
     """
 
     def __init__(
@@ -70,16 +76,18 @@ class LocalScheduler:
         gpu_ids: Sequence[int] = (),
         limits: Limits | None = None,
         cluster: ClusterView | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self.node_id = node_id
         self.limits = limits or Limits()
         self.ledger = ResourceLedger(totals, gpu_ids)
+        self.groups = NodeBundles(self.ledger)
         self.num_cpus = self.ledger.totals.get(CPU, 0) // UNITS
         self.pool = WorkerPoolState(self.num_cpus, self.limits)
         self.queue = LeaseQueue()
         self.leases: dict[int, Lease] = {}
         self.cluster = cluster or ClusterView()
-        self.cluster.update(node_id, self.ledger.totals, self.ledger.free)
+        self.cluster.update(node_id, self.ledger.totals, self.ledger.free, labels=labels or {})
         self._global = GlobalScheduler(self.cluster)
         self._next_lease = 1
         self._keep_ready = 0  # task workers that are there before anybody asks
@@ -91,6 +99,9 @@ class LocalScheduler:
             ev.LeaseWanted: self._lease_wanted,
             ev.ActorWanted: self._actor_wanted,
             ev.ActorUnwanted: self._actor_unwanted,
+            ev.BundlesWanted: self._bundles_wanted,
+            ev.BundlesCommitted: self._bundles_committed,
+            ev.BundlesUnwanted: self._bundles_unwanted,
             ev.LeaseReturned: self._lease_returned,
             ev.PrestartWanted: self._prestart,
             ev.WorkerReady: self._worker_ready,
@@ -133,16 +144,17 @@ class LocalScheduler:
         if event.count <= 0:
             self.queue.remove((event.owner, event.request_id))
             return []
-        if entry is not None and entry.shape == shape_of(event.resources):
+        place = (event.target.group, event.target.bundle)
+        if entry is not None and entry.shape == shape_in(event.resources, place):
             entry.count = event.count
             entry.depth = event.depth
             return []
-        if not self.ledger.feasible(event.resources):
-            choice = self._global.place(event.resources, event.strategy, self.node_id)
-            if choice is not None and choice != self.node_id:
+        if not self._can_ever(place, event.resources, event.target):
+            choice = self._global.place(event.resources, event.strategy, self.node_id, event.target)
+            if choice is not None and choice != self.node_id and place == NODE:
                 return [ev.SpillBack(event.owner, event.request_id, choice)]
             if not event.wait_for_resources:
-                why = explain(event.name, event.resources, self.cluster.totals())
+                why = self._why_never(event.name, place, event.resources, event.target)
                 return [ev.RefuseLease(event.owner, event.request_id, infeasible=why)]
         if len(self.queue) >= self.limits.max_waiting:
             why = f"{len(self.queue)} lease requests wait on this node already; try again later"
@@ -150,18 +162,19 @@ class LocalScheduler:
         waiting = Waiting(
             event.resources, event.resources, (event.job_id, event.env_key), event.now, owner=event.owner,
             request_id=event.request_id, count=event.count, depth=event.depth, name=event.name,
-            wait_for_resources=event.wait_for_resources,
+            wait_for_resources=event.wait_for_resources, place=place,
         )  # fmt: skip
         self.queue.add(waiting)
         return []
 
     def _actor_wanted(self, event: ev.ActorWanted) -> list[ev.Effect]:
-        if not self.ledger.feasible(event.resources) and not event.wait_for_resources:
-            why = explain(event.name, event.resources, self.cluster.totals())
+        place = (event.target.group, event.target.bundle)
+        if not event.wait_for_resources and not self._can_ever(place, event.resources, event.target):
+            why = self._why_never(event.name, place, event.resources, event.target)
             return [ev.RefuseActor(event.actor_id, infeasible=why)]
         waiting = Waiting(
             event.resources, event.hold, (event.job_id, event.env_key), event.now, actor_id=event.actor_id,
-            name=event.name, wait_for_resources=event.wait_for_resources,
+            name=event.name, wait_for_resources=event.wait_for_resources, place=place,
         )  # fmt: skip
         self.queue.add(waiting)
         return []
@@ -169,6 +182,69 @@ class LocalScheduler:
     def _actor_unwanted(self, event: ev.ActorUnwanted) -> list[ev.Effect]:
         self.queue.remove(event.actor_id)
         return []
+
+    def _can_ever(self, place: Place, need: ResourceSet, target: Target) -> bool:
+        """Return True when this node is where the request may go, and could give it. An unopened bundle may."""
+        if place != NODE:
+            return not self.groups.is_open(place[0]) or self.groups.feasible(*place, need)
+        if target == ev.ANYWHERE:
+            return self.ledger.feasible(need)
+        return self._global.place(need, local=self.node_id, target=target) == self.node_id
+
+    def _why_never(self, name: str, place: Place, need: ResourceSet, target: Target) -> str:
+        if place == NODE:
+            return explain_target(name, target, need, list(self.cluster))
+        bundles = "; ".join(describe(ledger.totals) for ledger in self.groups.ledgers(*place))
+        which = f"bundle {place[1]}" if place[1] >= 0 else "the bundles"
+        return (
+            f"{name or 'The task'} asks for {describe(need)} in placement group {place[0]}, but {which} of it has "
+            f"{bundles or 'no such bundle'}."
+        )
+
+    # ----------------------------------------------------------- placement groups
+
+    def _bundles_wanted(self, event: ev.BundlesWanted) -> list[ev.Effect]:
+        if self.groups.prepare(event.group, event.bundles):
+            self.queue.remove(bundles_key(event.group))
+            return [ev.BundlesAnswer(event.group, True)]
+        if not event.wait:
+            return [ev.BundlesAnswer(event.group, False)]
+        need = total_of(list(event.bundles.values()))
+        self.queue.add(
+            Waiting(
+                need, need, (0, ""), event.now, name="placement group", place=(event.group, -1), bundles=event.bundles
+            )
+        )
+        return []
+
+    def _bundles_committed(self, event: ev.BundlesCommitted) -> list[ev.Effect]:
+        self.groups.commit(event.group)
+        effects: list[ev.Effect] = []
+        for entry in self.queue:
+            if entry.place[0] == event.group and not self.groups.feasible(*entry.place, entry.need):
+                why = self._why_never(entry.name, entry.place, entry.need, ev.ANYWHERE)
+                effects.append(self._refuse(entry, infeasible=why))
+        return effects
+
+    def _bundles_unwanted(self, event: ev.BundlesUnwanted) -> list[ev.Effect]:
+        self.queue.remove(bundles_key(event.group))
+        effects: list[ev.Effect] = []
+        if event.removed:
+            for entry in self.queue:
+                if entry.place[0] == event.group:
+                    effects.append(self._refuse(entry, group_removed=True))
+            for lease in list(self.leases.values()):
+                if lease.place[0] == event.group and not lease.actor_id and not lease.returned:
+                    lease.group_removed = True
+                    effects.append(self._cut_off(lease, "its placement group was removed", event.now))
+        self.groups.give_back(event.group)
+        return effects
+
+    def _refuse(self, entry: Waiting, infeasible: str = "", error: str = "", group_removed: bool = False) -> ev.Effect:
+        self.queue.remove(entry.key)
+        if entry.actor_id:
+            return ev.RefuseActor(entry.actor_id, infeasible, error, group_removed)
+        return ev.RefuseLease(entry.owner, entry.request_id, infeasible, error, group_removed)
 
     def _lease_returned(self, event: ev.LeaseReturned) -> list[ev.Effect]:
         lease = self.leases.get(event.lease_id)
@@ -204,11 +280,8 @@ class LocalScheduler:
         self.pool.failures = 0
         effects: list[ev.Effect] = []
         for entry in self.queue:
-            self.queue.remove(entry.key)
-            if entry.actor_id:
-                effects.append(ev.RefuseActor(entry.actor_id, error=why))
-            else:
-                effects.append(ev.RefuseLease(entry.owner, entry.request_id, error=why))
+            if entry.bundles is None:
+                effects.append(self._refuse(entry, error=why))
         return effects
 
     def _worker_died(self, event: ev.WorkerDied) -> list[ev.Effect]:
@@ -222,10 +295,7 @@ class LocalScheduler:
         effects: list[ev.Effect] = []
         for lease in list(self.leases.values()):
             if lease.owner == event.owner and not lease.actor_id and not lease.returned:
-                lease.returned = True
-                self._uncount(lease)
-                self.pool.move(self.pool.workers[lease.worker], "stop", event.now)
-                effects.append(ev.KillWorker(lease.worker, "the process that submitted its task died"))
+                effects.append(self._cut_off(lease, "the process that submitted its task died", event.now))
         return effects
 
     def _job_ended(self, event: ev.JobEnded) -> list[ev.Effect]:
@@ -236,13 +306,20 @@ class LocalScheduler:
                 effects.append(ev.StopWorker(worker.peer, "the driver of its job is gone"))
         return effects
 
+    def _cut_off(self, lease: Lease, reason: str, now: float) -> ev.Effect:
+        """End a lease whose task must not go on."""
+        lease.returned = True
+        self._uncount(lease)
+        self.pool.move(self.pool.workers[lease.worker], "stop", now)
+        return ev.KillWorker(lease.worker, reason)
+
     def _worker_blocked(self, event: ev.WorkerBlocked) -> list[ev.Effect]:
         worker = self.pool.workers.get(event.worker)
         if worker is not None and worker.lease_id and not worker.blocked:
             worker.blocked = True
             lease = self.leases[worker.lease_id]
             lease.blocked = True
-            self.ledger.lend_cpu(lease.allocation)
+            lease.allocation.ledger.lend_cpu(lease.allocation)
         return []
 
     def _worker_unblocked(self, event: ev.WorkerUnblocked) -> list[ev.Effect]:
@@ -251,7 +328,7 @@ class LocalScheduler:
             worker.blocked = False
             lease = self.leases[worker.lease_id]
             lease.blocked = False
-            self.ledger.reclaim_cpu(lease.allocation)
+            lease.allocation.ledger.reclaim_cpu(lease.allocation)
         return []
 
     def stop_worker(self, peer: int, now: float) -> None:
@@ -270,28 +347,39 @@ class LocalScheduler:
         roomy = len(self.pool.workers) < 4 * self.num_cpus + 16
         heap = [(self._rank(entry, now, roomy), entry.arrival, entry) for entry in self.queue]
         heapq.heapify(heap)
+        bundles_left = sum(entry.bundles is not None for entry in self.queue)
         unfit: set[tuple[Shape, Shape]] = set()  # shapes that do not fit any more in this pass
         planned: list[Allocation] = []  # for workers that have yet to start
         planned_for: dict[Any, int] = {}
-        kept: Waiting | None = None
+        kept: dict[Place, Waiting] = {}  # by what they take from: one that starves, and keeps it for itself
         rest: list[Waiting] = []  # those that lack resources, in order
         may_plan = len(self.pool.starting) + self.pool.may_start() + 1
-        while heap and (len(planned) < may_plan or self.pool.has_idle()):
+        while heap and (len(planned) < may_plan or self.pool.has_idle() or bundles_left):
             key, _, entry = heapq.heappop(heap)
             fresh = self._rank(entry, now, roomy, planned_for.get(entry.key, 0))
             if fresh > key:  # its owner was given something meanwhile
                 heapq.heappush(heap, (fresh, entry.arrival, entry))
                 continue
             shape = (entry.shape, shape_of(entry.hold))
-            reserve = kept.need if kept is not None and entry.depth <= kept.depth else None
-            if shape in unfit or not self.ledger.fits(entry.need, reserve):
+            source = NODE if entry.bundles is not None else entry.place
+            first = kept.get(source)
+            reserve = first.need if first is not None and entry.depth <= first.depth else None
+            if entry.bundles is not None:
+                bundles_left -= 1
+            if shape in unfit or not self._fits(entry, reserve):
                 if reserve is None:
                     unfit.add(shape)
                 rest.append(entry)
-                if kept is None and self._starves(entry, now) and self.ledger.feasible(entry.need):
-                    kept = entry
+                if first is None and self._starves(entry, now) and self._can_give(entry):
+                    kept[source] = entry
                 continue
-            allocation = self.ledger.take(entry.hold)
+            if entry.bundles is not None:
+                self.queue.remove(entry.key)
+                effects.append(ev.BundlesAnswer(entry.place[0], True))
+                continue
+            if len(planned) >= may_plan and not self.pool.has_idle():
+                continue  # only bundles are looked for any more
+            allocation = self._take(entry)
             assert allocation is not None, "what is held is part of what was needed"
             worker = self.pool.pick(entry.binding, entry.owner)
             if worker is None:
@@ -309,18 +397,36 @@ class LocalScheduler:
             elif entry.count <= 0:
                 self.queue.remove(entry.key)
         for allocation in planned:
-            self.ledger.give(allocation)
+            allocation.ledger.give(allocation)
         self._start_for(len(planned), now, effects)
         self._revoke_for(rest, now, effects)
 
+    def _fits(self, entry: Waiting, reserve: ResourceSet | None) -> bool:
+        """Return True when the request can be served now; bundles are reserved with that."""
+        if entry.bundles is not None:
+            return self.ledger.fits(entry.need, reserve) and self.groups.prepare(entry.place[0], entry.bundles)
+        if entry.place == NODE:
+            return self.ledger.fits(entry.need, reserve)
+        return self.groups.fits(*entry.place, entry.need, reserve)
+
+    def _can_give(self, entry: Waiting) -> bool:
+        if entry.place == NODE or entry.bundles is not None:
+            return self.ledger.feasible(entry.need)
+        return self.groups.feasible(*entry.place, entry.need)
+
+    def _take(self, entry: Waiting) -> Allocation | None:
+        if entry.place == NODE:
+            return self.ledger.take(entry.hold)
+        return self.groups.take(*entry.place, entry.need, entry.hold)
+
     def _starves(self, entry: Waiting, now: float) -> bool:
         """True when the request has waited long and has nothing at all."""
-        served = not entry.actor_id and (entry.owner, entry.shape) in self._shape_leases
+        served = not entry.singular and (entry.owner, entry.shape) in self._shape_leases
         return not served and now - entry.since >= self.limits.starving_s
 
     def _rank(self, entry: Waiting, now: float, roomy: bool, planned: int = 0) -> tuple[int, int, int, int, int]:
         starving = roomy and self._starves(entry, now)
-        if entry.actor_id:
+        if entry.singular:
             return rank(entry, starving, 0, 0)
         owner = self._owner_leases.get(entry.owner, 0) + planned
         return rank(entry, starving, owner, self._shape_leases.get((entry.owner, entry.shape), 0) + planned)
@@ -331,7 +437,7 @@ class LocalScheduler:
         self.leases[lease.lease_id] = lease
         worker.binding = entry.binding
         worker.lease_id = lease.lease_id
-        gpu_ids = self.ledger.device_numbers(allocation)
+        gpu_ids = allocation.ledger.device_numbers(allocation)
         if entry.actor_id:
             self.pool.move(worker, "place", now)
             return ev.PlaceActor(entry.actor_id, lease.lease_id, worker.peer, worker.pid, gpu_ids)
@@ -359,9 +465,16 @@ class LocalScheduler:
         if not rest or not leases:
             return
         slice_s = self.limits.lease_slice_s
-        for lease in revocation.choose(rest, leases, self.ledger.free, lambda x: now - x.granted_at >= slice_s):
-            lease.revoked = True
-            effects.append(ev.RevokeLease(lease.owner, lease.lease_id))
+        sources: dict[Place, list[Waiting]] = {}
+        for entry in rest:
+            sources.setdefault(NODE if entry.bundles is not None else entry.place, []).append(entry)
+        for source, entries in sources.items():
+            group, index = source
+            mine = [lease for lease in leases if _takes_from(lease.place, source)]
+            free = self.groups.free(group, index) if group else self.ledger.free
+            for lease in revocation.choose(entries, mine, free, lambda x: now - x.granted_at >= slice_s):
+                lease.revoked = True
+                effects.append(ev.RevokeLease(lease.owner, lease.lease_id))
         young = [
             lease.granted_at + slice_s for lease in leases if not lease.revoked and now - lease.granted_at < slice_s
         ]
@@ -406,7 +519,8 @@ class LocalScheduler:
     def _end_lease(self, lease: Lease) -> None:
         if not lease.returned:
             self._uncount(lease)
-        self.ledger.give(lease.allocation)
+        lease.allocation.ledger.give(lease.allocation)
+        self.groups.settle()
         del self.leases[lease.lease_id]
 
     def lease_of(self, worker: int) -> Lease | None:
@@ -417,6 +531,7 @@ class LocalScheduler:
     def validate(self) -> None:
         """Raise AssertionError unless all tables agree and nothing is over-committed."""
         self.ledger.validate()
+        self.groups.validate()
         self.pool.validate()
         serving = {worker.lease_id: peer for peer, worker in self.pool.workers.items() if worker.lease_id}
         assert serving == {lease_id: lease.worker for lease_id, lease in self.leases.items()}, serving
@@ -430,3 +545,8 @@ class LocalScheduler:
         assert owners == self._owner_leases, (owners, self._owner_leases)
         for entry in self.queue:
             assert entry.count > 0
+
+
+def _takes_from(place: Place, source: Place) -> bool:
+    """Return True when a lease of ``place`` may hold what a request for ``source`` waits for."""
+    return place[0] == source[0] and (place[1] == source[1] or ANY in (place[1], source[1]))

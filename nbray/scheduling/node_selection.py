@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nbray.placement import Target, allows
 from nbray.resources import CPU, GPU, UNITS, covers
 from nbray.scheduling.cluster_view import ClusterView, NodeView
 
+ANYWHERE = Target()
 SPREAD_THRESHOLD = 0.5  # of use; below it a node takes what is asked of it
 
 
@@ -21,7 +23,9 @@ class GlobalScheduler:
     def __init__(self, view: ClusterView) -> None:
         self.view = view
 
-    def place(self, need: Mapping[str, int], strategy: str = "DEFAULT", local: str = "") -> str | None:
+    def place(
+        self, need: Mapping[str, int], strategy: str = "DEFAULT", local: str = "", target: Target = ANYWHERE
+    ) -> str | None:
         """Return the node that should run it, or None when none ever can.
 
         Parameters
@@ -31,10 +35,14 @@ class GlobalScheduler:
         strategy : {"DEFAULT", "SPREAD"}
         local : str
             The node that asks.
+        target : Target
+            Where it may go; a placement group's bundles are found by their table, not here.
         """
-        able = [node for node in self.view if _feasible(node, need)]
+        able = [node for node in self._allowed(target, need) if _feasible(node, need)]
         if not able:
             return None
+        if target.preferred:
+            able = [node for node in able if allows(target.preferred, node.labels)] or able
         # A node with GPUs is kept for those who need them, as long as there is another.
         if not need.get(GPU):
             able = [node for node in able if not node.totals.get(GPU)] or able
@@ -50,6 +58,19 @@ class GlobalScheduler:
         if below:
             return max(below, key=lambda node: (_use(node, need), node.node_id == local)).node_id
         return min(roomy, key=lambda node: (_use(node, need), node.node_id != local, node.node_id)).node_id
+
+    def _allowed(self, target: Target, need: Mapping[str, int]) -> list[NodeView]:
+        """Return the nodes that the target names, or falls back to."""
+        nodes = list(self.view)
+        if target.node_id:
+            found = [node for node in nodes if node.node_id == target.node_id]
+            if not target.soft or any(_feasible(node, need) for node in found):
+                return found
+        for rules in (target.rules, *target.fallbacks):
+            found = [node for node in nodes if allows(rules, node.labels)]
+            if any(_feasible(node, need) for node in found):
+                return found
+        return []
 
     def spillback(self, need: Mapping[str, int], local: str) -> str | None:
         """Return a node that has room now when ``local`` has none, else None."""

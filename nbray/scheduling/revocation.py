@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 
 from nbray.resources import ResourceSet, add, covers, subtract
-from nbray.scheduling.lease_queue import Shape, Waiting
+from nbray.scheduling.lease_queue import NODE, Place, Shape, Waiting
 
 MAX_LOOKED_AT = 16  # waiting requests considered at a time; the others wait behind them anyway
 
@@ -20,10 +20,13 @@ MAX_LOOKED_AT = 16  # waiting requests considered at a time; the others wait beh
 class Revocable:
     """What the policy needs to know of a lease."""
 
-    __slots__ = ("amounts", "blocked", "granted_at", "lease_id", "owner", "revoked", "shape")
+    __slots__ = ("amounts", "blocked", "granted_at", "lease_id", "owner", "place", "revoked", "shape")
 
-    def __init__(self, lease_id: int, owner: int, shape: Shape, amounts: ResourceSet, granted_at: float) -> None:
+    def __init__(
+        self, lease_id: int, owner: int, shape: Shape, amounts: ResourceSet, granted_at: float, place: Place = NODE
+    ) -> None:
         self.lease_id = lease_id
+        self.place = place
         self.owner = owner
         self.shape = shape
         self.amounts = amounts
@@ -47,7 +50,7 @@ def choose(
     leases : iterable of Revocable
         Those of tasks; actors keep theirs.
     free : mapping
-        Units that are free now.
+        Units that are free now, where all of these take from: one node, or one bundle.
     old_enough : callable
         Whether a lease has had its time slice.
     """
@@ -66,8 +69,8 @@ def choose(
         if covers(coming, entry.need):
             subtract(coming, entry.need)
             continue
-        mine = held.get(entry.owner, 0) if not entry.actor_id else 0
-        mine_of_shape = by_shape.get((entry.owner, entry.shape), 0) if not entry.actor_id else 0
+        mine = held.get(entry.owner, 0) if not entry.singular else 0
+        mine_of_shape = by_shape.get((entry.owner, entry.shape), 0) if not entry.singular else 0
         candidates = [
             lease
             for lease in all_leases
@@ -97,7 +100,7 @@ def choose(
 
 
 def _should_give(lease: Revocable, entry: Waiting, held: Mapping[int, int], mine: int, mine_of_shape: int) -> bool:
-    if lease.owner == entry.owner and not entry.actor_id:
+    if lease.owner == entry.owner and not entry.singular:
         # The same owner waits with another shape: it has none of that yet.
         return lease.shape != entry.shape and mine_of_shape == 0
     return mine == 0 or held.get(lease.owner, 0) >= mine + 2

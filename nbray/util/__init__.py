@@ -7,6 +7,15 @@ from typing import Any
 
 from nbray.serialization.serializer import deregister_serializer, register_serializer
 
+# Not late: it is a function here and a module of the same name.
+from nbray.util.placement_group import (
+    get_current_placement_group,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+
 # Name here -> module that has it. Modules of this package stand for themselves.
 _LATE = {
     "ActorPool": "nbray.util.actor_pool",
@@ -23,11 +32,16 @@ __all__ = [
     "deregister_serializer",
     "disable_log_once_globally",
     "enable_periodic_logging",
+    "get_current_placement_group",
     "get_node_ip_address",
+    "get_placement_group",
     "inspect_serializability",
     "list_named_actors",
     "log_once",
+    "placement_group",
+    "placement_group_table",
     "register_serializer",
+    "remove_placement_group",
 ]
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import msgspec
 
+from nbray.placement import Rules, Target
+
 PROTOCOL_VERSION = 1
+ANYWHERE = Target()
 
 
 class Message(msgspec.Struct, tag=True, omit_defaults=True):
@@ -41,6 +44,7 @@ class RegisterReply(Message):
     node_id: str = ""
     session_dir: str = ""
     resources: dict[str, int] = {}  # totals of this node
+    labels: dict[str, str] = {}  # of this node
     cluster_id: int = 0  # 32 bits, random per cluster; part of every object id
     daemon: int = 0  # peer of the daemon
     spill_dir: str = ""  # where objects go that have no room in memory
@@ -85,6 +89,7 @@ class LeaseRequest(Message):
     wait_for_resources: bool = False  # queue although no node can ever satisfy it
     env_key: str = ""  # workers with another runtime environment are not fit
     priority_depth: int = 0  # nesting depth of the asking task; deeper goes first
+    target: Target = ANYWHERE
 
 
 class LeaseReply(Message):
@@ -98,6 +103,7 @@ class LeaseReply(Message):
     gpu_ids: list[int] = []
     infeasible: str = ""  # sentence: asked, largest node, nearest names
     error: str = ""  # sentence: it could run, but will not (workers fail to start, queue full)
+    group_removed: bool = False  # the placement group was removed, or never was
 
 
 class LeaseReturnNotice(Message):
@@ -122,6 +128,7 @@ class WorkerDiedNotice(Message):
     signal_name: str = ""
     log_tail: str = ""
     reason: str = ""  # sentence
+    group_removed: bool = False  # it was ended with the placement group of its task
 
 
 class KillWorkerRequest(Message):
@@ -172,6 +179,7 @@ class CreateActorRequest(Message):
     method_names: list[str] = []
     handle_info: bytes = b""  # opaque; what get_actor needs to build a handle
     life_id: bytes = b""  # object that all handles hold: the actor ends when it is gone; empty: detached
+    target: Target = ANYWHERE
 
 
 class ActorSubscribeRequest(Message):
@@ -225,6 +233,7 @@ class ActorNotice(Message):
     infeasible: str = ""
     died_at: float = 0.0  # seconds since the epoch
     restarts_left: int = 0
+    group_removed: bool = False  # before it was made
 
 
 class KillActorRequest(Message):
@@ -281,6 +290,72 @@ class RestoreWantedNotice(Message):
     """Process -> daemon: bring this object back from disk; its seal tells when it is there."""
 
     obj: int  # handle
+
+
+# ---------------------------------------------------------------- placement groups
+
+
+class CreateGroupRequest(Message):
+    """Process -> daemon: reserve these bundles. Replies: GroupNotice whenever its state changes."""
+
+    group_id: str  # 36 hex digits
+    bundles: list[dict[str, int]]
+    strategy: str = "PACK"  # PACK, SPREAD, STRICT_PACK, STRICT_SPREAD
+    name: str = ""
+    namespace: str = ""
+    detached: bool = False
+    job_id: int = 0
+    actor_id: str = ""  # the actor that makes it: then it ends when that and the job are gone
+    wait_for_resources: bool = False  # stay pending although no node can ever have a bundle
+    selectors: list[Rules] = []  # per bundle: labels of its node
+
+
+class RemoveGroupRequest(Message):
+    """Process -> daemon. The daemon ends what runs in it; no reply but GroupNotice to those who watch."""
+
+    group_id: str
+
+
+class WatchGroupRequest(Message):
+    """Process -> daemon: tell me about this group from now on. Reply: GroupNotice."""
+
+    group_id: str
+
+
+class GroupNotice(Message):
+    """Daemon -> those who watch: the state of a placement group now."""
+
+    group_id: str
+    state: str  # PENDING, CREATED, RESCHEDULING, REMOVED
+    infeasible: str = ""  # sentence: which bundle no node can ever have; then REMOVED
+    name_taken: bool = False  # then REMOVED
+
+
+class GetNamedGroupRequest(Message):
+    """Process -> daemon. Reply: NamedGroupReply."""
+
+    request_id: int
+    name: str
+    namespace: str = ""
+
+
+class NamedGroupReply(Message):
+    request_id: int
+    group_id: str = ""
+    bundles: list[dict[str, int]] = []
+    error: str = ""  # sentence; names the namespaces that have it
+
+
+class ListGroupsRequest(Message):
+    """Process -> daemon. Reply: ListGroupsReply."""
+
+    request_id: int
+    group_id: str = ""  # only this one; empty: all
+
+
+class ListGroupsReply(Message):
+    request_id: int
+    groups: list[dict] = []  # rows of placement_group_table(); amounts in units
 
 
 # --------------------------------------------------------------------------- state

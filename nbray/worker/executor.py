@@ -15,7 +15,7 @@ from typing import Any
 
 from nbray import ids, ray_alias
 from nbray._cstore import ffi, lib
-from nbray.core import output
+from nbray.core import current, output
 from nbray.core.core_worker import CoreWorker
 from nbray.core.logging_config import LoggingConfig
 from nbray.core.records import (
@@ -69,6 +69,7 @@ MAX_BURST = 64  # calls started before those that run get their turn
 MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
 MAX_FUNCTIONS = 10_000  # loaded functions kept
 NO_CHANNEL = -1  # the surroundings have to be entered anew
+OF_ONE_TASK = ("gpu_ids", "resources", "group", "captures", "children")  # of a context, what children do not inherit
 CONSTRUCTOR = -2  # stands for a channel while an actor is made
 SELF = -3  # stands for the channel of an actor's calls to itself
 
@@ -114,6 +115,7 @@ class Executor:
         self.is_async = False
         self.draining = False  # end when there is nothing to take
         self.gpu_ids: list[int] = []
+        self.group = ""  # placement group of the running task or actor
         self.interruptible = False
         self.cancel_came_early = False  # while a task's arguments were read: seen before it begins
         self.cancel_children = True  # of the task that is cancelled
@@ -381,6 +383,8 @@ class Executor:
                 pass  # the driver's directory is not there (any more)
         for name, value in context.get("environ", {}).items():
             os.environ[name] = value
+        self.group = context.get("group", "")
+        current.capture(self.group if context.get("captures") else "")
         gpu_ids = context.get("gpu_ids")
         if gpu_ids is not None and gpu_ids != self.gpu_ids and self.actor is None:  # an actor keeps its own
             self._use_gpus(gpu_ids)
@@ -779,6 +783,6 @@ class _Unloadable:
 
 def context_for_children(context: dict[str, Any]) -> bytes:
     """Return the context that this worker, as an owner, gives to workers it leases."""
-    inherited = {k: v for k, v in context.items() if k not in ("gpu_ids", "resources", "children")}
+    inherited = {k: v for k, v in context.items() if k not in OF_ONE_TASK}
     inherited["depth"] = context.get("depth", 1) + 1
     return pickle.dumps(inherited)

@@ -30,6 +30,8 @@ LAYERS: list[tuple[str, list[str]]] = [
             "nbray.config",
             "nbray.clock",
             "nbray.options",
+            "nbray.placement",
+            "nbray.runtime_env",
             "nbray.resources",
             "nbray.task_spec",
             "nbray.object_ref",

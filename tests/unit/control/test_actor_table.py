@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nbray.config import Limits
 from nbray.control import actor_table as at
+from nbray.placement import Target
 from nbray.wire.messages import CreateActorRequest
 
 OWNER, OTHER, WORKER = 11, 12, 77
@@ -31,7 +32,7 @@ def make(state, **fields):
     """Return a table with one actor in ``state``, its worker set where it has one."""
     table = at.ActorTable(Limits())
     fields.setdefault("max_restarts", 5)
-    table.create(request(**fields), OWNER, 1.0)
+    table.create(request(**fields, target=Target(group="g1")), OWNER, 1.0)
     if state == at.PENDING_CREATION:
         return table
     table.placed("a1", WORKER, 5, 1)
@@ -58,6 +59,7 @@ def fire(table, event):
         "exit": lambda: table.exit("a1", worker, ""),
         "handles_gone": lambda: table.handles_gone("a1"),
         "job_ended": lambda: table.job_ended(0, 9.0),
+        "group_removed": lambda: table.group_removed("g1", 9.0),
     }[event]()
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbray.wire import messages as m
@@ -30,6 +30,8 @@ def _values(kind):
         return st.none()
     if isinstance(kind, info.ListType):
         return st.lists(_values(kind.item_type), max_size=2)
+    if isinstance(kind, info.VarTupleType):
+        return st.lists(_values(kind.item_type), max_size=2).map(tuple)
     if isinstance(kind, info.DictType):
         if isinstance(kind.key_type, info.AnyType):  # a plain dict: a row of a report
             return st.dictionaries(st.text(max_size=5), st.integers(0, 9) | st.text(max_size=5), max_size=2)
@@ -42,6 +44,7 @@ def _values(kind):
 
 
 @pytest.mark.parametrize("cls", m.MESSAGES, ids=lambda cls: cls.__name__)
+@settings(deadline=None)  # drawing a message of many parts takes long on a busy machine
 @given(data=st.data())
 def test_round_trip(cls, data):
     message = data.draw(message_of(cls))
