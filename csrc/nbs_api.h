@@ -307,6 +307,67 @@ int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t tim
 
 int nbs_ring(nbs_seg *s, uint64_t peer); /* wake all waits of that process with NBS_READY_RING */
 
+/* -------------------------------------------------------------- collectives */
+
+/* A *group* joins `world` processes, each under a *rank*, for operations on arrays that
+ * all take part in, and for messages between two. It is one object of the store that all
+ * ranks view: control words, boxes for small data, staging for large data. */
+typedef struct nbs_coll nbs_coll; /* process-private handle of a group that was joined */
+
+enum { NBS_MAX_RANKS = 256 };
+
+/* Types of elements. */
+enum {
+  NBS_BOOL = 0, NBS_I8, NBS_U8, NBS_I16, NBS_U16, NBS_I32, NBS_U32, NBS_I64, NBS_U64,
+  NBS_F16, NBS_BF16, NBS_F32, NBS_F64, NBS_C64, NBS_C128, NBS_N_TYPES
+};
+enum { NBS_SUM = 0, NBS_PRODUCT = 1, NBS_MIN = 2, NBS_MAX = 3, NBS_AVERAGE = 4 };
+
+/* Operations. `bytes` is the size of one array; `in` and `out` are the array or, where
+ * marked [], an array of one pointer per rank. What is not named is not looked at. */
+enum {
+  NBS_COLL_BARRIER = 1,
+  NBS_COLL_BROADCAST = 2,     /* root: in; the others: out */
+  NBS_COLL_ALLREDUCE = 3,     /* out, in place */
+  NBS_COLL_REDUCE = 4,        /* root: out, in place; the others: in */
+  NBS_COLL_ALLGATHER = 5,     /* in, out[] */
+  NBS_COLL_REDUCESCATTER = 6, /* in[], out */
+  NBS_COLL_ALLTOALL = 7,      /* in[], out[] */
+  NBS_COLL_SEND = 8,          /* in, to rank `root` */
+  NBS_COLL_RECV = 9           /* out, from rank `root` */
+};
+
+/* nbs_coll_join makes the group `id`, or joins the one that was made, as `rank`. It does
+ * not wait for the others; the first operation does. A group of that id that has ended (a
+ * rank left or died, or it is broken) is replaced. NBS_EINVAL with the reason in `why`: the
+ * sizes differ. NBS_ESTATE: the rank is taken. Errors of nbs_obj_create when the store has
+ * no room for it. An operation waits at most `patience_ns` (0: no limit) for a rank that has
+ * not joined; deaths cannot be seen before. */
+int nbs_coll_join(nbs_seg *s, const uint8_t *id, uint32_t world, uint32_t rank,
+                  uint64_t patience_ns, nbs_coll **out, char *why, size_t why_len);
+
+/* nbs_coll_leave ends this process's part (safe after nbs_detach); NBS_ESTATE while another
+ * thread is in an operation. The group is freed with the last rank. */
+int nbs_coll_leave(nbs_coll *g);
+
+/* nbs_coll_run takes part in an operation: `what` is operation | type << 8 | reduction <<
+ * 16, `root` the root or the other rank. Returns NBS_EAGAIN at least every 50 ms while it is
+ * not done, and after a signal: then nbs_coll_resume goes on with it, or nbs_coll_abort
+ * gives it up. Otherwise NBS_OK, or nbs_coll_why has a sentence: NBS_EINVAL: the ranks do
+ * not agree about operation, type, size ...: all get this, and the group goes on. NBS_EDEAD: a
+ * rank died; NBS_ETIMEOUT: `timeout_ns` (0: none) is over; NBS_ESTATE: the group is broken, a
+ * rank left it. After these the group is broken for all ranks. NBS_EEXISTS, without a
+ * sentence: another thread of this process is in an operation. */
+int nbs_coll_run(nbs_coll *g, uint32_t what, uint32_t root, const void *in, void *out,
+                 uint64_t bytes, uint64_t timeout_ns);
+int nbs_coll_resume(nbs_coll *g);
+int nbs_coll_abort(nbs_coll *g);
+
+/* nbs_coll_why copies the sentence about the last error, and returns the rank at fault or
+ * -1. nbs_coll_joined: 1 when the process of `rank` has joined, 0 when not yet. */
+int nbs_coll_why(nbs_coll *g, char *why, size_t why_len);
+int nbs_coll_joined(nbs_coll *g, uint32_t rank);
+
 /* -------------------------------------------------------------------- events */
 
 typedef struct {

@@ -339,6 +339,40 @@ class ObjectRefStreamEndOfStreamError(RayError):
     """The stream of refs has ended."""
 
 
+# ------------------------------------------------------------------------ collectives
+
+
+class CollectiveError(RayError, RuntimeError):
+    """An operation of a collective group failed. nbray only, as are its subclasses.
+
+    Attributes
+    ----------
+    group_name : str
+    rank : int
+        The rank at fault; -1: none.
+    """
+
+    def __init__(self, message: str = "", group_name: str = "", rank: int = -1) -> None:
+        super().__init__(message)
+        self.group_name = group_name
+        self.rank = rank
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.group_name, self.rank)
+
+
+class CollectiveRankDiedError(CollectiveError):
+    """The process of another rank died: the group is broken for all."""
+
+
+class CollectiveTimeoutError(CollectiveError, TimeoutError):
+    """A rank waited in vain for another: the group is broken for all."""
+
+
+class CollectiveMismatchError(CollectiveError, ValueError):
+    """The ranks do not agree about the operation, type, size, reduction or root."""
+
+
 # ------------------------------------------------------------------- nodes, start-up
 
 

@@ -106,6 +106,7 @@ class CoreState:
         self._rang_self = False
         self._blocked = 0  # threads of this worker that wait for others, which lends its CPUs on
         self._stop = False
+        self.at_stop: list[Callable[[], None]] = []  # called while the segment is still attached
         self.shield: InterruptShield = None  # type: ignore[assignment]  # set by CoreWorker
         self._last_tick = 0.0
         self.control: ControlClient = None  # type: ignore[assignment]  # set by CoreWorker; has a lock of its own

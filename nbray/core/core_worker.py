@@ -375,6 +375,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         lib.nbs_ring(self.seg, self.peer)
         if self.service.is_alive() and threading.current_thread() is not self.service:
             self.service.join(2.0)
+        for leave in self.at_stop:
+            leave()
         with self.lock:
             if not (exiting and self._waiters):
                 self._failure = RaySystemError("nbray has been shut down.")

@@ -178,11 +178,8 @@ class Waiting(CoreState):
                         self.on_ring()
                 else:
                     if in_task and not blocked:
-                        with self.lock:
-                            blocked = True
-                            self._blocked += 1
-                            if self._blocked == 1:
-                                self.control.send(m.BlockedNotice())
+                        blocked = True
+                        self.lend_cpus()
                     self.tick()
         except KeyboardInterrupt as interrupt:
             if self.role == "driver" and refs:
@@ -192,9 +189,21 @@ class Waiting(CoreState):
             with self.lock:
                 self._waiters -= counted
                 if blocked:
-                    self._blocked -= 1
-                    if not self._blocked:
-                        self.control.send(m.UnblockedNotice())
+                    self.take_back_cpus()
+
+    def lend_cpus(self) -> None:
+        """A thread of this worker begins to wait for others: the daemon may lend its CPUs on."""
+        with self.lock:
+            self._blocked += 1
+            if self._blocked == 1:
+                self.control.send(m.BlockedNotice())
+
+    def take_back_cpus(self) -> None:
+        """It waits no longer."""
+        with self.lock:
+            self._blocked -= 1
+            if not self._blocked:
+                self.control.send(m.UnblockedNotice())
 
     def _enter_wait(self) -> None:
         """Count this thread among those inside a wait: the segment stays mapped until it leaves."""

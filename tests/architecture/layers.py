@@ -10,6 +10,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         [
             "nbray",
             "nbray.api",
+            "nbray.collective",
             "nbray.util",
             "nbray.actor",
             "nbray.remote_function",
