@@ -203,6 +203,11 @@ class TaskTable:
             self._edges_told = len(self.edges)
         return frame
 
+    @property
+    def pending(self) -> bool:
+        """Whether the last delta left something for the next."""
+        return bool(self._changed)
+
     def key(self, index: int) -> tuple[int, int]:
         """Return (owner, number) of a task."""
         return self.owner[index], self.number[index]

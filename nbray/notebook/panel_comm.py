@@ -6,7 +6,9 @@
       comm_open  nbray.panel {v}         ->      on_open: a subscriber more
       comm_msg   {v, seq, cluster}       <-      at once, then when something changed, at most 5 times a second
       comm_msg   {v, seq, cluster, ask}  <-      somebody else opened a comm: is this one still there?
-      comm_msg   {v, ack: seq}           ->      it is
+      comm_msg   {v, ack: seq}           ->      it is; and all messages up to `seq` have been read
+      comm_msg   {v, tasks: bool}        ->      the tasks are wanted, or no more (also in comm_open)
+      comm_msg   {v, seq, frame, ask}    <-      tasks, at most 10 times a second: see task_stream; has buffers
       comm_close                         ->      a subscriber less; with the last one the sender thread ends
       comm_open  nbray.hello {v}         <-      once, when nbray is loaded; stays open as a mark
 
@@ -20,7 +22,8 @@ Every message carries the whole view (some 300 bytes), so a lost one costs nothi
 The other end is `labextension/src/model/kernelLink.ts`. A page that is reloaded does not always close its comm, so
 each new comm makes the kernel ask the older ones, and those that do not answer within a minute are dropped.
 Acknowledging every message would be simpler, but each message to the kernel sets the kernel's status back to "idle"
-in the browser, also in the middle of a cell.
+in the browser, also in the middle of a cell. So of frames only those are to be acknowledged that say `ask`, one per
+256 KiB; a page that has 2 MiB unread gets no more until it has caught up, then a snapshot.
 
 Comm handlers run in a subshell thread, the sender in its own, `register` in the main thread: one lock guards all.
 """
@@ -29,16 +32,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from nbray.core import live
+from nbray.notebook.task_stream import Frame, TaskStream
 
 PANEL_TARGET = "nbray.panel"
 HELLO_TARGET = "nbray.hello"
 VERSION = 1
 
 PERIOD_S = 0.2  # between two looks at the cluster
+TASKS_PERIOD_S = 0.1  # the same while a page watches the tasks
+ASK_BYTES = 256 * 1024  # of frames after which a page is asked whether it keeps up
+MAX_UNREAD_BYTES = 2 * 1024 * 1024  # of frames that a page has not read; then it has to catch up
 ANSWER_S = 60.0  # a comm that was asked has this long to answer
 MAX_SUBSCRIBERS = 16  # more than anybody has open; the oldest goes
 
@@ -53,6 +61,11 @@ class _Subscriber:
         self.answers = answers  # over a subshell, so that it can answer while a cell runs
         self.seq = 0
         self.asked_at: float | None = None  # when the question was sent that is not answered yet
+        self.tasks = False  # whether it wants the tasks
+        self.in_step = False  # it has had a snapshot and every delta since
+        self.unread: deque[tuple[int, int]] = deque()  # (seq, bytes) of frames that it has not acknowledged
+        self.unread_bytes = 0
+        self._asked_bytes = 0
 
     def send(self, cluster: dict[str, Any] | None, ask: bool = False) -> None:
         """Send the view. Raises what the comm raises."""
@@ -62,12 +75,35 @@ class _Subscriber:
             message["ask"] = True
         self.comm.send(message)
 
+    def send_frame(self, frame: Frame, clock: float) -> None:
+        """Send a frame. Raises what the comm raises."""
+        self.seq += 1
+        message: dict[str, Any] = {"v": VERSION, "seq": self.seq, "frame": frame.header}
+        self.unread.append((self.seq, frame.size))
+        self.unread_bytes += frame.size
+        self._asked_bytes += frame.size
+        if self._asked_bytes >= ASK_BYTES:
+            self._asked_bytes = 0
+            message["ask"] = True
+            if self.answers and self.asked_at is None:
+                self.asked_at = clock
+        self.comm.send(message, buffers=frame.buffers)
+
+    def read_up_to(self, seq: int) -> None:
+        """The page has read all messages up to ``seq``."""
+        while self.unread and self.unread[0][0] <= seq:
+            self.unread_bytes -= self.unread.popleft()[1]
+
 
 class PanelFeed:
     """Sends the cluster's view to every open comm; costs nothing while there is none."""
 
-    def __init__(self, snapshot: Snapshot, *, period_s: float = PERIOD_S, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, snapshot: Snapshot, *, stream: TaskStream | None = None, period_s: float = PERIOD_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._snapshot = snapshot
+        self._stream = stream or TaskStream()  # used by the sender's thread alone
         self._period_s = period_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -88,6 +124,7 @@ class PanelFeed:
             comm.on_msg(lambda answer: self._on_answer(comm.comm_id, answer))
             comm.on_close(lambda _: self._on_close(comm.comm_id))
             subscriber.send(view)
+            subscriber.tasks = _data(msg).get("tasks") is True
             self._last = view
             if self._sender is None:
                 self._wake.clear()
@@ -105,8 +142,11 @@ class PanelFeed:
 
     def _send_changes(self) -> None:
         while True:
-            self._wake.wait(self._period_s)
+            with self._lock:
+                watched = any(subscriber.tasks for subscriber in self._subscribers.values())
+            self._wake.wait(min(self._period_s, TASKS_PERIOD_S) if watched else self._period_s)
             view = self._look()
+            frames = self._look_at_tasks() if watched else []
             with self._lock:
                 self._drop_silent()
                 if not self._subscribers:
@@ -116,6 +156,44 @@ class PanelFeed:
                     self._last = view
                     for comm_id in list(self._subscribers):
                         self._send(comm_id, view)
+                if watched:
+                    self._send_frames(frames)
+
+    def _look_at_tasks(self) -> list[Frame] | None:
+        try:
+            return self._stream.poll()
+        except Exception:  # as in _look
+            return []
+
+    def _send_frames(self, frames: list[Frame] | None) -> None:
+        """Send deltas to those who are in step, and a snapshot to those who can begin (anew)."""
+        watching = [(comm_id, page) for comm_id, page in self._subscribers.items() if page.tasks]
+        for comm_id, page in watching:
+            if frames is None or page.unread_bytes > MAX_UNREAD_BYTES:
+                page.in_step = False
+            elif page.in_step:
+                self._send_frames_to(comm_id, page, frames)
+        waiting = [
+            (i, page) for i, page in watching if not page.in_step and not page.unread_bytes > MAX_UNREAD_BYTES // 2
+        ]
+        if not waiting:
+            return
+        if self._stream.pending:
+            waiting = watching
+        try:
+            snapshot = self._stream.snapshot()
+        except Exception:  # as in _look
+            return
+        for comm_id, page in waiting:
+            page.in_step = True
+            self._send_frames_to(comm_id, page, snapshot)
+
+    def _send_frames_to(self, comm_id: str, page: _Subscriber, frames: list[Frame]) -> None:
+        try:
+            for frame in frames:
+                page.send_frame(frame, self._clock())
+        except Exception:  # as in _send
+            self._drop(comm_id, tell=False)
 
     def _look(self) -> dict[str, Any] | None:
         try:
@@ -124,11 +202,17 @@ class PanelFeed:
             return None
 
     def _on_answer(self, comm_id: str, msg: dict[str, Any]) -> None:
-        data = msg.get("content", {}).get("data", {})
+        data = _data(msg)
         with self._lock:
             subscriber = self._subscribers.get(comm_id)
-            if subscriber is not None and isinstance(data, dict) and "ack" in data:
+            if subscriber is None:
+                return
+            if isinstance(data.get("ack"), int):
                 subscriber.asked_at = None
+                subscriber.read_up_to(data["ack"])
+            if isinstance(data.get("tasks"), bool):
+                subscriber.tasks = data["tasks"]
+                subscriber.in_step = False
 
     def _on_close(self, comm_id: str) -> None:
         with self._lock:
@@ -165,6 +249,12 @@ class PanelFeed:
                 subscriber.comm.close()
             except Exception:  # as in _send
                 pass
+
+
+def _data(msg: dict[str, Any]) -> dict[str, Any]:
+    """Return what a page says in a message; nothing that it says is trusted to have the right shape."""
+    data = msg.get("content", {}).get("data", {})
+    return data if isinstance(data, dict) else {}
 
 
 def register(ip: Any, snapshot: Snapshot = live.snapshot) -> None:

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from nbray.notebook.panel_comm import ANSWER_S, MAX_SUBSCRIBERS, PanelFeed, register
+from nbray.notebook.panel_comm import ANSWER_S, MAX_SUBSCRIBERS, MAX_UNREAD_BYTES, PanelFeed, register
+from nbray.notebook.task_stream import Frame
 
 
 class Comm:
@@ -211,3 +212,121 @@ def test_register_twice_offers_one_feed(monkeypatch):
     register(Shell())
     assert targets == ["nbray.panel"]
     assert opened == ["nbray.hello"]
+
+
+# ---- the tasks ----
+
+
+class Stream:
+    """A task stream under the test's control."""
+
+    pending = False
+
+    def __init__(self):
+        self.next: list | None = None
+        self.polls = 0
+
+    def poll(self):
+        self.polls += 1
+        frames, self.next = self.next, []
+        return frames
+
+    def snapshot(self):
+        return [Frame({"kind": "snapshot"}, [b"all", b""])]
+
+
+class TaskComm(Comm):
+    def __init__(self, comm_id: str = "c1"):
+        super().__init__(comm_id)
+        self.frames: list[tuple[dict, list[bytes]]] = []
+
+    def send(self, data, buffers=None):
+        if "frame" in data:
+            with self.arrived:
+                self.frames.append((data, buffers))
+                self.arrived.notify_all()
+        else:
+            super().send(data)
+
+    def wait_for_frames(self, count: int) -> list[str]:
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.frames) >= count, timeout=5), self.frames
+            return [data["frame"]["kind"] for data, _ in self.frames]
+
+
+def opening_tasks():
+    return {"header": {"subshell_id": "s1"}, "content": {"data": {"v": 1, "tasks": True}}}
+
+
+@pytest.fixture
+def stream():
+    return Stream()
+
+
+@pytest.fixture
+def task_feed(cluster, clock, stream):
+    feed = PanelFeed(cluster, stream=stream, period_s=0.01, clock=clock)
+    yield feed
+    feed.close()
+
+
+def delta(size: int = 1):
+    return Frame({"kind": "delta"}, [b"x" * size, b""])
+
+
+def test_nobody_asks_for_tasks(task_feed, stream, cluster):
+    task_feed.on_open(Comm(), opening())
+    looks = cluster.looks
+    while cluster.looks < looks + 3:
+        time.sleep(0.005)
+    assert stream.polls == 0
+
+
+def test_a_snapshot_then_deltas(task_feed, stream):
+    comm = TaskComm()
+    task_feed.on_open(comm, opening_tasks())
+    assert comm.wait_for_frames(1) == ["snapshot"]
+    stream.next = [delta(), delta()]
+    assert comm.wait_for_frames(3) == ["snapshot", "delta", "delta"]
+    assert comm.frames[1][1] == [b"x", b""]
+    assert [data["seq"] for data, _ in comm.frames] == [2, 3, 4]
+
+
+def test_watching_begins_and_ends_by_message(task_feed, stream):
+    comm = TaskComm()
+    task_feed.on_open(comm, opening())
+    comm.message_handler({"content": {"data": {"v": 1, "tasks": True}}})
+    comm.wait_for_frames(1)
+    comm.message_handler({"content": {"data": {"v": 1, "tasks": False}}})
+    time.sleep(0.03)
+    polls = stream.polls
+    time.sleep(0.05)
+    assert stream.polls <= polls + 1
+
+
+def test_a_page_that_does_not_read_gets_no_more_and_later_a_snapshot(task_feed, stream):
+    slow, quick = TaskComm("slow"), TaskComm("quick")
+    task_feed.on_open(slow, opening_tasks())
+    task_feed.on_open(quick, opening_tasks())
+    slow.wait_for_frames(1)
+    quick.wait_for_frames(1)
+    size = MAX_UNREAD_BYTES // 2 + 1
+    for count in (2, 3):
+        stream.next = [delta(size)]
+        quick.wait_for_frames(count)
+        quick.message_handler({"content": {"data": {"v": 1, "ack": quick.frames[-1][0]["seq"]}}})
+    assert len(slow.frames) == 3 and slow.frames[-1][0]["ask"]
+    stream.next = [delta()]
+    quick.wait_for_frames(4)
+    assert len(slow.frames) == 3
+    slow.message_handler({"content": {"data": {"v": 1, "ack": slow.frames[-1][0]["seq"]}}})
+    assert slow.wait_for_frames(4)[-1] == "snapshot"
+    assert "snapshot" not in [data["frame"]["kind"] for data, _ in quick.frames[1:]]
+
+
+def test_another_cluster_means_a_snapshot_for_all(task_feed, stream):
+    comm = TaskComm()
+    task_feed.on_open(comm, opening_tasks())
+    comm.wait_for_frames(1)
+    stream.next = None
+    assert comm.wait_for_frames(2) == ["snapshot", "snapshot"]

@@ -1,0 +1,138 @@
+"""The tasks of this kernel's cluster as binary frames: a snapshot, then what changed.
+
+A frame is a small header (plain data) and two buffers:
+
+    kind        "snapshot": forget what was there; "delta": goes on from it
+    generation  moves when indexes change their meaning; a snapshot follows
+    functions   [[index, name, kind, origin], ...], new or renamed
+    workers     [[index, peer], ...], new
+    counts      tasks by state code, with those that were forgotten
+    forgotten   tasks that are not in the table any more
+    dropped     event records that were lost; the counts are too low by them
+    now         CLOCK_MONOTONIC, ms; the times of tasks are of the same clock
+    wall        what to add to it for the wall clock, ms
+    usage       samples of CPU, memory, store and GPUs that are new
+    more        the rest follows at once
+    buffers     rows (`nbray.events.task_table.ROW`), and edges: pairs of indexes as u32
+
+One object serves all pages: whoever cannot take a delta now gets a snapshot later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from nbray.core import current, live
+from nbray.core.task_feed import TaskFeed
+from nbray.events.task_table import ROW
+
+MAX_ROWS = 20_000  # of one frame, some 900 KB
+FRAMES_PER_POLL = 5
+
+
+class Frame(NamedTuple):
+    """What goes over the wire."""
+
+    header: dict[str, Any]
+    buffers: list[bytes]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the buffers."""
+        return sum(map(len, self.buffers))
+
+
+class TaskStream:
+    """Makes frames of the cluster that this process has, whichever that is at the time.
+
+    Parameters
+    ----------
+    make_feed : callable
+        ``make_feed(core)`` returns a TaskFeed.
+    usage : callable
+        ``usage(since)`` returns samples, as ``live.usage``.
+    """
+
+    def __init__(
+        self, make_feed: Callable[[Any], TaskFeed] = TaskFeed, usage: Callable[[int], list[dict[str, Any]]] = live.usage
+    ) -> None:
+        self._make_feed = make_feed
+        self._usage = usage
+        self._feed: TaskFeed | None = None
+        self._generation = 0  # of this stream: of its clusters and of their tables
+        self._table_generation = 0
+        self._last_sample = 0
+        self._samples: list[dict[str, Any]] = []
+
+    def poll(self) -> list[Frame] | None:
+        """Look at the cluster; returns what changed, or None when every reader has to start anew."""
+        core = current.core
+        if core is None or not core.session.attached:
+            gone, self._feed = self._feed is not None, None
+            return None if gone else []
+        if self._feed is None or self._feed.core is not core:
+            self._feed = self._make_feed(core)
+            self._last_sample = self._table_generation = 0
+            self._generation += 1
+            self._samples = []
+            self._feed.poll()
+            return None
+        self._feed.poll()
+        self._samples = self._usage(self._last_sample)
+        if self._samples:
+            self._last_sample = self._samples[-1]["number"]
+        table = self._feed.table
+        if table.generation != self._table_generation:
+            self._table_generation = table.generation
+            self._generation += 1
+            return None
+        frames = []
+        for _ in range(FRAMES_PER_POLL):
+            delta = table.delta(MAX_ROWS)
+            if delta is None:
+                break
+            frames.append(self._frame("delta", delta))
+        if not frames and self._samples:
+            frames.append(self._frame("delta", {"functions": [], "workers": [], "rows": b"", "edges": b""}))
+        if frames:
+            frames[-1].header["usage"] = self._samples
+        return frames
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is more to tell than the last ``poll`` returned: a snapshot now is for all readers."""
+        return self._feed is not None and self._feed.table.pending
+
+    def snapshot(self) -> list[Frame]:
+        """Return everything. The next deltas go on from it: deltas before it must have been sent."""
+        if self._feed is None:
+            return [self._frame("snapshot", {"functions": [], "workers": [], "rows": b"", "edges": b""})]
+        whole = self._feed.table.snapshot()
+        rows, edges, step = whole["rows"], whole["edges"], MAX_ROWS * ROW.size
+        frames = [self._frame("snapshot", {**whole, "rows": rows[:step], "edges": b""})]
+        for start in range(step, len(rows), step):
+            part = {"functions": [], "workers": [], "rows": rows[start : start + step], "edges": b""}
+            frames.append(self._frame("delta", part))
+        for frame in frames[:-1]:
+            frame.header["more"] = True
+        frames[-1].buffers[1] = edges
+        frames[0].header["usage"] = self._usage(0)
+        return frames
+
+    def _frame(self, kind: str, part: dict[str, Any]) -> Frame:
+        feed = self._feed
+        now = time.monotonic_ns()
+        header = {
+            "kind": kind,
+            "generation": self._generation,
+            "functions": part["functions"],
+            "workers": part["workers"],
+            "counts": list(feed.table.counts) if feed is not None else [],
+            "forgotten": feed.table.forgotten if feed is not None else 0,
+            "dropped": feed.dropped if feed is not None else 0,
+            "now": now / 1e6,
+            "wall": (time.time_ns() - now) / 1e6,
+        }
+        return Frame(header, [part["rows"], part["edges"]])
