@@ -77,7 +77,7 @@ def check_hidden(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in found and not isinstance(found[name], (str, os.PathLike)):
             raise TypeError(f"{name} is a string, not {type(found[name])}.")
     if "_temp_dir" in found:
-        found["_temp_dir"] = _folder("_temp_dir", found["_temp_dir"])
+        found["_temp_dir"] = folder("_temp_dir", found["_temp_dir"])
     if "_node_ip_address" in found:
         found["_node_ip_address"] = own_address(found["_node_ip_address"])
     if "_metrics_export_port" in found:
@@ -86,13 +86,14 @@ def check_hidden(given: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config, Mapping) and "object_spilling_config" in config:
         config = dict(config)
         found.setdefault("object_spilling_directory", _spilling_folder(config.pop("object_spilling_config")))
-    found["_system_config"] = _limits(config)
+    found["_system_config"] = check_limits(config)
     if "object_spilling_directory" in found:
-        found["object_spilling_directory"] = _folder("object_spilling_directory", found["object_spilling_directory"])
+        found["object_spilling_directory"] = folder("object_spilling_directory", found["object_spilling_directory"])
     return found
 
 
-def _folder(name: str, value: Any) -> str:
+def folder(name: str, value: Any) -> str:
+    """Return the path of a folder, made if need be; raises ValueError unless it is absolute."""
     path = os.fspath(value)
     if not os.path.isabs(path):
         raise ValueError(f"{name}={path!r} must be an absolute path.")
@@ -117,7 +118,8 @@ def _spilling_folder(text: Any) -> str:
     return str(folder[0] if isinstance(folder, list) and folder else folder)
 
 
-def _limits(value: Any) -> dict[str, float]:
+def check_limits(value: Any) -> dict[str, float]:
+    """Check ``_system_config``: rows of nbray.config.Limits."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):

@@ -92,6 +92,7 @@ class CoreState:
         # In an actor, for its calls to itself: (kind, number, flags, function, n_returns, payload) as in a channel.
         self.to_self: Callable[[int, int, int, int, int, bytes], None] | None = None
         self.on_message: Callable[[m.Message], None] | None = None
+        self.stack_dump: Any = None  # StackDump, once started
         self.scratch = (ffi.new("uint64_t *"), ffi.new("uint64_t *"))
         self._buffer = ffi.new("char[]", BUFFER_BYTES)
         self._buffer_view = memoryview(ffi.buffer(self._buffer))

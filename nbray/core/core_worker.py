@@ -46,6 +46,7 @@ from nbray.core.records import (
 )
 from nbray.core.references import References
 from nbray.core.results import Results
+from nbray.core.stack_dump import StackDump
 from nbray.core.upkeep import Upkeep
 from nbray.core.waiting import Waiting
 from nbray.exceptions import (
@@ -356,6 +357,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         """Start the service thread."""
         if self.role == "driver":
             self.shield.install()
+        self.stack_dump = StackDump(self.session_dir)
         self.service.start()
 
     @uninterrupted
@@ -383,6 +385,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             for calls in self.actors.values():
                 calls.forget()
             self.session.attached = False
+        if self.stack_dump is not None:
+            self.stack_dump.close()
         if not exiting:
             self._end_waits()
         self.control.close()

@@ -54,6 +54,7 @@ class DaemonReady(msgspec.Struct, kw_only=True):
     pid: int = 0
     capacity: int = 0
     resources: dict[str, int] = {}
+    metrics_port: int = 0  # where metrics are exported; 0: nowhere
     split_ms: dict[str, float] = {}  # where the start-up time went
     error: str = ""
     error_kind: str = ""  # "memory", or "" for anything else

@@ -75,6 +75,7 @@ class NodeProcess:
         self.segment_socket = ready.segment_socket
         self.resources = ready.resources
         self.capacity = ready.capacity
+        self.metrics_port = ready.metrics_port
         self.segment_fd = segment_fd
         self.split_ms = ready.split_ms
         self._pidfd = process_control.open_pidfd(process.pid)

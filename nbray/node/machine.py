@@ -51,6 +51,25 @@ def _nvidia_gpus() -> list[int]:
         return []
 
 
+def processes_left() -> int | None:
+    """Return how many more processes the cgroup allows; None when it sets no limit."""
+    left = None
+    for folder in ("/sys/fs/cgroup", f"/sys/fs/cgroup{_own_cgroup()}", "/sys/fs/cgroup/pids"):
+        most, now = _read(f"{folder}/pids.max"), _read(f"{folder}/pids.current")
+        if most.isdigit() and now.isdigit():
+            room = max(0, int(most) - int(now))
+            left = room if left is None else min(left, room)
+    return left
+
+
+def _own_cgroup() -> str:
+    for line in _read("/proc/self/cgroup").splitlines():
+        number, _, path = line.split(":", 2)
+        if number == "0":
+            return "" if path == "/" else path
+    return ""
+
+
 def has_address(address: str) -> bool:
     """Tell whether an IP address is one of this machine's."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -146,15 +146,21 @@ def remove(path: str) -> None:
     _remove(path)
 
 
+def dead(base: str = "") -> list[str]:
+    """Return the sessions of this user whose daemon is dead."""
+    parent = user_dir(base or base_dir())
+    return [
+        os.path.join(parent, name)
+        for name in sorted(os.listdir(parent))
+        if name.startswith("session_") and not _is_used(os.path.join(parent, name), name)
+    ]
+
+
 def remove_dead(base: str = "") -> list[str]:
     """Remove the sessions of this user whose daemon is dead; return their paths."""
-    parent = user_dir(base or base_dir())
-    removed = []
-    for name in sorted(os.listdir(parent)):
-        path = os.path.join(parent, name)
-        if name.startswith("session_") and not _is_used(path, name):
-            remove(path)
-            removed.append(path)
+    removed = dead(base)
+    for path in removed:
+        remove(path)
     return removed
 
 

@@ -7,6 +7,7 @@ did not fit in a bounded queue of its own and counts what it had to drop.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import Any
 
@@ -45,7 +46,10 @@ class Router:
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, 3000)
         self.socket.setsockopt(zmq.BACKLOG, 1024)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())  # others are refused, by their socket's credentials
         self.socket.bind(endpoint)
+        if endpoint.startswith("ipc://"):
+            os.chmod(endpoint.removeprefix("ipc://"), 0o600)
         self.counts = {"received": 0, "sent": 0, "refused": 0, "unreachable": 0, "dropped": 0}
         self._max_frames = limits.max_frames
         self._max_backlog = limits.backlog_messages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # One line per layer: its name, and what is in it (a module, or a package with all below it). A longer name wins.
 LAYERS: list[tuple[str, list[str]]] = [
-    ("front", ["nbray.notebook", "nbray.cli"]),
+    ("front", ["nbray.notebook", "nbray.cli", "nbray.__main__"]),
     (
         "api",
         [
@@ -56,6 +56,7 @@ NO_IO = {"zmq", "socket", "subprocess", "threading", "multiprocessing", "asyncio
 ENTRY_POINTS = {
     "nbray",  # load_ipython_extension; a plain `import nbray` must not bring the notebook along
     "nbray.notebook",  # the same
+    "nbray.cli.main",  # loads what the command needs, and no more
     "nbray.node.boot",  # the command line of a node daemon
     "nbray.node.__main__",
     "nbray.worker.__main__",

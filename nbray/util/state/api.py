@@ -27,6 +27,7 @@ from nbray.util.state.rows import (
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 10_000
 DEFAULT_TIMEOUT_S = 30
+ANSWER_S = 2.0  # that a process has to answer; one that is busy in C code never does
 _PREDICATES = ("=", "!=")
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
@@ -66,7 +67,7 @@ def list_state(
     if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MAX_LIMIT:
         raise ValueError(f"limit={limit!r}: give 1 to {MAX_LIMIT}.")
     with collect.source(address) as where:
-        rows = collect.rows(where, resource, min(float(timeout), 5.0))
+        rows = collect.rows(where, resource, min(float(timeout), ANSWER_S))
     kept = [row for row in rows if all(_holds(row, *one) for one in checked)]
     if not detail:
         for row in kept:
@@ -115,7 +116,7 @@ def get_state(resource: str, id: str, address: str | None = None, timeout: float
     """Return one row with all its columns, a list of rows for an object (one per process), None when there is none."""
     key = collect.require_key(resource)
     with collect.source(address) as where:
-        rows = [row for row in collect.rows(where, resource, min(float(timeout), 5.0)) if getattr(row, key) == id]
+        rows = [row for row in collect.rows(where, resource, min(float(timeout), ANSWER_S)) if getattr(row, key) == id]
     if resource == "objects":
         return rows
     return rows[-1] if rows else None
@@ -256,7 +257,7 @@ def summarize_tasks(
         ``total_actor_tasks``, ``total_actor_scheduled`` and ``summary_by``.
     """
     with collect.source(address) as where:
-        rows = collect.rows(where, "tasks", min(float(timeout), 5.0))
+        rows = collect.rows(where, "tasks", min(float(timeout), ANSWER_S))
     summary: dict[str, Any] = {}
     totals = {"NORMAL_TASK": 0, "ACTOR_TASK": 0, "ACTOR_CREATION_TASK": 0}
     for row in rows:
@@ -280,7 +281,7 @@ def summarize_actors(
 ) -> dict[str, Any]:
     """Count actors by class and state, as ``summarize_tasks`` does tasks."""
     with collect.source(address) as where:
-        rows = collect.rows(where, "actors", min(float(timeout), 5.0))
+        rows = collect.rows(where, "actors", min(float(timeout), ANSWER_S))
     summary: dict[str, Any] = {}
     for row in rows:
         entry = summary.setdefault(row.class_name, {"class_name": row.class_name, "state_counts": {}})
@@ -296,7 +297,7 @@ def summarize_objects(
 ) -> dict[str, Any]:
     """Count objects and their bytes by where they were made, as ``summarize_tasks`` does tasks."""
     with collect.source(address) as where:
-        rows = collect.rows(where, "objects", min(float(timeout), 5.0))
+        rows = collect.rows(where, "objects", min(float(timeout), ANSWER_S))
     summary: dict[str, Any] = {}
     sizes: dict[str, dict[str, int]] = {}
     workers: dict[str, set[int]] = {}

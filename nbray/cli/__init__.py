@@ -1,0 +1,1 @@
+"""The command ``nbray``: start, stop and look at clusters of this machine."""

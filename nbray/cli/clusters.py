@@ -1,0 +1,141 @@
+"""``nbray start`` and ``nbray stop``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+from typing import Any
+
+from nbray.api import init_options
+from nbray.cli.tables import size
+from nbray.node import discovery, process_control, session_dir
+from nbray.node.discovery import LiveSession
+from nbray.node.launcher import NodeConfig, NodeProcess, start_node
+
+_KILL_WAIT_S = 5.0
+
+
+def start(given: argparse.Namespace) -> int:
+    """Start a cluster that no driver owns."""
+    if given.address is not None:
+        raise ValueError("joining a cluster as a node is not possible yet: nbray has one node. Leave --address out.")
+    base = init_options.folder("--temp-dir", given.temp_dir) if given.temp_dir else ""
+    config = NodeConfig(
+        resources=init_options.check_amounts(
+            _number(given.num_cpus), _number(given.num_gpus), _json("--resources", given.resources), given.memory
+        ),
+        object_store_memory=init_options.check_store_bytes(given.object_store_memory), base_dir=base,
+        limits=init_options.check_limits(_json("--system-config", given.system_config)), end_with_driver=False,
+        node_ip=init_options.own_address(given.node_ip_address or "127.0.0.1"), started_by="start",
+        node_name=given.node_name or "", labels=init_options.check_labels(_labels(given.labels)),
+        metrics_port=-1 if given.metrics_port is None else init_options.port("--metrics-port", given.metrics_port),
+    )  # fmt: skip
+    running = [session for session in discovery.live_sessions(base) if session.started_by == "start"]
+    if running:
+        raise RuntimeError(
+            f"a cluster runs already: {running[0].path} (daemon pid {running[0].pid}). Stop it with `nbray stop`, or give "
+            "another --temp-dir."
+        )
+    node = start_node(config)
+    cpus, gpus = (node.resources.get(name, 0) / 10_000 for name in ("CPU", "GPU"))
+    print(f"nbray runs: {cpus:g} CPUs, {gpus:g} GPUs, object store {size(node.capacity)}, daemon pid {node.pid}")
+    print(f"  session    {node.session_dir}")
+    if node.metrics_port:
+        print(f"  metrics    http://127.0.0.1:{node.metrics_port}/metrics")
+    print("  join it    nbray.init()        in Python on this machine")
+    print("  look       nbray status        and: nbray list tasks, nbray memory, nbray stack")
+    print(f"  end it     {'Ctrl-C' if given.block else 'nbray stop'}", flush=True)
+    if os.geteuid() == 0:
+        print("You are root: every task of this cluster runs as root.", file=sys.stderr)
+    return _block(node) if given.block else 0
+
+
+def _block(node: NodeProcess) -> int:
+    """Wait for a signal, then end the node; or for its end."""
+
+    def end(signo: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    try:
+        node.wait_dead()
+    except KeyboardInterrupt:
+        node.stop()
+        print("nbray has ended.")
+        return 0
+    print(f"The node daemon ended by itself; see {node.session_dir}/logs/daemon.log", file=sys.stderr)
+    return 1
+
+
+def _number(value: float | None) -> Any:
+    return int(value) if value is not None and value == int(value) else value
+
+
+def _json(name: str, text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{name}={text!r} is not JSON ({error}); write for instance '{{\"name\": 1}}'.") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}={text!r} is not a JSON object; write for instance '{{\"name\": 1}}'.")
+    return value
+
+
+def _labels(text: str | None) -> Any:
+    if text is None or text.lstrip().startswith("{"):
+        return _json("--labels", text)
+    labels = {}
+    for pair in text.split(","):
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise ValueError(f"--labels: {pair!r} is not name=value.")
+        labels[name.strip()] = value.strip()
+    return labels
+
+
+def stop(given: argparse.Namespace) -> int:
+    """Stop the clusters that the command line started (or the one at ``--address``)."""
+    base = given.temp_dir or ""
+    if given.address is not None:
+        session = discovery.resolve(given.address, base)
+        sessions = [session] if session is not None else []
+    else:
+        sessions = [one for one in discovery.live_sessions(base) if given.all or one.started_by == "start"]
+    if not sessions:
+        others = [] if given.address else discovery.live_sessions(base)
+        hint = f" {len(others)} of drivers go on; they end with them (or with --all)." if others else ""
+        print(f"No cluster that `nbray start` began is running.{hint}")
+    failed = [session for session in sessions if not _end(session, 0.0 if given.force else given.grace_period)]
+    cleaned = session_dir.remove_dead(base)
+    if cleaned:
+        print(f"Removed {len(cleaned)} leftover session folder{'s' if len(cleaned) > 1 else ''}.")
+    return 1 if failed else 0
+
+
+def _end(session: LiveSession, grace_s: float) -> bool:
+    """End one cluster; False when its daemon cannot be ended."""
+    pidfd = process_control.open_pidfd(session.pid)
+    if pidfd < 0 or not session.is_alive():
+        return True
+    try:
+        if grace_s > 0:
+            process_control.send_signal(pidfd, signal.SIGTERM)
+        if grace_s <= 0 or not select.select([pidfd], [], [], grace_s)[0]:
+            process_control.send_signal(pidfd, signal.SIGKILL)
+            if not select.select([pidfd], [], [], _KILL_WAIT_S)[0]:
+                print(f"The daemon (pid {session.pid}) of {session.path} does not end.", file=sys.stderr)
+                return False
+            with contextlib.suppress(OSError):
+                session_dir.clear(session.path)
+    finally:
+        os.close(pidfd)
+    print(f"Stopped {session.name} (daemon pid {session.pid}).")
+    return True

@@ -1,0 +1,165 @@
+"""``nbray COMMAND``: the command line, and what each command calls.
+
+A command is a function of the parsed arguments that returns an exit code. What goes wrong is
+said in one line, with what to do; the code is 1 then, and 2 for a command that is not understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from nbray.version import __version__
+
+LISTED = (
+    "tasks", "actors", "objects", "nodes", "workers", "jobs", "placement-groups", "runtime-envs", "cluster-events",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return _run(given)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as error:
+        if given.debug:
+            raise
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"nbray {given.command}: {text}", file=sys.stderr)
+        return 1
+
+
+def _run(given: argparse.Namespace) -> int:
+    """Load what the command needs, and no more."""
+    command = given.command
+    if command in ("start", "stop"):
+        from nbray.cli import clusters  # noqa: PLC0415 - loaded when needed
+
+        return clusters.start(given) if command == "start" else clusters.stop(given)
+    if command == "doctor":
+        from nbray.cli import doctor  # noqa: PLC0415
+
+        return doctor.doctor(given)
+    if command == "job":
+        from nbray.cli import jobs  # noqa: PLC0415
+
+        return jobs.submit(given)
+    if command == "stack":
+        from nbray.cli import stacks  # noqa: PLC0415
+
+        return stacks.stack(given)
+    from nbray.cli import show  # noqa: PLC0415
+
+    return getattr(show, f"show_{command}")(given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nbray", description="Start, stop and look at nbray clusters of this machine.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"nbray {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _clusters(commands)
+    _lists(commands)
+    _others(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, text: str, *, joins: bool = True, formats: bool = False) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
+    if joins:
+        command.add_argument(
+            "--address", default=None, help="folder or name of the cluster's session; default: the newest"
+        )
+    if formats:
+        command.add_argument("--format", choices=("table", "json"), default="table", help="how to write it")
+    return command
+
+
+def _clusters(commands: Any) -> None:
+    start = _add(commands, "start", "start a cluster that runs until it is stopped", joins=False)
+    start.add_argument("--head", action="store_true", help="as in Ray; there is one node, which is the head")
+    start.add_argument("--address", default=None, help=argparse.SUPPRESS)
+    start.add_argument("--num-cpus", type=float, help="CPUs that the node offers; default: those of the machine")
+    start.add_argument("--num-gpus", type=float, help="GPUs that the node offers")
+    start.add_argument("--resources", help="custom resources as JSON: '{\"name\": 2}'")
+    start.add_argument("--labels", help="labels of the node: a=b,c=d or JSON")
+    start.add_argument("--memory", type=int, help="bytes of memory that tasks may ask for")
+    start.add_argument(
+        "--object-store-memory", type=int, help="bytes of the object store; default: 30 %% of what is free"
+    )
+    start.add_argument("--temp-dir", help="folder in which the session is made")
+    start.add_argument("--node-ip-address", help="address of this node; default: 127.0.0.1")
+    start.add_argument("--node-name", help="name of this node")
+    start.add_argument(
+        "--metrics-port", type=int, help="export metrics for Prometheus on this port of 127.0.0.1; 0: any"
+    )
+    start.add_argument("--system-config", help="rows of nbray.config.Limits as JSON")
+    start.add_argument("--block", action="store_true", help="stay in the foreground, end the cluster with Ctrl-C")
+    stop = _add(commands, "stop", "stop the clusters that `nbray start` began")
+    stop.add_argument("--temp-dir", help="folder in which the sessions are")
+    stop.add_argument("-f", "--force", action="store_true", help="kill at once")
+    stop.add_argument(
+        "-g", "--grace-period", type=float, default=10.0, help="seconds until what has not ended is killed"
+    )
+    stop.add_argument("--all", action="store_true", help="also the clusters that belong to a driver")
+
+
+def _lists(commands: Any) -> None:
+    _add(commands, "status", "show resources, workers and tasks in figures", formats=True)
+    lists = _add(commands, "list", "list tasks, actors, objects ...", formats=True)
+    lists.add_argument("resource", choices=LISTED)
+    lists.add_argument(
+        "-f", "--filter", action="append", default=[], help="column=value or column!=value; may be repeated"
+    )
+    lists.add_argument("--limit", type=int, default=100, help="most rows")
+    lists.add_argument("--detail", action="store_true", help="all columns")
+    get = _add(commands, "get", "show one task, actor, object ...", formats=True)
+    get.add_argument("resource", choices=LISTED[:7])
+    get.add_argument("id")
+    summary = _add(commands, "summary", "count tasks, actors or objects by kind and state", formats=True)
+    summary.add_argument("resource", choices=("tasks", "actors", "objects"))
+    memory = _add(commands, "memory", "show who holds what in the object store", formats=True)
+    memory.add_argument("--sort-by", choices=("size", "holders"), default="size")
+    memory.add_argument("-n", "--limit", type=int, default=50, help="most rows")
+    logs = _add(commands, "logs", "list the logs, or show one", formats=True)
+    logs.add_argument("filename", nargs="?", help="name of a log; default: list them")
+    logs.add_argument("--actor-id", help="the log of this actor")
+    logs.add_argument("--task-id", help="the log of the worker that ran this task")
+    logs.add_argument("--pid", type=int, help="the log of this worker")
+    logs.add_argument("--tail", type=int, default=1000, help="only the last lines; -1: all")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what is written later")
+
+
+def _others(commands: Any) -> None:
+    timeline = _add(commands, "timeline", "write the tasks so far as a Chrome trace")
+    timeline.add_argument("-o", "--output", help="file to write; default: nbray-timeline-DATE.json")
+    stack = _add(commands, "stack", "show what the threads of drivers and workers do now")
+    stack.add_argument("--pid", type=int, help="only of this process")
+    _add(commands, "doctor", "say what is wrong with this machine", joins=False, formats=True)
+    job = commands.add_parser("job", help="run a script as a driver of the running cluster", allow_abbrev=False)
+    jobs = job.add_subparsers(dest="job_command", required=True)
+    submit = jobs.add_parser("submit", help="run a script or a command, show its output, return its exit code")
+    submit.add_argument("--address", default=None, help="folder or name of the cluster's session; default: the newest")
+    submit.add_argument("--submission-id", help="a name for the job in lists")
+    submit.add_argument("--metadata-json", help="metadata of the job, as JSON")
+    submit.add_argument("--runtime-env-json", help="runtime environment of the job, as JSON")
+    submit.add_argument("--working-dir", help="folder to run it in")
+    submit.add_argument("entrypoint", nargs=argparse.REMAINDER, help="script.py and its arguments, or -- and a command")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

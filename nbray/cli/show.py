@@ -1,0 +1,246 @@
+"""The commands that look at a cluster: status, list, get, summary, memory, logs, timeline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from nbray import ids
+from nbray._cstore import ffi, lib
+from nbray.cli.tables import as_json, rule, size, table
+from nbray.core import cluster_view
+from nbray.core.timeline import chrome_trace
+from nbray.options import UNIT
+from nbray.util.state import api, collect, logs
+from nbray.wire import messages as m
+
+# What a list shows without --detail, when all columns would not fit on a screen.
+_BRIEF = {
+    "tasks": ("task_id", "name", "state", "type", "job_id", "worker_pid", "error_type"),
+    "actors": ("actor_id", "class_name", "state", "job_id", "name", "ray_namespace", "pid"),
+    "objects": ("object_id", "object_size", "task_status", "reference_type", "call_site", "type", "pid"),
+    "nodes": ("node_id", "node_ip", "state", "node_name", "resources_total"),
+    "jobs": ("job_id", "type", "status", "entrypoint", "start_time", "end_time", "namespace"),
+    "workers": ("worker_id", "worker_type", "is_alive", "pid", "exit_type"),
+}
+_COUNTERS = (
+    ("finished", lib.NBS_CTR_FINISHED), ("failed", lib.NBS_CTR_FAILED), ("cancelled", lib.NBS_CTR_CANCELLED),
+)  # fmt: skip
+
+
+def show_status(given: argparse.Namespace) -> int:
+    """Show the cluster in figures."""
+    with collect.source(given.address) as where:
+        state = where.request(m.StateRequest(request_id=where.control.next_id()))[0]
+        jobs = [job for job in cluster_view.table(where, "jobs") if job["state"] == "RUNNING"]
+        stats = cluster_view.store_stats(where)
+        counters = ffi.new("int64_t[]", lib.NBS_N_COUNTERS)
+        lib.nbs_counters(where.seg, counters)
+        folder = where.session_dir
+    workers: dict[str, int] = {}
+    for worker in state.workers:
+        workers[worker["state"]] = workers.get(worker["state"], 0) + 1
+    tasks = {"running": max(0, int(counters[lib.NBS_CTR_TAKEN] - counters[lib.NBS_CTR_REPLIED]))}
+    tasks.update({name: int(counters[number]) for name, number in _COUNTERS})
+    used = {
+        name: {"used": (total - state.available.get(name, 0)) / UNIT, "total": total / UNIT}
+        for name, total in state.total.items()
+        if not name.startswith("node:") and name != "object_store_memory"
+    }
+    facts = {
+        "session": folder, "nodes": len(state.nodes), "resources": used,
+        "object_store": {"used": stats["used"], "capacity": stats["capacity"], "objects": stats["n_objects"]},
+        "workers": workers, "actors_alive": state.actors_alive, "tasks": tasks, "waiting": state.waiting,
+        "jobs": [{"job_id": _job(job), "pid": job["pid"], "entrypoint": job["entrypoint"]} for job in jobs],
+    }  # fmt: skip
+    if given.format == "json":
+        print(as_json(facts))
+        return 0
+    print(rule("cluster"))
+    print(f"session        {folder}")
+    print(f"nodes          {len(state.nodes)} alive")
+    for name, amounts in used.items():
+        if name == "memory":
+            print(f"memory         {size(amounts['used'])} of {size(amounts['total'])} asked for")
+        else:
+            print(f"{name:<14} {amounts['used']:g} of {amounts['total']:g} in use")
+    print(f"object store   {size(stats['used'])} of {size(stats['capacity'])} in {stats['n_objects']} objects")
+    print(f"workers        {', '.join(f'{count} {name.lower()}' for name, count in sorted(workers.items())) or 'none'}")
+    print(f"actors         {state.actors_alive} alive")
+    print(f"tasks          {', '.join(f'{count} {name}' for name, count in tasks.items())}")
+    print(rule("jobs"))
+    print(table(["job_id", "pid", "entrypoint"], [list(job.values()) for job in facts["jobs"]]) if jobs else "none")
+    if state.waiting:
+        print(rule("waiting for resources"))
+        rows = [[row["count"], row["name"], row["resources"], round(row["seconds"], 1)] for row in state.waiting]
+        print(table(["count", "name", "needs", "seconds"], rows))
+    return 0
+
+
+def _job(row: dict[str, Any]) -> str:
+    return ids.JobID.from_int(row["job_id"]).hex()
+
+
+def show_list(given: argparse.Namespace) -> int:
+    """List rows of a resource."""
+    rows = api.list_state(given.resource, given.address, _filters(given.filter), given.limit, detail=given.detail)
+    columns = collect.row_class(given.resource).columns(given.detail)
+    if given.format == "json":
+        print(as_json([{name: row[name] for name in columns} for row in rows]))
+        return 0
+    if not given.detail:
+        columns = list(_BRIEF.get(given.resource, columns))
+    if not rows:
+        print(f"no {given.resource}")
+        return 0
+    print(table(columns, [[row[name] for name in columns] for row in rows]))
+    if len(rows) == given.limit:
+        print(f"(the first {given.limit}; --limit shows more)", file=sys.stderr)
+    return 0
+
+
+def _filters(given: list[str]) -> list[tuple[str, str, str]]:
+    filters = []
+    for text in given:
+        name, sign, value = text.partition("!=")
+        predicate = "!="
+        if not sign:
+            name, sign, value = text.partition("=")
+            predicate = "="
+        if not sign:
+            raise ValueError(f"--filter {text!r} is neither column=value nor column!=value.")
+        filters.append((name.strip(), predicate, value.strip().strip("\"'")))
+    return filters
+
+
+def show_get(given: argparse.Namespace) -> int:
+    """Show one row with all its columns."""
+    found = api.get_state(given.resource, given.id, given.address)
+    if not found:
+        raise LookupError(
+            f"there is no {given.resource[:-1].replace('-', ' ')} {given.id!r}; `nbray list {given.resource}` shows them."
+        )
+    rows = found if isinstance(found, list) else [found]
+    if given.format == "json":
+        print(as_json([row.asdict() for row in rows] if isinstance(found, list) else found.asdict()))
+        return 0
+    for row in rows:
+        for name, value in row.asdict().items():
+            if value is not None:
+                print(f"{name:<24} {value}")
+    return 0
+
+
+def show_summary(given: argparse.Namespace) -> int:
+    """Count by kind and state."""
+    asked = {"tasks": api.summarize_tasks, "actors": api.summarize_actors, "objects": api.summarize_objects}
+    summary = asked[given.resource](address=given.address)["cluster"]
+    if given.format == "json":
+        print(as_json(summary))
+        return 0
+    entries = summary.pop("summary")
+    print(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in summary.items()))
+    if given.resource == "objects":
+        rows = [
+            [
+                site,
+                entry["total_objects"],
+                round(entry["total_size_mb"], 2),
+                entry["total_num_workers"],
+                entry["ref_type_counts"],
+            ]
+            for site, entry in entries.items()
+        ]
+        print(table(["made at", "objects", "MiB", "processes", "references"], rows) if rows else "no objects")
+        return 0
+    rows = [[name, entry.get("type", "ACTOR"), entry["state_counts"]] for name, entry in sorted(entries.items())]
+    print(table(["name", "type", "states"], rows) if rows else f"no {given.resource}")
+    return 0
+
+
+def show_memory(given: argparse.Namespace) -> int:
+    """Show the objects and who holds them."""
+    with collect.source(given.address) as where:
+        processes = {row["peer"]: row for row in cluster_view.table(where, "processes")}
+        refs, silent = cluster_view.inspect(where, "refs")
+        stored = {row["object_id"]: row for row in cluster_view.store_objects(where)}
+        stats = cluster_view.store_stats(where)
+    found: dict[str, dict[str, Any]] = {}
+
+    def entry(object_id: str) -> dict[str, Any]:
+        if object_id not in found:
+            there = stored.get(object_id)
+            found[object_id] = {
+                "object_id": object_id, "size": there["size"] if there else 0, "where": "store" if there else "process",
+                "state": there["state"] if there else "", "held_by": {}, "made": there["made"] if there else "",
+                "holders": there["n_holders"] if there else 0,
+            }  # fmt: skip
+        return found[object_id]
+
+    def name_of(peer: int) -> str:
+        row = processes.get(peer)
+        return f"{row['role']} {row['pid']}" if row is not None else "the daemon"
+
+    for object_id, there in stored.items():
+        row = entry(object_id)
+        for peer in there["holders"]:
+            row["held_by"][name_of(peer)] = "PINNED_IN_MEMORY"
+    for peer, rows in refs.items():
+        for one in rows:
+            row = entry(one["object_id"])
+            row["size"] = row["size"] or one["size"]
+            row["state"] = row["state"] or one["task_status"]
+            row["made"] = row["made"] or one["origin"] or one["made_by"]
+            row["held_by"][name_of(peer)] = one["reference_type"]
+    order = "size" if given.sort_by == "size" else "holders"
+    for row in found.values():
+        row["holders"] = max(row["holders"], len(row["held_by"]))
+    listed = sorted(found.values(), key=lambda row: row[order], reverse=True)[: given.limit]
+    if given.format == "json":
+        print(as_json({"store": stats, "objects": listed, "silent_pids": silent}))
+        return 0
+    print(f"object store: {size(stats['used'])} of {size(stats['capacity'])} in use, {stats['n_objects']} objects")
+    if silent:
+        print(f"no answer from: {', '.join(map(str, silent))} (busy in C code, or stopped)")
+    shown = [
+        [row["object_id"], size(row["size"]), row["where"], row["state"], ", ".join(row["held_by"]) or f"{row['holders']} processes",
+         row["made"] or "-"]
+        for row in listed
+    ]  # fmt: skip
+    print(table(["object_id", "size", "where", "state", "held by", "made"], shown) if shown else "no objects")
+    return 0
+
+
+def show_logs(given: argparse.Namespace) -> int:
+    """List the logs, or show one."""
+    if not (given.filename or given.actor_id or given.task_id or given.pid):
+        found = logs.list_logs(given.address)
+        if given.format == "json":
+            print(as_json(found))
+        else:
+            for kind, names in found.items():
+                print(f"{kind:<8} {'  '.join(names)}")
+        return 0
+    pieces = logs.get_log(
+        given.address, filename=given.filename, actor_id=given.actor_id, task_id=given.task_id, pid=given.pid,
+        follow=given.follow, tail=given.tail, errors="replace",
+    )  # fmt: skip
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    return 0
+
+
+def show_timeline(given: argparse.Namespace) -> int:
+    """Write the trace of the tasks."""
+    with collect.source(given.address) as where:
+        trace = chrome_trace(cluster_view.event_replies(where), where.peer_name)
+    path = given.output or time.strftime("nbray-timeline-%Y-%m-%d_%H-%M-%S.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(trace, file)
+    print(f"{len(trace)} events are in {os.path.abspath(path)}; open it in https://ui.perfetto.dev or chrome://tracing")
+    return 0
