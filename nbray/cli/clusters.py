@@ -25,6 +25,7 @@ def start(given: argparse.Namespace) -> int:
     if given.address is not None:
         raise ValueError("joining a cluster as a node is not possible yet: nbray has one node. Leave --address out.")
     base = init_options.folder("--temp-dir", given.temp_dir) if given.temp_dir else ""
+    spill = given.object_spilling_directory
     config = NodeConfig(
         resources=init_options.check_amounts(
             _number(given.num_cpus), _number(given.num_gpus), _json("--resources", given.resources), given.memory
@@ -34,6 +35,7 @@ def start(given: argparse.Namespace) -> int:
         node_ip=init_options.own_address(given.node_ip_address or "127.0.0.1"), started_by="start",
         node_name=given.node_name or "", labels=init_options.check_labels(_labels(given.labels)),
         metrics_port=-1 if given.metrics_port is None else init_options.port("--metrics-port", given.metrics_port),
+        spill_base=init_options.folder("--object-spilling-directory", spill) if spill else "",
     )  # fmt: skip
     running = [session for session in discovery.live_sessions(base) if session.started_by == "start"]
     if running:
@@ -41,7 +43,31 @@ def start(given: argparse.Namespace) -> int:
             f"a cluster runs already: {running[0].path} (daemon pid {running[0].pid}). Stop it with `nbray stop`, or give "
             "another --temp-dir."
         )
-    node = start_node(config)
+    if given.block:
+        for signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signo, _interrupt)
+    node = None
+    try:
+        node = start_node(config)
+        _tell(node, given.block)
+        if not given.block:
+            return 0
+        node.wait_dead()
+    except KeyboardInterrupt:
+        if node is None:
+            raise
+        node.stop()
+        print("nbray has ended.")
+        return 0
+    print(f"The node daemon ended by itself; see {node.session_dir}/logs/daemon.log", file=sys.stderr)
+    return 1
+
+
+def _interrupt(signo: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell(node: NodeProcess, block: bool) -> None:
     cpus, gpus = (node.resources.get(name, 0) / 10_000 for name in ("CPU", "GPU"))
     print(f"nbray runs: {cpus:g} CPUs, {gpus:g} GPUs, object store {size(node.capacity)}, daemon pid {node.pid}")
     print(f"  session    {node.session_dir}")
@@ -49,28 +75,9 @@ def start(given: argparse.Namespace) -> int:
         print(f"  metrics    http://127.0.0.1:{node.metrics_port}/metrics")
     print("  join it    nbray.init()        in Python on this machine")
     print("  look       nbray status        and: nbray list tasks, nbray memory, nbray stack")
-    print(f"  end it     {'Ctrl-C' if given.block else 'nbray stop'}", flush=True)
+    print(f"  end it     {'Ctrl-C' if block else 'nbray stop'}", flush=True)
     if os.geteuid() == 0:
         print("You are root: every task of this cluster runs as root.", file=sys.stderr)
-    return _block(node) if given.block else 0
-
-
-def _block(node: NodeProcess) -> int:
-    """Wait for a signal, then end the node; or for its end."""
-
-    def end(signo: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    try:
-        node.wait_dead()
-    except KeyboardInterrupt:
-        node.stop()
-        print("nbray has ended.")
-        return 0
-    print(f"The node daemon ended by itself; see {node.session_dir}/logs/daemon.log", file=sys.stderr)
-    return 1
 
 
 def _number(value: float | None) -> Any:
