@@ -28,6 +28,7 @@ class CellAnalysis:
     source: str
     reads: dict[str, int] = field(default_factory=dict)  # name -> line of first use
     stored_into: dict[str, int] = field(default_factory=dict)  # a[3] = 7, a.b = 1
+    augmented: set[str] = field(default_factory=set)  # of them: only by a += 1
     bound: set[str] = field(default_factory=set)  # assigned at module scope
     deleted: set[str] = field(default_factory=set)
     imports: list[str] = field(default_factory=list)  # dotted names of modules
@@ -133,6 +134,7 @@ class _Visitor(ast.NodeVisitor):
             node = node.func if isinstance(node, ast.Call) else node.value
         if isinstance(node, ast.Name) and self._from_outside(node.id):
             self.found.stored_into.setdefault(node.id, line)
+            self.found.augmented.discard(node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -155,7 +157,9 @@ class _Visitor(ast.NodeVisitor):
         if isinstance(node.target, ast.Name):
             self._read(node.target.id, node.lineno)
             # `a += 1` changes an array or a list in place
-            self._stored_into(node.target, node.lineno)
+            if node.target.id not in self.found.stored_into:
+                self._stored_into(node.target, node.lineno)
+                self.found.augmented.add(node.target.id)
         self.visit(node.value)
         self.visit(node.target)
 

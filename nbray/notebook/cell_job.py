@@ -5,7 +5,8 @@ Their large buffers stay outside of it, so that the runtime moves them through s
 memory. A buffer is copied in the worker, and so becomes writable, when the cell stores
 into the name it belongs to, or when the whole name is small; what the cell changed of
 those comes back. The others are read-only there: a store that nobody foresaw fails
-instead of being lost.
+instead of being lost. Buffers of a megabyte and more lie in the store as objects of their
+own (``large_inputs``), which the next cells use again while their contents are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import pickle
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ from nbray.serialization.unpicklable import find_offender
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter
 from .cell_text import names_in_python
+from .error_record import FrameRecord
+from .tracebacks import make_traceback
 
 SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
 DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec or globals()
@@ -45,6 +48,25 @@ class InputName:
 
 
 @dataclass(slots=True)
+class Placed:
+    """Stands for a buffer that lies in the store as (part of) an object of its own."""
+
+    position: int  # among the refs of large buffers
+    part: int
+
+
+@dataclass(slots=True)
+class Item:
+    """One item of ``--each`` on its way: pickled like the inputs, or a ref's value."""
+
+    number: int  # from 0
+    targets: list[str]  # names to bind; several: it is unpacked
+    stream: bytes = b""  # empty: the item is a ref, whose value is the last argument
+    buffers: list[pickle.PickleBuffer] = field(default_factory=list)
+    carried: list[Any] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class CellJob:
     """What the runner gets. Picklable by the runtime without cloudpickle."""
 
@@ -54,7 +76,7 @@ class CellJob:
     want_value: bool  # of the last expression
     names: list[InputName] = field(default_factory=list)
     stream: bytes = b""
-    buffers: list[pickle.PickleBuffer] = field(default_factory=list)
+    buffers: list[pickle.PickleBuffer | Placed] = field(default_factory=list)
     carried: list[Any] = field(default_factory=list)  # refs and handles inside the stream
     modules: list[tuple[str, str]] = field(default_factory=list)  # (name, module)
     submodules: list[str] = field(default_factory=list)
@@ -72,12 +94,21 @@ class CellJob:
     only_names: list[str] | None = None  # -o: these alone come back
     key: str = ""  # by which the notebook knows the end of this cell
     has_value: bool = False  # whether there is a last expression
+    lazy: bool = False  # --lazy: values stay in the store
+    item_by_ref: bool = False  # --each: the last argument is the item's value
+    assigned: list[str] = field(default_factory=list)  # --each: names that the cell binds
+    reloads: dict[str, Any] | None = None  # see module_reload; None: %autoreload is off
+    # In an actor, whose own names come first:
+    uses: list[str] = field(default_factory=list)  # names that the cell reads
+    stores: list[str] = field(default_factory=list)  # names that it stores into
+    unsendable: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> why, line
 
 
 class UnpicklableInput(TypeError):
     """An input cannot go to the cluster; ``line`` is where the cell uses it."""
 
     line = 0
+    name = ""
 
 
 @dataclass(slots=True)
@@ -88,6 +119,9 @@ class Inputs:
     values: dict[str, Any]
 
 
+Place = Callable[[pickle.PickleBuffer], "tuple[Any, int] | None"]
+
+
 def build(
     job: CellJob,
     analysis: CellAnalysis,
@@ -95,6 +129,8 @@ def build(
     hidden: dict[str, Any],
     ref_type: type,
     carried_types: tuple[type, ...],
+    place: Place | None = None,
+    for_actor: bool = False,
 ) -> Inputs:
     """Fill the job with the values that the cell needs.
 
@@ -104,6 +140,11 @@ def build(
         The notebook's names, and those that IPython itself put there.
     ref_type, carried_types
         The class of refs; it and the other classes that only the runtime pickles.
+    place
+        Puts a large buffer into the store; returns the ref and which part of its object
+        it is, or None to send it with the job.
+    for_actor
+        What cannot be pickled matters only if the actor does not have the name itself.
 
     Raises
     ------
@@ -130,7 +171,10 @@ def build(
     job.imports = analysis.imports
     if "Out" in values:
         values["Out"] = _picklable_part(values["Out"], namespace, carried_types)
-    _write_stream(job, analysis, values, namespace, carried_types)
+    if for_actor:
+        job.uses, job.stores = list(analysis.reads), list(analysis.stored_into)
+    buffers = _write_stream(job, analysis, values, namespace, carried_types, for_actor)
+    _place_buffers(job, buffers, refs, place)
     if optional:
         _write_optional(job, optional, namespace, carried_types)
     job.cwd = _working_directory()
@@ -208,7 +252,28 @@ def _write_stream(
     values: dict[str, Any],
     namespace: dict[str, Any],
     carried_types: tuple[type, ...],
-) -> None:
+    for_actor: bool,
+) -> list[pickle.PickleBuffer]:
+    """Pickle the values into the job; returns their large buffers."""
+    while True:
+        try:
+            return _try_stream(job, analysis, values, namespace, carried_types)
+        except UnpicklableInput as error:
+            if not for_actor:
+                raise
+            # The actor may have a value of its own. The pickler remembers objects that it
+            # did not write, so it starts afresh without this one.
+            job.unsendable[error.name] = str(error), error.line
+            del values[error.name]
+
+
+def _try_stream(
+    job: CellJob,
+    analysis: CellAnalysis,
+    values: dict[str, Any],
+    namespace: dict[str, Any],
+    carried_types: tuple[type, ...],
+) -> list[pickle.PickleBuffer]:
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
 
@@ -221,6 +286,7 @@ def _write_stream(
         return False
 
     pickler = CellPickler(file, namespace, carried_types, keep_buffers=keep)
+    names: list[InputName] = []
     for name, value in values.items():
         start, first = file.tell(), len(buffers)
         try:
@@ -235,15 +301,31 @@ def _write_stream(
         stored_into = name in analysis.stored_into
         small = size <= SMALL_BYTES
         watched = small and not isinstance(value, IMMUTABLE)
-        job.names.append(InputName(name, len(own), small or stored_into, watched, stored_into, not small))
+        names.append(InputName(name, len(own), small or stored_into, watched, stored_into, not small))
+    job.names = names
     job.stream = file.getvalue()
-    job.buffers = buffers
     job.carried = pickler.carried
     for filename in pickler.sources:
         entry = linecache.cache.get(filename)
         # Files of modules are there as well; cells exist in this cache alone.
         if entry is not None and len(entry) == 4 and entry[1] is None:
             job.texts[filename] = "".join(entry[2])
+    return buffers
+
+
+def _place_buffers(job: CellJob, buffers: list[pickle.PickleBuffer], refs: list[Any], place: Place | None) -> None:
+    """Put the large buffers into the store; the others go in the job itself."""
+    positions: dict[Any, int] = {}
+    for buffer in buffers:
+        found = place(buffer) if place is not None and buffer.raw().nbytes >= SMALL_BYTES else None
+        if found is None:
+            job.buffers.append(buffer)
+            continue
+        ref, part = found
+        if ref not in positions:
+            positions[ref] = len(positions)
+            refs.append(ref)
+        job.buffers.append(Placed(positions[ref], part))
 
 
 def unpicklable(name: str, value: Any, line: int, error: BaseException) -> UnpicklableInput:
@@ -255,8 +337,15 @@ def unpicklable(name: str, value: Any, line: int, error: BaseException) -> Unpic
         f"{path}: {type(offender).__name__}{where}: it cannot go to the cluster ({cause})."
         " Make it inside the cell, or send what it is made from (a path, an address, a list)."
     )
-    made.line = line
+    made.line, made.name = line, name
     return made
+
+
+def missing_input(text: str, filename: str, line: int) -> BaseException:
+    """Return the error of a name that neither the actor has nor could be sent."""
+    error = TypeError(text)
+    error.__traceback__ = make_traceback([FrameRecord(filename, "<module>", line)]) if line else None
+    return error
 
 
 def _write_optional(job: CellJob, names: list[str], namespace: dict[str, Any], carried_types: tuple[type, ...]) -> None:

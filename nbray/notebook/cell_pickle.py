@@ -23,7 +23,7 @@ import pickle
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,7 +35,7 @@ from nbray.serialization.serializer import reduce_code
 PROTOCOL = 5
 
 _LruCache = type(functools.lru_cache(len))
-_receiving = threading.local()  # .namespace, .carried, .inputs: of the stream being read
+_receiving = threading.local()  # .namespace, .carried, .inputs, .kept: of the stream being read
 
 
 class TooLarge(Exception):
@@ -82,8 +82,10 @@ def _restore_function(function: types.FunctionType, state: tuple[dict, dict]) ->
     slots = dict(slots)
     slots.pop("_cloudpickle_submodules", None)  # imported by being unpickled
     namespace = function.__globals__
+    kept = _receiving.kept
     for name, value in slots.pop("__globals__").items():
-        namespace[name] = value
+        if name not in kept:
+            namespace[name] = value
     closure = slots.pop("__closure__")
     if closure is not None:
         for mine, theirs in zip(function.__closure__ or (), closure, strict=True):
@@ -172,10 +174,19 @@ class CellPickler(cloudpickle.Pickler):
 
 
 @contextmanager
-def receiving(namespace: dict[str, Any], carried: Sequence[Any], inputs: dict[str, Any]) -> Iterator[None]:
-    """Say where the streams that this thread reads meanwhile belong to."""
+def receiving(
+    namespace: dict[str, Any],
+    carried: Sequence[Any],
+    inputs: dict[str, Any],
+    kept: Collection[str] = (),
+) -> Iterator[None]:
+    """Say where the streams that this thread reads meanwhile belong to.
+
+    ``kept`` are names of the namespace that the globals of functions do not replace.
+    """
     before = dict(_receiving.__dict__)
     _receiving.namespace, _receiving.carried, _receiving.inputs = namespace, carried, inputs
+    _receiving.kept = kept
     try:
         yield
     finally:

@@ -49,8 +49,11 @@ class LeftBehind:
     type_name: str
     reason: str
     text: str = ""  # its repr
+    actor: str = ""  # where it lives on
 
     def message(self) -> str:
+        if self.actor and self.name:
+            return f"{self.path} lives in the actor {self.actor} ({self.type_name}); use it in a cell with --actor {self.actor}."
         hint = HINTS.get(self.type_name, "bring back plain data instead")
         subject = self.path if self.name else "the value of the last line" + self.path.lstrip("Out")
         return f"{subject} did not come back from the worker: {self.type_name} ({self.reason}); {hint}."
@@ -69,6 +72,12 @@ class CellOutcome:
     deleted: list[str] = field(default_factory=list)
     left_behind: list[LeftBehind] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    ran_s: float = 0.0
+    cpu_s: float = 0.0
+
+    def buffer(self, part: int) -> Any:
+        """Return one of the large buffers, for a later cell that gets it as an input."""
+        return self.buffers[part]
 
 
 class NotHere:
@@ -79,7 +88,8 @@ class NotHere:
 
     def __repr__(self) -> str:
         left = self._left
-        return f"<{left.name} stayed on the worker: {left.text or left.type_name}>"
+        where = f"lives in the actor {left.actor}" if left.actor else "stayed on the worker"
+        return f"<{left.name} {where}: {left.text or left.type_name}>"
 
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith(("__", "_repr_", "_ipython")):
@@ -179,18 +189,32 @@ def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> Left
 # ------------------------------------------------------------------------ in the notebook
 
 
-def unpack(outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, Any]) -> tuple[Any, list[str]]:
-    """Bind what came back; returns the last expression's value and what to tell the user.
+@dataclass(slots=True)
+class Read:
+    """What one outcome holds, before anything is bound."""
+
+    value: Any = None  # of the last expression
+    bound: dict[str, Any] = field(default_factory=dict)
+    modules: dict[str, types.ModuleType] = field(default_factory=dict)
+    changed: list[tuple[str, Any]] = field(default_factory=list)  # inputs, with their new contents
+    messages: list[str] = field(default_factory=list)
+
+
+def read(
+    outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, Any], actor: str = "", in_place: bool = False
+) -> Read:
+    """Rebuild what came back.
 
     Parameters
     ----------
     inputs
-        The objects that were sent, by name; changed ones are updated in place, so that
-        whoever else holds them sees the change.
+        The objects that were sent, by name.
+    actor
+        Name of the actor that keeps the cell's names: what cannot travel lives there.
+    in_place
+        Update changed inputs at once, so that whoever else holds them sees the change.
     """
-    messages = list(outcome.hints)
-    bound: dict[str, Any] = {}
-    result: Any = None
+    found = Read(messages=list(outcome.hints))
     known = dict(inputs)
     with receiving(namespace, outcome.carried, known):
         reader = StreamReader(outcome.stream, [_own(b) for b in outcome.buffers])
@@ -201,36 +225,53 @@ def unpack(outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, An
                 raise
             except BaseException as error:
                 lost = ", ".join(n or "the value" for _, n in outcome.entries[position:])
-                messages.append(
+                found.messages.append(
                     f"{lost} did not come back: {name or 'the value'} cannot be read here"
                     f" ({type(error).__name__}: {error})."
                 )
                 break
             if kind == VALUE:
-                result = value
+                found.value = value
             elif kind == SET:
-                bound[name] = value
+                found.bound[name] = value
+            elif not in_place:
+                found.changed.append((name, value))
             elif not update_in_place(known[name], value):
-                old = known[name]
+                found.changed.append((name, value))
                 known[name] = value
-                for other, present in list(namespace.items()):
-                    if present is old:
-                        bound[other] = value
     for left in outcome.left_behind:
-        messages.append(left.message())
+        left.actor = actor
+        if not (actor and left.name):
+            found.messages.append(left.message())
         if left.name:
-            bound[left.name] = NotHere(left)
+            found.bound[left.name] = NotHere(left)
     for dotted in outcome.imports:
-        _import(dotted, messages)
+        _import(dotted, found.messages)
     for name, dotted in outcome.modules:
-        module = _import(dotted, messages)
+        module = _import(dotted, found.messages)
         if module is not None:
-            bound[name] = module
-    namespace.update(bound)
+            found.modules[name] = module
+    return found
+
+
+def unpack(
+    outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, Any], actor: str = ""
+) -> tuple[Any, list[str]]:
+    """Bind what came back; returns the last expression's value and what to tell the user.
+
+    Changed inputs are updated in place where their type allows; else every name that is
+    bound to the old object is bound to the new one. For the parameters see ``read``.
+    """
+    found = read(outcome, namespace, inputs, actor, in_place=True)
+    bound: dict[str, Any] = {}
+    for name, value in found.changed:
+        old = inputs[name]
+        bound.update({other: value for other, present in list(namespace.items()) if present is old})
+    namespace.update({**bound, **found.bound, **found.modules})
     _show_figures_inline()
     for name in outcome.deleted:
         namespace.pop(name, None)
-    return result, messages
+    return found.value, found.messages
 
 
 def _show_figures_inline() -> None:

@@ -1,10 +1,10 @@
 """Run a cell in the worker as if it ran in the notebook.
 
-The names of the cell live in a fresh module that stands in for ``__main__`` meanwhile.
-Working directory, environment and ``sys.path`` are the kernel's for the time of the
-cell. When the cell raises, the exception goes on to the runtime (so the task has failed
-for everyone who looks); what was bound before, and the frames for the traceback, are
-emitted as a piece of output of the kind ``CELL_ENDED``, which arrives before the error.
+The names of the cell live in a module that stands in for ``__main__`` meanwhile: a fresh
+one for a task, always the same one in an actor (``cell_actor``). When the cell raises, the
+exception goes on to the runtime (so the task has failed for everyone who looks); what was
+bound before, and the frames for the traceback, are emitted as a piece of output of the
+kind ``CELL_ENDED``, which arrives before the error.
 """
 
 from __future__ import annotations
@@ -15,26 +15,25 @@ import builtins
 import copy
 import importlib
 import inspect
-import linecache
-import os
 import pickle
 import sys
+import time
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from .cell_job import IMMUTABLE, SMALL_BYTES, CellJob
+from . import module_reload
+from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
 from .cell_result import CHANGED, SET, VALUE, CellOutcome, pack
-from .error_record import capture
-from .runtime import CARRIED_TYPES, emit
+from .error_record import PACKAGE_DIR, capture
+from .runtime import CARRIED_TYPES, emit, put
+from .surroundings import surroundings
 from .worker_shell import WorkerShell
 
 CELL_ENDED = "nbray_cell_ended"
-# Set per worker or per task by the runtime, never by the notebook.
-KEPT_VARIABLES = ("NBRAY_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 UNSEEN_CHANGE_TYPES = ("ndarray", "DataFrame", "Series", "Index", "Tensor")
+MAX_ERROR_BYTES = 16 * SMALL_BYTES  # of a pickled exception
 
 _shell = WorkerShell(emit)
 _hinted: set[str] = set()
@@ -48,29 +47,62 @@ def run_cell(job: CellJob, *resolved: Any) -> Any:
     job
         See ``cell_job``.
     resolved
-        Values of the refs in ``job.ref_names``.
+        Values of the refs in ``job.ref_names``, then the large buffers of the inputs.
 
     Returns
     -------
     CellOutcome, or with ``job.return_names`` a list: None (it only says that the cell has
     ended), the value of the last expression, then one value per name.
     """
+    return run_in(new_module(), job, resolved)
+
+
+def new_module() -> types.ModuleType:
+    """Return an empty module in which a cell can run."""
     module = types.ModuleType("__main__")
-    namespace = module.__dict__
-    namespace["__builtins__"] = builtins
+    module.__dict__["__builtins__"] = builtins
     for unwanted in ("__doc__", "__package__", "__loader__", "__spec__"):
-        namespace[unwanted] = None
-    with _surroundings(job, module):
+        module.__dict__[unwanted] = None
+    return module
+
+
+def run_in(
+    module: types.ModuleType,
+    job: CellJob,
+    resolved: tuple[Any, ...],
+    kept: set[str] | None = None,
+    item: Item | None = None,
+) -> Any:
+    """Run a cell with the names of ``module``.
+
+    Parameters
+    ----------
+    kept
+        Names that are the module's own: inputs do not replace them. Names that the cell
+        binds are added. None: the module is new.
+    item
+        One item of ``--each``.
+    """
+    namespace = module.__dict__
+    key = job.key if item is None else f"{job.key}.{item.number}"
+    with surroundings(job, module, _shell):
         outcome = CellOutcome()
-        run = _Run(job, namespace, outcome)
+        run = _Run(job, namespace, outcome, kept)
         try:
+            if job.reloads is not None:
+                module_reload.reload_changed(job.reloads)
             run.load(resolved)
+            if item is not None:
+                run.bind(item)
             value = run.execute()
         except BaseException as error:
             _end_figures()
             _drop_runner_frames(error, job.filename)
-            _emit_failure(run, error)
+            _emit_failure(run, key, error)
             raise
+        finally:
+            run.keep_names()
+            module_reload.note_loaded()
         _end_figures()
         if job.return_names is not None:
             return run.separate_values(value)
@@ -78,15 +110,29 @@ def run_cell(job: CellJob, *resolved: Any) -> Any:
         return outcome
 
 
+def run_item(job: CellJob, item: Item, *resolved: Any) -> Any:
+    """Run the cell for one item of ``--each``; the remote function behind it."""
+    return run_in(new_module(), job, resolved, None, item)
+
+
 class _Run:
     """One cell: its names before, its code, its names after."""
 
-    def __init__(self, job: CellJob, namespace: dict[str, Any], outcome: CellOutcome) -> None:
+    def __init__(
+        self, job: CellJob, namespace: dict[str, Any], outcome: CellOutcome, kept: set[str] | None = None
+    ) -> None:
         self.job = job
         self.namespace = namespace
         self.outcome = outcome
+        self.kept = kept
+        self.mine: frozenset[str] = frozenset(kept or ())  # the actor's names, which inputs do not replace
         self.before: dict[str, Any] = {}
-        self.own: frozenset[str] = frozenset(namespace)
+        self.own: frozenset[str] = frozenset(new_module().__dict__)
+        self.begun, self.begun_cpu = time.perf_counter(), time.process_time()
+        self.large: tuple[Any, ...] = ()
+        self.item_value: Any = None
+        self.item = False  # whether it runs for an item of --each
+        self.loaded = False
         self.digests: dict[str, bytes] = {}
         self.aliases: dict[int, str] = {}
 
@@ -94,53 +140,88 @@ class _Run:
 
     def load(self, resolved: tuple[Any, ...]) -> None:
         """Bind the inputs."""
-        job, namespace = self.job, self.namespace
+        job, namespace, mine = self.job, self.namespace, self.mine
+        if job.item_by_ref:
+            self.item_value, resolved = resolved[-1], resolved[:-1]
+        n_refs = len(job.ref_names)
+        resolved, self.large = resolved[:n_refs], resolved[n_refs:]
         for dotted in job.submodules:
             importlib.import_module(dotted)
         for name, dotted in job.modules:
-            namespace[name] = importlib.import_module(dotted)
-        stored: set[str] = set()
+            if name not in mine:
+                namespace[name] = importlib.import_module(dotted)
+        start = dict(namespace)
         if job.names:
-            with receiving(namespace, job.carried, {}):
+            with receiving(namespace, job.carried, {}, mine):
                 reader = StreamReader(job.stream, list(self._buffers()))
                 for entry in job.names:
                     value = reader.read()
-                    namespace[entry.name] = value
-                    if entry.stored_into:
-                        stored.add(entry.name)
+                    if entry.name not in mine:
+                        namespace[entry.name] = value
         for name, data in job.optional:
             try:
-                with receiving(namespace, (), {}):
-                    namespace.setdefault(name, StreamReader(data, ()).read())
+                with receiving(namespace, (), {}, mine):
+                    value = StreamReader(data, ()).read()
             except Exception:
                 continue  # only a guess that the cell might want it
+            if name not in mine:
+                namespace[name] = value
+        # Also what the functions among them need.
+        sent = {n for n, value in namespace.items() if start.get(n, start) is not value and n not in self.own}
         for name, value in zip(job.ref_names, resolved, strict=True):
-            # What lies in the store is shared and read-only; the cell gets its own.
-            namespace[name] = copy.deepcopy(value) if name in job.stored_refs else value
+            if name not in mine:
+                # What lies in the store is shared and read-only; the cell gets its own.
+                namespace[name] = copy.deepcopy(value) if name in job.stored_refs else value
+        for name, (text, line) in job.unsendable.items():
+            if name not in mine:
+                raise missing_input(text, job.filename, line)
         for name in job.deleted:
-            namespace.setdefault(name, None)
+            if name not in mine:
+                namespace.setdefault(name, None)
         self.before = dict(namespace)
-        ref_names = set(job.ref_names)
-        for name, value in self.before.items():
-            if name in self.own or name in ref_names or isinstance(value, types.ModuleType):
-                continue
+        for name in sent:
+            value = namespace[name]
             if not isinstance(value, IMMUTABLE) or isinstance(value, type | types.FunctionType):
                 self.aliases.setdefault(id(value), name)
-        large = {entry.name for entry in job.names if entry.large}
-        for name, value in self.before.items():
-            if name in self.own or isinstance(value, (*IMMUTABLE, types.ModuleType)):
-                continue
-            if name in large or name in stored or name in job.stored_refs:
+        unwatched = {entry.name for entry in job.names if entry.large or entry.stored_into}
+        watched = [name for name in self.before if name in sent and name not in unwatched]
+        # Values of refs that methods may change; and of the actor's names, those that the cell uses.
+        watched += [name for name in job.ref_names if name not in mine and name not in job.stored_refs]
+        watched += [name for name in job.uses if name in mine and name not in job.stores]
+        for name in watched:
+            value = self.before.get(name)
+            if isinstance(value, (*IMMUTABLE, types.ModuleType)):
                 continue
             digest = self._digest(value)
             if digest is not None:
                 self.digests[name] = digest
+        self.loaded = True
+
+    def bind(self, item: Item) -> None:
+        """Bind the item of ``--each``."""
+        if item.stream:
+            buffers = [memoryview(buffer).toreadonly() for buffer in item.buffers]
+            with receiving(self.namespace, item.carried, {}, self.mine):
+                value = StreamReader(item.stream, buffers).read()
+        else:
+            value = self.item_value
+        values = [value]
+        if len(item.targets) > 1:
+            values = list(value)
+            if len(values) != len(item.targets):
+                raise ValueError(f"item {item.number} has {len(values)} parts, not {len(item.targets)}: {value!r:.200}")
+        for name, part in zip(item.targets, values, strict=True):
+            self.namespace[name] = self.before[name] = part
+        self.item = True
 
     def _buffers(self) -> Iterator[Any]:
         buffers = iter(self.job.buffers)
         for entry in self.job.names:
             for _ in range(entry.n_buffers):
-                view = memoryview(next(buffers))
+                buffer = next(buffers)
+                if isinstance(buffer, Placed):
+                    buffer = self.large[buffer.position].buffer(buffer.part)
+                view = memoryview(buffer)
                 if entry.writable:
                     yield bytearray(view)
                 else:
@@ -182,30 +263,37 @@ class _Run:
 
     def collect(self, value: Any, in_band: bool) -> None:
         """Fill the outcome with everything that changed."""
-        job, outcome, before = self.job, self.outcome, self.before
+        job, outcome, before, mine = self.job, self.outcome, self.before, self.mine
+        outcome.ran_s, outcome.cpu_s = time.perf_counter() - self.begun, time.process_time() - self.begun_cpu
         items: list[tuple[str, str, Any]] = []
         stored = {entry.name for entry in job.names if entry.stored_into}
         stored.update(job.stored_refs)
+        stored.update(name for name in job.stores if name in mine)
         for name, old in before.items():
             if name in self.own:
                 continue
             if name not in self.namespace:
                 outcome.deleted.append(name)
             elif self._changed(name, old, name in stored):
-                items.append((CHANGED, name, old))
+                # The notebook knows its own objects; those of an actor go over as new ones.
+                items.append((SET if name in mine else CHANGED, name, old))
+        rebound = {item[1] for item in items if item[0] == SET}
         for name, new in list(self.namespace.items()):
-            if name in self.own or name.startswith("_") or not isinstance(name, str):
+            if name in self.own or not isinstance(name, str) or name.startswith("_") or name in rebound:
                 continue
-            if before.get(name, outcome) is new:
+            if before.get(name, outcome) is new and not (self.item and name in job.assigned):
                 continue
             if isinstance(new, types.ModuleType) and sys.modules.get(new.__name__) is new:
                 outcome.modules.append((name, new.__name__))
                 continue
             items.append((SET, name, new))
+        items = [item for item in items if not item[1].startswith("_") or item[0] == CHANGED]
         if job.only_names is not None:
             wanted = set(job.only_names)
             items = [item for item in items if item[1] in wanted]
             outcome.modules = [pair for pair in outcome.modules if pair[0] in wanted]
+        if job.lazy:
+            items = [(kind, name, self._left_there(kind, val)) for kind, name, val in items]
         if value is not None:
             items.append((VALUE, "", value))
         outcome.imports = [
@@ -222,6 +310,28 @@ class _Run:
         if stored_into:
             return not isinstance(old, (*IMMUTABLE, types.ModuleType))
         return name in self.digests and self._digest(old) != self.digests[name]
+
+    def _left_there(self, kind: str, value: Any) -> Any:
+        """Return a ref to a value (``--lazy``); code comes back itself, as do values that cannot be stored."""
+        if kind != SET or isinstance(value, (type, types.FunctionType, *CARRIED_TYPES)):
+            return value
+        try:
+            return put(value)
+        except TypeError:
+            return value  # it is told as anything that does not come back
+
+    def keep_names(self) -> None:
+        """In an actor: what the cell bound is the actor's from now on; what it was sent is not."""
+        kept = self.kept
+        if kept is None:
+            return
+        before = self.before
+        for name, value in list(self.namespace.items()) if self.loaded else ():
+            if name in self.own or name in ALWAYS_VISIBLE or name in kept:
+                continue
+            if before.get(name, self) is not value:
+                kept.add(name)
+        kept.intersection_update(self.namespace)
 
     def _hint(self) -> None:
         """Tell, once per name, that a change made by a method would not be seen."""
@@ -291,68 +401,6 @@ class _Loop:
             loop.close()
 
 
-# ------------------------------------------------------------------------- surroundings
-
-
-@contextmanager
-def _surroundings(job: CellJob, module: types.ModuleType) -> Iterator[None]:
-    """Make the process look like the kernel, and as before afterwards."""
-    main, path = sys.modules.get("__main__"), list(sys.path)
-    environ = dict(os.environ)
-    builtin_input = builtins.input
-    try:
-        cwd: str | None = os.getcwd()
-    except OSError:
-        cwd = None
-    try:
-        sys.modules["__main__"] = module
-        if job.sys_path and job.sys_path != path:
-            sys.path[:] = job.sys_path + [entry for entry in path if entry not in job.sys_path]
-        if job.cwd and job.cwd != cwd:
-            os.chdir(job.cwd)
-        _set_environment(job.environ)
-        builtins.input = _refuse_input
-        _shell.prepare()
-        _shell.enter(module)
-        for filename, text in job.texts.items():
-            linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
-        yield
-    finally:
-        _shell.leave()
-        builtins.input = builtin_input
-        if main is not None:
-            sys.modules["__main__"] = main
-        sys.path[:] = path
-        if dict(os.environ) != environ:
-            os.environ.clear()
-            os.environ.update(environ)
-        if cwd is not None and job.cwd != cwd:
-            try:
-                os.chdir(cwd)
-            except OSError:
-                pass
-
-
-def _set_environment(wanted: dict[str, str]) -> None:
-    if not wanted:
-        return
-    for name in list(os.environ):
-        if name not in wanted and not name.startswith(KEPT_VARIABLES):
-            del os.environ[name]
-    for name, value in wanted.items():
-        if os.environ.get(name) != value and not name.startswith(KEPT_VARIABLES):
-            os.environ[name] = value
-
-
-def _refuse_input(prompt: object = "") -> str:
-    from IPython.core.error import StdinNotImplementedError  # noqa: PLC0415  (rarely needed)
-
-    raise StdinNotImplementedError(
-        "input() cannot ask anybody here: the cell runs on a worker. Ask in a cell without"
-        " %%remote and use the answer in this one."
-    )
-
-
 def _end_figures() -> None:
     try:
         _shell.show_figures()
@@ -363,12 +411,12 @@ def _end_figures() -> None:
 # ------------------------------------------------------------------------------ failure
 
 
-def _emit_failure(run: _Run, error: BaseException) -> None:
+def _emit_failure(run: _Run, key: str, error: BaseException) -> None:
     """Send the notebook the frames of the error and the names bound before it."""
     namespace = run.namespace
 
     def dump(obj: Any) -> bytes:
-        file = LimitedWriter(16 * SMALL_BYTES)
+        file = LimitedWriter(MAX_ERROR_BYTES)
         pickler = CellPickler(file, namespace, CARRIED_TYPES, False, run.aliases)
         pickler.dump(obj)
         if pickler.carried:
@@ -378,14 +426,14 @@ def _emit_failure(run: _Run, error: BaseException) -> None:
         return file.getvalue()
 
     records = capture(error, dump)
-    if run.job.return_names is None:
+    if run.job.return_names is None and run.loaded:
         try:
             run.collect(None, in_band=True)
         except Exception as failure:
             run.outcome = CellOutcome(hints=[f"the names bound before the error are lost: {failure!r}"])
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    emit(CELL_ENDED, (run.job.key, pickle.dumps((records, run.outcome))))
+    emit(CELL_ENDED, (key, pickle.dumps((records, run.outcome))))
 
 
 def _drop_runner_frames(error: BaseException, filename: str) -> None:
@@ -395,7 +443,7 @@ def _drop_runner_frames(error: BaseException, filename: str) -> None:
         tb = tb.tb_next
     if tb is None:  # it never came to the cell: an input could not be read
         tb = first
-        while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+        while tb is not None and tb.tb_frame.f_code.co_filename.startswith(PACKAGE_DIR):
             tb = tb.tb_next
     if tb is not None:
         error.__traceback__ = tb

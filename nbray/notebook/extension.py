@@ -9,7 +9,7 @@ from typing import Any
 
 from nbray.core import current
 
-from . import tracebacks
+from . import completion, tracebacks
 from .cell_runner import CELL_ENDED
 from .magics import RemoteMagics
 from .output_router import OutputRouter
@@ -27,6 +27,7 @@ class Extension:
         self.router = OutputRouter(shell, CELL_ENDED)
         self.magics = RemoteMagics(shell, RemoteCells(shell, self.router))
         self._remove_filter = tracebacks.install(shell)
+        completion.register(shell, self.magics.cells)
         shell.register_magics(self.magics)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .runtime import ObjectRef, cancel, wait
@@ -19,7 +20,7 @@ PROMPT_S = 0.1
 PATIENCE_S = 3.0
 
 
-def stop(ref: ObjectRef, kernel: Any) -> bool:
+def stop(ref: ObjectRef, kernel: Any, kill: Callable[[], Any]) -> bool:
     """Cancel the task behind ``ref``; returns whether it has ended already.
 
     Parameters
@@ -28,32 +29,50 @@ def stop(ref: ObjectRef, kernel: Any) -> bool:
         A ref that the cell's task makes.
     kernel
         The ipykernel, or None in a terminal.
+    kill
+        Kills the worker.
     """
+    return bool(stop_all([ref], kernel, lambda _: kill()))
+
+
+def stop_all(refs: list[ObjectRef], kernel: Any, kill: Callable[[ObjectRef], Any]) -> list[ObjectRef]:
+    """Cancel the tasks behind ``refs``; returns those that have ended already."""
+    if not refs:
+        return []
     begun = time.monotonic()
     try:
-        cancel(ref)
-        ready, _ = wait([ref], timeout=PROMPT_S)
+        for ref in reversed(refs):  # those that wait first: they would begin when others end
+            cancel(ref)
+        ready, rest = wait(refs, num_returns=len(refs), timeout=PROMPT_S)
     except KeyboardInterrupt:
-        _kill(ref)
-        return False
-    if ready:
-        return True
-    _Watch(ref, kernel, begun + PATIENCE_S).start()
-    return False
+        for ref in refs:
+            _try(kill, ref)
+        return []
+    if rest:
+        _Watch(rest, kernel, begun + PATIENCE_S, kill).start()
+    return ready
 
 
-def _kill(ref: ObjectRef) -> None:
+def kill_later(ref: ObjectRef, kill: Callable[[], Any]) -> None:
+    """Wait until the cancelled task has ended; kill its worker when it does not in time."""
+    ready, _ = wait([ref], timeout=PATIENCE_S)
+    if not ready:
+        _try(lambda _: kill(), ref)
+
+
+def _try(kill: Callable[[ObjectRef], Any], ref: ObjectRef) -> None:
     try:
-        cancel(ref, force=True)
+        kill(ref)
     except Exception:
         return  # the cluster is gone, and the worker with it
 
 
 class _Watch:
-    """Kills the worker of ``ref`` at ``deadline`` unless its task ends before."""
+    """Kills the workers of ``refs`` at ``deadline`` unless their tasks end before."""
 
-    def __init__(self, ref: ObjectRef, kernel: Any, deadline: float) -> None:
-        self._ref = ref
+    def __init__(self, refs: list[ObjectRef], kernel: Any, deadline: float, kill: Callable[[ObjectRef], Any]) -> None:
+        self._kill = kill
+        self._refs = refs
         self._kernel = kernel
         self._deadline = deadline
         self._at_once = threading.Event()
@@ -66,10 +85,11 @@ class _Watch:
     def _run(self) -> None:
         try:
             while time.monotonic() < self._deadline and not self._at_once.is_set():
-                ready, _ = wait([self._ref], timeout=0.05)
-                if ready:
+                _, self._refs = wait(self._refs, num_returns=len(self._refs), timeout=0.05)
+                if not self._refs:
                     return
-            _kill(self._ref)
+            for ref in self._refs:
+                _try(self._kill, ref)
         except Exception:
             return  # shutdown meanwhile
         finally:

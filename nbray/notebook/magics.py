@@ -19,6 +19,9 @@ needs it. Interrupting the kernel stops the cell on its worker.
     %%remote [options]
     code
 
+    %%remote --each x=range(10)
+    y = f(x)
+
     result = %remote [options] expression
 
 Options:

@@ -3,14 +3,16 @@
 Every task carries an *origin*, the id of the message that ran its cell; nested tasks
 inherit it. The router remembers the header of that message and sends straight to the
 front end with it, because ipykernel itself only knows the cell that runs now. Text is
-coalesced for 50 ms; what is not text flushes the text before it, so the order stays.
+coalesced for 50 ms; what waits is sent in order. A cell that floods the front end is
+held to the limits of ``output_flow``: text beyond them goes to a file, displays wait, and
+of several updates of one display only the last is sent.
 
 Without a kernel (IPython in a terminal) everything goes to ``sys.stdout`` and to the
 shell's display publisher. So does the output of the present cell while something else
 than the kernel's own streams is installed, as ``%%capture`` does.
 
 Threads: ``sink`` is called from any thread; ``_lock`` guards the buffers and the order
-of sending. One thread flushes late text; it lives while the extension is loaded.
+of sending. One thread flushes late output; it lives while the extension is loaded.
 """
 
 from __future__ import annotations
@@ -19,13 +21,34 @@ import base64
 import sys
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
+from .output_flow import Flow
+from .output_overflow import Overflow
+
 COALESCE_S = 0.05
+PENDING_CHARS = 1 << 18  # of text that waits; then it is dealt with at once
+PENDING_MESSAGES = 300  # displays that wait; the oldest beyond them go to the file
 MAX_ORIGINS = 5_000  # cells remembered; the output of older ones goes to the present cell
 MAX_ENDED = 256  # ends of cells that nobody asked for
 DISPLAY_KINDS = ("display_data", "update_display_data")
+
+
+class _Cell:
+    """What the router knows of one cell."""
+
+    __slots__ = ("flow", "number", "overflow", "parent", "pending", "pending_chars", "sent_at", "told")
+
+    def __init__(self, parent: Any, number: int, now: float) -> None:
+        self.parent = parent
+        self.number = number
+        self.flow = Flow(now)
+        self.pending: deque[list[Any]] = deque()  # [kind, content], text as ["stream", name, [pieces]]
+        self.pending_chars = 0
+        self.sent_at = 0.0
+        self.overflow: Overflow | None = None
+        self.told = False  # where the rest of its output is
 
 
 class OutputRouter:
@@ -44,9 +67,8 @@ class OutputRouter:
         self.kernel: Any = getattr(shell, "kernel", None)
         self._ended_kind = ended_kind
         self._lock = threading.RLock()
-        self._parents: OrderedDict[str, Any] = OrderedDict()  # origin -> parent message
-        self._texts: dict[str, list[tuple[str, str]]] = {}  # origin -> (stream, text)
-        self._sent_at: dict[str, float] = {}
+        self._cells: OrderedDict[str, _Cell] = OrderedDict()  # by origin
+        self._waiting: dict[str, _Cell] = {}  # those with something pending
         self._ended: OrderedDict[str, Any] = OrderedDict()  # key of a cell -> its end
         self._own_streams = (sys.stdout, sys.stderr)
         self._own_publisher = shell.display_pub
@@ -63,10 +85,14 @@ class OutputRouter:
         header = parent.get("header", {}) if parent else {}
         self.origin = header.get("msg_id") or f"cell-{self.shell.execution_count}"
         with self._lock:
-            self._parents[self.origin] = {"header": header}
-            self._parents.move_to_end(self.origin)
-            while len(self._parents) > MAX_ORIGINS:
-                self._parents.popitem(last=False)
+            known = self._cells.get(self.origin)
+            if known is None:
+                # IPython 9 counts a cell before it tells that one begins, IPython 8 afterwards.
+                number = len(self.shell.history_manager.input_hist_parsed)
+                self._cells[self.origin] = _Cell({"header": header}, number, time.monotonic())
+            self._cells.move_to_end(self.origin)
+            while len(self._cells) > MAX_ORIGINS:
+                self._cells.popitem(last=False)
         return self.origin
 
     def _parent_now(self) -> Any:
@@ -76,6 +102,17 @@ class OutputRouter:
             return self.kernel.get_parent("shell")
         except TypeError:  # ipykernel < 6
             return self.kernel.get_parent()
+
+    def cell_number(self, origin: str) -> int:
+        """Return the number of the cell behind an origin; 0 when it is not known."""
+        cell = self._cells.get(origin)
+        return cell.number if cell is not None else 0
+
+    def _cell(self, origin: str) -> _Cell:
+        cell = self._cells.get(origin)
+        if cell is None:
+            cell = self._cells[origin] = _Cell(self._parent_now(), 0, time.monotonic())
+        return cell
 
     # ------------------------------------------------------------------------ sink
 
@@ -89,15 +126,40 @@ class OutputRouter:
                     self._ended.popitem(last=False)
             return
         with self._lock:
+            cell = self._cell(origin)
             if kind == "stream":
-                self._texts.setdefault(origin, []).append(tuple(content))
-                if time.monotonic() - self._sent_at.get(origin, 0.0) >= COALESCE_S:
-                    self._flush(origin)
-                else:
-                    self._flush_later()
-                return
-            self._flush(origin)
-            self._send(origin, kind, content)
+                self._add_text(cell, *content)
+                now = time.monotonic()
+                if now - cell.sent_at < COALESCE_S and cell.pending_chars < PENDING_CHARS:
+                    self._flush_later(origin, cell)
+                    return
+            else:
+                self._add_message(cell, kind, content)
+            self._flush(origin, cell)
+
+    def _add_text(self, cell: _Cell, name: str, text: str) -> None:
+        last = cell.pending[-1] if cell.pending else None
+        if last is not None and last[0] == "stream" and last[1] == name:
+            last[2].append(text)
+        else:
+            cell.pending.append(["stream", name, [text]])
+        cell.pending_chars += len(text)
+
+    def _add_message(self, cell: _Cell, kind: str, content: Any) -> None:
+        pending = cell.pending
+        if kind == "clear_output" and pending:
+            # What waits would be gone as soon as it was seen; only updates may be of other cells.
+            kept = [entry for entry in pending if entry[0] == "update_display_data"]
+            pending.clear()
+            pending.extend(kept)
+            cell.pending_chars = 0
+        elif kind == "update_display_data":
+            name = content.get("transient", {}).get("display_id")
+            for entry in pending:
+                if entry[0] == kind and entry[1].get("transient", {}).get("display_id") == name:
+                    pending.remove(entry)
+                    break
+        pending.append([kind, content])
 
     def take_end(self, key: str) -> Any:
         """Return (once) what the runner reported when the cell ``key`` ended, or None."""
@@ -107,30 +169,85 @@ class OutputRouter:
     # -------------------------------------------------------------------- flushing
 
     def flush(self) -> None:
-        """Send all text that waits."""
-        if not self._texts:
+        """Send all that waits, as at the end of a cell."""
+        if not self._waiting:
             return
         with self._lock:
-            for origin in list(self._texts):
-                self._flush(origin)
+            for origin, cell in list(self._waiting.items()):
+                self._flush(origin, cell, final=True)
 
-    def _flush(self, origin: str) -> None:
-        pieces = self._texts.pop(origin, None)
-        if not pieces:
-            return
-        joined: list[tuple[str, list[str]]] = []
-        for name, text in pieces:
-            if joined and joined[-1][0] == name:
-                joined[-1][1].append(text)
+    def finish(self, origin: str) -> None:
+        """The cell is over: send what waits, and tell how much is in the file."""
+        with self._lock:
+            cell = self._cells.get(origin)
+            if cell is None:
+                return
+            self._flush(origin, cell, final=True)
+            overflow = cell.overflow
+            if overflow is None:
+                return
+            cell.overflow = None
+            overflow.close()
+            self._notice(origin, f"{overflow.size / 1e6:,.1f} MB of this cell's output are in {overflow.path}")
+            tail = overflow.last_lines()
+            if tail:
+                self._notice(origin, "its last lines:")
+                self._send(origin, "stream", {"name": overflow.tail_name, "text": tail})
+
+    def _flush(self, origin: str, cell: _Cell, final: bool = False) -> None:
+        pending, now = cell.pending, time.monotonic()
+        while pending:
+            entry = pending[0]
+            full = cell.pending_chars >= PENDING_CHARS or len(pending) > PENDING_MESSAGES
+            if not (final or full or cell.flow.may_send(now)):
+                self._flush_later(origin, cell)
+                return
+            pending.popleft()
+            if entry[0] == "stream":
+                text = "".join(entry[2])
+                cell.pending_chars -= len(text)
+                self._send_text(origin, cell, entry[1], text, now)
+            elif len(pending) > PENDING_MESSAGES and not final and entry[0] in DISPLAY_KINDS:
+                plain = entry[1].get("data", {}).get("text/plain", "")
+                self._keep(origin, cell, "stdout", f"{plain}\n")
             else:
-                joined.append((name, [text]))
-        for name, texts in joined:
-            self._send(origin, "stream", {"name": name, "text": "".join(texts)})
-        self._sent_at[origin] = time.monotonic()
-        if len(self._sent_at) > MAX_ORIGINS:
-            self._sent_at.clear()
+                self._send(origin, entry[0], entry[1])
+                cell.flow.sent()
+        self._waiting.pop(origin, None)
+        cell.sent_at = now
 
-    def _flush_later(self) -> None:
+    def _send_text(self, origin: str, cell: _Cell, name: str, text: str, now: float) -> None:
+        shown = text
+        size = cell.flow.share(len(text), now)
+        if size < len(text):
+            size = text.rfind("\n", 0, size) + 1  # whole lines
+            shown = text[:size]
+        if shown:
+            self._send(origin, "stream", {"name": name, "text": shown})
+            cell.flow.sent()
+        if len(shown) < len(text):
+            self._keep(origin, cell, name, text[len(shown) :])
+
+    def _keep(self, origin: str, cell: _Cell, name: str, text: str) -> None:
+        """Write to the cell's file what is too much for the front end."""
+        if cell.overflow is None:
+            try:
+                cell.overflow = Overflow(f"cell-{cell.number}-{abs(hash(origin)) % 0xFFFF:04x}")
+            except OSError as error:
+                if not cell.told:
+                    cell.told = True
+                    self._notice(origin, f"the cell writes too much to show, and no file takes it ({error})")
+                return
+            if not cell.told:
+                cell.told = True
+                self._notice(origin, f"more than 1 MB/s of output: the rest goes to {cell.overflow.path}")
+        cell.overflow.write(name, text)
+
+    def _notice(self, origin: str, text: str) -> None:
+        self._send(origin, "stream", {"name": "stderr", "text": f"nbray: {text}\n"})
+
+    def _flush_later(self, origin: str, cell: _Cell) -> None:
+        self._waiting[origin] = cell
         if self._flusher is None:
             self._flusher = threading.Thread(target=self._flush_loop, name="nbray-output-router", daemon=True)
             self._flusher.start()
@@ -141,7 +258,9 @@ class OutputRouter:
             self._wake.wait()
             self._wake.clear()
             time.sleep(COALESCE_S)
-            self.flush()
+            with self._lock:
+                for origin, cell in list(self._waiting.items()):
+                    self._flush(origin, cell)
 
     def close(self) -> None:
         """Send what waits and end the thread."""
@@ -150,6 +269,14 @@ class OutputRouter:
         self._wake.set()
 
     # --------------------------------------------------------------------- sending
+
+    def show(self, origin: str, kind: str, content: Any) -> None:
+        """Send something of nbray's own under a cell, behind what waits there."""
+        with self._lock:
+            cell = self._cells.get(origin)
+            if cell is not None and kind != "update_display_data":
+                self._flush(origin, cell)
+            self._send(origin, kind, content)
 
     def _send(self, origin: str, kind: str, content: Any) -> None:
         if kind in DISPLAY_KINDS:
@@ -170,7 +297,8 @@ class OutputRouter:
             # What the cell itself printed before comes first.
             for stream in self._own_streams:
                 stream.flush()
-        parent = self._parents.get(origin) or self._parent_now()
+        cell = self._cells.get(origin)
+        parent = cell.parent if cell is not None and cell.parent else self._parent_now()
         kernel = self.kernel
         kernel.session.send(kernel.iopub_socket, kind, content, parent=parent, ident=kernel._topic(kind))
 
@@ -192,7 +320,9 @@ class OutputRouter:
     def show_error(self, origin: str, error: BaseException, text: list[str]) -> None:
         """Show an error under a cell that has ended (``--async``)."""
         with self._lock:
-            self._flush(origin)
+            cell = self._cells.get(origin)
+            if cell is not None:
+                self._flush(origin, cell, final=True)
             if self.kernel is None:
                 self._send(origin, "stream", {"name": "stderr", "text": "\n".join(text) + "\n"})
             else:

@@ -1,7 +1,9 @@
 """Run one cell on the cluster: analyse, send, wait, bind, and show what went wrong.
 
 This is the notebook's side of ``cell_runner``. Everything that can fail before the task
-exists (syntax, unpicklable inputs, impossible resources) fails here, at once.
+exists (syntax, unpicklable inputs, impossible resources) fails here, at once. What differs
+for ``--async``, ``--each`` and ``--actor`` is in ``async_cells``, ``each_cells`` and
+``actor_cells``.
 """
 
 from __future__ import annotations
@@ -10,21 +12,55 @@ import itertools
 import os
 import pickle
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 
-from nbray.exceptions import RayError, RayTaskError, TaskCancelledError, TaskUnschedulableError
+from nbray.exceptions import GetTimeoutError, RayError, RayTaskError, TaskCancelledError, TaskUnschedulableError
 
-from . import cell_job, cell_runner, interrupt, tracebacks
+from . import cell_job, cell_runner, interrupt, module_reload, node_choice, tracebacks
+from .actor_cells import ActorCells
+from .async_cells import AsyncCells
 from .cell_analysis import CellAnalysis, analyse
 from .cell_result import CellOutcome, unpack
+from .each_cells import EachCells
+from .large_inputs import LargeInputs
+from .live_line import LiveLines, seconds
 from .magic_options import CellOptions
 from .output_router import OutputRouter
-from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, get, when_done
+from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, kill, wait
+from .wait_reason import waiting_reason
+
+SAY_WHY_AFTER_S = 1.0  # a cell that has not begun by then says what it waits for
+LOOK_AGAIN_S = 0.5
 
 _numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A cell that is ready to be sent."""
+
+    job: cell_job.CellJob
+    inputs: cell_job.Inputs
+    options: CellOptions
+    source: tracebacks.CellSource
+    analysis: CellAnalysis
+    actor: Any = None  # handle of the actor it runs in
+
+    @property
+    def title(self) -> str:
+        return f"cell {self.source.number}"
+
+    def killer(self, ref: ObjectRef) -> Callable[[], Any]:
+        """Return what kills the worker that runs the cell."""
+        if self.actor is not None:
+            return lambda: kill(self.actor)
+        return lambda: cancel(ref, force=True)
 
 
 class RemoteCells:
@@ -33,8 +69,12 @@ class RemoteCells:
     def __init__(self, shell: Any, router: OutputRouter) -> None:
         self.shell = shell
         self.router = router
+        self.lines = LiveLines(router)
+        self.large = LargeInputs(get)
+        self.actors = ActorCells(self)
+        self._async = AsyncCells(self)
+        self._each = EachCells(self)
         self._function = RemoteFunction(cell_runner.run_cell, {})
-        self._watched: dict[str, ObjectRef] = {}  # --async cells that run, by key
 
     # --------------------------------------------------------------------- running
 
@@ -49,6 +89,24 @@ class RemoteCells:
             The whole cell as the user sees it.
         """
         __tracebackhide__ = True
+        begun = time.monotonic()
+        if options.each is not None:
+            return self._each.run(options, body, raw)
+        cell = self.prepare(options, body, raw)
+        refs = self._submit(cell)
+        if options.asynchronous:
+            return self._async.leave_running(cell, refs)
+        return self._wait(cell, refs, begun)
+
+    def prepare(self, options: CellOptions, body: str, raw: str, bound: tuple[str, ...] = ()) -> Prepared:
+        """Analyse a cell and pickle its inputs.
+
+        Parameters
+        ----------
+        bound
+            Names that the cell gets otherwise, the item of ``--each``.
+        """
+        __tracebackhide__ = True
         shell = self.shell
         source = tracebacks.CellSource(shell, raw, body)
         flags = shell.compile.flags
@@ -59,136 +117,221 @@ class RemoteCells:
         except SyntaxError as error:
             error.__traceback__ = None
             raise tracebacks.mark(error) from None
+        for name in bound:
+            for names in (analysis.reads, analysis.stored_into):
+                names.pop(name, None)
+            analysis.mentioned.discard(name)
         job = cell_job.CellJob(code, source.filename, flags, want_value=not _silenced(body))
         job.key = f"{os.getpid()}-{next(_numbers)}"
         job.has_value = analysis.last_expression
         job.only_names = options.only_names
+        job.lazy = options.lazy
+        job.reloads = module_reload.wanted_here(shell)
         job.texts[source.filename] = source.raw
         if options.asynchronous:
             job.return_names = _assigned(analysis, options.only_names)
-        inputs = self._inputs(job, analysis, source)
-        refs = self._submit(job, inputs, options, source)
-        if options.asynchronous:
-            return self._leave_running(job, refs)
-        return self._wait(job, refs, inputs, source)
+        actor = self.actors.handle(options) if options.actor else None
+        inputs = self._inputs(job, analysis, source, bool(options.actor))
+        return Prepared(job, inputs, options, source, analysis, actor)
 
-    def _inputs(self, job: cell_job.CellJob, analysis: CellAnalysis, source: tracebacks.CellSource) -> cell_job.Inputs:
+    def _inputs(
+        self, job: cell_job.CellJob, analysis: CellAnalysis, source: tracebacks.CellSource, for_actor: bool
+    ) -> cell_job.Inputs:
         __tracebackhide__ = True
         shell = self.shell
         try:
-            return cell_job.build(job, analysis, shell.user_ns, shell.user_ns_hidden, ObjectRef, CARRIED_TYPES)
+            return cell_job.build(
+                job,
+                analysis,
+                shell.user_ns,
+                shell.user_ns_hidden,
+                ObjectRef,
+                CARRIED_TYPES,
+                self.large.place,
+                for_actor,
+            )
         except cell_job.UnpicklableInput as error:
             failure = TypeError(str(error))
             raise tracebacks.at_cell_line(failure, source.filename, error.line) from None
-
-    def _submit(
-        self,
-        job: cell_job.CellJob,
-        inputs: cell_job.Inputs,
-        options: CellOptions,
-        source: tracebacks.CellSource,
-    ) -> Any:
-        __tracebackhide__ = True
-        task: dict[str, Any] = {"max_retries": 0, "name": f"cell {source.number}", **options.task}
-        if job.return_names is not None:
-            task["num_returns"] = 2 + len(job.return_names)
-        # What the cell printed here so far stands above what it prints there.
-        sys.stdout.flush()
-        try:
-            function = self._function.options(**task)
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"%%remote: {error}") from None
-        try:
-            return function.remote(job, *inputs.refs)
-        except TaskUnschedulableError as error:
-            # The runtime's sentence says it all; only the function is not the user's.
-            failure = TaskUnschedulableError(str(error).replace("run_cell", "this cell"))
-            raise tracebacks.at_cell_line(failure, source.filename, source.offset) from None
         except RayError as error:
             raise tracebacks.at_cell_line(error, source.filename, source.offset) from None
 
-    def _wait(
-        self,
-        job: cell_job.CellJob,
-        ref: ObjectRef,
-        inputs: cell_job.Inputs,
-        source: tracebacks.CellSource,
-    ) -> Any:
+    def task_options(self, cell: Prepared) -> dict[str, Any]:
+        """Return the options of the cell's task."""
+        options = cell.options
+        task: dict[str, Any] = {"max_retries": 0, "name": cell.title, **options.task}
+        if cell.job.return_names is not None:
+            task["num_returns"] = 2 + len(cell.job.return_names)
+        if options.node:
+            task["scheduling_strategy"] = node_choice.strategy(options.node)
+        return task
+
+    def _submit(self, cell: Prepared) -> Any:
         __tracebackhide__ = True
+        # What the cell printed here so far stands above what it prints there.
+        sys.stdout.flush()
+        return self.submitting(cell, lambda: self._call(cell))
+
+    def _call(self, cell: Prepared) -> Any:
+        if cell.actor is not None:
+            names = cell.job.return_names
+            method = cell.actor.run.options(num_returns=1 if names is None else 2 + len(names))
+            return method.remote(cell.job, *cell.inputs.refs)
+        return self._function.options(**self.task_options(cell)).remote(cell.job, *cell.inputs.refs)
+
+    def submitting(self, cell: Prepared, submit: Callable[[], Any]) -> Any:
+        """Call ``submit``; what it raises is shown at the magic's line."""
+        __tracebackhide__ = True
+        source = cell.source
+        try:
+            return submit()
+        except TaskUnschedulableError as error:
+            # The runtime's sentence says it all; only the function is not the user's.
+            failure = TaskUnschedulableError(
+                str(error).replace("run_cell", "this cell").replace("run_item", "this cell")
+            )
+            raise tracebacks.at_cell_line(failure, source.filename, source.offset) from None
+        except RayError as error:
+            raise tracebacks.at_cell_line(error, source.filename, source.offset) from None
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"%%remote: {error}") from None
+
+    # --------------------------------------------------------------------- waiting
+
+    def _wait(self, cell: Prepared, ref: ObjectRef, begun: float) -> Any:
+        __tracebackhide__ = True
+        job, options = cell.job, cell.options
         failure: BaseException | None = None
         outcome: CellOutcome | None = None
+        waited = 0.0
         try:
+            waited = self._until_done(cell, ref, begun)
             outcome = get(ref)
         except KeyboardInterrupt as error:
             failure = error
-            if interrupt.stop(ref, self.router.kernel):
-                try:
-                    outcome = get(ref)
-                except BaseException:
-                    outcome = None
+            if interrupt.stop(ref, self.router.kernel, cell.killer(ref)):
+                outcome = _outcome_of(ref)
             elif hasattr(error, "add_note"):
                 error.add_note(
                     f"The cell did not stop at once; its worker is killed {interrupt.PATIENCE_S:g} s"
                     " after the interrupt, or now if you interrupt once more."
                 )
+        except _TimeIsUp:
+            assert options.timeout_s is not None
+            failure = GetTimeoutError(f"The cell did not end within {seconds(options.timeout_s)} (--timeout).")
+            if interrupt.stop(ref, self.router.kernel, cell.killer(ref)):
+                outcome = _outcome_of(ref)
         except BaseException as error:
             failure = error
         finally:
-            self.router.flush()
+            self.router.finish(self.router.origin)
         end = self.router.take_end(job.key)
         records = None
         if end is not None:
             records, outcome = pickle.loads(end)
         value = None
         if outcome is not None:
-            value, messages = unpack(outcome, self.shell.user_ns, inputs.values)
-            self._tell(messages)
+            value = self._bind(cell, ref, outcome, end is None)
+            if options.time:
+                self.tell_time(outcome.ran_s, outcome.cpu_s, time.monotonic() - begun, waited)
+        if isinstance(failure, GetTimeoutError) and records is not None and options.timeout_s is not None:
+            failure.__traceback__ = tracebacks.make_traceback(records[0].frames)
+            raise tracebacks.mark(failure)
         if records is not None:
             raise tracebacks.rebuild(records, self.shell.user_ns)
         if failure is not None:
-            raise self._explained(failure, source)
+            raise self.explained(failure, cell)
         return value
 
-    def _explained(self, failure: BaseException, source: tracebacks.CellSource) -> BaseException:
+    def _until_done(self, cell: Prepared, ref: ObjectRef, begun: float) -> float:
+        """Wait for the end of the cell; returns for how long it waited to begin, as far as it was looked at."""
+        timeout_s = cell.options.timeout_s
+        deadline = None if timeout_s is None else begun + timeout_s
+        if _ready(ref, SAY_WHY_AFTER_S, deadline):
+            return 0.0
+        line = None
+        waiting_since = time.monotonic()
+        try:
+            while reason := waiting_reason(ref, self.router.cell_number):
+                if line is None and not cell.options.quiet:
+                    line = self.lines.add(self.router.origin, _Latest(reason))
+                if line is not None:
+                    line.describe = _Latest(reason)
+                if _ready(ref, LOOK_AGAIN_S, deadline):
+                    break
+        finally:
+            waited = time.monotonic() - waiting_since + SAY_WHY_AFTER_S if line is not None else 0.0
+            if line is not None:
+                line.finish(f"waited {seconds(waited)} ({line.shown.removeprefix('waiting ').partition(':')[0]})")
+        _ready(ref, None, deadline)
+        return waited
+
+    def _bind(self, cell: Prepared, ref: ObjectRef, outcome: CellOutcome, large: bool) -> Any:
+        value, messages = unpack(outcome, self.shell.user_ns, cell.inputs.values, cell.options.actor)
+        if large and outcome.buffers:
+            self.large.adopt(ref, outcome)
+        if not cell.options.quiet:
+            self.tell(messages)
+        return value
+
+    def explained(self, failure: BaseException, cell: Prepared) -> BaseException:
         """Give a failure without a story from the worker the line of the magic."""
         if isinstance(failure, RayTaskError) and failure.cause is not None:
             return failure  # an input's own task failed; it has its frames
+        if cell.actor is not None:
+            self.actors.failed(cell.options.actor, failure)
         failure.__cause__ = failure.__context__ = None
-        return tracebacks.at_cell_line(failure, source.filename, source.offset)
+        return tracebacks.at_cell_line(failure, cell.source.filename, cell.source.offset)
 
-    def _tell(self, messages: list[str]) -> None:
+    def tell(self, messages: list[str]) -> None:
+        """Print notices of nbray."""
         for message in messages:
             print(f"nbray: {message}", file=sys.stderr)
 
-    # ----------------------------------------------------------------------- async
+    def tell_time(self, ran_s: float, cpu_s: float, whole_s: float, waited_s: float) -> None:
+        """Print what ``--time`` asks for."""
+        rest = f", waited {seconds(waited_s)}" if waited_s else ""
+        print(f"ran {_short(ran_s)} on the worker (CPU {_short(cpu_s)}){rest}; {_short(whole_s)} in all")
 
-    def _leave_running(self, job: cell_job.CellJob, refs: list[ObjectRef]) -> Any:
-        """Bind refs to the names, and show an error under the cell when it comes."""
-        done, value, *names = refs
-        assert job.return_names is not None
-        self.shell.user_ns.update(zip(job.return_names, names, strict=True))
-        origin, key = self.router.origin, job.key
-        self._watched[key] = done
 
-        def ended(result: Any) -> None:
-            self._watched.pop(key, None)
-            end = self.router.take_end(key)
-            if isinstance(result, BaseException):
-                self._show_late_error(origin, result, end)
+class _TimeIsUp(Exception):
+    """The time that ``--timeout`` gives has passed."""
 
-        when_done(done, ended)
-        return value if job.want_value and job.has_value else None
 
-    def _show_late_error(self, origin: str, error: BaseException, end: bytes | None) -> None:
-        if isinstance(error, TaskCancelledError) and end is None:
-            self.router.show_error(origin, error, [f"TaskCancelledError: {error}"])
-            return
-        shown = error
-        if end is not None:
-            records, _ = pickle.loads(end)
-            shown = tracebacks.rebuild(records, self.shell.user_ns)
-        text = tracebacks.render(self.shell, shown)
-        self.router.show_error(origin, shown, text)
+class _Latest:
+    """The text of a waiting line."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self) -> str:
+        return self.text
+
+
+def _ready(ref: ObjectRef, seconds: float | None, deadline: float | None) -> bool:
+    """Wait until the task is done, for so many seconds at most. Raises _TimeIsUp at the deadline."""
+    if deadline is not None:
+        left = deadline - time.monotonic()
+        seconds = left if seconds is None else min(seconds, left)
+        if seconds <= 0:
+            raise _TimeIsUp
+    ready, _ = wait([ref], timeout=seconds)
+    if not ready and deadline is not None and time.monotonic() >= deadline:
+        raise _TimeIsUp
+    return bool(ready)
+
+
+def _outcome_of(ref: ObjectRef) -> CellOutcome | None:
+    """Return what a cell left behind that ended just when it was to be stopped."""
+    try:
+        outcome: CellOutcome = get(ref)
+        return outcome
+    except (Exception, TaskCancelledError):
+        return None
+
+
+def _short(value: float) -> str:
+    return f"{value * 1e3:.3g} ms" if value < 1 else seconds(value)
 
 
 def _assigned(analysis: CellAnalysis, only: list[str] | None) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbray.api.actor import ActorHandle
-from nbray.api.objects import cancel, get, wait
+from nbray.api.actor import ActorClass, ActorHandle, get_actor
+from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.remote_function import RemoteFunction
+from nbray.core import current
 from nbray.core.output import emit, set_origin, set_sink
 from nbray.object_ref import ObjectRef
 
@@ -19,13 +20,32 @@ def when_done(ref: ObjectRef, callback: Any) -> None:
     ref._on_completed(callback)
 
 
+def actor_state(handle: ActorHandle) -> str:
+    """Return the state of an actor as this process knows it: ALIVE, DEAD ..."""
+    calls = handle._calls
+    return str(calls.state) if calls.core is current.core else "DEAD"
+
+
+def actor_death(handle: ActorHandle) -> str:
+    """Return why a dead actor died; "" when that is not known."""
+    notice = handle._calls.notice
+    return str(notice.cause) if notice is not None else ""
+
+
 __all__ = [
     "CARRIED_TYPES",
+    "ActorClass",
+    "ActorHandle",
     "ObjectRef",
     "RemoteFunction",
+    "actor_death",
+    "actor_state",
     "cancel",
     "emit",
     "get",
+    "get_actor",
+    "kill",
+    "put",
     "set_origin",
     "set_sink",
     "wait",

@@ -123,6 +123,23 @@ class Kernel:
             parent = message["parent_header"].get("msg_id", "")
             self.messages.setdefault(parent, []).append(message)
 
+    def complete(self, code: str, cursor: int) -> list[str]:
+        """Return what Tab offers."""
+        return list(self._ask(self.client.complete(code, cursor))["matches"])
+
+    def client_inspect(self, code: str) -> str:
+        """Run a cell that opens the pager; returns its text without colours."""
+        cell = self.run(code)
+        assert cell.reply is not None
+        return strip_ansi("".join(p["data"]["text/plain"] for p in cell.reply["payload"] if p["source"] == "page"))
+
+    def _ask(self, msg_id: str) -> dict[str, Any]:
+        while True:
+            reply = self.client.get_shell_msg(timeout=LIMIT_S)
+            if reply["parent_header"].get("msg_id") == msg_id:
+                content: dict[str, Any] = reply["content"]
+                return content
+
     def interrupt(self) -> None:
         pid = self.pid
         os.kill(pid, signal.SIGINT)

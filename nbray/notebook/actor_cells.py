@@ -1,0 +1,84 @@
+"""``--actor NAME``: the actors in which cells keep their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from nbray.exceptions import RayActorError, RayError
+
+from . import node_choice
+from .cell_actor import CellActor
+from .magic_options import CellOptions
+from .runtime import ActorClass, actor_death, actor_state, get_actor
+
+
+class ActorCells:
+    """The actors of one shell's cells; they live as long as it does, or until they are killed."""
+
+    def __init__(self, cells: Any) -> None:
+        self._cells = cells
+        self._class = ActorClass(CellActor, {})
+        self._handles: dict[str, Any] = {}
+        self._asked: dict[str, dict[str, Any]] = {}  # options with which each was made
+
+    def names(self) -> list[str]:
+        """Return the names of the actors that cells have used."""
+        return sorted(self._handles)
+
+    def handle(self, options: CellOptions) -> Any:
+        """Return the actor of that name, made at its first use.
+
+        Raises
+        ------
+        UsageError
+            When the actor is of another kind, or was made with other options.
+        """
+        name = options.actor
+        wanted = {key: value for key, value in options.task.items() if key != "name"}
+        if options.node:
+            wanted["scheduling_strategy"] = options.node
+        handle = self._handles.get(name)
+        if handle is not None and actor_state(handle) == "DEAD":
+            if handle._calls.core.session.attached:
+                cause = actor_death(handle)
+                self._cells.tell(
+                    [f"the actor {name} ended{': ' + cause if cause else ''}; a new one begins without names."]
+                )
+            self._handles.pop(name)
+            handle = None
+        if handle is not None:
+            if wanted and wanted != self._asked.get(name):
+                raise UsageError(
+                    f"%%remote: the actor {name} was made with other resources; they cannot be changed."
+                    f" nbray.kill(nbray.get_actor({name!r})) ends it, and the next cell makes a new one."
+                )
+            return handle
+        handle = self._find_or_make(name, wanted, options)
+        self._handles[name] = handle
+        self._asked[name] = wanted
+        return handle
+
+    def _find_or_make(self, name: str, wanted: dict[str, Any], options: CellOptions) -> Any:
+        given = dict(wanted)
+        if options.node:
+            given["scheduling_strategy"] = node_choice.strategy(options.node)
+        try:
+            try:
+                handle = get_actor(name)
+            except ValueError:
+                return self._class.options(name=name, **given).remote()
+        except (RayError, ValueError, TypeError) as error:
+            raise UsageError(f"%%remote: {error}") from None
+        if handle._info["class_name"] != CellActor.__name__:
+            raise UsageError(
+                f"%%remote: the actor {name} is of the class {handle._info['class_name']}; cells run in actors that"
+                " --actor made. Take another name."
+            )
+        return handle
+
+    def failed(self, name: str, failure: BaseException) -> None:
+        """A cell of the actor failed without an error of its own."""
+        if isinstance(failure, RayActorError) and hasattr(failure, "add_note"):
+            failure.add_note(f"The names that the actor {name} kept are lost; the next cell begins a new one.")

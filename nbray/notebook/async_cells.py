@@ -1,0 +1,120 @@
+"""``--async``: the cell returns at once; outputs and errors come later under it."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from typing import Any
+
+from nbray.exceptions import TaskCancelledError
+
+from . import interrupt, tracebacks
+from .live_line import seconds
+from .runtime import ObjectRef, cancel, when_done
+from .wait_reason import waiting_reason
+
+
+class AsyncCells:
+    """The cells of one shell that run in the background."""
+
+    def __init__(self, cells: Any) -> None:
+        self._cells = cells
+        self._running: dict[str, ObjectRef] = {}  # by key of the job
+
+    def leave_running(self, cell: Any, refs: list[ObjectRef]) -> Any:
+        """Bind refs to the names; returns the ref of the last value."""
+        cells = self._cells
+        job, options = cell.job, cell.options
+        done, value, *names = refs
+        cells.shell.user_ns.update(zip(job.return_names, names, strict=True))
+        self._running[job.key] = done
+        watch = _Watched(self, cell, done)
+        if not options.quiet:
+            watch.line = cells.lines.add(watch.origin, watch.describe, watch.stop)
+        if options.timeout_s is not None:
+            watch.timer = threading.Timer(options.timeout_s, watch.time_is_up)
+            watch.timer.daemon = True
+            watch.timer.start()
+        when_done(done, watch.ended)
+        return value if job.want_value or not job.has_value else None
+
+    def ended(self, key: str) -> None:
+        """Forget a cell that is over."""
+        self._running.pop(key, None)
+
+
+class _Watched:
+    """One cell that runs in the background."""
+
+    def __init__(self, owner: AsyncCells, cell: Any, done: ObjectRef) -> None:
+        self._owner = owner
+        self._cells = owner._cells
+        self._cell = cell
+        self._done = done
+        self._begun = time.monotonic()
+        self._timed_out = False
+        self.origin = self._cells.router.origin
+        self.line: Any = None
+        self.timer: Any = None
+
+    def describe(self) -> str:
+        """Return the text of its line while it runs."""
+        cell = self._cell
+        why = waiting_reason(self._done, self._cells.router.cell_number)
+        doing = why or "runs"
+        return (
+            f"{cell.title} {doing}, {seconds(int(time.monotonic() - self._begun))};"
+            f" nbray.cancel(Out[{cell.source.number}]) stops it"
+        )
+
+    def stop(self) -> None:
+        """The button: cancel, and kill what ignores it."""
+        threading.Thread(target=self._stop, name="nbray-cancel", daemon=True).start()
+
+    def _stop(self) -> None:
+        try:
+            cancel(self._done)
+            interrupt.kill_later(self._done, self._cell.killer(self._done))
+        except Exception:
+            return  # the cluster has ended
+
+    def time_is_up(self) -> None:
+        """The time that ``--timeout`` gives has passed."""
+        self._timed_out = True
+        self._stop()
+
+    def ended(self, result: Any) -> None:
+        """The task is done; called from some thread."""
+        cells, cell = self._cells, self._cell
+        self._owner.ended(cell.job.key)
+        if self.timer is not None:
+            self.timer.cancel()
+        end = cells.router.take_end(cell.job.key)
+        taken = seconds(time.monotonic() - self._begun)
+        cells.router.finish(self.origin)
+        if not isinstance(result, BaseException):
+            self._finish(f"{cell.title} is done, {taken}")
+            return
+        if self._timed_out:
+            self._finish(f"{cell.title} was stopped after {taken} (--timeout)")
+        elif isinstance(result, TaskCancelledError):
+            self._finish(f"{cell.title} was cancelled after {taken}")
+        else:
+            self._finish(f"{cell.title} failed after {taken}")
+        self._show_error(result, end)
+
+    def _finish(self, text: str) -> None:
+        if self.line is not None:
+            self.line.finish(text)
+
+    def _show_error(self, error: BaseException, end: bytes | None) -> None:
+        router, shell = self._cells.router, self._cells.shell
+        if end is None and isinstance(error, TaskCancelledError):
+            router.show_error(self.origin, error, [f"TaskCancelledError: {error}"])
+            return
+        shown = error
+        if end is not None:
+            records, _ = pickle.loads(end)
+            shown = tracebacks.rebuild(records, shell.user_ns)
+        router.show_error(self.origin, shown, tracebacks.render(shell, shown))

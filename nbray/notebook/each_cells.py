@@ -1,0 +1,356 @@
+"""``--each x=ITER``: the cell once per item, side by side.
+
+The inputs are pickled once and lie in the store as one object; only the item is sent with
+each task. Every name that the cell assigns becomes a list in the order of the items, with
+None where an item did not bind it or did not end well. The first error stops what has not
+ended yet, and is the one that is shown.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+import types
+from typing import Any
+
+from nbray.exceptions import GetTimeoutError, TaskCancelledError
+
+from . import cell_runner, interrupt, tracebacks
+from .cell_job import Item, unpicklable
+from .cell_pickle import CellPickler
+from .cell_result import SET, CellOutcome, read
+from .live_line import seconds
+from .magic_options import CellOptions, Each
+from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, put, wait
+from .wait_reason import waiting_reason
+
+SHOW_AFTER_S = 0.5
+LOOK_S = 0.2
+SAY_WHY_AFTER_S = 1.0
+
+
+class EachCells:
+    """Runs the cells of one shell that have an item."""
+
+    def __init__(self, cells: Any) -> None:
+        self._cells = cells
+        self._function = RemoteFunction(cell_runner.run_item, {})
+
+    def run(self, options: CellOptions, body: str, raw: str) -> Any:
+        """Run ``body`` for each item; returns the list of the last values."""
+        __tracebackhide__ = True
+        cells, each = self._cells, options.each
+        assert each is not None
+        begun = time.monotonic()
+        items = self._items(each, raw)
+        cell = cells.prepare(options, body, raw, tuple(each.targets))
+        _refuse_stores(cell, cells.shell.user_ns)
+        cell.job.assigned = sorted(cell.analysis.bound)
+        refs = cells.submitting(cell, lambda: self._submit(cell, each, items))
+        if options.asynchronous:
+            return self._leave_running(cell, refs)
+        running = _Running(cells, cell, refs, begun)
+        running.wait()
+        return self._bind(running)
+
+    def _items(self, each: Each, raw: str) -> list[Any]:
+        """Evaluate the iterable in the notebook."""
+        __tracebackhide__ = True
+        source = tracebacks.CellSource(self._cells.shell, raw, raw)
+        code = compile(each.expression, source.filename, "eval")
+        namespace = self._cells.shell.user_ns
+        try:
+            value = eval(code, namespace)
+            if isinstance(value, ObjectRef):
+                value = get(value)
+            return list(value)
+        except Exception as error:
+            line = next((n for n, text in enumerate(raw.splitlines(), 1) if "--each" in text), 1)
+            raise tracebacks.at_cell_line(error, source.filename, line) from None
+
+    def _submit(self, cell: Any, each: Each, items: list[Any]) -> list[Any]:
+        job = cell.job
+        by_ref = [isinstance(item, ObjectRef) for item in items]
+        shared: dict[bool, Any] = {}
+        function = self._function.options(**self._cells.task_options(cell))
+        refs: list[Any] = []
+        try:
+            for number, item in enumerate(items):
+                kind = by_ref[number]
+                if kind not in shared:
+                    job.item_by_ref = kind
+                    shared[kind] = put(job)
+                sent, extra = (Item(number, each.targets), [item]) if kind else (self._pickled(cell, number, item), [])
+                refs.append(function.remote(shared[kind], sent, *cell.inputs.refs, *extra))
+        except BaseException:
+            for ref in refs:
+                cancel(_first(ref))
+            raise
+        return refs
+
+    def _pickled(self, cell: Any, number: int, item: Any) -> Item:
+        file = io.BytesIO()
+        buffers: list[pickle.PickleBuffer] = []
+
+        def keep(buffer: pickle.PickleBuffer) -> bool:
+            try:
+                buffer.raw()
+            except BufferError:
+                return True
+            buffers.append(buffer)
+            return False
+
+        pickler = CellPickler(file, self._cells.shell.user_ns, CARRIED_TYPES, keep_buffers=keep)
+        targets = cell.options.each.targets
+        try:
+            pickler.dump(item)
+        except Exception as error:
+            raise unpicklable(f"item{number}", item, 0, error) from None
+        return Item(number, targets, file.getvalue(), buffers, pickler.carried)
+
+    def _leave_running(self, cell: Any, refs: list[list[ObjectRef]]) -> Any:
+        """``--async --each``: every name is a list of refs."""
+        job = cell.job
+        namespace = self._cells.shell.user_ns
+        for index, name in enumerate(job.return_names):
+            namespace[name] = [item[2 + index] for item in refs]
+        _Background(self._cells, cell, [item[0] for item in refs])
+        return [item[1] for item in refs] if job.want_value or not job.has_value else None
+
+    def _bind(self, running: _Running) -> Any:
+        __tracebackhide__ = True
+        cells, cell, outcomes = self._cells, running.cell, running.outcomes
+        namespace = cells.shell.user_ns
+        lists, singles, messages = _merge(outcomes, namespace, cell.inputs.values)
+        values = lists.pop("", None)
+        namespace.update(lists)
+        namespace.update(singles)
+        if not cell.options.quiet:
+            cells.tell(list(dict.fromkeys(messages)))
+        if cell.options.time:
+            done = [outcome for outcome in outcomes if outcome is not None]
+            ran, cpu = sum(outcome.ran_s for outcome in done), sum(outcome.cpu_s for outcome in done)
+            cells.tell_time(ran, cpu, time.monotonic() - running.begun, 0.0)
+        failure = running.failure(namespace)
+        if failure is not None:
+            raise failure
+        return values
+
+
+def _first(refs: Any) -> ObjectRef:
+    ref: ObjectRef = refs[0] if isinstance(refs, list) else refs
+    return ref
+
+
+def _refuse_stores(cell: Any, namespace: dict[str, Any]) -> None:
+    """Every item has its own copy of the inputs: a store into one would be lost, so it is refused."""
+    __tracebackhide__ = True
+    for name, line in cell.analysis.stored_into.items():
+        if name in namespace and name not in cell.analysis.augmented:
+            error = TypeError(
+                f"{name} is changed in line {line}, but every item of --each has its own copy of {name}, so the change"
+                " would be lost. Assign a new name instead: it comes back as a list, one value per item."
+            )
+            raise tracebacks.at_cell_line(error, cell.source.filename, line)
+
+
+class _Running:
+    """The tasks of one cell, until all have ended or one has failed."""
+
+    def __init__(self, cells: Any, cell: Any, refs: list[ObjectRef], begun: float) -> None:
+        self.cells = cells
+        self.cell = cell
+        self.refs = refs
+        self.begun = begun
+        self.outcomes: list[CellOutcome | None] = [None] * len(refs)
+        self.errors: dict[int, BaseException] = {}
+        self.stopped: BaseException | None = None  # an interrupt, or --timeout
+        self._pending: list[ObjectRef] = list(refs)
+        self._numbers = {ref: number for number, ref in enumerate(refs)}
+        self._why = ""
+
+    def wait(self) -> None:
+        """Take results in until the end; the first failure ends the others."""
+        cells, options = self.cells, self.cell.options
+        line = None
+        if not options.quiet:
+            line = cells.lines.add(cells.router.origin, self.describe, None, SHOW_AFTER_S)
+        try:
+            self._collect()
+        except KeyboardInterrupt as error:
+            self.stopped = error
+            self._stop()
+        finally:
+            if line is not None:
+                line.finish(self._summary())
+            cells.router.finish(cells.router.origin)
+
+    def _collect(self) -> None:
+        timeout_s = self.cell.options.timeout_s
+        deadline = None if timeout_s is None else self.begun + timeout_s
+        while self._pending:
+            ready, self._pending = wait(self._pending, num_returns=len(self._pending), timeout=LOOK_S)
+            for ref in ready:
+                self._take(ref)
+            if self.errors:
+                self._stop()
+                return
+            if deadline is not None and self._pending and time.monotonic() > deadline:
+                assert timeout_s is not None
+                self.stopped = GetTimeoutError(f"The items did not end within {seconds(timeout_s)} (--timeout).")
+                self._stop()
+                return
+            if time.monotonic() - self.begun > SAY_WHY_AFTER_S and self._pending:
+                self._why = waiting_reason(self._pending[0], self.cells.router.cell_number)
+
+    def _take(self, ref: ObjectRef) -> None:
+        number = self._numbers[ref]
+        try:
+            self.outcomes[number] = get(ref)
+        except KeyboardInterrupt:
+            self._pending.append(ref)
+            raise
+        except BaseException as error:
+            self.errors[number] = error
+
+    def _stop(self) -> None:
+        """Cancel what has not ended."""
+        pending, self._pending = self._pending, []
+        kernel = self.cells.router.kernel
+        for ref in interrupt.stop_all(pending, kernel, lambda ref: cancel(ref, force=True)):
+            try:
+                self.outcomes[self._numbers[ref]] = get(ref)
+            except TaskCancelledError:
+                continue
+            except Exception as error:
+                self.errors.setdefault(self._numbers[ref], error)
+
+    def describe(self) -> str:
+        """Return the progress line."""
+        total, done = len(self.refs), sum(outcome is not None for outcome in self.outcomes)
+        bar = "█" * (20 * done // max(total, 1))
+        why = f"; {self._why}" if self._why and done + len(self.errors) < total else ""
+        return f"{bar:░<20} {done} of {total} items, {seconds(int(time.monotonic() - self.begun))}{why}"
+
+    def _summary(self) -> str:
+        total, done = len(self.refs), sum(outcome is not None for outcome in self.outcomes)
+        taken = seconds(time.monotonic() - self.begun)
+        failed = f", {len(self.errors)} failed" if self.errors else ""
+        return f"{done} of {total} items in {taken}{failed}"
+
+    def failure(self, namespace: dict[str, Any]) -> BaseException | None:
+        """Return the one error to raise, with the item it belongs to."""
+        cells, cell = self.cells, self.cell
+        ends = {number: cells.router.take_end(f"{cell.job.key}.{number}") for number in range(len(self.refs))}
+        if self.stopped is not None:
+            return self._stopped_error(ends, namespace)
+        if not self.errors:
+            return None
+        number = min(self.errors)
+        error = self.errors[number]
+        if ends[number] is not None:
+            records, _ = pickle.loads(ends[number])
+            error = tracebacks.rebuild(records, namespace)
+        else:
+            error = cells.explained(error, cell)
+        done = sum(outcome is not None for outcome in self.outcomes)
+        more = f", as did {len(self.errors) - 1} more" if len(self.errors) > 1 else ""
+        note = f"Item {number} of {len(self.refs)} (counted from 0) failed{more}; the others were stopped."
+        if done:
+            note += f" {done} had ended: their values are in the lists, None stands for the rest."
+        if hasattr(error, "add_note"):
+            error.add_note(note)
+        return error
+
+    def _stopped_error(self, ends: dict[int, Any], namespace: dict[str, Any]) -> BaseException:
+        stopped = self.stopped
+        assert stopped is not None
+        known = [end for end in ends.values() if end is not None]
+        if not known:
+            return self.cells.explained(stopped, self.cell)
+        records, _ = pickle.loads(known[0])
+        if isinstance(stopped, GetTimeoutError):
+            stopped.__traceback__ = tracebacks.make_traceback(records[0].frames)
+            return tracebacks.mark(stopped)
+        return tracebacks.rebuild(records, namespace)
+
+
+class _Background:
+    """The progress line and the errors of ``--each --async``."""
+
+    def __init__(self, cells: Any, cell: Any, refs: list[ObjectRef]) -> None:
+        self._cells, self._cell, self._refs = cells, cell, refs
+        self._origin = cells.router.origin
+        self._begun = time.monotonic()
+        self._done = self._failed = 0
+        self._line = None
+        if not cell.options.quiet and refs:
+            self._line = cells.lines.add(self._origin, self._describe, self._cancel)
+        for number, ref in enumerate(refs):
+            ref._on_completed(lambda result, number=number: self._ended(number, result))
+
+    def _describe(self) -> str:
+        taken = seconds(int(time.monotonic() - self._begun))
+        return f"{self._cell.title}: {self._done} of {len(self._refs)} items, {taken}"
+
+    def _cancel(self) -> None:
+        for ref in self._refs:
+            cancel(ref)
+
+    def _ended(self, number: int, result: Any) -> None:
+        cells = self._cells
+        end = cells.router.take_end(f"{self._cell.job.key}.{number}")
+        self._done += 1
+        if isinstance(result, BaseException):
+            self._failed += 1
+            if self._failed == 1:
+                self._show(result, end)
+        if self._done == len(self._refs):
+            cells.router.finish(self._origin)
+            if self._line is not None:
+                failed = f", {self._failed} failed" if self._failed else ""
+                taken = seconds(time.monotonic() - self._begun)
+                self._line.finish(f"{self._cell.title}: {self._done} items in {taken}{failed}")
+
+    def _show(self, error: BaseException, end: Any) -> None:
+        router, shell = self._cells.router, self._cells.shell
+        if end is not None:
+            error = tracebacks.rebuild(pickle.loads(end)[0], shell.user_ns)
+        text = tracebacks.render(shell, error) if end is not None else [f"{type(error).__name__}: {error}"]
+        router.show_error(self._origin, error, text)
+
+
+def _merge(
+    outcomes: list[CellOutcome | None], namespace: dict[str, Any], inputs: dict[str, Any]
+) -> tuple[dict[str, list[Any]], dict[str, Any], list[str]]:
+    """Make lists of what the items brought back; "" is the value of the last expression.
+
+    Code is no result: functions, classes and modules come back once, from the last item
+    that defined them.
+    """
+    lists: dict[str, list[Any]] = {}
+    singles: dict[str, Any] = {}
+    messages: list[str] = []
+    for number, outcome in enumerate(outcomes):
+        if outcome is None:
+            continue
+        found = read(outcome, namespace, inputs)
+        messages += found.messages
+        for name, value in found.bound.items():
+            if isinstance(value, types.FunctionType | type | types.ModuleType) and value.__name__ == name:
+                singles[name] = value
+            else:
+                lists.setdefault(name, [None] * len(outcomes))[number] = value
+        singles.update(found.modules)
+        if found.changed:
+            names = ", ".join(sorted(name for name, _ in found.changed))
+            messages.append(
+                f"{names} was changed by the items, each its own copy; the changes stayed on the workers."
+                " Assign a new name instead: it comes back as a list."
+            )
+        if any(kind != SET and name == "" for kind, name in outcome.entries):
+            lists.setdefault("", [None] * len(outcomes))[number] = found.value
+    for name in singles:
+        lists.pop(name, None)
+    return lists, singles, messages

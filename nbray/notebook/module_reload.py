@@ -1,0 +1,106 @@
+"""``%autoreload`` reaches the workers: modules that changed on disk are loaded anew there.
+
+The kernel's own reloader says whether and for which modules it is on; each worker looks at
+the files of the user's modules that it has loaded (not those of the standard library or of
+installed packages) before it runs a cell. What IPython does to old functions and classes
+when it reloads a module, it does here as well: its code is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import sysconfig
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+from .error_record import PACKAGE_DIR
+
+_loaded: dict[str, int] = {}  # module -> time of its file (ns) when it was loaded
+_files: dict[str, str] = {}  # module -> its source; "": not the user's
+_n_modules = 0  # in sys.modules, at the last look
+_old_objects: dict[Any, Any] = {}  # IPython's memory of what it replaced
+_NOT_THE_USERS = tuple(
+    {os.path.realpath(path) + os.sep for path in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))}
+)
+
+
+def wanted_here(shell: Any) -> dict[str, Any] | None:
+    """Return what the kernel's ``%autoreload`` is set to; None when it is off."""
+    magics = shell.magics_manager.registry.get("AutoreloadMagics")
+    reloader = getattr(magics, "_reloader", None)
+    if reloader is None or not getattr(reloader, "enabled", False):
+        return None
+    return {
+        "all": bool(reloader.check_all),
+        "only": list(reloader.modules),
+        "skip": list(reloader.skip_modules),
+    }
+
+
+def note_loaded() -> None:
+    """In a worker, after a cell: remember which version of each module was loaded."""
+    global _n_modules
+    if len(sys.modules) == _n_modules:
+        return
+    for name, module in list(sys.modules.items()):
+        if name not in _files:
+            changed = _changed_at(name, module)
+            if changed is not None:
+                _loaded[name] = changed
+    _n_modules = len(sys.modules)
+
+
+def reload_changed(reloads: dict[str, Any]) -> None:
+    """In a worker, before a cell: load the modules anew whose files have changed."""
+    names = list(sys.modules) if reloads["all"] else reloads["only"]
+    for name in names:
+        module = sys.modules.get(name)
+        if module is None or name in reloads["skip"]:
+            continue
+        changed = _changed_at(name, module)
+        if changed is None:
+            continue
+        known = _loaded.get(name)
+        if known is None and changed < psutil.Process().create_time() * 1e9:
+            known = changed  # loaded by a plain task, and not touched since this process began
+        if known == changed:
+            continue
+        _loaded[name] = changed
+        _reload(module)
+
+
+def _reload(module: ModuleType) -> None:
+    from IPython.extensions.autoreload import superreload  # noqa: PLC0415 - only when something has changed
+
+    try:
+        superreload(module, importlib.reload, _old_objects)
+    except Exception:
+        return  # as in the kernel, which shows why: the old one stays
+
+
+def _changed_at(name: str, module: Any) -> int | None:
+    """Return the time of a module's file; None when the module is not the user's."""
+    file = _files.get(name)
+    if file is None:
+        file = _files[name] = _source(name, module)
+    if not file:
+        return None
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _source(name: str, module: Any) -> str:
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str) or not file.endswith(".py") or name in ("__main__", "__mp_main__"):
+        return ""
+    path = os.path.realpath(file)
+    installed = f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path
+    if installed or path.startswith((PACKAGE_DIR, *_NOT_THE_USERS)):
+        return ""
+    return file

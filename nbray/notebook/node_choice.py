@@ -1,0 +1,48 @@
+"""``--node NODE``: find the node that is meant."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from nbray.api import state
+from nbray.api.runtime import require_core
+
+
+def strategy(text: str) -> Any:
+    """Return the scheduling strategy for the node that ``text`` names.
+
+    Parameters
+    ----------
+    text
+        The beginning of the node's id, its name, its host's name or its address.
+
+    Raises
+    ------
+    UsageError
+        When no node, or more than one, is meant.
+    """
+    require_core()
+    nodes = [node for node in state.nodes() if node.get("Alive", True)]
+    found = [node for node in nodes if _is_meant(node, text)]
+    ids = sorted({str(node["NodeID"]) for node in found})
+    if len(ids) != 1:
+        known = ", ".join(sorted(f"{str(node['NodeID'])[:8]} ({_host(node)})" for node in nodes))
+        problem = "names more than one node" if ids else "names no node"
+        raise UsageError(f"%%remote: --node {text} {problem}; there are {known}.")
+    try:
+        strategies = importlib.import_module("nbray.util.scheduling_strategies")
+    except ImportError:
+        return "DEFAULT"  # there is only this node
+    return strategies.NodeAffinitySchedulingStrategy(node_id=ids[0], soft=False)
+
+
+def _is_meant(node: dict[str, Any], text: str) -> bool:
+    names = [node.get(key) for key in ("NodeName", "NodeManagerHostname", "NodeManagerAddress", "hostname", "Name")]
+    return text in names or (len(text) >= 4 and str(node["NodeID"]).startswith(text))
+
+
+def _host(node: dict[str, Any]) -> str:
+    return str(node.get("NodeName") or node.get("NodeManagerHostname") or node.get("hostname") or "?")

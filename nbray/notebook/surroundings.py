@@ -1,0 +1,79 @@
+"""Make a worker look like the kernel while it runs a cell, and as before afterwards.
+
+Working directory, environment, ``sys.path`` and ``__main__`` are the kernel's meanwhile.
+"""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import os
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .cell_job import CellJob
+from .worker_shell import WorkerShell
+
+# Set per worker or per task by the runtime, never by the notebook.
+KEPT_VARIABLES = ("NBRAY_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+
+
+@contextmanager
+def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> Iterator[None]:
+    """Make the process look like the kernel, and as before afterwards."""
+    main, path = sys.modules.get("__main__"), list(sys.path)
+    environ = dict(os.environ)
+    builtin_input = builtins.input
+    try:
+        cwd: str | None = os.getcwd()
+    except OSError:
+        cwd = None
+    try:
+        sys.modules["__main__"] = module
+        if job.sys_path and job.sys_path != path:
+            sys.path[:] = job.sys_path + [entry for entry in path if entry not in job.sys_path]
+        if job.cwd and job.cwd != cwd:
+            os.chdir(job.cwd)
+        _set_environment(job.environ)
+        builtins.input = _refuse_input
+        shell.prepare()
+        shell.enter(module)
+        for filename, text in job.texts.items():
+            linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+        yield
+    finally:
+        shell.leave()
+        builtins.input = builtin_input
+        if main is not None:
+            sys.modules["__main__"] = main
+        sys.path[:] = path
+        if dict(os.environ) != environ:
+            os.environ.clear()
+            os.environ.update(environ)
+        if cwd is not None and job.cwd != cwd:
+            try:
+                os.chdir(cwd)
+            except OSError:
+                pass
+
+
+def _set_environment(wanted: dict[str, str]) -> None:
+    if not wanted:
+        return
+    for name in list(os.environ):
+        if name not in wanted and not name.startswith(KEPT_VARIABLES):
+            del os.environ[name]
+    for name, value in wanted.items():
+        if os.environ.get(name) != value and not name.startswith(KEPT_VARIABLES):
+            os.environ[name] = value
+
+
+def _refuse_input(prompt: object = "") -> str:
+    from IPython.core.error import StdinNotImplementedError  # noqa: PLC0415  (rarely needed)
+
+    raise StdinNotImplementedError(
+        "input() cannot ask anybody here: the cell runs on a worker. Ask in a cell without"
+        " %%remote and use the answer in this one."
+    )

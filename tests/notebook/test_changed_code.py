@@ -1,0 +1,56 @@
+"""Code that changes between two cells is new on the workers too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kit import Kernel
+
+
+def folder_of(kernel: Kernel) -> Path:
+    return Path(os.readlink(f"/proc/{kernel.pid}/cwd"))
+
+
+def write(path: Path, text: str, when: int) -> None:
+    path.write_text(text)
+    os.utime(path, (when, when))
+
+
+def test_autoreload_reaches_the_workers(kernel: Kernel) -> None:
+    module = folder_of(kernel) / "reloaded_module.py"
+    write(module, "VALUE = 1\ndef f(): return 'one'\n", 1_700_000_000)
+    kernel.ok("%load_ext autoreload\n%autoreload 2\nimport reloaded_module\nfrom reloaded_module import f")
+    use = "%%remote --each i=range(8)\nimport reloaded_module as m\nreloaded_module.VALUE, m.f(), f()"
+    assert (kernel.ok(use).value or "").count("(1, 'one', 'one')") == 8
+    write(module, "VALUE = 22\ndef f(): return 'twenty-two'\n", 1_700_000_100)
+    value = kernel.ok(use).value or ""
+    assert "one" not in value
+    assert value.count("(22, 'twenty-two', 'twenty-two')") == 8
+    # In an actor, objects of the old class get the new one.
+    write(module, "class C:\n    def m(self): return 'old'\n", 1_700_000_200)
+    kernel.ok("%%remote --actor keeper\nimport reloaded_module\nc = reloaded_module.C()\nc.m()")
+    write(module, "class C:\n    def m(self): return 'brand new'\n", 1_700_000_300)
+    assert kernel.ok("%%remote --actor keeper\nc.m(), reloaded_module.C().m()").value == "('brand new', 'brand new')"
+    kernel.ok("%autoreload 0")
+
+
+def test_a_module_that_fails_to_reload_stays(kernel: Kernel) -> None:
+    module = folder_of(kernel) / "broken_module.py"
+    write(module, "VALUE = 1\n", 1_700_000_000)
+    kernel.ok("%autoreload 2\nimport broken_module")
+    assert kernel.ok("%%remote\nbroken_module.VALUE").value == "1"
+    write(module, "VALUE = (\n", 1_700_000_100)
+    assert kernel.ok("%%remote\nbroken_module.VALUE").value == "1"
+    kernel.ok("%autoreload 0")
+
+
+def test_redefined_functions_and_classes(kernel: Kernel) -> None:
+    kernel.ok("def g(): return 1\nclass K:\n    def m(self): return 1\ndef uses(): return g() + K().m()")
+    assert kernel.ok("%%remote\nuses()").value == "2"
+    kernel.ok("def g(): return 10")
+    assert kernel.ok("%%remote\nuses()").value == "11"
+    kernel.ok("class K:\n    def m(self): return 100")
+    assert kernel.ok("%%remote\nuses(), K().m()").value == "(110, 100)"
+    kernel.ok("%%remote\ndef g(): return 1000")
+    assert kernel.ok("%%remote\nuses()").value == "1100"

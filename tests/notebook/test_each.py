@@ -1,0 +1,94 @@
+"""``%%remote --each x=ITER``: the cell once per item, side by side."""
+
+from __future__ import annotations
+
+from kit import Kernel
+
+
+def test_lists_in_the_order_of_the_items(kernel: Kernel) -> None:
+    kernel.ok("offset = 100\ndef f(v): return v * v + offset")
+    cell = kernel.ok(
+        "%%remote --each x=range(6)\nimport time, math\ntime.sleep(0.02 * (6 - x))\ny = f(x)\n_hidden = 1\n"
+        "def g(v): return offset + v\n-x"
+    )
+    assert cell.value == "[0, -1, -2, -3, -4, -5]"
+    assert kernel.ok("y, math.pi > 3, g(1), '_hidden' in globals(), 'x' in globals()").value == (
+        "([100, 101, 104, 109, 116, 125], True, 101, False, False)"
+    )
+
+
+def test_they_run_side_by_side(kernel: Kernel) -> None:
+    kernel.ok(
+        "%%remote --each i=range(2) --num-cpus 1\nimport os, time\nopen(f'meet{i}', 'w').close()\n"
+        "end = time.monotonic() + 30\n"
+        "while not os.path.exists(f'meet{1 - i}') and time.monotonic() < end: time.sleep(0.01)\n"
+        "met = os.path.exists(f'meet{1 - i}')\npid = os.getpid()"
+    )
+    assert kernel.ok("met, len(set(pid))").value == "([True, True], 2)"
+
+
+def test_items_of_all_kinds(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nrefs = [nbray.put(1), nbray.put(2)]")
+    assert kernel.ok("%%remote --each i,name=enumerate(['a b', 'c'])\nf'{i}{name}'").value == "['0a b', '1c']"
+    assert kernel.ok("%%remote --each r=refs\nr + 1").value == "[2, 3]"
+    assert kernel.ok("%%remote --each a=[np.ones(300_000), np.zeros(3)]\nfloat(a.sum())").value == "[300000.0, 0.0]"
+    assert kernel.ok("%%remote --each x=[]\ny = x").value in (None, "[]")
+    assert kernel.ok("w = %remote --each x=range(3) x + 1\nw").value == "[1, 2, 3]"
+
+
+def test_names_that_some_items_do_not_bind(kernel: Kernel) -> None:
+    kernel.ok("%%remote --each x=range(3)\nif x != 1:\n    found = x")
+    assert kernel.ok("found").value == "[0, None, 2]"
+
+
+def test_one_error_and_what_had_ended(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote --each x=range(40)\n# comment\ny = x\nz = 1 / (x - 3)\nimport time\ntime.sleep(0.02)")
+    assert len(cell.of("error")) == 1
+    assert cell.error["ename"] == "ZeroDivisionError"
+    assert "----> 4 z = 1 / (x - 3)" in cell.traceback
+    assert "Item 3 of 40" in cell.traceback
+    assert kernel.ok("len(y), y[0], y[3]").value == "(40, 0, None)"
+
+
+def test_changes_of_inputs_are_refused_or_told(kernel: Kernel) -> None:
+    kernel.ok("found = {}\ntotal = 10\nlst = []")
+    error = kernel.run("%%remote --each x=range(3)\n\nfound[x] = 1").error
+    assert error["ename"] == "TypeError"
+    assert "line 3" in error["evalue"]
+    cell = kernel.ok("%%remote --each x=range(3)\ntotal += x\nlst.append(x)")
+    assert cell.text("stderr").count("lst was changed by the items") == 1
+    assert kernel.ok("total, lst").value == "([10, 11, 12], [])"
+
+
+def test_a_bad_iterable(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote --each x=nothing_of_the_kind\n1")
+    assert cell.error["ename"] == "NameError"
+    assert "----> 1 %%remote --each" in cell.traceback
+    assert kernel.run("%%remote --each x=5\n1").error["ename"] == "TypeError"
+
+
+def test_a_progress_line(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote --each x=range(4) --num-cpus 2\nimport time\ntime.sleep(0.4)")
+    lines = [c["data"]["text/plain"] for c in cell.of("display_data", "update_display_data")]
+    assert lines[-1].startswith("4 of 4 items in ")
+    assert any(" of 4 items, " in line for line in lines[:-1])
+    quiet = kernel.ok("%%remote --each x=range(4) --num-cpus 2 --quiet\ntime.sleep(0.2)")
+    assert quiet.of("display_data") == []
+
+
+def test_interrupt_stops_all(kernel: Kernel) -> None:
+    cell = kernel.start("%%remote --each x=range(20)\nimport time\nprint('go', flush=True)\ntime.sleep(100)")
+    kernel.until(lambda: "go" in cell.text())
+    kernel.interrupt()
+    kernel.finish(cell)
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    assert kernel.ok("%%remote --each x=range(2)\nx").value == "[0, 1]"
+
+
+def test_async_makes_lists_of_refs(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote --each x=range(3) --async\nprint(x)\nsquare = x * x\nx")
+    assert kernel.ok("nbray.get(square), nbray.get(_)").value == "([0, 1, 4], [0, 1, 2])"
+    kernel.until(lambda: sorted(cell.text().split()) == ["0", "1", "2"])
+    cell = kernel.ok("%%remote --each x=range(3) --async\n1 / x")
+    kernel.until(lambda: bool(cell.of("error")))
+    assert cell.error["ename"] == "ZeroDivisionError"

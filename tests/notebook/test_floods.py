@@ -1,0 +1,64 @@
+"""A cell that prints too much neither freezes the front end nor costs the kernel its memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psutil
+from kit import Kernel
+
+from nbray.notebook.output_flow import BURST_BYTES, BURST_MESSAGES, BYTES_PER_S, MESSAGES_PER_S, Flow
+
+
+def test_flow_of_text() -> None:
+    flow = Flow(0.0)
+    assert flow.share(1000, 0.0) == 1000
+    assert flow.share(5_000_000, 0.1) <= BURST_BYTES
+    assert flow.flooded
+    assert flow.share(100_000, 0.2) == 0  # all of a flood goes to the file, in one piece
+    for tenth in range(3, 60):
+        assert flow.share(200_000, tenth / 10) == 0  # it goes on
+    assert flow.share(1000, 8.0) == 1000  # it has ebbed
+    assert not flow.flooded
+    shown = sum(flow.share(50_000, 10 + at / 100) for at in range(1000))
+    assert shown <= BURST_BYTES + 10 * BYTES_PER_S
+
+
+def test_flow_of_messages() -> None:
+    flow = Flow(0.0)
+    sent = 0
+    for at in range(1000):
+        if flow.may_send(at / 100):
+            flow.sent()
+            sent += 1
+    assert BURST_MESSAGES + 9 * MESSAGES_PER_S <= sent <= BURST_MESSAGES + 10 * MESSAGES_PER_S
+
+
+def test_a_hundred_megabytes(kernel: Kernel) -> None:
+    kernel.ok("%%remote\nprint('warm')")
+    process = psutil.Process(kernel.pid)
+    before = process.memory_info().rss
+    cell = kernel.ok("%%remote\nline = 'x' * 999\nfor i in range(100_000): print(line)\nprint('the end')")
+    grown = (process.memory_info().rss - before) / 1e6
+    assert grown < 50, f"{grown} MB"
+    assert len(cell.text()) < 30e6
+    assert cell.text().endswith("the end\n")
+    notices = cell.text("stderr")
+    found = re.search(r"the rest goes to (\S+)\n", notices)
+    assert found, notices
+    path = Path(found[1])
+    assert f"MB of this cell's output are in {path}" in notices
+    lines = cell.text().count("x" * 999 + "\n")
+    assert path.stat().st_size // 1000 + lines >= 100_000  # nothing is lost
+    path.unlink()
+
+
+def test_many_displays(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote\nhandle = display('start', display_id=True)\nfor i in range(3000): handle.update(i)\n"
+        "for i in range(100): display(i)"
+    )
+    assert len(cell.of("update_display_data")) < 500
+    assert cell.of("update_display_data")[-1]["data"]["text/plain"] == "2999"
+    assert [c["data"]["text/plain"] for c in cell.of("display_data")] == ["'start'", *map(str, range(100))]

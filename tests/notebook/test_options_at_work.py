@@ -1,0 +1,77 @@
+"""What the other options of ``%%remote`` do, in a real kernel."""
+
+from __future__ import annotations
+
+from kit import Kernel
+
+
+def test_lazy(kernel: Kernel) -> None:
+    kernel.ok("%%remote --lazy\nbig = list(range(1000))\ndef fn(): return 1\nimport math\nthree = 3")
+    cell = kernel.ok("type(big).__name__, len(nbray.get(big)), fn(), math.pi > 3, nbray.get(three)")
+    assert cell.value == "('ObjectRef', 1000, 1, True, 3)"
+    assert kernel.ok("%%remote\nlen(big)").value == "1000"
+    assert "bad did not come back" in kernel.ok("%%remote --lazy\nbad = (i for i in ())").text("stderr")
+
+
+def test_time(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote --time\nimport time\ntime.sleep(0.05)\n5")
+    assert cell.value == "5"
+    assert cell.text().startswith("ran ")
+    assert "on the worker (CPU" in cell.text()
+
+
+def test_timeout(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote --timeout 0.5\nearly = 1\nimport time\ntime.sleep(100)")
+    assert cell.error["ename"] == "GetTimeoutError"
+    assert "0.5 s (--timeout)" in cell.error["evalue"]
+    assert "----> 4 time.sleep(100)" in cell.traceback
+    assert kernel.ok("early").value == "1"
+    assert kernel.ok("%%remote --timeout 60\n1").value == "1"
+    cell = kernel.ok("%%remote --timeout 0.3 --async\nimport time\ntime.sleep(100)")
+    kernel.until(lambda: bool(cell.of("error")))
+    assert cell.error["ename"] == "KeyboardInterrupt"
+
+
+def test_node(kernel: Kernel) -> None:
+    kernel.ok("node_id = nbray.nodes()[0]['NodeID']")
+    node = (kernel.ok("node_id").value or "").strip("'")
+    assert kernel.ok(f"%%remote --node {node[:12]}\n1").value == "1"
+    assert "names no node" in kernel.run("%%remote --node nowhere\n1").text("stderr")
+
+
+def test_quiet_keeps_hints_away(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote --quiet\nprint('mine')\ngen = (i for i in ())")
+    assert (cell.text(), cell.text("stderr")) == ("mine\n", "")
+
+
+def test_name_reaches_the_timeline(kernel: Kernel) -> None:
+    kernel.ok("%%remote --name polished\npass")
+    assert kernel.ok("'polished' in {event['name'] for event in nbray.timeline()}").value == "True"
+
+
+def test_help_and_completion(kernel: Kernel) -> None:
+    text = kernel.ok("%%remote --help\npass").text()
+    for word in ("--each x=ITER", "--actor NAME", "--timeout SECONDS", "--lazy"):
+        assert word in text
+    assert "--max-retries N" in kernel.client_inspect("%%remote?")
+    code = "%%remote --num-cpus 1 --n\nx = 1"
+    assert {"--num-gpus", "--name", "--node", "--no-out"} <= set(kernel.complete(code, code.index("\n")))
+    assert "--each" in kernel.complete("%%remote --ea", 13)
+
+
+def test_a_cell_that_waits_says_for_what(kernel: Kernel) -> None:
+    first = kernel.ok(
+        "%%remote --async --num-cpus 2 --name train\nimport os, time\nwhile not os.path.exists('let-go'): time.sleep(0.01)"
+    )
+    number = first.of("execute_input")[0]["execution_count"]
+    cell = kernel.start("%%remote --num-cpus 2\n7")
+    kernel.until(lambda: bool(cell.of("display_data")))
+    (line,) = cell.of("display_data")
+    assert line["data"]["text/plain"] == f"waiting for 2 CPUs: 0 of 2 free, held by train (cell {number})"
+    from pathlib import Path
+
+    Path(f"/proc/{kernel.pid}/cwd/let-go").touch()
+    assert kernel.finish(cell).value == "7"
+    last = cell.of("update_display_data")[-1]["data"]["text/plain"]
+    assert last.startswith("waited ")
+    assert last.endswith("(for 2 CPUs)")
