@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from IPython.core.error import UsageError
 
 from nbray.api import state
 from nbray.api.runtime import require_core
+from nbray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 def strategy(text: str) -> Any:
@@ -32,11 +32,7 @@ def strategy(text: str) -> Any:
         known = ", ".join(sorted(f"{str(node['NodeID'])[:8]} ({_host(node)})" for node in nodes))
         problem = "names more than one node" if ids else "names no node"
         raise UsageError(f"%%remote: --node {text} {problem}; there are {known}.")
-    try:
-        strategies = importlib.import_module("nbray.util.scheduling_strategies")
-    except ImportError:
-        return "DEFAULT"  # there is only this node
-    return strategies.NodeAffinitySchedulingStrategy(node_id=ids[0], soft=False)
+    return NodeAffinitySchedulingStrategy(node_id=ids[0], soft=False)
 
 
 def _is_meant(node: dict[str, Any], text: str) -> bool:
