@@ -22,6 +22,7 @@ from nbray.api.runtime_context import get_gpu_ids, get_runtime_context
 from nbray.api.state import available_resources, cluster_resources, nodes, timeline
 from nbray.ids import ActorID, JobID, NodeID, PlacementGroupID, TaskID, WorkerID
 from nbray.object_ref import ObjectRef
+from nbray.object_ref_generator import DynamicObjectRefGenerator, ObjectRefGenerator
 from nbray.version import __version__
 
 ObjectID = ObjectRef
@@ -32,10 +33,12 @@ __all__ = [
     "ActorClass",
     "ActorHandle",
     "ActorID",
+    "DynamicObjectRefGenerator",
     "JobID",
     "NodeID",
     "ObjectID",
     "ObjectRef",
+    "ObjectRefGenerator",
     "PlacementGroupID",
     "TaskID",
     "WorkerID",

@@ -23,6 +23,7 @@ _ACTOR = struct.Struct("<QQ")
 ARGUMENTS_INDEX = 0xFFFF_FFFF  # "return value" under which a task's large arguments are stored
 ACTOR_SPEC_INDEX = 0xFFFF_FFFE  # and an actor's creation spec
 ACTOR_LIFE_INDEX = 0xFFFF_FFFD  # and the object that its handles hold
+STREAM_INDEX = 0xFFFF_FFFC  # and the words that a generator task reads
 
 
 def object_id(owner: int, number: int, cluster: int, index: int) -> bytes:

@@ -14,6 +14,8 @@ from typing import Any
 
 from nbray import ids
 
+_ONES = (1 << 64) - 1
+
 _core: Any = None  # the core worker of this process, set by install()
 
 
@@ -47,8 +49,13 @@ class ObjectRef:
         """Return the object's id as 56 hex digits."""
         return self.binary().hex()
 
+    @classmethod
+    def nil(cls) -> ObjectRef:
+        """Return the ref that names nothing."""
+        return cls(_ONES, 0xFFFF_FFFF, _ONES, _NoCluster())
+
     def is_nil(self) -> bool:
-        return False
+        return type(self._cluster) is _NoCluster
 
     def task_id(self) -> ids.TaskID:
         """Return the id of the task that makes the value."""
@@ -69,9 +76,10 @@ class ObjectRef:
     def __await__(self) -> Any:
         return self.as_future().__await__()
 
-    def _on_completed(self, callback: Any) -> None:
-        """Call ``callback(value or exception)`` once the value is known."""
+    def _on_completed(self, callback: Any) -> ObjectRef:
+        """Call ``callback(value or exception)`` once the value is known; returns the ref."""
         self._cluster.on_completed(self, callback)
+        return self
 
     def __repr__(self) -> str:
         return f"ObjectRef({self.hex()})"
@@ -83,11 +91,19 @@ class ObjectRef:
         return self
 
     def __reduce__(self) -> Any:
+        if self.is_nil():
+            return ObjectRef.nil, ()
         return _restore, (self._cluster.export(self),)
 
     @classmethod
     def __class_getitem__(cls, item: Any) -> Any:
         return cls
+
+
+class _NoCluster:
+    """Stands for the cluster of a ref that names nothing."""
+
+    job_id = cluster_id = 0xFFFF_FFFF
 
 
 def _restore(object_id: bytes) -> ObjectRef:

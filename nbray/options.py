@@ -28,6 +28,14 @@ class Option(NamedTuple):
     meaning: str
 
 
+class Streaming(NamedTuple):
+    """How a task returns its values as a stream; stands where others have a number of return values."""
+
+    dynamic: bool = False  # all refs at once, as the task's one value
+    window: int = 0  # items produced ahead of the consumer, at most; 0: any number
+    per_yield: int = 1  # items that each yield gives
+
+
 def _type_error(name: str, expected: str, value: Any) -> TypeError:
     return TypeError(f"The type of keyword '{name}' must be {expected}, but received type {type(value)}")
 
@@ -99,13 +107,23 @@ class _Both(TypeError, ValueError):
 
 
 def _num_returns(name: str, value: Any) -> Any:
-    if value is None:
-        return 1
+    if value is None or value in ("streaming", "dynamic"):
+        return value
     if isinstance(value, str):
-        if value in ("streaming", "dynamic"):
-            raise ValueError(f"num_returns={value!r} is not supported yet: nbray returns whole values; use an int.")
-        raise _Both(f"num_returns={value!r}: give an integer >= 0.")
+        raise _Both(f"num_returns={value!r}: give an integer >= 0, 'streaming', 'dynamic' or None.")
     return _integer(0)(name, value)
+
+
+def _window(name: str, value: Any) -> int:
+    if value is None:
+        return -1
+    value = _integer(0, minus_one="no limit")(name, value)
+    if value == 0:
+        raise ValueError(
+            f"{name}=0 is not allowed: give a number > 0 (1: each item is made when the one before it was taken), or -1 "
+            "for no limit."
+        )
+    return value
 
 
 def _text(name: str, value: Any) -> str | None:
@@ -240,7 +258,9 @@ OPTIONS: dict[str, Option] = {
     "resources": Option("ta", None, _resources, "custom resources by name"),
     "memory": Option("ta", None, _memory, "bytes of memory, counted, not enforced"),
     "name": Option("ta m", None, _text, "name in messages and events; of an actor: its name in the namespace"),
-    "num_returns": Option("t m", 1, _num_returns, "number of values that the function returns"),
+    "num_returns": Option("t m", None, _num_returns, "values that it returns; None: 1, of a generator 'streaming'"),
+    "_generator_backpressure_num_objects": Option("t m", -1, _window, "items made ahead of the consumer; -1: all"),
+    "_num_objects_per_yield": Option("t m", 1, _integer(1), "items that each yield of a generator gives"),
     "max_retries": Option("t", 3, _integer(0, minus_one="for ever"), "runs again when its worker dies"),
     "retry_exceptions": Option("t m", False, _retry_exceptions, "run again also when it raises (these)"),
     "max_calls": Option("t", 0, _not_yet((0,)), "calls after which its worker is replaced; 0: never"),
@@ -328,6 +348,38 @@ def check(scope: str, given: Mapping[str, Any], in_options_call: bool = False) -
 def default(name: str) -> Any:
     """Return the default of an option."""
     return OPTIONS[name].default
+
+
+def returned(options: Mapping[str, Any], generator: bool) -> int | Streaming:
+    """Return how many values a task returns, or how it streams them.
+
+    Parameters
+    ----------
+    options : mapping
+        Checked options.
+    generator : bool
+        Whether its function is a generator.
+
+    Raises
+    ------
+    ValueError
+        When a function that is no generator is to stream.
+    """
+    value = options.get("num_returns")
+    if value is None:
+        if not generator:
+            return 1
+    elif not isinstance(value, str):
+        return value
+    elif not generator:
+        raise ValueError(
+            f"num_returns='{value}' can only be used with generator functions (functions that use 'yield'). The decorated "
+            "function is not a generator function."
+        )
+    return Streaming(
+        value == "dynamic", max(options.get("_generator_backpressure_num_objects", -1), 0),
+        options.get("_num_objects_per_yield", 1),
+    )  # fmt: skip
 
 
 def shape(options: Mapping[str, Any], default_cpus: float) -> dict[str, int]:

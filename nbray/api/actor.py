@@ -11,7 +11,7 @@ from nbray import ids
 from nbray import options as option_table
 from nbray.api import placing as where
 from nbray.api import runtime
-from nbray.api.remote_function import argument_check
+from nbray.api.remote_function import argument_check, is_generator
 from nbray.core import current
 from nbray.core.actor_calls import ActorCalls
 from nbray.core.interrupts import uninterrupted
@@ -40,6 +40,7 @@ def method(*args: Any, **given: Any) -> Any:
     checked = option_table.check("method", given)
 
     def decorate(function: Any) -> Any:
+        option_table.returned(checked, is_generator(function))
         function.__ray_method_options__ = checked
         return function
 
@@ -251,6 +252,8 @@ def _methods_of(cls: type) -> dict[str, dict[str, Any]]:
         if name == "__init__" or isinstance(function, type):
             continue
         options = dict(getattr(function, "__ray_method_options__", {}))
+        if is_generator(function):
+            options["generator"] = True
         static = isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
         try:
             signature = inspect.signature(function)
@@ -361,7 +364,8 @@ class ActorMethod:
         self._info = handle._info
         self._lifetime = handle._lifetime  # a bound method keeps its actor alive
         self._name = name
-        self._n_returns = options.get("num_returns", 1)
+        self._options = options
+        self._n_returns = option_table.returned(options, options.get("generator", False))
         retries = options.get("max_task_retries")
         self._retries = handle._info["max_task_retries"] if retries is None else retries
         self._retry_exceptions = options.get("retry_exceptions", False)
@@ -384,7 +388,7 @@ class ActorMethod:
         return self._submit(args, kwargs, self._n_returns, self._retries, self._retry_exceptions, "")
 
     def _submit(
-        self, args: Any, kwargs: Any, n_returns: int, retries: int, retry_exceptions: Any, name: str, group: str = ""
+        self, args: Any, kwargs: Any, n_returns: Any, retries: int, retry_exceptions: Any, name: str, group: str = ""
     ) -> Any:  # fmt: skip
         core = current.core
         calls = self._handle_calls
@@ -441,7 +445,8 @@ class ActorMethod:
         group = checked.get("concurrency_group")
         if group and group not in self._info["groups"]:
             raise ValueError(unknown_group(f"{self._info['class_name']}.{self._name}", group, self._info["groups"]))
-        return _MethodWithOptions(self, checked)
+        returned = option_table.returned({**self._options, **checked}, self._options.get("generator", False))
+        return _MethodWithOptions(self, checked, returned)
 
     def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
         return self.options(**given).remote(*(args or ()), **(kwargs or {}))
@@ -450,14 +455,15 @@ class ActorMethod:
 class _MethodWithOptions:
     """``handle.method.options(...)``."""
 
-    def __init__(self, bound: ActorMethod, options: dict[str, Any]) -> None:
+    def __init__(self, bound: ActorMethod, options: dict[str, Any], n_returns: Any) -> None:
         self._bound = bound
         self._options = options
+        self._n_returns = n_returns
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         bound, given = self._bound, self._options
         return bound._submit(
-            args, kwargs, given.get("num_returns", bound._n_returns), given.get("max_task_retries", bound._retries),
+            args, kwargs, self._n_returns, given.get("max_task_retries", bound._retries),
             given.get("retry_exceptions", bound._retry_exceptions), given.get("name") or "",
             given.get("concurrency_group") or "",
         )  # fmt: skip

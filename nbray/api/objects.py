@@ -8,6 +8,7 @@ from typing import Any
 from nbray.api import runtime
 from nbray.api.actor import ActorHandle
 from nbray.object_ref import ObjectRef
+from nbray.object_ref_generator import ObjectRefGenerator
 
 _loads = pickle.loads
 
@@ -38,6 +39,8 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
         return refs._cluster.get_one(refs, _seconds(timeout))
     core = runtime.require_core()
     if not isinstance(refs, list):
+        if type(refs) is ObjectRefGenerator:
+            return refs  # as Ray does: its refs are got one by one
         raise _not_a_ref(refs)
     for index, ref in enumerate(refs):
         if type(ref) is not ObjectRef:
@@ -155,8 +158,9 @@ def _seen(refs: list[ObjectRef], waited: list[ObjectRef] | None) -> bool:
 def _check_refs(refs: list[ObjectRef]) -> None:
     """Raise unless the list holds refs, each once."""
     if list(map(type, refs)).count(ObjectRef) != len(refs):  # the quickest way to look at all of them
-        wrong = next(r for r in refs if type(r) is not ObjectRef)
-        raise TypeError(f"wait() expected a list of ObjectRef, got list containing {type(wrong)}")
+        wrong = next((r for r in refs if not isinstance(r, (ObjectRef, ObjectRefGenerator))), None)
+        if wrong is not None:
+            raise TypeError(f"wait() expected a list of ObjectRef, got list containing {type(wrong)}")
     if len(set(refs)) != len(refs):
         raise ValueError("Wait requires a list of unique object refs.")
 
@@ -167,6 +171,8 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     A task that waits never runs. One that runs gets a KeyboardInterrupt, or, with
     ``force``, its worker is killed. Tasks that it submitted are cancelled as well.
     """
+    if type(ref) is ObjectRefGenerator:
+        ref = ref._generator_ref
     if type(ref) is not ObjectRef:
         raise TypeError(f"cancel() only supported for object refs. Got: {type(ref)}.")
     runtime.require_core().cancel(ref, force, recursive)

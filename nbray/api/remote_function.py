@@ -29,6 +29,8 @@ class RemoteFunction:
         self._function = function
         self._function_name = f"{function.__module__}.{function.__qualname__}"
         self._options = options
+        self._is_generator = is_generator(function)
+        option_table.returned(options, self._is_generator)
         self._descriptor: Any = None
         self._core: Any = None  # the runtime that has the function's code
         self._scope: Any = None  # in which the next was resolved
@@ -78,14 +80,20 @@ class RemoteFunction:
         runtime.refuse_impossible(core, pool, title)
         descriptor = core.describe_variant(self._descriptor, name) if name else self._descriptor
         return (
-            descriptor, pool, options.get("num_returns", 1), options.get("max_retries", 3),
+            descriptor, pool, option_table.returned(options, self._is_generator), options.get("max_retries", 3),
             options.get("retry_exceptions", False), name,
         )  # fmt: skip
 
     def options(self, **given: Any) -> _WithOptions:
         """Return a handle that submits with other options."""
-        checked = option_table.check("task", given, in_options_call=True)
-        return _WithOptions(self, {**self._options, **checked})
+        checked = {**self._options, **option_table.check("task", given, in_options_call=True)}
+        per_yield = self._options.get("_num_objects_per_yield", 1)
+        if checked.get("_num_objects_per_yield", 1) != per_yield:
+            raise ValueError(
+                "_num_objects_per_yield cannot be overridden per task call. Use @remote(_num_objects_per_yield=...) instead."
+            )
+        option_table.returned(checked, self._is_generator)
+        return _WithOptions(self, checked)
 
     def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
         """Submit with options in one call (Ray's older form)."""
@@ -126,6 +134,11 @@ class _WithOptions:
             check[2](*args, **kwargs)
         descriptor, pool, n_returns, retries, retry_exceptions, name = self._call
         return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
+
+
+def is_generator(function: Any) -> bool:
+    """Tell whether a function yields, plainly or asynchronously."""
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _argument_check(function: Any) -> Any:

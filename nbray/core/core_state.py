@@ -78,6 +78,7 @@ class CoreState:
         self.actors: dict[str, ActorCalls] = {}
         self.actor_channels: dict[int, ActorCalls] = {}
         self.waiting_args: dict[int, TaskRecord] = {}
+        self.streams: dict[int, Any] = {}  # number of a generator task that is not done -> Stream
         self.exported: weakref.WeakValueDictionary[bytes, ObjectRef] = weakref.WeakValueDictionary()
         self.borrowed_waits: dict[ObjectRef, None] = {}  # borrowed refs that somebody waits for
         self.kept: list[Any] = []
@@ -120,7 +121,7 @@ class CoreState:
     tick: Callable[[], None]
     needs_ticks: Callable[[], bool]
     ring_self: Callable[[], None]
-    on_ring: Callable[[], bool]
+    on_ring: Callable[..., bool]
     check_usable: Callable[[], None]
     fail: Callable[[TaskRecord, BaseException], None]
     worker_lost: Callable[[int], None]
@@ -137,6 +138,12 @@ class CoreState:
     _dependency_ready: Callable[[TaskRecord], None]
     _bury: Callable[[int, Any], None]
     _task_hex: Callable[[TaskRecord], str]
+    _value_part: Callable[[int, bytes], Any]
+    _item: Callable[[int, int, int, int, bytes], None]
+    _stream_raised: Callable[[TaskRecord, ErrorValue], None]
+    _stream_done: Callable[[TaskRecord], None]
+    _stream_over: Callable[[TaskRecord], None]
+    _await_dependencies: Callable[[TaskRecord], bool]
     _wait_for: Callable[..., bool]
     _enter_wait: Callable[[], None]
     _leave_wait: Callable[[], None]

@@ -47,6 +47,7 @@ from nbray.core.records import (
 from nbray.core.references import References
 from nbray.core.results import Results
 from nbray.core.stack_dump import StackDump
+from nbray.core.streams import Streams
 from nbray.core.upkeep import Upkeep
 from nbray.core.waiting import Waiting
 from nbray.exceptions import (
@@ -56,6 +57,7 @@ from nbray.exceptions import (
     TaskUnschedulableError,
 )
 from nbray.object_ref import ObjectRef
+from nbray.options import Streaming
 from nbray.placement import Target
 from nbray.scheduling import infeasible
 from nbray.serialization import code_size, serializer
@@ -70,7 +72,7 @@ _dumps = pickle.dumps
 _SIMPLE = serializer.SIMPLE_TYPES
 
 
-class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, Failures, CoreState):
+class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, Failures, Streams, CoreState):
     """The runtime of one process.
 
     Parameters
@@ -142,17 +144,17 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             return pool
 
     def submit(
-        self, function: FunctionDescriptor, pool: Any, args: Sequence[Any], kwargs: dict[str, Any], n_returns: int,
+        self, function: FunctionDescriptor, pool: Any, args: Sequence[Any], kwargs: dict[str, Any], n_returns: Any,
         retries: int, retry_exceptions: Any = False, name: str = "", extra_flags: int = 0,
     ) -> Any:  # fmt: skip
-        """Submit a task; returns its ref, a list of refs, or None for ``n_returns`` 0."""
+        """Submit a task; returns its ref, a list of refs, None for ``n_returns`` 0, a generator for a Streaming."""
         if self._failure is not None:
             raise self._failure
         number = next(self.numbers)
         payload, flags, deps, keep = self.encode_arguments(args, kwargs, number)
         peer = self.peer
         refs: Any
-        if n_returns == 1:
+        if n_returns == 1 or type(n_returns) is Streaming:
             refs = ObjectRef(number, 0, peer, self)
         else:
             refs = tuple([ObjectRef(number, index, peer, self) for index in range(n_returns)])
@@ -162,6 +164,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         )  # fmt: skip
         if n_returns == 1:
             refs._task = record
+        elif type(n_returns) is Streaming:
+            return self.submit_stream(record, n_returns)
         else:
             for ref in refs:
                 ref._task = record

@@ -71,7 +71,10 @@ class Failures(CoreState):
 
     def _discard_results(self, record: TaskRecord) -> None:
         """Free what a dead worker stored for a task without telling."""
-        for index in range(record.n_returns):
+        stream = self.streams.get(record.number)
+        # Of a stream at most the item that came next was stored and not told of.
+        indexes = range(record.n_returns) if stream is None else range(stream.received + 1, stream.received + 2)
+        for index in indexes:
             object_id = self.object_id(record.number, index)
             if lib.nbs_contains(self.seg, object_id) == lib.NBS_SEALED:
                 hold = self.store.lookup(object_id)

@@ -21,6 +21,8 @@ KIND_ORIGIN = 18  # owner -> worker: origin of the tasks that follow
 KIND_METHOD = 19  # owner -> actor: seq = number; payload: method name, NUL and concurrency group when one is given
 KIND_CANCEL = 20  # owner -> actor: seq = number of a call that is cancelled; flags 1: its children, too
 KIND_OUTPUT = 32  # worker -> owner: what a task printed or displayed
+KIND_ITEM = 33  # worker -> owner: what a generator yielded; seq = task, a = index, flags of a RESULT
+KIND_LEAVING = 34  # worker -> owner: it takes no more tasks (max_calls)
 
 # Flags of a TASK.
 TASK_KWARGS = 1  # the pickle holds (args, kwargs), else args alone
@@ -28,13 +30,13 @@ TASK_DEPS = 2  # values of refs stand in front
 TASK_STORED = 4  # the pickle lies in the store: 8 bytes of handle instead
 TASK_INDIRECT = 8  # the whole payload lies in the store
 TASK_METHOD = 16  # a method of the actor that this worker is
+TASK_STREAM = 32  # yields its values: b is a request of core/streams.py
 
 # Flags of a RESULT (1 and 2 are NBS_RESULT_ERROR and NBS_RESULT_CANCELLED).
 RESULT_ERROR = 1
 RESULT_CANCELLED = 2
 RESULT_STORED = 4  # payload: handle of the object
 RESULT_MULTI = 16  # payload: n x (kind u8, length u32, bytes)
-RESULT_FATAL = 32  # the worker ends after this one
 
 # Kinds of values inside TASK_DEPS and RESULT_MULTI.
 PART_INLINE = 0

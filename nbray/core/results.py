@@ -14,6 +14,7 @@ from nbray._cstore import lib
 from nbray.core.core_state import BUFFER_BYTES, CoreState
 from nbray.core.lease_pool import Lane
 from nbray.core.records import (
+    KIND_ITEM,
     KIND_OUTPUT,
     PART_ERROR,
     PART_INLINE,
@@ -23,6 +24,7 @@ from nbray.core.records import (
     RESULT_MULTI,
     RESULT_STORED,
     TASK_INDIRECT,
+    TASK_STREAM,
     StoredValue,
     StoreHold,
     TaskRecord,
@@ -72,7 +74,7 @@ class Results(CoreState):
         touched: dict[Lane, None] = {}
         last_lane = None
         while position < end:
-            length, chan, number, kind, flags, _, ran_ns = unpack(view, position)
+            length, chan, number, kind, flags, a, ran_ns = unpack(view, position)
             start = position + _HEAD_SIZE
             if kind == 2:  # KIND_RESULT
                 lane: Any = lanes.get(chan) or self.actor_channels.get(chan)
@@ -100,6 +102,8 @@ class Results(CoreState):
                         self._result(record, flags, payload)
                         if record.ref is None:  # else it is retried
                             lane.tasks.pop(number, None)
+            elif kind == KIND_ITEM:
+                self._item(chan, number, flags, a, view[start : start + length].tobytes())
             elif kind == KIND_OUTPUT:
                 payload = view[start : start + length].tobytes()
                 self._output(payload, flags)
@@ -138,7 +142,13 @@ class Results(CoreState):
                 if record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
                     self._retry(record)
                     return
+                if record.flags & TASK_STREAM:
+                    self._stream_raised(record, error)
+                    return
             self._finish_error(record, error)
+            return
+        if record.flags & TASK_STREAM:
+            self._stream_done(record)
             return
         if record.n_returns == 1:
             self._set(record.ref, self._value_part(PART_STORED if flags & RESULT_STORED else PART_INLINE, payload))
@@ -203,6 +213,8 @@ class Results(CoreState):
             for ref in refs:
                 self._set(ref, error)
         record.ref = None
+        if record.flags & TASK_STREAM:
+            self._stream_over(record)
 
     def fail(self, record: TaskRecord, error: BaseException) -> None:
         """End a task with an error of the runtime."""

@@ -109,6 +109,25 @@ class StoreAccess:
         return self.write(os.urandom(28), _Raw(payload))  # type: ignore[arg-type]
 
     @uninterrupted
+    def words(self, object_id: bytes, count: int) -> tuple[StoreHold, Any]:
+        """Make an object of ``count`` words of 64 bits, all 0, that its maker goes on writing.
+
+        Returns
+        -------
+        hold : StoreHold
+        view : cdata
+            Pointer to the words; the object stays as long as it lives.
+        """
+        out = ffi.new("uint64_t *")
+        data = ffi.new("void **")
+        status = lib.nbs_obj_create(self.seg, object_id, 8 * count, 0, 0, _NULL, 0, out, data)
+        if status != 0:
+            self._raise(status, 8 * count)
+        ffi.memmove(data[0], bytes(8 * count), 8 * count)
+        _check(lib.nbs_obj_seal(self.seg, out[0]), "seal")
+        return StoreHold(self.session, out[0]), ffi.gc(lib.nbs_view(self.seg, out[0]), lib.nbs_view_end)
+
+    @uninterrupted
     def promise(self, object_id: bytes) -> StoreHold:
         """Make the place of an object whose value comes later."""
         out = ffi.new("uint64_t *")

@@ -135,8 +135,11 @@ class Waiting(CoreState):
                     break
         return found
 
-    def _wait_for(self, done: Callable[[], bool], refs: Sequence[ObjectRef], timeout: float | None) -> bool:
-        """Wait until ``done()``; False when the time is over. Serves the process meanwhile."""
+    def _wait_for(self, done: Callable[[], bool], refs: Sequence[ObjectRef], timeout: float | None, patient: bool = True) -> bool:
+        """Wait until ``done()``; False when the time is over. Serves the process meanwhile.
+
+        Not ``patient``: whoever rings has no message of the daemon to bring.
+        """
         self.check_usable()
         deadline = None if timeout is None else time.monotonic() + timeout
         borrowed = [ref for ref in refs if ref._hold is not None and ref._task is None and ref._data is None]
@@ -175,7 +178,7 @@ class Waiting(CoreState):
                 woken = lib.nbs_wait(self.seg, interest, slice_ns)
                 if woken > 0:
                     if woken & RING:
-                        self.on_ring()
+                        self.on_ring(patient)
                 else:
                     if in_task and not blocked:
                         blocked = True
@@ -220,9 +223,12 @@ class Waiting(CoreState):
         """Serve this process until ``done()``; False after ``timeout_s``."""
         return self._wait_for(done, (), timeout_s)
 
-    def on_ring(self) -> bool:
-        """Take in the daemon's messages after the doorbell rang; True when there was one."""
-        if self._rang_self:
+    def on_ring(self, patient: bool = True) -> bool:
+        """Take in the daemon's messages after the doorbell rang; True when there was one.
+
+        Not ``patient``: somebody else may have rung, so nobody waits for a message.
+        """
+        if self._rang_self or not patient:
             self._rang_self = False
             return self.control.poll()
         return self.control.poll_soon(RING_PATIENCE_MS)

@@ -16,6 +16,7 @@ from nbray.exceptions import RayTaskError, UnserializableException
 from nbray.serialization import serializer
 
 _TASK, _SYSTEM = 0, 1
+WORKER = os.sep + os.path.join("nbray", "worker") + os.sep
 HIDDEN = os.sep + "nbray" + os.sep  # frames of files below are the runtime's own
 
 
@@ -53,6 +54,8 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     for _ in range(skip_frames):
         if tb is not None and tb.tb_next is not None:
             tb = tb.tb_next
+    while tb is not None and tb.tb_next is not None and WORKER in tb.tb_frame.f_code.co_filename:
+        tb = tb.tb_next  # between the loop and the user's function
     if isinstance(error, RayTaskError) and error.cause is not None:
         cause: BaseException | None = error.cause  # a task's error passing through this task
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import itertools
 import os
 import pickle
 import signal
@@ -23,6 +25,7 @@ from nbray.core.records import (
     KIND_CANCEL,
     KIND_CONTEXT,
     KIND_FUNCTION,
+    KIND_ITEM,
     KIND_METHOD,
     KIND_ORIGIN,
     KIND_OUTPUT,
@@ -39,6 +42,7 @@ from nbray.core.records import (
     TASK_KWARGS,
     TASK_METHOD,
     TASK_STORED,
+    TASK_STREAM,
     ActorExit,
 )
 from nbray.exceptions import AsyncioActorExit, ObjectStoreFullError, OutOfDiskError
@@ -58,6 +62,7 @@ from nbray.worker.calls import (
 )
 from nbray.worker.concurrent_calls import Groups, for_class
 from nbray.worker.output_capture import OutputCapture, TaskStream
+from nbray.worker.streams import Producer
 
 SERVED = lib.NBS_READY_SERVED
 OWNED = lib.NBS_READY_OWNED
@@ -119,6 +124,7 @@ class Executor:
         self.interruptible = False
         self.cancel_came_early = False  # while a task's arguments were read: seen before it begins
         self.cancel_children = True  # of the task that is cancelled
+        self.producers: dict[Any, Callable[[], object]] = {}  # generators that wait for their consumer -> wakes them
         self.stopping = False
         self.exit_status = 0
         self._become: m.BecomeActorNotice | None = None
@@ -197,7 +203,9 @@ class Executor:
         """See to what a wait returned, calls and tasks excepted."""
         if woken > 0:
             if woken & RING:
-                self.core.on_ring()
+                for wake in list(self.producers.values()):
+                    wake()
+                self.core.on_ring(patient=not self.producers)
             if woken & OWNED:
                 self.core.drain()
             return
@@ -442,6 +450,9 @@ class Executor:
             self.task_name = self.capture.name = name
             if flags & ~TASK_METHOD:
                 args, kwargs = self._arguments(flags, payload)
+                if flags & TASK_STREAM:
+                    function = Producer(self, chan, number, self.owner, name, n_returns, function)
+                    n_returns = 1
                 self.interruptible = True
                 if self.cancel_came_early:
                     self._cancel_now()
@@ -493,7 +504,15 @@ class Executor:
         except (ObjectStoreFullError, OutOfDiskError) as error:  # the runtime's failure, not the function's
             self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error).blob)
         except BaseException as error:
-            self._failed(chan, number, name, error)
+            if not inspect.isgenerator(result) or n_returns != 1:
+                self._failed(chan, number, name, error)
+                return
+            try:  # one value is asked for: the first
+                value = self._values(name, 1, result)[0]
+            except BaseException as raised:
+                self._failed(chan, number, name, raised)
+            else:
+                self._answer(chan, number, owner, name, 1, value, ran_ns)
 
     def _start_call(self, chan: int, number: int, flags: int, method: int, n_returns: int, payload: Any) -> None:
         """Start a call that runs beside others."""
@@ -510,6 +529,10 @@ class Executor:
                 self._exit_actor()
                 return
             call.function = self._method(name)
+            if flags & TASK_STREAM:
+                producer = Producer(self, chan, number, owner, title, n_returns, call.function, call)
+                call.function = producer.on_loop if self.is_async else producer
+                call.n_returns = 1
             if flags & ~TASK_METHOD:
                 call.args, call.kwargs = self._arguments(flags, payload)
             else:
@@ -598,6 +621,22 @@ class Executor:
         """Return the payload of a call with other than one return value."""
         if n_returns == 0:
             return b""
+        parts = []
+        for index, value in enumerate(self._values(name, n_returns, result)):
+            data = serializer.dumps(value, f"return value {index} of {name}()")
+            if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:
+                parts.append(_PART.pack(PART_INLINE, len(data)))
+                parts.append(data)
+            else:
+                parts.append(_PART.pack(PART_STORED, 8))
+                parts.append(self._store(owner, number, index, data))
+        return b"".join(parts)
+
+    @staticmethod
+    def _values(name: str, n_returns: int, result: Any) -> list[Any]:
+        """Return the values that a call returned as one sequence."""
+        if inspect.isgenerator(result):
+            result = itertools.islice(result, n_returns)  # what it would yield beyond that is not asked for
         try:
             values = list(result)
         except TypeError:
@@ -607,16 +646,7 @@ class Executor:
             ) from None
         if len(values) != n_returns:
             raise ValueError(f"{name}() has num_returns={n_returns}, but it returned {len(values)} values.")
-        parts = []
-        for index, value in enumerate(values):
-            data = serializer.dumps(value, f"return value {index} of {name}()")
-            if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:
-                parts.append(_PART.pack(PART_INLINE, len(data)))
-                parts.append(data)
-            else:
-                parts.append(_PART.pack(PART_STORED, 8))
-                parts.append(self._store(owner, number, index, data))
-        return b"".join(parts)
+        return values
 
     def _failed(self, chan: int, number: int, name: str, error: BaseException) -> None:
         """Reply that the task raised, or was cancelled."""
@@ -652,6 +682,21 @@ class Executor:
                 return  # sent, or the owner is gone and nobody wants it
             # The owner reads slowly: wait for room.
             lib.nbs_wait(seg, 0, 1_000_000)
+
+    def send_item(self, chan: int, number: int, index: int, flags: int, payload: bytes) -> bool:
+        """Send what a generator yielded; False when its owner is gone."""
+        if chan == SELF:
+            self.core.item_from_self(number, flags, index, payload)
+            return True
+        seg = self.seg
+        while True:
+            with self.send_lock:
+                status = lib.nbs_send(
+                    seg, chan, KIND_ITEM, flags, number, index, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
+                )
+            if status != lib.NBS_EAGAIN:
+                return status == lib.NBS_OK
+            lib.nbs_wait(seg, 0, 1_000_000)  # the owner reads slowly: wait for room
 
     # ---------------------------------------------------------------------- output
 

@@ -36,6 +36,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "nbray.resources",
             "nbray.task_spec",
             "nbray.object_ref",
+            "nbray.object_ref_generator",
             "nbray.cluster_info",
             "nbray.ray_alias",
             "nbray.version",
