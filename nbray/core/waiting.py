@@ -135,7 +135,9 @@ class Waiting(CoreState):
                     break
         return found
 
-    def _wait_for(self, done: Callable[[], bool], refs: Sequence[ObjectRef], timeout: float | None, patient: bool = True) -> bool:
+    def _wait_for(
+        self, done: Callable[[], bool], refs: Sequence[ObjectRef], timeout: float | None, patient: bool = True
+    ) -> bool:
         """Wait until ``done()``; False when the time is over. Serves the process meanwhile.
 
         Not ``patient``: whoever rings has no message of the daemon to bring.

@@ -193,7 +193,9 @@ class Producer:
             return
         values = tuple(value)
         if len(values) != self.per_yield:
-            raise ValueError(f"{self.name}() has _num_objects_per_yield={self.per_yield}, but it yielded {len(values)}.")
+            raise ValueError(
+                f"{self.name}() has _num_objects_per_yield={self.per_yield}, but it yielded {len(values)}."
+            )
         for one in values:
             self._send_item(one)
 
