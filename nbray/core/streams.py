@@ -58,7 +58,7 @@ def unpack_request(word: int) -> tuple[int, int, int]:
 
 def control_id(core: CoreState, owner: int, number: int) -> bytes:
     """Return the id of the object with the words of a stream."""
-    return ids.object_id(owner, number, core.job_id, core.cluster_id, ids.STREAM_INDEX)
+    return ids.object_id(owner, number, core.cluster_id, ids.STREAM_INDEX)
 
 
 class Stream:

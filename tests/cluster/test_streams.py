@@ -89,8 +89,7 @@ def test_async_actors_wait_for_their_consumers_without_blocking_others(ray):
                 yield i
 
         def plain(self, n):
-            for i in range(n):
-                yield i
+            yield from range(n)
 
         async def one(self):
             return 1
@@ -133,8 +132,7 @@ def test_a_blocked_producer_lends_its_cpus(ray):
 
     @ray.remote
     def produce():
-        for i in range(5):
-            yield i
+        yield from range(5)
 
     @ray.remote
     def double(x):
