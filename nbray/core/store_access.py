@@ -108,24 +108,17 @@ class StoreAccess:
         """Put raw bytes (a large message) under an id that nobody else has."""
         return self.write(os.urandom(28), _Raw(payload))  # type: ignore[arg-type]
 
-    @uninterrupted
     def words(self, object_id: bytes, count: int) -> tuple[StoreHold, Any]:
         """Make an object of ``count`` words of 64 bits, all 0, that its maker goes on writing.
 
         Returns
         -------
         hold : StoreHold
-        view : cdata
-            Pointer to the words; the object stays as long as it lives.
+        words : cdata
+            ``uint64_t[]``, a view: the object stays in its place as long as it lives.
         """
-        out = ffi.new("uint64_t *")
-        data = ffi.new("void **")
-        status = lib.nbs_obj_create(self.seg, object_id, 8 * count, 0, 0, _NULL, 0, out, data)
-        if status != 0:
-            self._raise(status, 8 * count)
-        ffi.memmove(data[0], bytes(8 * count), 8 * count)
-        _check(lib.nbs_obj_seal(self.seg, out[0]), "seal")
-        return StoreHold(self.session, out[0]), ffi.gc(lib.nbs_view(self.seg, out[0]), lib.nbs_view_end)
+        hold = self.write(object_id, _Raw(bytes(8 * count)))  # type: ignore[arg-type]
+        return hold, ffi.from_buffer("uint64_t[]", self.view(hold.obj))
 
     @uninterrupted
     def promise(self, object_id: bytes) -> StoreHold:

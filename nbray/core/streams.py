@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray import ids
-from nbray._cstore import ffi, lib
+from nbray._cstore import lib
 from nbray.core.core_state import CoreState
 from nbray.core.interrupts import uninterrupted
 from nbray.core.records import (
@@ -65,7 +65,7 @@ class Stream:
     """The items of one task that have arrived and were not taken."""
 
     __slots__ = (
-        "_hold", "_session", "_view", "_words", "chan", "core", "dynamic", "ended", "failed", "items", "number", "options",
+        "_hold", "_session", "_words", "chan", "core", "dynamic", "ended", "failed", "items", "number", "options",
         "received", "ref", "taken", "waiters", "watched", "window", "worker",
     )  # fmt: skip
 
@@ -86,9 +86,8 @@ class Stream:
         self.worker = 0  # peer that produces, behind ``chan``
         self.waiters: list[Callable[[], None]] = []
         self._session = core.session
-        hold, self._view = core.store.words(control_id(core, core.peer, number), 2)
+        hold, self._words = core.store.words(control_id(core, core.peer, number), 2)
         self._hold: StoreHold | None = hold
-        self._words = ffi.cast("uint64_t *", self._view)
 
     def request(self) -> int:
         """Return the word for the producer of the next run."""
@@ -116,15 +115,16 @@ class Stream:
             self.items = _Nowhere()
 
     def _tell(self, word: int, value: int) -> None:
-        if self._hold is not None and self._session.attached:
-            self._words[word] = value
+        words = self._words
+        if words is not None and self._session.attached:
+            words[word] = value
             if self.worker:
                 lib.nbs_ring(self._session.seg, self.worker)
 
     def close(self) -> None:
         """The task is over: the producer does not look at the words any more."""
         hold, self._hold = self._hold, None
-        self._view = self._words = None
+        self._words = None
         if hold is not None:
             hold.release()
 
