@@ -158,9 +158,9 @@ def _seen(refs: list[ObjectRef], waited: list[ObjectRef] | None) -> bool:
 def _check_refs(refs: list[ObjectRef]) -> None:
     """Raise unless the list holds refs, each once."""
     if list(map(type, refs)).count(ObjectRef) != len(refs):  # the quickest way to look at all of them
-        wrong = next((r for r in refs if not isinstance(r, (ObjectRef, ObjectRefGenerator))), None)
-        if wrong is not None:
-            raise TypeError(f"wait() expected a list of ObjectRef, got list containing {type(wrong)}")
+        wrong = [type(r) for r in refs if not isinstance(r, (ObjectRef, ObjectRefGenerator))]
+        if wrong:
+            raise TypeError(f"wait() expected a list of ObjectRef, got list containing {wrong[0]}")
     if len(set(refs)) != len(refs):
         raise ValueError("Wait requires a list of unique object refs.")
 
