@@ -93,6 +93,9 @@ class Limits:
     removed_groups = Limit("groups", 1000, "removed placement groups remembered, so that late users learn why")
     group_retry_s = Limit("seconds", 0.05, "before a group that does not fit is tried again; doubles")
     group_retry_max_s = Limit("seconds", 2.0, "where the doubling stops")
+    metric_series = Limit(
+        "series", 10_000, "metrics of applications, each with one set of tags; then new ones are refused"
+    )
     # -- events
     event_bytes = Limit("bytes", 32 * MIB, "newest event records kept by the daemon")
     event_period_s = Limit("seconds", 0.05, "between drains of the event rings while something happens")

@@ -19,6 +19,7 @@ from nbray.job_config import JobConfig
 from nbray.node import machine
 
 JOB_CONFIG_ENV = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # as Ray's job manager gives it
+METRICS_ENV = "NBRAY_METRICS_EXPORT_PORT"
 MAX_NAME_CHARS = 1000
 
 # Keywords that Ray has for parts that nbray has not: what they may be, and the reason otherwise.
@@ -157,6 +158,16 @@ def port(name: str, value: Any) -> int:
     if not 0 <= value <= 65535:
         raise ValueError(f"{name}={value} is not a port: give 0 (any that is free) to 65535.")
     return value
+
+
+def metrics_port(given: int | None) -> int:
+    """Return the port at which metrics are exported; -1: they are not."""
+    text = os.environ.get(METRICS_ENV, "")
+    if given is not None or not text:
+        return -1 if given is None else given
+    if not text.isdigit():
+        raise ValueError(f"{METRICS_ENV}={text!r} is not a port.")
+    return port(METRICS_ENV, int(text))
 
 
 def check_namespace(value: Any) -> str:

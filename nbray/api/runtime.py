@@ -124,7 +124,7 @@ def init(
             resources=amounts, object_store_memory=init_options.check_store_bytes(object_store_memory),
             base_dir=hidden.get("_temp_dir", ""), limits=hidden["_system_config"], labels=init_options.check_labels(labels),
             node_ip=hidden.get("_node_ip_address", "127.0.0.1"), node_name=hidden.get("_node_name", ""),
-            metrics_port=hidden.get("_metrics_export_port", -1), spill_base=hidden.get("object_spilling_directory", ""),
+            metrics_port=init_options.metrics_port(hidden.get("_metrics_export_port")), spill_base=hidden.get("object_spilling_directory", ""),
         )  # fmt: skip
         _set_up_logging(configure_logging, logging_level, logging_format, job)
         if include_dashboard:

@@ -34,7 +34,7 @@ def start(given: argparse.Namespace) -> int:
         limits=init_options.check_limits(_json("--system-config", given.system_config)), end_with_driver=False,
         node_ip=init_options.own_address(given.node_ip_address or "127.0.0.1"), started_by="start",
         node_name=given.node_name or "", labels=init_options.check_labels(_labels(given.labels)),
-        metrics_port=-1 if given.metrics_port is None else init_options.port("--metrics-port", given.metrics_port),
+        metrics_port=init_options.metrics_port(_port(given.metrics_port)),
         spill_base=init_options.folder("--object-spilling-directory", spill) if spill else "",
     )  # fmt: skip
     running = [session for session in discovery.live_sessions(base) if session.started_by == "start"]
@@ -78,6 +78,10 @@ def _tell(node: NodeProcess, block: bool) -> None:
     print(f"  end it     {'Ctrl-C' if block else 'nbray stop'}", flush=True)
     if os.geteuid() == 0:
         print("You are root: every task of this cluster runs as root.", file=sys.stderr)
+
+
+def _port(value: int | None) -> int | None:
+    return None if value is None else init_options.port("--metrics-port", value)
 
 
 def _number(value: float | None) -> Any:

@@ -14,6 +14,7 @@ record, each step repeatable.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -26,7 +27,7 @@ from typing import Any
 
 from nbray import ids, object_ref
 from nbray._cstore import ffi, lib
-from nbray.core import call_site, inspection
+from nbray.core import call_site, inspection, metrics
 from nbray.core.arguments import Arguments
 from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
@@ -363,6 +364,7 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             self.shield.install()
         self.stack_dump = StackDump(self.session_dir)
         self.service.start()
+        metrics.begin(self)
 
     @uninterrupted
     def stop(self, exiting: bool = False) -> None:
@@ -391,6 +393,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             self.session.attached = False
         if self.stack_dump is not None:
             self.stack_dump.close()
+        with contextlib.suppress(Exception):  # the daemon may be gone
+            metrics.push(self)
         if not exiting:
             self._end_waits()
         self.control.close()

@@ -7,10 +7,16 @@ arrived when the result can be got. Each piece carries the *origin* of its task:
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
+
+from nbray.core import progress
+from nbray.core.log_dedup import Deduplicator, Held
 
 Sink = Callable[[str, str, Any, dict], None]  # (origin, kind, content, meta)
 
@@ -18,6 +24,12 @@ _driver_core: Any = None
 _sink: Sink | None = None
 _origin = ""
 _emitter: Any = None  # in a worker: its OutputCapture
+PROGRESS = "progress"  # kind of a piece that is the state of a bar
+
+_dedup = Deduplicator({"RAY_DEDUP_LOGS": "0"})  # until a driver is attached
+_dedup_lock = threading.Lock()
+_dedup_timer: threading.Timer | None = None
+_with_prefix = True
 _unfinished: Any = None  # (stream, pid) whose line was cut and goes on with the next piece
 
 
@@ -26,9 +38,14 @@ def attach_driver(core: Any, show: bool = True) -> None:
 
     With ``show`` False, what tasks print is dropped (Ray's ``log_to_driver=False``).
     """
-    global _driver_core
+    global _driver_core, _dedup, _with_prefix
+    _show_held(rest=True)
+    if core is None:
+        progress.close_all()
     _driver_core = core
     if core is not None:
+        _dedup = Deduplicator(os.environ)
+        _with_prefix = os.environ.get("RAY_DISABLE_WORKER_LOG_PREFIX", "0").lower() not in ("1", "true")
         core.origin = _origin
         core.output_sink = _receive if show else None
 
@@ -57,6 +74,11 @@ def set_sink(sink: Sink | None) -> None:
     _sink = sink
 
 
+def in_worker() -> bool:
+    """Tell whether this process is a worker."""
+    return _emitter is not None
+
+
 def emit(kind: str, content: Any) -> None:
     """In a worker: send a piece of output of the running task."""
     if _emitter is not None:
@@ -77,7 +99,9 @@ def flush() -> None:
 def _receive(flags: int, payload: bytes) -> None:
     origin, kind, content, meta = pickle.loads(payload)
     sink = _sink
-    if sink is not None:
+    if kind == PROGRESS:
+        progress.draw(content)
+    elif sink is not None:
         sink(origin, kind, content, meta)
     else:
         print_with_name(origin, kind, content, meta)
@@ -91,8 +115,13 @@ def print_with_name(origin: str, kind: str, content: Any, meta: dict) -> None:
     name, text = content
     stream = sys.stdout if name == "stdout" else sys.stderr
     source = (name, meta.get("pid"))
-    prefix = f"({meta.get('name', 'task')} pid={meta.get('pid', '?')}) "
+    prefix = f"({meta.get('name', 'task')} pid={meta.get('pid', '?')}) " if _with_prefix else ""
     lines = text.splitlines(keepends=True)
+    if _dedup.enabled and _unfinished != source:
+        lines = _fold(name, prefix, source[1], lines, whole=text.endswith("\n") or not meta.get("more"))
+        if not lines:
+            return
+        text = lines[-1]
     out = "".join(prefix + line for line in lines)
     if _unfinished == source:
         out = out[len(prefix) :]
@@ -104,9 +133,48 @@ def print_with_name(origin: str, kind: str, content: Any, meta: dict) -> None:
             _unfinished = source
         else:
             out += "\n"
+    _write(stream, out)
+
+
+def _fold(stream: str, prefix: str, source: Any, lines: list[str], whole: bool) -> list[str]:
+    """Return the lines that are shown now; what others have printed alike is held back for a while."""
+    global _dedup_timer
+    now = time.monotonic()
+    with _dedup_lock:
+        shown = [
+            line
+            for index, line in enumerate(lines)
+            if (not whole and index == len(lines) - 1) or _dedup.shows(stream, prefix, source, line, now)
+        ]
+        if _dedup.holding and _dedup_timer is None:
+            _dedup_timer = threading.Timer(_dedup.window_s, _show_held)
+            _dedup_timer.daemon = True
+            _dedup_timer.name = "nbray-dedup"
+            _dedup_timer.start()
+    return shown
+
+
+def _show_held(rest: bool = False) -> None:
+    """Show what was held back: all of it, or what is due."""
+    global _dedup_timer
+    with _dedup_lock:
+        timer, _dedup_timer = _dedup_timer, None
+        held: list[Held] = _dedup.rest() if rest else _dedup.due(time.monotonic())
+        if not rest and _dedup.holding:
+            _dedup_timer = threading.Timer(_dedup.window_s, _show_held)
+            _dedup_timer.daemon = True
+            _dedup_timer.name = "nbray-dedup"
+            _dedup_timer.start()
+    if timer is not None and timer is not threading.current_thread():
+        timer.cancel()
+    for line in held:
+        _write(sys.stdout if line.stream == "stdout" else sys.stderr, line.text + "\n")
+
+
+def _write(stream: Any, out: str) -> None:
     try:
         try:
-            stream.write(out)
+            progress.write(out, stream)
         except UnicodeEncodeError:  # lone surrogates, or a terminal that knows fewer characters
             encoding = getattr(stream, "encoding", None) or "utf-8"
             stream.write(out.encode(encoding, "backslashreplace").decode(encoding))

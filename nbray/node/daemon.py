@@ -24,6 +24,7 @@ from nbray.node.effects import Effects
 from nbray.node.event_log import BUSY_RECORDS
 from nbray.node.handlers import Handlers
 from nbray.node.log_limit import LogLimit
+from nbray.node.metrics import PICTURE_EVERY_S, Endpoint
 from nbray.node.node_state import NodeState
 from nbray.node.spiller import Spiller
 from nbray.node.warmer import Warmer
@@ -108,6 +109,16 @@ class NodeDaemon:
     def end(self, reason: str) -> None:
         """End the node after this round of the loop."""
         self.ended = self.ended or reason
+
+    def export_metrics(self, endpoint: Endpoint) -> None:
+        """Keep the endpoint's picture fresh as long as the node lives."""
+        self.node.metrics_port = endpoint.port
+
+        def refresh() -> None:
+            endpoint.refresh()
+            self.call_after(PICTURE_EVERY_S, refresh)
+
+        self.call_after(PICTURE_EVERY_S, refresh)
 
     # ---------------------------------------------------------------------- the loop
 
@@ -296,6 +307,7 @@ class NodeDaemon:
         self.node.segment.recover(worker.peer)
         client = self.node.clients.remove(worker.peer)
         self.node.inspections.gone(worker.peer)
+        self.node.application_metrics.process_gone(worker.peer)
         if client is not None:
             self.node.processes_seen.serves(worker.peer, client.job_id)
         intended = bool(worker.stop_reason) or notice.exit_code == 0

@@ -66,6 +66,7 @@ class Handlers:
             m.EventsRequest: self._events,
             m.UsageRequest: self._usage,
             m.ListRequest: self._list,
+            m.MetricsNotice: self._metrics,
             m.InspectRequest: self._inspect,
             m.InspectedNotice: self._inspect_answer,
             **effects.groups.methods,
@@ -180,6 +181,7 @@ class Handlers:
             self._await_detachment(client)
         now, wall = time.monotonic(), time.time()
         self.node.inspections.gone(client.peer)
+        self.node.application_metrics.process_gone(client.peer)
         if client.role == OBSERVER:
             if died:
                 self.node.segment.recover(client.peer)
@@ -362,6 +364,10 @@ class Handlers:
         self.node.events.drain()
         for reply in self.node.events.replies(message.request_id, message.since):
             self.node.send(client.peer, reply)
+
+    def _metrics(self, client: Client, message: m.MetricsNotice) -> None:
+        if self.node.metrics_port:
+            self.node.application_metrics.take(client.peer, message.rows)
 
     def _list(self, client: Client, message: m.ListRequest) -> None:
         for reply in listings.replies(self.node, message.request_id, message.kind):

@@ -7,6 +7,7 @@ session, and returns as soon as that answers; workers may still be on their way.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ import time
 import msgspec
 
 from nbray.config import Limits
-from nbray.exceptions import RaySystemError, SharedMemoryTooSmallError
+from nbray.exceptions import PortInUseError, RaySystemError, SharedMemoryTooSmallError
 from nbray.node import machine, process_control, session_dir
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
 from nbray.node.segment import memory_available
@@ -160,6 +161,12 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
         if ready.error:
             if ready.error_kind == "memory":
                 raise SharedMemoryTooSmallError(f"{ready.error} Pass a smaller object_store_memory to init().")
+            if ready.error_kind == "port":
+                raise PortInUseError(
+                    f"{ready.error}{_port_owner(config.metrics_port)} Choose another, or port 0 for a free one."
+                )
+            if ready.error_kind == "package":
+                raise ImportError(ready.error)
             raise RaySystemError(f"The node daemon could not start: {ready.error}")
         return NodeProcess(process, ready, descriptor)
     except BaseException:  # also Ctrl-C: nothing half-started is left
@@ -252,6 +259,17 @@ def _await_ready(
             f"The node daemon ended while it started (exit code {process.returncode}).{_log_tail(session)}"
         ) from None
     return msgspec.convert(fields, DaemonReady), descriptor
+
+
+def _port_owner(port: int) -> str:
+    """Say who listens at a port, as far as it can be seen."""
+    psutil = importlib.import_module("psutil")
+    with contextlib.suppress(psutil.Error, OSError):
+        for found in psutil.net_connections("tcp"):
+            if found.laddr and found.laddr.port == port and found.status == psutil.CONN_LISTEN and found.pid:
+                process = psutil.Process(found.pid)
+                return f" It belongs to {process.name()} (pid {found.pid}, user {process.username()})."
+    return ""
 
 
 def _log_tail(session: str) -> str:

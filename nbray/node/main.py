@@ -19,6 +19,7 @@ from nbray.config import Limits
 from nbray.node import process_control, session_dir
 from nbray.node.daemon import NodeDaemon
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
+from nbray.node.metrics import Endpoint, MetricsError
 from nbray.node.node_state import NodeState
 from nbray.node.segment import Segment, SegmentError
 from nbray.node.zygote_client import ZygoteClient
@@ -65,12 +66,19 @@ def _open(
     split["segment"] = _since_start_ms()
     listener = segment_socket.listen(config.segment_socket)
     router = Router(config.control_endpoint, limits)
-    daemon = NodeDaemon(NodeState(config, limits, segment, router), zygote, listener)
+    node = NodeState(config, limits, segment, router)
+    daemon = NodeDaemon(node, zygote, listener)
+    if config.metrics_port >= 0:
+        try:
+            daemon.export_metrics(Endpoint(node, config.metrics_port))
+        except MetricsError as error:
+            _answer(connection, DaemonReady(error=str(error), error_kind=error.kind), -1)
+            return None
     split["ready"] = _since_start_ms()
     ready = DaemonReady(
         node_id=config.node_id, session_dir=config.session_dir, control_endpoint=config.control_endpoint,
         segment_socket=config.segment_socket, pid=os.getpid(), capacity=config.capacity, resources=config.totals,
-        split_ms=split,
+        split_ms=split, metrics_port=node.metrics_port,
     )  # fmt: skip
     _answer(connection, ready, segment.fd)
     return daemon

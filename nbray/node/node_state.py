@@ -17,6 +17,7 @@ from nbray.node.clients import Clients
 from nbray.node.daemon_config import DaemonConfig
 from nbray.node.event_log import EventLog
 from nbray.node.inspections import Inspections
+from nbray.node.metrics import Application
 from nbray.node.segment import Segment
 from nbray.node.spiller import Spiller
 from nbray.node.usage import Usage
@@ -71,6 +72,7 @@ class NodeState:
         self.events = EventLog(segment, limits)
         self.usage = Usage(limits, lambda: segment.stats()["used"])
         self.spec_holds: dict[str, int] = {}  # actor id -> handle of its spec
+        self.application_metrics = Application(limits)
         self.metrics_port = 0  # of the Prometheus endpoint; 0: there is none
         self.refused = 0  # messages that were not allowed
         self.active = True  # something happened since the last drain of the event rings

@@ -468,6 +468,25 @@ class InspectReply(Message):
     silent: list[int] = []  # pids of processes that did not answer in time
 
 
+class MetricRow(msgspec.Struct, array_like=True):
+    """One metric with one set of tags, as a process counts it."""
+
+    kind: str  # counter, gauge, histogram
+    name: str
+    description: str
+    keys: list[str]  # of the tags
+    tags: list[str]  # their values
+    value: float  # of a histogram: the sum of all values
+    boundaries: list[float] = []
+    buckets: list[int] = []  # counts between the boundaries; one more than those
+
+
+class MetricsNotice(Message):
+    """Process -> daemon: present values of metrics; those that have not changed are left out."""
+
+    rows: list[MetricRow]
+
+
 class RefusedNotice(Message):
     """Daemon -> process: your message was not understood or not allowed."""
 

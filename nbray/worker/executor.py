@@ -72,6 +72,7 @@ DRAINING_SLICE_NS = 2_000_000  # the same while the last calls run
 MAX_EARLY_OUTPUT = 64  # pieces of at most 16 KiB that a constructor printed, kept until somebody reads them
 MAX_BURST = 64  # calls started before those that run get their turn
 MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
+MAX_TITLE = 200  # characters of an actor's own representation, in front of its output
 MAX_FUNCTIONS = 10_000  # loaded functions kept
 NO_CHANNEL = -1  # the surroundings have to be entered anew
 OF_ONE_TASK = ("gpu_ids", "resources", "group", "captures", "children")  # of a context, what children do not inherit
@@ -758,6 +759,7 @@ class Executor:
             args = [core.get_one(a, None) if type(a).__name__ == "ObjectRef" else a for a in args]
             kwargs = {k: core.get_one(a, None) if type(a).__name__ == "ObjectRef" else a for k, a in kwargs.items()}
             self.task_name = self.capture.name = f"{spec['class_name']}.__init__"
+            self.capture.actor = spec["class_name"]
             self.actor = cls.__new__(cls)
             concurrent: Any = for_class(
                 cls, options.get("max_concurrency"), options.get("concurrency_groups") or {}, self._call_ended,
@@ -772,6 +774,8 @@ class Executor:
                 concurrent.construct(lambda: self.actor.__init__(*args, **kwargs))
             else:
                 self.actor.__init__(*args, **kwargs)
+            if cls.__repr__ is not object.__repr__:
+                self.capture.actor = repr(self.actor)[:MAX_TITLE]
         except BaseException as error:
             error_blob = error_value.from_exception(
                 f"{self.actor_spec.get('class_name', 'actor')}.__init__", error, 1, core.node_id[:8]

@@ -77,6 +77,7 @@ class OutputCapture:
         self.origin = ""
         self.call_now: Any = None  # where calls run beside each other: tells which one this thread or coroutine runs
         self.name = ""  # of the running task
+        self.actor = ""  # class, or own representation, of the actor that this worker is
         self.dropped = 0  # messages lost because the owner did not read
         self._logged = 0  # bytes in the log since it began
 
@@ -131,7 +132,7 @@ class OutputCapture:
             self._post(kind, content)
 
     def _post(self, kind: str, content: Any, more: bool = False) -> None:
-        meta: dict[str, Any] = {"name": self.name, "pid": os.getpid()}
+        meta: dict[str, Any] = {"name": self.actor or self.name, "pid": os.getpid()}
         if more:  # a long text was cut: the rest of its last line follows
             meta["more"] = True
         self.forward(pickle.dumps((self.origin, kind, content, meta), 5))

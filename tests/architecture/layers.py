@@ -12,6 +12,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "nbray.api",
             "nbray.collective",
             "nbray.util",
+            "nbray.experimental",
             "nbray.actor",
             "nbray.remote_function",
             "nbray.job_config",

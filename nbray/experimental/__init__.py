@@ -1,0 +1,1 @@
+"""Mirrors ``ray.experimental``: what there is of it."""
