@@ -77,7 +77,8 @@ lab: $(VENV)/.demo
 	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks $(LAB_ARGS)
 
 bench: $(VENV)/.bench
-	$(PY) -m pytest tests/benchmarks $(PYTEST_ARGS)
+	$(PY) -m tests.benchmarks $(BENCH_ARGS)
+	$(PY) -m tests.benchmarks.collectives
 
 test: test-c test-js test-py
 
