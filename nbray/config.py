@@ -123,6 +123,9 @@ class Limits:
     spill_disk_share = Limit("ratio", 0.95, "part of the disk that may be in use after spilling")
     room_wait_s = Limit("seconds", 6.0, "without any progress, before a full store or a missing value is an error")
     disk_wait_s = Limit("seconds", 2.0, "the same when the disk for spilling is full")
+    # -- lineage
+    lineage_bytes = Limit("bytes", 1024 * MIB, "of tasks remembered by one owner to make their results again")
+    lineage_store_share = Limit("ratio", 0.1, "part of the store that their arguments by value may take")
     # -- starting and ending a node
     node_start_s = Limit("seconds", 20.0, "from launching a daemon to its answer")
 

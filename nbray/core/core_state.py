@@ -99,6 +99,10 @@ class CoreState:
         self._buffer_view = memoryview(ffi.buffer(self._buffer))
         self._position = 0  # in _buffer: records before it are processed
         self._end = 0
+        self._lineages: weakref.WeakSet[Any] = weakref.WeakSet()  # of stored results of this owner
+        self._lineage_bytes = 0  # of theirs, counted anew at the limit
+        self._kept_arguments = 0  # bytes of arguments by value that lineages keep; the same
+        self._asked_owners: dict[int, float] = {}  # lost objects of others: handle -> when their owner was told
         self._callbacks: deque[tuple[Any, ObjectRef]] = deque()
         self._waiters = 0  # threads inside a wait
         self._errors = 0  # refs that got an error, ever
@@ -133,6 +137,12 @@ class CoreState:
     _set: Callable[[ObjectRef, Any], None]
     _retry: Callable[[TaskRecord], None]
     _add_waiter: Callable[[ObjectRef, Any], None]
+    remember: Callable[[TaskRecord], Any]
+    recover: Callable[[ObjectRef], None]
+    ask_again: Callable[[ObjectRef], None]
+    ask_owner: Callable[[ObjectRef], bool]
+    argument_lost: Callable[[TaskRecord, int], None]
+    _await_dependencies: Callable[[TaskRecord], bool]
     _settle_borrowed: Callable[[ObjectRef], bool]
     _fill_promise: Callable[[ObjectRef], None]
     _dependency_ready: Callable[[TaskRecord], None]

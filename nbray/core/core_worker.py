@@ -36,6 +36,7 @@ from nbray.core.failures import Failures
 from nbray.core.groups import Groups
 from nbray.core.interrupts import InterruptShield, uninterrupted
 from nbray.core.lease_pool import ANYWHERE, Lane, LeasePool, Peer
+from nbray.core.lineage import Reconstruction
 from nbray.core.records import (
     INLINE_MAX_BYTES,
     KIND_CONTEXT,
@@ -73,7 +74,9 @@ _dumps = pickle.dumps
 _SIMPLE = serializer.SIMPLE_TYPES
 
 
-class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, Failures, Streams, CoreState):
+class CoreWorker(
+    Arguments, Dependencies, Results, Reconstruction, References, Waiting, Upkeep, Failures, Streams, CoreState
+):
     """The runtime of one process.
 
     Parameters
@@ -125,6 +128,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
             keep = self.store.stash(message)
             message, flags = _U64.pack(keep.obj), TASK_INDIRECT
         descriptor = FunctionDescriptor(number, name, message, flags, keep)
+        if keep is not None:
+            descriptor.pin = self.store.view(keep.obj)
         self.control.send(m.DefineNotice(owner=self.peer, number=number, name=name, kind=kind, origin=self.origin))
         return descriptor
 
@@ -294,6 +299,8 @@ class CoreWorker(Arguments, Dependencies, Results, References, Waiting, Upkeep, 
         elif isinstance(message, m.InspectNotice):
             for answer in inspection.answers(self, message):
                 self.control.send(answer)
+        elif isinstance(message, m.ValueLostNotice):
+            self.value_lost(message.object_id)
         elif isinstance(message, m.ClusterEndedNotice) and self._failure is None:
             self._fail_everything(
                 ClusterGoneError(

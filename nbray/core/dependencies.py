@@ -70,6 +70,7 @@ class Dependencies(CoreState):
                     record.pool.withdraw(record)
                 self._finish_error(record, data)
                 return False
+        record.raw = (record.payload, record.flags, record.keep, record.deps)
         parts.append(record.payload)
         payload = b"".join(parts)
         record.keep = (record.keep, record.deps)

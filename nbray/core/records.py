@@ -37,6 +37,7 @@ RESULT_ERROR = 1
 RESULT_CANCELLED = 2
 RESULT_STORED = 4  # payload: handle of the object
 RESULT_MULTI = 16  # payload: n x (kind u8, length u32, bytes)
+RESULT_LOST = 64  # an argument is lost; payload: its handle
 
 # Kinds of values inside TASK_DEPS and RESULT_MULTI.
 PART_INLINE = 0
@@ -78,10 +79,11 @@ class StoreHold:
 class StoredValue:
     """The value of a ref that lies in the store."""
 
-    __slots__ = ("hold",)
+    __slots__ = ("hold", "lineage")
 
-    def __init__(self, hold: StoreHold) -> None:
+    def __init__(self, hold: StoreHold, lineage: Any = None) -> None:
         self.hold = hold
+        self.lineage = lineage  # Lineage, when it can be made again
 
 
 class Session:
@@ -97,7 +99,7 @@ class Session:
 class FunctionDescriptor:
     """A function (or actor class) as workers are told of it: its code, once."""
 
-    __slots__ = ("avg_ns", "keep", "message", "message_flags", "name", "number")
+    __slots__ = ("avg_ns", "keep", "message", "message_flags", "name", "number", "pin")
 
     def __init__(self, number: int, name: str, message: bytes, message_flags: int = 0, keep: Any = None) -> None:
         self.number = number  # counted by this owner
@@ -105,6 +107,7 @@ class FunctionDescriptor:
         self.message = message  # payload of its KIND_FUNCTION (or KIND_METHOD) message
         self.message_flags = message_flags
         self.keep = keep  # StoreHold of a large message
+        self.pin: Any = None  # a view of it: code is not spilled
         self.avg_ns = 0.0  # how long it runs: moving average, 0 before the first result
 
 
@@ -133,3 +136,5 @@ class TaskRecord(msgspec.Struct, gc=False, eq=False):
     forced: bool = False
     retry_exceptions: Any = False
     name: str = ""
+    raw: Any = None  # (payload, flags, keep, deps) before the values of refs were put in front
+    lineage: Any = None  # Lineage, when it runs to make a lost value again

@@ -98,5 +98,8 @@ class References(CoreState):
             return True
         if state != lib.NBS_SEALED:
             return False
-        self._set(ref, self.store.data_of(ref._hold, ref))
+        data = self.store.data_of(ref._hold, ref)
+        if data is None:
+            return self.ask_owner(ref)
+        self._set(ref, data)
         return True

@@ -21,6 +21,7 @@ from nbray.core.records import (
     PART_STORED,
     RESULT_CANCELLED,
     RESULT_ERROR,
+    RESULT_LOST,
     RESULT_MULTI,
     RESULT_STORED,
     TASK_INDIRECT,
@@ -30,6 +31,7 @@ from nbray.core.records import (
     TaskRecord,
 )
 from nbray.exceptions import (
+    ObjectLostError,
     TaskCancelledError,
 )
 from nbray.object_ref import ObjectRef
@@ -135,6 +137,9 @@ class Results(CoreState):
             self._drop_result(flags, payload)
             flags |= RESULT_CANCELLED
         if flags & (RESULT_ERROR | RESULT_CANCELLED):
+            if flags & RESULT_LOST and not record.cancelled:
+                self.argument_lost(record, _U64.unpack(payload)[0])
+                return
             if flags & RESULT_CANCELLED or (record.cancelled and record.n_returns >= 0):
                 error = error_value.from_system_error(TaskCancelledError(self._task_hex(record)))
             else:
@@ -151,13 +156,20 @@ class Results(CoreState):
             self._stream_done(record)
             return
         if record.n_returns == 1:
-            self._set(record.ref, self._value_part(PART_STORED if flags & RESULT_STORED else PART_INLINE, payload))
+            value = self._value_part(PART_STORED if flags & RESULT_STORED else PART_INLINE, payload)
+            if flags & RESULT_STORED:
+                value.lineage = self.remember(record)
+            self._set(record.ref, value)
         elif flags & RESULT_MULTI:
             at = 0
+            lineage = None
             for ref in record.ref:
                 kind, length = _PART.unpack_from(payload, at)
                 at += _PART.size
-                self._set(ref, self._value_part(kind, payload[at : at + length]))
+                value = self._value_part(kind, payload[at : at + length])
+                if kind == PART_STORED:
+                    lineage = value.lineage = lineage or self.remember(record)
+                self._set(ref, value)
                 at += length
         record.ref = None
 
@@ -184,7 +196,8 @@ class Results(CoreState):
         if kind == PART_ERROR:
             return ErrorValue(payload)
         obj = _U64.unpack(payload)[0]
-        lib.nbs_adopt(self.seg, obj)
+        if lib.nbs_adopt(self.seg, obj) != lib.NBS_OK:  # an earlier run of the task made it, and we have that hold
+            lib.nbs_hold(self.seg, obj)
         return StoredValue(StoreHold(self.session, obj))
 
     def _retryable(self, record: TaskRecord, error: ErrorValue) -> bool:
@@ -262,5 +275,8 @@ class Results(CoreState):
     def _output(self, payload: bytes, flags: int) -> None:
         if self.output_sink is not None:
             if flags & TASK_INDIRECT:
-                payload = bytes(self.store.view(_U64.unpack(payload)[0]))
+                try:
+                    payload = bytes(self.store.view(_U64.unpack(payload)[0]))
+                except ObjectLostError:  # with its spill file; the program goes on without it
+                    return
             self.output_sink(flags, payload)

@@ -200,10 +200,10 @@ class StoreAccess:
         return serializer.from_store(self.view(hold.obj))[0]
 
     def data_of(self, hold: StoreHold, ref: ObjectRef) -> Any:
-        """Return what a ref's ``_data`` becomes when its stored object is sealed."""
+        """Return what a ref's ``_data`` becomes when its stored object is sealed; None: it was, and is lost."""
         meta = self.info(hold.obj).meta
         if meta & lib.NBS_META_LOST and meta & lib.NBS_META_SPILLED:
-            return error_value.from_system_error(LostValueError(ref.binary(), hold.obj))
+            return None
         if meta & lib.NBS_META_LOST:
             text = (
                 f"ObjectRef({ref.hex()}): the process that should have made this value died before it did. "
@@ -213,6 +213,12 @@ class StoreAccess:
         if meta & META_ERROR:
             return ErrorValue(bytes(serializer.pickle_of_store(self.view(hold.obj))))
         return StoredValue(hold)
+
+    def is_lost(self, obj: int) -> bool:
+        """Tell whether an object that this process holds was spilled and cannot be read any more."""
+        out = ffi.new("nbs_object *")
+        lost = lib.NBS_META_LOST | lib.NBS_META_SPILLED
+        return lib.nbs_obj_info(self.seg, obj, out) == 0 and out.meta & lost == lost
 
     def stats(self) -> Any:
         out = ffi.new("nbs_stats *")

@@ -15,6 +15,7 @@ from nbray.core.core_state import CoreState
 from nbray.core.records import (
     StoredValue,
 )
+from nbray.core.store_access import LostValueError
 from nbray.exceptions import (
     GetTimeoutError,
 )
@@ -41,8 +42,21 @@ class Waiting(CoreState):
         if type(data) is bytes:
             return serializer.loads(data)
         if type(data) is StoredValue:
-            return self.store.read(data.hold)
+            try:
+                return self.store.read(data.hold)
+            except LostValueError as lost:
+                if lost.obj != data.hold.obj:
+                    raise
+            return self._value_again(ref)
         raise data.exception()
+
+    def _value_again(self, ref: ObjectRef) -> Any:
+        """Return a value that was lost, once it is made again."""
+        with self.lock:
+            self.recover(ref) if ref._owner == self.peer else self.ask_again(ref)
+        if ref._data is None:
+            self._wait_for(lambda: ref._data is not None, (ref,), None)
+        return self.value_of(ref)
 
     def get(self, refs: Sequence[ObjectRef], timeout: float | None) -> list[Any]:
         """Return the values of refs, in order; raises the first error at once."""

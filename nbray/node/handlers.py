@@ -62,6 +62,7 @@ class Handlers:
             m.DefineNotice: self._define,
             m.RoomWantedNotice: self._room_wanted,
             m.RestoreWantedNotice: self._restore_wanted,
+            m.ValueLostNotice: self._value_lost,
             m.StateRequest: self._state,
             m.EventsRequest: self._events,
             m.UsageRequest: self._usage,
@@ -343,6 +344,9 @@ class Handlers:
 
     def _restore_wanted(self, client: Client, message: m.RestoreWantedNotice) -> None:
         self.node.spiller.restore(message.obj)
+
+    def _value_lost(self, client: Client, message: m.ValueLostNotice) -> None:
+        self.node.send(message.owner, message)
 
     # ---------------------------------------------------------------------- state
 

@@ -157,6 +157,13 @@ class Spiller:
                 if self._segment.spill_victims(size) == []:
                     return True
                 self._spill(obj)
+        # Those that nobody has looked at for longest; what was made together lies together.
+        # Only when that leaves no hole that is large enough, wherever it costs least.
+        for obj in self._segment.spill_victims(0, 2 * size, self._smallest) or ():
+            if self._segment.spill_victims(size) == []:
+                return True
+            if self._ended or not self._spill(obj, reserve):
+                return False
         for _ in range(_ROUNDS):
             victims = self._segment.spill_victims(size)
             if victims is None:

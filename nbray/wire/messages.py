@@ -292,6 +292,12 @@ class RestoreWantedNotice(Message):
     obj: int  # handle
 
 
+class ValueLostNotice(Message):
+    """Process -> daemon -> owner: a value of yours cannot be read any more; make it again."""
+
+    owner: int  # peer
+    object_id: bytes
+
 # ---------------------------------------------------------------- placement groups
 
 

@@ -35,6 +35,7 @@ from nbray.core.records import (
     PART_STORED,
     RESULT_CANCELLED,
     RESULT_ERROR,
+    RESULT_LOST,
     RESULT_MULTI,
     RESULT_STORED,
     TASK_DEPS,
@@ -45,6 +46,7 @@ from nbray.core.records import (
     TASK_STREAM,
     ActorExit,
 )
+from nbray.core.store_access import LostValueError
 from nbray.exceptions import AsyncioActorExit, ObjectStoreFullError, OutOfDiskError
 from nbray.options import UNIT
 from nbray.serialization import error_value, serializer
@@ -575,6 +577,12 @@ class Executor:
 
     def _arguments(self, flags: int, payload: Any) -> tuple[Any, dict[str, Any]]:
         """Rebuild the arguments of a call."""
+        try:
+            return self._read_arguments(flags, payload)
+        except LostValueError as error:
+            raise _ArgumentLost(error.obj) from error
+
+    def _read_arguments(self, flags: int, payload: Any) -> tuple[Any, dict[str, Any]]:
         core = self.core
         view = memoryview(payload)
         if flags & TASK_INDIRECT:
@@ -657,6 +665,9 @@ class Executor:
             if self.cancel_children:
                 self.core.cancel_children(number)
             self._reply(chan, number, RESULT_CANCELLED, b"")
+            return
+        if isinstance(error, _ArgumentLost):
+            self._reply(chan, number, RESULT_ERROR | RESULT_LOST, _U64.pack(error.obj))
             return
         blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8])
         if len(blob) > INLINE_MAX_BYTES:
@@ -818,6 +829,14 @@ class Executor:
 def _value(view: memoryview) -> Any:
     """Rebuild a value from bytes in a ring, which will be overwritten: nothing may point into it."""
     return _loads(view) if view[0] == serializer.PICKLE_OPCODE else serializer.loads(bytes(view))
+
+
+class _ArgumentLost(Exception):
+    """The value of an argument was on disk and cannot be read any more; its owner is told."""
+
+    def __init__(self, obj: int) -> None:
+        super().__init__(obj)
+        self.obj = obj
 
 
 class _Unloadable:
