@@ -298,6 +298,7 @@ class ValueLostNotice(Message):
     owner: int  # peer
     object_id: bytes
 
+
 # ---------------------------------------------------------------- placement groups
 
 
