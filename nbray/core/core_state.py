@@ -153,7 +153,6 @@ class CoreState:
     _stream_raised: Callable[[TaskRecord, ErrorValue], None]
     _stream_done: Callable[[TaskRecord], None]
     _stream_over: Callable[[TaskRecord], None]
-    _await_dependencies: Callable[[TaskRecord], bool]
     _wait_for: Callable[..., bool]
     _enter_wait: Callable[[], None]
     _leave_wait: Callable[[], None]

@@ -16,7 +16,7 @@ from typing import Any
 
 from nbray._cstore import lib
 from nbray.core.core_state import CoreState
-from nbray.core.records import TASK_METHOD, StoredValue, StoreHold, TaskRecord
+from nbray.core.records import TASK_METHOD, TASK_STREAM, StoredValue, StoreHold, TaskRecord
 from nbray.core.store_access import LostValueError
 from nbray.exceptions import ObjectLostError, ObjectReconstructionFailedError
 from nbray.object_ref import ObjectRef
@@ -99,7 +99,7 @@ class Reconstruction(CoreState):
 
     def remember(self, record: TaskRecord) -> Lineage | None:
         """Return the lineage of a task whose results are in the store; None when it has none."""
-        if record.flags & TASK_METHOD or record.n_returns < 1:
+        if record.flags & (TASK_METHOD | TASK_STREAM) or record.n_returns < 1:
             return None
         lineage: Lineage | None = record.lineage
         if lineage is None:

@@ -78,7 +78,8 @@ class SpillFiles:
         """
         size = data.nbytes
         self._check_disk(HEAD_BYTES + size, reserve)
-        if self._current < 0 or (self._end and self._end + HEAD_BYTES + size > self._file_bytes):
+        full = self._end and self._end + HEAD_BYTES + size > self._file_bytes
+        if self._current < 0 or full or not os.fstat(self._current).st_nlink:  # somebody has removed it
             self._next_file()
         place = Place(self._number, self._end, size)
         try:

@@ -183,6 +183,8 @@ class Spiller:
         try:
             copy = self._copies.get(obj)
             if copy is None:
+                if not reserve and time.monotonic() - self._disk_full_at < _DISK_PAUSE_S:
+                    return False
                 copy = self._write(obj, reserve)
                 if copy is None:
                     return True
@@ -203,8 +205,6 @@ class Spiller:
         return True
 
     def _write(self, obj: int, reserve: bool) -> _Copy | None:
-        if not reserve and time.monotonic() - self._disk_full_at < _DISK_PAUSE_S:
-            raise DiskFullError
         self._forget_the_dead()
         segment = self._segment
         with segment.view(obj) as view:
