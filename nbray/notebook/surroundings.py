@@ -33,7 +33,9 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
     try:
         sys.modules["__main__"] = module
         if job.sys_path and job.sys_path != path:
-            sys.path[:] = job.sys_path + [entry for entry in path if entry not in job.sys_path]
+            # What a runtime_env or job_config added stays; the driver's directory of then does not.
+            added = [entry for entry in path if entry not in job.sys_path and entry != cwd]
+            sys.path[:] = job.sys_path + added
         if job.cwd and job.cwd != cwd:
             os.chdir(job.cwd)
         _set_environment(job.environ)

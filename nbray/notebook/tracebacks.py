@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import os
 import pickle
 import sys
 import traceback
@@ -22,6 +23,7 @@ from typing import Any
 from .cell_pickle import StreamReader, receiving
 from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
 
+WAITS_IN = os.path.join(PACKAGE_DIR, "api", "objects.py")
 MARK = "_nbray_traceback"  # attribute of exceptions that are shown by the filter
 
 
@@ -219,7 +221,11 @@ def install(shell: Any) -> Callable[[], None]:
         value = _current(exc_tuple)
         shown = _shown(value)
         if shown is None:
-            return original(exc_tuple, *args, **kwargs)
+            original(exc_tuple, *args, **kwargs)
+            hint = _hint(value, shell.user_ns)
+            if hint:
+                print(f"nbray: {hint}", file=sys.stderr)
+            return None
         tb = getattr(shown, MARK, None)
         shown.__traceback__ = tb
         kwargs.update(tb_offset=0, running_compiled_code=False)
@@ -232,6 +238,23 @@ def install(shell: Any) -> Callable[[], None]:
             shell.showtraceback = original
 
     return remove
+
+
+def _hint(value: BaseException | None, namespace: dict[str, Any]) -> str:
+    """Return what to tell when a local cell was interrupted while it waited for tasks."""
+    if not isinstance(value, KeyboardInterrupt):
+        return ""
+    tb = value.__traceback__
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if code.co_filename == WAITS_IN and code.co_name in ("get", "wait"):
+            refs = tb.tb_frame.f_locals.get("refs")
+            name = next((n for n, bound in list(namespace.items()) if bound is refs and not n.startswith("_")), "ref")
+            if isinstance(refs, list):
+                return f"only the wait has ended, the tasks go on; nbray.cancel(ref) for ref in {name} stops them."
+            return f"only the wait has ended, the task goes on; nbray.cancel({name}) stops it."
+        tb = tb.tb_next
+    return ""
 
 
 def _current(exc_tuple: Any) -> BaseException | None:

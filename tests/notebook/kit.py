@@ -133,6 +133,14 @@ class Kernel:
         assert cell.reply is not None
         return strip_ansi("".join(p["data"]["text/plain"] for p in cell.reply["payload"] if p["source"] == "page"))
 
+    def debug(self, answers: list[str]) -> Cell:
+        """Run ``%debug`` and type these lines into it."""
+        cell = Cell(self, self.client.execute("%debug", allow_stdin=True))
+        for answer in answers:
+            self.client.get_stdin_msg(timeout=LIMIT_S)
+            self.client.input(answer)
+        return self.finish(cell)
+
     def _ask(self, msg_id: str) -> dict[str, Any]:
         while True:
             reply = self.client.get_shell_msg(timeout=LIMIT_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit import Kernel
+from kit import Cell, Kernel
 
 GATE = "import os, time\nwhile not os.path.exists({name!r}): time.sleep(0.01)\n"
 
@@ -51,3 +51,49 @@ def test_cancel(kernel: Kernel) -> None:
 def test_refs_flow_into_the_next_cell(kernel: Kernel) -> None:
     kernel.ok("%%remote --async\nfirst = list(range(3))")
     assert kernel.ok("%%remote\nsum(first)").value == "3"
+
+
+def lines(cell: Cell) -> list[str]:
+    """The texts of the live line, in order."""
+    return [c["data"]["text/plain"] for c in cell.of("display_data", "update_display_data")]
+
+
+def test_a_live_line_is_replaced_when_it_is_done(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote --async\n" + GATE.format(name="line-gate") + "over = 1")
+    number = cell.of("execute_input")[0]["execution_count"]
+    assert "nbray.cancel(Out[" in lines(cell)[0]
+    assert (cell.value or "").startswith("ObjectRef(")  # Out[n] is a ref also without a last expression
+    kernel.until(lambda: any(f"cell {number} runs" in line for line in lines(cell)))
+    # With widgets a button comes to the line; the text stays true for those without.
+    kernel.until(
+        lambda: any("application/vnd.jupyter.widget-view+json" in c["data"] for c in cell.of("update_display_data"))
+    )
+    kernel.ok("open('line-gate', 'w').close()\nnbray.get(over)")
+    kernel.until(lambda: lines(cell)[-1].startswith(f"cell {number} is done, "))
+    assert list(cell.of("update_display_data")[-1]["data"]) == ["text/plain", "text/html"]
+    ids = {c["transient"]["display_id"] for c in cell.of("display_data", "update_display_data")}
+    assert len(ids) == 1
+
+
+def test_the_button_cancels(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote --async\nimport time\ntime.sleep(100)")
+    view = "application/vnd.jupyter.widget-view+json"
+    kernel.until(lambda: any(view in c["data"] for c in cell.of("update_display_data")))
+    kernel.ok(
+        "import ipywidgets\nbutton = [w for w in ipywidgets.Widget.widgets.values() if type(w) is ipywidgets.Button][-1]\nbutton.click()"
+    )
+    kernel.until(lambda: "was cancelled after" in lines(cell)[-1])
+    assert (
+        kernel.ok("len([w for w in ipywidgets.Widget.widgets.values() if type(w) is ipywidgets.Button])").value == "0"
+    )
+
+
+def test_a_background_cell_that_waits_says_so(kernel: Kernel) -> None:
+    kernel.ok("%%remote --async --quiet --num-cpus 2\n" + GATE.format(name="wait-gate"))
+    cell = kernel.ok("%%remote --async\nthrough = 1")
+    kernel.until(lambda: any("waiting for 1 CPU" in line for line in lines(cell)))
+    assert kernel.ok("open('wait-gate', 'w').close()\nnbray.get(through)").value == "1"
+
+
+def test_quiet_shows_no_line(kernel: Kernel) -> None:
+    assert lines(kernel.ok("%%remote --async --quiet\nq = 1")) == []

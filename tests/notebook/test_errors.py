@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from kit import Kernel
+from kit import Kernel, strip_ansi
 
 
 def arrows(traceback: str) -> list[str]:
@@ -155,3 +155,14 @@ def test_system_exit(kernel: Kernel) -> None:
     cell = kernel.run("%%remote\nimport sys\nsys.exit(2)")
     assert cell.reply["status"] == "error"  # type: ignore[index]
     assert kernel.ok("%%remote\n1").value == "1"
+
+
+def test_debug_works_on_the_frames(kernel: Kernel) -> None:
+    kernel.ok("def inner(v):\n    return 1 / v\ndef outer(v):\n    return inner(v)")
+    kernel.run("%%remote\nouter(0)")
+    cell = kernel.debug(["w", "u", "p 6 * 7", "q"])
+    text = strip_ansi(cell.text())
+    assert "return inner(v)" in text
+    assert "return 1 / v" in text
+    assert "42" in text
+    assert "nbray" not in text
