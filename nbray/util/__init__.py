@@ -19,16 +19,19 @@ from nbray.util.placement_group import (
 # Name here -> module that has it. Modules of this package stand for themselves.
 _LATE = {
     "ActorPool": "nbray.util.actor_pool",
+    "as_completed": "nbray.util.helpers",
     "disable_log_once_globally": "nbray.util.debug",
     "enable_periodic_logging": "nbray.util.debug",
     "get_node_ip_address": "nbray.util.node_address",
     "inspect_serializability": "nbray.util.check_serialize",
     "list_named_actors": "nbray.util.named_actors",
     "log_once": "nbray.util.debug",
+    "map_unordered": "nbray.util.helpers",
 }
 
 __all__ = [
     "ActorPool",
+    "as_completed",
     "deregister_serializer",
     "disable_log_once_globally",
     "enable_periodic_logging",
@@ -38,6 +41,7 @@ __all__ = [
     "inspect_serializability",
     "list_named_actors",
     "log_once",
+    "map_unordered",
     "placement_group",
     "placement_group_table",
     "register_serializer",
