@@ -263,7 +263,9 @@ OPTIONS: dict[str, Option] = {
     "_num_objects_per_yield": Option("t m", 1, _integer(1), "items that each yield of a generator gives"),
     "max_retries": Option("t", 3, _integer(0, minus_one="for ever"), "runs again when its worker dies"),
     "retry_exceptions": Option("t m", False, _retry_exceptions, "run again also when it raises (these)"),
-    "max_calls": Option("t", 0, _not_yet((0,)), "calls after which its worker is replaced; 0: never"),
+    "max_calls": Option(
+        "t", None, _integer(0, allow_none=True), "calls after which its worker is replaced; 0: never; with GPUs 1"
+    ),
     "scheduling_strategy": Option("ta", None, _strategy, "where to run; see nbray.util.scheduling_strategies"),
     "placement_group": Option("ta", "default", _placement_group, "older form of scheduling_strategy"),
     "placement_group_bundle_index": Option("ta", -1, _bundle_index, "the same; -1: any bundle"),

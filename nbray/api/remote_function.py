@@ -59,7 +59,9 @@ class RemoteFunction:
         """Serialize the function for the present cluster, starting one when there is none; returns the scope."""
         core = runtime.require_core()
         if self._core is not core:
-            self._descriptor = core.describe_function(self._function, self._function.__name__)
+            self._descriptor = core.describe_function(
+                self._function, self._function.__name__, max_calls=_max_calls(self._options)
+            )
             self._core = core
         return current.scope
 
@@ -134,6 +136,12 @@ class _WithOptions:
             check[2](*args, **kwargs)
         descriptor, pool, n_returns, retries, retry_exceptions, name = self._call
         return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
+
+
+def _max_calls(options: dict[str, Any]) -> int:
+    """Return after how many calls a worker is replaced; 0: never. Only so does the memory of a GPU get free."""
+    given = options.get("max_calls")
+    return (1 if options.get("num_gpus") else 0) if given is None else given
 
 
 def is_generator(function: Any) -> bool:

@@ -136,6 +136,7 @@ class CoreState:
     _finish_error: Callable[[TaskRecord, ErrorValue], None]
     _set: Callable[[ObjectRef, Any], None]
     _retry: Callable[[TaskRecord], None]
+    _worker_leaves: Callable[[int], None]
     _add_waiter: Callable[[ObjectRef, Any], None]
     remember: Callable[[TaskRecord], Any]
     recover: Callable[[ObjectRef], None]

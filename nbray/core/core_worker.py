@@ -38,6 +38,7 @@ from nbray.core.interrupts import InterruptShield, uninterrupted
 from nbray.core.lease_pool import ANYWHERE, Lane, LeasePool, Peer
 from nbray.core.lineage import Reconstruction
 from nbray.core.records import (
+    FUNCTION_HEAD,
     INLINE_MAX_BYTES,
     KIND_CONTEXT,
     TASK_INDIRECT,
@@ -97,24 +98,23 @@ class CoreWorker(
         self.groups = Groups(self)
         object_ref.install(self)
 
-    def describe_function(self, function: Any, name: str, kind: str = "task") -> FunctionDescriptor:
+    def describe_function(self, function: Any, name: str, kind: str = "task", max_calls: int = 0) -> FunctionDescriptor:
         """Serialize a function for the workers of this owner, once."""
         code = serializer.dumps_code(function, f"the remote function {name}")
         code_size.check(code, function, name, stacklevel=CALLER_OF_REMOTE)
         digest = hashlib.blake2b(code, digest_size=16).digest()
         title = name.encode()
-        return self._descriptor(digest + struct.pack("<H", len(title)) + title + code, name, kind)
+        return self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name, kind)
 
     def describe_variant(self, function: FunctionDescriptor, name: str) -> FunctionDescriptor:
         """Return the same code under another name (the option ``name``)."""
         message = function.message
         if function.message_flags:
             message = bytes(self.store.view(function.keep.obj))
-        (length,) = struct.unpack_from("<H", message, 16)
+        digest, length, max_calls = FUNCTION_HEAD.unpack_from(message, 0)
         title = name.encode()
-        return self._descriptor(
-            message[:16] + struct.pack("<H", len(title)) + title + message[18 + length :], name, "task"
-        )
+        code = message[FUNCTION_HEAD.size + length :]
+        return self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name, "task")
 
     def describe_method(self, class_name: str, method: str, group: str = "") -> FunctionDescriptor:
         """Number a method (in a concurrency group) for an actor's channel and for the events."""

@@ -87,7 +87,7 @@ class Peer:
 class Lane:
     """A leased worker."""
 
-    __slots__ = ("gpu_ids", "idle_since", "lease_id", "link", "peer", "pid", "pool", "revoked", "tasks")
+    __slots__ = ("gpu_ids", "idle_since", "lease_id", "leaving", "link", "peer", "pid", "pool", "revoked", "tasks")
 
     def __init__(self, pool: LeasePool, lease_id: int, link: Peer, pid: int, gpu_ids: list[int]) -> None:
         self.pool = pool
@@ -97,7 +97,8 @@ class Lane:
         self.pid = pid
         self.gpu_ids = gpu_ids
         self.tasks: dict[int, TaskRecord] = {}  # sent and not answered, in order
-        self.revoked = False  # the daemon wants it back
+        self.revoked = False  # gets no more tasks: the daemon wants it back, or it is leaving
+        self.leaving = False  # the worker ends by itself, and the lease with it
         self.idle_since = 0.0
 
 
@@ -316,9 +317,16 @@ class LeasePool:
             self.wanted = 0
             self.want_leases()
 
+    def leaves(self, lane: Lane) -> None:
+        """The worker ends after what it runs: everything behind that goes elsewhere."""
+        lane.leaving = True
+        self.revoke(lane)
+
     def give_back(self, lane: Lane, discard: bool = False) -> None:
         """Return a lease."""
         self.drop(lane)
+        if lane.leaving:
+            return  # it ends with the worker, whose resources are not free before
         self.core.control.send(LeaseReturnNotice(lease_id=lane.lease_id, discard=discard))
 
     def drop(self, lane: Lane) -> None:

@@ -5,6 +5,7 @@ Plain data, no behaviour beyond giving back holds.
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from nbray.core.interrupts import uninterrupted
 # Kinds of channel messages beyond NBS_MSG_TASK and NBS_MSG_RESULT.
 KIND_TASK = 1
 KIND_RESULT = 2
-KIND_FUNCTION = 16  # owner -> worker: seq = number; payload: hash 16, name, code
+KIND_FUNCTION = 16  # owner -> worker: seq = number; payload: FUNCTION_HEAD, name, code
 KIND_CONTEXT = 17  # owner -> worker: job, sys.path, working directory ...
 KIND_ORIGIN = 18  # owner -> worker: origin of the tasks that follow
 KIND_METHOD = 19  # owner -> actor: seq = number; payload: method name, NUL and concurrency group when one is given
@@ -23,6 +24,8 @@ KIND_CANCEL = 20  # owner -> actor: seq = number of a call that is cancelled; fl
 KIND_OUTPUT = 32  # worker -> owner: what a task printed or displayed
 KIND_ITEM = 33  # worker -> owner: what a generator yielded; seq = task, a = index, flags of a RESULT
 KIND_LEAVING = 34  # worker -> owner: it takes no more tasks (max_calls)
+
+FUNCTION_HEAD = struct.Struct("<16sHI")  # hash of the code, length of the name, max_calls
 
 # Flags of a TASK.
 TASK_KWARGS = 1  # the pickle holds (args, kwargs), else args alone

@@ -15,6 +15,7 @@ from nbray.core.core_state import BUFFER_BYTES, CoreState
 from nbray.core.lease_pool import Lane
 from nbray.core.records import (
     KIND_ITEM,
+    KIND_LEAVING,
     KIND_OUTPUT,
     PART_ERROR,
     PART_INLINE,
@@ -106,6 +107,8 @@ class Results(CoreState):
                             lane.tasks.pop(number, None)
             elif kind == KIND_ITEM:
                 self._item(chan, number, flags, a, view[start : start + length].tobytes())
+            elif kind == KIND_LEAVING:
+                self._worker_leaves(chan)
             elif kind == KIND_OUTPUT:
                 payload = view[start : start + length].tobytes()
                 self._output(payload, flags)
@@ -130,6 +133,12 @@ class Results(CoreState):
                 self.ring_self()
         if self._callbacks:
             self.run_callbacks()
+
+    def _worker_leaves(self, chan: int) -> None:
+        """A worker ends after the task that it runs (max_calls)."""
+        lane = self.lanes.get(chan)
+        if lane is not None:
+            lane.pool.leaves(lane)
 
     def _result(self, record: TaskRecord, flags: int, payload: bytes) -> None:
         """Take in a result that is not one small value."""

@@ -235,9 +235,20 @@ class Waiting(CoreState):
         with self.lock:
             self._waiters -= 1
 
-    def wait_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+    def wait_until(self, done: Callable[[], bool], timeout_s: float | None) -> bool:
         """Serve this process until ``done()``; False after ``timeout_s``."""
         return self._wait_for(done, (), timeout_s)
+
+    def has_open_tasks(self) -> bool:
+        """Tell whether some task or call of this process is not done."""
+        with self.lock:
+            return (
+                bool(self.waiting_args)
+                or any(pool.queue for pool in self.pools.values())
+                or any(lane.tasks for lane in self.lanes.values())
+                or any(calls.open_records() for calls in self.actors.values())
+                or bool(self._dead_workers)
+            )
 
     def on_ring(self, patient: bool = True) -> bool:
         """Take in the daemon's messages after the doorbell rang; True when there was one.

@@ -21,11 +21,13 @@ from nbray.core import current, output
 from nbray.core.core_worker import CoreWorker
 from nbray.core.logging_config import LoggingConfig
 from nbray.core.records import (
+    FUNCTION_HEAD,
     INLINE_MAX_BYTES,
     KIND_CANCEL,
     KIND_CONTEXT,
     KIND_FUNCTION,
     KIND_ITEM,
+    KIND_LEAVING,
     KIND_METHOD,
     KIND_ORIGIN,
     KIND_OUTPUT,
@@ -105,6 +107,7 @@ class Executor:
         self.seg = core.seg
         self.functions: dict[tuple[int, int], tuple[Any, str]] = {}  # (channel, number) -> function, name
         self.loaded: dict[bytes, Any] = {}  # digest of code -> function
+        self.limited: dict[bytes, LimitedCalls] = {}  # those with max_calls
         self.methods: dict[tuple[int, int], tuple[str, str]] = {}  # name, concurrency group
         self.contexts: dict[int, dict[str, Any]] = {}
         self.origins: dict[int, str] = {}
@@ -129,6 +132,7 @@ class Executor:
         self.cancel_children = True  # of the task that is cancelled
         self.producers: dict[Any, Callable[[], object]] = {}  # generators that wait for their consumer -> wakes them
         self.stopping = False
+        self.leaving = False  # max_calls is reached
         self.exit_status = 0
         self._become: m.BecomeActorNotice | None = None
         self._logging: dict[str, Any] | None = None  # the LoggingConfig in force
@@ -186,7 +190,20 @@ class Executor:
                 self._become_actor()
                 if self.concurrent is not None and self.concurrent.in_main_thread:
                     self._serve_loop(self.concurrent)
+        if self.leaving:
+            self._wait_for_children()
         return self.exit_status
+
+    def _leave(self) -> None:
+        """Take no more tasks: the one that runs is the last. Its owner hears of it before the result."""
+        self.stopping = self.leaving = True
+        self._send(self.channel, KIND_LEAVING, 0, 0, 0, b"")
+
+    def _wait_for_children(self) -> None:
+        """Before leaving: what this worker has submitted comes to its end, as nobody else would see to it."""
+        core = self.core
+        if core.has_open_tasks():
+            core.wait_until(lambda: self.draining or not core.has_open_tasks(), None)
 
     def _to_self(self, kind: int, number: int, flags: int, function: int, n_returns: int, payload: bytes) -> None:
         """Queue a call of this actor to itself, as if it came through a channel."""
@@ -299,14 +316,14 @@ class Executor:
         if flags & TASK_INDIRECT:
             payload = bytes(self.core.store.view(_U64.unpack(payload)[0]))
         if kind == KIND_FUNCTION:
-            digest = payload[:16]
-            (length,) = struct.unpack_from("<H", payload, 16)
-            name = payload[18 : 18 + length].decode()
+            digest, length, max_calls = FUNCTION_HEAD.unpack_from(payload, 0)
+            start = FUNCTION_HEAD.size + length
+            name = payload[FUNCTION_HEAD.size : start].decode()
             self._enter(chan)
             function = self.loaded.get(digest)
             if function is None:
                 try:
-                    function = _loads(payload[18 + length :])
+                    function = _loads(payload[start:])
                 except BaseException as error:
                     # Told with each call: the function cannot be loaded here.
                     function = _Unloadable(error)
@@ -314,6 +331,8 @@ class Executor:
                     if len(self.loaded) >= MAX_FUNCTIONS:
                         self.loaded.pop(next(iter(self.loaded)))
                     self.loaded[digest] = function
+            if max_calls:
+                function = self.limited.setdefault(digest, LimitedCalls(function, max_calls, self._leave))
             self.functions[(chan, number)] = (function, name)
         elif kind == KIND_METHOD:
             name, _, group = payload.decode().partition("\0")
@@ -700,11 +719,14 @@ class Executor:
         if chan == SELF:
             self.core.item_from_self(number, flags, index, payload)
             return True
+        return self._send(chan, KIND_ITEM, flags, number, index, payload)
+
+    def _send(self, chan: int, kind: int, flags: int, number: int, a: int, payload: bytes) -> bool:
         seg = self.seg
         while True:
             with self.send_lock:
                 status = lib.nbs_send(
-                    seg, chan, KIND_ITEM, flags, number, index, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
+                    seg, chan, kind, flags, number, a, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
                 )
             if status != lib.NBS_EAGAIN:
                 return status == lib.NBS_OK
@@ -837,6 +859,30 @@ class _ArgumentLost(Exception):
     def __init__(self, obj: int) -> None:
         super().__init__(obj)
         self.obj = obj
+
+
+class LimitedCalls:
+    """A function after ``limit`` calls of which its worker is replaced; counts them.
+
+    Parameters
+    ----------
+    leave : callable
+        Called at the end of the last call, before its result is sent.
+    """
+
+    def __init__(self, function: Callable[..., Any], limit: int, leave: Callable[[], None]) -> None:
+        self.function = function
+        self.__qualname__ = getattr(function, "__qualname__", "")
+        self.left = limit
+        self.leave = leave
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            self.left -= 1
+            if self.left == 0:
+                self.leave()
 
 
 class _Unloadable:
