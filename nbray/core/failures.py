@@ -110,6 +110,7 @@ class Failures(CoreState):
         if lane is not None and lib.nbs_revoke(self.seg, lane.link.chan, record.ticket) != 0:
             if force:
                 record.forced = True
+                lane.pool.leaves(lane)  # whatever the kill hits then, it is no other task
                 self.control.send(m.KillWorkerRequest(peer=lane.peer, reason="cancelled with force=True"))
                 return
             signo = signal.SIGINT if recursive else signal.SIGUSR1
