@@ -81,6 +81,7 @@ class Limits:
     stop_grace_s = Limit("seconds", 5.0, "between asking a worker to end and killing it")
     shutdown_grace_s = Limit("seconds", 1.0, "the same when the whole node ends")
     max_waiting = Limit("requests", 100_000, "lease requests that wait; then new ones are refused")
+    queued_tasks = Limit("tasks", 2_000_000, "of one shape queued in one process; then remote() waits")
     # -- fairness
     lease_slice_s = Limit("seconds", 0.02, "a lease younger than this is not revoked")
     starving_s = Limit("seconds", 1.0, "a request that waits longer has resources kept for it")

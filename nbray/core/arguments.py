@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbray import ids
+from nbray.core import advice
 from nbray.core.core_state import CoreState
 from nbray.core.records import (
     INLINE_MAX_BYTES,
     TASK_DEPS,
     TASK_KWARGS,
     TASK_STORED,
+    StoreHold,
 )
 from nbray.object_ref import ObjectRef
 from nbray.serialization import serializer
@@ -51,7 +53,7 @@ class Arguments(CoreState):
             payload = _dumps(args, 5) if args else _NO_ARGUMENTS
             if len(payload) <= INLINE_MAX_BYTES:
                 return payload, 0, None, None
-            hold = self.store.write(self.object_id(number, ids.ARGUMENTS_INDEX), serializer.plain(payload))
+            hold = self._store_arguments(number, serializer.plain(payload), len(args))
             return _U64.pack(hold.obj), TASK_STORED, None, hold
         return self._encode_any(args, kwargs, number)
 
@@ -74,6 +76,8 @@ class Arguments(CoreState):
                 deps.append(arg)
                 positions.append(key)
                 named[key] = None
+        if len(values) > advice.MANY_ARGUMENTS:
+            advice.large_arguments(0, len(values))
         flags = 0
         if deps:
             flags |= TASK_DEPS
@@ -92,11 +96,16 @@ class Arguments(CoreState):
             payload = data.pickled if not data.buffers else b""
         if not payload or len(payload) > INLINE_MAX_BYTES:
             stored = serializer.plain(data) if type(data) is bytes else data
-            hold = self.store.write(self.object_id(number, ids.ARGUMENTS_INDEX), stored)
+            hold = self._store_arguments(number, stored, 0)
             keep = (hold, keep)
             payload = _U64.pack(hold.obj)
             flags |= TASK_STORED
         return payload, flags, deps or None, keep
+
+    def _store_arguments(self, number: int, stored: Any, count: int) -> StoreHold:
+        if stored.size > advice.LARGE_BYTES or count > advice.MANY_ARGUMENTS:
+            advice.large_arguments(stored.size, count)
+        return self.store.write(self.object_id(number, ids.ARGUMENTS_INDEX), stored)
 
     def _check_cluster(self, ref: ObjectRef) -> None:
         if ref._cluster is not self:

@@ -113,6 +113,7 @@ class CoreState:
         self._blocked = 0  # threads of this worker that wait for others, which lends its CPUs on
         self._stop = False
         self.at_stop: list[Callable[[], None]] = []  # called while the segment is still attached
+        self.advice: Any = None  # Advice, in a driver
         self.shield: InterruptShield = None  # type: ignore[assignment]  # set by CoreWorker
         self._last_tick = 0.0
         self.control: ControlClient = None  # type: ignore[assignment]  # set by CoreWorker; has a lock of its own
@@ -154,6 +155,7 @@ class CoreState:
     _stream_raised: Callable[[TaskRecord, ErrorValue], None]
     _stream_done: Callable[[TaskRecord], None]
     _stream_over: Callable[[TaskRecord], None]
+    now_and_then: Callable[[Any, TaskRecord], None]
     _wait_for: Callable[..., bool]
     _enter_wait: Callable[[], None]
     _leave_wait: Callable[[], None]

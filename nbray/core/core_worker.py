@@ -27,7 +27,7 @@ from typing import Any
 
 from nbray import ids, object_ref
 from nbray._cstore import ffi, lib
-from nbray.core import call_site, inspection, metrics
+from nbray.core import advice, call_site, inspection, metrics
 from nbray.core.arguments import Arguments
 from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
@@ -96,6 +96,9 @@ class CoreWorker(
         self.shield = InterruptShield(self, (self.lock, self.control.lock))
         self.service = threading.Thread(target=self._serve, name="nbray-service", daemon=True)
         self.groups = Groups(self)
+        self.advice = (
+            advice.Advice(self, {Waiting.get.__code__, Waiting.get_one.__code__}) if role == "driver" else None
+        )
         object_ref.install(self)
 
     def describe_function(self, function: Any, name: str, kind: str = "task", max_calls: int = 0) -> FunctionDescriptor:
@@ -182,12 +185,21 @@ class CoreWorker(
                 if not self._await_dependencies(record):
                     return self._returned(refs, n_returns)
             pool.submit(record)
-            if not number & 31:
-                self._drain()
-                self.shield.install()
+        if not number & 31:
+            self.now_and_then(pool, record)
         if self.shield.pending:
             self.shield.strike()
         return self._returned(refs, n_returns) if n_returns != 1 else refs
+
+    def now_and_then(self, pool: Any, record: TaskRecord) -> None:
+        """What is due with every 32nd task; waits while very many are queued."""
+        with self.lock:
+            self._drain()
+            self.shield.install()
+        most = self.store.pressure.limits.queued_tasks
+        if len(pool.queue) > most:
+            advice.crowded(len(pool.queue), record.function.name)
+            self._wait_for(lambda: len(pool.queue) <= most * 0.9, (), None)
 
     @staticmethod
     def _returned(refs: Any, n_returns: int) -> Any:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from nbray import ids
 from nbray._cstore import lib
+from nbray.core import advice
 from nbray.core.core_state import CoreState
 from nbray.core.records import (
     META_ERROR,
     StoredValue,
 )
 from nbray.exceptions import (
+    ObjectFreedError,
     ObjectLostError,
 )
 from nbray.object_ref import ObjectRef
@@ -41,8 +43,27 @@ class References(CoreState):
                     self._fill_promise(ref)
             self.exported[object_id] = ref
         if not serializer.note_ref(ref):
+            advice.pickled_by_hand(ref)
             self.keep_forever(ref)  # pickled by hand: nobody will tell when it is done with
         return object_id
+
+    def free(self, refs: list[ObjectRef]) -> None:
+        """Give values back now, although refs of them exist; those refs get ObjectFreedError.
+
+        A value that is not there yet is left alone, as is one that another process uses: it goes
+        when that lets go of it, but nobody finds it by its id any more.
+        """
+        self.drain()
+        for ref in refs:
+            with self.lock:
+                if ref._data is None and not self._settle_borrowed(ref):
+                    continue
+                object_id = ref.binary()
+                text = f"ObjectRef({ref.hex()}) was freed with internal.free() by process {self.pid}. Make the value again."
+                ref._data = error_value.from_system_error(ObjectFreedError(text, ref.hex()))
+                ref._hold = None
+                self.exported.pop(object_id, None)
+                lib.nbs_delete(self.seg, object_id)
 
     def keep_forever(self, ref: ObjectRef) -> None:
         """Keep a ref as long as the session."""

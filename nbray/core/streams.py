@@ -194,9 +194,8 @@ class Streams(CoreState):
                 stream.ended = True
                 stream.close()
                 raise
-            if not record.number & 31:
-                self._drain()
-                self.shield.install()
+        if not record.number & 31:
+            self.now_and_then(record.pool, record)
         if self.shield.pending:
             self.shield.strike()
         return ref if generator is None else generator

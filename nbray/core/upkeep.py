@@ -57,6 +57,8 @@ class Upkeep(CoreState):
                 for ref in list(self.borrowed_waits):
                     if self._settle_borrowed(ref):
                         self.borrowed_waits.pop(ref, None)
+            if self.advice is not None and self.lanes:
+                self.advice.look(now)
             if now - self._last_tick > 0.5:
                 self._last_tick = now
                 self._look_for_deaths(now)

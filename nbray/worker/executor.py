@@ -229,6 +229,8 @@ class Executor:
             if woken & OWNED:
                 self.core.drain()
             return
+        if woken < 0 and os.getpid() != self.core.pid:
+            os._exit(0)  # a child that the user's function forked and let return: it is no worker
         self.core.tick()
         if os.getppid() == 1:  # the zygote is gone, and with it the node
             self.stopping = True
