@@ -170,6 +170,11 @@ def _group_name(name: str, value: Any) -> str | None:
     return value or None
 
 
+def _only_none(name: str, value: Any) -> None:
+    if value is not None:
+        raise ValueError(f"Setting '{name}' is not implemented: nothing is reserved by it. Leave it out.")
+
+
 def _retry_exceptions(name: str, value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return bool(value)
@@ -284,6 +289,7 @@ OPTIONS: dict[str, Option] = {
     "accelerator_type": Option("ta", None, _text, "kind of GPU that its node must have"),
     "label_selector": Option("ta", (), _label_selector, "labels that its node must have"),
     "fallback_strategy": Option("ta", (), _fallbacks, "label selectors to try when no node has those"),
+    "object_store_memory": Option("ta", None, _only_none, "deprecated in Ray, where it reserves nothing either"),
     "enable_task_events": Option("ta m", True, _flag, "record its events"),
     "allow_out_of_order_execution": Option("a", None, _flag, "calls may overtake one whose arguments are late"),
 }

@@ -98,7 +98,8 @@ class RemoteFunction:
         return _WithOptions(self, checked)
 
     def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
-        """Submit with options in one call (Ray's older form)."""
+        """Submit with options in one call (Ray's older form); ``max_calls`` stays as it was defined."""
+        given.pop("max_calls", None)
         return self.options(**given).remote(*(args or ()), **(kwargs or {}))
 
     def __reduce__(self) -> Any:

@@ -155,6 +155,7 @@ class CoreState:
     _stream_raised: Callable[[TaskRecord, ErrorValue], None]
     _stream_done: Callable[[TaskRecord], None]
     _stream_over: Callable[[TaskRecord], None]
+    cancel_for_another: Callable[[m.CancelTaskNotice], None]
     now_and_then: Callable[[Any, TaskRecord], None]
     _wait_for: Callable[..., bool]
     _enter_wait: Callable[[], None]

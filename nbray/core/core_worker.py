@@ -296,6 +296,8 @@ class CoreWorker(
                 self._bury(message.peer, self._death_notices.pop(message.peer))
             elif message.peer in self.links:
                 self.worker_lost(message.peer)
+        elif isinstance(message, m.CancelTaskNotice):
+            self.cancel_for_another(message)
         elif isinstance(message, m.ActorNotice):
             calls = self.actors.get(message.actor_id)
             if calls is not None:

@@ -92,6 +92,8 @@ class Failures(CoreState):
             self._drain()
             record = ref._task
             if record is None:
+                if ref._owner != self.peer and not self._settle_borrowed(ref):
+                    self.control.send(m.CancelTaskNotice(ref._owner, ref._number, force, recursive))
                 return
             if record.flags & TASK_METHOD:
                 if force:
@@ -101,6 +103,27 @@ class Failures(CoreState):
                 return
             self._cancel_record(record, force, recursive)
         self.run_callbacks()
+
+    def cancel_for_another(self, message: m.CancelTaskNotice) -> None:
+        """A process that was given a ref of ours cancels its task; nothing when that is done."""
+        for record in self.open_records():
+            if record.number == message.number:
+                if not record.flags & TASK_METHOD:
+                    self._cancel_record(record, message.force, message.recursive)
+                elif not message.force:
+                    record.pool.cancel(record, message.recursive)
+                return
+
+    def open_records(self) -> list[TaskRecord]:
+        """Return all tasks and calls of this process that are not done."""
+        records = list(self.waiting_args.values())
+        for pool in self.pools.values():
+            records += pool.queue
+        for lane in self.lanes.values():
+            records += lane.tasks.values()
+        for calls in self.actors.values():
+            records += calls.open_records()
+        return records
 
     def _cancel_record(self, record: TaskRecord, force: bool, recursive: bool) -> None:
         record.cancelled = True
@@ -136,14 +159,7 @@ class Failures(CoreState):
     def cancel_children(self, parent: int) -> None:
         """Cancel all tasks and calls that task ``parent`` of this worker submitted."""
         with self.lock:
-            records = list(self.waiting_args.values())
-            for pool in self.pools.values():
-                records += pool.queue
-            for lane in self.lanes.values():
-                records += lane.tasks.values()
-            for calls in self.actors.values():
-                records += calls.open_records()
-            for record in records:
+            for record in self.open_records():
                 if record.parent != parent or record.cancelled:
                     continue
                 if record.flags & TASK_METHOD:

@@ -49,6 +49,7 @@ class Handlers:
             m.LeaseRequest: self._lease_request,
             m.LeaseReturnNotice: self._lease_return,
             m.KillWorkerRequest: self._kill_worker,
+            m.CancelTaskNotice: self._cancel_task,
             m.BlockedNotice: self._blocked,
             m.UnblockedNotice: self._unblocked,
             m.CreateActorRequest: self._create_actor,
@@ -266,6 +267,9 @@ class Handlers:
         worker = self.node.processes.by_peer.get(message.peer)
         if worker is not None:
             self.node.processes.kill(worker, message.reason or f"pid={client.pid} asked for it")
+
+    def _cancel_task(self, client: Client, message: m.CancelTaskNotice) -> None:
+        self.node.send(message.owner, message)
 
     def _blocked(self, client: Client, message: m.BlockedNotice) -> None:
         self.effects.schedule(ev.WorkerBlocked(time.monotonic(), client.peer))

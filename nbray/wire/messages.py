@@ -138,6 +138,15 @@ class KillWorkerRequest(Message):
     reason: str = ""
 
 
+class CancelTaskNotice(Message):
+    """Process -> daemon -> owner: cancel the task that makes a ref of yours which I was given."""
+
+    owner: int  # peer
+    number: int  # of the task, counted by its owner
+    force: bool = False
+    recursive: bool = True
+
+
 class BlockedNotice(Message):
     """Worker -> daemon: my task waits in get or wait; its CPUs may be lent on."""
 

@@ -274,3 +274,66 @@ def test_force_on_an_actor_task_is_refused(ray, gate):
         ray.cancel(ref, force=True)
     gate.open()
     assert ray.get(ref) == "done"
+
+
+def test_by_a_process_that_was_given_the_ref(ray, sleeper, ledger):
+    @ray.remote
+    def cancels(refs):
+        ray.cancel(refs[0])
+
+    ref = sleeper.remote()
+    ledger.wait_for(1)
+    ray.get(cancels.remote([ref]))
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(ref)
+
+
+def test_a_chain_of_children(ray, sleeper, ledger):
+    @ray.remote(num_cpus=0)
+    def parent(depth):
+        ledger.add("parent")
+        return ray.get(parent.remote(depth - 1) if depth else sleeper.remote())
+
+    ref = parent.remote(2)
+    ledger.wait_for(4)
+    ray.cancel(ref)
+    with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.RayTaskError)):
+        ray.get(ref)
+
+    @ray.remote(num_cpus=2)
+    def needs_everything():
+        return "free again"
+
+    assert ray.get(needs_everything.remote()) == "free again"
+    assert "finished" not in ledger.marks()
+
+
+def test_a_task_that_catches_the_interrupt(ray, ledger):
+    @ray.remote
+    def catches():
+        try:
+            ledger.add("started")
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            return "caught"
+
+    ref = catches.remote()
+    ledger.wait_for(1)
+    ray.cancel(ref)
+    try:
+        assert ray.get(ref) == "caught"
+    except ray.exceptions.TaskCancelledError:
+        pass
+
+
+def test_twice_is_as_once(ray, sleeper, ledger):
+    ref = sleeper.remote()
+    ledger.wait_for(1)
+    ray.cancel(ref)
+    ray.cancel(ref)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(ref)
+    ray.cancel(ref)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(ref)

@@ -62,7 +62,7 @@ def test_messages_that_are_not_for_a_daemon_or_not_possible(driver):
         assert driver.expect(m.RefusedNotice).reason
     # Unknown numbers are no error: the thing may just have ended.
     for message in (
-        m.LeaseReturnNotice(99), m.KillWorkerRequest(99), m.BlockedNotice(), m.UnblockedNotice(),
+        m.LeaseReturnNotice(99), m.KillWorkerRequest(99), m.CancelTaskNotice(99, 1), m.BlockedNotice(), m.UnblockedNotice(),
         m.KillActorRequest("no"), m.ActorReadyNotice("no", 0), m.ActorExitNotice("no"), m.ActorHandlesGoneNotice("no"),
     ):  # fmt: skip
         driver.send(message)
