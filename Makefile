@@ -95,6 +95,7 @@ test-py: $(VENV)/.test browser
 
 # The same fault tests as in `make test`, six times as long.
 test-faults: $(VENV)/.test
+	NBRAY_FAULTS_FULL=1 $(MAKE) --no-print-directory -C csrc test
 	NBRAY_FAULTS_FULL=1 NBRAY_FAULT_SCALE=6 NBRAY_STORM_S=60 $(BIN)/pytest --timeout 1800 tests/store tests/cluster tests/faults $(PYTEST_ARGS)
 
 # One suite, both libraries: what Ray does not pass is wrong, what nbray does not pass is a difference.

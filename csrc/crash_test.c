@@ -173,6 +173,66 @@ static void at_every_point(void) {
   printf("  %d deaths\n", deaths);
 }
 
+static int by_size(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* die_late: a process dies at a point after a while in which we come to wait for the lock;
+ * the time from its death until we got through, or 0 when nobody held us up. */
+static uint64_t die_late(const char *point, int n) {
+  int ends[2];
+  char byte;
+  uint64_t died = 0;
+  NBT_TRUE(pipe(ends) == 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    nbsi_failpoint_linger(ends[1], 2000000);
+    live(point, n);
+    _exit(0);
+  }
+  close(ends[1]);
+  int there = read(ends[0], &byte, 1) == 1; /* else it does not come by that often */
+  if (there) {
+    (void)nbt_stats(s);
+    uint64_t through = nbsi_now_ns();
+    died = nbt_hear(ends[0]);
+    died = through > died ? through - died : 0;
+  }
+  close(ends[0]);
+  int end = nbt_reap(pid);
+  NBT_TRUE(end == (there ? -SIGKILL : 0));
+  return there ? died : UINT64_MAX;
+}
+
+/* S3: whoever waits for the lock when its owner dies gets through at once. */
+static void a_waiter_gets_through(void) {
+  const char *asked = getenv("NBRAY_FAULTS_FULL");
+  int rounds = asked != NULL && strcmp(asked, "1") == 0 ? 6 : 1;
+  static uint64_t took[10000];
+  size_t held = 0, n_points = 0;
+  for (int i = 0; nbsi_failpoints[i] != NULL; i++) {
+    if (strncmp(nbsi_failpoints[i], "repair", 6) == 0) continue;
+    size_t before = held;
+    for (int round = 0; round < rounds; round++) {
+      open_segment();
+      leave_a_dead_sibling();
+      uint64_t t = die_late(nbsi_failpoints[i], 0);
+      NBT_TRUE(t != UINT64_MAX);
+      if (t > 0) took[held++] = t;
+      everything_is_back();
+      close_segment();
+    }
+    n_points += held > before;
+  }
+  NBT_TRUE(n_points > 15); /* most points lie inside the lock */
+  qsort(took, held, sizeof took[0], by_size);
+  printf("  waiters at %zu points: median %.2f ms, p99 %.2f ms, max %.2f ms\n", n_points,
+         (double)took[held / 2] / 1e6, (double)took[held * 99 / 100] / 1e6,
+         (double)took[held - 1] / 1e6);
+  NBT_TRUE(took[held / 2] < 5000000ull && took[held - 1] < 1000000000ull);
+}
+
 static void while_repairing(void) {
   const char *points[] = {"repair_begin", "repair_middle", "repair_end"};
   open_segment();
@@ -205,6 +265,7 @@ static void repair_is_quick(void) {
 
 int main(void) {
   NBT_RUN(at_every_point);
+  NBT_RUN(a_waiter_gets_through);
   NBT_RUN(while_repairing);
   NBT_RUN(repair_is_quick);
   return 0;

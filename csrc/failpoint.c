@@ -3,8 +3,10 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 void nbsi_failpoint(const char *name);
@@ -28,6 +30,24 @@ void nbsi_failpoint_arm(const char *name, int n) {
   hits = 0;
 }
 
+static int linger_fd = -1;
+static long linger_ns;
+
+void nbsi_failpoint_linger(int fd, long ns) {
+  linger_fd = fd;
+  linger_ns = ns;
+}
+
+static void linger(void) {
+  struct timespec t = {linger_ns / 1000000000, linger_ns % 1000000000};
+  uint64_t now;
+  if (write(linger_fd, "x", 1) != 1) abort();
+  nanosleep(&t, NULL);
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  now = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+  if (write(linger_fd, &now, sizeof now) != sizeof now) abort();
+}
+
 int nbsi_failpoint_hits(void) { return hits; }
 
 void nbsi_failpoint(const char *name) {
@@ -40,6 +60,7 @@ void nbsi_failpoint(const char *name) {
   if (armed == NULL || strcmp(armed, name) != 0) return;
   hits++;
   if (countdown-- > 0) return;
+  if (linger_fd >= 0) linger();
   kill(getpid(), SIGKILL);
   for (;;) pause();
 }

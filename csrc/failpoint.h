@@ -6,6 +6,9 @@
 /* nbsi_failpoint_arm makes this process kill itself when it comes to `name` for the n-th
  * time from now (0: the first). NULL disarms. */
 void nbsi_failpoint_arm(const char *name, int n);
+/* nbsi_failpoint_linger: before it dies there, it writes one byte to `fd`, stays for `ns`
+ * nanoseconds, and writes the time (CLOCK_MONOTONIC ns, 8 bytes). -1: it dies at once. */
+void nbsi_failpoint_linger(int fd, long ns);
 int nbsi_failpoint_hits(void); /* how often the armed point was passed */
 
 /* All marked points; crash_test.c must reach each of them. Ends with NULL. */

@@ -40,6 +40,11 @@ def scaled(count: int, most: int | None = None) -> int:
     return wanted if most is None else min(wanted, most)
 
 
+def full_length(short: int, full: int) -> int:
+    """Return ``full`` when NBRAY_FAULTS_FULL=1 asks for the length that a figure is judged on, else ``short``."""
+    return full if os.environ.get("NBRAY_FAULTS_FULL") == "1" else short
+
+
 # ------------------------------------------------------------------------------ waiting
 
 

@@ -176,6 +176,27 @@ def test_every_half_precision_number(ray, group):
     assert all(everywhere(ray, group(2), body))
 
 
+def test_bfloat16(ray, group):
+    """All numbers of it, as the package ml_dtypes, which brings the type to NumPy, computes them."""
+
+    def body(me, world):
+        import ml_dtypes
+
+        every = np.arange(65536, dtype=np.uint16).view(ml_dtypes.bfloat16)
+        other = np.roll(every, 12345)
+        for op, ufunc in OPS.items():
+            mine = [every, other][me].copy()
+            col.allreduce(mine, "g", op)
+            with np.errstate(all="ignore"):
+                np.testing.assert_array_equal(mine.astype("f4"), ufunc(every, other).astype("f4"), str(op))
+        gathered = [np.empty_like(every) for _ in range(world)]
+        col.allgather(gathered, [every, other][me], "g")
+        assert gathered[1].tobytes() == other.tobytes()
+        return True
+
+    assert all(everywhere(ray, group(2), body))
+
+
 def test_arrays_that_lie_otherwise(ray, group):
     """Strided, Fortran-ordered, byte-swapped and unaligned arrays, and arrays with no dimension."""
 

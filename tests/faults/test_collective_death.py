@@ -81,6 +81,7 @@ def test_actor_killed_in_each_operation(ray, operation):
                     continue
                 when, rank, text = found
                 assert when - killed < LIMIT_S
+                print(f"{operation}: told after {(when - killed) * 1e3:.0f} ms")
                 assert rank == 2 and f"rank 2 (pid {pids[2]}) died" in text and "'g'" in text
             with pytest.raises(ActorDiedError):
                 ray.get(refs[2])

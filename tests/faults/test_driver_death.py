@@ -89,9 +89,11 @@ def test_the_driver_is_killed_while_it_starts(start_driver):
         driver.close()
 
 
+@pytest.mark.limit(kit.full_length(60, 1200))
 def test_all_processes_are_killed_at_once(start_driver):
     """S20. The memory is free, and the next init removes what the session left on disk."""
-    for number in range(kit.scaled(3, 100)):
+    worst = 0.0
+    for number in range(kit.full_length(3, 100)):
         driver = start_driver(BUSY)
         daemon = int(driver.expect("pid"))
         driver.expect("ready")
@@ -110,10 +112,12 @@ def test_all_processes_are_killed_at_once(start_driver):
             "say('took', time.monotonic() - start)\nray.get(ray.remote(lambda: 1).remote())\nray.shutdown()\n",
             base=driver.base,
         )
-        assert float(successor.expect("took")) < 2.0
+        worst = max(worst, float(successor.expect("took")))
+        assert worst < 2.0
         successor.finish()
         assert not os.path.exists(old)
         driver.close()
+    print(f"slowest init afterwards {worst:.2f} s")
 
 
 def test_a_clean_end_leaves_only_logs(start_driver):

@@ -49,6 +49,7 @@ def _python_in(group: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_cgroup_smaller_than_the_store():
+    """S9. Refused before anything is allocated, with the limit."""
     group = _new_group(256 * MIB)
     try:
         refused = _python_in(
@@ -91,12 +92,22 @@ def test_cgroup_filled_after_the_store_was_made():
 
 
 def test_small_dev_shm_does_not_matter():
-    """Containers have 64 MiB of /dev/shm; a memfd is not on it."""
+    """S8. Containers have 64 MiB of /dev/shm, full here; a memfd is not on it. 10,000 creates: each ok or refused."""
     code = (
         "from nbray.store.segment import Segment\n"
+        "from nbray.store.errors import StoreFullError\n"
         "s = Segment.make(200 << 20)\n"
-        "view = s.view(s.put(b'x' * 28, bytes(150 << 20)))\n"
+        "obj = s.put(b'x' * 28, bytes(150 << 20))\n"
+        "view = s.view(obj)\n"
         "assert len(view) == 150 << 20 and view[-1] == 0\n"
+        "del view; s.release(obj)\n"
+        "held, full = [], 0\n"
+        "for i in range(10_000):\n"
+        "    try: held.append(s.create(b'%028d' % i, 1 << 20))\n"
+        "    except StoreFullError:\n"
+        "        full += 1\n"
+        "        while held: s.abort(held.pop())\n"
+        "assert full > 10\n"
         "s.validate(); print('fits')\n"
     )
     script = (

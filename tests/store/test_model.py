@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from nbray._cstore import lib
 
 from nbray.store import errors
 from nbray.store.segment import CREATED, META_KEEP, PROMISED, SEALED, Segment
 
+FULL = os.environ.get("NBRAY_FAULTS_FULL") == "1"
 CAPACITY = 1 << 20
 IDS = st.integers(0, 5)
 SIZES = st.one_of(st.integers(0, 300), st.sampled_from([CAPACITY // 3, CAPACITY // 2, CAPACITY, CAPACITY + 1]))
@@ -185,6 +190,26 @@ class StoreMachine(RuleBasedStateMachine):
         self.evicted()
         assert all(t.referenced() for t in self.things)
 
+    @rule(number=IDS)
+    def another_process_dies(self, number):
+        """It holds what there is of that number, or had begun to write it: all as before."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                mine = _second(self.segs[0])
+                try:
+                    mine.create(oid(number), 40)
+                except errors.StoreError:  # it is there, or the store is full
+                    mine.lookup(oid(number))
+                os.kill(os.getpid(), signal.SIGKILL)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        peers = [peer for peer in _peers(self.segs[0]) if not self.segs[0].alive(peer)]
+        assert len(peers) == 1
+        self.segs[0].recover(peers[0])
+        self.evicted()
+
     # -------------------------------------------------------------- what must hold
 
     @invariant()
@@ -216,10 +241,13 @@ def oid(n: int) -> bytes:
     return b"%028d" % n
 
 
+def _peers(seg: Segment) -> list[int]:
+    """Name who may be attached: three slots, in any epoch so far."""
+    return [peer for peer in (epoch << 32 | 2 for epoch in range(1, 10_000)) if lib.nbs_peer_pid(seg.handle, peer) > 0]
+
+
 def _second(first: Segment) -> Segment:
     """Attach a second handle to the same segment."""
-    import os
-
     for name in sorted(os.listdir("/proc/self/fd"), key=int, reverse=True):
         try:
             if os.readlink(f"/proc/self/fd/{name}").startswith("/memfd:nbray"):
@@ -231,5 +259,8 @@ def _second(first: Segment) -> Segment:
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=2000 if FULL else 60,
+    stateful_step_count=50 if FULL else 40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
