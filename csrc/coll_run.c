@@ -655,6 +655,7 @@ int nbs_coll_resume(nbs_coll *g) { return progress(g); }
 
 int nbs_coll_abort(nbs_coll *g) {
   int rc = NBS_OK;
+  if (nb_atomic_load(&g->busy, ACQUIRE) == 0) return NBS_OK; /* it was through, or not begun */
   if (nbsi_enter(g->s) == NBS_OK) rc = nbsi_coll_break(g, COLL_ABORTED, g->rank);
   nb_atomic_store(&g->busy, 0u, RELEASE);
   return rc;
