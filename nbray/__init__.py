@@ -20,6 +20,7 @@ from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.runtime import init, is_initialized, shutdown
 from nbray.api.runtime_context import get_gpu_ids, get_runtime_context
 from nbray.api.state import available_resources, cluster_resources, nodes, timeline
+from nbray.api.why import why
 from nbray.ids import ActorID, JobID, NodeID, PlacementGroupID, TaskID, WorkerID
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import DynamicObjectRefGenerator, ObjectRefGenerator
@@ -66,6 +67,7 @@ __all__ = [
     "timeline",
     "util",
     "wait",
+    "why",
 ]
 
 

@@ -85,6 +85,11 @@ class Limits:
     # -- fairness
     lease_slice_s = Limit("seconds", 0.02, "a lease younger than this is not revoked")
     starving_s = Limit("seconds", 1.0, "a request that waits longer has resources kept for it")
+    # -- waiting
+    wait_told_s = Limit("seconds", 4.0, "a task that waits so long in get or wait tells the daemon for what")
+    wait_warned_s = Limit(
+        "seconds", 8.0, "a wait so long is looked into: a deadlock, or resources held for good, is told"
+    )
     # -- actors
     dead_actors = Limit("actors", 1000, "dead actors remembered, so that late callers learn why")
     restart_delay_s = Limit("seconds", 0.1, "before the second restart of an actor that died in __init__; doubles")

@@ -10,10 +10,11 @@ from typing import Any
 from nbray import ids
 from nbray import options as option_table
 from nbray.api import placing as where
-from nbray.api import runtime
+from nbray.api import redefinition, runtime
 from nbray.api.remote_function import argument_check, is_generator
 from nbray.core import current
 from nbray.core.actor_calls import ActorCalls
+from nbray.core.call_site import label, warn
 from nbray.core.interrupts import uninterrupted
 from nbray.core.records import TASK_METHOD
 from nbray.core.surroundings import Surroundings
@@ -63,6 +64,7 @@ class ActorClass:
         self._check = _constructor_check(cls)
         self._core: Any = None
         self._code = b""
+        redefinition.note_class(cls)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._methods]
@@ -148,7 +150,8 @@ class ActorClass:
         info = {
             "class_name": self._class_name, "methods": self._methods, "max_task_retries": options.get("max_task_retries", 0),
             "max_pending_calls": options.get("max_pending_calls", -1), "ordered": ordered, "life_id": life_id,
-            "groups": list(options.get("concurrency_groups") or {}),
+            "groups": list(options.get("concurrency_groups") or {}), "need": placing,
+            "side_by_side": _is_side_by_side(options, self._is_async),
         }  # fmt: skip
         handle_info = pickle.dumps(info)
         calls = ActorCalls(core, actor_id, self._class_name)
@@ -159,6 +162,7 @@ class ActorClass:
             running_resources=running, max_restarts=options.get("max_restarts", 0), name=name, namespace=namespace,
             detached=detached, job_id=core.job_id, method_names=list(self._methods),
             wait_for_resources=bool(options.get("wait_for_resources")), handle_info=handle_info, life_id=life_id, target=target,
+            made_at=label().decode(),
         )  # fmt: skip
         with core.lock:
             core.actors[actor_id] = calls
@@ -166,7 +170,10 @@ class ActorClass:
         if name:
             # The name is taken, or not, before the handle is given out.
             _await_acceptance(core, calls, name, namespace)
-        return ActorHandle(actor_id, info, calls, _Lifetime(core, actor_id, life_id, life))
+        handle = ActorHandle(actor_id, info, calls, _Lifetime(core, actor_id, life_id, life))
+        handle._made_of = self._class
+        redefinition.note_actor(self._class, handle)
+        return handle
 
     def __repr__(self) -> str:
         return f"ActorClass({self._class_name})"
@@ -204,6 +211,10 @@ def _is_ordered(options: dict[str, Any], is_async: bool) -> bool:
             "in order. Leave the option out, or set it to True."
         )
     return False
+
+
+def _is_side_by_side(options: dict[str, Any], is_async: bool) -> bool:
+    return is_async or (options.get("max_concurrency") or 1) > 1 or bool(options.get("concurrency_groups"))
 
 
 def _check_groups(class_name: str, methods: dict[str, dict[str, Any]], groups: dict[str, int]) -> None:
@@ -303,12 +314,15 @@ class ActorHandle:
 
     def __init__(self, actor_id: str, info: dict[str, Any], calls: ActorCalls, lifetime: Any) -> None:
         self._ray_actor_id = actor_id
+        self._made_of: type | None = None  # its class, where it was made
         self._info = info
         self._calls = calls
         self._lifetime = lifetime
         calls.max_pending = info["max_pending_calls"]
         calls.max_task_retries = info["max_task_retries"]
         calls.ordered = info["ordered"]
+        calls.side_by_side = info["side_by_side"]
+        calls.need = info["need"]
 
     @property
     def _actor_id(self) -> ids.ActorID:
@@ -337,6 +351,16 @@ class ActorHandle:
 
     def __hash__(self) -> int:
         return hash(self._ray_actor_id)
+
+    def _outdated(self) -> None:
+        """The class has been defined anew: the next call says that this actor runs the old code."""
+        self._calls.outdated = (
+            f"The class {self._info['class_name']} has been defined anew, but this actor ({self._ray_actor_id}) still runs "
+            "the code that it was made with. Make a new actor to use the new class."
+        )
+        for bound in list(self.__dict__.values()):
+            if isinstance(bound, ActorMethod):
+                bound._core = None  # has it prepared once more, where the warning is
 
     def _kill(self, no_restart: bool) -> None:
         core = runtime.require_core()
@@ -421,6 +445,9 @@ class ActorMethod:
         core = runtime.require_core()
         if self._handle_calls.core is not core:
             raise ValueError("This actor handle belongs to a cluster that has been shut down.")
+        if self._handle_calls.outdated:
+            text, self._handle_calls.outdated = self._handle_calls.outdated, ""
+            warn(text)
         self._descriptor = core.describe_method(self._info["class_name"], self._name, self._group)
         self._in_groups.clear()
         self._core = core
@@ -529,7 +556,8 @@ def handle_of_this_actor(core: Any, executor: Any) -> ActorHandle:
         "class_name": executor.actor_spec["class_name"], "methods": _methods_of(cls),
         "max_task_retries": options.get("max_task_retries", 0), "max_pending_calls": options.get("max_pending_calls", -1),
         "life_id": executor.actor_spec["life_id"], "ordered": _is_ordered(options, executor.is_async),
-        "groups": list(options.get("concurrency_groups") or {}),
+        "groups": list(options.get("concurrency_groups") or {}), "need": {},
+        "side_by_side": _is_side_by_side(options, executor.is_async),
     }  # fmt: skip
     return _rebuild_handle(executor.actor_id, info)
 

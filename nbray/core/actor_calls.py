@@ -59,6 +59,9 @@ class ActorCalls:
         self.max_pending = -1
         self.max_task_retries = 0
         self.ordered = True
+        self.side_by_side = False  # the actor runs several calls at a time
+        self.outdated = ""  # what to say at the next call: its class has changed since it was made
+        self.need: dict[str, int] = {}  # resources to place it, in units
         self.cancels: list[tuple[int, bool]] = []  # of calls at the actor, not told it yet: the ring is full
 
     # ----------------------------------------------------------------- submitting

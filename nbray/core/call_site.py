@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -27,3 +28,12 @@ def _cell(path: str) -> str:
     shell = ipython.get_ipython()
     number = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(path)
     return f"In[{number}]" if number is not None else ""
+
+
+def warn(text: str, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn, as from the line of the user's code that called."""
+    level, frame = 1, sys._getframe(0)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back  # type: ignore[assignment]
+        level += 1
+    warnings.warn(text, category, stacklevel=level)

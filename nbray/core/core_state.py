@@ -33,6 +33,10 @@ RING_BYTES = 128 * 1024  # of each direction of a channel
 BUFFER_BYTES = 2 * RING_BYTES  # replies taken at a time
 
 
+def _nothing() -> None:
+    return
+
+
 class CoreState:
     """The fields that the parts of CoreWorker share.
 
@@ -94,6 +98,8 @@ class CoreState:
         self.to_self: Callable[[int, int, int, int, int, bytes], None] | None = None
         self.on_message: Callable[[m.Message], None] | None = None
         self.stack_dump: Any = None  # StackDump, once started
+        self.running_name: Callable[[], str] = str  # of the task that runs here; a worker's executor knows
+        self.warn_of_blocking: Callable[[], None] = _nothing  # called by a thread that waits; set by async actors
         self.scratch = (ffi.new("uint64_t *"), ffi.new("uint64_t *"))
         self._buffer = ffi.new("char[]", BUFFER_BYTES)
         self._buffer_view = memoryview(ffi.buffer(self._buffer))

@@ -67,6 +67,7 @@ from nbray.serialization import code_size, serializer
 from nbray.wire import messages as m
 
 RING = lib.NBS_READY_RING
+NUMBER = (1 << 64) - 1  # of a task, without what tells its owner where calls run side by side
 CALLER_OF_REMOTE = 4  # frames between f.remote() and the check of its code
 WAITS_END_S = 2.0  # threads that wait have this long to leave at a shutdown
 
@@ -179,7 +180,7 @@ class CoreWorker(
             for ref in refs:
                 ref._task = record
         if self.running_number:  # submitted by a task
-            lib.nbs_event_put(self.seg, lib.NBS_EV_PARENT, 0, number, self.running_slot, self.running_number)
+            lib.nbs_event_put(self.seg, lib.NBS_EV_PARENT, 0, number, self.running_slot, self.running_number & NUMBER)
         with self.lock:
             if deps is not None:
                 if not self._await_dependencies(record):

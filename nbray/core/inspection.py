@@ -61,7 +61,7 @@ def _tasks(core: CoreState) -> Iterator[dict[str, Any]]:
             "state": state,
             "process": process,
             "start_ns": start_ns,
-            "parent": record.parent,
+            "parent": record.parent & ((1 << 64) - 1),
             "origin": record.origin,
             "actor_id": actor_id,
             "resources": getattr(record.pool, "shape", {}),

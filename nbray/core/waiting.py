@@ -16,6 +16,7 @@ from nbray.core.records import (
     StoredValue,
 )
 from nbray.core.store_access import LostValueError
+from nbray.core.why import LongWait
 from nbray.exceptions import (
     GetTimeoutError,
 )
@@ -162,6 +163,7 @@ class Waiting(CoreState):
         interest = OWNED | RING | (SEAL if borrowed or self.borrowed_waits else 0)
         in_task = self.role == "worker"  # or in a thread that a task started
         blocked = counted = False
+        long_wait: LongWait | None = None
         self.shield.install()
         try:
             self._enter_wait()
@@ -200,6 +202,11 @@ class Waiting(CoreState):
                         blocked = True
                         self.lend_cpus()
                     self.tick()
+                    if long_wait is None:
+                        long_wait = LongWait(self, refs)
+                        self.warn_of_blocking()
+                    else:
+                        long_wait.look()
         except KeyboardInterrupt as interrupt:
             if self.role == "driver" and refs:
                 _add_hint(interrupt)

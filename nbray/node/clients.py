@@ -12,7 +12,7 @@ DRIVER, WORKER, OBSERVER = "driver", "worker", "observer"
 class Client:
     """One registered process."""
 
-    __slots__ = ("identity", "job_id", "namespace", "peer", "pid", "pidfd", "role")
+    __slots__ = ("identity", "job_id", "namespace", "peer", "pid", "pidfd", "role", "waits_for", "waits_on")
 
     def __init__(self, role: str, peer: int, pid: int) -> None:
         self.role = role
@@ -22,6 +22,8 @@ class Client:
         self.pidfd = -1  # of a driver or an observer; workers are watched as our own children
         self.job_id = 0
         self.namespace = ""
+        self.waits_for = ""  # of a worker whose task waits long: what for
+        self.waits_on: list[int] = []  # and the peers without which it does not go on
 
 
 class Clients:

@@ -52,6 +52,7 @@ class Handlers:
             m.CancelTaskNotice: self._cancel_task,
             m.BlockedNotice: self._blocked,
             m.UnblockedNotice: self._unblocked,
+            m.WaitingNotice: self._waiting,
             m.CreateActorRequest: self._create_actor,
             m.ActorSubscribeRequest: self._actor_subscribe,
             m.GetNamedActorRequest: self._get_named_actor,
@@ -275,7 +276,11 @@ class Handlers:
         self.effects.schedule(ev.WorkerBlocked(time.monotonic(), client.peer))
 
     def _unblocked(self, client: Client, message: m.UnblockedNotice) -> None:
+        client.waits_for, client.waits_on = "", []
         self.effects.schedule(ev.WorkerUnblocked(time.monotonic(), client.peer))
+
+    def _waiting(self, client: Client, message: m.WaitingNotice) -> None:
+        client.waits_for, client.waits_on = message.text[:500], message.on[:100]
 
     # --------------------------------------------------------------------- actors
 

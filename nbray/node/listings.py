@@ -47,6 +47,8 @@ def _processes(node: NodeState) -> list[dict[str, Any]]:
         row = record.describe()
         row["state"] = worker.state if worker is not None else ("" if record.ended_at else "RUNNING")
         row["blocked"] = bool(worker is not None and worker.blocked)
+        row["waits_for"] = client.waits_for if client is not None else ""
+        row["waits_on"] = client.waits_on if client is not None else []
         row["actor_id"] = node.actors.by_worker.get(peer, "")
         row["running"] = lease.name if lease is not None else ""
         row["resources"] = unpack(lease.allocation.amounts) if lease is not None else {}
@@ -59,6 +61,7 @@ def _actor(actor: ActorRecord) -> dict[str, Any]:
     return {
         "actor_id": request.actor_id,
         "class_name": request.class_name,
+        "made_at": request.made_at[:_MAX_TEXT],
         "state": actor.state,
         "placing": actor.placing,
         "job_id": request.job_id,

@@ -22,7 +22,7 @@ from typing import Any
 
 from nbray.config import Limits
 from nbray.placement import Target
-from nbray.resources import CPU, UNITS, ResourceSet, describe, shape_of
+from nbray.resources import CPU, UNITS, ResourceSet, covers, describe, shape_of, subtract
 from nbray.scheduling import events as ev
 from nbray.scheduling import revocation
 from nbray.scheduling.bundle_placement import total_of
@@ -411,13 +411,21 @@ class LocalScheduler:
 
     def _can_give(self, entry: Waiting) -> bool:
         if entry.place == NODE or entry.bundles is not None:
-            return self.ledger.feasible(entry.need)
+            return self.ledger.feasible(entry.need) and self._attainable(entry.need)
         return self.groups.feasible(*entry.place, entry.need)
 
     def _take(self, entry: Waiting) -> Allocation | None:
         if entry.place == NODE:
             return self.ledger.take(entry.hold)
         return self.groups.take(*entry.place, entry.need, entry.hold)
+
+    def _attainable(self, need: ResourceSet) -> bool:
+        """False while actors leave too little for it: to keep resources for it would help nobody, perhaps for ever."""
+        left = dict(self.ledger.totals)
+        for lease in self.leases.values():
+            if lease.actor_id and lease.place == NODE:
+                subtract(left, lease.allocation.amounts)
+        return covers(left, need)
 
     def _starves(self, entry: Waiting, now: float) -> bool:
         """True when the request has waited long and has nothing at all."""

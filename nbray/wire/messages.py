@@ -155,6 +155,13 @@ class UnblockedNotice(Message):
     """Worker -> daemon: it goes on."""
 
 
+class WaitingNotice(Message):
+    """Worker -> daemon: what my task waits for, when that takes long. UnblockedNotice ends it."""
+
+    text: str  # clause: who waits for what
+    on: list[int] = []  # peers without which it does not go on
+
+
 class StopNotice(Message):
     """Daemon -> worker: end. ``graceful``: when your queue is empty; else at once.
 
@@ -189,6 +196,7 @@ class CreateActorRequest(Message):
     handle_info: bytes = b""  # opaque; what get_actor needs to build a handle
     life_id: bytes = b""  # object that all handles hold: the actor ends when it is gone; empty: detached
     target: Target = ANYWHERE
+    made_at: str = ""  # cell or line that made it, for messages
 
 
 class ActorSubscribeRequest(Message):

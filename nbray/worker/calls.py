@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
+from nbray.core.call_site import warn
 from nbray.core.core_worker import CoreWorker
 
 
@@ -52,6 +53,17 @@ def unknown_group(method: str, group: str, known: Iterable[str]) -> str:
     )
 
 
+def warn_of_blocking() -> None:
+    """Warn when this thread, which waits for a ref, is the one of an event loop: nothing else runs there meanwhile."""
+    import asyncio  # noqa: PLC0415 - loaded when needed
+
+    if asyncio._get_running_loop() is not None:
+        warn(
+            "get() or wait() blocks the event loop of this async actor, and with it all its calls: await the ref instead "
+            "(`await ref`, or `await asyncio.gather(*refs)` for several)."
+        )
+
+
 def is_async(cls: type) -> bool:
     """Tell whether actors of ``cls`` run their calls on an event loop: some method is an ``async def``."""
     return any(
@@ -84,6 +96,16 @@ class ConcurrentCore(CoreWorker):
     @running_number.setter
     def running_number(self, number: int) -> None:
         return  # each call knows its own
+
+    @property
+    def running_slot(self) -> int:
+        """The slot of the process that owns that call."""
+        call = current_call.get()
+        return call.owner & 0xFFFFFFFF if call is not None else 0
+
+    @running_slot.setter
+    def running_slot(self, slot: int) -> None:
+        return
 
     @property
     def origin(self) -> str:

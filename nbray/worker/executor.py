@@ -63,6 +63,7 @@ from nbray.worker.calls import (
     is_async,
     parent_key,
     unknown_group,
+    warn_of_blocking,
 )
 from nbray.worker.concurrent_calls import Groups, for_class
 from nbray.worker.output_capture import OutputCapture, TaskStream
@@ -145,6 +146,7 @@ class Executor:
         self._early: list[bytes] = []
         self._own: deque[tuple[int, int, int, int, int, bytes]] = deque()  # an actor's calls to itself
         core.to_self = self._to_self
+        core.running_name = lambda: self.running()[2]
         core.output_sink = self._forward_output
         core.on_message = self._on_message
         core.executor = self  # type: ignore[attr-defined]
@@ -805,6 +807,8 @@ class Executor:
                 self.capture.call_now = current_call.get
             self.concurrent = concurrent
             self.is_async = is_async(cls)
+            if self.is_async:
+                core.warn_of_blocking = warn_of_blocking
             if concurrent is not None and concurrent.in_main_thread:  # constructor and methods share the loop
                 concurrent.construct(lambda: self.actor.__init__(*args, **kwargs))
             else:

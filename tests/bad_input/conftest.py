@@ -38,7 +38,7 @@ def ray(cluster):
 def run_script(tmp_path):
     """Run a program in a fresh interpreter, with `ray` imported in it; returns the completed process."""
 
-    def run(text, check=True):
+    def run(text, check=True, env=None):
         path = tmp_path / "program.py"
         path.write_text("import nbray as ray\n" + textwrap.dedent(text))
         done = subprocess.run(
@@ -47,7 +47,7 @@ def run_script(tmp_path):
             text=True,
             timeout=TIME_LIMIT_S,
             cwd=tmp_path,
-            env=dict(os.environ),
+            env={**os.environ, **(env or {})},
         )
         if check:
             assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -499,3 +499,13 @@ def test_idle_workers_of_a_job_end_with_it():
     assert [effect.worker for effect in effects if isinstance(effect, ev.StopWorker)] == [first.worker]
     assert node.scheduler.pool.workers[first.worker].state == STOPPING
     assert node.scheduler.pool.workers[second.worker].state != STOPPING
+
+
+def test_nothing_is_kept_for_what_an_actor_holds_for_good():
+    node = Node(cpus=2, gpus=1)
+    node.do(ev.ActorWanted, actor_id="model", resources={CPU: UNITS, GPU: UNITS}, hold={GPU: UNITS})
+    node.want(A, resources={CPU: UNITS, GPU: UNITS})
+    for _ in range(50):
+        node.tick(0.1)
+    node.want(B, count=2)
+    assert len(node.of(B)) == 2
