@@ -164,8 +164,9 @@ class LongWait:
         self.refs = refs
         now = time.monotonic()
         in_task = core.role == "worker"
-        self._say_at = now + _limits().wait_told_s if in_task and refs else float("inf")
-        self._warn_at = now + _limits().wait_warned_s if refs else float("inf")
+        limits = self._limits = _limits()
+        self._say_at = now + limits.wait_told_s if in_task and refs else float("inf")
+        self._warn_at = now + limits.wait_warned_s if refs else float("inf")
 
     def look(self) -> None:
         """Do what is due; called now and then by the thread that waits."""
@@ -227,7 +228,7 @@ class LongWait:
                 continue
             sentence, _ = wait_reasons.stuck(name, need, facts.total, facts.holders)
             if sentence:
-                return f"get() waits since {_limits().wait_warned_s:.0f} s, and may wait for ever: {sentence}"
+                return f"get() waits since {self._limits.wait_warned_s:.0f} s, and may wait for ever: {sentence}"
         return ""
 
 

@@ -42,30 +42,31 @@ def find_offender(value: Any, path: str) -> tuple[str, Any]:
     return path, value
 
 
-def find_offenders(value: Any, path: str, depth: int) -> list[tuple[str, str, Any, Any]]:
+def find_offenders(value: Any, name: str, depth: int) -> list[tuple[tuple[str, ...], Any, Any]]:
     """Return all innermost parts of ``value`` that cannot be pickled; none when it can be.
 
     Parameters
     ----------
     value : object
-    path : str
+    name : str
         How the user calls it.
     depth : int
         Levels to look into.
 
     Returns
     -------
-    list of (path, name, offender, parent)
+    list of (path, offender, parent)
+        The path is a tuple of names, from the value's own on.
     """
     if _pickles(value):
         return []
-    return _innermost(value, path, path, None, depth, set())
+    return _innermost(value, (name,), None, depth, set())
 
 
 def _innermost(
-    value: Any, path: str, name: str, parent: Any, depth: int, seen: set[int]
-) -> list[tuple[str, str, Any, Any]]:  # fmt: skip
-    found: list[tuple[str, str, Any, Any]] = []
+    value: Any, path: tuple[str, ...], parent: Any, depth: int, seen: set[int]
+) -> list[tuple[tuple[str, ...], Any, Any]]:
+    found: list[tuple[tuple[str, ...], Any, Any]] = []
     inner = False
     for step, child in _children(value) if depth > 0 else ():
         if _pickles(child):
@@ -73,8 +74,8 @@ def _innermost(
         inner = True
         if id(child) not in seen:
             seen.add(id(child))
-            found += _innermost(child, path + step, step.strip("."), value, depth - 1, seen)
-    return found if inner else [(path, name, value, parent)]
+            found += _innermost(child, (*path, step.strip(". ")), value, depth - 1, seen)
+    return found if inner else [(path, value, parent)]
 
 
 def _pickles(value: Any) -> bool:

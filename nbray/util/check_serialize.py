@@ -13,23 +13,20 @@ class FailureTuple:
 
     Attributes
     ----------
-    name : str
-        What it is called where it was found.
     obj : object
+    path : tuple of str
+        Names that lead to it, from the value that was inspected.
     parent : object
         What holds it.
-    path : str
-        How to reach it from the value that was inspected.
     """
 
-    def __init__(self, obj: Any, name: str, parent: Any, path: str = "") -> None:
+    def __init__(self, obj: Any, path: tuple[str, ...], parent: Any) -> None:
         self.obj = obj
-        self.name = name
-        self.parent = parent
         self.path = path
+        self.parent = parent
 
     def __repr__(self) -> str:
-        return f"FailTuple({self.name} [path={self.path}, obj={self.obj!r}, parent={self.parent!r}])"
+        return f"FailTuple({self.path[-1]} [path={' -> '.join(self.path)}, obj={self.obj!r}, parent={self.parent!r}])"
 
 
 def inspect_serializability(
@@ -59,9 +56,9 @@ def inspect_serializability(
     if not found:
         print(f"{title} can be serialized.", file=out)
         return True, set()
-    failures = {FailureTuple(offender, last, parent, path) for path, last, offender, parent in found}
+    failures = {FailureTuple(offender, path, parent) for path, offender, parent in found}
     print(f"{title} cannot be serialized, because of:", file=out)
-    for path, _, offender, _ in found:
-        print(f"  {path}: {type(offender).__name__} ({offender!r:.200})", file=out)
+    for path, offender, _ in found:
+        print(f"  {' -> '.join(path)}: {type(offender).__name__} ({offender!r:.200})", file=out)
     print("Make it inside the task, or pass what it is made from (a path, a name, plain data) instead.", file=out)
     return False, failures

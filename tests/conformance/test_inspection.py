@@ -37,7 +37,8 @@ def test_a_closure_that_cannot_be_sent(ray):
     assert not fine
     (failure,) = failures
     assert failure.obj is lock
-    assert failure.name == "lock"
+    assert failure.path == ("captures", "lock")
+    assert "lock" in repr(failure)
     assert failure.parent is captures
     assert "lock" in out.getvalue()
 
