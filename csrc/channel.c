@@ -245,6 +245,9 @@ int64_t nbs_running_list(nbs_seg *s, nbs_running_task *out, uint64_t max) {
     if ((nbsi_low(word) & NBSI_CHAN_OPEN) == 0) continue;
     at->owner = nb_atomic_load(&c->owner, RELAXED);
     at->worker = nb_atomic_load(&c->worker, RELAXED);
+    uint32_t what = nb_atomic_load(&c->run_what, RELAXED);
+    at->flags = what & 255u;
+    at->a = what >> 8;
     if (runs(c, &at->seq, &at->start_ns) == 1 && nb_atomic_load(&c->word, ACQUIRE) == word) n++;
   }
   return (int64_t)n;

@@ -158,9 +158,9 @@ typedef struct {
   uint64_t run_start;  /* its start, CLOCK_MONOTONIC ns; 0 = none */
   uint64_t cancel_seq; /* task number + 1 that the owner wants interrupted; by the owner */
   uint32_t run_count;  /* tasks taken and not answered; by the worker */
-  uint32_t pad0;
-  nbsi_ring down; /* owner -> worker */
-  nbsi_ring up;   /* worker -> owner */
+  uint32_t run_what;   /* nbs_msg.a << 8 | nbs_msg.flags & 255 of that; by the worker; a hint */
+  nbsi_ring down;      /* owner -> worker */
+  nbsi_ring up;        /* worker -> owner */
 } nbsi_chan;
 
 /* What stands in a ring in front of the payload. */

@@ -88,12 +88,14 @@ static void own_group(const char *cgroups, const char *key, const char *root, ch
   if (nbsi_file_text(file, probe, sizeof probe) >= 0) snprintf(dir, len, "%s", path);
 }
 
-uint64_t nbs_memory_available(char *why, size_t why_len) {
+static uint64_t look(char *why, size_t why_len, uint64_t *limit) {
   char text[4096], where[256] = "", dir[768];
-  uint64_t mem_available = UINT64_MAX;
+  uint64_t mem_available = UINT64_MAX, mem_total = 0;
   if (nbsi_file_text("/proc/meminfo", text, sizeof text) > 0) {
     const char *at = strstr(text, "MemAvailable:");
     if (at != NULL) mem_available = strtoull(at + 13, NULL, 10) * 1024;
+    at = strstr(text, "MemTotal:");
+    if (at != NULL) mem_total = strtoull(at + 9, NULL, 10) * 1024;
   }
   uint64_t best = UINT64_MAX;
   group tightest = {0, 0, 0, 0};
@@ -105,6 +107,8 @@ uint64_t nbs_memory_available(char *why, size_t why_len) {
     walk_groups(dir, "/sys/fs/cgroup", 1, &best, &tightest, where, sizeof where);
   }
   uint64_t result = best < mem_available ? best : mem_available;
+  /* A limit above the machine's memory is none. */
+  *limit = best < mem_available && tightest.limit < mem_total ? tightest.limit : mem_total;
   if (why != NULL && why_len > 0) {
     const double mib = 1048576.0;
     if (tightest.found)
@@ -119,6 +123,17 @@ uint64_t nbs_memory_available(char *why, size_t why_len) {
                (double)result / mib);
   }
   return result;
+}
+
+uint64_t nbs_memory_available(char *why, size_t why_len) {
+  uint64_t limit;
+  return look(why, why_len, &limit);
+}
+
+uint64_t nbs_memory_limit(uint64_t *available) {
+  uint64_t limit;
+  *available = look(NULL, 0, &limit);
+  return limit;
 }
 
 int nbsi_memory_allows(uint64_t bytes) {

@@ -49,6 +49,10 @@ enum {
  * usage and MemAvailable, in bytes. `why` (may be NULL) gets one line with the figures. */
 uint64_t nbs_memory_available(char *why, size_t why_len);
 
+/* nbs_memory_limit is what nbs_memory_available is measured against: the limit of the
+ * tightest cgroup, or the machine's memory; *available gets that figure, in bytes. */
+uint64_t nbs_memory_limit(uint64_t *available);
+
 /* nbs_create makes a segment whose arena holds `capacity` bytes of objects, sealed
  * against shrinking, and returns its descriptor (close-on-exec) in *fd. Refuses with
  * NBS_ENOMEM, and the figures in `why`, a capacity that does not fit. max_entries = 0:
@@ -233,6 +237,7 @@ enum {
   NBS_MSG_RESULT = 2, /* worker -> owner; ends the task taken last; counted, recorded */
   NBS_MSG_OTHER = 16  /* and above: not looked at by the channel */
 };
+enum { NBS_TASK_RETRIABLE = 64 }; /* a flag of a TASK that the node daemon reads */
 enum { NBS_RESULT_ERROR = 1, NBS_RESULT_CANCELLED = 2 }; /* flags of a RESULT, for the counts */
 
 int nbs_chan_open(nbs_seg *s, uint64_t worker, uint32_t ring_bytes, uint32_t *chan);
@@ -280,6 +285,7 @@ typedef struct {
   uint64_t owner, worker; /* peers */
   uint64_t seq;           /* task number, counted by its owner */
   uint64_t start_ns;      /* CLOCK_MONOTONIC */
+  uint32_t flags, a;      /* low bits of those of nbs_msg; hints */
 } nbs_running_task;
 int64_t nbs_running_list(nbs_seg *s, nbs_running_task *out, uint64_t max);
 

@@ -224,6 +224,7 @@ static int take_from(nbs_seg *s, nbsi_chan *c, uint32_t index, nbs_msg *out, voi
     if (m.kind == NBS_MSG_TASK) {
       nb_atomic_store(&c->run_start, 0ull, RELEASE); /* no reader pairs old and new */
       nb_atomic_store(&c->run_seq, m.seq, RELEASE);
+      nb_atomic_store(&c->run_what, m.a << 8 | (m.flags & 255u), RELAXED);
       nb_atomic_store(&c->run_start, nbsi_now_ns(), RELEASE);
       nb_atomic_store(&s->run_chan, index + 1, RELAXED);
       nb_atomic_add(&c->run_count, 1u, RELAXED);

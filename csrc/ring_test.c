@@ -49,6 +49,8 @@ static void there_and_back(void) {
   NBT_EQ(nbs_running_list(worker, all, 4), 1);
   NBT_EQ(all[0].seq, seq);
   NBT_EQ(all[0].start_ns, start);
+  NBT_EQ(all[0].flags, 3);
+  NBT_EQ(all[0].a, 7);
   NBT_EQ(all[0].owner, nbs_self(owner));
   NBT_EQ(all[0].worker, nbs_self(worker));
   NBT_EQ(nbs_running_list(worker, all, 0), 0);

@@ -129,6 +129,13 @@ class Limits:
     spill_disk_share = Limit("ratio", 0.95, "part of the disk that may be in use after spilling")
     room_wait_s = Limit("seconds", 6.0, "without any progress, before a full store or a missing value is an error")
     disk_wait_s = Limit("seconds", 2.0, "the same when the disk for spilling is full")
+    # -- running out of memory
+    memory_limit_share = Limit("ratio", 0.95, "of the node's memory in use, from which a worker is ended; 0: never")
+    memory_limit_bytes = Limit(
+        "bytes", 0, "memory that the workers may have together; 0: the cgroup's or the machine's"
+    )
+    memory_look_s = Limit("seconds", 0.25, "between looks at that, and at how full the store is")
+    oom_retry_s = Limit("seconds", 1.0, "before a task that was ended for that runs again; doubles")
     # -- lineage
     lineage_bytes = Limit("bytes", 1024 * MIB, "of tasks remembered by one owner to make their results again")
     lineage_store_share = Limit("ratio", 0.1, "part of the store that their arguments by value may take")

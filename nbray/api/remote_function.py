@@ -9,6 +9,7 @@ from typing import Any
 from nbray import options as option_table
 from nbray.api import placing, runtime
 from nbray.core import current
+from nbray.core.records import TASK_RETRIABLE
 
 _MISSING = object()
 
@@ -34,7 +35,9 @@ class RemoteFunction:
         self._descriptor: Any = None
         self._core: Any = None  # the runtime that has the function's code
         self._scope: Any = None  # in which the next was resolved
-        self._call: Any = None  # what a call needs: (descriptor, pool, n_returns, retries, retry_exceptions, name)
+        self._call: Any = (
+            None  # what a call needs: (descriptor, pool, n_returns, retries, retry_exceptions, name, flags)
+        )
         self._check = _argument_check(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -52,8 +55,8 @@ class RemoteFunction:
         check = self._check
         if check is not None and (kwargs or not check[0] <= len(args) <= check[1]):
             check[2](*args, **kwargs)
-        descriptor, pool, n_returns, retries, retry_exceptions, name = self._call
-        return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
+        descriptor, pool, n_returns, retries, retry_exceptions, name, flags = self._call
+        return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name, flags)
 
     def _describe(self) -> Any:
         """Serialize the function for the present cluster, starting one when there is none; returns the scope."""
@@ -81,9 +84,10 @@ class RemoteFunction:
         pool = core.pool(shape, strategy, bool(options.get("wait_for_resources", False)), target, captures)
         runtime.refuse_impossible(core, pool, title)
         descriptor = core.describe_variant(self._descriptor, name) if name else self._descriptor
+        retries = options.get("max_retries", 3)
         return (
-            descriptor, pool, option_table.returned(options, self._is_generator), options.get("max_retries", 3),
-            options.get("retry_exceptions", False), name,
+            descriptor, pool, option_table.returned(options, self._is_generator), retries,
+            options.get("retry_exceptions", False), name, TASK_RETRIABLE if retries else 0,
         )  # fmt: skip
 
     def options(self, **given: Any) -> _WithOptions:
@@ -135,8 +139,8 @@ class _WithOptions:
         check = parent._check
         if check is not None and (kwargs or not check[0] <= len(args) <= check[1]):
             check[2](*args, **kwargs)
-        descriptor, pool, n_returns, retries, retry_exceptions, name = self._call
-        return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name)
+        descriptor, pool, n_returns, retries, retry_exceptions, name, flags = self._call
+        return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name, flags)
 
 
 def _max_calls(options: dict[str, Any]) -> int:

@@ -105,6 +105,7 @@ class CoreState:
         self._buffer_view = memoryview(ffi.buffer(self._buffer))
         self._position = 0  # in _buffer: records before it are processed
         self._end = 0
+        self._delayed: list[tuple[float, TaskRecord]] = []  # tasks that run again later: when
         self._lineages: weakref.WeakSet[Any] = weakref.WeakSet()  # of stored results of this owner
         self._lineage_bytes = 0  # of theirs, counted anew at the limit
         self._kept_arguments = 0  # bytes of arguments by value that lineages keep; the same
@@ -145,6 +146,7 @@ class CoreState:
     _retry: Callable[[TaskRecord], None]
     _worker_leaves: Callable[[int], None]
     _add_waiter: Callable[[ObjectRef, Any], None]
+    run_delayed: Callable[[float], None]
     remember: Callable[[TaskRecord], Any]
     recover: Callable[[ObjectRef], None]
     ask_again: Callable[[ObjectRef], None]

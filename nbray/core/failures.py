@@ -17,6 +17,7 @@ from nbray.core.records import (
     TaskRecord,
 )
 from nbray.exceptions import (
+    OutOfMemoryError,
     TaskCancelledError,
     WorkerCrashedError,
 )
@@ -64,10 +65,33 @@ class Failures(CoreState):
                 self.fail(record, record.pool.group_removed(record))
             elif not started:
                 record.pool.submit(record)  # it never began: no retry is used up
+            elif notice is not None and notice.out_of_memory:
+                self._out_of_memory(record, notice)
             elif record.retries != 0:
                 self._retry(record)
             else:
                 self.fail(record, _crash(record, notice, self.node_id, ""))
+
+    def _out_of_memory(self, record: TaskRecord, notice: m.WorkerDiedNotice) -> None:
+        """Run a task again after a while, when its worker was ended for lack of memory."""
+        if record.retries == 0:
+            tail = f"\nThe last lines of its log:\n{notice.log_tail}" if notice.log_tail else ""
+            self.fail(record, OutOfMemoryError(f"{notice.reason}{tail}"))
+            return
+        if record.retries > 0:
+            record.retries -= 1
+        delay = self.store.pressure.limits.oom_retry_s * 2 ** min(record.ooms, 6)
+        record.ooms += 1
+        record.ticket = 0
+        self._delayed.append((time.monotonic() + delay, record))
+
+    def run_delayed(self, now: float) -> None:
+        """Run the tasks whose pause is over."""
+        due = [record for at, record in self._delayed if at <= now]
+        self._delayed = [(at, record) for at, record in self._delayed if at > now]
+        for record in due:
+            if record.ref is not None:  # else it was cancelled
+                record.pool.again(record)
 
     def _discard_results(self, record: TaskRecord) -> None:
         """Free what a dead worker stored for a task without telling."""

@@ -34,6 +34,7 @@ TASK_STORED = 4  # the pickle lies in the store: 8 bytes of handle instead
 TASK_INDIRECT = 8  # the whole payload lies in the store
 TASK_METHOD = 16  # a method of the actor that this worker is
 TASK_STREAM = 32  # yields its values: b is a request of core/streams.py
+TASK_RETRIABLE = lib.NBS_TASK_RETRIABLE  # it may be run again: the first to go when memory runs out
 
 # Flags of a RESULT (1 and 2 are NBS_RESULT_ERROR and NBS_RESULT_CANCELLED).
 RESULT_ERROR = 1
@@ -139,5 +140,6 @@ class TaskRecord(msgspec.Struct, gc=False, eq=False):
     forced: bool = False
     retry_exceptions: Any = False
     name: str = ""
+    ooms: int = 0  # times that its worker was ended for lack of memory
     raw: Any = None  # (payload, flags, keep, deps) before the values of refs were put in front
     lineage: Any = None  # Lineage, when it runs to make a lost value again

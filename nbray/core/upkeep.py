@@ -49,6 +49,8 @@ class Upkeep(CoreState):
             for pool in self.pools.values():
                 if pool.lanes or pool.wanted or pool.ask_again_at:
                     pool.tick(now)
+            if self._delayed:
+                self.run_delayed(now)
             if self._dead_workers:
                 for peer, (since, _) in list(self._dead_workers.items()):
                     if now - since > LOST_WORKER_GRACE_S:
@@ -93,7 +95,8 @@ class Upkeep(CoreState):
     def _fail_everything(self, error: BaseException) -> None:
         self._failure = error
         blob = error_value.from_system_error(error)
-        records = list(self.waiting_args.values())
+        records = list(self.waiting_args.values()) + [record for _, record in self._delayed]
+        self._delayed.clear()
         for pool in self.pools.values():
             records += pool.queue
             pool.queue.clear()
@@ -111,7 +114,7 @@ class Upkeep(CoreState):
         while not self._stop:
             with_ticks = bool(self.lanes)
             timeout = (5_000_000 if self.needs_ticks() else 100_000_000) if with_ticks else 1_000_000_000
-            if self._dead_workers or self._gone_handles or self._parents_cancelled:
+            if self._delayed or self._dead_workers or self._gone_handles or self._parents_cancelled:
                 timeout = 50_000_000
             try:
                 woken = lib.nbs_serve_wait(self.seg, OWNED | SEAL | RING, LAZY_NS, timeout)

@@ -24,6 +24,7 @@ from nbray.node.effects import Effects
 from nbray.node.event_log import BUSY_RECORDS
 from nbray.node.handlers import Handlers
 from nbray.node.log_limit import LogLimit
+from nbray.node.memory_monitor import MemoryMonitor
 from nbray.node.metrics import PICTURE_EVERY_S, Endpoint
 from nbray.node.node_state import NodeState
 from nbray.node.spiller import Spiller
@@ -39,7 +40,6 @@ from nbray.wire.messages import ClusterEndedNotice
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
 _PRESTART_REST_S = 0.15
-_MEMORY_LOOK_S = 0.25  # between looks at how full the store is
 _ZYGOTE_RESPAWNS = 5
 
 
@@ -63,6 +63,7 @@ class NodeDaemon:
         self.warmer = Warmer(node.segment, node.limits)
         folder = node.config.spill_dir or os.path.join(node.config.session_dir, "spill")
         node.spiller = Spiller(node.segment, node.limits, folder, self._children_released)
+        self.memory_monitor = MemoryMonitor(node)
         self.log_limit = LogLimit(node.limits)
         self.ended = ""  # the reason, once the node is to end
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -164,8 +165,9 @@ class NodeDaemon:
         self.effects.decide()
 
     def _look_at_memory(self) -> None:
-        self.call_after(_MEMORY_LOOK_S, self._look_at_memory)
+        self.call_after(self.node.limits.memory_look_s, self._look_at_memory)
         self.node.spiller.look()
+        self.memory_monitor.look()
 
     def _children_released(self) -> None:
         """In the spiller's thread: handles of actors may have been among them."""

@@ -38,6 +38,7 @@ def describe(worker: WorkerProcess, status: int, limits: Limits) -> WorkerDiedNo
     return WorkerDiedNotice(
         peer=worker.peer, pid=worker.pid, exit_code=exit_code, signal_name=signal_name,
         log_tail=log_tail(worker.log_path, limits), reason=how,
+        out_of_memory=worker.out_of_memory,
     )  # fmt: skip
 
 

@@ -61,6 +61,11 @@ class EventLog:
             oldest = next(iter(self._definitions))
             del self._definitions[oldest], self._defined_at[oldest]
 
+    def name_of(self, owner: int, number: int) -> str:
+        """Return what a function of an owner is called; empty when that is not known (any more)."""
+        definition = self._definitions.get((owner, number))
+        return definition.name if definition is not None else ""
+
     def replies(self, request_id: int, since: int = 0) -> Iterator[EventsReply]:
         """Yield records and names after ``since``, in messages that fit; the last is marked and tells where it ends.
 

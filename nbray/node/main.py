@@ -28,6 +28,7 @@ from nbray.wire import segment_socket
 from nbray.wire.channel import Router
 
 _MAX_CONFIG = 1 << 20
+DAEMON_OOM_SCORE = -500  # it goes last when memory runs out; needs a privilege, and is tried without
 
 
 def main(connection_fd: int) -> NoReturn:
@@ -38,6 +39,7 @@ def main(connection_fd: int) -> NoReturn:
     config = msgspec.json.decode(connection.recv(_MAX_CONFIG), type=DaemonConfig)
     code = 1
     try:
+        process_control.set_oom_score(DAEMON_OOM_SCORE)  # before the fork: the zygote has it, too
         zygote = ZygoteClient.forked(config.worker_module, connection.close)
         split["forked"] = _since_start_ms()
         daemon = _open(config, zygote, connection, split)

@@ -168,6 +168,20 @@ class Segment:
         """Publish whether spilling works (NBS_SPILL_...)."""
         lib.nbs_spill_note(self._seg, state)
 
+    # ----------------------------------------------------------------------------- figures
+
+    def memory_limit(self) -> tuple[int, int]:
+        """Return the limit of this node's memory, and what is available of it."""
+        available = ffi.new("uint64_t *")
+        limit = int(lib.nbs_memory_limit(available))
+        return limit, int(available[0])
+
+    def running(self) -> list[tuple[int, int, int, int, int]]:
+        """Return what runs now: (owner, worker, start in ns, flags, number of the function)."""
+        tasks = ffi.new("nbs_running_task[]", lib.NBS_MAX_SLOTS)
+        count = max(0, int(lib.nbs_running_list(self._seg, tasks, lib.NBS_MAX_SLOTS)))
+        return [(t.owner, t.worker, t.start_ns, t.flags, t.a) for t in tasks[0:count]]
+
     def stats(self) -> dict[str, int]:
         """Return the store's figures by name."""
         stats = ffi.new("nbs_stats *")  # of its own: the thread that samples calls this too

@@ -23,7 +23,7 @@ ZYGOTE_SLOW_S = 0.5  # how long after a pidfd the zygote's word is waited for
 class WorkerProcess:
     """One worker, from the request to fork it until it is dead."""
 
-    __slots__ = ("log_path", "orphan", "peer", "pid", "pidfd", "started_at", "stop_reason", "token")
+    __slots__ = ("log_path", "orphan", "out_of_memory", "peer", "pid", "pidfd", "started_at", "stop_reason", "token")
 
     def __init__(self, token: int, log_path: str, now: float) -> None:
         self.token = token
@@ -33,6 +33,7 @@ class WorkerProcess:
         self.pidfd = -1
         self.peer = 0  # from its registration on
         self.stop_reason = ""  # why we end it
+        self.out_of_memory = False  # because the node has no memory left
         self.orphan = False  # its zygote is dead, nobody will say how it ended
 
 

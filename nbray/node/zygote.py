@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from nbray.node import boot, process_control
 from nbray.node.zygote_messages import MAX_BYTES, End, Exited, Fork, Forked, decode, encode
 
-WORKER_OOM_SCORE = 500  # workers go before daemon and driver when memory runs out
+WORKER_OOM_SCORE = 1000  # workers go before daemon and driver when memory runs out
 
 
 def main(connection: socket.socket, daemon_pid: int, worker_module: str) -> NoReturn:

@@ -128,6 +128,7 @@ class WorkerDiedNotice(Message):
     signal_name: str = ""
     log_tail: str = ""
     reason: str = ""  # sentence
+    out_of_memory: bool = False  # it was ended because its node had no memory left
     group_removed: bool = False  # it was ended with the placement group of its task
 
 

@@ -44,6 +44,7 @@ from nbray.core.records import (
     TASK_INDIRECT,
     TASK_KWARGS,
     TASK_METHOD,
+    TASK_RETRIABLE,
     TASK_STORED,
     TASK_STREAM,
     ActorExit,
@@ -88,6 +89,7 @@ _HEAD = struct.Struct("<IIQHHIQ")
 _PART = struct.Struct("<BI")
 _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
+_NOT_PLAIN = ~(TASK_METHOD | TASK_RETRIABLE)  # flags that say more about the arguments than that they are a tuple
 PICKLE = b"\x80"  # first byte of a plain pickle
 _dumps = pickle.dumps
 _loads = pickle.loads
@@ -474,7 +476,7 @@ class Executor:
                 function, name = self.functions[(chan, function_number)]
                 self.function = function
             self.task_name = self.capture.name = name
-            if flags & ~TASK_METHOD:
+            if flags & _NOT_PLAIN:
                 args, kwargs = self._arguments(flags, payload)
                 if flags & TASK_STREAM:
                     function = Producer(self, chan, number, self.owner, name, n_returns, function)
@@ -559,7 +561,7 @@ class Executor:
                 producer = Producer(self, chan, number, owner, title, n_returns, call.function, call)
                 call.function = producer.on_loop if self.is_async else producer
                 call.n_returns = 1
-            if flags & ~TASK_METHOD:
+            if flags & _NOT_PLAIN:
                 call.args, call.kwargs = self._arguments(flags, payload)
             else:
                 call.args = _loads(payload) if payload[0] == PICKLE else serializer.loads(bytes(payload))

@@ -1,0 +1,112 @@
+"""A node that runs out of memory ends the worker that has the least to lose, and says so with figures."""
+
+import time
+
+import cluster_kit as kit
+import numpy as np
+import pytest
+
+MIB = 2**20
+CLUSTER = {
+    "num_cpus": 2,
+    "object_store_memory": 64 * MIB,
+    "_system_config": {"memory_limit_bytes": 300 * MIB, "memory_look_s": 0.05, "oom_retry_s": 0.1},
+}
+
+
+def eat(limit=3000):
+    """Take memory without end (an end far off, so that a bug here does not take the machine)."""
+    eaten = []
+    for _ in range(limit):
+        eaten.append(np.ones(MIB, np.uint8))
+        time.sleep(0.002)
+    return len(eaten)
+
+
+def test_row_30_a_task_without_end(ray):
+    neighbour = ray.remote(lambda n: sum(range(n)))
+    for _ in range(2):
+        hog = ray.remote(max_retries=0)(eat).remote()
+        with kit.no_hang(30), pytest.raises(ray.exceptions.OutOfMemoryError) as caught:
+            ray.get(hog)
+        text = str(caught.value)
+        assert "eat" in text and "of 0.29 GiB" in text and "95 %" in text
+        assert "RSS" in text and "The largest: eat 0." in text and "num_cpus" in text
+        assert ray.get([neighbour.remote(1000) for _ in range(20)]) == [499500] * 20
+
+
+def test_what_may_run_again_runs_again(ray, ledger):
+    @ray.remote(max_retries=2)
+    def hungry_once():
+        ledger.add("run")
+        return eat() if len(ledger.lines()) == 1 else 7
+
+    with kit.no_hang(30):
+        assert ray.get(hungry_once.remote()) == 7
+    assert len(ledger.lines()) == 2
+
+
+def test_retries_end(ray, ledger):
+    @ray.remote(max_retries=1)
+    def hungry():
+        ledger.add(time.monotonic())
+        return eat()
+
+    with kit.no_hang(30), pytest.raises(ray.exceptions.OutOfMemoryError):
+        ray.get(hungry.remote())
+    assert len(ledger.lines()) == 2
+
+
+def test_the_one_that_may_run_again_goes_first(ray, gate, ledger):
+    """Two with as much memory: the older one may not be repeated, and goes on."""
+
+    def take(name):
+        ledger.add(name)
+        held = np.ones(100 * MIB, np.uint8)
+        held2 = np.ones(65 * MIB, np.uint8) if ledger.lines().count(name) == 1 else None
+        gate.wait()
+        return int(held[0]), held2 is None
+
+    first = ray.remote(max_retries=0)(take).remote("first")
+    ledger.await_lines(1)
+    second = ray.remote(max_retries=3)(take).remote("second")
+    ledger.await_lines(3)
+    gate.open()
+    assert ray.get(first) == (1, False)
+    assert ray.get(second) == (1, True)
+
+
+def test_an_actor_says_why_it_died(ray):
+    @ray.remote
+    class Eater:
+        def eat(self):
+            return eat()
+
+    eater = Eater.remote()
+    with kit.no_hang(30), pytest.raises(ray.exceptions.ActorDiedError, match="ran out of memory"):
+        ray.get(eater.eat.remote())
+
+
+def test_cancelled_while_it_waits_to_run_again(ray, ledger):
+    @ray.remote(max_retries=5)
+    def hungry():
+        ledger.add("run")
+        return eat()
+
+    ref = hungry.remote()
+    ledger.await_lines(2)
+    ray.cancel(ref)
+    with kit.no_hang(30), pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.OutOfMemoryError)):
+        ray.get(ref)
+
+
+def test_processes_are_ranked_for_the_kernel(ray):
+    pid = ray.get(ray.remote(lambda: __import__("os").getpid()).remote())
+
+    def score(pid):
+        with open(f"/proc/{pid}/oom_score_adj") as file:
+            return int(file.read())
+
+    assert score(pid) == 1000
+    assert score(kit.daemon_pid()) <= 0
+    assert score(kit.zygote_pid()) <= 0
