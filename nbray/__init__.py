@@ -12,7 +12,7 @@ from typing import Any
 if sys.platform != "linux":
     raise ImportError(f"nbray runs on Linux (x86-64, arm64): this is {sys.platform}. On Windows, use it inside WSL 2.")
 
-from nbray import actor, exceptions, ray_alias, remote_function, util
+from nbray import actor, exceptions, job_config, ray_alias, remote_function, util
 from nbray.api.actor import ActorClass, ActorHandle, exit_actor, get_actor, method
 from nbray.api.as_ray import as_ray
 from nbray.api.decorator import remote
@@ -21,6 +21,7 @@ from nbray.api.runtime import init, is_initialized, shutdown
 from nbray.api.runtime_context import get_gpu_ids, get_runtime_context
 from nbray.api.state import available_resources, cluster_resources, nodes, timeline
 from nbray.api.why import why
+from nbray.core.logging_config import LoggingConfig
 from nbray.ids import ActorID, JobID, NodeID, PlacementGroupID, TaskID, WorkerID
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import DynamicObjectRefGenerator, ObjectRefGenerator
@@ -36,6 +37,7 @@ __all__ = [
     "ActorID",
     "DynamicObjectRefGenerator",
     "JobID",
+    "LoggingConfig",
     "NodeID",
     "ObjectID",
     "ObjectRef",
@@ -57,6 +59,7 @@ __all__ = [
     "get_runtime_context",
     "init",
     "is_initialized",
+    "job_config",
     "kill",
     "method",
     "nodes",

@@ -282,6 +282,10 @@ class ObjectLostError(RayError):
         return type(self), (self.args[0], self.object_id)
 
 
+class ForeignObjectError(ObjectLostError, ValueError):
+    """The object belongs to another cluster. nbray only."""
+
+
 class ObjectFetchTimedOutError(ObjectLostError):
     """The object could not be brought to this node in time."""
 

@@ -15,6 +15,7 @@ from nbray.core.records import (
     StoredValue,
 )
 from nbray.exceptions import (
+    ForeignObjectError,
     ObjectFreedError,
     ObjectLostError,
 )
@@ -92,7 +93,7 @@ class References(CoreState):
                     f"ObjectRef({object_id.hex()}) belongs to another cluster ({cluster:08x}; this one is "
                     f"{self.cluster_id:08x}). Refs die with their cluster: make the value again."
                 )
-                ref._data = error_value.from_system_error(ObjectLostError(text, object_id.hex()))
+                ref._data = error_value.from_system_error(ForeignObjectError(text, object_id.hex()))
                 return ref
             hold = self.store.lookup(object_id)
             if hold is None:

@@ -41,6 +41,8 @@ MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
 _PRESTART_REST_S = 0.15
 _ZYGOTE_RESPAWNS = 5
+_FOLDER_CHECK_S = 3.0
+_TOUCH_TIMES = 1200  # of these checks: once an hour
 
 
 class NodeDaemon:
@@ -158,6 +160,7 @@ class NodeDaemon:
         self._prestart(min(wanted, 1))
         self.call_after(_PRESTART_REST_S, lambda: self._prestart(wanted))
         self.call_after(_WARM_DELAY_S, self.warmer.poke)
+        self._check_folder(0)
         self._look_at_memory()
 
     def _prestart(self, wanted: int) -> None:
@@ -174,6 +177,16 @@ class NodeDaemon:
         self._forsaken = True
         with contextlib.suppress(OSError):
             self._wake_write.send(b"x")
+
+    def _check_folder(self, times: int) -> None:
+        """See that nobody removed the session's folder, and keep cleaners of old files away from it."""
+        folder = self.node.config.session_dir
+        if not session_dir.is_whole(folder):
+            self.end(f"its session folder {folder} was removed (a cleaner of temporary files does that)")
+            return
+        if times % _TOUCH_TIMES == 0:
+            session_dir.touch(folder)
+        self.call_after(_FOLDER_CHECK_S, lambda: self._check_folder(times + 1))
 
     def _round(self) -> None:
         for source, _ in self._poller.poll(self._timeout_ms()):
@@ -346,7 +359,7 @@ class NodeDaemon:
         grace_s = self.node.limits.shutdown_grace_s
         with contextlib.suppress(Exception):
             for client in self.node.clients.drivers():
-                if client.pid != self.node.config.driver_pid:
+                if not (self.node.ended_by_owner and client.pid == self.node.config.driver_pid):
                     self.node.send(client.peer, ClusterEndedNotice(self.ended))
             self.listener.close()
             self.zygote.end(grace_s)

@@ -239,6 +239,7 @@ class Handlers:
         if client.role != DRIVER or (self.node.config.driver_pid and client.pid != self.node.config.driver_pid):
             self.refuse(client.identity, "only the driver that started the node may end it")
             return
+        self.node.ended_by_owner = client.pid == self.node.config.driver_pid
         self.node.end(f"driver pid={client.pid} asked for it")
 
     # --------------------------------------------------------------------- leases

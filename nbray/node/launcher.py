@@ -19,7 +19,7 @@ import time
 import msgspec
 
 from nbray.config import Limits
-from nbray.exceptions import PortInUseError, RaySystemError, SharedMemoryTooSmallError
+from nbray.exceptions import PortInUseError, RaySystemError, ResourceLimitError, SharedMemoryTooSmallError
 from nbray.node import machine, process_control, session_dir
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
 from nbray.node.segment import memory_available
@@ -136,6 +136,9 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
     available, figures = memory_available()
     capacity = _capacity(config.object_store_memory, available, figures, limits)
     totals, gpus = _totals(config.resources, available, capacity, config.node_ip)
+    reason = machine.too_low(totals.get(CPU, 0) // UNITS)
+    if reason:
+        raise ResourceLimitError(f"{reason} Raise that limit, or pass a smaller num_cpus to init().")
     session = session_dir.create(config.base_dir)
     driver = os.getpid() if config.end_with_driver else 0
     node_id = os.urandom(28).hex()

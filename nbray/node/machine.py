@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
+import resource
 import socket
 
 _NVIDIA_CARDS = "/proc/driver/nvidia/gpus"
@@ -49,6 +51,28 @@ def _nvidia_gpus() -> list[int]:
         return sorted(int(name[6:]) for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name))
     except OSError:
         return []
+
+
+def raise_file_limit(wanted: int = 65536) -> None:
+    """Raise this process's limit of open files, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def too_low(num_cpus: int) -> str:
+    """Return which limit of this machine leaves no room for a node; empty when none does."""
+    files = 64 + 4 * num_cpus
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < files:
+        return f"Only {hard} files may be open (ulimit -n); at least {files} are needed for {num_cpus} CPUs."
+    processes = num_cpus + 4
+    left = processes_left()
+    if left is not None and left < processes:
+        return f"The cgroup allows only {left} more processes (pids.max); at least {processes} are needed for {num_cpus} CPUs."
+    return ""
 
 
 def processes_left() -> int | None:

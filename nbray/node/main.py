@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from nbray.config import Limits
-from nbray.node import process_control, session_dir
+from nbray.node import machine, process_control, session_dir
 from nbray.node.daemon import NodeDaemon
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
 from nbray.node.metrics import Endpoint, MetricsError
@@ -57,6 +57,7 @@ def _open(
 ) -> NodeDaemon | None:
     """Make the node and answer the launcher; None when that failed."""
     process_control.set_name("nbray-node")
+    machine.raise_file_limit()
     session_dir.own(config.session_dir, started_by=config.started_by, version=__version__)
     os.chdir(config.session_dir)
     limits = Limits(config.limits)

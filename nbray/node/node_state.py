@@ -74,6 +74,7 @@ class NodeState:
         self.spec_holds: dict[str, int] = {}  # actor id -> handle of its spec
         self.application_metrics = Application(limits)
         self.metrics_port = 0  # of the Prometheus endpoint; 0: there is none
+        self.ended_by_owner = False  # the driver that started the node ends it
         self.refused = 0  # messages that were not allowed
         self.active = True  # something happened since the last drain of the event rings
 

@@ -132,6 +132,18 @@ def _is_in_memory(path: str) -> bool:
     return kind in ("tmpfs", "ramfs")
 
 
+def is_whole(path: str) -> bool:
+    """Tell whether a session's sockets are still there."""
+    return all(os.path.lexists(os.path.join(path, name)) for name in (CONTROL_SOCKET, SEGMENT_SOCKET, OWNER_FILE))
+
+
+def touch(path: str) -> None:
+    """Make a session look young to those who remove old files."""
+    for name in ("", CONTROL_SOCKET, SEGMENT_SOCKET, OWNER_FILE):
+        with contextlib.suppress(OSError):
+            os.utime(os.path.join(path, name), follow_symlinks=False)
+
+
 def clear(path: str) -> None:
     """Remove all of a session but its logs."""
     _remove_spill_dir(path)
