@@ -93,6 +93,6 @@ _TABLES: dict[str, Callable[[NodeState], list[dict[str, Any]]]] = {
     "jobs": _jobs,
     "actors": _actors,
     "processes": _processes,
-    "placement_groups": _none,
+    "placement_groups": lambda node: node.groups.describe(),
     "runtime_envs": _none,
 }

@@ -144,6 +144,20 @@ def test_nodes_jobs_and_workers(ray, state, done):
     assert any(worker.worker_type == "WORKER" and worker.is_alive for worker in workers)
 
 
+def test_placement_groups(ray, state):
+    group = ray.util.placement_group([{"CPU": 1}], name="listed group")
+    assert group.wait(30)
+
+    def rows():
+        return [row for row in state.list_placement_groups(detail=True) if row.placement_group_id == group.id.hex()]
+
+    wait_until(lambda: rows() and rows()[0].state == "CREATED", "the group")
+    assert rows()[0].name == "listed group"
+    assert rows()[0].bundles[0]["unit_resources"]["CPU"] == 1.0
+    ray.util.remove_placement_group(group)
+    wait_until(lambda: rows()[0].state == "REMOVED", "its end")
+
+
 def test_objects(ray, state):
     ref = ray.put(b"x" * 3_000_000)
 

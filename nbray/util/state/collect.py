@@ -10,6 +10,7 @@ from nbray import ids
 from nbray.core import cluster_view, current
 from nbray.core.observer import Observer
 from nbray.node import discovery
+from nbray.resources import unpack
 from nbray.util.state.exception import RayStateApiException
 from nbray.util.state.rows import (
     ActorState,
@@ -218,9 +219,14 @@ def _objects(where: Any, timeout_s: float) -> list[Any]:
 def _placement_groups(where: Any, timeout_s: float) -> list[Any]:
     return [
         PlacementGroupState(
-            placement_group_id=row["placement_group_id"], name=row.get("name", ""),
-            creator_job_id=_job_hex(row.get("job_id", 0)), state=row["state"], bundles=row.get("bundles"),
-            is_detached=row.get("detached"), stats=row.get("stats"),
+            placement_group_id=row["placement_group_id"], name=row["name"], creator_job_id=_job_hex(row["job_id"]),
+            state=row["state"], bundles=[
+                {"bundle_id": str(index), "node_id": node or None, "unit_resources": unpack(bundle)}
+                for index, (bundle, node) in enumerate(zip(row["bundles"], row["nodes"], strict=True))
+            ],
+            is_detached=row["detached"], stats={
+                name: row[name] for name in ("scheduling_state", "scheduling_attempt", "highest_retry_delay_ms")
+            },
         )
         for row in cluster_view.table(where, "placement_groups")
     ]  # fmt: skip
