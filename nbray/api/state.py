@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from nbray.core import current
@@ -32,11 +33,17 @@ def _plain(amounts: dict[str, int]) -> dict[str, float]:
 
 def nodes() -> list[dict[str, Any]]:
     """Return one dict per node: NodeID, Alive, Resources and more."""
-    found = []
+    core, found = _core(), []
     for node in _state().nodes:
         entry = dict(node)
         entry.setdefault("alive", entry.get("Alive", True))
         entry.setdefault("NodeManagerAddress", "127.0.0.1")
+        entry.setdefault("NodeManagerHostname", entry.get("hostname", ""))
+        entry.setdefault("ObjectStoreSocketName", os.path.join(core.session_dir, "segment.sock"))
+        entry.setdefault("RayletSocketName", os.path.join(core.session_dir, "control.sock"))
+        entry.setdefault("MetricsExportPort", core.registered.metrics_port if core.registered is not None else 0)
+        entry.setdefault("DeathReason", 0)
+        entry.setdefault("DeathReasonMessage", "")
         found.append(entry)
     return found
 

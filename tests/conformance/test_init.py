@@ -1,6 +1,9 @@
 """init and shutdown in one process, one cluster after another."""
 
+import json
 import os
+import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -121,3 +124,98 @@ def test_resources_that_init_refuses(fresh, option):
 def test_the_driver_has_as_many_processors_as_the_machine_by_default(fresh):
     fresh.init()
     assert fresh.cluster_resources()["CPU"] == len(os.sched_getaffinity(0))
+
+
+def test_what_init_returns(fresh):
+    context = fresh.init(num_cpus=1, namespace="mine")
+    facts = context.address_info
+    assert isinstance(context, Mapping)
+    assert context["node_id"] == facts["node_id"] == fresh.get_runtime_context().get_node_id()
+    assert set(context) == set(facts)
+    assert len(context) == len(facts)
+    assert facts["address"] == facts["gcs_address"] == fresh.get_runtime_context().gcs_address
+    assert os.path.isdir(facts["session_dir"])
+    assert context.python_version.count(".") == 2
+    assert context.ray_version
+    (node,) = fresh.nodes()
+    for name in (
+        "NodeID",
+        "NodeName",
+        "NodeManagerAddress",
+        "NodeManagerHostname",
+        "Labels",
+        "Resources",
+        "Alive",
+        "alive",
+    ):
+        assert name in node
+    assert node["Labels"]["ray.io/node-id"] == node["NodeID"]
+    again = fresh.init(ignore_reinit_error=True)
+    assert again.address_info["node_id"] == facts["node_id"]
+    context.disconnect()
+    assert not fresh.is_initialized()
+
+
+def test_settings_of_the_node(fresh):
+    fresh.init(num_cpus=1, labels={"zone": "here"}, resources={"gold": 2}, _memory=500 * 2**20)
+    (node,) = fresh.nodes()
+    assert node["Labels"]["zone"] == "here"
+    assert node["Resources"]["gold"] == 2.0
+    assert node["Resources"]["memory"] == 500 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ({"namespace": ""}, ValueError),
+        ({"namespace": 5}, TypeError),
+        ({"_temp_dir": "relative"}, ValueError),
+        ({"address": "nonsense"}, ValueError),
+        ({"address": ""}, ValueError),
+        ({"cgroup_path": "/x"}, ValueError),
+        ({"storage": "/x"}, RuntimeError),
+        ({"allow_multiple": True}, RuntimeError),
+        ({"nonsense": 1}, RuntimeError),
+        ({"local_mode": True}, RuntimeError),
+        ({"_system_config": 5}, TypeError),
+    ],
+    ids=str,
+)
+def test_keywords_that_are_refused(fresh, option, error):
+    with pytest.raises(error):
+        fresh.init(num_cpus=1, **option)
+    assert not fresh.is_initialized()
+
+
+def test_logs_as_json(run_script):
+    """The root loggers of the driver and of its workers write as they are told."""
+    done = run_script(
+        """
+        import logging
+        ray.init(num_cpus=1, logging_config=ray.LoggingConfig(encoding="JSON", additional_log_standard_attrs=["name"]))
+
+        @ray.remote
+        def f():
+            logging.getLogger("mine").info("from the task", extra={"key": 5})
+            return ray.get_runtime_context().get_task_id()
+
+        print(">", ray.get(f.remote()), ray.get_runtime_context().get_job_id())
+        logging.getLogger("mine").warning("from the driver")
+        ray.shutdown()
+        """
+    )
+    _, task_id, job_id = next(line for line in done.stdout.splitlines() if line.startswith(">")).split()
+    text = done.stdout + done.stderr
+    records = [json.loads(found) for found in re.findall(r"\{.*\}", text)]
+    (driver,) = [record for record in records if record["message"] == "from the driver"]
+    assert (driver["levelname"], driver["name"], driver["job_id"]) == ("WARNING", "mine", job_id)
+    (task,) = [record for record in records if record["message"] == "from the task"]
+    assert (task["levelname"], task["key"], task["task_id"]) == ("INFO", 5, task_id)
+    assert task["filename"].endswith(".py")
+
+
+def test_mistakes_in_logging_config(library):
+    with pytest.raises(ValueError):
+        library.LoggingConfig(encoding="XML")
+    with pytest.raises(ValueError):
+        library.LoggingConfig(additional_log_standard_attrs=["nonsense"])

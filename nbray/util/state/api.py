@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nbray.util.state import collect
-from nbray.util.state.exception import RayStateApiException
-from nbray.util.state.rows import (
+from nbray.util.state.common import (
     ActorState,
     ClusterEventState,
     JobState,
@@ -23,6 +22,7 @@ from nbray.util.state.rows import (
     TaskState,
     WorkerState,
 )
+from nbray.util.state.exception import RayStateApiException
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 10_000

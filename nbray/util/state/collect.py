@@ -11,8 +11,7 @@ from nbray.core import cluster_view, current
 from nbray.core.observer import Observer
 from nbray.node import discovery
 from nbray.resources import unpack
-from nbray.util.state.exception import RayStateApiException
-from nbray.util.state.rows import (
+from nbray.util.state.common import (
     ActorState,
     ClusterEventState,
     JobState,
@@ -24,6 +23,7 @@ from nbray.util.state.rows import (
     TaskState,
     WorkerState,
 )
+from nbray.util.state.exception import RayStateApiException
 
 _ACTOR_TASK_STATES = {
     "ALIVE": "FINISHED", "DEAD": "FINISHED", "RESTARTING": "RUNNING", "DEPENDENCIES_UNREADY": "PENDING_ARGS_AVAIL",

@@ -1,4 +1,4 @@
-"""The rows that the state API returns: one class per resource, with Ray's column names."""
+"""The rows that the state API returns: one class per resource, with Ray's column names. (The module's name is Ray's.)"""
 
 from __future__ import annotations
 
