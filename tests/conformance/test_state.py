@@ -52,6 +52,11 @@ def done(ray):
     ray.kill(actor)
 
 
+def actors_of(state, name, **options):
+    """Actors of a class; Ray names the function in which it is defined too."""
+    return [actor for actor in state.list_actors(limit=1000, **options) if actor.class_name.split(".")[-1] == name]
+
+
 def states_of(state, name):
     return sorted(task.state for task in state.list_tasks(filters=[("name", "=", name)], limit=1000))
 
@@ -108,12 +113,14 @@ def test_one_task_by_its_id(ray, state, done):
 
 
 def test_actors(ray, state, done):
-    (actor,) = state.list_actors(filters=[("class_name", "=", "Listed")], detail=True)
+    (actor,) = actors_of(state, "Listed", detail=True)
     assert (actor.state, actor.name, actor.ray_namespace) == ("ALIVE", "listed", "shown")
     assert actor.is_detached is True
     assert actor.actor_id == done._actor_id.hex()
     assert actor.pid > 0
-    assert state.get_actor(actor.actor_id).class_name == "Listed"
+    assert state.get_actor(actor.actor_id).class_name == actor.class_name
+    (same,) = state.list_actors(filters=[("name", "=", "listed"), ("state", "=", "ALIVE")])
+    assert same.actor_id == actor.actor_id
 
 
 def test_a_dead_actor_stays_in_the_list(ray, state):
@@ -125,10 +132,7 @@ def test_a_dead_actor_stays_in_the_list(ray, state):
     actor = ShortLived.remote()
     ray.get(actor.pid.remote())
     ray.kill(actor)
-    wait_until(
-        lambda: [a.state for a in state.list_actors(filters=[("class_name", "=", "ShortLived")])] == ["DEAD"],
-        "its death",
-    )
+    wait_until(lambda: [one.state for one in actors_of(state, "ShortLived")] == ["DEAD"], "its death")
 
 
 def test_nodes_jobs_and_workers(ray, state, done):
@@ -179,7 +183,8 @@ def test_summaries(ray, state, done):
     assert tasks["summary"]["counted"]["type"] == "NORMAL_TASK"
     assert tasks["summary"]["Listed.method"]["type"] == "ACTOR_TASK"
     actors = state.summarize_actors()["cluster"]
-    assert actors["summary"]["Listed"]["state_counts"] == {"ALIVE": 1}
+    (listed,) = [entry for name, entry in actors["summary"].items() if name.split(".")[-1] == "Listed"]
+    assert listed["state_counts"] == {"ALIVE": 1}
     assert state.summarize_objects()["cluster"]["total_objects"] >= 0
 
 
