@@ -24,6 +24,7 @@ from nbray.exceptions import (
     ResourceLimitError,
 )
 from nbray.job_config import JobConfig
+from nbray.node import process_control
 
 SMALL = {"num_cpus": 1, "object_store_memory": 64 * 2**20}
 
@@ -165,6 +166,8 @@ def test_a_dead_cluster(fresh, base, other_driver):
     os.kill(pid, signal.SIGKILL)
     process.kill()
     process.wait()
+    while process_control.start_time(pid):  # the kernel takes a while for a process of that size
+        time.sleep(0.01)
     start = time.monotonic()
     with pytest.raises(ConnectionError, match=rf"is dead\. It was started 20.*pid {pid}.*seen last 20"):
         fresh.init(address=address)
