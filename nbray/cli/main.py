@@ -55,7 +55,7 @@ def _run(given: argparse.Namespace) -> int:
     if command == "job":
         from nbray.cli import jobs  # noqa: PLC0415
 
-        return jobs.submit(given)
+        return getattr(jobs, given.job_command)(given)
     if command == "stack":
         from nbray.cli import stacks  # noqa: PLC0415
 
@@ -151,15 +151,30 @@ def _others(commands: Any) -> None:
     stack = _add(commands, "stack", "show what the threads of drivers and workers do now")
     stack.add_argument("--pid", type=int, help="only of this process")
     _add(commands, "doctor", "say what is wrong with this machine", joins=False, formats=True)
-    job = commands.add_parser("job", help="run a script as a driver of the running cluster", allow_abbrev=False)
+    job = commands.add_parser("job", help="run scripts as drivers of the running cluster", allow_abbrev=False)
     jobs = job.add_subparsers(dest="job_command", required=True)
     submit = jobs.add_parser("submit", help="run a script or a command, show its output, return its exit code")
     submit.add_argument("--address", default=None, help="folder or name of the cluster's session; default: the newest")
+    submit.add_argument("--no-wait", action="store_true", help="return at once; `nbray job logs ID` shows the output")
     submit.add_argument("--submission-id", help="a name for the job in lists")
     submit.add_argument("--metadata-json", help="metadata of the job, as JSON")
     submit.add_argument("--runtime-env-json", help="runtime environment of the job, as JSON")
     submit.add_argument("--working-dir", help="folder to run it in")
     submit.add_argument("entrypoint", nargs=argparse.REMAINDER, help="script.py and its arguments, or -- and a command")
+    for name, text in (
+        ("list", "list the jobs that were submitted with --no-wait"), ("status", "show one of them"),
+        ("logs", "show what it wrote"), ("stop", "ask it to end"), ("delete", "forget it, once it is over"),
+    ):  # fmt: skip
+        command = jobs.add_parser(name, help=text)
+        command.add_argument(
+            "--address", default=None, help="folder or name of the cluster's session; default: the newest"
+        )
+        if name != "list":
+            command.add_argument("id")
+        if name == "logs":
+            command.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
+        if name == "list":
+            command.add_argument("--format", choices=("table", "json"), default="table", help="how to write it")
 
 
 if __name__ == "__main__":

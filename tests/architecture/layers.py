@@ -17,6 +17,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "nbray.actor",
             "nbray.remote_function",
             "nbray.job_config",
+            "nbray.job_submission",
             "nbray.ray_names",
         ],
     ),

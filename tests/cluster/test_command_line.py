@@ -303,5 +303,14 @@ def test_a_submitted_job(running, tmp_path):
     assert "from a task ['--x', '1']" in done.stdout
     jobs = json.loads(running("list", "jobs", "--format", "json", "-f", "submission_id=mine").stdout)
     assert [(job["metadata"]["team"], job["type"]) for job in jobs] == [("red", "SUBMISSION")]
+    begun = running("job", "submit", "--no-wait", "--submission-id", "later", str(script))
+    assert begun.stdout == "later\n", begun.stderr
+    followed = running("job", "logs", "later", "--follow")
+    assert "from a task []" in followed.stdout
+    assert "FAILED" in running("job", "list").stdout
+    assert "exit code 5" in running("job", "status", "later").stdout
+    assert "was over" in running("job", "stop", "later").stdout
+    assert running("job", "delete", "later").returncode == 0
+    assert running("job", "status", "later").stderr == "nbray job: Job later does not exist.\n"
     killed = running("job", "submit", "--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
     assert killed.returncode == 137
