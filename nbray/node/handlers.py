@@ -22,6 +22,7 @@ from nbray.wire.codec import ProtocolError
 
 MAX_LEASES_WANTED = 1_000_000  # of one request; more is the same
 MAX_NAME_CHARS = 200
+MAX_METADATA, MAX_METADATA_CHARS = 50, 1000  # entries of a job's metadata, characters of one
 MAX_USAGE_SAMPLES = 200  # of one reply
 DETACH_S = 5.0  # a driver that said goodbye has let go of the segment by then, or its end is waited for
 MAX_ENTRYPOINT = 1000  # characters of a driver's command line
@@ -139,7 +140,7 @@ class Handlers:
         if message.role == DRIVER:
             job = self.node.jobs.start(
                 message.peer, message.pid, message.namespace, time.time(), message.entrypoint[:MAX_ENTRYPOINT],
-                message.metadata,
+                _bounded(message.metadata),
             )  # fmt: skip
             job.namespace = job.namespace or f"anonymous-{job.job_id}-{self.node.config.cluster_id:08x}"
             client.job_id, client.namespace = job.job_id, job.namespace
@@ -393,6 +394,11 @@ class Handlers:
 
     def _inspect_answer(self, client: Client, message: m.InspectedNotice) -> None:
         self.node.inspections.answered(client.peer, message)
+
+
+def _bounded(metadata: dict[str, str]) -> dict[str, str]:
+    """Return a job's metadata, cut to what fits into a message with others."""
+    return {name[:MAX_NAME_CHARS]: text[:MAX_METADATA_CHARS] for name, text in list(metadata.items())[:MAX_METADATA]}
 
 
 def _other_version(message: m.RegisterRequest) -> str:

@@ -49,7 +49,8 @@ class Inspections:
         for peer in peers:
             if not self._send(peer, m.InspectNotice(token, request.what, request.limit)):
                 del question.waiting[peer]
-        self._call_after(min(max(request.timeout_s, 0.0), MAX_TIMEOUT_S), lambda: self._finish(token))
+        patience_s = request.timeout_s if 0 <= request.timeout_s <= MAX_TIMEOUT_S else MAX_TIMEOUT_S  # also for NaN
+        self._call_after(patience_s, lambda: self._finish(token))
         self._finish_if_done(token)
 
     def answered(self, peer: int, answer: m.InspectedNotice) -> None:

@@ -13,7 +13,7 @@ from nbray.node.node_state import NodeState
 from nbray.resources import unpack
 from nbray.wire.messages import ListReply
 
-ROWS_AT_ONCE = 200
+MAX_BYTES = 256 * 1024  # of rows in one message; a single row is far smaller
 _MAX_TEXT = 2000  # characters of a sentence in a row
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -22,10 +22,16 @@ def replies(node: NodeState, request_id: int, kind: str) -> Iterator[ListReply]:
     """Yield the rows of a table in messages that fit; raises ValueError for one that there is not."""
     if kind not in _TABLES:
         raise ValueError(f"there is no table {kind!r}; there are {', '.join(_TABLES)}")
-    rows = _TABLES[kind](node)
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        yield ListReply(request_id, _encode(rows[start : start + ROWS_AT_ONCE]))
-    yield ListReply(request_id, _encode([]), last=True)
+    some: list[msgspec.Raw] = []
+    size = 0
+    for row in _TABLES[kind](node):
+        encoded = _encode(row)
+        if some and size + len(encoded) > MAX_BYTES:
+            yield ListReply(request_id, _encode(some))
+            some, size = [], 0
+        some.append(msgspec.Raw(encoded))
+        size += len(encoded)
+    yield ListReply(request_id, _encode(some), last=True)
 
 
 def _nodes(node: NodeState) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import re
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +24,11 @@ ADDRESS = "127.0.0.1"
 APPLICATION_PREFIX = "ray_"  # what dashboards made for Ray look for
 PICTURE_EVERY_S = 1.0
 _GONE = 0  # peer under which sums of dead processes are kept
+
+MAX_TAGS, MAX_TEXT = 50, 1000  # tags of a metric, characters of one
+_NAME = re.compile(r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
+_LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
+_FAMILIES = {"counter": "CounterMetricFamily", "gauge": "GaugeMetricFamily", "histogram": "HistogramMetricFamily"}
 
 _Key = tuple[str, tuple[str, ...]]
 
@@ -45,6 +52,9 @@ class Application:
     def take(self, peer: int, rows: list[MetricRow]) -> None:
         """Note the present values of a process."""
         for row in rows:
+            if not _is_sound(row):
+                self.refused += 1
+                continue
             key = (row.name, tuple(row.tags))
             series = self._series.get(key)
             if series is None:
@@ -85,6 +95,19 @@ class Application:
         return rows
 
 
+def _is_sound(row: MetricRow) -> bool:
+    """Tell whether a row from outside can be added up and exported."""
+    return (
+        row.kind in _FAMILIES
+        and len(row.tags) == len(row.keys) <= MAX_TAGS
+        and len(row.buckets) == len(row.boundaries) + 1
+        and len(row.name) <= MAX_TEXT
+        and all(len(text) <= MAX_TEXT for text in (*row.keys, *row.tags))
+        and all(_LABEL.match(key) for key in row.keys)
+        and _NAME.match(row.name) is not None
+    )
+
+
 def _add(a: MetricRow, b: MetricRow) -> MetricRow:
     buckets = [x + y for x, y in zip(a.buckets, b.buckets, strict=True)]
     return MetricRow(a.kind, a.name, a.description, a.keys, a.tags, a.value + b.value, a.boundaries, buckets)
@@ -115,6 +138,7 @@ class Endpoint:
                 "prometheus_client is not installed; run `pip install 'nbray[metrics]'`.", "package"
             ) from None
         self._picture: list[Any] = []
+        self._complained = False
         self.refresh()
         registry = prometheus.CollectorRegistry(auto_describe=False)
         registry.register(self)
@@ -133,7 +157,12 @@ class Endpoint:
 
     def refresh(self) -> None:
         """Make a new picture; called by the daemon's loop."""
-        self._picture = [*self._of_node(), *self._of_applications()]
+        try:
+            self._picture = [*self._of_node(), *self._of_applications()]
+        except Exception:  # a metric that cannot be exported ends no node
+            if not self._complained:
+                self._complained = True
+                traceback.print_exc()
 
     def _of_node(self) -> list[Any]:
         node = self._node
@@ -166,14 +195,18 @@ class Endpoint:
 
     def _of_applications(self) -> list[Any]:
         families: dict[str, Any] = {}
+        shapes: dict[str, Any] = {}
         for row, process in self._node.application_metrics.picture():
             labels = [*row.keys, "WorkerId"] if row.kind == "gauge" else list(row.keys)
             values = [*row.tags, process] if row.kind == "gauge" else list(row.tags)
             family = families.get(row.name)
             if family is None:
+                shapes[row.name] = (row.kind, labels)
                 family = families[row.name] = self._family(row)(
                     APPLICATION_PREFIX + row.name, row.description, labels=labels
                 )
+            if shapes[row.name] != (row.kind, labels):
+                continue  # another metric of the same name
             if row.kind != "histogram":
                 family.add_metric(values, row.value)
                 continue
@@ -185,5 +218,4 @@ class Endpoint:
         return list(families.values())
 
     def _family(self, row: MetricRow) -> Any:
-        kinds = {"counter": "CounterMetricFamily", "gauge": "GaugeMetricFamily", "histogram": "HistogramMetricFamily"}
-        return getattr(self._families, kinds[row.kind])
+        return getattr(self._families, _FAMILIES[row.kind])

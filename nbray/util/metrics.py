@@ -13,6 +13,7 @@ from typing import Any
 
 from nbray.core import metrics
 
+_KEY = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 _NAME = re.compile(r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
 
 __all__ = ["Counter", "Gauge", "Histogram", "Metric"]
@@ -51,6 +52,8 @@ class Metric:
         for key in tag_keys or ():
             if not isinstance(key, str):
                 raise TypeError(f"Tag keys must be str, got {type(key)}.")
+            if not _KEY.match(key):
+                raise ValueError(f"Invalid tag key {key!r}: letters, digits and '_', with no digit at the beginning.")
         self._name = name
         self._description = description
         self._tag_keys = tuple(tag_keys or ())

@@ -76,6 +76,7 @@ def test_a_port_that_is_taken(fresh):
         (lambda: Counter("with space"), ValueError),
         (lambda: Counter("x", tag_keys=["a"]), TypeError),
         (lambda: Counter("x", tag_keys=(1,)), TypeError),
+        (lambda: Counter("x", tag_keys=("a b",)), ValueError),
         (lambda: Counter("x").inc(0), ValueError),
         (lambda: Counter("x").inc("1"), TypeError),
         (lambda: Counter("x").inc(tags={"a": "b"}), ValueError),

@@ -1,0 +1,99 @@
+"""What tasks and actors print appears in the driver, with who printed it."""
+
+import re
+
+import pytest
+
+SHOWN = """
+import sys, time
+ray.init(num_cpus=2, object_store_memory=100 * 2**20{options})
+
+@ray.remote
+def speak(words):
+    print(words)
+    print("aside:", words, file=sys.stderr)
+
+@ray.remote
+class Plain:
+    def __init__(self):
+        print("being made")
+    def speak(self, words):
+        print(words)
+
+@ray.remote
+class Named:
+    def __repr__(self):
+        return "the one"
+    def speak(self, words):
+        print(words)
+
+ray.get(speak.remote("from a task"))
+plain, named = Plain.remote(), Named.remote()
+ray.get([plain.speak.remote("from an actor"), named.speak.remote("from a named actor")])
+ray.get(speak.options(name="renamed").remote("from a task of another name"))
+time.sleep(2 if ray.__name__ == "ray" else 0)
+ray.shutdown()
+"""
+
+
+def lines(done):
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + "\n" + done.stderr)
+    return [line.strip() for line in text.splitlines()]
+
+
+def shown(done, who, words):
+    """Whether a line says so, and that it was this one's."""
+    return any(
+        re.fullmatch(rf"\({re.escape(who)} pid=\d+(, ip=\S+)?\) {re.escape(words)}", line) for line in lines(done)
+    )
+
+
+def test_lines_carry_who_printed_them(run_script):
+    done = run_script(SHOWN.replace("{options}", ""))
+    assert shown(done, "speak", "from a task"), lines(done)
+    assert shown(done, "speak", "aside: from a task")
+    assert shown(done, "Plain", "being made")
+    assert shown(done, "Plain", "from an actor")
+    assert shown(done, "the one", "from a named actor")
+    assert shown(done, "renamed", "from a task of another name")
+
+
+@pytest.mark.parametrize("how", [{"options": ", log_to_driver=False"}, {"env": {"RAY_LOG_TO_DRIVER": "0"}}], ids=str)
+def test_nothing_is_shown_when_it_is_not_wanted(run_script, how):
+    done = run_script(SHOWN.replace("{options}", how.get("options", "")), env=how.get("env"))
+    assert not any("from a task" in line or "from an actor" in line for line in lines(done))
+
+
+ALIKE = """
+import time
+ray.init(num_cpus=4, object_store_memory=100 * 2**20)
+
+@ray.remote
+class Worker:
+    def speak(self, index):
+        print("step", index, "of the same kind")
+    def own(self, index):
+        print("alone with", index)
+
+workers = [Worker.remote() for _ in range(4)]
+for index, worker in enumerate(workers):
+    ray.get(worker.speak.remote(index))
+ray.get([workers[0].own.remote(index) for index in range(3)])
+time.sleep(2 if ray.__name__ == "ray" else 0)
+ray.shutdown()
+"""
+
+
+def test_lines_that_workers_print_alike_are_folded(run_script):
+    found = [line for line in lines(run_script(ALIKE)) if "of the same kind" in line]
+    assert len(found) == 2, found
+    assert "[repeated 3x across cluster]" in found[1]
+
+
+def test_what_one_worker_repeats_is_shown(run_script):
+    assert sum("alone with" in line for line in lines(run_script(ALIKE))) == 3
+
+
+def test_folding_can_be_switched_off(run_script):
+    found = [line for line in lines(run_script(ALIKE, env={"RAY_DEDUP_LOGS": "0"})) if "of the same kind" in line]
+    assert len(found) == 4
