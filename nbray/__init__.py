@@ -36,6 +36,7 @@ __all__ = [
     "ActorHandle",
     "ActorID",
     "DynamicObjectRefGenerator",
+    "Executor",
     "JobID",
     "LoggingConfig",
     "NodeID",
@@ -76,6 +77,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Find what is loaded when it is asked for, and what Ray has at places of its own (``ray.types``)."""
+    if name == "Executor":
+        value = importlib.import_module("nbray.util.executor").Executor
+        globals()[name] = value
+        return value
     if not name.startswith("__") and name not in ray_alias.ABSENT:
         try:
             return importlib.import_module(f"nbray.ray_names.{name}")

@@ -335,6 +335,17 @@ class ActorCalls:
         self.cancels.append((record.number, recursive))
         self._tell_cancels()
 
+    def take_back(self, record: TaskRecord) -> bool:
+        """Remove a call that the actor has not begun; False when it has."""
+        if record.lane is None:
+            self.withdraw(record)
+            return True
+        link = self.link
+        if link is None or lib.nbs_revoke(self.seg, link.chan, record.ticket) != NBS_OK:
+            return False
+        self.tasks.pop(record.number, None)
+        return True
+
     def _tell_cancels(self) -> None:
         link = self.link
         while self.cancels and link is not None:

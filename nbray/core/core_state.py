@@ -110,7 +110,8 @@ class CoreState:
         self._lineage_bytes = 0  # of theirs, counted anew at the limit
         self._kept_arguments = 0  # bytes of arguments by value that lineages keep; the same
         self._asked_owners: dict[int, float] = {}  # lost objects of others: handle -> when their owner was told
-        self._callbacks: deque[tuple[Any, ObjectRef]] = deque()
+        self._callbacks: deque[tuple[Any, Any]] = deque()
+        self.dependents: weakref.WeakSet[Any] = weakref.WeakSet()  # their runtime_ended(error) is called at the end
         self._waiters = 0  # threads inside a wait
         self._errors = 0  # refs that got an error, ever
         self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records

@@ -417,6 +417,8 @@ class CoreWorker(
             self.stack_dump.close()
         with contextlib.suppress(Exception):  # the daemon may be gone
             metrics.push(self)
+        for dependent in list(self.dependents):
+            dependent.runtime_ended(RaySystemError("nbray has been shut down."))
         if not exiting:
             self._end_waits()
         self.control.close()

@@ -149,6 +149,19 @@ class Failures(CoreState):
             records += calls.open_records()
         return records
 
+    def take_back(self, ref: ObjectRef) -> bool:
+        """Withdraw an actor's call that has not begun, as if it had never been made; False when it has.
+
+        Its ref never gets a value, and nobody is told.
+        """
+        with self.lock:
+            self._drain()
+            record = ref._task
+            if record is None or not record.pool.take_back(record):
+                return False
+            record.ref = ref._task = ref._waiters = None
+            return True
+
     def _cancel_record(self, record: TaskRecord, force: bool, recursive: bool) -> None:
         record.cancelled = True
         record.retries = 0

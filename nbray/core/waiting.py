@@ -331,6 +331,18 @@ class Waiting(CoreState):
 
         self.when_ready(ref, call)
 
+    def notify(self, ref: ObjectRef, callback: Callable[[ObjectRef], None]) -> None:
+        """Have ``callback(ref)`` called once the ref has its value, but never from in here."""
+        with self.lock:
+            if ref._data is None:
+                self._add_waiter(ref, callback)
+            else:
+                self._callbacks.append((callback, ref))
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Have something called with the other callbacks."""
+        self._callbacks.append((lambda _: call(), None))
+
     def when_ready(self, ref: ObjectRef, callback: Callable[[ObjectRef], None]) -> None:
         """Call ``callback(ref)`` once the ref has its value; at once when it has."""
         self.check_usable()

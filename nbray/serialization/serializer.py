@@ -16,6 +16,7 @@ everything of ``__main__`` (hence of a notebook), lambdas, closures, modules mad
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import struct
@@ -128,6 +129,14 @@ def _importable(obj: Any) -> bool:
     for part in obj.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is obj
+
+
+def goes_by_name(function: Any) -> bool:
+    """Tell whether a worker imports this callable, so that its pickle is a mere name."""
+    if isinstance(function, functools.partial):
+        parts = (function.func, *function.args, *function.keywords.values())
+        return all(goes_by_name(part) for part in parts if callable(part))
+    return not isinstance(function, (type, types.FunctionType)) or _importable(function)
 
 
 def _by_value_modules() -> Any:

@@ -1,0 +1,65 @@
+"""``RayDaskCallback``: be told what happens to the tasks of a Dask graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_active: list[Any] = []
+
+
+class RayDaskCallback:
+    """A base class; override what you want to hear of, and use it in ``with``.
+
+    Methods
+    -------
+    _ray_presubmit(task, key, deps)
+        Before a task is submitted; a value other than None is used in its place.
+    _ray_postsubmit(task, key, deps, object_ref)
+        After it was.
+    _ray_pretask(key, object_refs)
+        In the worker, before it runs; what it returns goes to ``_ray_posttask``.
+    _ray_posttask(key, result, pre_state)
+        In the worker, after it ran.
+    _ray_postsubmit_all(object_refs, dsk)
+        After all tasks were submitted.
+    _ray_finish(result)
+        When the result is there.
+    """
+
+    NAMES = ("presubmit", "postsubmit", "pretask", "posttask", "postsubmit_all", "finish")
+
+    def __init__(self, **functions: Any) -> None:
+        for name, function in functions.items():
+            if name.removeprefix("ray_") not in self.NAMES:
+                raise TypeError(f"RayDaskCallback has no {name!r}; it has ray_{', ray_'.join(self.NAMES)}.")
+            setattr(self, f"_ray_{name.removeprefix('ray_')}", function)
+
+    def __enter__(self) -> RayDaskCallback:
+        _active.append(self)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        _active.remove(self)
+
+    def register(self) -> None:
+        """Be told from now on."""
+        _active.append(self)
+
+    def unregister(self) -> None:
+        """Be told no more."""
+        _active.remove(self)
+
+
+def functions(name: str, given: Any = None) -> list[Any]:
+    """Return the active callbacks' functions of one kind, where they have one."""
+    found = (getattr(callback, f"_ray_{name}", None) for callback in [*_active, *(given or ())])
+    return [function for function in found if function is not None]
+
+
+def around_tasks(given: Any = None) -> list[tuple[Any, Any]] | None:
+    """Return the pairs of functions that are called in the worker before and after a task, None when there are none."""
+    pairs = [
+        (getattr(callback, "_ray_pretask", None), getattr(callback, "_ray_posttask", None))
+        for callback in [*_active, *(given or ())]
+    ]
+    return [pair for pair in pairs if pair != (None, None)] or None
