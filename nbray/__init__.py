@@ -81,7 +81,7 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module("nbray.util.executor").Executor
         globals()[name] = value
         return value
-    if not name.startswith("__") and name not in ray_alias.ABSENT:
+    if not name.startswith("__") and name not in ray_alias.ABSENT | ray_alias.PLACEHOLDERS:
         try:
             return importlib.import_module(f"nbray.ray_names.{name}")
         except ModuleNotFoundError as error:

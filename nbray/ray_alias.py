@@ -24,7 +24,10 @@ RAY_VERSION = "2.60.0"  # whose core API nbray follows
 VARIABLE = "NBRAY_AS_RAY"  # set for processes that a driver with the alias starts
 
 #: Parts of Ray that are no part of its core.
-ABSENT = frozenset({"air", "autoscaler", "dashboard", "data", "llm", "rllib", "serve", "train", "tune", "workflow"})
+ABSENT = frozenset({"air", "autoscaler", "dashboard", "llm", "rllib", "serve", "train", "tune", "workflow"})
+
+#: Of these there is a place with the names that packages import and do not use.
+PLACEHOLDERS = frozenset({"data"})
 
 _NAMES = "nbray.ray_names"
 _lock = threading.RLock()
@@ -114,6 +117,8 @@ class _Finder(importlib.abc.MetaPathFinder):
             module: Any = _Module(importlib.import_module("nbray"))
         elif rest.split(".")[0] in ABSENT:
             raise absent(name)
+        elif rest.split(".")[0] in PLACEHOLDERS:
+            module = importlib.import_module(f"{_NAMES}.{rest}")
         else:
             module = _module(f"nbray.{rest}") or _module(f"{_NAMES}.{rest}")
             if module is None:
@@ -134,8 +139,9 @@ class _AbsentParts(importlib.abc.MetaPathFinder):
     """Says of ``nbray.tune`` and its like that nbray does not have them."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name.startswith("nbray.") and name[6:] in ABSENT:
-            raise absent(f"ray.{name[6:]}")
+        part = name.removeprefix(_NAMES + ".") if name.startswith(_NAMES) else name.removeprefix("nbray.")
+        if part != name and part.split(".")[0] in ABSENT | PLACEHOLDERS:
+            raise absent(f"ray.{part}")
 
 
 def explain_absent_parts() -> None:

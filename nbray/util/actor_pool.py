@@ -20,12 +20,12 @@ class ActorPool:
     """
 
     def __init__(self, actors: Iterable[Any]) -> None:
-        self._idle = list(actors)
-        self._running: dict[Any, tuple[int, Any]] = {}  # what was submitted -> its place in the order, its actor
-        self._submitted: dict[int, Any] = {}  # place in the order -> what was submitted
-        self._queued: deque[tuple[Callable[..., Any], Any]] = deque()  # waits for a free actor
-        self._next_place = 0
-        self._next_result = 0
+        self._idle_actors = list(actors)
+        self._future_to_actor: dict[Any, tuple[int, Any]] = {}  # what was submitted -> its place in the order, its actor
+        self._index_to_future: dict[int, Any] = {}  # place in the order -> what was submitted
+        self._pending_submits: deque[tuple[Callable[..., Any], Any]] = deque()  # waits for a free actor
+        self._next_task_index = 0
+        self._next_return_index = 0
 
     def map(self, fn: Callable[[Any, Any], Any], values: Iterable[Any]) -> Iterator[Any]:
         """Call ``fn(actor, value)`` for all values; yield the results in order.
@@ -66,22 +66,22 @@ class ActorPool:
 
     def submit(self, fn: Callable[[Any, Any], Any], value: Any) -> None:
         """Give one value to a free actor, or queue it until there is one."""
-        if not self._idle:
-            self._queued.append((fn, value))
+        if not self._idle_actors:
+            self._pending_submits.append((fn, value))
             return
-        actor = self._idle.pop()
+        actor = self._idle_actors.pop()
         try:
             refs = fn(actor, value)
         except BaseException:
-            self._idle.append(actor)
+            self._idle_actors.append(actor)
             raise
-        self._running[_key(refs)] = (self._next_place, actor)
-        self._submitted[self._next_place] = refs
-        self._next_place += 1
+        self._future_to_actor[_key(refs)] = (self._next_task_index, actor)
+        self._index_to_future[self._next_task_index] = refs
+        self._next_task_index += 1
 
     def has_next(self) -> bool:
         """Tell whether results are to come."""
-        return bool(self._running)
+        return bool(self._future_to_actor)
 
     def get_next(self, timeout: float | None = None, ignore_if_timedout: bool = False) -> Any:
         """Return the next result in the order of submission.
@@ -104,29 +104,29 @@ class ActorPool:
         """
         if not self.has_next():
             raise StopIteration("No more results to get")
-        if self._next_result >= self._next_place:
+        if self._next_return_index >= self._next_task_index:
             raise ValueError("It is not allowed to call get_next() after get_next_unordered().")
-        refs = self._submitted[self._next_result]
+        refs = self._index_to_future[self._next_return_index]
         late = timeout is not None and not self._ready(refs, timeout)
         if late and not ignore_if_timedout:
             raise TimeoutError("Timed out waiting for result")
-        place, actor = self._running.pop(_key(refs))
-        del self._submitted[place]
-        self._next_result += 1
+        place, actor = self._future_to_actor.pop(_key(refs))
+        del self._index_to_future[place]
+        self._next_return_index += 1
         return self._finish(refs, actor, late)
 
     def get_next_unordered(self, timeout: float | None = None, ignore_if_timedout: bool = False) -> Any:
         """Return whichever result is there first; the rest as ``get_next``."""
         if not self.has_next():
             raise StopIteration("No more results to get")
-        firsts = {(key[0] if isinstance(key, tuple) else key): key for key in self._running}
+        firsts = {(key[0] if isinstance(key, tuple) else key): key for key in self._future_to_actor}
         ready, _ = wait(list(firsts), num_returns=1, timeout=timeout)
         if not ready and not ignore_if_timedout:
             raise TimeoutError("Timed out waiting for result")
-        key = firsts[ready[0]] if ready else next(iter(self._running))
-        place, actor = self._running.pop(key)
-        refs = self._submitted.pop(place)
-        self._next_result = max(self._next_result, place + 1)
+        key = firsts[ready[0]] if ready else next(iter(self._future_to_actor))
+        place, actor = self._future_to_actor.pop(key)
+        refs = self._index_to_future.pop(place)
+        self._next_return_index = max(self._next_return_index, place + 1)
         return self._finish(refs, actor, not ready)
 
     @staticmethod
@@ -137,7 +137,7 @@ class ActorPool:
     def _finish(self, refs: Any, actor: Any, late: bool) -> Any:
         """Fetch a result and give its actor the next value."""
         if late:
-            self._free(actor)
+            self._return_actor(actor)
             raise TimeoutError(f"Timed out waiting for result. The task {refs} has been ignored.")
         alive = True
         try:
@@ -146,21 +146,21 @@ class ActorPool:
             alive = False
             raise
         finally:
-            self._free(actor, alive)
+            self._return_actor(actor, alive)
 
-    def _free(self, actor: Any, alive: bool = True) -> None:
-        if alive:  # a dead one would be chosen again and again
-            self._idle.append(actor)
-        if self._queued and self._idle:
-            self.submit(*self._queued.popleft())
+    def _return_actor(self, actor: Any, is_alive: bool = True) -> None:
+        if is_alive:  # a dead one would be chosen again and again
+            self._idle_actors.append(actor)
+        if self._pending_submits and self._idle_actors:
+            self.submit(*self._pending_submits.popleft())
 
     def has_free(self) -> bool:
         """Tell whether an actor is idle and nothing waits for one."""
-        return bool(self._idle) and not self._queued
+        return bool(self._idle_actors) and not self._pending_submits
 
     def pop_idle(self) -> Any:
         """Take an idle actor out of the pool; None when there is none."""
-        return self._idle.pop() if self.has_free() else None
+        return self._idle_actors.pop() if self.has_free() else None
 
     def push(self, actor: Any) -> None:
         """Add an idle actor.
@@ -170,9 +170,9 @@ class ActorPool:
         ValueError
             When the pool has it already.
         """
-        if actor in self._idle or any(actor == busy for _, busy in self._running.values()):
+        if actor in self._idle_actors or any(actor == busy for _, busy in self._future_to_actor.values()):
             raise ValueError("Actor already belongs to current ActorPool")
-        self._free(actor)
+        self._return_actor(actor)
 
 
 def _key(refs: Any) -> Any:

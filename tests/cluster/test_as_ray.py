@@ -140,7 +140,7 @@ def test_what_nbray_does_not_have(run):
                 raise AssertionError(statement)
         nbray.as_ray()
         import ray
-        for name in ("data", "train", "tune", "serve", "rllib"):
+        for name in ("train", "tune", "serve", "rllib"):
             for statement in (f"import ray.{name}", f"from ray import {name}", f"from ray.{name}.x import y"):
                 try:
                     exec(statement)
@@ -150,6 +150,14 @@ def test_what_nbray_does_not_have(run):
                     raise AssertionError(statement)
             assert not hasattr(ray, name)
         assert importlib.util.find_spec("ray") is not None
+        from ray.data import from_pandas_refs  # Modin imports it and never calls it
+        for use in ("from ray.data import read_csv", "from_pandas_refs([])"):
+            try:
+                exec(use)
+            except ImportError as error:
+                assert "nbray does not have ray.data" in str(error), error
+            else:
+                raise AssertionError(use)
         try:
             import ray.no_such_part
         except ModuleNotFoundError as error:
