@@ -7,6 +7,7 @@
 #   make bench   the measurements, beside Ray's
 #   make lint    format, lint and types of all four languages
 #   make conformance   the tests of Ray's behaviour, on nbray and on Ray itself
+#   make test-packages  packages that others wrote for Ray run on nbray (about ten minutes)
 #   make test-faults   the fault tests at full length (about an hour)
 #
 # What has been made is remembered by stamp files in $(VENV), so that a second call starts at once.
@@ -25,7 +26,7 @@ PACKAGE := $(shell find nbray nbray_ext csrc labextension/src labextension/style
   -o -name '*.css' -o -name '*.js' \) -not -path '*/labextension/static/*' -not -path 'nbray_ext/labextension/*' 2>/dev/null) \
   pyproject.toml README.md LICENSE labextension/package.json labextension/yarn.lock labextension/tsconfig.json
 
-.PHONY: demo test test-c test-js test-py test-faults conformance browser lab bench lint lint-py lint-c lint-js format picture clean
+.PHONY: demo test test-c test-js test-py test-faults test-packages conformance browser lab bench lint lint-py lint-c lint-js format picture clean
 .DELETE_ON_ERROR:
 
 # ---- environments ----
@@ -79,6 +80,7 @@ lab: $(VENV)/.demo
 bench: $(VENV)/.bench
 	$(PY) -m tests.benchmarks $(BENCH_ARGS)
 	$(PY) -m tests.benchmarks.collectives
+	$(PY) -m tests.benchmarks.pools
 
 test: test-c test-js test-py
 
@@ -91,7 +93,32 @@ test-js: $(VENV)/.js
 
 # All of tests/ but the benchmarks. `pytest`, not `python -m pytest`: what is tested is the installed wheel.
 test-py: $(VENV)/.test browser
-	$(BIN)/pytest tests --ignore tests/benchmarks $(PYTEST_ARGS)
+	$(BIN)/pytest tests --ignore tests/benchmarks --ignore tests/packages $(PYTEST_ARGS)
+
+# Packages that others wrote for Ray, and CPython's own tests of executors; each in an environment of its own.
+test-packages: $(VENV)/packages/.made $(VENV)/cpython/.made
+	$(VENV)/packages/bin/python -m pytest tests/packages --ignore tests/packages/cpython $(PYTEST_ARGS)
+	$(VENV)/cpython/bin/python -m pytest tests/packages/cpython --confcutdir tests/packages/cpython $(PYTEST_ARGS)
+
+$(VENV)/.wheel: $(VENV)/.made $(PACKAGE)
+	$(PY) -m pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
+	@touch $@
+
+$(VENV)/packages/.made: $(VENV)/.wheel tests/packages/requirements.txt tests/packages/without-ray.txt
+	@echo 'installing packages that use Ray (minutes the first time)'
+	$(PYTHON) -m venv $(VENV)/packages
+	$(VENV)/packages/bin/python -m pip install --quiet -r tests/packages/requirements.txt $(VENV)/wheel/*.whl
+	$(VENV)/packages/bin/python -m pip install --quiet --no-deps -r tests/packages/without-ray.txt
+	@touch $@
+
+# The tests come with some builds of Python and not with others: any one here that nbray runs on will do.
+$(VENV)/cpython/.made: $(VENV)/.wheel
+	@for python in $(PYTHON) python3.13 python3.12 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
+	  $$python -c 'import test.test_concurrent_futures.executor' 2>/dev/null && break || python=; done; \
+	  test -n "$$python" || { echo "no Python of this machine brings its tests of executors (package test)"; exit 1; }; \
+	  $$python -m venv $(VENV)/cpython
+	$(VENV)/cpython/bin/python -m pip install --quiet pytest pytest-timeout $(VENV)/wheel/*.whl
+	@touch $@
 
 # The same fault tests as in `make test`, six times as long.
 test-faults: $(VENV)/.test

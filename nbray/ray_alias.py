@@ -24,10 +24,10 @@ RAY_VERSION = "2.60.0"  # whose core API nbray follows
 VARIABLE = "NBRAY_AS_RAY"  # set for processes that a driver with the alias starts
 
 #: Parts of Ray that are no part of its core.
-ABSENT = frozenset({"air", "autoscaler", "dashboard", "llm", "rllib", "serve", "train", "tune", "workflow"})
+ABSENT = frozenset({"air", "dashboard", "llm", "rllib", "serve", "train", "tune", "workflow"})
 
 #: Of these there is a place with the names that packages import and do not use.
-PLACEHOLDERS = frozenset({"data"})
+PLACEHOLDERS = frozenset({"autoscaler", "data"})
 
 _NAMES = "nbray.ray_names"
 _lock = threading.RLock()

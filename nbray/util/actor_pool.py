@@ -21,7 +21,9 @@ class ActorPool:
 
     def __init__(self, actors: Iterable[Any]) -> None:
         self._idle_actors = list(actors)
-        self._future_to_actor: dict[Any, tuple[int, Any]] = {}  # what was submitted -> its place in the order, its actor
+        self._future_to_actor: dict[
+            Any, tuple[int, Any]
+        ] = {}  # what was submitted -> its place in the order, its actor
         self._index_to_future: dict[int, Any] = {}  # place in the order -> what was submitted
         self._pending_submits: deque[tuple[Callable[..., Any], Any]] = deque()  # waits for a free actor
         self._next_task_index = 0

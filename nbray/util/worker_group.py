@@ -15,6 +15,7 @@ import traceback
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from multiprocessing.process import current_process
 from types import GeneratorType
 from typing import Any
 
@@ -115,7 +116,8 @@ class WorkerGroup:
         self.broken: BaseException | None = None
         self._max_jobs = max_jobs or -1
         self._replace = replace
-        self._start = (initializer, tuple(initargs))
+        # With the key, proxies of multiprocessing's managers work there as in a child process.
+        self._start = (initializer, tuple(initargs), bytes(current_process().authkey))
         self._class = ActorClass(PoolWorker, {}).options(num_cpus=0, **(options or {}))
         self._processes: list[_Process] = []
         self._ended: list[Any] = []  # actors that were told to end
@@ -410,8 +412,9 @@ class WorkerGroup:
 class PoolWorker:
     """Runs in each process: calls what it is told to."""
 
-    def __init__(self, initializer: Any, initargs: tuple[Any, ...]) -> None:
+    def __init__(self, initializer: Any, initargs: tuple[Any, ...], authkey: bytes) -> None:
         self.functions: OrderedDict[int, Any] = OrderedDict()
+        current_process().authkey = authkey
         if initializer is not None:
             initializer(*initargs)
 

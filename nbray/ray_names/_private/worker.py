@@ -13,6 +13,8 @@ from nbray.ids import JobID
 SCRIPT_MODE = 0
 WORKER_MODE = 1
 LOCAL_MODE = 2
+SPILL_WORKER_MODE = 3
+RESTORE_WORKER_MODE = 4
 
 
 class Worker:
@@ -45,7 +47,9 @@ global_worker = Worker()
 
 __all__ = [
     "LOCAL_MODE",
+    "RESTORE_WORKER_MODE",
     "SCRIPT_MODE",
+    "SPILL_WORKER_MODE",
     "WORKER_MODE",
     "Worker",
     "cancel",

@@ -55,7 +55,6 @@ class RayBackend(AutoBatchingMixin, ParallelBackendBase):
 
     supports_inner_max_num_threads = True
     supports_retrieve_callback = True
-    default_n_jobs = -1
 
     def __init__(
         self, nesting_level: int | None = None, inner_max_num_threads: int | None = None,
@@ -90,7 +89,9 @@ class RayBackend(AutoBatchingMixin, ParallelBackendBase):
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
-        self._group = _processes(n_jobs, ray_remote_args or self.ray_remote_args, self._prepare_worker_env(n_jobs))
+        given = {**self.backend_kwargs, **kwargs}
+        start = (self._prepare_worker_env(n_jobs), given.get("initializer"), tuple(given.get("initargs") or ()))
+        self._group = _processes(n_jobs, ray_remote_args or self.ray_remote_args, start)
         return n_jobs
 
     def submit(self, func: Any, callback: Callable[[Any], Any] | None = None) -> Any:
@@ -178,21 +179,31 @@ def _is_array(value: Any) -> bool:
     return module == "numpy" and getattr(value, "dtype", None) is not None and not value.dtype.hasobject
 
 
-def _processes(n: int, options: dict[str, Any] | None, environ: dict[str, str]) -> WorkerGroup:
+def _processes(
+    n: int, options: dict[str, Any] | None, start: tuple[dict[str, str], Any, tuple[Any, ...]]
+) -> WorkerGroup:
     """Return ``n`` processes, those of the last call if they fit."""
     global _cached
     core = runtime.require_core()
-    wanted = (id(core), n, repr(options), tuple(sorted(environ.items())))
+    environ, initializer, initargs = start
+    wanted = (core, n, repr(options), environ, initializer, initargs)
     with _cache_lock:
         if _cached is not None:
             made_for, group = _cached
-            if made_for == wanted and group.broken is None:
+            # Their initializer runs once for each Parallel, as with joblib's own processes.
+            if initializer is None and made_for == wanted and group.broken is None:
                 return group
             _cached = None
             group.close(wait=False)
-        group = WorkerGroup(n, os.environ.update, (environ,), replace=True, options=options)
+        group = WorkerGroup(n, _begin, start, replace=True, options=options)
         _cached = (wanted, group)
         return group
+
+
+def _begin(environ: dict[str, str], initializer: Any, initargs: tuple[Any, ...]) -> None:
+    os.environ.update(environ)
+    if initializer is not None:
+        initializer(*initargs)
 
 
 def _forget(group: WorkerGroup) -> None:

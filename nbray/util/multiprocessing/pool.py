@@ -19,7 +19,7 @@ from nbray.util.worker_group import Job, RemoteTraceback, WorkerGroup
 logger = logging.getLogger(__name__)
 
 CHUNKS_PER_PROCESS = 4  # into so many parts is the work of ``map`` cut, for each process
-CHUNKS_AHEAD = 2  # that ``imap`` keeps at each process
+CHUNKS_AHEAD = 8  # that ``imap`` keeps at each process
 
 
 class _Failed:
