@@ -69,10 +69,8 @@ def test_deephyper(tmp_path):
 
     parallel, serial = search("ray", loss), search("serial", loss_here)
     assert np.allclose(parallel.objective, -((parallel["p:x"] - 1) ** 2))
-    both = (
-        serial.set_index("job_id")["p:x"].to_frame().join(parallel.set_index("job_id")["p:x"], rsuffix="2", how="inner")
-    )
-    assert len(both) >= 7 and np.array_equal(both["p:x"], both["p:x2"])
+    assert parallel["p:x"][0] == serial["p:x"][0]  # how many are asked for at once decides on the others
+    assert np.allclose(serial.objective, -((serial["p:x"] - 1) ** 2))
 
 
 def test_sktime():
