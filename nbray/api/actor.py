@@ -152,6 +152,7 @@ class ActorClass:
             "max_pending_calls": options.get("max_pending_calls", -1), "ordered": ordered, "life_id": life_id,
             "groups": list(options.get("concurrency_groups") or {}), "need": placing,
             "side_by_side": _is_side_by_side(options, self._is_async),
+            "recorded": options.get("enable_task_events", True),
         }  # fmt: skip
         handle_info = pickle.dumps(info)
         calls = ActorCalls(core, actor_id, self._class_name)
@@ -398,7 +399,8 @@ class ActorMethod:
         self._text = options.get("text", name)
         self._core: Any = None
         self._descriptor: Any = None
-        self._in_groups: dict[str, Any] = {}  # concurrency group asked for by a call -> descriptor
+        self._recorded = options.get("enable_task_events", handle._info["recorded"]) is not False
+        self._variants: dict[tuple[str, bool], Any] = {}  # (concurrency group, recorded) -> descriptor
         self._limits = _limits(self._signature)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -412,7 +414,8 @@ class ActorMethod:
         return self._submit(args, kwargs, self._n_returns, self._retries, self._retry_exceptions, "")
 
     def _submit(
-        self, args: Any, kwargs: Any, n_returns: Any, retries: int, retry_exceptions: Any, name: str, group: str = ""
+        self, args: Any, kwargs: Any, n_returns: Any, retries: int, retry_exceptions: Any, name: str,
+        group: str = "", recorded: bool | None = None,
     ) -> Any:  # fmt: skip
         core = current.core
         calls = self._handle_calls
@@ -421,17 +424,10 @@ class ActorMethod:
         fewest, most = self._limits
         if kwargs or not fewest <= len(args) <= most:
             self._bind(args, kwargs)
-        return core.submit(
-            self._in_group(group) if group else self._descriptor,
-            calls,
-            args,
-            kwargs,
-            n_returns,
-            retries,
-            retry_exceptions,
-            name,
-            TASK_METHOD,
-        )
+        descriptor = self._descriptor
+        if group or recorded is not None:
+            descriptor = self._variant(core, group or self._group, self._recorded if recorded is None else recorded)
+        return core.submit(descriptor, calls, args, kwargs, n_returns, retries, retry_exceptions, name, TASK_METHOD)
 
     def _bind(self, args: Any, kwargs: Any) -> None:
         if self._signature is None:
@@ -448,16 +444,17 @@ class ActorMethod:
         if self._handle_calls.outdated:
             text, self._handle_calls.outdated = self._handle_calls.outdated, ""
             warn(text)
-        self._descriptor = core.describe_method(self._info["class_name"], self._name, self._group)
-        self._in_groups.clear()
+        self._variants.clear()
+        self._descriptor = self._variant(core, self._group, self._recorded)
         self._core = core
         return core
 
-    def _in_group(self, group: str) -> Any:
-        descriptor = self._in_groups.get(group)
+    def _variant(self, core: Any, group: str, recorded: bool) -> Any:
+        descriptor = self._variants.get((group, recorded))
         if descriptor is None:
-            descriptor = self._core.describe_method(self._info["class_name"], self._name, group)
-            self._in_groups[group] = descriptor
+            kind = "actor_task" if recorded else "unrecorded"
+            descriptor = core.describe_method(self._info["class_name"], self._name, group, kind)
+            self._variants[group, recorded] = descriptor
         return descriptor
 
     def options(self, **given: Any) -> _MethodWithOptions:
@@ -492,7 +489,7 @@ class _MethodWithOptions:
         return bound._submit(
             args, kwargs, self._n_returns, given.get("max_task_retries", bound._retries),
             given.get("retry_exceptions", bound._retry_exceptions), given.get("name") or "",
-            given.get("concurrency_group") or "",
+            given.get("concurrency_group") or "", given.get("enable_task_events"),
         )  # fmt: skip
 
 
@@ -558,6 +555,7 @@ def handle_of_this_actor(core: Any, executor: Any) -> ActorHandle:
         "life_id": executor.actor_spec["life_id"], "ordered": _is_ordered(options, executor.is_async),
         "groups": list(options.get("concurrency_groups") or {}), "need": {},
         "side_by_side": _is_side_by_side(options, executor.is_async),
+        "recorded": options.get("enable_task_events", True),
     }  # fmt: skip
     return _rebuild_handle(executor.actor_id, info)
 

@@ -83,7 +83,10 @@ class RemoteFunction:
         strategy, target, captures = placing.resolve(options, scope, shape, shape, f"task {title}")
         pool = core.pool(shape, strategy, bool(options.get("wait_for_resources", False)), target, captures)
         runtime.refuse_impossible(core, pool, title)
-        descriptor = core.describe_variant(self._descriptor, name) if name else self._descriptor
+        descriptor = self._descriptor
+        recorded = options.get("enable_task_events", True) is not False
+        if name or not recorded:
+            descriptor = core.describe_variant(descriptor, title, "task" if recorded else "unrecorded")
         retries = options.get("max_retries", 3)
         return (
             descriptor, pool, option_table.returned(options, self._is_generator), retries,

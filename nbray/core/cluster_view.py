@@ -87,6 +87,7 @@ def tasks(source: Any, timeout_s: float = 2.0) -> Snapshot:
             view.apply({"type": "owned", "owner": peer, "t": rows[0].get("taken_ns", 0), "tasks": rows[1:]})
     view.apply_all({"type": "process", **row} for row in table(source, "processes"))
     view.apply_all({"type": "actor", **row} for row in table(source, "actors"))
+    view.leave_out_unrecorded()
     return Snapshot(view, offset_ns, silent, dropped)
 
 

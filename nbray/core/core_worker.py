@@ -110,20 +110,22 @@ class CoreWorker(
         title = name.encode()
         return self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name, kind)
 
-    def describe_variant(self, function: FunctionDescriptor, name: str) -> FunctionDescriptor:
-        """Return the same code under another name (the option ``name``)."""
+    def describe_variant(self, function: FunctionDescriptor, name: str, kind: str = "task") -> FunctionDescriptor:
+        """Return the same code under another name (the option ``name``) or kind."""
         message = function.message
         if function.message_flags:
             message = bytes(self.store.view(function.keep.obj))
         digest, length, max_calls = FUNCTION_HEAD.unpack_from(message, 0)
         title = name.encode()
         code = message[FUNCTION_HEAD.size + length :]
-        return self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name, "task")
+        return self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name, kind)
 
-    def describe_method(self, class_name: str, method: str, group: str = "") -> FunctionDescriptor:
+    def describe_method(
+        self, class_name: str, method: str, group: str = "", kind: str = "actor_task"
+    ) -> FunctionDescriptor:
         """Number a method (in a concurrency group) for an actor's channel and for the events."""
         message = f"{method}\0{group}" if group else method
-        return self._descriptor(message.encode(), f"{class_name}.{method}", "actor_task")
+        return self._descriptor(message.encode(), f"{class_name}.{method}", kind)
 
     def _descriptor(self, message: bytes, name: str, kind: str) -> FunctionDescriptor:
         number = next(self.functions)

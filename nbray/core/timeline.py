@@ -39,6 +39,8 @@ def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> 
         if kind == SUBMIT:
             definition = names.get((owner, a))
             submitted[(owner, seq)] = (t_ns, a)
+            if definition is not None and definition.kind == "unrecorded":
+                continue
             processes[process] = None
             trace.append(
                 {
@@ -56,6 +58,8 @@ def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> 
             continue
         submit = submitted.get((owner, seq))
         definition = names.get((owner, submit[1] if submit else a))
+        if definition is not None and definition.kind == "unrecorded":
+            continue
         processes[process] = None
         status = "failed" if flags & 1 else "cancelled" if flags & 2 else "finished"
         event = {

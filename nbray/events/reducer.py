@@ -56,6 +56,7 @@ class View:
         self.max_tasks = max_tasks
         self.tasks: dict[tuple[int, int], dict[str, Any]] = {}
         self.names: dict[tuple[int, int], dict[str, Any]] = {}
+        self._unrecorded: set[tuple[int, int]] = set()
         self.processes: dict[int, dict[str, Any]] = {}
         self.tables: dict[str, dict[Any, dict[str, Any]]] = {kind: {} for kind in _TABLES}
         self.forgotten = 0
@@ -135,6 +136,8 @@ class View:
             row["name"] = row["name"] or name["name"]
             row["kind"] = _KINDS.get(name.get("kind", "task"), "NORMAL_TASK")
             row["origin"] = row["origin"] or name.get("origin", "")
+            if name.get("kind") == "unrecorded":
+                self._unrecorded.add((row["owner"], row["seq"]))
 
     def _result(self, event: dict[str, Any]) -> None:
         row = self._task(event["owner"], event["seq"])
@@ -172,6 +175,11 @@ class View:
                 self._enter(self.tasks[event["peer"], seq], FAILED, "OWNER_DIED")
 
     # ------------------------------------------------------------------ questions
+
+    def leave_out_unrecorded(self) -> None:
+        """Forget the tasks that are not to be recorded (``enable_task_events=False``); after all events."""
+        for key in self._unrecorded:
+            self.tasks.pop(key, None)
 
     def counts(self) -> dict[str, int]:
         """Return how many tasks are in each state."""

@@ -392,7 +392,7 @@ class DefineNotice(Message):
     owner: int  # peer
     number: int  # nbs_msg.a of this owner's tasks
     name: str
-    kind: str = "task"  # task, actor_task, actor_creation, put
+    kind: str = "task"  # task, actor_task, actor_creation, put; unrecorded: its tasks are left out of lists
     origin: str = ""  # the cell
 
 

@@ -1,0 +1,36 @@
+"""enable_task_events=False: the timeline and the lists of tasks leave such tasks out."""
+
+import cluster_kit as kit
+
+
+def names(ray):
+    return {event["name"] for event in ray.timeline()}
+
+
+def test_tasks_that_are_not_recorded(ray):
+    @ray.remote
+    def seen():
+        pass
+
+    @ray.remote(enable_task_events=False)
+    def unseen():
+        pass
+
+    @ray.remote
+    class Actor:
+        def seen_call(self):
+            pass
+
+        @ray.method(enable_task_events=False)
+        def unseen_call(self):
+            pass
+
+    actor = Actor.remote()
+    ray.get([seen.remote(), unseen.remote(), seen.options(name="by_option", enable_task_events=False).remote()])
+    ray.get([actor.seen_call.remote(), actor.unseen_call.remote()])
+    ray.get(actor.seen_call.options(enable_task_events=False).remote())
+    kit.eventually(lambda: {"seen", "Actor.seen_call"} <= names(ray), "those that are recorded are in the timeline")
+    assert not {"unseen", "by_option", "Actor.unseen_call"} & names(ray)
+    listed = [task.name for task in ray.util.state.list_tasks()]
+    assert "seen" in listed and listed.count("Actor.seen_call") == 1
+    assert not {"unseen", "by_option", "Actor.unseen_call"} & set(listed)

@@ -1,0 +1,69 @@
+"""F17, its first half: streams of large items while workers are killed; every item arrives, once and in order."""
+
+import os
+import random
+import signal
+import threading
+import time
+
+import cluster_kit as kit
+import pytest
+
+from nbray.core import current
+
+numpy = pytest.importorskip("numpy")
+
+CLUSTER = {"num_cpus": 4, "object_store_memory": 256 * 2**20}
+STREAMS, ITEMS, ITEM_BYTES, KILLS_EVERY_S = 4, 17, 2**20, 0.5  # a sixth; NBRAY_FAULT_SCALE=6 makes 4 x 102
+
+
+@pytest.fixture
+def killer():
+    """Kills a worker that this process has leased, again and again; counts how often."""
+    stop, kills = threading.Event(), []
+
+    def run():
+        while not stop.wait(KILLS_EVERY_S):
+            leases = list(current.core.leases.values())
+            if leases:
+                pid = random.choice(leases).pid
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+                kills.append(pid)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield kills
+    stop.set()
+    thread.join()
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("window", [-1, 3])
+def test_streams_while_workers_are_killed(ray, killer, window):
+    @ray.remote(max_retries=-1, _generator_backpressure_num_objects=window)
+    def arrays(stream, n):
+        for i in range(n):
+            time.sleep(0.005)
+            yield numpy.full(ITEM_BYTES, (stream + i) % 251, numpy.uint8)
+
+    n = kit.scaled(ITEMS)
+    generators = [arrays.remote(stream, n) for stream in range(STREAMS)]
+    counts = [0] * STREAMS
+    rest = list(generators)
+    while rest:
+        ready, _ = ray.wait(rest, timeout=60)
+        assert ready, counts
+        stream = generators.index(ready[0])
+        ref = next(ready[0], None)
+        if ref is None:
+            rest.remove(ready[0])
+            continue
+        value = ray.get(ref)
+        assert (value == (stream + counts[stream]) % 251).all(), (stream, counts)
+        counts[stream] += 1
+    assert counts == [n] * STREAMS
+    assert killer, "nothing was killed"
+    del generators, rest, ready, ref, value
