@@ -13,7 +13,6 @@ LAYERS: list[tuple[str, list[str]]] = [
             "nbray.collective",
             "nbray.util",
             "nbray.experimental",
-            "nbray.internal",
             "nbray.actor",
             "nbray.remote_function",
             "nbray.job_config",

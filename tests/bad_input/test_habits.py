@@ -209,8 +209,7 @@ def test_row_55_put_of_a_ref(ray):
 
 
 def test_row_56_use_after_free(ray):
-    from nbray.internal import free
-
+    free = ray.internal.free
     small, large = ray.put(1), ray.put(numpy.ones(2**20))
     free([small, large])
     for ref in (small, large):
