@@ -68,7 +68,7 @@ from nbray.worker.calls import (
 )
 from nbray.worker.concurrent_calls import Groups, for_class
 from nbray.worker.output_capture import OutputCapture, TaskStream
-from nbray.worker.streams import Producer
+from nbray.worker.streams import NotStored, Producer
 
 SERVED = lib.NBS_READY_SERVED
 OWNED = lib.NBS_READY_OWNED
@@ -693,6 +693,9 @@ class Executor:
             return
         if isinstance(error, _ArgumentLost):
             self._reply(chan, number, RESULT_ERROR | RESULT_LOST, _U64.pack(error.obj))
+            return
+        if isinstance(error, NotStored):
+            self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error.error).blob)
             return
         blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8])
         if len(blob) > INLINE_MAX_BYTES:

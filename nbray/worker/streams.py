@@ -17,6 +17,7 @@ from typing import Any
 from nbray._cstore import lib
 from nbray.core.records import INLINE_MAX_BYTES, RESULT_STORED
 from nbray.core.streams import FIRST_ITEM, TAKEN, UNWANTED, control_id, unpack_request
+from nbray.exceptions import ObjectStoreFullError, OutOfDiskError
 from nbray.serialization import serializer
 
 WAKE_S = 0.05  # a producer that was not woken looks again after this time
@@ -210,10 +211,21 @@ class Producer:
             data = serializer.dumps(value, f"item {index} of {self.name}()")
         flags = 0
         if type(data) is not bytes or len(data) > INLINE_MAX_BYTES:
-            data = self.executor._store(self.owner, self.number, index + FIRST_ITEM, data)
+            try:
+                data = self.executor._store(self.owner, self.number, index + FIRST_ITEM, data)
+            except (ObjectStoreFullError, OutOfDiskError) as error:
+                raise NotStored(error) from None
             flags = RESULT_STORED
         if not self.executor.send_item(self.chan, self.number, index, flags, data):
             self._words = None  # the owner is gone
+
+
+class NotStored(Exception):
+    """There was no room for an item: the runtime's failure, not the function's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def _on_own_loop(generator: Any) -> Iterator[Any]:

@@ -156,3 +156,16 @@ def test_the_user_sees_his_own_frames(ray):
     with pytest.raises(KeyError) as raised:
         ray.get(next(generator))
     assert "nbray/worker" not in str(raised.value)
+
+
+def test_an_item_that_the_store_cannot_hold(ray):
+    @ray.remote
+    def too_large():
+        yield 1
+        yield numpy.ones(2**31, numpy.uint8)
+
+    generator = too_large.remote()
+    assert ray.get(next(generator)) == 1
+    with pytest.raises(ray.exceptions.ObjectStoreFullError):
+        ray.get(next(generator))
+    assert list(generator) == []
