@@ -102,6 +102,9 @@ class Limits:
     metric_series = Limit(
         "series", 10_000, "metrics of applications, each with one set of tags; then new ones are refused"
     )
+    # -- runtime environments
+    package_bytes = Limit("bytes", 500 * MIB, "largest working_dir or py_module; a larger one is refused")
+    environments = Limit("environments", 10, "virtual environments of this user kept on disk; then the oldest go")
     # -- events
     event_bytes = Limit("bytes", 32 * MIB, "newest event records kept by the daemon")
     event_period_s = Limit("seconds", 0.05, "between drains of the event rings while something happens")

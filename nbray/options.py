@@ -13,7 +13,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from nbray import placement
+from nbray import placement, runtime_env
 
 UNIT = 10_000  # resources are counted in units of 1/10,000
 SMALLEST = 0.0001
@@ -240,14 +240,6 @@ def _fallbacks(name: str, value: Any) -> tuple[placement.Rules, ...]:
     return tuple(found)
 
 
-def _env(name: str, value: Any) -> dict[str, Any] | None:
-    if value is None or value == {}:
-        return None
-    raise ValueError(
-        "runtime_env is not supported yet: set os.environ and sys.path before init; workers take them over."
-    )
-
-
 def _not_yet(neutral: tuple[Any, ...]) -> Callable[[str, Any], Any]:
     def check(name: str, value: Any) -> Any:
         if value in neutral:
@@ -275,7 +267,7 @@ OPTIONS: dict[str, Option] = {
     "placement_group": Option("ta", "default", _placement_group, "older form of scheduling_strategy"),
     "placement_group_bundle_index": Option("ta", -1, _bundle_index, "the same; -1: any bundle"),
     "placement_group_capture_child_tasks": Option("ta", None, _flag, "the same"),
-    "runtime_env": Option("ta", None, _env, "environment of the worker"),
+    "runtime_env": Option("ta", None, runtime_env.checked, "environment of the worker"),
     "wait_for_resources": Option("ta", False, _flag, "queue although no node can satisfy it now (nbray only)"),
     "max_restarts": Option("a", 0, _integer(0, minus_one="for ever"), "restarts after its process died"),
     "max_task_retries": Option("a m", 0, _integer(0, minus_one="for ever"), "runs of a call again after a restart"),

@@ -123,6 +123,7 @@ class ActorClass:
             self._code = serializer.dumps_code(self._class, f"the actor class {self._class_name}")
             code_size.check(self._code, self._class, self._class_name, stacklevel=3)
             self._core = core
+        environment = core.environments.resolve(options.get("runtime_env"))
         number = next(core.numbers)
         actor_id = ids.actor_id(core.peer, number).hex()
         detached = (options.get("lifetime") or core.default_lifetime) == "detached"
@@ -134,6 +135,7 @@ class ActorClass:
             # The context first: what follows is unpickled under it.
             "context": Surroundings({
                 **pickle.loads(core.context), "depth": core.depth + 1, "group": target.group, "captures": captures,
+                **({"environment": environment} if environment is not None else {}),
             }),
             "life_id": life_id, "code": self._code, "arguments": None, "values": (list(args), kwargs), "class_name": self._class_name,
             "origin": core.origin,
@@ -159,6 +161,7 @@ class ActorClass:
         calls.spec_hold = hold
         namespace = options.get("namespace") or core.namespace
         request = m.CreateActorRequest(
+            env_key=environment.key if environment is not None else "",
             actor_id=actor_id, spec_id=spec_id, class_name=self._class_name, resources=placing,
             running_resources=running, max_restarts=options.get("max_restarts", 0), name=name, namespace=namespace,
             detached=detached, job_id=core.job_id, method_names=list(self._methods),

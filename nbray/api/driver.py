@@ -8,7 +8,7 @@ import pickle
 import sys
 from typing import Any
 
-from nbray import ray_alias
+from nbray import ray_alias, runtime_env
 from nbray.core.core_worker import CoreWorker
 from nbray.core.joining import attach, join
 from nbray.exceptions import VersionMismatchError
@@ -72,6 +72,7 @@ def _become_driver(seg: Any, endpoint: str, job: JobConfig, patience_s: float) -
         core.namespace = answer.namespace
         core.totals = dict(answer.resources)
         core.default_lifetime = job.default_actor_lifetime
+        core.environments.own = core.environments.resolve(runtime_env.checked("runtime_env", job.runtime_env))
         core.context = driver_context(core, job)
         core.start()
     except BaseException:

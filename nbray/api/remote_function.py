@@ -81,7 +81,10 @@ class RemoteFunction:
         name = options.get("name") or ""
         title = name or self._function.__name__
         strategy, target, captures = placing.resolve(options, scope, shape, shape, f"task {title}")
-        pool = core.pool(shape, strategy, bool(options.get("wait_for_resources", False)), target, captures)
+        pool = core.pool(
+            shape, strategy, bool(options.get("wait_for_resources", False)), target, captures,
+            core.environments.resolve(options.get("runtime_env")),
+        )  # fmt: skip
         runtime.refuse_impossible(core, pool, title)
         descriptor = self._descriptor
         recorded = options.get("enable_task_events", True) is not False

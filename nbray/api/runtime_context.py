@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
 import warnings
 from typing import Any
 
@@ -12,6 +10,7 @@ from nbray import ids
 from nbray.api import runtime
 from nbray.api.actor import handle_of_this_actor
 from nbray.options import UNIT
+from nbray.runtime_env import RuntimeEnv
 
 
 class RuntimeContext:
@@ -110,15 +109,14 @@ class RuntimeContext:
         return self.get_accelerator_ids()
 
     @property
-    def runtime_env(self) -> dict[str, Any]:
+    def runtime_env(self) -> RuntimeEnv:
         """The runtime environment of this task, actor or driver."""
-        context = self._core.context
-        found = pickle.loads(context).get("runtime_env") if context else None
-        return dict(found or {})
+        own = self._core.environments.own
+        return own.spec if own is not None else RuntimeEnv()
 
     def get_runtime_env_string(self) -> str:
         """Return the runtime environment as JSON."""
-        return json.dumps(self.runtime_env)
+        return self.runtime_env.serialize()
 
     def get_temp_dir(self) -> str:
         """Return the folder that the sessions' folders lie in."""

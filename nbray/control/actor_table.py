@@ -106,7 +106,7 @@ class ActorRecord:
     """One actor."""
 
     __slots__ = (
-        "cause", "died_at", "ending", "error", "gpu_ids", "graceful_end", "group_removed", "incarnation", "infeasible",
+        "cause", "died_at", "ending", "env_error", "error", "gpu_ids", "graceful_end", "group_removed", "incarnation", "infeasible",
         "init_deaths", "lease_id", "owner", "pid", "placing", "request", "restart_at", "restarts", "state",
         "subscribers", "worker",
     )  # fmt: skip
@@ -129,6 +129,7 @@ class ActorRecord:
         self.cause = ""
         self.error = b""
         self.infeasible = ""
+        self.env_error = ""  # why its interpreter could not be made
         self.group_removed = False  # before it was made
         self.died_at = 0.0
         self.subscribers: dict[int, None] = {owner: None}
@@ -147,7 +148,7 @@ class ActorRecord:
             pid=self.pid if self.state == ALIVE else 0, incarnation=self.incarnation, cause=self.cause,
             error=self.error, name=request.name, namespace=request.namespace, class_name=request.class_name,
             infeasible=self.infeasible, died_at=self.died_at, restarts_left=self.restarts_left,
-            group_removed=self.group_removed,
+            group_removed=self.group_removed, env_error=self.env_error,
         )  # fmt: skip
 
 
@@ -202,18 +203,20 @@ class ActorTable:
         return [Become(actor_id)]
 
     def refused(
-        self, actor_id: str, wall: float, *, infeasible: str = "", error: str = "", group_removed: bool = False
-    ) -> list[Effect]:
+        self, actor_id: str, wall: float, *, infeasible: str = "", error: str = "", group_removed: bool = False,
+        env_error: str = "",
+    ) -> list[Effect]:  # fmt: skip
         """The scheduler has no place for it and never will."""
         actor = self._find(actor_id, "refused")
         if actor is None:
             return []
         actor.placing = False
         actor.infeasible = infeasible
+        actor.env_error = env_error
         if group_removed:
             actor.group_removed = actor.state == PENDING_CREATION
             error = f"The placement group of actor {actor.request.class_name} was removed."
-        return self._die(actor, infeasible or error, wall)
+        return self._die(actor, infeasible or error or env_error, wall)
 
     def ready(self, actor_id: str, worker: int, incarnation: int) -> list[Effect]:
         """Its constructor returned."""

@@ -26,6 +26,7 @@ from nbray.exceptions import (
     ActorUnavailableError,
     ActorUnschedulableError,
     PendingCallsLimitExceeded,
+    RuntimeEnvSetupError,
     TaskCancelledError,
 )
 from nbray.serialization import error_value
@@ -278,6 +279,10 @@ class ActorCalls:
             return ActorDiedError("The actor is dead.", self.actor_id)
         if notice.infeasible:
             return ActorUnschedulableError(notice.infeasible)
+        if notice.env_error:
+            return RuntimeEnvSetupError(
+                f"The runtime environment of actor {self.class_name} could not be set up: {notice.env_error}"
+            )
         if notice.group_removed:
             return ActorPlacementGroupRemoved(notice.cause)
         when = time.strftime("%H:%M:%S", time.localtime(notice.died_at)) if notice.died_at else ""
@@ -289,6 +294,8 @@ class ActorCalls:
         error = ActorDiedError(text, self.actor_id, maybe_executed)
         if notice.error:
             raised = error_value.to_exception(notice.error)
+            if isinstance(raised, RuntimeEnvSetupError):
+                return RuntimeEnvSetupError(str(raised))
             error.args = (
                 f"The actor {self.class_name} ({self.actor_id}) died because its constructor raised:\n{raised}",
             )

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.config import Limits
 from nbray.core.actor_calls import ActorCalls
 from nbray.core.control_client import ControlClient
 from nbray.core.interrupts import InterruptShield
@@ -61,6 +62,7 @@ class CoreState:
         self.job_id = 0
         self.cluster_id = cluster_id
         self.node_id = ""
+        self.limits = Limits()  # the cluster's, once joined
         self.labels: dict[str, str] = {}  # of the node
         self.session_dir = ""
         self.namespace = ""

@@ -32,6 +32,7 @@ from nbray.core.arguments import Arguments
 from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
 from nbray.core.dependencies import Dependencies
+from nbray.core.environments import Environment, Environments
 from nbray.core.failures import Failures
 from nbray.core.groups import Groups
 from nbray.core.interrupts import InterruptShield, uninterrupted
@@ -100,6 +101,7 @@ class CoreWorker(
         self.advice = (
             advice.Advice(self, {Waiting.get.__code__, Waiting.get_one.__code__}) if role == "driver" else None
         )
+        self.environments = Environments(self)
         object_ref.install(self)
 
     def describe_function(self, function: Any, name: str, kind: str = "task", max_calls: int = 0) -> FunctionDescriptor:
@@ -141,16 +143,16 @@ class CoreWorker(
 
     def pool(
         self, shape: dict[str, int], strategy: str = "DEFAULT", wait_for_resources: bool = False,
-        target: Target = ANYWHERE, captures: bool = False,
+        target: Target = ANYWHERE, captures: bool = False, environment: Environment | None = None,
     ) -> LeasePool:  # fmt: skip
         """Return the pool of a shape of resources in one place."""
-        key = (tuple(sorted(shape.items())), strategy, wait_for_resources, target, captures)
+        key = (tuple(sorted(shape.items())), strategy, wait_for_resources, target, captures, environment)
         with self.lock:
             pool = self.pools.get(key)
             if pool is None:
                 request_id = self.control.next_id()
                 pool = self.pools[key] = LeasePool(
-                    self, shape, strategy, wait_for_resources, request_id, target, captures
+                    self, shape, strategy, wait_for_resources, request_id, target, captures, environment
                 )
                 self.pools_by_request[request_id] = pool
             return pool
@@ -258,13 +260,16 @@ class CoreWorker(
             lane.link.told = told
             pool = lane.pool
             about = {
-                "gpu_ids": lane.gpu_ids,
-                "resources": pool.shape,
-                "group": pool.target.group,
-                "captures": pool.captures,
-            }
-            payload = pickle.dumps(about)
-            lane.link.tell(KIND_CONTEXT, 1, payload)
+                "gpu_ids": lane.gpu_ids, "resources": pool.shape, "group": pool.target.group, "captures": pool.captures,
+            }  # fmt: skip
+            if pool.environment is not None:
+                about["environment"] = pool.environment
+            payload, flags = pickle.dumps(about), 0
+            if len(payload) > self.max_payload:  # a setup hook with much in it
+                hold = self.store.stash(payload)
+                self.kept.append(hold)
+                payload, flags = _U64.pack(hold.obj), TASK_INDIRECT
+            lane.link.tell(KIND_CONTEXT, 1, payload, flags)
 
     def _on_control(self, inbox: deque[m.Message]) -> None:
         with self.lock:
@@ -285,6 +290,8 @@ class CoreWorker(
                 pool.refuse_now(message.error)
             elif message.group_removed:
                 pool.refuse_removed()
+            elif message.env_error:
+                pool.refuse_environment(message.env_error)
             else:
                 pool.granted(message.lease_id, message.worker, message.pid, message.gpu_ids)
         elif isinstance(message, m.LeaseRevokeNotice):

@@ -59,6 +59,6 @@ def join(core: CoreWorker, token: int, patience_s: float = 20.0, **facts: Any) -
     core.session_dir = answer.session_dir
     core.cluster_id = answer.cluster_id
     core.daemon = answer.daemon
-    core.store.pressure.limits = Limits(answer.limits)
+    core.limits = core.store.pressure.limits = Limits(answer.limits)
     core.store.pressure.spill_dir = answer.spill_dir
     return answer

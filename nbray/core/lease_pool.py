@@ -13,13 +13,19 @@ from collections import deque
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.core.environments import Environment
 from nbray.core.records import (
     KIND_FUNCTION,
     KIND_ORIGIN,
     KIND_TASK,
     TaskRecord,
 )
-from nbray.exceptions import RaySystemError, TaskPlacementGroupRemoved, TaskUnschedulableError
+from nbray.exceptions import (
+    RaySystemError,
+    RuntimeEnvSetupError,
+    TaskPlacementGroupRemoved,
+    TaskUnschedulableError,
+)
 from nbray.options import describe
 from nbray.placement import Target
 from nbray.wire.messages import LeaseRequest, LeaseReturnNotice
@@ -111,15 +117,18 @@ class LeasePool:
         Where its tasks may run.
     captures : bool
         Whether what its tasks submit goes into the same placement group.
+    environment : Environment or None
+        Runtime environment of its workers.
     """
 
     def __init__(
         self, core: Any, shape: dict[str, int], strategy: str, wait_for_resources: bool, request_id: int,
-        target: Target = ANYWHERE, captures: bool = False,
+        target: Target = ANYWHERE, captures: bool = False, environment: Environment | None = None,
     ) -> None:  # fmt: skip
         self.core = core
         self.target = target
         self.captures = captures
+        self.environment = environment
         self.seg = core.seg
         self.shape = shape
         self.strategy = strategy
@@ -246,6 +255,7 @@ class LeasePool:
                 wait_for_resources=self.wait_for_resources,
                 priority_depth=self.core.depth,
                 target=self.target,
+                env_key=self.environment.key if self.environment is not None else "",
             )
         )
 
@@ -288,6 +298,16 @@ class LeasePool:
         self.queue.clear()
         for record in failed:
             self.core.fail(record, self.group_removed(record))
+
+    def refuse_environment(self, reason: str) -> None:
+        """The runtime environment could not be made: what waits for it fails; what comes later tries again."""
+        self.wanted = 0
+        failed = list(self.queue)
+        self.queue.clear()
+        for record in failed:
+            name = record.name or record.function.name
+            text = f"The runtime environment of task {name} could not be set up: {reason}"
+            self.core.fail(record, RuntimeEnvSetupError(text))
 
     def group_removed(self, record: TaskRecord) -> TaskPlacementGroupRemoved:
         """Return the error of a task whose placement group is gone."""

@@ -247,6 +247,8 @@ class NodeDaemon:
                     self.node.segment.ring(client.peer)
         if self.zygote.behind:
             self.zygote.flush()
+        if self.effects.interpreters.behind:
+            self.effects.interpreters.flush()
         if now >= self._drain_at or (self.node.active and self._drain_at - now > self.node.limits.event_period_s):
             self._drain(now)
 
@@ -275,7 +277,7 @@ class NodeDaemon:
             time_s = table.next_wakeup()
             if time_s is not None:
                 due.append(time_s)
-        if self.node.router.behind or self.zygote.behind:
+        if self.node.router.behind or self.zygote.behind or self.effects.interpreters.behind:
             due.append(time.monotonic() + 0.005)
         return max(0, int((min(due) - time.monotonic()) * 1000) + 1)
 
@@ -362,11 +364,14 @@ class NodeDaemon:
                 if not (self.node.ended_by_owner and client.pid == self.node.config.driver_pid):
                     self.node.send(client.peer, ClusterEndedNotice(self.ended))
             self.listener.close()
+            zygotes = [*self.effects.interpreters.end(grace_s), self.zygote]
             self.zygote.end(grace_s)
-            ready = select.select([self.zygote.pidfd], [], [], grace_s + 1.0)[0] if self.zygote.pidfd >= 0 else True
-            if not ready:
-                self.zygote.kill()
-            self.zygote.reap()
+            deadline = time.monotonic() + grace_s + 1.0
+            for zygote in zygotes:
+                left = max(0.0, deadline - time.monotonic())
+                if zygote.pidfd >= 0 and not select.select([zygote.pidfd], [], [], left)[0]:
+                    zygote.kill()
+                zygote.reap()
         self.warmer.stop()
         self.node.spiller.stop()
         with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ from typing import Any
 
 from nbray.control import actor_table as at
 from nbray.node.groups import Groups
+from nbray.node.interpreters import Interpreters
 from nbray.node.node_state import NodeState
 from nbray.scheduling import events as ev
 from nbray.wire.messages import (
@@ -25,6 +26,7 @@ class Effects:
         self.node = node
         self._undecided = False
         self.groups = Groups(node, self.schedule, self.run)
+        self.interpreters = Interpreters(node, self.schedule, time.monotonic)
         self._actions: dict[type, Callable[[Any], None]] = {
             ev.GrantLease: self._grant_lease,
             ev.PlaceActor: self._place_actor,
@@ -33,6 +35,7 @@ class Effects:
             ev.SpillBack: self._spill_back,
             ev.RevokeLease: self._revoke_lease,
             ev.StartWorker: self._start_worker,
+            ev.MakeInterpreter: self._make_interpreter,
             ev.StopWorker: self._stop_worker,
             ev.KillWorker: self._kill_worker,
             at.Place: self._place,
@@ -79,7 +82,8 @@ class Effects:
 
     def _refuse_lease(self, effect: ev.RefuseLease) -> None:
         reply = LeaseReply(
-            effect.request_id, infeasible=effect.infeasible, error=effect.error, group_removed=effect.group_removed
+            effect.request_id, infeasible=effect.infeasible, error=effect.error, group_removed=effect.group_removed,
+            env_error=effect.env_error,
         )  # fmt: skip
         self.node.send(effect.owner, reply)
 
@@ -90,7 +94,17 @@ class Effects:
         self.node.send(effect.owner, LeaseRevokeNotice(effect.lease_id))
 
     def _start_worker(self, effect: ev.StartWorker) -> None:
-        self.node.processes.start(effect.token, time.monotonic())
+        if not effect.interpreter:
+            self.node.processes.start(effect.token, time.monotonic())
+            return
+        zygote = self.interpreters.zygote(effect.interpreter)
+        if zygote is None:  # it died just now
+            self.schedule(ev.WorkerStartFailed(time.monotonic(), effect.token, "the process that forks them died"))
+            return
+        self.node.processes.start(effect.token, time.monotonic(), zygote)
+
+    def _make_interpreter(self, effect: ev.MakeInterpreter) -> None:
+        self.interpreters.make(effect.interpreter)
 
     def _stop_worker(self, effect: ev.StopWorker) -> None:
         self._stop(effect.worker, effect.reason, graceful=False)
@@ -120,7 +134,7 @@ class Effects:
     def _refuse_actor(self, effect: ev.RefuseActor) -> None:
         refused = self.node.actors.refused(
             effect.actor_id, time.time(), infeasible=effect.infeasible, error=effect.error,
-            group_removed=effect.group_removed,
+            group_removed=effect.group_removed, env_error=effect.env_error,
         )  # fmt: skip
         self.run(refused)
 

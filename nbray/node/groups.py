@@ -10,9 +10,11 @@ from nbray.control import placement_group_table as gt
 from nbray.node.clients import Client
 from nbray.node.node_state import NodeState
 from nbray.scheduling import events as ev
+from nbray.scheduling.bundle_placement import MAX_BUNDLES
 from nbray.wire import messages as m
 
-MAX_BUNDLES = 10_000
+ROWS_AT_ONCE = 500  # so that a message stays below its limit
+BUNDLES_AT_ONCE = 2000
 MAX_NAME_CHARS = 200
 
 
@@ -52,7 +54,7 @@ class Groups:
 
     def _create(self, client: Client, message: m.CreateGroupRequest) -> None:
         if not message.group_id or len(message.bundles) > MAX_BUNDLES:
-            raise ValueError(f"a group has an id and at most {MAX_BUNDLES} bundles")
+            raise ValueError(f"a group has an id, and at most {MAX_BUNDLES} bundles")
         for bundle in message.bundles:
             if not bundle or any(units <= 0 or len(name) > MAX_NAME_CHARS for name, units in bundle.items()):
                 raise ValueError(f"amounts of a bundle are above zero: {bundle!r:.200}")
@@ -77,7 +79,16 @@ class Groups:
         self.node.send(client.peer, reply)
 
     def _list(self, client: Client, message: m.ListGroupsRequest) -> None:
-        self.node.send(client.peer, m.ListGroupsReply(message.request_id, self.node.groups.describe(message.group_id)))
+        part = m.ListGroupsReply(message.request_id)
+        bundles = 0
+        for row in self.node.groups.describe(message.group_id):
+            if part.groups and (bundles >= BUNDLES_AT_ONCE or len(part.groups) >= ROWS_AT_ONCE):
+                self.node.send(client.peer, part)
+                part, bundles = m.ListGroupsReply(message.request_id), 0
+            part.groups.append(row)
+            bundles += len(row["bundles"])
+        part.last = True
+        self.node.send(client.peer, part)
 
     # -------------------------------------------------------------------- effects
 

@@ -73,6 +73,7 @@ class Handlers:
             m.MetricsNotice: self._metrics,
             m.InspectRequest: self._inspect,
             m.InspectedNotice: self._inspect_answer,
+            m.DefineInterpreterNotice: self._define_interpreter,
             **effects.groups.methods,
         }
 
@@ -262,6 +263,9 @@ class Handlers:
                 self.node.send(client.peer, m.LeaseReply(message.request_id, node_id=nodes[0]))
                 return
         self.effects.schedule(wanted)
+
+    def _define_interpreter(self, client: Client, message: m.DefineInterpreterNotice) -> None:
+        self.effects.interpreters.define(message)
 
     def _lease_return(self, client: Client, message: m.LeaseReturnNotice) -> None:
         self.effects.schedule(ev.LeaseReturned(time.monotonic(), client.peer, message.lease_id, message.discard))

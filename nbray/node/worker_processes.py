@@ -70,6 +70,7 @@ class WorkerProcesses:
         self.zygote = zygote
         self.by_token: dict[int, WorkerProcess] = {}
         self.by_peer: dict[int, WorkerProcess] = {}
+        self._other_zygotes: dict[int, ZygoteClient] = {}  # token -> who forked it, if not the cluster's own zygote
         self._log_dir = log_dir
         self._bootstrap = bootstrap
         self._watch = watch
@@ -78,12 +79,14 @@ class WorkerProcesses:
         self._on_death = on_death
         self._start_timeout_s = start_timeout_s
 
-    def start(self, token: int, now: float) -> None:
-        """Have a worker forked."""
+    def start(self, token: int, now: float, zygote: ZygoteClient | None = None) -> None:
+        """Have a worker forked; from the cluster's own zygote unless another is given."""
         log_path = os.path.join(self._log_dir, f"worker-{token}.log")
         worker = self.by_token[token] = WorkerProcess(token, log_path, now)
         bootstrap = msgspec.structs.replace(self._bootstrap, startup_token=token, log_path=log_path)
-        self.zygote.fork_worker(Fork(bootstrap))
+        if zygote is not None:
+            self._other_zygotes[token] = zygote
+        (zygote or self.zygote).fork_worker(Fork(bootstrap))
         self._call_after(self._start_timeout_s, lambda: self._check_started(worker))
 
     def _check_started(self, worker: WorkerProcess) -> None:
@@ -128,9 +131,11 @@ class WorkerProcesses:
             if worker is not None:
                 self._dead(worker, message.status)
 
-    def zygote_died(self) -> None:
-        """The zygote is gone; the kernel kills its workers, of which only pidfds tell now."""
+    def zygote_died(self, zygote: ZygoteClient | None = None) -> None:
+        """A zygote (None: the cluster's own) is gone; the kernel kills its workers, of which only pidfds tell now."""
         for worker in list(self.by_token.values()):
+            if self._other_zygotes.get(worker.token) is not zygote:
+                continue
             worker.stop_reason = worker.stop_reason or "the process that forks the workers died"
             if worker.pidfd < 0:
                 self._dead(worker, UNKNOWN_STATUS)
@@ -170,6 +175,7 @@ class WorkerProcesses:
         if self.by_token.pop(worker.token, None) is None:
             return
         self.by_peer.pop(worker.peer, None)
+        self._other_zygotes.pop(worker.token, None)
         if worker.pidfd >= 0:
             self._unwatch(worker.pidfd)
             os.close(worker.pidfd)

@@ -13,14 +13,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from nbray.node import process_control, zygote
 from nbray.node.zygote_messages import MAX_BYTES, End, Fork, ZygoteMessage, decode, encode
 
-_FRESH = "import sys; sys.path[:] = sys.argv[4:]; from nbray.node.zygote_client import run_fresh; run_fresh()"
+# Another interpreter keeps its own path: its packages come first.
+_FRESH = (
+    "import sys; mine = sys.executable == {python!r}; sys.path[:] = sys.argv[4:] if mine else "
+    "[*filter(None, sys.path), *(p for p in sys.argv[4:] if p not in sys.path)]; "
+    "from nbray.node.zygote_client import run_fresh; run_fresh()"
+)
 _SEND_BUFFER = 1 << 20
 
 
@@ -61,15 +66,26 @@ class ZygoteClient:
         return cls(pid, ours)
 
     @classmethod
-    def fresh(cls, worker_module: str, cwd: str) -> ZygoteClient:
-        """Start another zygote as a new interpreter."""
+    def fresh(
+        cls, worker_module: str, cwd: str, command: Sequence[str] = (), environ: dict[str, str] | None = None
+    ) -> ZygoteClient:
+        """Start another zygote as a new interpreter, by ``command``, with these variables; default: ours."""
         ours, theirs = _pair()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-c", _FRESH, str(theirs.fileno()), str(os.getpid()), worker_module, *sys.path],
+                [
+                    *(command or [sys.executable]),
+                    "-c",
+                    _FRESH.format(python=sys.executable),
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    worker_module,
+                    *sys.path,
+                ],
                 stdin=subprocess.DEVNULL,
                 cwd=cwd if os.path.isdir(cwd) else None,
                 pass_fds=(theirs.fileno(),),
+                env=environ,
             )
         client = cls(process.pid, ours)
         process.returncode = 0  # reaped by ``reap``, not by subprocess

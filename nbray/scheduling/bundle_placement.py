@@ -16,6 +16,8 @@ from nbray.scheduling.infeasible import WAIT_HINT, explain
 
 PACK, SPREAD, STRICT_PACK, STRICT_SPREAD = "PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"
 
+MAX_BUNDLES = 4000  # of a group, so that it fits into a message
+
 Bundles = Sequence[ResourceSet]
 Selectors = Sequence[placement.Rules]
 

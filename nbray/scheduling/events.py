@@ -112,6 +112,19 @@ class WorkerStartFailed(Event):
     reason: str = ""
 
 
+class InterpreterReady(Event):
+    """Workers can be started with this interpreter."""
+
+    interpreter: str
+
+
+class InterpreterGone(Event):
+    """This interpreter could not be made (``reason``), or has to be made again (none)."""
+
+    interpreter: str
+    reason: str = ""
+
+
 class WorkerDied(Event):
     """A registered worker is gone."""
 
@@ -179,6 +192,7 @@ class RefuseLease(Effect, frozen=True):
     infeasible: str = ""
     error: str = ""
     group_removed: bool = False
+    env_error: str = ""
 
 
 class RefuseActor(Effect, frozen=True):
@@ -188,6 +202,7 @@ class RefuseActor(Effect, frozen=True):
     infeasible: str = ""
     error: str = ""
     group_removed: bool = False
+    env_error: str = ""
 
 
 class BundlesAnswer(Effect, frozen=True):
@@ -212,10 +227,17 @@ class RevokeLease(Effect, frozen=True):
     lease_id: int
 
 
+class MakeInterpreter(Effect, frozen=True):
+    """Make this interpreter and its zygote; the answer is an event."""
+
+    interpreter: str
+
+
 class StartWorker(Effect, frozen=True):
-    """Fork a worker."""
+    """Fork a worker from the zygote of this interpreter."""
 
     token: int
+    interpreter: str = ""
 
 
 class StopWorker(Effect, frozen=True):

@@ -34,7 +34,7 @@ class Waiting:
     """One request: an owner's for ``count`` leases, an actor's for its place, a group's for bundles."""
 
     __slots__ = (
-        "actor_id", "arrival", "binding", "bundles", "count", "depth", "hold", "name", "need", "owner",
+        "actor_id", "arrival", "binding", "bundles", "count", "depth", "hold", "interpreter", "name", "need", "owner",
         "place", "request_id", "shape", "since", "wait_for_resources",
     )  # fmt: skip
 
@@ -45,6 +45,9 @@ class Waiting:
     ) -> None:  # fmt: skip
         self.need = need  # must be free
         self.hold = hold  # is taken
+        self.interpreter = binding[1].partition(":")[
+            2
+        ]  # that its worker must have been started with; empty: the cluster's own
         self.place = place  # what it takes its resources from
         self.bundles = bundles  # of the group ``place[0]``, which it wants reserved
         self.shape: Shape = shape_in(need, place)

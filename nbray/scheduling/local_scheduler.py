@@ -90,6 +90,7 @@ class LocalScheduler:
         self.cluster.update(node_id, self.ledger.totals, self.ledger.free, labels=labels or {})
         self._global = GlobalScheduler(self.cluster)
         self._next_lease = 1
+        self._interpreters: dict[str, bool] = {}  # those that are ready, or (False) in the making
         self._keep_ready = 0  # task workers that are there before anybody asks
         self._owner_leases: dict[int, int] = {}
         self._shape_leases: dict[tuple[int, Shape], int] = {}
@@ -106,6 +107,8 @@ class LocalScheduler:
             ev.PrestartWanted: self._prestart,
             ev.WorkerReady: self._worker_ready,
             ev.WorkerStartFailed: self._worker_start_failed,
+            ev.InterpreterReady: self._interpreter_ready,
+            ev.InterpreterGone: self._interpreter_gone,
             ev.WorkerDied: self._worker_died,
             ev.OwnerDied: self._owner_died,
             ev.JobEnded: self._job_ended,
@@ -240,11 +243,13 @@ class LocalScheduler:
         self.groups.give_back(event.group)
         return effects
 
-    def _refuse(self, entry: Waiting, infeasible: str = "", error: str = "", group_removed: bool = False) -> ev.Effect:
+    def _refuse(
+        self, entry: Waiting, infeasible: str = "", error: str = "", group_removed: bool = False, env_error: str = ""
+    ) -> ev.Effect:
         self.queue.remove(entry.key)
         if entry.actor_id:
-            return ev.RefuseActor(entry.actor_id, infeasible, error, group_removed)
-        return ev.RefuseLease(entry.owner, entry.request_id, infeasible, error, group_removed)
+            return ev.RefuseActor(entry.actor_id, infeasible, error, group_removed, env_error)
+        return ev.RefuseLease(entry.owner, entry.request_id, infeasible, error, group_removed, env_error)
 
     def _lease_returned(self, event: ev.LeaseReturned) -> list[ev.Effect]:
         lease = self.leases.get(event.lease_id)
@@ -274,15 +279,30 @@ class LocalScheduler:
         return []
 
     def _worker_start_failed(self, event: ev.WorkerStartFailed) -> list[ev.Effect]:
-        if not self.pool.start_failed(event.token, event.reason):
+        interpreter = self.pool.start_failed(event.token)
+        if interpreter is None:
             return []
-        why = f"workers do not start on this node, {self.pool.failures} in a row failed: {event.reason}"
-        self.pool.failures = 0
+        failures = self.pool.failures.pop(interpreter)
+        why = f"workers do not start on this node, {failures} in a row failed: {event.reason}"
         effects: list[ev.Effect] = []
         for entry in self.queue:
-            if entry.bundles is None:
-                effects.append(self._refuse(entry, error=why))
+            if entry.bundles is None and entry.interpreter == interpreter:
+                effects.append(self._refuse(entry, env_error=why) if interpreter else self._refuse(entry, error=why))
         return effects
+
+    def _interpreter_ready(self, event: ev.InterpreterReady) -> list[ev.Effect]:
+        self._interpreters[event.interpreter] = True
+        return []
+
+    def _interpreter_gone(self, event: ev.InterpreterGone) -> list[ev.Effect]:
+        self._interpreters.pop(event.interpreter, None)
+        if not event.reason:
+            return []
+        return [
+            self._refuse(entry, env_error=event.reason)
+            for entry in self.queue
+            if entry.interpreter == event.interpreter and entry.bundles is None
+        ]
 
     def _worker_died(self, event: ev.WorkerDied) -> list[ev.Effect]:
         worker = self.pool.died(event.worker)
@@ -350,6 +370,7 @@ class LocalScheduler:
         bundles_left = sum(entry.bundles is not None for entry in self.queue)
         unfit: set[tuple[Shape, Shape]] = set()  # shapes that do not fit any more in this pass
         planned: list[Allocation] = []  # for workers that have yet to start
+        planned_with: dict[str, int] = {}  # by interpreter
         planned_for: dict[Any, int] = {}
         kept: dict[Place, Waiting] = {}  # by what they take from: one that starves, and keeps it for itself
         rest: list[Waiting] = []  # those that lack resources, in order
@@ -361,6 +382,11 @@ class LocalScheduler:
                 heapq.heappush(heap, (fresh, entry.arrival, entry))
                 continue
             shape = (entry.shape, shape_of(entry.hold))
+            if entry.interpreter and not self._interpreters.get(entry.interpreter):
+                if entry.interpreter not in self._interpreters:
+                    self._interpreters[entry.interpreter] = False
+                    effects.append(ev.MakeInterpreter(entry.interpreter))
+                continue  # it holds up nobody meanwhile
             source = NODE if entry.bundles is not None else entry.place
             first = kept.get(source)
             reserve = first.need if first is not None and entry.depth <= first.depth else None
@@ -381,9 +407,10 @@ class LocalScheduler:
                 continue  # only bundles are looked for any more
             allocation = self._take(entry)
             assert allocation is not None, "what is held is part of what was needed"
-            worker = self.pool.pick(entry.binding, entry.owner)
+            worker = self.pool.pick(entry.binding, entry.owner, entry.interpreter)
             if worker is None:
                 planned.append(allocation)
+                planned_with[entry.interpreter] = planned_with.get(entry.interpreter, 0) + 1
                 planned_for[entry.key] = planned_for.get(entry.key, 0) + 1
                 if planned_for[entry.key] < entry.count:
                     fresh = self._rank(entry, now, roomy, planned_for[entry.key])
@@ -398,7 +425,8 @@ class LocalScheduler:
                 self.queue.remove(entry.key)
         for allocation in planned:
             allocation.ledger.give(allocation)
-        self._start_for(len(planned), now, effects)
+        for interpreter, wanted in planned_with.items():
+            self._start_for(wanted, interpreter, now, effects)
         self._revoke_for(rest, now, effects)
 
     def _fits(self, entry: Waiting, reserve: ResourceSet | None) -> bool:
@@ -454,11 +482,11 @@ class LocalScheduler:
         self._shape_leases[lease.owner, lease.shape] = self._shape_leases.get((lease.owner, lease.shape), 0) + 1
         return ev.GrantLease(entry.owner, entry.request_id, lease.lease_id, worker.peer, worker.pid, gpu_ids)
 
-    def _start_for(self, wanted: int, now: float, effects: list[ev.Effect]) -> None:
-        missing = wanted - len(self.pool.starting)
+    def _start_for(self, wanted: int, interpreter: str, now: float, effects: list[ev.Effect]) -> None:
+        missing = wanted - sum(other == interpreter for other in self.pool.starting.values())
         if missing <= 0:
             return
-        room = self.pool.may_start()
+        room = self.pool.may_start(interpreter)
         if room <= 0 and not self.pool.starting:
             # Full of idle workers of other jobs or environments: one of them makes room.
             for worker in self.pool.idle():
@@ -466,7 +494,8 @@ class LocalScheduler:
                     self.pool.move(worker, "stop", now)
                     effects.append(ev.StopWorker(worker.peer, "another job needs its place"))
                     break
-        effects.extend(ev.StartWorker(self.pool.start(now)) for _ in range(min(missing, room)))
+        for _ in range(min(missing, room)):
+            effects.append(ev.StartWorker(self.pool.start(now, interpreter), interpreter))
 
     def _revoke_for(self, rest: list[Waiting], now: float, effects: list[ev.Effect]) -> None:
         leases = [lease for lease in self.leases.values() if not lease.actor_id and not lease.returned]
@@ -509,9 +538,10 @@ class LocalScheduler:
 
     def _replenish(self, now: float, effects: list[ev.Effect]) -> None:
         """Start workers ahead of demand, in place of those that became actors or died."""
-        if self.pool.failures:
+        if self.pool.failures.get(""):
             return  # they do not start: only those that are asked for are tried
-        missing = self._keep_ready - self.pool.task_workers() - len(self.pool.starting)
+        starting = sum(not interpreter for interpreter in self.pool.starting.values())
+        missing = self._keep_ready - self.pool.task_workers() - starting
         effects.extend(ev.StartWorker(self.pool.start(now)) for _ in range(min(missing, self.pool.may_start())))
 
     # -------------------------------------------------------------------- book-keeping

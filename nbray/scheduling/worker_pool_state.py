@@ -35,11 +35,12 @@ WORKER_TRANSITIONS = {
 class WorkerRecord:
     """One registered worker."""
 
-    __slots__ = ("binding", "blocked", "idle_since", "lease_id", "peer", "pid", "state")
+    __slots__ = ("binding", "blocked", "idle_since", "interpreter", "lease_id", "peer", "pid", "state")
 
-    def __init__(self, peer: int, pid: int, now: float) -> None:
+    def __init__(self, peer: int, pid: int, now: float, interpreter: str = "") -> None:
         self.peer = peer
         self.pid = pid
+        self.interpreter = interpreter  # empty: the cluster's own
         self.state = IDLE
         self.binding: Binding | None = None  # None: fresh
         self.lease_id = 0  # the lease it serves, also while STOPPING
@@ -54,35 +55,34 @@ class WorkerPoolState:
         self.num_cpus = num_cpus
         self.limits = limits
         self.workers: dict[int, WorkerRecord] = {}
-        self.starting: dict[int, float] = {}  # token -> since
-        self.failures = 0  # starts in a row that failed
-        self.last_failure = ""
+        self.starting: dict[int, str] = {}  # token -> interpreter
+        self.failures: dict[str, int] = {}  # interpreter -> starts in a row that failed
         self._next_token = 1
         self._idle: dict[int, WorkerRecord] = {}  # by peer; the last one was used last, its caches are warm
 
-    def start(self, now: float) -> int:
+    def start(self, now: float, interpreter: str = "") -> int:
         """Note that a worker starts; return its token."""
         token = self._next_token
         self._next_token += 1
-        self.starting[token] = now
+        self.starting[token] = interpreter
         return token
 
     def ready(self, token: int, peer: int, pid: int, now: float) -> WorkerRecord:
         """Note that a worker has registered (also one whose token is unknown)."""
-        self.starting.pop(token, None)
-        self.failures = 0
-        worker = WorkerRecord(peer, pid, now)
+        interpreter = self.starting.pop(token, "")
+        self.failures.pop(interpreter, None)
+        worker = WorkerRecord(peer, pid, now, interpreter)
         self.workers[peer] = worker
         self._idle[peer] = worker
         return worker
 
-    def start_failed(self, token: int, reason: str) -> bool:
-        """Note that a start failed; True when it is one too many in a row."""
-        if self.starting.pop(token, None) is None:
-            return False
-        self.failures += 1
-        self.last_failure = reason
-        return self.failures >= self.limits.start_failures
+    def start_failed(self, token: int) -> str | None:
+        """Note that a start failed; the interpreter when it is one too many in a row, else None."""
+        interpreter = self.starting.pop(token, None)
+        if interpreter is None:
+            return None
+        failures = self.failures[interpreter] = self.failures.get(interpreter, 0) + 1
+        return interpreter if failures >= self.limits.start_failures else None
 
     def move(self, worker: WorkerRecord, event: str, now: float) -> None:
         """Apply WORKER_TRANSITIONS; raises ValueError for a pair that is not in it."""
@@ -102,7 +102,7 @@ class WorkerPoolState:
         self._idle.pop(peer, None)
         return self.workers.pop(peer, None)
 
-    def pick(self, binding: Binding, owner: int) -> WorkerRecord | None:
+    def pick(self, binding: Binding, owner: int, interpreter: str = "") -> WorkerRecord | None:
         """Return an idle worker for ``binding``: one that served it last, else a fresh one.
 
         Never the owner itself: a worker that has ended its task may still own tasks.
@@ -113,7 +113,7 @@ class WorkerPoolState:
                 continue
             if worker.binding == binding:
                 return worker
-            if fresh is None and worker.binding is None:
+            if fresh is None and worker.binding is None and worker.interpreter == interpreter:
                 fresh = worker
         return fresh
 
@@ -126,17 +126,18 @@ class WorkerPoolState:
         return bool(self._idle)
 
     def task_workers(self) -> int:
-        """How many workers run tasks or wait for some."""
-        return sum(worker.state in (IDLE, LEASED) for worker in self.workers.values())
+        """How many workers of the cluster's own interpreter run tasks or wait for some."""
+        return sum(worker.state in (IDLE, LEASED) and not worker.interpreter for worker in self.workers.values())
 
-    def may_start(self) -> int:
-        """How many more workers may be started now."""
+    def may_start(self, interpreter: str = "") -> int:
+        """How many more workers may be started now with this interpreter."""
+        starting = sum(other == interpreter for other in self.starting.values())
         actors = sum(1 for worker in self.workers.values() if worker.state == ACTOR)
         tasks = len(self.workers) - actors + len(self.starting)
         return max(
             0,
             min(
-                max(self.limits.starting_workers, self.num_cpus) - len(self.starting),
+                max(self.limits.starting_workers, self.num_cpus) - starting,
                 self.num_cpus + self.limits.extra_workers - tasks,
                 self.limits.max_processes - len(self.workers) - len(self.starting),
             ),

@@ -6,8 +6,11 @@ exception itself, so that a class missing in the reader never breaks the report.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import pickle
+import sys
 import traceback
 from types import TracebackType
 from typing import Any
@@ -50,6 +53,8 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     node : str
         Id of this node, shortened.
     """
+    if getattr(error, "of_the_runtime", False):
+        return from_system_error(error).blob
     tb = error.__traceback__
     for _ in range(skip_frames):
         if tb is not None and tb.tb_next is not None:
@@ -63,6 +68,9 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     hint = ""
     if isinstance(error, ValueError) and "read-only" in str(error):
         hint = "Arrays that come from the object store are read-only, because others share them: copy() first.\n"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        version = ".".join(map(str, sys.version_info[:3]))
+        hint = f"Node {node} has no module {error.name!r} for Python {version} at {sys.executable}.\n"
     text = "".join(traceback.format_exception(type(error), error, tb)) + hint
     frames = _frames(tb)
     pickled: bytes | None = None
@@ -110,10 +118,35 @@ def to_exception(blob: bytes) -> BaseException:
             text += f"\n(The exception could not be rebuilt here: {type(error).__name__}: {error})"
     if isinstance(cause, RayTaskError):
         return cause
+    if isinstance(cause, ModuleNotFoundError) and cause.name:
+        text += _own_module(cause.name)
     if cause is None:
         cause = UnserializableException(f"{type_name}: {message}")
         return RayTaskError(function_name, text, cause, pid, frames, node)
     return RayTaskError(function_name, text, cause, pid, frames, node).as_instanceof_cause()
+
+
+def _own_module(name: str) -> str:
+    """Say whether this process has a module that a task has not, and how tasks get it."""
+    top = name.partition(".")[0]
+    try:
+        module = sys.modules.get(top)
+        spec = module.__spec__ if module is not None else importlib.util.find_spec(top)
+        place = getattr(module, "__file__", None) or (spec.origin if spec is not None else None)
+    except (ImportError, ValueError, AttributeError):
+        return ""
+    if not place:
+        return ""
+    version = getattr(module, "__version__", "")
+    if not version:
+        from importlib import metadata  # noqa: PLC0415 - slow to load, and rarely needed
+
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            version = metadata.version(top)
+    return (
+        f"\nThis process has {top}{f' {version}' if version else ''} at {place}. Give it to the workers with "
+        "runtime_env={'py_modules': [...]} or {'pip': [...]}."
+    )
 
 
 def shorten(blob: bytes, limit: int) -> bytes:

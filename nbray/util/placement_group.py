@@ -215,8 +215,9 @@ def get_current_placement_group() -> PlacementGroup | None:
 
 def _rows(group_id: str) -> list[dict[str, Any]]:
     core = runtime.require_core()
-    (reply,) = core.request(m.ListGroupsRequest(core.control.next_id(), group_id))
-    return reply.groups
+    request = m.ListGroupsRequest(core.control.next_id(), group_id)
+    parts = core.request(request, complete=lambda parts: bool(parts) and parts[-1].last)
+    return [row for part in parts for row in part.groups]
 
 
 def _plain(bundles: list[dict[str, int]]) -> list[dict[str, float]]:
@@ -265,6 +266,8 @@ def _check_bundles(bundles: Any) -> list[dict[str, int]]:
     form = 'a list of dicts of resource to amount, as in [{"CPU": 1}, {"GPU": 1}]'
     if not isinstance(bundles, list) or not bundles:
         raise ValueError(f"Placement group bundles must be {form}, and not empty; got {bundles!r}.")
+    if len(bundles) > bundle_placement.MAX_BUNDLES:
+        raise ValueError(f"A placement group has at most {bundle_placement.MAX_BUNDLES} bundles, not {len(bundles)}.")
     packed = []
     for index, bundle in enumerate(bundles):
         if not isinstance(bundle, dict) or not all(isinstance(resource, str) for resource in bundle):

@@ -87,9 +87,22 @@ class LeaseRequest(Message):
     name: str = ""  # function, for messages
     strategy: str = "DEFAULT"
     wait_for_resources: bool = False  # queue although no node can ever satisfy it
-    env_key: str = ""  # workers with another runtime environment are not fit
+    env_key: str = ""  # workers of another runtime environment are not fit; "digest" or "digest:interpreter"
     priority_depth: int = 0  # nesting depth of the asking task; deeper goes first
     target: Target = ANYWHERE
+
+
+class DefineInterpreterNotice(Message):
+    """Owner -> daemon: how to make the interpreter of this key, before the first request that needs it."""
+
+    key: str
+    command: list[str] = []  # that starts it; empty: the one of the daemon
+    packages: list[str] = []  # for pip, in a virtual environment over the interpreter's own packages
+    options: list[str] = []  # of pip install
+    pip_version: str = ""  # as a requirement, without the name
+    check: bool = False  # run pip check afterwards
+    variables: dict[str, str] = {}  # environment variables that it must start with
+    timeout_s: int = 600  # for making it; -1: none
 
 
 class LeaseReply(Message):
@@ -104,6 +117,7 @@ class LeaseReply(Message):
     infeasible: str = ""  # sentence: asked, largest node, nearest names
     error: str = ""  # sentence: it could run, but will not (workers fail to start, queue full)
     group_removed: bool = False  # the placement group was removed, or never was
+    env_error: str = ""  # its interpreter could not be made: sentence and the end of the log
 
 
 class LeaseReturnNotice(Message):
@@ -252,6 +266,7 @@ class ActorNotice(Message):
     died_at: float = 0.0  # seconds since the epoch
     restarts_left: int = 0
     group_removed: bool = False  # before it was made
+    env_error: str = ""  # its interpreter could not be made
 
 
 class KillActorRequest(Message):
@@ -372,7 +387,7 @@ class NamedGroupReply(Message):
 
 
 class ListGroupsRequest(Message):
-    """Process -> daemon. Reply: ListGroupsReply."""
+    """Process -> daemon. Reply: ListGroupsReply per part, the last with ``last`` set."""
 
     request_id: int
     group_id: str = ""  # only this one; empty: all
@@ -381,6 +396,7 @@ class ListGroupsRequest(Message):
 class ListGroupsReply(Message):
     request_id: int
     groups: list[dict] = []  # rows of placement_group_table(); amounts in units
+    last: bool = False
 
 
 # --------------------------------------------------------------------------- state

@@ -67,6 +67,7 @@ from nbray.worker.calls import (
     warn_of_blocking,
 )
 from nbray.worker.concurrent_calls import Groups, for_class
+from nbray.worker.environment import WorkerEnvironment
 from nbray.worker.output_capture import OutputCapture, TaskStream
 from nbray.worker.streams import NotStored, Producer
 
@@ -81,7 +82,14 @@ MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
 MAX_TITLE = 200  # characters of an actor's own representation, in front of its output
 MAX_FUNCTIONS = 10_000  # loaded functions kept
 NO_CHANNEL = -1  # the surroundings have to be entered anew
-OF_ONE_TASK = ("gpu_ids", "resources", "group", "captures", "children")  # of a context, what children do not inherit
+OF_ONE_TASK = (
+    "gpu_ids",
+    "resources",
+    "group",
+    "captures",
+    "environment",
+    "children",
+)  # of a context, what children do not inherit
 CONSTRUCTOR = -2  # stands for a channel while an actor is made
 SELF = -3  # stands for the channel of an actor's calls to itself
 
@@ -129,6 +137,7 @@ class Executor:
         self.is_async = False
         self.draining = False  # end when there is nothing to take
         self.gpu_ids: list[int] = []
+        self.environment = WorkerEnvironment()
         self.group = ""  # placement group of the running task or actor
         self.interruptible = False
         self.cancel_came_early = False  # while a task's arguments were read: seen before it begins
@@ -327,7 +336,9 @@ class Executor:
             name = payload[FUNCTION_HEAD.size : start].decode()
             self._enter(chan)
             function = self.loaded.get(digest)
-            if function is None:
+            if self.environment.failure is not None:
+                function = _Unloadable(self.environment.failure)
+            elif function is None:
                 try:
                     function = _loads(payload[start:])
                 except BaseException as error:
@@ -404,13 +415,16 @@ class Executor:
         ray_alias.follow(context.get("as_ray", False))
         path = context.get("sys_path")
         if path is not None:
+            path = self.environment.folders + [p for p in path if p not in self.environment.folders]
             wanted = path + [p for p in self._base_path if p not in path]
             if sys.path != wanted:
                 sys.path[:] = wanted
         cpus = context.get("resources", {}).get("CPU", 0)
-        if not context.get("threads_set"):  # the driver says nothing: numerical libraries keep to the task's CPUs
+        if not context.get("threads_set") and not self.environment.fixes(
+            "OMP_NUM_THREADS"
+        ):  # the driver says nothing: numerical libraries keep to the task's CPUs
             os.environ["OMP_NUM_THREADS"] = str(max(1, cpus // UNIT))
-        cwd = context.get("cwd")
+        cwd = self.environment.working_dir or context.get("cwd")
         if cwd:
             try:
                 if os.getcwd() != cwd:
@@ -419,6 +433,12 @@ class Executor:
                 pass  # the driver's directory is not there (any more)
         for name, value in context.get("environ", {}).items():
             os.environ[name] = value
+        environment = context.get("environment")
+        if environment is not None and self.environment.present is None:
+            self.core.environments.own = environment
+            self.environment.enter(environment)
+            self.take_over(context)  # with its folders, its working directory
+            return
         self.group = context.get("group", "")
         current.capture(self.group if context.get("captures") else "")
         gpu_ids = context.get("gpu_ids")
@@ -793,6 +813,8 @@ class Executor:
             self.contexts[CONSTRUCTOR] = spec["context"]
             self.origins[CONSTRUCTOR] = spec["origin"]
             self._enter(CONSTRUCTOR)
+            if self.environment.failure is not None:
+                raise self.environment.failure
             self.incarnation = notice.incarnation
             if notice.gpu_ids or "GPU" in spec["resources"]:
                 self._use_gpus(notice.gpu_ids)

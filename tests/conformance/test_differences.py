@@ -171,3 +171,64 @@ def test_a_result_outlives_the_worker_that_submitted_its_task(ray):
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not process_is_alive(pid), "the end of the worker")
     assert ray.get(ref) == "inner"
+
+
+# Ray 2.60 leaves a group that no node can ever have pending without a word.
+
+
+def test_a_group_that_no_node_can_have_is_refused(ray):
+    with pytest.raises(ray.exceptions.TaskUnschedulableError, match="Bundle 1"):
+        ray.util.placement_group([{"CPU": 1}, {"CPU": 100}])
+    with pytest.raises(ray.exceptions.TaskUnschedulableError, match="STRICT_SPREAD"):
+        ray.util.placement_group([{"CPU": 1}] * 2, strategy="STRICT_SPREAD")
+
+
+# Ray 2.60 runs a task again whose group is removed, for which there is no place any more; one that is submitted
+# after the removal waits without end.
+
+
+def test_a_task_ends_with_its_group(ray, gate, ledger):
+    from nbray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    @ray.remote
+    def hold():
+        ledger.add()
+        gate.wait()
+
+    group = ray.util.placement_group([{"CPU": 1}])
+    inner = hold.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group))
+    running = inner.remote()
+    ledger.wait_for(1)
+    ray.util.remove_placement_group(group)
+    for ref in (running, inner.remote()):
+        with pytest.raises(ray.exceptions.TaskPlacementGroupRemoved):
+            ray.get(ref)
+
+
+# Ray 2.60 takes folders for the job alone.
+
+
+def test_a_task_may_bring_its_own_working_directory(ray, tmp_path):
+    (tmp_path / "note.txt").write_text("here")
+
+    @ray.remote
+    def read():
+        with open("note.txt") as file:
+            return file.read()
+
+    assert ray.get(read.options(runtime_env={"working_dir": str(tmp_path)}).remote()) == "here"
+
+
+# Ray 2.60 says that the worker crashed, after as many retries as the task has.
+
+
+def test_a_hook_that_raises_is_told(ray):
+    def hook():
+        raise ValueError("the hook said no")
+
+    @ray.remote
+    def task():
+        return 1
+
+    with pytest.raises(ray.exceptions.RuntimeEnvSetupError, match="the hook said no"):
+        ray.get(task.options(runtime_env={"worker_process_setup_hook": hook}).remote())
