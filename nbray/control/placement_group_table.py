@@ -143,7 +143,8 @@ class PlacementGroupTable:
             return [Notify((owner,), GroupNotice(group_id=group_id, state=REMOVED, name_taken=True))]
         group = GroupRecord(request, owner, now)
         nodes = list(self.cluster)
-        if not request.wait_for_resources and not self._possible(request, nodes):
+        chosen = bundle_placement.place(request.bundles, request.strategy, nodes, request.selectors)
+        if chosen is None and not request.wait_for_resources and not self._possible(request, nodes):
             why = bundle_placement.explain_impossible(
                 request.name, request.bundles, request.strategy, nodes, request.selectors
             )
@@ -153,7 +154,7 @@ class PlacementGroupTable:
             self.names[request.namespace, request.name] = group_id
         # Only the maker of a named group waits to hear that it is accepted.
         accepted: list[Effect] = [Notify((owner,), group.notice())] if request.name else []
-        return [*accepted, *self._try(group, now)]
+        return [*accepted, *self._try(group, now, chosen)]
 
     def prepared(self, group_id: str, node_id: str, now: float) -> list[Effect]:
         """A node has reserved its bundles."""
@@ -297,11 +298,12 @@ class PlacementGroupTable:
         placed = bundle_placement.place(request.bundles, request.strategy, nodes, request.selectors, idle=True)
         return placed is not None
 
-    def _try(self, group: GroupRecord, now: float) -> list[Effect]:
-        """Ask nodes for all bundles that the group does not have."""
+    def _try(self, group: GroupRecord, now: float, chosen: dict[int, str] | None = None) -> list[Effect]:
+        """Ask nodes for all bundles; ``chosen``: those that have room, when that is known already."""
         request = group.request
         nodes = list(self.cluster)
-        chosen = bundle_placement.place(request.bundles, request.strategy, nodes, request.selectors)
+        if chosen is None:
+            chosen = bundle_placement.place(request.bundles, request.strategy, nodes, request.selectors)
         if chosen is None:
             # Nobody has room: the node that will have it, if one is enough, keeps the request.
             chosen = bundle_placement.place(request.bundles, request.strategy, nodes, request.selectors, idle=True)

@@ -82,7 +82,9 @@ def _place(
     """Return what could be placed, and the first bundle that could not."""
     left = {node.node_id: dict(node.totals if idle else node.free) for node in nodes}
     by_id = {node.node_id: node for node in nodes}
-    order = sorted(range(len(bundles)), key=lambda index: (-_size(bundles[index], nodes), index))
+    order = list(range(len(bundles)))
+    if len(nodes) > 1:  # large bundles choose first
+        order.sort(key=lambda index: (-_size(bundles[index], nodes), index))
     if strategy == STRICT_PACK:
         return _on_one(bundles, order, left, by_id, selectors)
     chosen: dict[int, str] = {}
@@ -97,7 +99,9 @@ def _place(
         ]
         if not able:
             return chosen, index
-        if strategy == PACK:
+        if len(able) == 1:
+            pass
+        elif strategy == PACK:
             able.sort(key=lambda node_id: (node_id not in used, _rest(left[node_id], by_id[node_id]), node_id))
         else:
             able.sort(key=lambda node_id: (used.get(node_id, 0), -_rest(left[node_id], by_id[node_id]), node_id))
