@@ -1,11 +1,15 @@
 /**
  * What the parts of the panel share: the messages of the feed, the view, the token.
  *
- * Imports nothing of ours. The other end of the feed is `nbray/notebook/panel_comm.py`, which also
+ * Imports nothing of ours but types. The other end of the feed is `nbray/notebook/panel_comm.py`, which also
  * describes the protocol.
  */
 import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
+import type { TaskStore } from './graph/taskStore.js';
+
+/** The tasks as the panel's parts read them. */
+export type ITaskView = TaskStore;
 
 /** States of a task, by their names in the state API. */
 export type TaskState =
@@ -103,11 +107,31 @@ export interface IClusterModel {
   /** Emitted when any of the above has changed. */
   readonly changed: ISignal<IClusterModel, void>;
 
+  /** The tasks of the cluster; up to date only while somebody watches them. */
+  readonly tasks: ITaskView;
+
+  /** Emitted when the tasks have changed, at most ten times a second. */
+  readonly tasksChanged: ISignal<IClusterModel, void>;
+
+  /** Watch the tasks until the returned function is called. */
+  watchTasks(): () => void;
+
+  /** The number of the cell that made tasks with this origin; null: not a cell of this notebook. */
+  cellOf(origin: string): ICellLink | null;
+
   /** Whether `insertCell` would work now. */
   readonly canInsertCell: boolean;
 
   /** Puts a new code cell with this text below the active one; false where that is not possible. */
   insertCell(text: string): boolean;
+}
+
+/** A cell of the notebook in front. */
+export interface ICellLink {
+  /** What stands in brackets before it, when it ran. */
+  number: number;
+  /** Scroll to it; false when it is gone. */
+  show(): boolean;
 }
 
 /** The token under which the model is provided. */

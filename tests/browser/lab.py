@@ -240,9 +240,20 @@ class LabPage:
         return int(self.panel.locator(f"li[data-state='{state}'] b").inner_text().replace(",", ""))
 
     def fact(self, noun: str) -> int:
-        """How many workers, actors or nodes the panel shows."""
+        """How many workers, actors or nodes the panel shows, in its tab Nodes."""
+        self.show_tab("Nodes")
         text = self.panel.locator(f"[data-fact='{noun}']").inner_text()
         return int(re.sub(r"\D", "", text))
+
+    def show_tab(self, name: str) -> None:
+        """Choose a view of the panel."""
+        self.panel.get_by_role("tab", name=name).click()
+
+    def group(self, words: str) -> Any:
+        """A group of tasks, by what a screen reader says of it; waits until it is so."""
+        item = self.panel.get_by_role("treeitem", name=words)
+        item.first.wait_for(state="attached")
+        return item.first
 
     def set_theme(self, name: str) -> None:
         """`JupyterLab Light` or `JupyterLab Dark`."""

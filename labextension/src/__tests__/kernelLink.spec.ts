@@ -36,6 +36,10 @@ class FakeComm {
   deliver(seq: number, cluster: object | null = null, v = 1, ask = false): void {
     this.onMsg({ content: { data: { v, seq, cluster, ask } } });
   }
+  /** A frame of the tasks arrives. */
+  deliverFrame(seq: number, frame: object, buffers: ArrayBuffer[], ask: boolean): void {
+    this.onMsg({ content: { data: { v: 1, seq, frame, ask } }, buffers });
+  }
 }
 
 class FakeKernel {
@@ -94,6 +98,7 @@ describe('KernelLink', () => {
   let known: Set<string>;
   let timers: (() => void)[];
   let deleted: string[];
+  let frames: string[];
   let link: KernelLink;
 
   beforeEach(() => {
@@ -102,10 +107,13 @@ describe('KernelLink', () => {
     known = new Set();
     timers = [];
     deleted = [];
+    frames = [];
     link = new KernelLink({
       listener: {
         onStatus: status => void statuses.push(status),
-        onCluster: cluster => void clusters.push(cluster)
+        onCluster: cluster => void clusters.push(cluster),
+        onFrame: (frame, rows, edges) =>
+          void frames.push(`${frame.kind} ${rows.byteLength} ${edges.byteLength}`)
       },
       memory: known,
       subshells: {
@@ -137,7 +145,7 @@ describe('KernelLink', () => {
     assert.equal(kernel.comm.opened, undefined);
     kernel.comm.startSubshell();
     await settle();
-    assert.deepEqual(kernel.comm.opened, { v: 1 });
+    assert.deepEqual(kernel.comm.opened, { v: 1, tasks: false });
     kernel.comm.deliver(1);
     assert.deepEqual(statuses, ['connecting', 'live']);
     assert.deepEqual(clusters, [null]);
@@ -150,7 +158,7 @@ describe('KernelLink', () => {
     await settle();
     timers.at(-1)!();
     await settle();
-    assert.deepEqual(kernel.comm.opened, { v: 1 });
+    assert.deepEqual(kernel.comm.opened, { v: 1, tasks: false });
   });
 
   it('does not wait where the kernel has no subshells', async () => {
@@ -158,7 +166,7 @@ describe('KernelLink', () => {
     kernel.supportsSubshells = false;
     attach(kernel);
     await settle();
-    assert.deepEqual(kernel.comm.opened, { v: 1 });
+    assert.deepEqual(kernel.comm.opened, { v: 1, tasks: false });
   });
 
   it('makes a subshell itself where a busy kernel does not say that it has them', async () => {
@@ -178,7 +186,7 @@ describe('KernelLink', () => {
       return comm;
     };
     await settle();
-    assert.deepEqual(kernel.comm.opened, { v: 1 });
+    assert.deepEqual(kernel.comm.opened, { v: 1, tasks: false });
     assert.equal(through, 'own');
     assert.equal(kernel.subshellId, null);
     attach(new FakeKernel('nbray', 'k2'));
@@ -306,5 +314,28 @@ describe('KernelLink', () => {
     const kernel = await live();
     kernel.comm.deliver(2, null, 2);
     assert.equal(statuses.at(-1), 'other-version');
+  });
+
+  it('tells the kernel when somebody watches the tasks, and reads frames', async () => {
+    const kernel = await live();
+    link.watchTasks(true);
+    link.watchTasks(true);
+    link.watchTasks(false);
+    assert.deepEqual(kernel.comm.sent.slice(-2), [
+      { v: 1, tasks: true },
+      { v: 1, tasks: false }
+    ]);
+    kernel.comm.deliverFrame(2, { kind: 'snapshot', counts: [1] }, [new ArrayBuffer(44)], true);
+    assert.deepEqual(frames, ['snapshot 44 0']);
+    assert.deepEqual(kernel.comm.sent.at(-1), { v: 1, ack: 2 });
+    kernel.comm.deliverFrame(3, { kind: 'nonsense' }, [], false);
+    kernel.comm.deliverFrame(2, { kind: 'delta' }, [], false);
+    assert.equal(frames.length, 1);
+  });
+
+  it('asks for the tasks when it opens the comm anew', async () => {
+    link.watchTasks(true);
+    const kernel = await live();
+    assert.deepEqual(kernel.comm.opened, { v: 1, tasks: true });
   });
 });

@@ -2,6 +2,7 @@
 import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel } from '@jupyterlab/services';
 import { Signal, type ISignal } from '@lumino/signaling';
+import { TaskStore, type IFrame } from '../graph/taskStore.js';
 import { addSample, sampleOf } from './history.js';
 import {
   KernelLink,
@@ -9,7 +10,7 @@ import {
   type ILinkListener,
   type ISubshells
 } from './kernelLink.js';
-import type { ICluster, IClusterModel, ISample, ISubject, Status } from '../tokens.js';
+import type { ICellLink, ICluster, IClusterModel, ISample, ISubject, Status } from '../tokens.js';
 
 /** What can be followed: a notebook or console, and how to put a cell into it. */
 export interface IFollowed {
@@ -18,6 +19,8 @@ export interface IFollowed {
   sessionContext: ISessionContext;
   /** null: this place takes no cells. */
   insertCell: ((text: string) => void) | null;
+  /** The cell that tasks with this origin come from. */
+  cellOf(origin: string): ICellLink | null;
 }
 
 /** How the model is made. */
@@ -57,6 +60,29 @@ export class ClusterModel implements IClusterModel, ILinkListener {
 
   get changed(): ISignal<this, void> {
     return this._changed;
+  }
+
+  readonly tasks = new TaskStore();
+
+  get tasksChanged(): ISignal<this, void> {
+    return this._tasksChanged;
+  }
+
+  watchTasks(): () => void {
+    this._watchers += 1;
+    this._link.watchTasks(true);
+    let over = false;
+    return () => {
+      if (!over) {
+        over = true;
+        this._watchers -= 1;
+        this._link.watchTasks(this._watchers > 0);
+      }
+    };
+  }
+
+  cellOf(origin: string): ICellLink | null {
+    return origin === '' ? null : (this._followed?.cellOf(origin) ?? null);
   }
 
   get canInsertCell(): boolean {
@@ -107,6 +133,14 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     this._emit();
   }
 
+  onFrame(frame: IFrame, rows: DataView, edges: DataView): void {
+    if (frame.kind === 'delta' && frame.generation !== this.tasks.generation) {
+      return; // of a table that this page has not seen; its snapshot is on the way
+    }
+    this.tasks.apply(frame, rows, edges, performance.now());
+    this._tasksChanged.emit();
+  }
+
   private _onKernelChanged(): void {
     const kernel = this._followed?.sessionContext.session?.kernel ?? null;
     const connection = kernel === null ? null : this._commConnection(kernel);
@@ -125,6 +159,10 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   private _forget(): void {
     this._cluster = null;
     this._history = [];
+    if (this.tasks.generation >= 0) {
+      this.tasks.clear();
+      this._tasksChanged.emit();
+    }
   }
 
   private _emit(): void {
@@ -136,6 +174,8 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     k: Kernel.IKernelConnection
   ) => Kernel.IKernelConnection | null;
   private readonly _changed = new Signal<this, void>(this);
+  private readonly _tasksChanged = new Signal<this, void>(this);
+  private _watchers = 0;
   private _followed: IFollowed | null = null;
   private _status: Status = 'nothing';
   private _cluster: ICluster | null = null;

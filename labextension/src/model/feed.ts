@@ -1,5 +1,6 @@
 /** Reading what the kernel sent: nothing that arrives is trusted to have the right shape. Pure. */
 import { STATES } from './states.js';
+import type { IFrame, IUsageSample } from '../graph/taskStore.js';
 import type { ICluster, IFeedMessage, TaskCounts } from '../tokens.js';
 
 /** The comm target that the panel opens. */
@@ -21,6 +22,84 @@ export function readFeed(data: unknown): IFeedMessage | null {
     return { ...head, cluster: null };
   }
   return isRecord(data.cluster) ? { ...head, cluster: readCluster(data.cluster) } : null;
+}
+
+/** A message that carries a frame of the tasks. */
+export interface IFrameMessage {
+  v: number;
+  seq: number;
+  ask: boolean;
+  frame: IFrame;
+  rows: DataView;
+  edges: DataView;
+}
+
+/** The frame in a message, or null when there is none that can be read. */
+export function readFrame(data: unknown, buffers: readonly unknown[]): IFrameMessage | null {
+  if (!isRecord(data) || typeof data.v !== 'number' || typeof data.seq !== 'number') {
+    return null;
+  }
+  const raw = data.frame;
+  if (!isRecord(raw) || (raw.kind !== 'snapshot' && raw.kind !== 'delta')) {
+    return null;
+  }
+  const frame: IFrame = {
+    kind: raw.kind,
+    generation: amount(raw.generation),
+    functions: list(raw.functions).filter(isFunction),
+    workers: list(raw.workers).filter(isWorker),
+    counts: list(raw.counts).map(amount),
+    forgotten: amount(raw.forgotten),
+    dropped: amount(raw.dropped),
+    now: amount(raw.now),
+    wall: amount(raw.wall),
+    usage: list(raw.usage).filter(isSample)
+  };
+  const [rows, edges] = [viewOf(buffers[0]), viewOf(buffers[1])];
+  return { v: data.v, seq: data.seq, ask: data.ask === true, frame, rows, edges };
+}
+
+/** Bytes of a message, in whatever form they come. */
+function viewOf(buffer: unknown): DataView {
+  if (buffer instanceof ArrayBuffer) {
+    return new DataView(buffer);
+  }
+  if (ArrayBuffer.isView(buffer)) {
+    return new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  }
+  return new DataView(new ArrayBuffer(0));
+}
+
+function list(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** Frames keep their lists dense: an index that is out of all bounds would make a list of gaps. */
+const MAX_INDEX = 1_000_000;
+
+function isFunction(row: unknown): row is [number, string, string, string] {
+  return (
+    isIndexed(row) && row.length >= 4 && row.slice(1, 4).every(part => typeof part === 'string')
+  );
+}
+
+function isWorker(row: unknown): row is [number, string] {
+  return isIndexed(row) && typeof row[1] === 'string';
+}
+
+function isIndexed(row: unknown): row is [number, ...unknown[]] {
+  const index: unknown = Array.isArray(row) ? row[0] : null;
+  return typeof index === 'number' && Number.isInteger(index) && index >= 0 && index < MAX_INDEX;
+}
+
+function isSample(row: unknown): row is IUsageSample {
+  return (
+    isRecord(row) &&
+    ['number', 't_ns', 'cpu', 'memory_used', 'memory_total', 'store_used'].every(
+      name => typeof row[name] === 'number'
+    ) &&
+    Array.isArray(row.gpus)
+  );
 }
 
 /** How many tasks there are in all states together. */

@@ -9,7 +9,8 @@
  * Imports types only, so that it is tested without JupyterLab.
  */
 import type { Kernel } from '@jupyterlab/services';
-import { HELLO_TARGET, PANEL_TARGET, PROTOCOL_VERSION, readFeed } from './feed.js';
+import { HELLO_TARGET, PANEL_TARGET, PROTOCOL_VERSION, readFeed, readFrame } from './feed.js';
+import type { IFrame } from '../graph/taskStore.js';
 import type { ICluster, Status } from '../tokens.js';
 
 /** The kernelspec that loads nbray at its start. */
@@ -56,6 +57,8 @@ export interface ILinkListener {
   onStatus(status: Status): void;
   /** A message arrived; null: the kernel has no cluster. */
   onCluster(cluster: ICluster | null): void;
+  /** Tasks arrived: a frame's header, its rows and its edges. */
+  onFrame(frame: IFrame, rows: DataView, edges: DataView): void;
 }
 
 /** What the link needs from the browser. */
@@ -94,6 +97,17 @@ export class KernelLink {
     kernel.statusChanged.connect(this._onKernelStatus, this);
     kernel.registerCommTarget(HELLO_TARGET, this._onHello);
     this._begin();
+  }
+
+  /** Whether the kernel is to send the tasks. */
+  watchTasks(on: boolean): void {
+    if (on !== this._tasks) {
+      this._tasks = on;
+      const comm = this._comm;
+      if (comm !== null && this._seen > 0) {
+        this._send(() => comm.send({ v: PROTOCOL_VERSION, tasks: on }));
+      }
+    }
   }
 
   /** Stop following. */
@@ -160,7 +174,7 @@ export class KernelLink {
       const comm: Comm = kernel.createComm(PANEL_TARGET);
       this._comm = comm;
       this._seen = 0;
-      comm.onMsg = msg => this._onMessage(comm, msg.content.data);
+      comm.onMsg = msg => this._onMessage(comm, msg.content.data, msg.buffers ?? []);
       comm.onClose = () => this._onClose(comm);
       // Without a subshell the first messages go to the main shell and wait for the running cell.
       if (ready === null) {
@@ -174,7 +188,8 @@ export class KernelLink {
         await this._within(SUBSHELL_TIMEOUT_MS, comm.subshellStarted);
       }
       if (attempt === this._attempt && this._comm === comm) {
-        this._send(() => comm.open({ v: PROTOCOL_VERSION }));
+        this._opened = this._tasks;
+        this._send(() => comm.open({ v: PROTOCOL_VERSION, tasks: this._tasks }));
       }
     } catch {
       if (attempt === this._attempt) {
@@ -206,8 +221,8 @@ export class KernelLink {
     }
   }
 
-  private _onMessage(comm: Comm, data: unknown): void {
-    const message = readFeed(data);
+  private _onMessage(comm: Comm, data: unknown, buffers: readonly unknown[]): void {
+    const message = readFeed(data) ?? readFrame(data, buffers);
     if (comm !== this._comm || message === null) {
       return;
     }
@@ -219,9 +234,17 @@ export class KernelLink {
     if (message.seq <= this._seen) {
       return;
     }
+    const isFirst = this._seen === 0;
     this._seen = message.seq;
     this._setStatus('live');
-    this._listener.onCluster(message.cluster);
+    if ('frame' in message) {
+      this._listener.onFrame(message.frame, message.rows, message.edges);
+    } else {
+      this._listener.onCluster(message.cluster);
+    }
+    if (isFirst && this._opened !== this._tasks) {
+      this._send(() => comm.send({ v: PROTOCOL_VERSION, tasks: this._tasks })); // it changed meanwhile
+    }
     if (message.ask) {
       this._send(() => comm.send({ v: PROTOCOL_VERSION, ack: message.seq }));
     }
@@ -318,6 +341,9 @@ export class KernelLink {
   private _restarting = false;
   /** The subshell that we made ourselves because the kernel was busy. */
   private _ownSubshell: string | null = null;
+  /** Whether somebody watches the tasks; and whether the comm was opened so. */
+  private _tasks = false;
+  private _opened = false;
   /** Number of the newest message of this comm. */
   private _seen = 0;
 }

@@ -3,6 +3,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { IConsoleTracker, type ConsolePanel } from '@jupyterlab/console';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
+import { CellLinks } from '../model/cellLinks.js';
 import { ClusterModel, type IFollowed } from '../model/clusterModel.js';
 import { KernelMemory } from '../model/kernelMemory.js';
 import { controlChannelSubshells } from '../model/subshells.js';
@@ -59,16 +60,26 @@ function tabStorage(): Storage | null {
   }
 }
 
+/** The runs of cells, remembered as long as their notebook or console is open. */
+const linksOf = new WeakMap<NotebookPanel | ConsolePanel, CellLinks>();
+
 /** What the model needs to know of a notebook or console. */
 function followed(
   panel: NotebookPanel | ConsolePanel,
   notebooks: INotebookTracker | null
 ): IFollowed {
   const isNotebook = notebooks?.has(panel) ?? false;
+  let links = linksOf.get(panel);
+  if (links === undefined) {
+    links = new CellLinks(panel.sessionContext, isNotebook ? (panel as NotebookPanel) : null);
+    linksOf.set(panel, links);
+  }
+  const cells = links;
   return {
     kind: isNotebook ? 'notebook' : 'console',
     name: () => panel.title.label,
     sessionContext: panel.sessionContext,
+    cellOf: origin => cells.cellOf(origin),
     insertCell: isNotebook ? text => insertCell(panel as NotebookPanel, text) : null
   };
 }

@@ -1,5 +1,6 @@
 /** What the overview shows: a line about the cluster, the tasks by state, the resources. */
-import type { ReactElement } from 'react';
+import { useEffect, useState, type KeyboardEvent, type ReactElement } from 'react';
+import type { IHit } from '../../graph/scene.js';
 import {
   formatAmount,
   formatBytes,
@@ -9,17 +10,31 @@ import {
 } from '../../model/format.js';
 import { totalTasks } from '../../model/feed.js';
 import { BAR_ORDER, STATES, stateWord } from '../../model/states.js';
+import { TaskDetails } from '../details/taskDetails.js';
+import { GraphView } from '../graph/graphView.js';
 import { StateShape } from '../shapes.js';
+import { TasksView } from '../tasks/tasksView.js';
+import { TimelineView } from '../timeline/timelineView.js';
 import { Line } from './line.js';
 import { emptyWords } from './words.js';
-import type { ICluster, IClusterModel, ISample, TaskCounts } from '../../tokens.js';
+import type { ICluster, IClusterModel, ISample, TaskCounts, TaskState } from '../../tokens.js';
 
-/** The whole overview. */
+const TABS = ['Graph', 'Timeline', 'Tasks', 'Nodes'] as const;
+type Tab = (typeof TABS)[number];
+
+/** The whole panel: a line about the cluster, counts, tabs, and details of what is selected. */
 export function Overview(props: { model: IClusterModel }): ReactElement {
   const { model } = props;
   const { cluster, subject } = model;
+  const [tab, setTab] = useState<Tab>('Graph');
+  const [selected, setSelected] = useState<IHit | null>(null);
+  const [query, setQuery] = useState('');
+  const watching = cluster !== null && tab !== 'Nodes';
+  useEffect(() => (watching ? model.watchTasks() : undefined), [model, watching]);
+  const generation = model.tasks.generation;
+  useEffect(() => setSelected(null), [generation]); // indexes mean other tasks now
   return (
-    <div className="nbray-overview">
+    <div className="nbray-overview" role="region" aria-label="nbray">
       <header className="nbray-head">
         {cluster !== null ? (
           <ClusterLine cluster={cluster} />
@@ -31,17 +46,88 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
             {subject.name}
           </span>
         )}
+        {cluster !== null && <Tasks tasks={cluster.tasks} />}
       </header>
       {cluster !== null ? (
-        <div className="nbray-columns">
-          <Tasks tasks={cluster.tasks} />
-          <Resources cluster={cluster} history={model.history} />
-        </div>
+        <>
+          <div className="nbray-tabs">
+            <div role="tablist" aria-label="Views" onKeyDown={onTabKey}>
+              {TABS.map(name => (
+                <button
+                  key={name}
+                  role="tab"
+                  id={`nbray-tab-${name}`}
+                  aria-selected={tab === name}
+                  aria-controls="nbray-tab-body"
+                  tabIndex={tab === name ? 0 : -1}
+                  onClick={() => setTab(name)}
+                >
+                  {name}
+                </button>
+              ))}
+            </div>
+            {tab !== 'Nodes' && tab !== 'Timeline' && (
+              <input
+                className="nbray-find jp-mod-styled"
+                type="search"
+                placeholder="Find…"
+                aria-label="Find tasks"
+                value={query}
+                onChange={event => setQuery(event.target.value)}
+              />
+            )}
+          </div>
+          <div
+            className="nbray-tab-body"
+            id="nbray-tab-body"
+            role="tabpanel"
+            aria-labelledby={`nbray-tab-${tab}`}
+          >
+            {tab === 'Graph' && (
+              <GraphView model={model} selected={selected} query={query} onSelect={setSelected} />
+            )}
+            {tab === 'Timeline' && (
+              <TimelineView
+                model={model}
+                selected={selected?.task ?? null}
+                onSelect={task =>
+                  setSelected(task === null ? null : { group: model.tasks.group[task]!, task })
+                }
+              />
+            )}
+            {tab === 'Tasks' && (
+              <TasksView model={model} query={query} selected={selected} onSelect={setSelected} />
+            )}
+            {tab === 'Nodes' && <Resources cluster={cluster} history={model.history} />}
+            {selected !== null && tab !== 'Nodes' && (
+              <TaskDetails model={model} hit={selected} onSelect={setSelected} />
+            )}
+          </div>
+          {model.tasks.dropped > 0 && tab !== 'Nodes' && (
+            <p className="nbray-dropped">
+              {formatCount(model.tasks.dropped)} records were dropped: some tasks are missing here,
+              the counts above are exact.
+            </p>
+          )}
+        </>
       ) : (
         <Empty model={model} />
       )}
     </div>
   );
+}
+
+/** Left and right go from tab to tab, as in any list of tabs. */
+function onTabKey(event: KeyboardEvent<HTMLElement>): void {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const tabs = [...event.currentTarget.querySelectorAll<HTMLElement>('[role=tab]')];
+  const at = tabs.indexOf(document.activeElement as HTMLElement);
+  if (step !== undefined && at >= 0) {
+    const next = tabs[(at + step + tabs.length) % tabs.length]!;
+    next.focus();
+    next.click();
+    event.preventDefault();
+  }
 }
 
 function ClusterLine(props: { cluster: ICluster }): ReactElement {
@@ -67,11 +153,7 @@ function Tasks(props: { tasks: TaskCounts }): ReactElement {
   const { tasks } = props;
   const total = totalTasks(tasks);
   return (
-    <section className="nbray-card" aria-label="Tasks by state">
-      <h3>
-        Tasks <span className="nbray-number">{formatCount(total)}</span>
-      </h3>
-      <StateBar tasks={tasks} total={total} />
+    <section className="nbray-counts" aria-label="Tasks by state">
       <ul className="nbray-states">
         {STATES.map(look => {
           const count = tasks[look.state];
@@ -80,6 +162,7 @@ function Tasks(props: { tasks: TaskCounts }): ReactElement {
               key={look.state}
               data-state={look.state}
               className={count === 0 ? 'nbray-mod-none' : undefined}
+              aria-label={`${formatCount(count)} ${spokenWord(look.state)}`}
             >
               <StateShape look={look} lively={look.state === 'RUNNING' && count > 0} />
               <b className="nbray-number">{formatCount(count)}</b>
@@ -88,8 +171,22 @@ function Tasks(props: { tasks: TaskCounts }): ReactElement {
           );
         })}
       </ul>
+      <StateBar tasks={tasks} total={total} />
     </section>
   );
+}
+
+/** As a count is read aloud: `3 running`. */
+function spokenWord(state: TaskState): string {
+  const words: Record<TaskState, string> = {
+    PENDING_ARGS_AVAIL: 'waiting for input',
+    PENDING_NODE_ASSIGNMENT: 'waiting for a place',
+    RUNNING: 'running',
+    FINISHED: 'done',
+    FAILED: 'failed',
+    CANCELLED: 'cancelled'
+  };
+  return words[state];
 }
 
 function StateBar(props: { tasks: TaskCounts; total: number }): ReactElement {

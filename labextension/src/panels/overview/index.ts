@@ -20,10 +20,12 @@ export class OverviewPanel extends ReactWidget {
     this.title.caption = 'nbray: what the cluster is doing';
     this.title.closable = true;
     model.changed.connect(this._onChanged, this);
+    model.tasksChanged.connect(this._onChanged, this);
   }
 
   override dispose(): void {
     this._model.changed.disconnect(this._onChanged, this);
+    this._model.tasksChanged.disconnect(this._onChanged, this);
     clearInterval(this._ticker);
     super.dispose();
   }

@@ -1,0 +1,61 @@
+/** The part of a scene that a canvas shows: moved by dragging, scaled by the wheel. Pure. */
+
+const MIN_SCALE = 0.02;
+const MAX_SCALE = 4;
+
+/** A mapping from scene to canvas: `canvas = scene * scale + offset`. */
+export class Camera {
+  scale = 1;
+  x = 0;
+  y = 0;
+  /** Whether a person has moved or scaled it: from then on it stays as it is. */
+  touched = false;
+
+  /** Move by so many pixels of the canvas. */
+  pan(dx: number, dy: number): void {
+    this.x += dx;
+    this.y += dy;
+    this.touched = true;
+  }
+
+  /** Scale by a factor; what is under the point of the canvas stays there. */
+  zoom(factor: number, x: number, y: number): void {
+    const scale = Math.max(MIN_SCALE, Math.min(MAX_SCALE, this.scale * factor));
+    const real = scale / this.scale;
+    this.x = x - (x - this.x) * real;
+    this.y = y - (y - this.y) * real;
+    this.scale = scale;
+    this.touched = true;
+  }
+
+  /** Show a whole box in a canvas of this size. */
+  fit(
+    box: { x: number; y: number; width: number; height: number },
+    width: number,
+    height: number,
+    margin = 24
+  ): void {
+    const room = {
+      width: Math.max(1, width - 2 * margin),
+      height: Math.max(1, height - 2 * margin)
+    };
+    const scale = Math.min(1, room.width / box.width, room.height / box.height);
+    this.scale = Math.max(MIN_SCALE, scale);
+    // Small scenes begin at the left, where growth leaves them.
+    this.x = margin - box.x * this.scale;
+    this.y = (height - box.height * this.scale) / 2 - box.y * this.scale;
+    this.touched = false;
+  }
+
+  /** Put a point of the scene into the middle of a canvas of this size. */
+  centre(x: number, y: number, width: number, height: number): void {
+    this.x = width / 2 - x * this.scale;
+    this.y = height / 2 - y * this.scale;
+    this.touched = true;
+  }
+
+  /** The point of the scene under a point of the canvas. */
+  toScene(x: number, y: number): { x: number; y: number } {
+    return { x: (x - this.x) / this.scale, y: (y - this.y) / this.scale };
+  }
+}

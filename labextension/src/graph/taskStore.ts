@@ -1,0 +1,383 @@
+/**
+ * All tasks of a cluster in columns, fed by binary frames; and their groups.
+ *
+ * The twin of `nbray/events/task_table.py`; `nbray/notebook/task_stream.py` describes the frames.
+ * Pure: imports nothing of JupyterLab.
+ */
+
+/** Codes of the column `state`, in the order of a task's life. */
+export const WAITS_FOR_INPUT = 0;
+export const WAITS_FOR_PLACE = 1;
+export const SENT = 2;
+export const RUNNING = 3;
+export const DONE = 4;
+export const FAILED = 5;
+export const CANCELLED = 6;
+export const N_STATES = 7;
+
+/** Bytes of one row: index, function, parent, worker, state, -, attempt, submitted, start, end. */
+export const ROW_BYTES = 44;
+
+/** Group of a task whose function is not known yet. */
+export const NO_GROUP = -1;
+
+/** How deep groups are told apart by who started them; below that they are one. */
+const MAX_DEPTH = 8;
+
+/** What the kernel says of the node at one moment. */
+export interface IUsageSample {
+  number: number;
+  /** CLOCK_MONOTONIC of the node, nanoseconds. */
+  t_ns: number;
+  cpu: number;
+  memory_used: number;
+  memory_total: number;
+  store_used: number;
+  gpus: readonly IGpuSample[];
+}
+
+/** One GPU in a sample. */
+export interface IGpuSample {
+  index: number;
+  name: string;
+  used: number;
+  total: number;
+  utilization: number | null;
+  processes: readonly { pid: number; used: number; name: string }[];
+}
+
+/** The header of a frame. */
+export interface IFrame {
+  kind: 'snapshot' | 'delta';
+  generation: number;
+  functions: readonly (readonly [number, string, string, string])[];
+  workers: readonly (readonly [number, string])[];
+  counts: readonly number[];
+  forgotten: number;
+  dropped: number;
+  /** Now, on the clock of the tasks' times, milliseconds. */
+  now: number;
+  /** What to add to it for the time of day, milliseconds. */
+  wall: number;
+  usage?: readonly IUsageSample[];
+}
+
+/** A function as its owner named it. */
+export interface IFunction {
+  name: string;
+  kind: string;
+  /** The cell that submits it; empty outside of notebooks. */
+  origin: string;
+}
+
+/** The tasks of one function that tasks of one other group started. */
+export interface IGroup {
+  index: number;
+  function: number;
+  /** The group of the tasks that started these; NO_GROUP: the notebook did. */
+  parent: number;
+  depth: number;
+  tasks: number[];
+  /** Tasks by state. */
+  counts: Int32Array;
+}
+
+/** Data that goes from the tasks of one group to those of another. */
+export interface IGroupEdge {
+  from: number;
+  to: number;
+  count: number;
+}
+
+const FIRST_SIZE = 1024;
+
+/** The columns. Only the first `count` elements of each mean something. */
+export class TaskStore {
+  count = 0;
+  state = new Uint8Array(FIRST_SIZE);
+  attempt = new Uint16Array(FIRST_SIZE);
+  function = new Uint32Array(FIRST_SIZE);
+  parent = new Int32Array(FIRST_SIZE);
+  worker = new Int32Array(FIRST_SIZE);
+  group = new Int32Array(FIRST_SIZE);
+  /** Place of a task in its group. */
+  place = new Int32Array(FIRST_SIZE);
+  submitted = new Float64Array(FIRST_SIZE);
+  start = new Float64Array(FIRST_SIZE);
+  end = new Float64Array(FIRST_SIZE);
+  /** Pairs of tasks: from, to. */
+  edges: number[] = [];
+  functions: IFunction[] = [];
+  workers: string[] = [];
+  groups: IGroup[] = [];
+  groupEdges: IGroupEdge[] = [];
+  usage: IUsageSample[] = [];
+  counts: readonly number[] = new Array<number>(N_STATES).fill(0);
+  forgotten = 0;
+  dropped = 0;
+  generation = -1;
+  /** The node's clock when the last frame was made, and this browser's when it came; milliseconds. */
+  now = 0;
+  receivedAt = 0;
+  wall = 0;
+  /** Moves with every frame. */
+  version = 0;
+  /** Moves when groups or edges between them come, not when tasks change their state. */
+  shapeVersion = 0;
+
+  /** Take a frame. `at`: this browser's clock, milliseconds. */
+  apply(frame: IFrame, rows: DataView, edges: DataView, at: number): void {
+    if (frame.kind === 'snapshot') {
+      this.clear();
+      this.generation = frame.generation;
+    }
+    for (const [index, name, kind, origin] of frame.functions) {
+      this.functions[index] = { name, kind, origin };
+      this.shapeVersion += 1;
+    }
+    for (const [index, peer] of frame.workers) {
+      this.workers[index] = peer;
+    }
+    for (let at = 0; at + ROW_BYTES <= rows.byteLength; at += ROW_BYTES) {
+      this._row(rows, at);
+    }
+    for (let at = 0; at + 8 <= edges.byteLength; at += 8) {
+      this._edge(edges.getUint32(at, true), edges.getUint32(at + 4, true));
+    }
+    if (frame.usage !== undefined) {
+      this._sample(frame.usage);
+    }
+    this.counts = frame.counts;
+    this.forgotten = frame.forgotten;
+    this.dropped = frame.dropped;
+    this.now = frame.now;
+    this.wall = frame.wall;
+    this.receivedAt = at;
+    this.version += 1;
+  }
+
+  /** Forget everything. */
+  clear(): void {
+    this.count = 0;
+    this.edges = [];
+    this.functions = [];
+    this.workers = [];
+    this.groups = [];
+    this.groupEdges = [];
+    this.usage = [];
+    this._groupByKey.clear();
+    this._edgeByKey.clear();
+    this._openEdges = [];
+    this._inputs = null;
+    this.counts = new Array<number>(N_STATES).fill(0);
+    this.forgotten = 0;
+    this.dropped = 0;
+    this.generation = -1;
+    this.version += 1;
+    this.shapeVersion += 1;
+  }
+
+  /** The node's clock now, given this browser's. */
+  clock(at: number): number {
+    return this.now + Math.max(0, at - this.receivedAt);
+  }
+
+  /** What a task is called: its function, and its place among those of its group. */
+  title(task: number): string {
+    const name = this.functions[this.function[task]!]?.name || 'task';
+    return this.group[task]! === NO_GROUP ? name : `${name}[${this.place[task]}]`;
+  }
+
+  /** The tasks whose results a task takes, and those that take its own. */
+  neighbours(task: number): { inputs: number[]; outputs: number[] } {
+    if (this._inputs === null || this._inputsUpTo !== this.edges.length) {
+      this._inputs = new Map();
+      this._outputs = new Map();
+      for (let at = 0; at < this.edges.length; at += 2) {
+        push(this._inputs, this.edges[at + 1]!, this.edges[at]!);
+        push(this._outputs, this.edges[at]!, this.edges[at + 1]!);
+      }
+      this._inputsUpTo = this.edges.length;
+    }
+    return { inputs: this._inputs.get(task) ?? [], outputs: this._outputs.get(task) ?? [] };
+  }
+
+  private _row(rows: DataView, at: number): void {
+    const index = rows.getUint32(at, true);
+    while (this.count <= index) {
+      this._add();
+    }
+    const group = this.group[index]!;
+    const before = this.state[index]!;
+    const state = Math.min(rows.getUint8(at + 16), N_STATES - 1);
+    const func = rows.getUint32(at + 4, true);
+    const parent = rows.getInt32(at + 8, true);
+    this.state[index] = state;
+    this.worker[index] = rows.getInt32(at + 12, true);
+    this.attempt[index] = rows.getUint16(at + 18, true);
+    this.submitted[index] = rows.getFloat64(at + 20, true);
+    this.start[index] = rows.getFloat64(at + 28, true);
+    this.end[index] = rows.getFloat64(at + 36, true);
+    if (group !== NO_GROUP && func === this.function[index] && parent === this.parent[index]) {
+      const counts = this.groups[group]!.counts;
+      counts[before]! -= 1;
+      counts[state]! += 1;
+      return;
+    }
+    this._leave(index, before);
+    this.function[index] = func;
+    this.parent[index] = parent;
+    if (func < this.functions.length) {
+      this._join(index);
+    }
+  }
+
+  private _add(): void {
+    if (this.count === this.state.length) {
+      this._grow();
+    }
+    const index = this.count++;
+    this.state[index] = WAITS_FOR_PLACE;
+    this.group[index] = NO_GROUP;
+    this.parent[index] = -1;
+    this.worker[index] = -1;
+    this.attempt[index] = 0;
+    this.function[index] = 0xffffffff;
+    this.submitted[index] = this.start[index] = this.end[index] = 0;
+  }
+
+  private _grow(): void {
+    const size = this.state.length * 2;
+    this.state = enlarge(this.state, new Uint8Array(size));
+    this.attempt = enlarge(this.attempt, new Uint16Array(size));
+    this.function = enlarge(this.function, new Uint32Array(size));
+    this.parent = enlarge(this.parent, new Int32Array(size));
+    this.worker = enlarge(this.worker, new Int32Array(size));
+    this.group = enlarge(this.group, new Int32Array(size));
+    this.place = enlarge(this.place, new Int32Array(size));
+    this.submitted = enlarge(this.submitted, new Float64Array(size));
+    this.start = enlarge(this.start, new Float64Array(size));
+    this.end = enlarge(this.end, new Float64Array(size));
+  }
+
+  /** Take a task out of its group: its function or parent has become known (or another). */
+  private _leave(index: number, state: number): void {
+    const group = this.groups[this.group[index]!];
+    if (group === undefined) {
+      return;
+    }
+    group.counts[state]! -= 1;
+    const last = group.tasks.pop()!;
+    if (last !== index) {
+      const place = this.place[index]!;
+      group.tasks[place] = last;
+      this.place[last] = place;
+    }
+    this.group[index] = NO_GROUP;
+  }
+
+  private _join(index: number): void {
+    const func = this.function[index]!;
+    const parent = this.parent[index]!;
+    const above = parent >= 0 && parent < this.count ? this.group[parent]! : NO_GROUP;
+    const group = this.groups[this._groupOf(func, above)]!;
+    this.group[index] = group.index;
+    this.place[index] = group.tasks.length;
+    group.tasks.push(index);
+    group.counts[this.state[index]!]! += 1;
+  }
+
+  /** The group of a function's tasks that tasks of `above` start, made when it is new. */
+  private _groupOf(func: number, above: number): number {
+    for (let up = above; up !== NO_GROUP; up = this.groups[up]!.parent) {
+      // A function that starts itself, by whatever way, stays one group.
+      if (this.groups[up]!.function === func) {
+        return up;
+      }
+    }
+    if (above !== NO_GROUP && this.groups[above]!.depth >= MAX_DEPTH) {
+      above = this.groups[above]!.parent;
+    }
+    const key = (above + 1) * 2 ** 26 + func;
+    let index = this._groupByKey.get(key);
+    if (index === undefined) {
+      index = this.groups.length;
+      this._groupByKey.set(key, index);
+      this.groups.push({
+        index,
+        function: func,
+        parent: above,
+        depth: above === NO_GROUP ? 0 : this.groups[above]!.depth + 1,
+        tasks: [],
+        counts: new Int32Array(N_STATES)
+      });
+      this.shapeVersion += 1;
+    }
+    return index;
+  }
+
+  private _edge(from: number, to: number): void {
+    this.edges.push(from, to);
+    this._openEdges.push(from, to);
+    const open = this._openEdges;
+    this._openEdges = [];
+    for (let at = 0; at < open.length; at += 2) {
+      const [source, target] = [this._known(open[at]!), this._known(open[at + 1]!)];
+      if (source === NO_GROUP || target === NO_GROUP) {
+        this._openEdges.push(open[at]!, open[at + 1]!); // until the names of both are known
+      } else if (source !== target) {
+        this._groupEdge(source, target);
+      }
+    }
+  }
+
+  private _known(task: number): number {
+    return task < this.count ? this.group[task]! : NO_GROUP;
+  }
+
+  private _groupEdge(from: number, to: number): void {
+    const key = from * 2 ** 26 + to;
+    const found = this._edgeByKey.get(key);
+    if (found !== undefined) {
+      found.count += 1;
+      return;
+    }
+    const edge = { from, to, count: 1 };
+    this._edgeByKey.set(key, edge);
+    this.groupEdges.push(edge);
+    this.shapeVersion += 1;
+  }
+
+  private _sample(samples: readonly IUsageSample[]): void {
+    const last = this.usage.at(-1)?.number ?? 0;
+    this.usage.push(...samples.filter(sample => sample.number > last));
+    if (this.usage.length > MAX_SAMPLES) {
+      this.usage.splice(0, this.usage.length - MAX_SAMPLES);
+    }
+  }
+
+  private readonly _groupByKey = new Map<number, number>();
+  private readonly _edgeByKey = new Map<number, IGroupEdge>();
+  /** Edges whose ends have no group yet. */
+  private _openEdges: number[] = [];
+  private _inputs: Map<number, number[]> | null = null;
+  private _outputs = new Map<number, number[]>();
+  private _inputsUpTo = 0;
+}
+
+/** Ten minutes at four samples a second. */
+const MAX_SAMPLES = 2400;
+
+function enlarge<T extends { set(from: T): void }>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}
+
+function push(map: Map<number, number[]>, key: number, value: number): void {
+  const list = map.get(key);
+  if (list === undefined) {
+    map.set(key, [value]);
+  } else {
+    list.push(value);
+  }
+}

@@ -1,0 +1,85 @@
+/** What the graph says in words: for titles, hints and screen readers. Pure. */
+import { formatCount } from '../model/format.js';
+import {
+  CANCELLED,
+  DONE,
+  FAILED,
+  RUNNING,
+  SENT,
+  WAITS_FOR_INPUT,
+  WAITS_FOR_PLACE,
+  type IGroup,
+  type TaskStore
+} from './taskStore.js';
+import type { TaskState } from '../tokens.js';
+
+/** The state of the visual language for each code: a task that was sent and does not run waits for its place. */
+export const STATE_OF_CODE: readonly TaskState[] = [
+  'PENDING_ARGS_AVAIL',
+  'PENDING_NODE_ASSIGNMENT',
+  'PENDING_NODE_ASSIGNMENT',
+  'RUNNING',
+  'FINISHED',
+  'FAILED',
+  'CANCELLED'
+];
+
+/** `evaluate, 400 tasks, 90 done, 2 running, 41 waiting for a place`. */
+export function groupWords(store: TaskStore, group: IGroup): string {
+  const counts = group.counts;
+  const total = group.tasks.length;
+  const parts = [
+    nameOf(store, group),
+    `${formatCount(total)} ${total === 1 ? 'task' : 'tasks'}`,
+    ...countWords(counts)
+  ];
+  return parts.join(', ');
+}
+
+/** The counts that are not zero, each with its word. */
+export function countWords(counts: ArrayLike<number>): string[] {
+  const waiting = (counts[WAITS_FOR_PLACE] ?? 0) + (counts[SENT] ?? 0);
+  const words: [number, string][] = [
+    [counts[DONE] ?? 0, 'done'],
+    [counts[FAILED] ?? 0, 'failed'],
+    [counts[CANCELLED] ?? 0, 'cancelled'],
+    [counts[RUNNING] ?? 0, 'running'],
+    [waiting, 'waiting for a place'],
+    [counts[WAITS_FOR_INPUT] ?? 0, 'waiting for input']
+  ];
+  return words.filter(([n]) => n > 0).map(([n, word]) => `${formatCount(n)} ${word}`);
+}
+
+/** The name of a group's function. */
+export function nameOf(store: TaskStore, group: IGroup): string {
+  return store.functions[group.function]?.name || 'task';
+}
+
+/** A duration with three digits: `3.2 us`, `38 ms`, `14.2 s`, `3 min 20 s`. */
+export function formatDuration(ms: number): string {
+  if (ms < 0 || !Number.isFinite(ms)) {
+    return '-';
+  }
+  if (ms < 1) {
+    return `${digits(ms * 1000)} us`;
+  }
+  if (ms < 1000) {
+    return `${digits(ms)} ms`;
+  }
+  if (ms < 120_000) {
+    return `${digits(ms / 1000)} s`;
+  }
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 120) {
+    return `${minutes} min ${Math.floor((ms % 60_000) / 1000)} s`;
+  }
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+function digits(value: number): string {
+  return value < 9.995
+    ? String(Number(value.toFixed(2)))
+    : value < 99.95
+      ? String(Number(value.toFixed(1)))
+      : value.toFixed(0);
+}

@@ -1,0 +1,471 @@
+/** Draws the graph and lets a person move in it: wheel, drag, click. */
+import { Camera } from '../../graph/camera.js';
+import { HEAD_HEIGHT, MARGIN, PITCH, Scene, type IHit } from '../../graph/scene.js';
+import {
+  CANCELLED,
+  DONE,
+  FAILED,
+  N_STATES,
+  RUNNING,
+  SENT,
+  WAITS_FOR_INPUT,
+  WAITS_FOR_PLACE,
+  type IGroup,
+  type TaskStore
+} from '../../graph/taskStore.js';
+import { nameOf } from '../../graph/words.js';
+import { formatCount } from '../../model/format.js';
+import { Surface } from '../surface.js';
+
+/** The order of a state bar. */
+const BAR = [DONE, FAILED, CANCELLED, RUNNING, SENT, WAITS_FOR_PLACE, WAITS_FOR_INPUT];
+/** Below this scale dots are squares, and cards have no words. */
+const FAR = 0.45;
+const CLICK_PX = 4;
+const MINIMAP = { width: 92, height: 70, gap: 12 };
+
+/** What the graph tells the panel. */
+export interface IGraphEvents {
+  /** A group or one of its tasks was chosen; null: nothing. */
+  onSelect(hit: IHit | null): void;
+  /** The pointer is over something, at a place of the canvas. */
+  onHover(hit: IHit | null, x: number, y: number): void;
+  /** Cards were opened or closed. */
+  onToggle(): void;
+  /** `cell 7` of a group's origin; empty when it is not known. */
+  cellWords(group: IGroup): string;
+}
+
+/** The canvas of the graph. */
+export class GraphSurface extends Surface {
+  constructor(host: HTMLElement, store: TaskStore, events: IGraphEvents) {
+    super(host, 'graph');
+    this._store = store;
+    this.scene = new Scene(store);
+    this._events = events;
+    const { canvas } = this;
+    canvas.addEventListener('wheel', this._onWheel, { passive: false });
+    canvas.addEventListener('pointerdown', this._onDown);
+    canvas.addEventListener('pointermove', this._onMove);
+    canvas.addEventListener('pointerup', this._onUp);
+    canvas.addEventListener('pointerleave', () => events.onHover(null, 0, 0));
+    canvas.addEventListener('dblclick', this._onDouble);
+  }
+
+  readonly scene: Scene;
+  readonly camera = new Camera();
+  selected: IHit | null = null;
+  /** Tasks that are marked: those of a cell, or what a search found; null: all alike. */
+  lit: ((group: IGroup) => boolean) | null = null;
+
+  /** The tasks have changed. */
+  refresh(): void {
+    const moved = this.scene.sync();
+    if (moved && !this.camera.touched) {
+      this.fit();
+    }
+    this.request();
+  }
+
+  fit(): void {
+    this.camera.fit(this.scene.bounds(), this.width, this.height);
+    this.request();
+  }
+
+  toggle(group: number): void {
+    this.scene.toggle(group);
+    if (!this.camera.touched) {
+      this.fit();
+    }
+    this._events.onToggle();
+    this.request();
+  }
+
+  select(hit: IHit | null, bringIntoView = false): void {
+    this.selected = hit;
+    if (hit !== null && bringIntoView) {
+      const place = this.scene.places[hit.group];
+      const spot = hit.task === null ? null : this.scene.spot(hit.task);
+      if (place !== undefined) {
+        const at = spot ?? { x: place.x + place.width / 2, y: place.y + place.height / 2 };
+        const on = {
+          x: at.x * this.camera.scale + this.camera.x,
+          y: at.y * this.camera.scale + this.camera.y
+        };
+        if (on.x < 0 || on.y < 0 || on.x > this.width || on.y > this.height) {
+          this.camera.centre(at.x, at.y, this.width, this.height);
+        }
+      }
+    }
+    this.request();
+  }
+
+  protected override resized(): void {
+    if (!this.camera.touched) {
+      this.camera.fit(this.scene.bounds(), this.width, this.height);
+    }
+  }
+
+  // ---- drawing ----
+
+  protected override draw(): void {
+    const { context, camera } = this;
+    context.save();
+    context.translate(camera.x, camera.y);
+    context.scale(camera.scale, camera.scale);
+    const from = camera.toScene(0, 0);
+    const to = camera.toScene(this.width, this.height);
+    this._edges();
+    for (const group of this._store.groups) {
+      const place = this.scene.places[group.index];
+      if (
+        place !== undefined &&
+        place.x < to.x &&
+        place.y < to.y + 40 &&
+        place.x + place.width > from.x &&
+        place.y + place.height + 40 > from.y
+      ) {
+        this._card(group);
+      }
+    }
+    this._selectedTask();
+    context.restore();
+    this._minimap();
+  }
+
+  private _edges(): void {
+    const { context, palette, scene } = this;
+    for (const edge of scene.edges) {
+      const [a, b] = [scene.places[edge.from], scene.places[edge.to]];
+      if (a === undefined || b === undefined) {
+        continue;
+      }
+      const starts = edge.count === 0;
+      const y1 = a.y + Math.min(a.height, 58) / 2 + (starts ? 10 : 0);
+      const y2 = b.y + Math.min(b.height, 58) / 2 + (starts ? 10 : 0);
+      const [x1, x2] = [a.x + a.width, b.x];
+      const bend = Math.max(24, Math.abs(x2 - x1) / 2);
+      context.beginPath();
+      context.moveTo(x1, y1);
+      context.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2, y2);
+      context.strokeStyle = palette.line;
+      context.setLineDash(starts ? [4, 4] : []);
+      context.lineWidth = starts ? 1.2 : Math.min(6, 1.4 + Math.log2(edge.count + 1) * 0.55);
+      context.stroke();
+    }
+    context.setLineDash([]);
+  }
+
+  private _card(group: IGroup): void {
+    const { context, palette, camera } = this;
+    const place = this.scene.places[group.index]!;
+    const open = this.scene.isOpen(group.index);
+    const chosen = this.selected?.group === group.index;
+    context.globalAlpha = this.lit === null || this.lit(group) ? 1 : 0.3;
+    context.beginPath();
+    context.roundRect(place.x, place.y, place.width, place.height, 6);
+    context.fillStyle = palette.card;
+    context.fill();
+    context.lineWidth = chosen ? 2 : 1;
+    context.strokeStyle = chosen ? palette.accent : palette.line;
+    context.stroke();
+    const inner = place.width - 2 * 10;
+    const far = camera.scale < FAR;
+    const cell = this._events.cellWords(group);
+    const facts = [formatCount(group.tasks.length), cell].filter(Boolean).join(' · ');
+    context.textBaseline = 'alphabetic';
+    if (!far) {
+      context.fillStyle = palette.text;
+      context.font = `600 ${palette.size}px ${palette.font}`;
+      const title = shorten(context, nameOf(this._store, group), open ? inner * 0.5 : inner - 12);
+      context.fillText(title, place.x + 10, place.y + 18);
+      const width = context.measureText(title).width;
+      context.fillStyle = palette.dim;
+      context.font = `${palette.size - 1}px ${palette.font}`;
+      if (open) {
+        context.fillText(facts, place.x + 10 + width + 10, place.y + 18);
+      } else {
+        context.fillText(shorten(context, facts, inner), place.x + 10, place.y + 34);
+      }
+      context.fillText(open ? '−' : '+', place.x + place.width - 16, place.y + 17);
+    } else if (!open) {
+      context.fillStyle = palette.text;
+      context.font = `600 ${Math.min(26, palette.size / camera.scale)}px ${palette.font}`;
+      context.fillText(
+        shorten(context, nameOf(this._store, group), inner),
+        place.x + 10,
+        place.y + 30
+      );
+    }
+    this._bar(group, place.x + 10, place.y + (open ? 24 : place.height - 14), inner);
+    if (open) {
+      this._dots(group);
+    }
+    if (group.counts[FAILED]! > 0 && !far) {
+      this._failures(group);
+    }
+    context.globalAlpha = 1;
+  }
+
+  private _bar(group: IGroup, x: number, y: number, width: number): void {
+    const { context, palette } = this;
+    const total = Math.max(1, group.tasks.length);
+    context.fillStyle = palette.faint;
+    context.fillRect(x, y, width, 5);
+    let at = x;
+    for (const state of BAR) {
+      const count = group.counts[state]!;
+      if (count > 0) {
+        const part = Math.max(2, (width * count) / total);
+        context.fillStyle = palette.states[state]!;
+        context.fillRect(at, y, Math.min(part, x + width - at), 5);
+        at += (width * count) / total;
+      }
+    }
+  }
+
+  private _failures(group: IGroup): void {
+    const { context, palette } = this;
+    const place = this.scene.places[group.index]!;
+    const text = `${formatCount(group.counts[FAILED]!)} failed`;
+    context.font = `${palette.size - 1}px ${palette.font}`;
+    const width = context.measureText(text).width + 26;
+    const y = place.y + place.height - 9;
+    context.beginPath();
+    context.roundRect(place.x + place.width - width - 8, y, width, 18, 4);
+    context.fillStyle = palette.failSoft;
+    context.fill();
+    context.strokeStyle = context.fillStyle = palette.states[FAILED]!;
+    context.lineWidth = 1;
+    context.stroke();
+    const x = place.x + place.width - width - 8;
+    context.beginPath();
+    cross(context, x + 11, y + 9, 3.4);
+    context.lineWidth = 1.8;
+    context.stroke();
+    context.fillText(text, x + 19, y + 13);
+  }
+
+  /** The dots of an open card, one path per state. */
+  private _dots(group: IGroup): void {
+    const { context, palette, camera } = this;
+    const place = this.scene.places[group.index]!;
+    const columns = this.scene.columns(group.index);
+    const { state } = this._store;
+    const from = camera.toScene(0, 0);
+    const to = camera.toScene(this.width, this.height);
+    const top = place.y + HEAD_HEIGHT;
+    const firstRow = Math.max(0, Math.floor((from.y - top) / PITCH) - 1);
+    const lastRow = Math.ceil((to.y - top) / PITCH) + 1;
+    const left = place.x + MARGIN + PITCH / 2;
+    const far = camera.scale < FAR;
+    const end = Math.min(group.tasks.length, lastRow * columns);
+    for (let code = 0; code < N_STATES; code++) {
+      if (group.counts[code] === 0) {
+        continue;
+      }
+      context.beginPath();
+      context.fillStyle = context.strokeStyle = palette.states[code]!;
+      for (let n = firstRow * columns; n < end; n++) {
+        if (state[group.tasks[n]!] !== code) {
+          continue;
+        }
+        const x = left + PITCH * (n % columns);
+        const y = top + PITCH * (Math.floor(n / columns) + 0.5);
+        if (far) {
+          context.rect(x - 4, y - 4, 8, 8);
+        } else {
+          SHAPES[code]!(context, x, y);
+        }
+      }
+      if (far || FILLED[code]) {
+        context.fill();
+      } else {
+        context.lineWidth = code === FAILED ? 2 : 1.4;
+        context.setLineDash(code === WAITS_FOR_INPUT ? [1.8, 1.4] : []);
+        context.stroke();
+        context.setLineDash([]);
+      }
+    }
+  }
+
+  private _selectedTask(): void {
+    const task = this.selected?.task;
+    if (task === null || task === undefined) {
+      return;
+    }
+    const spot = this.scene.spot(task);
+    if (spot === null || !this.scene.isOpen(this.selected!.group)) {
+      return;
+    }
+    const { context, palette } = this;
+    const { inputs, outputs } = this._store.neighbours(task);
+    context.strokeStyle = palette.accent;
+    context.lineWidth = 1.2;
+    for (const other of [...inputs.slice(0, 200), ...outputs.slice(0, 200)]) {
+      const end = this.scene.spot(other);
+      if (end !== null) {
+        context.beginPath();
+        context.moveTo(spot.x, spot.y);
+        context.lineTo(end.x, end.y);
+        context.stroke();
+      }
+    }
+    context.beginPath();
+    context.arc(spot.x, spot.y, 8, 0, 2 * Math.PI);
+    context.lineWidth = 2;
+    context.stroke();
+  }
+
+  private _minimap(): void {
+    const { context, palette, camera } = this;
+    if (!camera.touched || this.width < 360 || this._store.groups.length < 2) {
+      return;
+    }
+    const box = this.scene.bounds();
+    const x0 = this.width - MINIMAP.width - MINIMAP.gap;
+    const y0 = this.height - MINIMAP.height - MINIMAP.gap;
+    const scale = Math.min((MINIMAP.width - 10) / box.width, (MINIMAP.height - 10) / box.height);
+    context.beginPath();
+    context.roundRect(x0, y0, MINIMAP.width, MINIMAP.height, 4);
+    context.fillStyle = palette.background;
+    context.fill();
+    context.strokeStyle = palette.line;
+    context.lineWidth = 1;
+    context.stroke();
+    context.save();
+    context.clip();
+    for (const group of this._store.groups) {
+      const place = this.scene.places[group.index];
+      if (place !== undefined) {
+        const main = BAR.reduce(
+          (best, code) => (group.counts[code]! > group.counts[best]! ? code : best),
+          DONE
+        );
+        context.fillStyle = palette.states[main]!;
+        context.fillRect(
+          x0 + 5 + (place.x - box.x) * scale,
+          y0 + 5 + (place.y - box.y) * scale,
+          Math.max(2, place.width * scale),
+          Math.max(2, place.height * scale)
+        );
+      }
+    }
+    const from = camera.toScene(0, 0);
+    context.strokeStyle = palette.accent;
+    context.strokeRect(
+      x0 + 5 + (from.x - box.x) * scale,
+      y0 + 5 + (from.y - box.y) * scale,
+      (this.width / camera.scale) * scale,
+      (this.height / camera.scale) * scale
+    );
+    context.restore();
+  }
+
+  // ---- what a person does ----
+
+  private readonly _onWheel = (event: WheelEvent): void => {
+    event.preventDefault();
+    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
+    this.camera.zoom(Math.exp(-event.deltaY * lines * 0.0016), event.offsetX, event.offsetY);
+    this.request();
+  };
+
+  private readonly _onDown = (event: PointerEvent): void => {
+    this._down = { x: event.offsetX, y: event.offsetY, moved: false };
+    this.canvas.setPointerCapture(event.pointerId);
+  };
+
+  private readonly _onMove = (event: PointerEvent): void => {
+    const down = this._down;
+    if (down === null) {
+      const at = this.camera.toScene(event.offsetX, event.offsetY);
+      const hit = this.scene.hit(at.x, at.y);
+      this.canvas.style.cursor = hit === null ? 'grab' : 'pointer';
+      this._events.onHover(hit, event.offsetX, event.offsetY);
+      return;
+    }
+    const [dx, dy] = [event.offsetX - down.x, event.offsetY - down.y];
+    if (down.moved || Math.hypot(dx, dy) > CLICK_PX) {
+      down.moved = true;
+      this.camera.pan(dx, dy);
+      [down.x, down.y] = [event.offsetX, event.offsetY];
+      this.canvas.style.cursor = 'grabbing';
+      this.request();
+    }
+  };
+
+  private readonly _onUp = (event: PointerEvent): void => {
+    const down = this._down;
+    this._down = null;
+    if (down === null || down.moved) {
+      return;
+    }
+    const at = this.camera.toScene(event.offsetX, event.offsetY);
+    const hit = this.scene.hit(at.x, at.y);
+    if (hit !== null && hit.task === null) {
+      const place = this.scene.places[hit.group]!;
+      if (at.x > place.x + place.width - 26 && at.y < place.y + 26) {
+        this.toggle(hit.group);
+      }
+    }
+    this.selected = hit;
+    this._events.onSelect(hit);
+    this.request();
+  };
+
+  private readonly _onDouble = (event: MouseEvent): void => {
+    const at = this.camera.toScene(event.offsetX, event.offsetY);
+    const hit = this.scene.hit(at.x, at.y);
+    if (hit !== null && hit.task === null) {
+      this.toggle(hit.group);
+    }
+  };
+
+  private readonly _store: TaskStore;
+  private readonly _events: IGraphEvents;
+  private _down: { x: number; y: number; moved: boolean } | null = null;
+}
+
+const RADIUS = 3.7;
+
+function circle(context: CanvasRenderingContext2D, x: number, y: number): void {
+  context.moveTo(x + RADIUS, y);
+  context.arc(x, y, RADIUS, 0, 2 * Math.PI);
+}
+
+function triangle(context: CanvasRenderingContext2D, x: number, y: number): void {
+  context.moveTo(x - 3.4, y - 4.2);
+  context.lineTo(x + 4.4, y);
+  context.lineTo(x - 3.4, y + 4.2);
+  context.closePath();
+}
+
+function cross(context: CanvasRenderingContext2D, x: number, y: number, r = 3.6): void {
+  context.moveTo(x - r, y - r);
+  context.lineTo(x + r, y + r);
+  context.moveTo(x + r, y - r);
+  context.lineTo(x - r, y + r);
+}
+
+function crossedRing(context: CanvasRenderingContext2D, x: number, y: number): void {
+  circle(context, x, y);
+  context.moveTo(x - 2.4, y + 2.4);
+  context.lineTo(x + 2.4, y - 2.4);
+}
+
+/** By state code. */
+const SHAPES = [circle, circle, circle, triangle, circle, cross, crossedRing];
+const FILLED = [false, false, false, true, true, false, false];
+
+/** A text cut to a width, with an ellipsis. */
+function shorten(context: CanvasRenderingContext2D, text: string, width: number): string {
+  if (context.measureText(text).width <= width) {
+    return text;
+  }
+  let length = text.length;
+  while (length > 1 && context.measureText(`${text.slice(0, length)}…`).width > width) {
+    length -= 1;
+  }
+  return `${text.slice(0, length)}…`;
+}

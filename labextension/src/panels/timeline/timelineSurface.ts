@@ -1,0 +1,416 @@
+/** Draws the timeline: a lane per worker, and below it CPU, memory, store and GPUs on the same axis. */
+import { TimeScale } from '../../graph/timeScale.js';
+import { FAILED, RUNNING, type IUsageSample, type TaskStore } from '../../graph/taskStore.js';
+import { formatDuration } from '../../graph/words.js';
+import { formatBytesOf } from '../../model/format.js';
+import { hueOf } from '../palette.js';
+import { Surface } from '../surface.js';
+
+const AXIS = 22;
+const LANE = 22;
+const CURVE = 52;
+const USED_BY = 16;
+/** Left of the lanes, for their names; less where there is little room. */
+const NAMES = 96;
+const NAMES_NARROW = 64;
+
+/** What the timeline tells the panel. */
+export interface ITimelineEvents {
+  onSelect(task: number | null): void;
+  onHover(task: number | null, x: number, y: number): void;
+  /** A person has moved or scaled it, so it does not follow any more. */
+  onHold(): void;
+}
+
+interface ICurve {
+  name: string;
+  words: string;
+  color: string;
+  /** 0 to 1. */
+  value(sample: IUsageSample): number | null;
+  /** Names of what used it, per sample; none for all but GPUs. */
+  usedBy: ((sample: IUsageSample) => string) | null;
+}
+
+/** The canvas of the timeline. */
+export class TimelineSurface extends Surface {
+  constructor(host: HTMLElement, store: TaskStore, events: ITimelineEvents) {
+    super(host, 'timeline');
+    this._store = store;
+    this._events = events;
+    const { canvas } = this;
+    canvas.addEventListener('wheel', this._onWheel, { passive: false });
+    canvas.addEventListener('pointerdown', event => {
+      this._down = { x: event.offsetX, moved: false };
+      canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener('pointermove', this._onMove);
+    canvas.addEventListener('pointerup', this._onUp);
+    canvas.addEventListener('pointerleave', () => events.onHover(null, 0, 0));
+  }
+
+  readonly scale = new TimeScale();
+  selected: number | null = null;
+  storeCapacity = 0;
+
+  /** Height that all lanes and curves need. */
+  get wanted(): number {
+    return AXIS + this._lanes().length * LANE + this._curves().length * (CURVE + USED_BY) + 8;
+  }
+
+  refresh(): void {
+    this.request();
+  }
+
+  /** Show everything again, and keep up with now. */
+  follow(): void {
+    this.scale.follow = true;
+    this.request();
+  }
+
+  protected override draw(): void {
+    const { context, palette, _store: store, scale } = this;
+    const now = store.clock(performance.now());
+    const zero = this._first(now);
+    scale.followTo(zero, now);
+    const left = this._left();
+    const width = this.width - left;
+    context.font = `${palette.size - 1}px ${palette.font}`;
+    context.textBaseline = 'middle';
+    for (const tick of scale.ticks(Math.max(2, Math.floor(width / 90)), zero)) {
+      const x = left + scale.x(tick, width);
+      context.strokeStyle = palette.faint;
+      context.lineWidth = 1;
+      line(context, x, AXIS, x, this.height);
+      context.fillStyle = palette.dim;
+      context.fillText(formatDuration(tick - zero).replace('0 us', '0 s'), x + 3, AXIS / 2);
+    }
+    context.save();
+    context.beginPath();
+    context.rect(left, 0, width, this.height);
+    context.clip();
+    this._bars(left, width, now);
+    const lanes = this._lanes();
+    let y = AXIS + lanes.length * LANE + 8;
+    for (const curve of this._curves()) {
+      this._curve(curve, left, width, y);
+      y += CURVE + (curve.usedBy === null ? 6 : USED_BY + 6);
+    }
+    const x = left + scale.x(now, width);
+    context.strokeStyle = palette.accent;
+    context.lineWidth = 1.4;
+    line(context, x, AXIS, x, this.height);
+    context.restore();
+    this._titles(lanes);
+  }
+
+  private _titles(lanes: readonly number[]): void {
+    const { context, palette } = this;
+    context.textBaseline = 'middle';
+    lanes.forEach((worker, n) => {
+      context.fillStyle = palette.text;
+      context.fillText(`worker ${worker + 1}`, 10, AXIS + n * LANE + LANE / 2);
+    });
+    let y = AXIS + lanes.length * LANE + 8;
+    for (const curve of this._curves()) {
+      context.fillStyle = palette.text;
+      context.fillText(curve.name, 10, y + CURVE / 2 - 7);
+      context.fillStyle = palette.dim;
+      context.fillText(curve.words, 10, y + CURVE / 2 + 8, this._left() - 14);
+      y += CURVE + (curve.usedBy === null ? 6 : USED_BY + 6);
+    }
+  }
+
+  /** The tasks, as bars; what is narrower than a pixel is drawn once per pixel. */
+  private _bars(left: number, width: number, now: number): void {
+    const { context, palette, _store: store, scale } = this;
+    const lanes = this._lanes();
+    const laneOf = new Map(lanes.map((worker, n) => [worker, n]));
+    const painted = lanes.map(() => -1);
+    for (let task = 0; task < store.count; task++) {
+      const start = store.start[task]!;
+      const lane = start > 0 ? laneOf.get(store.worker[task]!) : undefined;
+      if (lane === undefined) {
+        continue;
+      }
+      const state = store.state[task]!;
+      const end = state === RUNNING ? now : store.end[task]!;
+      if (end < scale.from || start > scale.to || end < start) {
+        continue;
+      }
+      const x1 = left + scale.x(start, width);
+      const x2 = Math.max(x1 + 1, left + scale.x(end, width) - 0.5);
+      const chosen = task === this.selected;
+      if (x2 - x1 <= 1.01 && !chosen && state !== FAILED && painted[lane] === Math.floor(x1)) {
+        continue;
+      }
+      painted[lane] = Math.floor(x1);
+      const y = AXIS + lane * LANE + 3;
+      context.fillStyle = state === FAILED ? palette.states[FAILED]! : hueOf(store.function[task]!);
+      context.fillRect(x1, y, x2 - x1, LANE - 6);
+      if (chosen) {
+        context.strokeStyle = palette.accent;
+        context.lineWidth = 2;
+        context.strokeRect(x1 - 1, y - 1, x2 - x1 + 2, LANE - 4);
+      }
+      if (x2 - x1 > 46) {
+        context.fillStyle = '#1b1b1b';
+        context.save();
+        context.beginPath();
+        context.rect(x1, y, x2 - x1 - 4, LANE - 6);
+        context.clip();
+        context.fillText(store.title(task), Math.max(x1, left) + 5, y + (LANE - 6) / 2 + 0.5);
+        context.restore();
+      }
+    }
+  }
+
+  private _curve(curve: ICurve, left: number, width: number, y: number): void {
+    const { context, palette, scale } = this;
+    const samples = this._store.usage;
+    const floor = y + CURVE - 4;
+    const height = CURVE - 10;
+    context.strokeStyle = palette.faint;
+    context.lineWidth = 1;
+    line(context, left, floor, left + width, floor);
+    const points: [number, number][] = [];
+    for (const sample of samples) {
+      const value = curve.value(sample);
+      if (value !== null) {
+        points.push([
+          left + scale.x(sample.t_ns / 1e6, width),
+          floor - height * Math.max(0, Math.min(1, value))
+        ]);
+      }
+    }
+    if (points.length > 0) {
+      context.beginPath();
+      points.forEach(([px, py], n) => (n === 0 ? context.moveTo(px, py) : context.lineTo(px, py)));
+      context.strokeStyle = curve.color;
+      context.lineWidth = 1.4;
+      context.stroke();
+      context.lineTo(points.at(-1)![0], floor);
+      context.lineTo(points[0]![0], floor);
+      context.closePath();
+      context.globalAlpha = 0.16;
+      context.fillStyle = curve.color;
+      context.fill();
+      context.globalAlpha = 1;
+    }
+    if (curve.usedBy !== null) {
+      this._users(curve.usedBy, left, width, floor + 3);
+    }
+  }
+
+  /** Under a GPU: what used it, as long as the same names stay. */
+  private _users(
+    usedBy: (sample: IUsageSample) => string,
+    left: number,
+    width: number,
+    y: number
+  ): void {
+    const { context, palette, scale } = this;
+    let [names, since, last] = ['', 0, 0];
+    const paint = (): void => {
+      if (names !== '') {
+        const x1 = left + scale.x(since, width);
+        const x2 = Math.max(x1 + 2, left + scale.x(last, width));
+        context.fillStyle = hueOf(this._functionNamed(names));
+        context.fillRect(x1, y, x2 - x1, USED_BY - 4);
+        if (x2 - x1 > 40) {
+          context.fillStyle = '#1b1b1b';
+          context.fillText(names, x1 + 4, y + USED_BY / 2 - 2, x2 - x1 - 8);
+        }
+      }
+    };
+    context.fillStyle = palette.text;
+    for (const sample of this._store.usage) {
+      const now = usedBy(sample);
+      const time = sample.t_ns / 1e6;
+      if (now !== names) {
+        last = time;
+        paint();
+        [names, since] = [now, time];
+      }
+      last = time;
+    }
+    paint();
+  }
+
+  private _functionNamed(name: string): number {
+    return Math.max(
+      0,
+      this._store.functions.findIndex(func => func?.name === name)
+    );
+  }
+
+  private _curves(): ICurve[] {
+    const last = this._store.usage.at(-1);
+    if (last === undefined) {
+      return [];
+    }
+    const { palette } = this;
+    const curves: ICurve[] = [
+      {
+        name: 'CPU',
+        words: `${Math.round(last.cpu * 100)} %`,
+        color: palette.states[RUNNING]!,
+        value: sample => sample.cpu,
+        usedBy: null
+      },
+      {
+        name: 'memory',
+        words: formatBytesOf(last.memory_used, last.memory_total),
+        color: palette.store,
+        value: sample => sample.memory_used / sample.memory_total,
+        usedBy: null
+      }
+    ];
+    if (this.storeCapacity > 0) {
+      curves.push({
+        name: 'object store',
+        words: formatBytesOf(last.store_used, this.storeCapacity),
+        color: palette.states[1]!,
+        value: sample => sample.store_used / this.storeCapacity,
+        usedBy: null
+      });
+    }
+    last.gpus.forEach((gpu, n) => {
+      const share = gpu.utilization === null ? '' : `${Math.round(gpu.utilization * 100)} % · `;
+      curves.push({
+        name: `GPU ${gpu.index}`,
+        words: share + formatBytesOf(gpu.used, gpu.total),
+        color: palette.gpu,
+        value: sample => {
+          const then = sample.gpus[n];
+          return then === undefined ? null : (then.utilization ?? then.used / then.total);
+        },
+        usedBy: sample =>
+          [...new Set((sample.gpus[n]?.processes ?? []).map(process => process.name))]
+            .filter(Boolean)
+            .sort()
+            .join(', ')
+      });
+    });
+    return curves;
+  }
+
+  /** Workers that ran something, in the order in which they were first heard of. */
+  private _lanes(): number[] {
+    if (this._lanesVersion !== this._store.version) {
+      this._lanesVersion = this._store.version;
+      const seen = new Set<number>();
+      for (let task = 0; task < this._store.count; task++) {
+        if (this._store.start[task]! > 0 && this._store.worker[task]! >= 0) {
+          seen.add(this._store.worker[task]!);
+        }
+      }
+      this._laneList = [...seen].sort((a, b) => a - b);
+    }
+    return this._laneList;
+  }
+
+  private _first(now: number): number {
+    let first = now;
+    for (let task = 0; task < Math.min(this._store.count, 1000); task++) {
+      const start = this._store.start[task]!;
+      if (start > 0 && start < first) {
+        first = start;
+      }
+    }
+    return first;
+  }
+
+  private _left(): number {
+    return this.width < 480 ? NAMES_NARROW : NAMES;
+  }
+
+  private _taskAt(x: number, y: number): number | null {
+    const store = this._store;
+    const lane = this._lanes()[Math.floor((y - AXIS) / LANE)];
+    if (lane === undefined || y < AXIS || x < this._left()) {
+      return null;
+    }
+    const width = this.width - this._left();
+    const slack = ((this.scale.to - this.scale.from) / width) * 2;
+    const time = this.scale.time(x - this._left(), width);
+    const now = store.clock(performance.now());
+    let best: number | null = null;
+    for (let task = 0; task < store.count; task++) {
+      const start = store.start[task]!;
+      const end = store.state[task] === RUNNING ? now : store.end[task]!;
+      if (
+        store.worker[task] === lane &&
+        start > 0 &&
+        start - slack <= time &&
+        end + slack >= time
+      ) {
+        best = task;
+        if (start <= time && end >= time) {
+          return task;
+        }
+      }
+    }
+    return best;
+  }
+
+  private readonly _onWheel = (event: WheelEvent): void => {
+    if (event.shiftKey && !event.ctrlKey) {
+      return; // the page scrolls
+    }
+    event.preventDefault();
+    const width = this.width - this._left();
+    this.scale.zoom(Math.exp(-event.deltaY * 0.0016), event.offsetX - this._left(), width);
+    this._events.onHold();
+    this.request();
+  };
+
+  private readonly _onMove = (event: PointerEvent): void => {
+    const down = this._down;
+    if (down === null) {
+      this._events.onHover(
+        this._taskAt(event.offsetX, event.offsetY),
+        event.offsetX,
+        event.offsetY
+      );
+      return;
+    }
+    const dx = event.offsetX - down.x;
+    if (down.moved || Math.abs(dx) > 4) {
+      down.moved = true;
+      down.x = event.offsetX;
+      this.scale.pan(dx, this.width - this._left());
+      this._events.onHold();
+      this.request();
+    }
+  };
+
+  private readonly _onUp = (event: PointerEvent): void => {
+    const down = this._down;
+    this._down = null;
+    if (down !== null && !down.moved) {
+      this.selected = this._taskAt(event.offsetX, event.offsetY);
+      this._events.onSelect(this.selected);
+      this.request();
+    }
+  };
+
+  private readonly _store: TaskStore;
+  private readonly _events: ITimelineEvents;
+  private _down: { x: number; moved: boolean } | null = null;
+  private _laneList: number[] = [];
+  private _lanesVersion = -1;
+}
+
+function line(
+  context: CanvasRenderingContext2D,
+  x1: number,
+  y1: number,
+  x2: number,
+  y2: number
+): void {
+  context.beginPath();
+  context.moveTo(x1, y1);
+  context.lineTo(x2, y2);
+  context.stroke();
+}

@@ -1,0 +1,96 @@
+/** The timeline as a part of the panel: canvas, a list that says the same in words, follow or hold. */
+import { useEffect, useRef, useState, type ReactElement } from 'react';
+import { formatDuration } from '../../graph/words.js';
+import { wordOf } from '../graph/graphView.js';
+import { TimelineSurface } from './timelineSurface.js';
+import type { IClusterModel } from '../../tokens.js';
+
+/** The newest tasks that the list in words has. */
+const LISTED = 50;
+
+/** A lane per worker on one time axis with CPU, memory, store and GPUs. */
+export function TimelineView(props: {
+  model: IClusterModel;
+  selected: number | null;
+  onSelect: (task: number | null) => void;
+}): ReactElement {
+  const { model, selected, onSelect } = props;
+  const host = useRef<HTMLDivElement>(null);
+  const surface = useRef<TimelineSurface | null>(null);
+  const [hint, setHint] = useState<{ task: number; x: number; y: number } | null>(null);
+  const [follows, setFollows] = useState(true);
+  const select = useRef(onSelect);
+  select.current = onSelect;
+
+  useEffect(() => {
+    const made = new TimelineSurface(host.current!, model.tasks, {
+      onSelect: task => select.current(task),
+      onHover: (task, x, y) => setHint(task === null ? null : { task, x, y }),
+      onHold: () => setFollows(false)
+    });
+    surface.current = made;
+    const refresh = (): void => {
+      made.storeCapacity = model.cluster?.store_capacity ?? 0;
+      host.current!.style.minHeight = `${made.wanted}px`;
+      made.refresh();
+    };
+    refresh();
+    model.tasksChanged.connect(refresh);
+    return () => {
+      model.tasksChanged.disconnect(refresh);
+      surface.current = null;
+      made.dispose();
+    };
+  }, [model]);
+
+  useEffect(() => {
+    if (surface.current !== null) {
+      surface.current.selected = selected;
+      surface.current.request();
+    }
+  }, [selected]);
+
+  const store = model.tasks;
+  const first = Math.max(0, store.count - LISTED);
+  return (
+    <div className="nbray-timeline">
+      <div className="nbray-timeline-canvas" ref={host}>
+        {hint !== null && (
+          <div className="nbray-hint" style={{ left: hint.x + 14, top: hint.y + 14 }}>
+            {[
+              store.title(hint.task),
+              wordOf(store.state[hint.task]!),
+              store.end[hint.task]! > 0
+                ? formatDuration(store.end[hint.task]! - store.start[hint.task]!)
+                : ''
+            ]
+              .filter(Boolean)
+              .join(' · ')}
+          </div>
+        )}
+      </div>
+      <button
+        className={
+          follows ? 'jp-mod-styled nbray-follow nbray-mod-on' : 'jp-mod-styled nbray-follow'
+        }
+        aria-pressed={follows}
+        onClick={() => {
+          setFollows(true);
+          surface.current?.follow();
+        }}
+      >
+        Follow
+      </button>
+      <ul className="nbray-tree" role="tree" aria-label="Timeline, the newest tasks">
+        {Array.from({ length: store.count - first }, (_, n) => first + n).map(task => (
+          <li
+            key={task}
+            role="treeitem"
+            tabIndex={task === first ? 0 : -1}
+            aria-label={`${store.title(task)}, ${wordOf(store.state[task]!)}`}
+          />
+        ))}
+      </ul>
+    </div>
+  );
+}
