@@ -314,6 +314,7 @@ class NodeDaemon:
         """A worker is dead: clean up after it, and tell all whom it concerns."""
         now, wall = time.monotonic(), time.time()
         self.node.active = True
+        self.memory_monitor.explain_death(worker, status)
         notice = death.describe(worker, status, self.node.limits)
         self.log_limit.worker_died(worker.log_path)
         if not worker.peer:

@@ -6,13 +6,17 @@ The kernel would choose without knowing what can be run again, and may take the 
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sys
 
 from nbray._cstore import lib
 from nbray.node.node_state import NodeState
+from nbray.node.worker_processes import UNKNOWN_STATUS, WorkerProcess
 from nbray.scheduling.memory_victim import Candidate, choose
 
 GIB = 1 << 30
+_LOOKS_PER_COUNT = 20  # of the memory, per look at how many processes the kernel has ended
 _LISTED = 5  # tasks named in the message
 
 
@@ -27,10 +31,15 @@ class MemoryMonitor:
     def __init__(self, node: NodeState) -> None:
         self.node = node
         self._ending = 0  # token of the worker that we have killed and that is not dead yet
+        self._kernel_kills = _kernel_kills()
+        self._looks = 0
 
     def look(self) -> None:
         """End a worker when too much memory is in use."""
         limits = self.node.limits
+        self._looks += 1
+        if self._looks % _LOOKS_PER_COUNT == 0:
+            self._kernel_kills = _kernel_kills()
         if self._ending in self.node.processes.by_token or limits.memory_limit_share <= 0:
             return
         self._ending = 0
@@ -55,6 +64,24 @@ class MemoryMonitor:
         self._ending = worker.token
         worker.out_of_memory = True
         self.node.processes.kill(worker, reason)
+
+    def explain_death(self, worker: WorkerProcess, status: int) -> None:
+        """Before a death is told: note whether the kernel was quicker than we."""
+        if (
+            worker.stop_reason
+            or status == UNKNOWN_STATUS
+            or not os.WIFSIGNALED(status)
+            or os.WTERMSIG(status) != signal.SIGKILL
+        ):
+            return
+        kills, self._kernel_kills = self._kernel_kills, _kernel_kills()
+        if self._kernel_kills > kills:
+            limit, available = self.node.segment.memory_limit()
+            worker.out_of_memory = True
+            worker.stop_reason = (
+                f"the kernel ended it because its node ran out of memory: of {limit / GIB:.2f} GiB {available / GIB:.2f} GiB are "
+                "available now. Give tasks that need much memory more num_cpus or memory=..., so that fewer run side by side."
+            )
 
     def _candidates(self) -> list[Candidate]:
         """Return the workers that run something."""
@@ -88,3 +115,12 @@ class MemoryMonitor:
             f"GiB (RSS without shared memory). The largest: {tasks}; the object store holds {stats.used / GIB:.2f} GiB. "
             "Give tasks that need much memory more num_cpus or memory=..., so that fewer run side by side."
         )
+
+
+def _kernel_kills() -> int:
+    """Return how many processes the kernel has ended for lack of memory, ever."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/vmstat", "rb") as file:
+        text = file.read()
+        at = text.find(b"oom_kill ")
+        return int(text[at + 9 : text.find(b"\n", at)]) if at >= 0 else 0
+    return 0

@@ -1,6 +1,11 @@
 """A node that runs out of memory ends the worker that has the least to lose, and says so with figures."""
 
+import os
+import subprocess
+import sys
+import textwrap
 import time
+from pathlib import Path
 
 import cluster_kit as kit
 import numpy as np
@@ -110,3 +115,65 @@ def test_processes_are_ranked_for_the_kernel(ray):
     assert score(pid) == 1000
     assert score(kit.daemon_pid()) <= 0
     assert score(kit.zygote_pid()) <= 0
+
+
+@pytest.mark.limit(150)
+def test_a_cgroup_of_its_own(fresh):
+    """The limit is the kernel's: whoever is quicker, the monitor or the kernel, the error is the same."""
+    group = new_group(700 * MIB)
+    script = """
+        import sys, time
+        import numpy as np
+        import nbray as ray
+        ray.init(num_cpus=2, object_store_memory=32 * 2**20)
+
+        def eat(pause):
+            eaten = []
+            while True:
+                eaten.append(np.ones(2**20, np.uint8))
+                time.sleep(pause)
+
+        neighbour = ray.remote(max_retries=-1)(lambda n: sum(range(n)))
+        for n in range(int(sys.argv[1])):
+            try:
+                ray.get(ray.remote(max_retries=0)(eat).remote(0.004 if n % 2 else 0.0))
+            except ray.exceptions.OutOfMemoryError as error:
+                assert "GiB" in str(error), error
+                print("ended")
+            assert ray.get([neighbour.remote(100) for _ in range(20)]) == [4950] * 20
+        print("alive")
+        ray.shutdown()
+    """
+    rounds = 20 if os.environ.get("NBRAY_FAULTS_FULL") == "1" else 3
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), str(rounds)],
+            preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
+            capture_output=True, text=True, timeout=140, check=False, env={**os.environ, "PYTHONPATH": kit.ROOT},
+        )  # fmt: skip
+        assert done.stdout.split() == ["ended"] * rounds + ["alive"], done.stdout + done.stderr
+    finally:
+        kit.eventually(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
+        group.rmdir()
+
+
+def new_group(limit):
+    """Make a memory cgroup below our own; skips where the machine does not let us."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            parent, name = Path("/sys/fs/cgroup/memory") / path.lstrip("/"), "memory.limit_in_bytes"
+        elif number == "0" and Path("/sys/fs/cgroup/cgroup.controllers").exists():
+            parent, name = Path("/sys/fs/cgroup") / path.lstrip("/"), "memory.max"
+        else:
+            continue
+        group = parent / f"nbray-test-oom-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / name).write_text(str(limit))
+        except OSError as error:
+            if group.exists():
+                group.rmdir()
+            pytest.skip(f"needs root and a writable memory cgroup: {error}")
+        return group
+    pytest.skip("needs a memory cgroup: none is mounted")
