@@ -180,6 +180,26 @@ class Segment:
             fail(lib.NBS_ESTATE, "viewing an object that has no value")
         return memoryview(ffi.buffer(ffi.gc(data, lib.nbs_view_end), size)).toreadonly()
 
+    def spill_out(self, obj: int) -> None:
+        """Give back the memory of an object whose bytes and children the caller keeps."""
+        check(lib.nbs_spill_out(self.handle, obj), "spilling an object")
+
+    def restore(self, obj: int, data: Any, children: Sequence[int] = ()) -> None:
+        """Put the bytes of a spilled object back."""
+        where = ffi.new("void **")
+        refs = ffi.new("uint64_t[]", list(children))
+        check(lib.nbs_restore_begin(self.handle, obj, refs, len(children), where), "restoring an object")
+        ffi.memmove(where[0], data, len(data))
+        check(lib.nbs_restore_end(self.handle, obj, 1), "restoring an object")
+
+    def lose(self, obj: int) -> None:
+        """Say that the bytes of a spilled object cannot be had any more."""
+        check(lib.nbs_restore_end(self.handle, obj, -1), "losing an object")
+
+    def repromise(self, obj: int) -> None:
+        """Promise a lost object, which the caller holds, again."""
+        check(lib.nbs_repromise(self.handle, obj), "promising an object again")
+
     def delete(self, object_id: bytes) -> bool:
         """Forget an id; False when there is no such object."""
         status = lib.nbs_delete(self.handle, _id(object_id))

@@ -33,6 +33,7 @@ class Thing:
         self.parents = 0
         self.promised_by: int | None = None
         self.obj = 0
+        self.lost = self.spilled = False
 
     def referenced(self) -> bool:
         return sum(self.holds) > 0 or self.parents > 0
@@ -171,10 +172,48 @@ class StoreMachine(RuleBasedStateMachine):
         self.segs[who].abort(thing.obj)
         thing.data = b""
         thing.holds[who] -= 1
-        thing.state = PROMISED if thing.promised_by is not None else SEALED  # sealed: lost
+        thing.state = PROMISED if thing.promised_by is not None else SEALED
+        thing.lost = thing.state == SEALED
         thing.keep = thing.keep and thing.state == PROMISED
         self.drop_children(thing)
         self.settle(thing)
+
+    @rule(hold=held)
+    def spill(self, hold):
+        who, thing = hold
+        if thing not in self.things or thing.children:
+            return
+        if thing.state != SEALED or thing.lost or thing.spilled:
+            with pytest.raises(errors.StateError):
+                self.segs[who].spill_out(thing.obj)
+            return
+        if thing.holds[1 - who] and thing.data:
+            with self.segs[1 - who].view(thing.obj), pytest.raises(errors.StoreError):
+                self.segs[who].spill_out(thing.obj)
+        self.segs[who].spill_out(thing.obj)
+        thing.spilled = True
+
+    @rule(hold=held)
+    def restore(self, hold):
+        who, thing = hold
+        if thing not in self.things or not thing.spilled or not thing.holds[who]:
+            return
+        try:
+            self.segs[who].restore(thing.obj, thing.data)
+        except errors.StoreFullError:
+            self.evicted()
+            return
+        self.evicted()
+        thing.spilled = False
+
+    @rule(hold=held)
+    def lose(self, hold):
+        who, thing = hold
+        if thing not in self.things or not thing.spilled or not thing.holds[who]:
+            return
+        self.segs[who].lose(thing.obj)
+        self.segs[who].repromise(thing.obj)
+        thing.spilled, thing.state, thing.promised_by, thing.data = False, PROMISED, who, b""
 
     @rule(number=IDS)
     def delete(self, number):
@@ -219,6 +258,8 @@ class StoreMachine(RuleBasedStateMachine):
         stats = self.segs[0].stats()
         assert stats["n_objects"] == len(self.things)
         assert stats["n_sealed"] == sum(t.state == SEALED for t in self.things)
+        assert stats["n_spilled"] == sum(t.spilled for t in self.things)
+        assert stats["spilled_bytes"] == sum(len(t.data) for t in self.things if t.spilled)
         assert stats["n_kept"] == sum(not t.referenced() for t in self.things)
         for thing in self.things:
             assert not thing.named or self.segs[1].contains(oid(thing.number)) == thing.state
@@ -227,7 +268,7 @@ class StoreMachine(RuleBasedStateMachine):
                     info = self.segs[who].info(thing.obj)
                     assert info.state == thing.state
                     assert info.size == (len(thing.data) if thing.state != PROMISED else 0)
-                    if thing.data and thing.state == SEALED:
+                    if thing.data and thing.state == SEALED and not thing.spilled:
                         assert bytes(self.segs[who].view(thing.obj)) == thing.data
 
     def teardown(self):
