@@ -131,6 +131,9 @@ class Limits:
     spill_file_bytes = Limit("bytes", 100 * MIB, "a spill file of this size gets nothing more")
     spill_disk_share = Limit("ratio", 0.95, "part of the disk that may be in use after spilling")
     room_wait_s = Limit("seconds", 6.0, "without any progress, before a full store or a missing value is an error")
+    argument_wait_s = Limit(
+        "seconds", 600.0, "the same for an argument that a task waits for while others use the memory"
+    )
     disk_wait_s = Limit("seconds", 2.0, "the same when the disk for spilling is full")
     # -- running out of memory
     memory_limit_share = Limit("ratio", 0.95, "of the node's memory in use, from which a worker is ended; 0: never")

@@ -47,9 +47,9 @@ class Pressure:
         lib.nbs_get_stats(self.session.seg, out)
         return out
 
-    def patience(self, size: int) -> Patience:
-        """Begin to wait for room for an object of ``size`` bytes."""
-        return Patience(self, size)
+    def patience(self, size: int, for_task: bool = False) -> Patience:
+        """Begin to wait for room for an object of ``size`` bytes; ``for_task``: one that a task needs to begin."""
+        return Patience(self, size, for_task)
 
     def refuse(self, status: int, size: int) -> NoReturn:
         """Raise what it means that the store has not taken an object."""
@@ -117,8 +117,9 @@ class Pressure:
 class Patience:
     """One wait for the store: naps that grow, until nothing has moved for too long."""
 
-    def __init__(self, pressure: Pressure, size: int) -> None:
+    def __init__(self, pressure: Pressure, size: int, for_task: bool) -> None:
         self._pressure = pressure
+        self._for_task = for_task
         self._size = size
         self._naps = 0
         self._asked_at = 0.0
@@ -143,6 +144,8 @@ class Patience:
             self._asked_at = now
             pressure.control.send(ask)
             self._look(now, status)
+            if self._for_task and lib.nbs_cancel_wanted(pressure.session.seg) == 1:
+                raise KeyboardInterrupt
         lib.nbs_wait(pressure.session.seg, 0, _NAP_NS[min(self._naps, len(_NAP_NS) - 1)])
         self._naps += 1
 
@@ -159,7 +162,7 @@ class Patience:
             self._blocked_since = now
         elif now - self._blocked_since > limits.disk_wait_s:
             pressure.refuse_for_disk(self._size, stats.spill_blocked)
-        if now - self._moved_at > limits.room_wait_s:
+        if now - self._moved_at > (limits.argument_wait_s if self._for_task else limits.room_wait_s):
             pressure.refuse(status, self._size)
 
 

@@ -163,15 +163,16 @@ class StoreAccess:
             return None
         return memoryview(ffi.buffer(ffi.gc(pointer, lib.nbs_view_end), size[0])).toreadonly()
 
-    def view(self, obj: int) -> memoryview:
+    def view(self, obj: int, for_task: bool = False) -> memoryview:
         """Return the object's bytes, read-only; they stay as long as any slice lives.
 
-        What lies on disk is brought back first.
+        What lies on disk is brought back first; ``for_task``: however long other tasks take with
+        the memory that it needs, unless the one that waits is cancelled.
         """
         view = self._try_view(obj)
-        return view if view is not None else self._restored(obj)
+        return view if view is not None else self._restored(obj, for_task)
 
-    def _restored(self, obj: int) -> memoryview:
+    def _restored(self, obj: int, for_task: bool) -> memoryview:
         """Wait until a value that lies on disk is in memory, and look at it."""
         patience = None
         while True:
@@ -181,13 +182,13 @@ class StoreAccess:
                 if lib.nbs_hold(self.seg, obj) != 0:
                     raise ObjectLostError("The object is not in the store any more.")
                 try:
-                    return self._restored(obj)
+                    return self._restored(obj, for_task)
                 finally:
                     lib.nbs_release(self.seg, obj)
             if status != 0 or out.state != lib.NBS_SEALED or out.meta & lib.NBS_META_LOST:
                 raise LostValueError(bytes(ffi.buffer(out.id)) if status == 0 else b"", obj)
             if patience is None:
-                patience = self.pressure.patience(out.size)
+                patience = self.pressure.patience(out.size, for_task)
             view = self._try_view(obj)
             if view is not None:
                 return view

@@ -103,6 +103,10 @@ class Segment:
         count = int(lib.nbs_spill_victims(self._seg, room_for, size, smallest, self._victims, _VICTIMS_AT_ONCE))
         return None if count < 0 else list(self._victims[0:count])
 
+    def evict(self, size: int) -> int:
+        """Free objects that are kept but held by nobody, up to ``size`` bytes; returns the bytes freed."""
+        return int(lib.nbs_evict(self._seg, size))
+
     def hold_again(self, obj: int) -> bool:
         """Hold an object by its handle; False when it is gone."""
         return bool(lib.nbs_hold(self._seg, obj) == lib.NBS_OK)

@@ -135,6 +135,9 @@ class Spiller:
         if stats.used <= self._high * stats.capacity:
             return
         excess = int(stats.used - self._low * stats.capacity)
+        excess -= self._segment.evict(excess)  # what nobody holds any more
+        if excess <= 0:
+            return
         for obj in self._segment.spill_victims(0, excess, self._smallest) or ():
             if self._ended or self._waiting() or not self._spill(obj):
                 return

@@ -631,7 +631,7 @@ class Executor:
         core = self.core
         view = memoryview(payload)
         if flags & TASK_INDIRECT:
-            view = core.store.view(_U64.unpack(view)[0])
+            view = core.store.view(_U64.unpack(view)[0], True)
         values = []
         if flags & TASK_DEPS:
             (n,) = _U32.unpack_from(view, 0)
@@ -644,10 +644,10 @@ class Executor:
                 if kind == PART_INLINE:
                     values.append(_value(part))
                 else:
-                    values.append(serializer.from_store(core.store.view(_U64.unpack(part)[0]))[0])
+                    values.append(serializer.from_store(core.store.view(_U64.unpack(part)[0], True))[0])
             view = view[at:]
         if flags & TASK_STORED:
-            body = serializer.from_store(core.store.view(_U64.unpack(view)[0]))[0]
+            body = serializer.from_store(core.store.view(_U64.unpack(view)[0], True))[0]
         else:
             body = _value(view)
         if flags & TASK_DEPS:

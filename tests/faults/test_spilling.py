@@ -158,6 +158,29 @@ def test_producer_and_consumer_with_a_full_store(ray):
             assert ray.get(ref)[0] == digest(pattern(seed, size))
 
 
+def test_a_task_waits_for_memory_that_another_task_uses(fresh):
+    fresh.init(**CLUSTER, _system_config={"room_wait_s": 0.5})
+    refs = [fresh.put(pattern(seed, 2 * CAPACITY // 3)) for seed in range(2)]
+
+    @fresh.remote
+    def slow(array, seconds):
+        time.sleep(seconds)
+        return digest(array)
+
+    slow_one = slow.remote(refs[0], 2.0)
+    time.sleep(0.5)
+    assert fresh.get(slow.remote(refs[1], 0.0)) == digest(pattern(1, 2 * CAPACITY // 3))
+    assert fresh.get(slow_one) == digest(pattern(0, 2 * CAPACITY // 3))
+    slow_one = slow.remote(refs[0], 3.0)
+    time.sleep(0.5)
+    waits = slow.remote(refs[1], 0.0)
+    time.sleep(0.2)
+    fresh.cancel(waits)
+    with pytest.raises(fresh.exceptions.TaskCancelledError), kit.no_hang(2.5):
+        fresh.get(waits)
+    fresh.get(slow_one)
+
+
 def test_row_13_all_memory_is_in_use(ray):
     views = [ray.get(ray.put(pattern(seed, CAPACITY // 8))) for seed in range(7)]
     begin = time.monotonic()
