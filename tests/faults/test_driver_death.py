@@ -200,7 +200,7 @@ say("again")
     "call", ["get", "get actor", "get many", "wait", "submit", "new actor", "state", "get_actor", "named actor"]
 )
 def test_the_daemon_is_killed(start_driver, call):
-    """What waits ends with RaySystemError; shutdown and init work after that."""
+    """What waits ends with ClusterGoneError (a RaySystemError); shutdown and init work after that."""
     driver = start_driver(PENDING, call)
     daemon = int(driver.expect("pid"))
     first = driver.family()
@@ -209,7 +209,7 @@ def test_the_daemon_is_killed(start_driver, call):
     time.sleep(random.uniform(0, 0.1))
     os.kill(daemon, signal.SIGKILL)
     error = driver.expect("error", kit.PATIENCE_S)
-    assert error.startswith("RaySystemError"), error
+    assert error.startswith("ClusterGoneError"), error
     assert float(driver.expect("took")) < kit.PATIENCE_S
     assert float(driver.expect("down")) < 6
     assert not any(kit.start_time(pid) for pid in first)
@@ -226,7 +226,7 @@ def test_tasks_of_a_dead_daemon_end(start_driver):
     os.kill(daemon, signal.SIGKILL)
     kit.eventually(lambda: not any(map(kit.start_time, workers)), "the workers are gone", kit.RECOVERY_S)
     driver.tell("go")
-    assert driver.expect("error").startswith("RaySystemError")
+    assert driver.expect("error").startswith("ClusterGoneError")
 
 
 def test_the_daemon_is_stopped_for_a_while(start_driver):
