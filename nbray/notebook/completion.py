@@ -7,6 +7,8 @@ from typing import Any
 from nbray.core import current
 
 from . import magic_options
+from .nbray_magic import WORDS
+from .runtime import ActorHandle, ObjectRef
 
 
 def register(shell: Any, cells: Any) -> None:
@@ -24,8 +26,19 @@ def register(shell: Any, cells: Any) -> None:
             return [name for name in shell.user_ns if name.startswith(word) and not name.startswith("_")]
         return magic_options.complete(line, word)
 
+    def complete_nbray(_: Any, event: Any) -> list[str]:
+        before = event.line[: len(event.line) - len(event.symbol)].split()
+        if len(before) < 2:
+            return [word for word in WORDS if word.startswith(event.symbol)]
+        kinds = {"why": ObjectRef, "log": (ObjectRef, ActorHandle)}
+        kind: Any = kinds.get(before[1], ())
+        return [
+            name for name, value in shell.user_ns.items() if isinstance(value, kind) and name.startswith(event.symbol)
+        ]
+
     for name in ("%%remote", "%remote"):
         shell.set_hook("complete_command", complete, str_key=name)
+    shell.set_hook("complete_command", complete_nbray, str_key="%nbray")
 
 
 def _nodes() -> list[str]:

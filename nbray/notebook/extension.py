@@ -9,9 +9,10 @@ from typing import Any
 
 from nbray.core import current
 
-from . import completion, tracebacks
+from . import completion, reprs, tracebacks
 from .cell_runner import CELL_ENDED
 from .magics import RemoteMagics
+from .nbray_magic import NbrayMagics
 from .output_router import OutputRouter
 from .remote_cell import RemoteCells
 from .runtime import set_origin, set_sink
@@ -28,7 +29,8 @@ class Extension:
         self.magics = RemoteMagics(shell, RemoteCells(shell, self.router))
         self._remove_filter = tracebacks.install(shell)
         completion.register(shell, self.magics.cells)
-        shell.register_magics(self.magics)
+        shell.register_magics(self.magics, NbrayMagics(shell, self.magics.cells))
+        self._remove_reprs = reprs.install(shell)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         set_sink(self.router.sink)
@@ -52,9 +54,11 @@ class Extension:
         shell.events.unregister("pre_run_cell", self._before_cell)
         shell.events.unregister("post_run_cell", self._after_cell)
         self._remove_filter()
+        self._remove_reprs()
         self.router.close()
         for kind in ("line", "cell"):
-            shell.magics_manager.magics[kind].pop("remote", None)
+            for name in ("remote", "nbray"):
+                shell.magics_manager.magics[kind].pop(name, None)
 
 
 def load(shell: Any) -> None:

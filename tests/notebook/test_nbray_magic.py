@@ -1,0 +1,105 @@
+"""``%nbray``: the cluster as the notebook sees it; and what refs, handles and nodes look like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kit import Kernel
+
+
+def html(kernel: Kernel, code: str) -> str:
+    (result,) = kernel.ok(code).of("execute_result")
+    return str(result["data"].get("text/html", ""))
+
+
+@pytest.fixture(scope="module")
+def busy(kernel: Kernel) -> Kernel:
+    """A cluster on which something has happened."""
+    kernel.ok(
+        "import numpy as np\n@nbray.remote\ndef square(v): return v * v\n@nbray.remote\ndef fails(): raise ValueError('on purpose')\n"
+        "@nbray.remote\nclass Counter:\n    def add(self):\n        print('added by the counter')\n        return 1\n"
+        "done = nbray.get([square.remote(i) for i in range(5)])\nfailed = fails.remote()\nnbray.wait([failed])\n"
+        "counter = Counter.options(name='c1').remote()\nnbray.get(counter.add.remote())\nbig = nbray.put(np.ones(500_000))"
+    )
+    return kernel
+
+
+def test_status_and_cluster(busy: Kernel) -> None:
+    text = busy.ok("%nbray").value or ""
+    assert "CPU" in text
+    assert "of 2 in use" in text
+    assert "object store" in text
+    assert busy.ok("%nbray status").value
+    assert "alive" in (busy.ok("%nbray cluster").value or "")
+    assert "<table>" in html(busy, "%nbray cluster")
+
+
+def test_tasks(busy: Kernel) -> None:
+    text = busy.ok("%nbray tasks").value or ""
+    assert "square" in text
+    first = next(line for line in text.split("\n") if "fails" in line)
+    assert text.index(first) < text.index("square")  # errors first
+    assert "square" not in (busy.ok("%nbray tasks failed").value or "")
+    assert "No task is like" in (busy.ok("%nbray tasks nothing-like-that").value or "")
+
+
+def test_actors_and_objects_name_the_variables(busy: Kernel) -> None:
+    (line,) = [line for line in (busy.ok("%nbray actors").value or "").split("\n") if "Counter" in line]
+    assert "c1" in line
+    assert "counter" in line
+    (line,) = [line for line in (busy.ok("%nbray objects").value or "").split("\n") if " big " in line]
+    assert "3.8 MiB" in line
+
+
+def test_gpu_and_log(busy: Kernel) -> None:
+    assert busy.ok("%nbray gpu").value
+    assert "added by the counter" in busy.ok("%nbray log counter").text()
+    assert "no task, actor, pid" in busy.run("%nbray log ffffffff").text("stderr")
+
+
+def test_why(busy: Kernel) -> None:
+    assert "ready" in busy.ok("%nbray why big").text()
+    assert "is no ObjectRef" in busy.run("%nbray why done").text("stderr")
+
+
+def test_timeline(busy: Kernel, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    assert str(path) in busy.ok(f"%nbray timeline {path}").text()
+    assert "square" in path.read_text()
+
+
+def test_help_completion_and_mistakes(busy: Kernel) -> None:
+    assert "%nbray why NAME" in busy.ok("%nbray help").text()
+    assert {"tasks", "timeline"} <= set(busy.complete("%nbray t", 8))
+    assert "big" in busy.complete("%nbray why bi", 13)
+    assert "there is no 'frobnicate'" in busy.run("%nbray frobnicate").text("stderr")
+
+
+def test_reprs(busy: Kernel) -> None:
+    shown = html(busy, "big")
+    assert "ready" in shown
+    assert "3.8 MiB" in shown
+    assert "failed" in html(busy, "failed")
+    text = html(busy, "@nbray.remote\ndef slow():\n    import time\n    time.sleep(0.5)\nslow.remote()")
+    assert "made by slow" in text
+    assert "cell " in text
+    assert "Counter" in html(busy, "counter")
+    assert "alive" in html(busy, "counter")
+    assert "<table>" in html(busy, "nbray.nodes()")
+    assert "nbray" in html(busy, "nbray.init(ignore_reinit_error=True)")
+
+
+def test_restart(busy: Kernel) -> None:
+    busy.ok("%%remote --actor kept\nx = 1")
+    assert "A new cluster runs" in busy.ok("%nbray restart").text()
+    assert busy.ok("nbray.cluster_resources()['CPU']").value == "2.0"
+    assert busy.ok("%%remote --actor kept\n'x' in dir(), 1").reply
+    assert busy.ok("%%remote\nbig_again = 5\nbig_again").value == "5"
+
+
+def test_without_a_cluster(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok("%load_ext nbray")
+    assert "No cluster runs" in (fresh_kernel.ok("%nbray").value or "")
+    assert "No cluster runs" in fresh_kernel.run("%nbray tasks").text("stderr")
+    assert fresh_kernel.ok("import nbray\nnbray.is_initialized()").value == "False"
