@@ -116,5 +116,8 @@ class _Watched:
         shown = error
         if end is not None:
             records, _ = pickle.loads(end)
-            shown = tracebacks.rebuild(records, shell.user_ns)
+            if self._timed_out:
+                shown = tracebacks.timed_out("The cell", self._cell.options.timeout_s, records)
+            else:
+                shown = tracebacks.rebuild(records, shell.user_ns)
         router.show_error(self.origin, shown, tracebacks.render(shell, shown))

@@ -123,6 +123,9 @@ class EachCells:
         cells, cell, outcomes = self._cells, running.cell, running.outcomes
         namespace = cells.shell.user_ns
         lists, singles, messages = _merge(outcomes, namespace, cell.inputs.values)
+        for ref, outcome in zip(running.refs, outcomes, strict=True):
+            if outcome is not None and outcome.buffers:
+                cells.large.adopt(ref, outcome)
         values = lists.pop("", None)
         namespace.update(lists)
         namespace.update(singles)
@@ -198,7 +201,7 @@ class _Running:
                 return
             if deadline is not None and self._pending and time.monotonic() > deadline:
                 assert timeout_s is not None
-                self.stopped = GetTimeoutError(f"The items did not end within {seconds(timeout_s)} (--timeout).")
+                self.stopped = tracebacks.timed_out("The items", timeout_s)
                 self._stop()
                 return
             if time.monotonic() - self.begun > SAY_WHY_AFTER_S and self._pending:
@@ -271,8 +274,7 @@ class _Running:
             return self.cells.explained(stopped, self.cell)
         records, _ = pickle.loads(known[0])
         if isinstance(stopped, GetTimeoutError):
-            stopped.__traceback__ = tracebacks.make_traceback(records[0].frames)
-            return tracebacks.mark(stopped)
+            return tracebacks.timed_out("The items", self.cell.options.timeout_s, records)
         return tracebacks.rebuild(records, namespace)
 
 

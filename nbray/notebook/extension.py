@@ -45,6 +45,7 @@ class Extension:
 
     def _after_cell(self, result: Any) -> None:
         self.router.flush()
+        self.magics.cells.lines.cell_ends()
 
     def close(self) -> None:
         """Take everything away again."""

@@ -12,6 +12,7 @@ import importlib.util
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -78,9 +79,15 @@ class LiveLine:
             widget, self._widget = self._widget, None
             if self.shown:
                 self._put(text)
+                self._lines.ended.append(self)
             if widget is not None:
                 for part in (*widget[0].children, widget[0]):
                     part.close()
+
+    def repeat(self) -> None:
+        """Send the last text again."""
+        if self._lines.router.kernel is not None:
+            self._put(self.shown)
 
     def _put(self, text: str) -> None:
         first, self.shown = not self.shown, text
@@ -124,6 +131,12 @@ class LiveLines:
         self._lines: list[LiveLine] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.ended: deque[LiveLine] = deque(maxlen=100)  # since the last cell
+
+    def cell_ends(self) -> None:
+        """Tell once more how lines ended: clients without a front end miss what comes between cells."""
+        while self.ended:
+            self.ended.popleft().repeat()
 
     def add(
         self, origin: str, describe: Callable[[], str], stop: Callable[[], Any] | None = None, after_s: float = 0.0

@@ -271,11 +271,16 @@ class OutputRouter:
     # --------------------------------------------------------------------- sending
 
     def show(self, origin: str, kind: str, content: Any) -> None:
-        """Send something of nbray's own under a cell, behind what waits there."""
+        """Send something of nbray's own under a cell, behind what waits there.
+
+        An update finds its display by id, whatever cell it comes with; clients without a
+        front end (nbclient) only listen to the cell that runs.
+        """
         with self._lock:
-            cell = self._cells.get(origin)
-            if cell is not None and kind != "update_display_data":
-                self._flush(origin, cell)
+            if kind == "update_display_data":
+                origin = self.origin
+            elif origin in self._cells:
+                self._flush(origin, self._cells[origin])
             self._send(origin, kind, content)
 
     def _send(self, origin: str, kind: str, content: Any) -> None:

@@ -218,7 +218,7 @@ class RemoteCells:
                 )
         except _TimeIsUp:
             assert options.timeout_s is not None
-            failure = GetTimeoutError(f"The cell did not end within {seconds(options.timeout_s)} (--timeout).")
+            failure = tracebacks.timed_out("The cell", options.timeout_s)
             if interrupt.stop(ref, self.router.kernel, cell.killer(ref)):
                 outcome = _outcome_of(ref)
         except BaseException as error:
@@ -235,8 +235,7 @@ class RemoteCells:
             if options.time:
                 self.tell_time(outcome.ran_s, outcome.cpu_s, time.monotonic() - begun, waited)
         if isinstance(failure, GetTimeoutError) and records is not None and options.timeout_s is not None:
-            failure.__traceback__ = tracebacks.make_traceback(records[0].frames)
-            raise tracebacks.mark(failure)
+            raise tracebacks.timed_out("The cell", options.timeout_s, records)
         if records is not None:
             raise tracebacks.rebuild(records, self.shell.user_ns)
         if failure is not None:

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
+from nbray.exceptions import GetTimeoutError
+
 from .cell_pickle import StreamReader, receiving
 from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
 
@@ -164,6 +166,15 @@ def mark(exc: BaseException) -> BaseException:
     """Have only the traceback that ``exc`` has now shown, whatever raises it later."""
     setattr(exc, MARK, exc.__traceback__)
     return exc
+
+
+def timed_out(what: str, timeout_s: float, records: list[ExceptionRecord] | None = None) -> BaseException:
+    """Return the error of ``--timeout``, with the frames where the cell was stopped."""
+    exc = GetTimeoutError(f"{what} did not end within {timeout_s:g} s (--timeout).")
+    if records is None:
+        return exc
+    exc.__traceback__ = make_traceback(records[0].frames)
+    return mark(exc)
 
 
 def at_cell_line(exc: BaseException, filename: str, line: int) -> BaseException:

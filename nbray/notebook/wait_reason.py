@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from nbray.wire import messages as m
 
 CellNumber = Callable[[str], int]  # origin -> number of the cell; 0: not known
 MAX_HOLDERS = 3
+ASK_EVERY_S = 0.3
 
 
 def waiting_reason(ref: Any, cell_number: CellNumber) -> str:
@@ -25,9 +27,6 @@ def waiting_reason(ref: Any, cell_number: CellNumber) -> str:
         Tells which cell submitted a task.
     """
     core = ref._cluster
-    if ref._task is None:
-        return ""
-    state = _state(core)
     with core.lock:
         record = ref._task
         if record is None:
@@ -37,18 +36,29 @@ def waiting_reason(ref: Any, cell_number: CellNumber) -> str:
             return ""
         if record.n_missing:
             return f"waiting for {_count(record.n_missing, 'input')} that other tasks make"
-        if isinstance(record.pool, ActorCalls):
-            return _actor_reason(record.pool, cell_number)
-        return _resource_reason(core, record.pool, state, cell_number)
+        pool = record.pool
+        if isinstance(pool, ActorCalls):
+            return _actor_reason(pool, cell_number)
+    state = _state(core)
+    with core.lock:
+        return _resource_reason(core, pool, state, cell_number)
+
+
+_asked: tuple[float, Any, Any] = (0.0, None, None)  # when, of which cluster, the answer
 
 
 def _state(core: Any) -> Any:
-    """Ask the daemon for what is free."""
+    """Ask the daemon for what is free, not too often: many cells may wait."""
+    global _asked
+    when, whom, answer = _asked
+    if whom is core and time.monotonic() - when < ASK_EVERY_S:
+        return answer
     try:
-        core.drain()
-        return core.request(m.StateRequest(request_id=core.control.next_id()))[0]
+        answer = core.request(m.StateRequest(request_id=core.control.next_id()))[0]
     except RayError:
-        return core.latest_state
+        answer = core.latest_state
+    _asked = time.monotonic(), core, answer
+    return answer
 
 
 def _actor_reason(calls: Any, cell_number: CellNumber) -> str:

@@ -17,6 +17,7 @@ from jupyter_client.manager import KernelManager
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
+LOAD = "%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2)\nNone"
 
 
 class Cell:
@@ -81,8 +82,9 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=LIMIT_S)
         self.messages: dict[str, list[dict[str, Any]]] = {}
+        self.load = load
         if load:
-            self.ok("%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2)\nNone")
+            self.ok(LOAD)
 
     def start(self, code: str, store_history: bool = True) -> Cell:
         """Send a cell and return at once."""
@@ -156,6 +158,14 @@ class Kernel:
     def pid(self) -> int:
         process = self.manager.provisioner.process  # type: ignore[union-attr]
         return int(process.pid)
+
+    def restart(self) -> None:
+        """Restart the kernel as the button does, and load the extension again."""
+        self.manager.restart_kernel(now=True)
+        self.client.wait_for_ready(timeout=LIMIT_S)
+        self.messages.clear()
+        if self.load:
+            self.ok(LOAD)
 
     def close(self) -> None:
         self.client.stop_channels()

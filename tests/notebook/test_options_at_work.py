@@ -29,7 +29,8 @@ def test_timeout(kernel: Kernel) -> None:
     assert kernel.ok("%%remote --timeout 60\n1").value == "1"
     cell = kernel.ok("%%remote --timeout 0.3 --async\nimport time\ntime.sleep(100)")
     kernel.until(lambda: bool(cell.of("error")))
-    assert cell.error["ename"] == "KeyboardInterrupt"
+    assert cell.error["ename"] == "GetTimeoutError"
+    assert "----> 3 time.sleep(100)" in cell.traceback
 
 
 def test_node(kernel: Kernel) -> None:
