@@ -41,6 +41,57 @@ def test_nbclient_gets_all_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     nbformat.validate(notebook)
 
 
+SOURCES = [
+    "steps = 2",
+    "%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2)\nNone",
+    "%%remote --each x=range(steps)\nimport time\ntime.sleep(0.3)\ny = x + 1",
+    "%%remote --async\nprint('in the background')\nimport time\ntime.sleep(0.8)\nz = sum(y)",
+    "nbray.get(z)",
+    "%%remote --actor keeper\nimport threading\nlock = threading.Lock()\ntotal = z",
+    "%%remote --actor keeper\nlock.locked(), total",
+    "nbray.shutdown()",
+]
+
+
+def check_outputs(cells: list) -> None:  # type: ignore[type-arg]
+    """What both nbclient and papermill must have kept of ``SOURCES``."""
+    (progress,) = cells[0].outputs
+    assert " items in " in progress["data"]["text/plain"]
+    # What a cell prints after it has ended is lost without a front end; how it ended is not.
+    lines = [output["data"]["text/plain"] for output in cells[1].outputs if output["output_type"] == "display_data"]
+    assert " is done, " in lines[0]
+    assert cells[4].outputs[-1]["data"]["text/plain"].startswith("(False, ")
+
+
+def test_nbclient_keeps_what_is_true_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in SOURCES])
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    check_outputs(notebook.cells[2:])
+    assert notebook.cells[2].outputs[0]["data"]["text/plain"].startswith("2 of 2 items")
+    nbformat.validate(notebook)
+
+
+def test_papermill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import papermill
+
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    cells = [nbformat.v4.new_code_cell(source) for source in SOURCES]
+    cells[0].metadata["tags"] = ["parameters"]
+    source, target = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
+    kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), source)
+    made = papermill.execute_notebook(
+        str(source), str(target), {"steps": 3}, kernel_name="python3", progress_bar=False, cwd=str(tmp_path)
+    )
+    check_outputs(made.cells[3:])
+    assert made.cells[3].outputs[0]["data"]["text/plain"].startswith("3 of 3 items")
+
+
 def test_ipython_in_a_terminal(tmp_path: Path) -> None:
     script = tmp_path / "session.ipy"
     script.write_text(
@@ -51,6 +102,11 @@ def test_ipython_in_a_terminal(tmp_path: Path) -> None:
         "print('x is', x)\n"
         "ip.run_cell('%%remote\\nhelper(0)')\n"
         "ip.run_cell('%%remote\\ndisplay({1: 2})')\n"
+        "ip.run_cell('%%remote --each i=range(3)\\nimport time\\ntime.sleep(0.5)\\nj = i')\n"
+        "print('j is', j)\n"
+        "ip.run_cell('%%remote --async\\nk = 7')\n"
+        "print('k is', nbray.get(k))\n"
+        "ip.run_cell('%nbray')\n"
         "nbray.shutdown()\n"
     )
     done = subprocess.run(
@@ -63,3 +119,7 @@ def test_ipython_in_a_terminal(tmp_path: Path) -> None:
     assert "{1: 2}" in out
     assert "----> 2 helper(0)" in out
     assert "2     return 1 / v" in out
+    assert "j is [0, 1, 2]" in out
+    assert "nbray: 3 of 3 items in " in out
+    assert "k is 7" in out
+    assert "object store" in out
