@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 from nbray.core.actor_calls import ActorCalls
+from nbray.core.why import ClusterFacts
 from nbray.exceptions import RayError
 from nbray.options import UNIT
-from nbray.wire import messages as m
 
 CellNumber = Callable[[str], int]  # origin -> number of the cell; 0: not known
 MAX_HOLDERS = 3
 ASK_EVERY_S = 0.3
+_CELL = re.compile(r"In ?\[(\d+)\]")
 
 
 def waiting_reason(ref: Any, cell_number: CellNumber) -> str:
@@ -39,24 +41,26 @@ def waiting_reason(ref: Any, cell_number: CellNumber) -> str:
         pool = record.pool
         if isinstance(pool, ActorCalls):
             return _actor_reason(pool, cell_number)
-    state = _state(core)
+    facts = _facts(core)
+    if facts is None:
+        return "waiting for resources"
     with core.lock:
-        return _resource_reason(core, pool, state, cell_number)
+        return _resource_reason(core, pool, facts, cell_number)
 
 
-_asked: tuple[float, Any, Any] = (0.0, None, None)  # when, of which cluster, the answer
+_asked: tuple[float, Any, ClusterFacts | None] = (0.0, None, None)  # when, of which cluster, the answer
 
 
-def _state(core: Any) -> Any:
-    """Ask the daemon for what is free, not too often: many cells may wait."""
+def _facts(core: Any) -> ClusterFacts | None:
+    """Ask the daemon for what is free and who holds the rest, not too often: many cells may wait."""
     global _asked
     when, whom, answer = _asked
     if whom is core and time.monotonic() - when < ASK_EVERY_S:
         return answer
     try:
-        answer = core.request(m.StateRequest(request_id=core.control.next_id()))[0]
+        answer = ClusterFacts(core)
     except RayError:
-        answer = core.latest_state
+        answer = None
     _asked = time.monotonic(), core, answer
     return answer
 
@@ -68,9 +72,8 @@ def _actor_reason(calls: Any, cell_number: CellNumber) -> str:
     return f"waiting for its actor, which runs {_title(first, cell_number)}"
 
 
-def _resource_reason(core: Any, pool: Any, state: Any, cell_number: CellNumber) -> str:
-    total = state.total if state is not None else core.totals
-    free = state.available if state is not None else {}
+def _resource_reason(core: Any, pool: Any, facts: ClusterFacts, cell_number: CellNumber) -> str:
+    total, free = facts.total, facts.free
     shape = pool.shape
     if not shape:
         return "waiting for a worker"
@@ -79,16 +82,23 @@ def _resource_reason(core: Any, pool: Any, state: Any, cell_number: CellNumber) 
         return "waiting for a worker"  # that is being started, or handed over just now
     name = short[0]
     text = f"waiting for {amount(name, shape[name])}: {_plain(name, free.get(name, 0))} of {_plain(name, total.get(name, 0))} free"
-    holders = _holders(core, name, cell_number)
+    holders = _holders(core, name, facts, cell_number)
     return f"{text}, held by {', '.join(holders)}" if holders else text
 
 
-def _holders(core: Any, resource: str, cell_number: CellNumber) -> list[str]:
-    """Return who of this driver holds some of a resource."""
+def _holders(core: Any, resource: str, facts: ClusterFacts, cell_number: CellNumber) -> list[str]:
+    """Return who holds some of a resource: tasks of this driver, actors, and others."""
     found: dict[str, None] = {}
+    own = set()
     for lane in list(core.lanes.values()):
         if lane.tasks and resource in lane.pool.shape:
+            own.add(lane.pid)
             found[_title(next(iter(lane.tasks.values())), cell_number)] = None
+    for holder in facts.holders:
+        if holder.held.get(resource) and holder.pid not in own and holder.name:
+            cell = _CELL.search(holder.made_at)
+            where = f"cell {cell[1]}" if cell else f"pid {holder.pid}"
+            found[f"{'actor ' if holder.is_actor else ''}{holder.name} ({where})"] = None
     names = list(found)
     more = len(names) - MAX_HOLDERS
     return names[:MAX_HOLDERS] + ([f"{more} more"] if more > 0 else [])

@@ -76,3 +76,19 @@ def test_a_cell_that_waits_says_for_what(kernel: Kernel) -> None:
     last = cell.of("update_display_data")[-1]["data"]["text/plain"]
     assert last.startswith("waited ")
     assert last.endswith("(for 2 CPUs)")
+
+
+def test_an_actor_that_holds_what_a_cell_waits_for_is_named(kernel: Kernel) -> None:
+    made = kernel.ok(
+        "@nbray.remote(num_cpus=2)\nclass Holder:\n    def ready(self): return 1\n"
+        "holder = Holder.remote()\nnbray.get(holder.ready.remote())"
+    )
+    number = made.of("execute_input")[0]["execution_count"]
+    cell = kernel.start("%%remote\n8")
+    kernel.until(lambda: bool(cell.of("display_data")))
+    (line,) = cell.of("display_data")
+    assert line["data"]["text/plain"] == f"waiting for 1 CPU: 0 of 2 free, held by actor Holder (cell {number})"
+    kernel.interrupt()
+    kernel.finish(cell)
+    kernel.ok("nbray.kill(holder)")
+    assert kernel.ok("%%remote\n9").value == "9"
