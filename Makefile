@@ -97,10 +97,11 @@ test-py: $(VENV)/.test browser
 
 # Packages that others wrote for Ray, and CPython's own tests of executors; each in an environment of its own.
 test-packages: $(VENV)/packages/.made $(VENV)/cpython/.made
-	$(VENV)/packages/bin/python -m pytest tests/packages --ignore tests/packages/cpython $(PYTEST_ARGS)
-	$(VENV)/cpython/bin/python -m pytest tests/packages/cpython --confcutdir tests/packages/cpython $(PYTEST_ARGS)
+	$(VENV)/packages/bin/pytest tests/packages --ignore tests/packages/cpython $(PYTEST_ARGS)
+	$(VENV)/cpython/bin/pytest tests/packages/cpython --confcutdir tests/packages/cpython $(PYTEST_ARGS)
 
 $(VENV)/.wheel: $(VENV)/.made $(PACKAGE)
+	rm -rf $(VENV)/wheel
 	$(PY) -m pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
 	@touch $@
 
