@@ -69,7 +69,7 @@ def test_deephyper(tmp_path):
 
     parallel, serial = search("ray", loss), search("serial", loss_here)
     assert np.allclose(parallel.objective, -((parallel["p:x"] - 1) ** 2))
-    assert parallel["p:x"][0] == serial["p:x"][0]  # how many are asked for at once decides on the others
+    # Which points are drawn depends on how many are asked for at once; what each gives does not.
     assert np.allclose(serial.objective, -((serial["p:x"] - 1) ** 2))
 
 
