@@ -162,7 +162,7 @@ def test_an_item_that_the_store_cannot_hold(ray):
     @ray.remote
     def too_large():
         yield 1
-        yield numpy.ones(2**31, numpy.uint8)
+        yield numpy.empty(2**28, numpy.uint8)
 
     generator = too_large.remote()
     assert ray.get(next(generator)) == 1

@@ -14,7 +14,13 @@ from nbray.core import current
 numpy = pytest.importorskip("numpy")
 
 CLUSTER = {"num_cpus": 4, "object_store_memory": 256 * 2**20}
-STREAMS, ITEMS, ITEM_BYTES, KILLS_EVERY_S = 4, 17, 2**20, 0.5  # a sixth; NBRAY_FAULT_SCALE=6 makes 4 x 102
+STREAMS, ITEMS, ITEM_BYTES, FIRST_KILL_S, KILLS_EVERY_S = (
+    4,
+    17,
+    2**20,
+    0.05,
+    0.5,
+)  # a sixth; NBRAY_FAULT_SCALE=6 makes 4 x 102
 
 
 @pytest.fixture
@@ -23,9 +29,11 @@ def killer():
     stop, kills = threading.Event(), []
 
     def run():
-        while not stop.wait(KILLS_EVERY_S):
+        pause = FIRST_KILL_S
+        while not stop.wait(pause):
             leases = list(current.core.leases.values())
             if leases:
+                pause = KILLS_EVERY_S
                 pid = random.choice(leases).pid
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -46,7 +54,7 @@ def test_streams_while_workers_are_killed(ray, killer, window):
     @ray.remote(max_retries=-1, _generator_backpressure_num_objects=window)
     def arrays(stream, n):
         for i in range(n):
-            time.sleep(0.005)
+            time.sleep(0.15 / n)  # a run is shorter than the time between two kills
             yield numpy.full(ITEM_BYTES, (stream + i) % 251, numpy.uint8)
 
     n = kit.scaled(ITEMS)
