@@ -173,7 +173,12 @@ class ActorClass:
             core.control.send(request)
         if name:
             # The name is taken, or not, before the handle is given out.
-            _await_acceptance(core, calls, name, namespace)
+            try:
+                _await_acceptance(core, calls, name, namespace)
+            except ActorAlreadyExistsError:
+                if not options.get("get_if_exists"):
+                    raise
+                return self._create(args, kwargs, options)  # somebody was quicker: join his
         handle = ActorHandle(actor_id, info, calls, _Lifetime(core, actor_id, life_id, life))
         handle._made_of = self._class
         redefinition.note_actor(self._class, handle)

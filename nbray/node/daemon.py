@@ -40,6 +40,7 @@ from nbray.wire.messages import ClusterEndedNotice
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
 _PRESTART_REST_S = 0.15
+_FORSAKEN_LOOK_S = 1.0  # between looks for actors without handles
 _ZYGOTE_RESPAWNS = 5
 _FOLDER_CHECK_S = 3.0
 _TOUCH_TIMES = 1200  # of these checks: once an hour
@@ -162,6 +163,7 @@ class NodeDaemon:
         self.call_after(_WARM_DELAY_S, self.warmer.poke)
         self._check_folder(0)
         self._look_at_memory()
+        self._look_for_forsaken()
 
     def _prestart(self, wanted: int) -> None:
         self.effects.schedule(ev.PrestartWanted(time.monotonic(), wanted))
@@ -171,6 +173,11 @@ class NodeDaemon:
         self.call_after(self.node.limits.memory_look_s, self._look_at_memory)
         self.node.spiller.look()
         self.memory_monitor.look()
+
+    def _look_for_forsaken(self) -> None:
+        """End actors whose last handle went inside something that was freed: nobody is there to tell of it."""
+        self.call_after(_FORSAKEN_LOOK_S, self._look_for_forsaken)
+        self._forsaken = True
 
     def _children_released(self) -> None:
         """In the spiller's thread: handles of actors may have been among them."""
