@@ -61,9 +61,10 @@ def test_several_at_once_get_or_make_one(ray, Named):
 
 def test_namespaces_are_apart(ray, Named):
     here, there = Named.options(name="n").remote(), Named.options(name="n", namespace="there").remote()
-    assert ray.get(here.pid.remote()) != ray.get(there.pid.remote())
-    assert ray.get_actor("n") == here
-    assert ray.get_actor("n", namespace="there") == there
+    pids = ray.get([here.pid.remote(), there.pid.remote()])
+    found = [ray.get_actor("n"), ray.get_actor("n", namespace="there")]
+    assert pids[0] != pids[1]
+    assert ray.get([actor.pid.remote() for actor in found]) == pids
     with pytest.raises(ValueError, match="n"):
         ray.get_actor("n", namespace="nowhere")
 
