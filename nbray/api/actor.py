@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import pickle
 from typing import Any
@@ -52,19 +53,34 @@ class ActorClass:
     """A class whose instances are actors: processes of their own."""
 
     def __init__(self, cls: type, options: dict[str, Any]) -> None:
+        self._set(cls, options)
+        _check_groups(cls.__name__, self._methods, options.get("concurrency_groups") or {})
+
+    def _set(self, cls: type, options: dict[str, Any]) -> None:
         self._class = cls
         self._class_name = cls.__name__
         self._options = options
         self.__name__ = cls.__name__
         self.__doc__ = cls.__doc__
         self.__module__ = cls.__module__
-        self._methods = _methods_of(cls)
-        self._is_async = is_async(cls)
-        _check_groups(cls.__name__, self._methods, options.get("concurrency_groups") or {})
-        self._check = _constructor_check(cls)
         self._core: Any = None
         self._code = b""
         redefinition.note_class(cls)
+
+    # Looked up at the first use: when this comes out of a pickle, the class may still be empty
+    # (one whose methods name the class itself is filled after they are there).
+
+    @functools.cached_property
+    def _methods(self) -> dict[str, dict[str, Any]]:
+        return _methods_of(self._class)
+
+    @functools.cached_property
+    def _is_async(self) -> bool:
+        return is_async(self._class)
+
+    @functools.cached_property
+    def _check(self) -> Any:
+        return _constructor_check(self._class)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._methods]
@@ -188,7 +204,7 @@ class ActorClass:
         return f"ActorClass({self._class_name})"
 
     def __reduce__(self) -> Any:
-        return ActorClass, (self._class, self._options)
+        return _rebuild_class, (self._class, self._options)
 
 
 class _ActorClassWithOptions:
@@ -224,6 +240,12 @@ def _is_ordered(options: dict[str, Any], is_async: bool) -> bool:
 
 def _is_side_by_side(options: dict[str, Any], is_async: bool) -> bool:
     return is_async or (options.get("max_concurrency") or 1) > 1 or bool(options.get("concurrency_groups"))
+
+
+def _rebuild_class(cls: type, options: dict[str, Any]) -> ActorClass:
+    made = ActorClass.__new__(ActorClass)
+    made._set(cls, options)
+    return made
 
 
 def _check_groups(class_name: str, methods: dict[str, dict[str, Any]], groups: dict[str, int]) -> None:

@@ -491,3 +491,15 @@ def test_private_methods_are_callable_remotely(ray):
             return "hidden"
 
     assert ray.get(A.remote()._hidden.remote()) == "hidden"
+
+
+def test_an_actor_that_makes_actors_of_its_own_class(ray):
+    @ray.remote(num_cpus=0)
+    class Node:
+        def __init__(self, depth=0):
+            self.depth = depth
+
+        def deepest(self, more):
+            return ray.get(Node.remote(self.depth + 1).deepest.remote(more - 1)) if more else self.depth
+
+    assert ray.get(Node.remote(depth=1).deepest.remote(3)) == 4
