@@ -58,6 +58,9 @@ class Environment:
         return first + list(self.spec.get("py_modules", []))
 
 
+MAX_TOLD = 32 * 1024  # characters of an environment's text, for those who list them
+
+
 class Environments:
     """The environments that this process uses.
 
@@ -111,6 +114,8 @@ class Environments:
             interpreter = self._interpreter(spec, config)
             found = Environment(spec, f"{key}:{interpreter}" if interpreter else key, interpreter, hook)
             self._resolved[text, digest] = found
+            job = self.core.job_id
+            self.core.control.send(m.DefineEnvironmentNotice(key=found.key, text=text[:MAX_TOLD], job_id=job))
         return found
 
     def _interpreter(self, spec: RuntimeEnv, config: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from nbray.wire.codec import ProtocolError
 
 MAX_LEASES_WANTED = 1_000_000  # of one request; more is the same
 MAX_NAME_CHARS = 200
+MAX_ENVIRONMENT_CHARS = 32 * 1024
 MAX_METADATA, MAX_METADATA_CHARS = 50, 1000  # entries of a job's metadata, characters of one
 MAX_USAGE_SAMPLES = 200  # of one reply
 DETACH_S = 5.0  # a driver that said goodbye has let go of the segment by then, or its end is waited for
@@ -74,6 +75,7 @@ class Handlers:
             m.InspectRequest: self._inspect,
             m.InspectedNotice: self._inspect_answer,
             m.DefineInterpreterNotice: self._define_interpreter,
+            m.DefineEnvironmentNotice: self._define_environment,
             **effects.groups.methods,
         }
 
@@ -263,6 +265,10 @@ class Handlers:
                 self.node.send(client.peer, m.LeaseReply(message.request_id, node_id=nodes[0]))
                 return
         self.effects.schedule(wanted)
+
+    def _define_environment(self, client: Client, message: m.DefineEnvironmentNotice) -> None:
+        key = message.key[:MAX_NAME_CHARS]
+        self.node.environments.define(key, message.text[:MAX_ENVIRONMENT_CHARS], message.job_id, time.time())
 
     def _define_interpreter(self, client: Client, message: m.DefineInterpreterNotice) -> None:
         self.effects.interpreters.define(message)

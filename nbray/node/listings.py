@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -90,8 +91,20 @@ def _actors(node: NodeState) -> list[dict[str, Any]]:
     return [_actor(actor) for actor in node.actors]
 
 
-def _none(node: NodeState) -> list[dict[str, Any]]:
-    return []
+def _environments(node: NodeState) -> list[dict[str, Any]]:
+    """The runtime environments that were asked for, and how many workers serve each now."""
+    used = Counter(worker.binding[1] for worker in node.scheduler.pool.workers.values() if worker.binding)
+    return [
+        {
+            "runtime_env": environment.text,
+            "success": True,  # one that cannot be made fails the requests for it, which say why
+            "creation_time_ms": environment.defined_at * 1e3,
+            "node_id": node.config.node_id,
+            "ref_cnt": used[environment.key],
+            "error": "",
+        }
+        for environment in node.environments.environments.values()
+    ]
 
 
 _TABLES: dict[str, Callable[[NodeState], list[dict[str, Any]]]] = {
@@ -100,5 +113,5 @@ _TABLES: dict[str, Callable[[NodeState], list[dict[str, Any]]]] = {
     "actors": _actors,
     "processes": _processes,
     "placement_groups": lambda node: node.groups.describe(),
-    "runtime_envs": _none,
+    "runtime_envs": _environments,
 }

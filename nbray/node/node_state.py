@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from nbray.config import Limits
 from nbray.control.actor_table import ActorTable
+from nbray.control.environment_table import EnvironmentTable
 from nbray.control.job_table import JobTable
 from nbray.control.node_table import NodeRecord, NodeTable
 from nbray.control.placement_group_table import PlacementGroupTable
@@ -53,6 +54,7 @@ class NodeState:
         self.groups = PlacementGroupTable(self.scheduler.cluster, limits)
         self.jobs = JobTable()
         self.nodes = NodeTable()
+        self.environments = EnvironmentTable()
         self.processes_seen = ProcessTable(limits)
         self.inspections = Inspections(self.send, lambda seconds, action: self.call_after(seconds, action))
         hostname = socket.gethostname()

@@ -92,6 +92,14 @@ class LeaseRequest(Message):
     target: Target = ANYWHERE
 
 
+class DefineEnvironmentNotice(Message):
+    """Owner -> daemon: what the runtime environment of this key is, for lists. Sent once per owner."""
+
+    key: str
+    text: str  # the environment as JSON
+    job_id: int = 0
+
+
 class DefineInterpreterNotice(Message):
     """Owner -> daemon: how to make the interpreter of this key, before the first request that needs it."""
 

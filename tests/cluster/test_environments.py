@@ -251,3 +251,18 @@ def _processes_with(text):
         except OSError:
             pass
     return found
+
+
+def test_environments_are_listed(ray):
+    from nbray.util.state import list_runtime_envs
+
+    @ray.remote(runtime_env={"env_vars": {"LISTED": "yes"}})
+    class Actor:
+        def value(self):
+            return os.environ["LISTED"]
+
+    actor = Actor.remote()
+    assert ray.get(actor.value.remote()) == "yes"
+    (row,) = [row for row in list_runtime_envs() if "LISTED" in str(row)]
+    assert row["runtime_env"]["env_vars"] == {"LISTED": "yes"}
+    assert row["success"] and row["ref_cnt"] == 1

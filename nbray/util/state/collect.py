@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -235,11 +236,20 @@ def _placement_groups(where: Any, timeout_s: float) -> list[Any]:
 def _runtime_envs(where: Any, timeout_s: float) -> list[Any]:
     return [
         RuntimeEnvState(
-            runtime_env=row["runtime_env"], success=row.get("success", True), creation_time_ms=row.get("creation_time_ms"),
-            node_id=where.node_id, ref_cnt=row.get("ref_cnt", 0), error=row.get("error"),
+            runtime_env=_environment(row["runtime_env"]), success=row["success"],
+            creation_time_ms=row["creation_time_ms"], node_id=row["node_id"], ref_cnt=row["ref_cnt"],
+            error=row["error"] or None,
         )
         for row in cluster_view.table(where, "runtime_envs")
     ]  # fmt: skip
+
+
+def _environment(text: str) -> Any:
+    """Return an environment as its owner told it; one that was too long to be told whole as text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _cluster_events(where: Any, timeout_s: float) -> list[Any]:
