@@ -13,7 +13,7 @@ from nbray import options as option_table
 from nbray.api import placing as where
 from nbray.api import redefinition, runtime
 from nbray.api.remote_function import argument_check, is_generator
-from nbray.core import current
+from nbray.core import code_size, current
 from nbray.core.actor_calls import ActorCalls
 from nbray.core.call_site import label, warn
 from nbray.core.interrupts import uninterrupted
@@ -25,7 +25,7 @@ from nbray.exceptions import (
     ActorHandleNotFoundError,
     ActorUnschedulableError,
 )
-from nbray.serialization import code_size, serializer
+from nbray.serialization import serializer
 from nbray.wire import messages as m
 from nbray.worker.calls import is_async, unknown_group
 
@@ -137,7 +137,7 @@ class ActorClass:
             raise ActorUnschedulableError(reason)
         if self._core is not core:
             self._code = serializer.dumps_code(self._class, f"the actor class {self._class_name}")
-            code_size.check(self._code, self._class, self._class_name, stacklevel=3)
+            code_size.check(self._code, self._class, self._class_name)
             self._core = core
         environment = core.environments.resolve(options.get("runtime_env"))
         number = next(core.numbers)

@@ -27,7 +27,7 @@ from typing import Any
 
 from nbray import ids, object_ref
 from nbray._cstore import ffi, lib
-from nbray.core import advice, call_site, inspection, metrics
+from nbray.core import advice, call_site, code_size, inspection, metrics
 from nbray.core.arguments import Arguments
 from nbray.core.control_client import ControlClient
 from nbray.core.core_state import RING_BYTES, CoreState
@@ -64,12 +64,11 @@ from nbray.object_ref import ObjectRef
 from nbray.options import Streaming
 from nbray.placement import Target
 from nbray.scheduling import infeasible
-from nbray.serialization import code_size, serializer
+from nbray.serialization import serializer
 from nbray.wire import messages as m
 
 RING = lib.NBS_READY_RING
 NUMBER = (1 << 64) - 1  # of a task, without what tells its owner where calls run side by side
-CALLER_OF_REMOTE = 4  # frames between f.remote() and the check of its code
 WAITS_END_S = 2.0  # threads that wait have this long to leave at a shutdown
 
 _U64 = struct.Struct("<Q")
@@ -107,7 +106,7 @@ class CoreWorker(
     def describe_function(self, function: Any, name: str, kind: str = "task", max_calls: int = 0) -> FunctionDescriptor:
         """Serialize a function for the workers of this owner, once."""
         code = serializer.dumps_code(function, f"the remote function {name}")
-        code_size.check(code, function, name, stacklevel=CALLER_OF_REMOTE)
+        code_size.check(code, function, name)
         digest = hashlib.blake2b(code, digest_size=16).digest()
         title = name.encode()
         return self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name, kind)

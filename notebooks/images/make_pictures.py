@@ -23,12 +23,16 @@ import nbray
 import numpy as np
 
 @nbray.remote
-def score(data, seed):
-    weights = np.random.default_rng(seed).normal(size=data.shape[1])
-    return float(sum(np.linalg.norm(data @ weights) for _ in range(20)))
+def prepare(seed):
+    return np.random.default_rng(seed).normal(size=(5_000, 100))
 
-data = nbray.put(np.random.default_rng(0).normal(size=(20_000, 100)))
-scores = [score.remote(data, seed) for seed in range(1_000)]"""
+@nbray.remote
+def score(block, seed):
+    weights = np.random.default_rng(seed).normal(size=block.shape[1])
+    return float(sum(np.linalg.norm(block @ weights) for _ in range(60)))
+
+blocks = [prepare.remote(seed) for seed in range(8)]
+scores = [score.remote(blocks[seed % 8], seed) for seed in range(400)]"""
 
 REMOTE = """\
 %%remote
@@ -46,10 +50,14 @@ def take(tab: LabPage, theme: str, target: Path) -> None:
     tab.run_command("docmanager:open", path="scores.ipynb")
     tab.wait_idle()
     tab.show_panel()
-    tab.set_panel_width(430)
+    tab.set_panel_width(640)
     tab.run_cell(SEARCH)
     tab.start_cell(REMOTE)
-    tab.wait_for_count("FINISHED", 400)
+    tab.wait_for_count("FINISHED", 120)
+    tab.group("score, 400 tasks").focus()
+    tab.page.keyboard.press("Enter")
+    tab.panel.get_by_role("button", name="Close details").click()
+    tab.wait_for_count("FINISHED", 200)
     tab.page.mouse.move(5, 700)
     tab.page.screenshot(path=str(target))
     size = target.stat().st_size
@@ -65,7 +73,7 @@ def main() -> None:
         server = LabServer(Path(folder))
         try:
             for theme, name in (("JupyterLab Light", "panel-light.png"), ("JupyterLab Dark", "panel-dark.png")):
-                with browser_tab(server, width=1180, height=600) as tab:
+                with browser_tab(server, width=1280, height=640) as tab:
                     take(tab, theme, HERE / name)
         finally:
             server.stop()

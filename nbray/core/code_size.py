@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import types
-import warnings
 from typing import Any
 
 import cloudpickle
+
+from nbray.core import call_site
 
 NAMED_BYTES = 1 << 20  # larger code warns with the names of what it captures
 WARN_BYTES = 10 << 20  # larger code warns whatever the reason is
@@ -15,7 +16,7 @@ SHOWN = 3  # captured names in a message
 ADVICE = "put() them once and pass the refs as arguments"
 
 
-def check(code: bytes, function: Any, name: str, stacklevel: int = 1) -> None:
+def check(code: bytes, function: Any, name: str) -> None:
     """Warn of large code, refuse what is too large.
 
     Parameters
@@ -50,10 +51,8 @@ def check(code: bytes, function: Any, name: str, stacklevel: int = 1) -> None:
             f"{because} Instead, {ADVICE}."
         )
     if large or size > WARN_BYTES:
-        warnings.warn(
-            f"The {title} is large: {_mib(size)} serialized.{because} Instead, {ADVICE}.",
-            stacklevel=stacklevel + 1,
-        )
+        text = f"The {title} is large: {_mib(size)} serialized.{because} Instead, {ADVICE}."
+        call_site.warn(text, UserWarning)
 
 
 def largest_captured(function: Any) -> list[tuple[int, str]]:
