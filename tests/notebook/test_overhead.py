@@ -10,7 +10,7 @@ BUDGET_MS = 2.0
 
 MEASURE = """
 import time
-def measure(source, n=100):
+def measure(source, n=50):
     shell, taken = get_ipython(), []
     for _ in range(n):
         begun = time.perf_counter()
@@ -25,7 +25,7 @@ def test_a_cell_of_pass(kernel: Kernel) -> None:
     kernel.ok("%%remote\npass")
     best = min(
         ast.literal_eval(kernel.ok("round(measure('%%remote\\npass') - measure('pass'), 4)").value or "")
-        for _ in range(3)
+        for _ in range(8)  # the machine may have other things to do for a while
     )
     assert best < BUDGET_MS, f"{best} ms"
 
