@@ -56,7 +56,7 @@ class InterruptShield:
             return  # a worker's handler asks must_wait itself
         handler = signal.getsignal(signal.SIGINT)
         if handler is not self._handler and callable(handler):
-            self._previous = handler
+            self._previous = _unshielded(handler)
             signal.signal(signal.SIGINT, self._handler)
 
     def remove(self) -> None:
@@ -96,3 +96,17 @@ class InterruptShield:
         if os.getpid() == self.core.pid and self.must_wait(signum, frame):
             return
         self._previous(signum, frame)
+
+
+def _unshielded(handler: Any) -> Any:
+    """Return the handler below all shields: one of an earlier cluster may still be in place.
+
+    Kept, they would call each other in a circle when either installs itself anew.
+    """
+    seen = []
+    while isinstance(shield := getattr(handler, "__self__", None), InterruptShield):
+        if shield in seen:
+            return signal.default_int_handler
+        seen.append(shield)
+        handler = shield._previous
+    return handler if callable(handler) else signal.default_int_handler
