@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
@@ -91,7 +90,7 @@ class _Module(ModuleType):
         return importlib.import_module, ("ray",)
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:  # not of importlib.abc, which takes 15 ms to import
     """Hands out a module that exists under another name."""
 
     def __init__(self, module: ModuleType) -> None:
@@ -106,7 +105,7 @@ class _Loader(importlib.abc.Loader):
             module.__spec__ = self.spec  # the import system has put that of the alias there
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Finds ``ray`` and all below it, and the distribution "ray"."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
@@ -123,7 +122,8 @@ class _Finder(importlib.abc.MetaPathFinder):
             module = _module(f"nbray.{rest}") or _module(f"{_NAMES}.{rest}")
             if module is None:
                 raise ModuleNotFoundError(f"No module named {name!r} (nbray stands in for Ray here)", name=name)
-        spec = importlib.machinery.ModuleSpec(name, _Loader(module), is_package=hasattr(module, "__path__"))
+        loader: Any = _Loader(module)
+        spec = importlib.machinery.ModuleSpec(name, loader, is_package=hasattr(module, "__path__"))
         if spec.submodule_search_locations is not None:
             spec.submodule_search_locations.extend(module.__path__)
         return spec
@@ -135,7 +135,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             yield _distribution()
 
 
-class _AbsentParts(importlib.abc.MetaPathFinder):
+class _AbsentParts:
     """Says of ``nbray.tune`` and its like that nbray does not have them."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -66,6 +65,8 @@ class RayContext(Mapping):
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        import html  # noqa: PLC0415 - for notebooks alone
+
         cells = "".join(
             f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
             for name, value in self._rows()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 from typing import Any
@@ -36,6 +35,8 @@ class _Nodes(list):
     """The list of nodes, which a notebook shows as a table."""
 
     def _repr_html_(self) -> str:
+        import html  # noqa: PLC0415 - for notebooks alone
+
         columns = ("NodeID", "Alive", "NodeManagerHostname", "NodeManagerAddress", "Resources")
         rows = []
         for node in self:

@@ -13,7 +13,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from nbray.core import packages
 from nbray.runtime_env import DEFAULT_SETUP_TIMEOUT_S, RuntimeEnv, merge
 from nbray.serialization import serializer
 from nbray.wire import messages as m
@@ -87,6 +86,8 @@ class Environments:
             spec, hook = self._with_hook(spec, given["worker_process_setup_hook"])
         core, limit = self.core, self.core.limits.package_bytes
         excludes = spec.get("excludes", ())
+        if "working_dir" in spec or "py_modules" in spec:
+            from nbray.core import packages  # noqa: PLC0415 - few bring files, and its imports take time
         if "working_dir" in spec:
             spec["working_dir"] = packages.add(core.session_dir, spec["working_dir"], excludes, limit, "working_dir")
         if "py_modules" in spec:

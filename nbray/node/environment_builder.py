@@ -20,7 +20,8 @@ import sysconfig
 import venv
 from typing import Any, NoReturn
 
-COMPLETE = "complete"  # a file that is there once all is installed
+from nbray.node.environment_folder import COMPLETE
+
 PARENT = "_nbray_parent.pth"
 PIP_OPTIONS = ["--disable-pip-version-check", "--no-input", "--retries", "2", "--timeout", "15"]
 _PR_SET_PDEATHSIG = 1

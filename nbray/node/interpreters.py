@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray.node import process_control
-from nbray.node.environment_builder import COMPLETE
+from nbray.node.environment_folder import COMPLETE
 from nbray.node.node_state import NodeState
 from nbray.node.zygote_client import ZygoteClient
 from nbray.scheduling import events as ev
@@ -249,6 +248,8 @@ def trim(base: str, keep: int) -> None:
         with contextlib.suppress(OSError), open(f"{folder}.lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(os.path.join(folder, COMPLETE))
+            import shutil  # noqa: PLC0415 - its imports take time at every start
+
             shutil.rmtree(folder, ignore_errors=True)
 
 

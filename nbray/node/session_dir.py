@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import stat
-import tempfile
 import time
 
 from nbray.node.process_control import is_alive, start_time
@@ -91,6 +90,8 @@ def spill_dir(session: str, base: str = "") -> str:
         A folder of the user's choice. Default: the session itself, unless that lies in memory.
     """
     if not base and _is_in_memory(session):
+        import tempfile  # noqa: PLC0415 - its imports take time at every start
+
         candidates = (tempfile.gettempdir(), "/var/tmp", "/tmp")
         base = next((path for path in candidates if os.access(path, os.W_OK | os.X_OK) and not _is_in_memory(path)), "")
     if not base:

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbray.worker.async_calls import LoopCalls, LoopThread
 from nbray.worker.calls import Call, NeverBegan, current_call, is_async, unknown_group
+
+if TYPE_CHECKING:
+    from nbray.worker.async_calls import LoopCalls, LoopThread
 
 ASYNC_DEFAULT_CONCURRENCY = 1000
 
@@ -133,6 +135,8 @@ def for_class(
         Makes the event loop of the main thread.
     """
     if is_async(cls):
+        from nbray.worker.async_calls import LoopCalls, LoopThread  # noqa: PLC0415 - asyncio takes 40 ms to import
+
         default = limit or ASYNC_DEFAULT_CONCURRENCY
         if not groups:
             return LoopCalls(default, answer, fail, new_loop())

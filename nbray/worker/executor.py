@@ -55,7 +55,6 @@ from nbray.options import UNIT
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
 from nbray.wire import messages as m
-from nbray.worker.async_calls import channel_loop
 from nbray.worker.calls import (
     Call,
     ConcurrentCore,
@@ -292,6 +291,8 @@ class Executor:
     def _new_loop(self) -> Any:
         def wait() -> bool:
             return lib.nbs_wait(self.seg, SERVED | OWNED | RING, IDLE_SLICE_NS) > 0
+
+        from nbray.worker.async_calls import channel_loop  # noqa: PLC0415 - asyncio takes 40 ms to import
 
         return channel_loop(self._poll, wait, self.core.ring_self)
 

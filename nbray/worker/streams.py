@@ -6,7 +6,6 @@ many items were taken, and whether anybody still wants them.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import pickle
 import struct
@@ -110,6 +109,8 @@ class Producer:
             await result.aclose()
 
     async def _run_sync_on_loop(self, generator: Iterator[Any]) -> None:
+        import asyncio  # noqa: PLC0415 - takes 40 ms, and few workers need it
+
         try:
             while self._wanted():
                 if self.window and not self._has_room():
@@ -172,6 +173,8 @@ class Producer:
             del self.executor.producers[self]
 
     async def _wait_on_loop(self) -> None:
+        import asyncio  # noqa: PLC0415 - takes 40 ms, and few workers need it
+
         loop = asyncio.get_running_loop()
         event = asyncio.Event()
         self.executor.producers[self] = lambda: loop.call_soon_threadsafe(event.set)
@@ -230,6 +233,8 @@ class NotStored(Exception):
 
 def _on_own_loop(generator: Any) -> Iterator[Any]:
     """Run an asynchronous generator where there is no event loop."""
+    import asyncio  # noqa: PLC0415 - takes 40 ms, and few workers need it
+
     loop = asyncio.new_event_loop()
     try:
         while True:

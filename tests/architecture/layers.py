@@ -66,6 +66,12 @@ ENTRY_POINTS = {
     "nbray.control.__main__",
 }
 
+# Imported in the function that needs them, since what they import takes time at every start and few need it.
+LOADED_LATE = {
+    "nbray.core.packages",  # zipfile, shutil, pathspec: for runtime environments with files
+    "nbray.worker.async_calls",  # asyncio, 40 ms: for actors with coroutines
+}
+
 # Sockets of ZeroMQ belong to the wire. The library has one, to its node daemon.
 MAY_IMPORT_ZMQ = ("nbray.wire", "nbray.core.control_client")
 
