@@ -49,7 +49,8 @@ class Scale:
 
         @ray.remote
         def stream(n):
-            yield from range(n)
+            for i in range(n):  # not "yield from": Ray wants a generator
+                yield i
 
         @ray.remote
         class AsyncActor:

@@ -1,4 +1,4 @@
-"""What ``%%remote`` costs over the same cell run here."""
+"""What ``%%remote`` adds to the same cell run here; its time is a case of the benchmarks (``remote_cell``)."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ import ast
 
 from kit import Kernel
 
-BUDGET_MS = 2.0
+# Calls of Python functions per cell, which do not depend on how busy the machine is. 2 ms are some 4,000 of them.
+BUDGET_CALLS = 2500
 
 MEASURE = """
-import time
-def measure(source, n=50):
-    shell, taken = get_ipython(), []
+import sys
+def calls(source, n=20):
+    shell, counts = get_ipython(), []
     for _ in range(n):
-        begun = time.perf_counter()
-        shell.run_cell(source, store_history=False)
-        taken.append(time.perf_counter() - begun)
-    return 1e3 * sorted(taken)[n // 2]
+        count = 0
+        def see(frame, event, argument):
+            nonlocal count
+            count += event == "call"
+        sys.setprofile(see)
+        try:
+            shell.run_cell(source, store_history=False)
+        finally:
+            sys.setprofile(None)
+        counts.append(count)
+    return sorted(counts)[n // 2]
 """
 
 
 def test_a_cell_of_pass(kernel: Kernel) -> None:
     kernel.ok(MEASURE)
     kernel.ok("%%remote\npass")
-    best = min(
-        ast.literal_eval(kernel.ok("round(measure('%%remote\\npass') - measure('pass'), 4)").value or "")
-        for _ in range(8)  # the machine may have other things to do for a while
-    )
-    assert best < BUDGET_MS, f"{best} ms"
+    more = ast.literal_eval(kernel.ok("calls('%%remote\\npass') - calls('pass')").value or "")
+    assert 0 < more < BUDGET_CALLS, f"{more} calls"
 
 
 def test_loading_starts_nothing(fresh_kernel: Kernel) -> None:
