@@ -35,6 +35,7 @@ class TaskFeed:
         self.table = TaskTable(max_tasks)
         self.dropped = 0  # records that were lost: the table's counts are too low by them
         self._position = 0
+        self._for_input: dict[int, int] = {}  # tasks that waited for input at the last look: number -> function
         self._queued: dict[int, int] = {}  # pool's request id -> highest number that was seen in its queue
         self._running = ffi.new("nbs_running_task[]", MAX_RUNNING)
 
@@ -61,8 +62,14 @@ class TaskFeed:
     def _look_at_queues(self) -> None:
         core, table = self.core, self.table
         # Each of these lists is made in one step of the interpreter, so no lock is needed.
-        for record in list(core.waiting_args.values()):
-            table.waiting(core.peer, record.number, record.function.number, True)
+        waiting = {record.number: record.function.number for record in list(core.waiting_args.values())}
+        for number, function in waiting.items():
+            if number not in self._for_input:
+                table.waiting(core.peer, number, function, True)
+        for number, function in self._for_input.items():
+            if number not in waiting:  # its inputs are there
+                table.waiting(core.peer, number, function, False)
+        self._for_input = waiting
         for pool in list(core.pools.values()):
             queue: deque[Any] = pool.queue
             seen = self._queued.get(pool.request_id, 0)

@@ -49,7 +49,7 @@ class Scale:
 
         @ray.remote
         def stream(n):
-            for i in range(n):  # not "yield from": Ray wants a generator
+            for i in range(n):  # noqa: UP028 - Ray wants a generator, not an iterator
                 yield i
 
         @ray.remote

@@ -80,3 +80,38 @@ def test_what_runs_now_is_listed_for_the_whole_node(ray, gate, ledger):
     assert feed.table.start[running[0]] > 0
     gate.open()
     ray.get(ref, timeout=30)
+
+
+def test_a_task_whose_inputs_have_come_waits_for_a_place(ray, gate, tmp_path):
+    """Also one that is older than what stands in the queue already."""
+
+    @ray.remote
+    def held():
+        gate.wait()
+
+    @ray.remote
+    def source():
+        kit.eventually((tmp_path / "made").exists, "the input may be made")
+        return 1
+
+    @ray.remote
+    def takes(x):
+        return x
+
+    made = source.remote()
+    late = takes.remote(made)
+    holders = [held.remote() for _ in range(4)]
+    feed = TaskFeed(current.core)
+    index = None
+
+    def state_of(ref):
+        nonlocal index
+        feed.poll()
+        index = feed.table.find(current.core.peer, ref._number)
+        return None if index is None else feed.table.state[index]
+
+    kit.eventually(lambda: state_of(late) == tt.WAITS_FOR_INPUT, "it waits for its input")
+    (tmp_path / "made").touch()
+    kit.eventually(lambda: state_of(late) in (tt.WAITS_FOR_PLACE, tt.SENT), "it waits for a place")
+    gate.open()
+    assert ray.get([late, *holders], timeout=30)[0] == 1
