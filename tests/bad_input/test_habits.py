@@ -55,7 +55,7 @@ def test_row_5_a_large_closure(ray):
 
 
 def test_row_5_a_closure_that_is_too_large():
-    from nbray.serialization import code_size
+    from nbray.core import code_size
 
     class Bytes(bytes):
         def __len__(self):
