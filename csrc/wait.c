@@ -12,8 +12,9 @@
 #include "platform.h"
 
 #define SLICE_NS    50000000ull /* longest sleep */
-#define SPIN_NS     50000ull    /* longest spin */
-#define CREDIT_MAX  16u         /* spins that may fail in a row before we mostly sleep */
+#define SPIN_NS     200000ull   /* longest spin: about twice what sleeping and being woken costs */
+#define CREDIT_MAX  16u         /* a spin that paid earns 1, ... */
+#define CREDIT_LOSS 3u          /* ... one in vain costs 3: we spin while 3 of 4 waits end in it */
 #define LINGER_NS   20000000ull /* the service thread polls that long after a message */
 #define LAZY_MIN_NS 100000ull
 #define CHAN_BITS   (NBS_READY_OWNED | NBS_READY_SERVED)
@@ -154,7 +155,7 @@ static uint32_t spin(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
     uint32_t bits = ready_now(s, interest, rings_seen);
     if (bits != 0) {
       credit &= 0xffff;
-      nb_atomic_store(&s->spin_credit, credit + 2 > CREDIT_MAX ? CREDIT_MAX : credit + 2, RELAXED);
+      nb_atomic_store(&s->spin_credit, credit < CREDIT_MAX ? credit + 1 : credit, RELAXED);
       return bits;
     }
     nb_pause();
@@ -163,7 +164,7 @@ static uint32_t spin(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
     if (n % 64 == 0 && !peer_elsewhere(s, interest, nbsi_cpu())) return 0;
   }
   credit &= 0xffff;
-  nb_atomic_store(&s->spin_credit, credit == 0 ? 0 : credit - 1, RELAXED);
+  nb_atomic_store(&s->spin_credit, credit < CREDIT_LOSS ? 0 : credit - CREDIT_LOSS, RELAXED);
   return 0;
 }
 

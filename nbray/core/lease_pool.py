@@ -154,7 +154,7 @@ class LeasePool:
                 depth = pack = 1.0
             else:
                 depth = min(PIPELINE_NS / avg, PIPELINE_DEPTH)
-                pack = PACK_NS / avg
+                pack = max(PACK_NS / avg, 1.0)  # a task with nothing behind it needs no second worker
             # A worker that is awake and has little to do comes first: waking another one costs
             # more than the wait behind a few short tasks. Else the lane with the fewest tasks.
             best = None

@@ -90,6 +90,8 @@ class Results(CoreState):
                     avg = function.avg_ns
                     function.avg_ns = ran_ns if avg == 0.0 else avg + 0.2 * (ran_ns - avg)
                     if flags == 0 and record.n_returns == 1:
+                        # The lane is free before what waits for the value is submitted: a chain stays in it.
+                        del lane.tasks[number]
                         ref = record.ref
                         if ref._data is None:
                             ref._data = view[start : start + length].tobytes()
@@ -98,13 +100,16 @@ class Results(CoreState):
                                 self._fill_promise(ref)
                             if ref._waiters is not None:
                                 self._wake(ref)
-                        del lane.tasks[number]
                         record.ref = None
                     else:
                         payload = view[start : start + length].tobytes()
-                        self._result(record, flags, payload)
-                        if record.ref is None:  # else it is retried
-                            lane.tasks.pop(number, None)
+                        if not flags & (RESULT_ERROR | RESULT_CANCELLED):
+                            del lane.tasks[number]  # before what waits for its values is submitted, as above
+                            self._result(record, flags, payload)
+                        else:
+                            self._result(record, flags, payload)
+                            if record.ref is None:  # else it is retried
+                                lane.tasks.pop(number, None)
             elif kind == KIND_ITEM:
                 self._item(chan, number, flags, a, view[start : start + length].tobytes())
             elif kind == KIND_LEAVING:
