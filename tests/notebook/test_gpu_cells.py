@@ -1,0 +1,44 @@
+"""`%%remote --num-gpus` on a real GPU. On a machine without one there is nothing to test here."""
+
+from __future__ import annotations
+
+import pytest
+from kit import Kernel
+
+from nbray.node import machine
+from nbray.node.gpu import open_gpus
+
+if not machine.gpu_ids() or open_gpus() is None:
+    pytest.skip("needs an NVIDIA GPU with a working driver", allow_module_level=True)
+pytest.importorskip("torch", reason="needs a GPU framework: PyTorch")
+
+
+def test_a_cell_computes_on_the_gpu(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nweights = np.eye(512, dtype=np.float32) * 2")
+    cell = kernel.ok(
+        "%%remote --num-gpus 1\nimport torch\non_gpu = torch.from_numpy(weights.copy()).cuda()\n"
+        "product = (on_gpu @ on_gpu).cpu().numpy()\ndel on_gpu\nprint(torch.cuda.device_count())"
+    )
+    assert cell.text() == "1\n"
+    assert kernel.ok("float(product.trace()), product.shape").value == "(2048.0, (512, 512))"
+
+
+def test_a_cell_that_waits_for_the_gpu_says_so(kernel: Kernel) -> None:
+    first = kernel.ok(
+        "%%remote --async --num-gpus 1 --name train\nimport os, time\nwhile not os.path.exists('let-go'): time.sleep(0.01)"
+    )
+    number = first.of("execute_input")[0]["execution_count"]
+    total = int(kernel.ok("int(nbray.cluster_resources()['GPU'])").value or 0)
+    cell = kernel.start(f"%%remote --num-gpus {total}\n7")
+    kernel.until(lambda: bool(cell.of("display_data")))
+    line = cell.of("display_data")[0]["data"]["text/plain"]
+    assert f"waiting for {total} GPU" in line and f"held by train (cell {number})" in line
+    kernel.ok("open('let-go', 'w').close()")
+    assert kernel.finish(cell).value == "7"
+
+
+def test_an_actor_keeps_a_model_on_the_gpu(kernel: Kernel) -> None:
+    kernel.ok("%%remote --actor model --num-gpus 1\nimport torch\nlayer = torch.nn.Linear(64, 8).cuda()\ncalls = 0")
+    for n in (1, 2, 3):
+        cell = kernel.ok("%%remote --actor model\ncalls += 1\n(calls, tuple(layer(torch.ones(4, 64).cuda()).shape))")
+        assert cell.value == f"({n}, (4, 8))"
