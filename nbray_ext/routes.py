@@ -10,27 +10,20 @@ from typing import Any
 
 import psutil
 from jupyter_server.auth.decorator import authorized
-from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado.web import HTTPError, authenticated
 
+from nbray_ext import processes
+from nbray_ext.access import NbrayHandler
+from nbray_ext.feeds import ClusterFeed, ClustersFeed
+from nbray_ext.processes import CommandError
 from nbray_ext.response_models import Host, Status
 
+# The name of a session; no path can be one.
+_NAME = r"(session_[A-Za-z0-9_-]{1,100})"
 
-class NbrayHandler(APIHandler):
-    """A handler that answers nobody without a login, whatever the method.
-
-    Jupyter's own check leaves out OPTIONS, so that pages of other origins may ask what is
-    allowed. The panel comes from this server, and nothing else is meant to call.
-    """
-
-    auth_resource = "nbray"
-
-    async def prepare(self) -> None:
-        """Refuse what has no user, before the method is even looked at."""
-        await super().prepare()
-        if not self.current_user:
-            raise HTTPError(403)
+# What a page may ask of a new cluster, and the option of `nbray start` for it.
+_START = {"num_cpus": "--num-cpus", "num_gpus": "--num-gpus", "object_store_memory": "--object-store-memory"}
 
 
 class StatusHandler(NbrayHandler):
@@ -41,6 +34,53 @@ class StatusHandler(NbrayHandler):
     async def get(self) -> None:
         """Answer with a `Status`."""
         self.finish(json.dumps(read_status()))
+
+
+class ClustersHandler(NbrayHandler):
+    """`nbray/clusters`: the clusters of this user on the machine of the server."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        """List them: a list of `Cluster`."""
+        self.finish(await _run("clusters", "--format", "json"))
+
+    @authenticated
+    @authorized
+    async def post(self) -> None:
+        """Start one that runs until it is stopped; answers with its name and address."""
+        body: Any = self.get_json_body()
+        if body is None:
+            body = {}
+        if not isinstance(body, dict) or set(body) - set(_START):
+            raise HTTPError(400, f"A new cluster takes {', '.join(_START)} and nothing else.")
+        line = ["start", "--format", "json"]
+        for name, value in body.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**53:
+                raise HTTPError(400, f"{name} must be a number that is not negative.")
+            line += [_START[name], str(int(value) if name == "object_store_memory" else value)]
+        started = json.loads(await _run(*line))
+        self.set_status(201)
+        self.finish(json.dumps({"name": started["name"], "address": started["path"]}))
+
+
+class ClusterHandler(NbrayHandler):
+    """`nbray/clusters/NAME`: one of them."""
+
+    @authenticated
+    @authorized
+    async def delete(self, name: str) -> None:
+        """Stop it."""
+        await _run("stop", "--address", name)
+        self.set_status(204)
+        self.finish()
+
+
+async def _run(*arguments: str) -> str:
+    try:
+        return await processes.run(*arguments)
+    except CommandError as error:
+        raise HTTPError(409, str(error), reason="nbray refused") from None
 
 
 def read_status() -> Status:
@@ -64,4 +104,11 @@ def _version(distribution: str) -> str | None:
 
 def handlers(base_url: str) -> list[tuple[str, Any]]:
     """All routes, under the server's base URL."""
-    return [(url_path_join(base_url, "nbray", "status"), StatusHandler)]
+    routes: list[tuple[str, Any]] = [
+        ("status", StatusHandler),
+        ("clusters", ClustersHandler),
+        ("clusters/feed", ClustersFeed),
+        (f"clusters/{_NAME}", ClusterHandler),
+        (f"clusters/{_NAME}/feed", ClusterFeed),
+    ]
+    return [(url_path_join(base_url, "nbray", path), handler) for path, handler in routes]

@@ -49,7 +49,7 @@ def start(given: argparse.Namespace) -> int:
     node = None
     try:
         node = start_node(config)
-        _tell(node, given.block)
+        _tell(node, given)
         if not given.block:
             return 0
         node.wait_dead()
@@ -67,7 +67,13 @@ def _interrupt(signo: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _tell(node: NodeProcess, block: bool) -> None:
+def _tell(node: NodeProcess, given: argparse.Namespace) -> None:
+    if given.format == "json":
+        print(
+            json.dumps({"name": os.path.basename(node.session_dir), "path": node.session_dir, "pid": node.pid}),
+            flush=True,
+        )
+        return
     cpus, gpus = (node.resources.get(name, 0) / 10_000 for name in ("CPU", "GPU"))
     print(f"nbray runs: {cpus:g} CPUs, {gpus:g} GPUs, object store {size(node.capacity)}, daemon pid {node.pid}")
     print(f"  session    {node.session_dir}")
@@ -75,7 +81,7 @@ def _tell(node: NodeProcess, block: bool) -> None:
         print(f"  metrics    http://127.0.0.1:{node.metrics_port}/metrics")
     print("  join it    nbray.init()        in Python on this machine")
     print("  look       nbray status        and: nbray list tasks, nbray memory, nbray stack")
-    print(f"  end it     {'Ctrl-C' if block else 'nbray stop'}", flush=True)
+    print(f"  end it     {'Ctrl-C' if given.block else 'nbray stop'}", flush=True)
     if os.geteuid() == 0:
         print("You are root: every task of this cluster runs as root.", file=sys.stderr)
 

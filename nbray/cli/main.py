@@ -48,6 +48,10 @@ def _run(given: argparse.Namespace) -> int:
         from nbray.cli import clusters  # noqa: PLC0415 - loaded when needed
 
         return clusters.start(given) if command == "start" else clusters.stop(given)
+    if command in ("clusters", "feed"):
+        from nbray.cli import watch  # noqa: PLC0415
+
+        return watch.show_clusters(given) if command == "clusters" else watch.feed(given)
     if command == "doctor":
         from nbray.cli import doctor  # noqa: PLC0415
 
@@ -110,6 +114,7 @@ def _clusters(commands: Any) -> None:
     )
     start.add_argument("--system-config", help="rows of nbray.config.Limits as JSON")
     start.add_argument("--block", action="store_true", help="stay in the foreground, end the cluster with Ctrl-C")
+    start.add_argument("--format", choices=("text", "json"), default="text", help="how to say what was started")
     stop = _add(commands, "stop", "stop the clusters that `nbray start` began")
     stop.add_argument("--temp-dir", help="folder in which the sessions are")
     stop.add_argument("-f", "--force", action="store_true", help="kill at once")
@@ -117,6 +122,11 @@ def _clusters(commands: Any) -> None:
         "-g", "--grace-period", type=float, default=10.0, help="seconds until what has not ended is killed"
     )
     stop.add_argument("--all", action="store_true", help="also the clusters that belong to a driver")
+
+    clusters = _add(commands, "clusters", "list the clusters of this machine that are yours", joins=False, formats=True)
+    clusters.add_argument("--follow", action="store_true", help="go on: a line of JSON whenever something has changed")
+    feed = commands.add_parser("feed", description="Write what a cluster does as messages for the panel.")
+    feed.add_argument("--address", required=True, help="folder or name of the cluster's session")
 
 
 def _lists(commands: Any) -> None:

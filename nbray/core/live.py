@@ -36,16 +36,33 @@ def snapshot() -> dict[str, Any] | None:
     if now - _asked_at > ASK_EVERY_S:
         _asked_at = now
         core.control.send(m.StateRequest(request_id=core.control.next_id()))
-    counters = ffi.new("int64_t[]", lib.NBS_N_COUNTERS)
-    lib.nbs_counters(core.seg, counters)
-    stats = core.store.stats()
-    state = core.latest_state
-    total = state.total if state is not None else core.totals
-    available = state.available if state is not None else core.totals
-    running = max(0, counters[lib.NBS_CTR_TAKEN] - counters[lib.NBS_CTR_REPLIED])
     waiting = sum(len(pool.queue) for pool in list(core.pools.values()))
     for lane in list(core.lanes.values()):
         waiting += max(0, len(lane.tasks) - 1)
+    return figures(core.seg, core.latest_state, core.totals, waiting)
+
+
+def figures(seg: Any, state: m.StateReply | None, totals: dict[str, int], waiting: int) -> dict[str, Any]:
+    """Return the figures of a cluster, as ``snapshot``.
+
+    Parameters
+    ----------
+    seg : cdata
+        The segment of its node.
+    state : StateReply or None
+        What the daemon said last.
+    totals : dict
+        The cluster's resources, where the daemon has said nothing yet.
+    waiting : int
+        Tasks that wait for a place.
+    """
+    counters = ffi.new("int64_t[]", lib.NBS_N_COUNTERS)
+    lib.nbs_counters(seg, counters)
+    stats = ffi.new("nbs_stats *")
+    lib.nbs_get_stats(seg, stats)
+    total = state.total if state is not None else totals
+    available = state.available if state is not None else totals
+    running = max(0, counters[lib.NBS_CTR_TAKEN] - counters[lib.NBS_CTR_REPLIED])
     workers = state.workers if state is not None else []
     return {
         "state": "running",
@@ -69,7 +86,7 @@ def snapshot() -> dict[str, Any] | None:
     }
 
 
-def usage(since: int = 0, timeout_s: float = 2.0) -> list[dict[str, Any]]:
+def usage(since: int = 0, timeout_s: float = 2.0, source: Any = None) -> list[dict[str, Any]]:
     """Return how the node was used: a sample every 250 ms while somebody asks.
 
     Parameters
@@ -78,6 +95,8 @@ def usage(since: int = 0, timeout_s: float = 2.0) -> list[dict[str, Any]]:
         ``number`` of the last sample that the caller has.
     timeout_s : float
         For the daemon's answer.
+    source : Observer, optional
+        Whom to ask; default: this process's own cluster.
 
     Returns
     -------
@@ -86,9 +105,10 @@ def usage(since: int = 0, timeout_s: float = 2.0) -> list[dict[str, Any]]:
         ``memory_total``, ``store_used`` (bytes), and ``gpus``: dicts of ``index``, ``name``, ``used``, ``total``
         (bytes), ``utilization`` (0 to 1, or None), ``processes`` (``pid``, ``used``, ``name`` of what runs there).
     """
-    core = current.core
-    if core is None or not core.session.attached:
-        return []
-    request = m.UsageRequest(request_id=core.control.next_id(), since=since)
-    samples: list[dict[str, Any]] = core.request(request, timeout_s=timeout_s)[0].samples
+    if source is None:
+        source = current.core
+        if source is None or not source.session.attached:
+            return []
+    request = m.UsageRequest(request_id=source.control.next_id(), since=since)
+    samples: list[dict[str, Any]] = source.request(request, timeout_s=timeout_s)[0].samples
     return samples

@@ -32,6 +32,7 @@ MAX_ENTRYPOINT = 1000  # characters of a driver's command line
 _FOR_OBSERVERS = (
     m.GoodbyeNotice,
     m.StateRequest,
+    m.UsageRequest,
     m.EventsRequest,
     m.ListRequest,
     m.InspectRequest,

@@ -44,6 +44,12 @@ class Frame(NamedTuple):
         return sum(map(len, self.buffers))
 
 
+def own_cluster() -> Any:
+    """Return the runtime of this process while it has a cluster, else None."""
+    core = current.core
+    return core if core is not None and core.session.attached else None
+
+
 class TaskStream:
     """Makes frames of the cluster that this process has, whichever that is at the time.
 
@@ -53,11 +59,15 @@ class TaskStream:
         ``make_feed(core)`` returns a TaskFeed.
     usage : callable
         ``usage(since)`` returns samples, as ``live.usage``.
+    source : callable
+        Returns what a feed reads: this process's runtime, an observer, or None when there is no cluster.
     """
 
     def __init__(
-        self, make_feed: Callable[[Any], TaskFeed] = TaskFeed, usage: Callable[[int], list[dict[str, Any]]] = live.usage
-    ) -> None:
+        self, make_feed: Callable[[Any], TaskFeed] = TaskFeed, usage: Callable[[int], list[dict[str, Any]]] = live.usage,
+        source: Callable[[], Any] = own_cluster,
+    ) -> None:  # fmt: skip
+        self._source = source
         self._make_feed = make_feed
         self._usage = usage
         self._feed: TaskFeed | None = None
@@ -68,8 +78,8 @@ class TaskStream:
 
     def poll(self) -> list[Frame] | None:
         """Look at the cluster; returns what changed, or None when every reader has to start anew."""
-        core = current.core
-        if core is None or not core.session.attached:
+        core = self._source()
+        if core is None:
             gone, self._feed = self._feed is not None, None
             return None if gone else []
         if self._feed is None or self._feed.core is not core:

@@ -1,0 +1,122 @@
+"""Who gets an answer: every route, every method and the websocket, for strangers of every kind; and the clusters."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "websocket"]
+UPGRADE = {
+    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}  # fmt: skip
+ROUTES = [
+    "/nbray/status", "/nbray/clusters", "/nbray/clusters/feed", "/nbray/clusters/session_1", "/nbray/clusters/session_1/feed",
+]  # fmt: skip
+
+STRANGERS = {
+    "no login": ({}, {}),
+    "bad token": ({"Authorization": "token not-this-one"}, {}),
+    "foreign origin": ({"Origin": "https://evil.example"}, {"login": True, "xsrf": True}),
+    "foreign origin with token": ({"Origin": "https://evil.example", "Authorization": "token correct-horse"}, {}),
+    "foreign host": ({"Host": "evil.example"}, {"login": True, "xsrf": True}),
+    "no XSRF token": ({}, {"login": True}),
+    "foreign referer": ({"Referer": "https://evil.example/page"}, {"login": True}),
+}
+
+
+def test_the_list_of_routes_is_whole():
+    from nbray_ext.routes import handlers
+
+    assert [pattern.replace(r"(session_[A-Za-z0-9_-]{1,100})", "session_1") for pattern, _ in handlers("/")] == ROUTES
+
+
+@pytest.mark.parametrize("stranger", list(STRANGERS))
+def test_no_stranger_gets_an_answer(server, stranger):
+    headers, options = STRANGERS[stranger]
+    answered = []
+    for route in ROUTES:
+        for method in METHODS:
+            if method == "websocket":
+                status, _ = server.ask("GET", route, {**UPGRADE, **headers}, **options)
+            else:
+                status, _ = server.ask(method, route, headers, "{}" if method[0] == "P" else None, **options)
+            if status < 300:
+                answered.append((method, route, status))
+    assert answered == []
+
+
+def test_the_same_requests_of_a_page_are_answered(server):
+    """Otherwise the test above would say nothing."""
+    assert server.ask("GET", "/nbray/status", login=True, xsrf=True)[0] == 200
+    origin = {"Origin": f"http://127.0.0.1:{server.port}"}
+    path = f"/nbray/clusters/feed?_xsrf={server.cookies['_xsrf']}"
+    assert server.ask("GET", path, {**UPGRADE, **origin}, login=True)[0] == 101
+
+
+def test_nothing_changes_by_get_and_names_are_no_paths(server):
+    for name in ("..", "session_x%2F..", "%2Ftmp", "session_1;id"):
+        assert server.ask("DELETE", f"/nbray/clusters/{name}", login=True, xsrf=True)[0] == 404
+    for body in ('{"num_cpus": "1; id"}', '{"head": true}', "[]", '{"num_cpus": -1}', "{"):
+        assert server.ask("POST", "/nbray/clusters", body=body, login=True, xsrf=True)[0] == 400
+
+
+def test_a_cluster_from_start_to_stop(server):
+    """Start, list, listen, stop; a task of a driver is seen by the feed although there is no kernel."""
+
+    def ask(*what, **more):
+        status, text = server.ask(*what, login=True, xsrf=True, **more)
+        return status, json.loads(text) if text else None
+
+    status, started = ask("POST", "/nbray/clusters", body='{"num_cpus": 1, "object_store_memory": 100000000}')
+    assert status == 201, started
+    try:
+        status, refused = ask("POST", "/nbray/clusters", body="{}")
+        assert status == 409 and "runs already" in refused["message"]
+        (row,) = ask("GET", "/nbray/clusters")[1]
+        assert row["name"] == started["name"] and row["figures"]["cpus_total"] == 1 and len(row["nodes"]) == 1
+        seen = asyncio.run(asyncio.wait_for(listen(server, started), 60))
+        assert seen == {"double"}
+    finally:
+        assert ask("DELETE", f"/nbray/clusters/{started['name']}") == (204, None)
+    assert ask("GET", "/nbray/clusters")[1] == []
+
+
+DRIVER = """
+import sys, nbray
+nbray.init(address=sys.argv[1])
+@nbray.remote
+def double(x): return 2 * x
+print(nbray.get(double.remote(4)))"""
+
+
+async def listen(server, started):
+    """The names of the functions that the feed tells of, once a driver's task is done."""
+    url = f"ws://127.0.0.1:{server.port}/nbray/clusters/{started['name']}/feed"
+    request = HTTPRequest(url, headers={"Authorization": f"token {server.TOKEN}"})
+    socket = await websocket_connect(request, max_message_size=2**26)
+    first = json_of(await socket.read_message())
+    assert first["seq"] == 1 and first["cluster"]["cpus_total"] == 1
+    await socket.write_message('{"v": 1, "tasks": true}')
+    line = [sys.executable, "-c", DRIVER, started["address"]]
+    driver = subprocess.Popen(line, env=server.environment, stdout=subprocess.PIPE)
+    names, counts = set(), []
+    while not counts or counts[4] < 1:
+        message = json_of(await socket.read_message())
+        frame = message.get("frame", {"functions": [], "counts": counts})
+        names |= {name for _, name, kind, _ in frame["functions"] if name}
+        counts = frame["counts"]
+    socket.close()
+    assert driver.communicate(timeout=30)[0] == b"8\n"
+    return names
+
+
+def json_of(message: bytes) -> dict:
+    size = int.from_bytes(message[:4], "little")
+    return json.loads(message[4 : 4 + size])
