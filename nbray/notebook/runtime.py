@@ -13,6 +13,7 @@ from nbray.object_ref import ObjectRef
 
 #: Classes that only the runtime may pickle, because it counts who holds them.
 CARRIED_TYPES: tuple[type, ...] = (ObjectRef, ActorHandle)
+KILL_TAKES_S = 10.0
 
 
 def when_done(ref: ObjectRef, callback: Any) -> None:
@@ -21,9 +22,13 @@ def when_done(ref: ObjectRef, callback: Any) -> None:
 
 
 def actor_state(handle: ActorHandle) -> str:
-    """Return the state of an actor as this process knows it: ALIVE, DEAD ..."""
+    """Return the state of an actor as this process knows it: ALIVE, DEAD ...; after its kill() that which it led to."""
     calls = handle._calls
-    return str(calls.state) if calls.core is current.core else "DEAD"
+    if calls.core is not current.core:
+        return "DEAD"
+    if calls.paused:
+        calls.core.wait_until(lambda: not calls.paused or calls.state == "DEAD", KILL_TAKES_S)
+    return str(calls.state)
 
 
 def actor_death(handle: ActorHandle) -> str:
