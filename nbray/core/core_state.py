@@ -21,6 +21,7 @@ from nbray.core.interrupts import InterruptShield
 from nbray.core.lease_pool import Lane, LeasePool, Peer
 from nbray.core.records import (
     INLINE_MAX_BYTES,
+    FunctionDescriptor,
     Session,
     StoreHold,
     TaskRecord,
@@ -89,6 +90,7 @@ class CoreState:
         self.borrowed_waits: dict[ObjectRef, None] = {}  # borrowed refs that somebody waits for
         self.kept: list[Any] = []
         self.waited: list[ObjectRef] | None = None  # the rest that wait returned last; for 50 ms, without the lock
+        self.pinned: weakref.WeakSet[FunctionDescriptor] = weakref.WeakSet()  # with code in the store
         self.totals: dict[str, int] = {}  # resources of the node, in units of 1/10,000
         self.registered: m.RegisterReply | None = None  # the daemon's answer to the registration
         self.latest_state: m.StateReply | None = None  # the last answer that nobody waited for

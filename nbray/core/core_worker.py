@@ -137,6 +137,7 @@ class CoreWorker(
         descriptor = FunctionDescriptor(number, name, message, flags, keep)
         if keep is not None:
             descriptor.pin = self.store.view(keep.obj)
+            self.pinned.add(descriptor)
         self.control.send(m.DefineNotice(owner=self.peer, number=number, name=name, kind=kind, origin=self.origin))
         return descriptor
 
@@ -421,6 +422,8 @@ class CoreWorker(
             for calls in self.actors.values():
                 calls.forget()
             self.session.attached = False
+        for function in self.pinned:  # functions outlive the cluster, and would keep its memory
+            function.pin = None
         if self.stack_dump is not None:
             self.stack_dump.close()
         with contextlib.suppress(Exception):  # the daemon may be gone

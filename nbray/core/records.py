@@ -103,7 +103,7 @@ class Session:
 class FunctionDescriptor:
     """A function (or actor class) as workers are told of it: its code, once."""
 
-    __slots__ = ("avg_ns", "keep", "message", "message_flags", "name", "number", "pin")
+    __slots__ = ("__weakref__", "avg_ns", "keep", "message", "message_flags", "name", "number", "pin")
 
     def __init__(self, number: int, name: str, message: bytes, message_flags: int = 0, keep: Any = None) -> None:
         self.number = number  # counted by this owner
@@ -111,7 +111,7 @@ class FunctionDescriptor:
         self.message = message  # payload of its KIND_FUNCTION (or KIND_METHOD) message
         self.message_flags = message_flags
         self.keep = keep  # StoreHold of a large message
-        self.pin: Any = None  # a view of it: code is not spilled
+        self.pin: Any = None  # a view of it, until the runtime ends: code is not spilled
         self.avg_ns = 0.0  # how long it runs: moving average, 0 before the first result
 
 

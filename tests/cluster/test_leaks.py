@@ -415,6 +415,31 @@ def test_cycles_of_init_and_shutdown(fresh):
     assert slowest < 5.0
 
 
+@pytest.mark.filterwarnings("ignore:.* is large")
+def test_functions_outlive_a_shutdown_and_keep_no_memory(fresh):
+    """A function or class whose code lies in the store holds on to no segment, and goes on in the next cluster."""
+    table = bytes(MEG)
+
+    @fresh.remote
+    def size():
+        return len(table)
+
+    @fresh.remote
+    class Actor:
+        def size(self):
+            return len(table)
+
+    for _ in range(2):
+        fresh.init(num_cpus=1, object_store_memory=32 * MEG)
+        with kit.no_hang():
+            assert fresh.get(size.remote()) == MEG
+            assert fresh.get(Actor.remote().size.remote()) == MEG
+            Actor.remote()  # its creation is still in flight when all ends
+            fresh.shutdown()
+        assert not kit.segment_of(os.getpid())
+        assert not [target for target in kit.descriptors().values() if "memfd:" in target]
+
+
 def test_values_outlive_a_shutdown(fresh):
     """Arrays that were got stay valid; refs tell that their cluster is gone."""
     fresh.init(num_cpus=1, object_store_memory=32 * 2**20)
