@@ -17,10 +17,10 @@ def label() -> bytes:
             return b""
         frame = frame.f_back
     path = frame.f_code.co_filename
-    return f"{_cell(path) or os.path.basename(path)[-30:]}:{frame.f_lineno}".encode("utf-8", "replace")
+    return f"{cell_of(path) or os.path.basename(path)[-30:]}:{frame.f_lineno}".encode("utf-8", "replace")
 
 
-def _cell(path: str) -> str:
+def cell_of(path: str) -> str:
     """Return ``In[3]`` when ``path`` is what IPython calls the code of a cell."""
     ipython = sys.modules.get("IPython")
     if ipython is None:

@@ -17,6 +17,7 @@ from nbray._cstore import ffi, lib
 from nbray.config import Limits
 from nbray.core.actor_calls import ActorCalls
 from nbray.core.control_client import ControlClient
+from nbray.core.failure_log import FailureLog
 from nbray.core.interrupts import InterruptShield
 from nbray.core.lease_pool import Lane, LeasePool, Peer
 from nbray.core.records import (
@@ -113,6 +114,7 @@ class CoreState:
         self._lineages: weakref.WeakSet[Any] = weakref.WeakSet()  # of stored results of this owner
         self._lineage_bytes = 0  # of theirs, counted anew at the limit
         self._kept_arguments = 0  # bytes of arguments by value that lineages keep; the same
+        self.failed = FailureLog() if role == "driver" else None  # what went wrong here
         self._asked_owners: dict[int, float] = {}  # lost objects of others: handle -> when their owner was told
         self._callbacks: deque[tuple[Any, Any]] = deque()
         self.dependents: weakref.WeakSet[Any] = weakref.WeakSet()  # their runtime_ended(error) is called at the end
@@ -153,6 +155,7 @@ class CoreState:
     _add_waiter: Callable[[ObjectRef, Any], None]
     run_delayed: Callable[[float], None]
     remember: Callable[[TaskRecord], Any]
+    lineage_of_failed: Callable[[TaskRecord], Any]
     recover: Callable[[ObjectRef], None]
     ask_again: Callable[[ObjectRef], None]
     ask_owner: Callable[[ObjectRef], bool]

@@ -128,6 +128,17 @@ class Failures(CoreState):
             self._cancel_record(record, force, recursive)
         self.run_callbacks()
 
+    def cancel_by_number(self, owner: int, number: int, force: bool) -> None:
+        """Cancel the task of any process, with its children; nothing when it is over."""
+        notice = m.CancelTaskNotice(owner, number, force, True)
+        if owner != self.peer:
+            self.control.send(notice)
+            return
+        with self.lock:
+            self._drain()
+            self.cancel_for_another(notice)
+        self.run_callbacks()
+
     def cancel_for_another(self, message: m.CancelTaskNotice) -> None:
         """A process that was given a ref of ours cancels its task; nothing when that is done."""
         for record in self.open_records():

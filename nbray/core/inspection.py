@@ -102,9 +102,7 @@ def _refs(core: CoreState) -> Iterator[dict[str, Any]]:
     for record in _open_records(core):
         needed.update(id(ref) for ref in record.deps or ())
     rows = []
-    for ref in [one for one in gc.get_objects() if type(one) is ObjectRef]:
-        if ref._cluster is not core:
-            continue
+    for ref in all_refs(core):
         data, task = ref._data, ref._task
         size, where = 0, ""
         if type(data) is bytes:
@@ -141,6 +139,11 @@ def _refs(core: CoreState) -> Iterator[dict[str, Any]]:
             }
         )
     return iter(sorted(rows, key=lambda row: row["size"], reverse=True))
+
+
+def all_refs(core: CoreState) -> list[ObjectRef]:
+    """Return every ref of this process; takes milliseconds where there are many objects."""
+    return [one for one in gc.get_objects() if type(one) is ObjectRef and one._cluster is core]
 
 
 def _open_records(core: CoreState) -> Iterator[TaskRecord]:

@@ -21,6 +21,7 @@ from nbray.core.store_access import LostValueError
 from nbray.exceptions import ObjectLostError, ObjectReconstructionFailedError
 from nbray.object_ref import ObjectRef
 from nbray.serialization import error_value
+from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
 
 _OWNER_ANSWERS_S = 2.0  # within this time an owner that can make a value again has begun to
@@ -85,6 +86,20 @@ def _parts_of(keep: Any) -> tuple[StoreHold | None, list[ObjectRef]]:
     return hold, _parts_of(rest)[1]
 
 
+def _keeps_memory(first: Lineage) -> bool:
+    """Tell whether a lineage, or one that it needs, keeps arguments in the store."""
+    todo, seen = [first], {id(first)}
+    while todo:
+        lineage = todo.pop()
+        if lineage.hold is not None or len(seen) > 1000:
+            return True
+        for dep in lineage.deps:
+            if type(dep) is tuple and id(dep[0]) not in seen:
+                seen.add(id(dep[0]))
+                todo.append(dep[0])
+    return False
+
+
 def _remembered(ref: ObjectRef) -> Any:
     data = ref._data
     if type(data) is bytes:
@@ -128,6 +143,72 @@ class Reconstruction(CoreState):
                 return 0
         self._kept_arguments += size
         return 0
+
+    def lineage_of_failed(self, record: TaskRecord) -> Lineage | None:
+        """Return what is needed to run a task again that has failed, if a person asks for it; None: it cannot."""
+        if record.flags & (TASK_METHOD | TASK_STREAM) or record.n_returns < 1:
+            return None
+        if record.raw is None and record.deps is not None:  # it failed before its arguments were there
+            record.raw = (record.payload, record.flags, record.keep, record.deps)
+        lineage = Lineage(record)
+        lineage.refs = [weakref.ref(ref) for ref in _refs_of(record)]
+        if lineage.hold is not None:  # a failed task keeps no memory of the store
+            lineage.forget("its arguments were large and passed by value: they are kept only until it ends")
+        lineage.deps = [dep[2] if type(dep) is tuple and _keeps_memory(dep[0]) else dep for dep in lineage.deps]
+        return lineage
+
+    def run_again(self, number: int) -> str:
+        """Run a task of this process that failed once more, with the same arguments; its refs get the new outcome.
+
+        Returns
+        -------
+        str
+            Why it cannot run again; empty: it does.
+        """
+        assert self.failed is not None
+        with self.lock:
+            self._drain()
+            why = self.no_second_run(number)
+            if why:
+                return why
+            failure = self.failed.of(number)
+            assert failure is not None
+            lineage = failure.lineage
+            lineage.retries = 1  # this one
+            try:
+                plan = self._plan(lineage)  # arguments that are gone are made again, too
+            except ObjectReconstructionFailedError as error:
+                return str(error).partition("run again: ")[2].rstrip(".")
+            for ref in plan[lineage]:
+                ref._data = None
+            records = [self._run_again(one, refs) for one, refs in plan.items()]
+            for record in records:
+                if record.deps is None or self._await_dependencies(record):
+                    record.pool.submit(record)
+        return ""
+
+    def no_second_run(self, number: int) -> str:
+        """Return why ``run_again`` does not run a task; empty: it does."""
+        failure = self.failed.of(number) if self.failed is not None else None
+        if failure is None:
+            return "it has not failed, or too long ago"
+        lineage = failure.lineage
+        if lineage is None:
+            return "calls of actors, generators and tasks without results are not run again, and of old failures too little is kept"
+        if lineage.gone:
+            return str(lineage.gone)
+        refs = [ref() for ref in lineage.refs]
+        if any(ref is not None and ref._data is None for ref in refs):
+            return "it runs again already"
+        if any(ref is not None and type(ref._data) is not ErrorValue for ref in refs):
+            return "it has succeeded since"
+        if any(ref is not None and ref._hold is not None for ref in refs):
+            return "its error has gone to other processes already"
+        if any(ref() is None for ref in lineage.nested):
+            return "a ref inside its arguments is gone"
+        if any(type(dep) is weakref.ref and dep() is None for dep in lineage.deps):
+            return "an argument is gone: no ref of it is left"
+        return ""
 
     def _shorten(self) -> None:
         """Too much is remembered: count anew, and forget the older half if it is so."""

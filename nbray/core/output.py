@@ -22,6 +22,7 @@ Sink = Callable[[str, str, Any, dict], None]  # (origin, kind, content, meta)
 
 _driver_core: Any = None
 _sink: Sink | None = None
+_recorder: Callable[[Any, str, str], None] | None = None
 _origin = ""
 _emitter: Any = None  # in a worker: its OutputCapture
 PROGRESS = "progress"  # kind of a piece that is the state of a bar
@@ -74,6 +75,15 @@ def set_sink(sink: Sink | None) -> None:
     _sink = sink
 
 
+def set_recorder(recorder: Callable[[Any, str, str], None] | None) -> None:
+    """In the driver: tell ``recorder(task, stream, text)`` of all that tasks print, beside the sink.
+
+    ``task`` is (owner, number). Called while the runtime's lock is held: it must neither wait nor call the runtime.
+    """
+    global _recorder
+    _recorder = recorder
+
+
 def in_worker() -> bool:
     """Tell whether this process is a worker."""
     return _emitter is not None
@@ -99,6 +109,8 @@ def flush() -> None:
 def _receive(flags: int, payload: bytes) -> None:
     origin, kind, content, meta = pickle.loads(payload)
     sink = _sink
+    if kind == "stream" and _recorder is not None:
+        _recorder(meta.get("task"), *content)
     if kind == PROGRESS:
         progress.draw(content)
     elif sink is not None:

@@ -239,6 +239,8 @@ class Results(CoreState):
         else:
             for ref in refs:
                 self._set(ref, error)
+        if self.failed is not None:
+            self.failed.add(record.number, record.cancelled, error.blob, self.lineage_of_failed(record))
         record.ref = None
         if record.flags & TASK_STREAM:
             self._stream_over(record)

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from nbray._cstore import ffi, lib
-from nbray.events.task_table import TaskTable, names_of
+from nbray.events.task_table import CANCELLED, FAILED, TaskTable, names_of
 from nbray.wire import messages as m
 
 MAX_RUNNING = 4096  # channels of a node
@@ -37,6 +37,7 @@ class TaskFeed:
         self._position = 0
         self._for_input: dict[int, int] = {}  # tasks that waited for input at the last look: number -> function
         self._queued: dict[int, int] = {}  # pool's request id -> highest number that was seen in its queue
+        self._failures = 0  # of the process's, that the table has been told
         self._running = ffi.new("nbs_running_task[]", MAX_RUNNING)
 
     def poll(self, timeout_s: float = 2.0) -> None:
@@ -58,6 +59,7 @@ class TaskFeed:
         self.dropped = replies[-1].dropped
         self._look_at_queues()
         self._look_at_workers()
+        self._look_at_failures()
 
     def _look_at_queues(self) -> None:
         core, table = self.core, self.table
@@ -86,3 +88,14 @@ class TaskFeed:
         for index in range(max(0, count)):
             task = self._running[index]
             self.table.runs(task.owner, task.seq, task.worker, task.start_ns)
+
+    def _look_at_failures(self) -> None:
+        """What failed without having been sent, or with its worker, has left no record in the log."""
+        core = self.core
+        if core.failed is None or core.failed.count == self._failures:
+            return
+        with core.lock:
+            failures = core.failed.since(self._failures)
+        for failure in failures:
+            self.table.ended(core.peer, failure.number, CANCELLED if failure.cancelled else FAILED, failure.t_ns)
+        self._failures = failures[-1].place

@@ -9,7 +9,9 @@ from nbray.events.records import RECORD as EVENT
 from nbray.events.records import RESULT, SUBMIT
 
 
-def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> list[dict[str, Any]]:
+def chrome_trace(
+    replies: Iterable[Any], process_name: Callable[[int], str], only: tuple[int, int] | None = None
+) -> list[dict[str, Any]]:
     """Return trace events for the records in ``replies``.
 
     Parameters
@@ -17,6 +19,8 @@ def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> 
     replies : iterable of EventsReply
     process_name : callable
         Peer -> what to call the process.
+    only : (int, int), optional
+        Owner and number of the one task that is wanted.
 
     Returns
     -------
@@ -31,7 +35,8 @@ def chrome_trace(replies: Iterable[Any], process_name: Callable[[int], str]) -> 
         for definition in reply.definitions:
             names[(definition.owner, definition.number)] = definition
         offset_ns = reply.monotonic_offset_ns or offset_ns
-        records.extend(EVENT.iter_unpack(reply.block))
+        block = EVENT.iter_unpack(reply.block)
+        records.extend(block if only is None else [row for row in block if (row[2], row[1]) == only])
     submitted = {}
     trace: list[dict[str, Any]] = []
     processes: dict[int, None] = {}

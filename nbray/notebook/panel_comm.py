@@ -9,6 +9,7 @@
       comm_msg   {v, ack: seq}           ->      it is; and all messages up to `seq` have been read
       comm_msg   {v, tasks: bool}        ->      the tasks are wanted, or no more (also in comm_open)
       comm_msg   {v, seq, frame, ask}    <-      tasks, at most 10 times a second: see task_stream; has buffers
+      comm_msg   {v, request: n, what}   ->      a question; answered by {v, reply: n, ...}: see panel_answers/requests
       comm_close                         ->      a subscriber less; with the last one the sender thread ends
       comm_open  nbray.hello {v}         <-      once, when nbray is loaded; stays open as a mark
 
@@ -36,7 +37,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from nbray.core import live
+from nbray.core import current, live, output
+from nbray.notebook.panel_answers.requests import PanelRequests
+from nbray.notebook.panel_answers.task_output import TaskOutput
 from nbray.notebook.task_stream import Frame, TaskStream
 
 PANEL_TARGET = "nbray.panel"
@@ -100,8 +103,9 @@ class PanelFeed:
 
     def __init__(
         self, snapshot: Snapshot, *, stream: TaskStream | None = None, period_s: float = PERIOD_S,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, requests: PanelRequests | None = None,
     ) -> None:  # fmt: skip
+        self._requests = requests
         self._snapshot = snapshot
         self._stream = stream or TaskStream()  # used by the sender's thread alone
         self._period_s = period_s
@@ -139,6 +143,8 @@ class PanelFeed:
                 self._drop(comm_id, tell=True)
         if sender is not None:
             sender.join()
+        if self._requests is not None:
+            self._requests.close()
 
     def _send_changes(self) -> None:
         while True:
@@ -213,6 +219,18 @@ class PanelFeed:
             if isinstance(data.get("tasks"), bool):
                 subscriber.tasks = data["tasks"]
                 subscriber.in_step = False
+        if isinstance(data.get("request"), int) and self._requests is not None:
+            self._requests.ask(data, lambda answer: self._reply(comm_id, answer))
+
+    def _reply(self, comm_id: str, answer: dict[str, Any]) -> None:
+        with self._lock:
+            subscriber = self._subscribers.get(comm_id)
+            if subscriber is None:
+                return
+            try:
+                subscriber.comm.send({"v": VERSION, **answer})
+            except Exception:  # as in _send
+                self._drop(comm_id, tell=False)
 
     def _on_close(self, comm_id: str) -> None:
         with self._lock:
@@ -267,7 +285,10 @@ def register(ip: Any, snapshot: Snapshot = live.snapshot) -> None:
         return
     from comm import create_comm  # noqa: PLC0415 - comes with ipykernel, which runs us
 
-    feed = PanelFeed(snapshot)
+    stream, printed = TaskStream(), TaskOutput()
+    output.set_recorder(lambda task, name, text: printed.add(task, text, current.core))
+    requests = PanelRequests(stream, lambda: ip.user_ns, printed)
+    feed = PanelFeed(snapshot, stream=stream, requests=requests)
     kernel.comm_manager.register_target(PANEL_TARGET, feed.on_open)
     # Kept open: a page that comes later finds it by its target name, and knows that nbray is here.
     hello = create_comm(target_name=HELLO_TARGET, data={"v": VERSION})

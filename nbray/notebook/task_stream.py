@@ -115,6 +115,28 @@ class TaskStream:
         """Whether there is more to tell than the last ``poll`` returned: a snapshot now is for all readers."""
         return self._feed is not None and self._feed.table.pending
 
+    def locate(self, index: int, generation: int) -> tuple[int, int, int] | None:
+        """Return (owner, number, worker or 0) of the task that a page knows by this index; None when it has changed.
+
+        May be called from any thread: indexes mean the same as long as neither generation moves.
+        """
+        feed, table_generation = self._feed, self._table_generation
+        if feed is None or generation != self._generation or not 0 <= index < len(feed.table):
+            return None
+        try:
+            owner, number = feed.table.key(index)
+            worker = feed.table.worker[index]
+            peer = feed.table.workers[worker] if worker >= 0 else 0
+        except IndexError:  # it is forgetting just now
+            return None
+        same = feed is self._feed and feed.table.generation == table_generation and generation == self._generation
+        return (owner, number, peer) if same else None
+
+    def index_of(self, owner: int, number: int) -> int | None:
+        """Return the index of a task, None when it is not in the table. From any thread, as ``locate``."""
+        feed = self._feed
+        return feed.table.find(owner, number) if feed is not None else None
+
     def snapshot(self) -> list[Frame]:
         """Return everything. The next deltas go on from it: deltas before it must have been sent."""
         if self._feed is None:

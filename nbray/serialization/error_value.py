@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from nbray.exceptions import RayTaskError, UnserializableException
-from nbray.serialization import serializer
+from nbray.serialization import serializer, without_code
 
 _TASK, _SYSTEM = 0, 1
 WORKER = os.sep + os.path.join("nbray", "worker") + os.sep
@@ -124,6 +124,25 @@ def to_exception(blob: bytes) -> BaseException:
         cause = UnserializableException(f"{type_name}: {message}")
         return RayTaskError(function_name, text, cause, pid, frames, node)
     return RayTaskError(function_name, text, cause, pid, frames, node).as_instanceof_cause()
+
+
+def facts(blob: bytes) -> dict[str, Any]:
+    """Return what an error says, without running any code of it.
+
+    Returns
+    -------
+    dict
+        ``type`` and ``message``; ``traceback`` (text; empty for errors of the runtime); ``frames``: (file, line,
+        function), outermost first; ``pid`` of the worker, 0 when it is not known.
+    """
+    known: dict[str, Any] = {"type": "", "message": "", "traceback": "", "frames": [], "pid": 0}
+    fields: Any = without_code.read(blob)
+    if fields[0] == _SYSTEM:
+        error = without_code.read(fields[1])
+        texts = [arg for arg in getattr(error, "made_of", ()) if type(arg) is str]
+        return {**known, "type": type(error).__name__, "message": texts[0] if texts else ""}
+    _, _, text, pid, frames, _, type_name, message, _ = fields
+    return {**known, "type": type_name, "message": message, "traceback": text, "frames": frames, "pid": pid}
 
 
 def _own_module(name: str) -> str:

@@ -149,7 +149,7 @@ class Executor:
         self._logging: dict[str, Any] | None = None  # the LoggingConfig in force
         self._base_path = list(sys.path)
         self.send_lock = threading.Lock()  # served channels have one sending end, threads are many
-        self.capture = OutputCapture(self._send_output)
+        self.capture = OutputCapture(self._send_output, lambda: (self.owner, self.task_number))
         self._head = ffi.new("nbs_msg *")
         self._head_bytes = ffi.buffer(self._head)
         self._payload = ffi.new("void **")

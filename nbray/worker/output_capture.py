@@ -12,6 +12,7 @@ import os
 import pickle
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 COALESCE_S = 0.05
@@ -63,10 +64,14 @@ class OutputCapture:
     send : callable
         ``send(payload)`` puts a KIND_OUTPUT message into the channel of the running task;
         False when there is no room just now.
+    running : callable
+        Returns (owner, number) of the task that runs.
     """
 
-    def __init__(self, send: Any) -> None:
+    def __init__(self, send: Any, running: Callable[[], tuple[int, int]] = lambda: (0, 0)) -> None:
         self._send = send
+        self._running = running
+        self._task = (0, 0)  # that printed what is buffered, where calls run beside each other
         self._lock = threading.RLock()
         self._parts: list[str] = []
         self._stream = ""
@@ -84,9 +89,10 @@ class OutputCapture:
     def write(self, stream: str, text: str) -> None:
         with self._lock:
             call = self.call_now() if self.call_now is not None else None
-            if call is not None and (call.name != self.name or call.origin != self.origin):
+            if call is not None and (call.owner, call.number) != self._task:
                 self.flush()
                 self.name, self.origin = call.name, call.origin
+                self._task = (call.owner, call.number)
             if stream != self._stream and self._parts:
                 self.flush()
             self._log(text)  # at once: a worker that dies now is asked for its last words
@@ -132,7 +138,8 @@ class OutputCapture:
             self._post(kind, content)
 
     def _post(self, kind: str, content: Any, more: bool = False) -> None:
-        meta: dict[str, Any] = {"name": self.actor or self.name, "pid": os.getpid()}
+        task = self._task if self.call_now is not None else self._running()
+        meta: dict[str, Any] = {"name": self.actor or self.name, "pid": os.getpid(), "task": task}
         if more:  # a long text was cut: the rest of its last line follows
             meta["more"] = True
         self.forward(pickle.dumps((self.origin, kind, content, meta), 5))

@@ -1,0 +1,163 @@
+"""What the kernel answers when the panel asks about a task, the objects, the actors, the nodes."""
+
+import cluster_kit as kit
+import numpy
+import pytest
+
+from nbray.core import current, output
+from nbray.notebook.panel_answers.requests import PanelRequests
+from nbray.notebook.panel_answers.task_output import TaskOutput
+from nbray.notebook.task_stream import TaskStream
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+class Panel:
+    """A page, as the kernel sees it: tasks by index, and questions."""
+
+    def __init__(self):
+        self.names = {}
+        self.output = TaskOutput()
+        self.stream = TaskStream()
+        self.requests = PanelRequests(self.stream, lambda: self.names, self.output)
+        self.stream.poll()
+
+    def ask(self, what, **more):
+        return self.requests.answer({"request": 1, "what": what, **more})
+
+    def about(self, index, what="task", **more):
+        return self.ask(what, task=index, generation=self.stream._generation, **more)
+
+    def index(self, name, state=None):
+        """The newest task with this name, once it is in this state."""
+        found = []
+
+        def there():
+            self.stream.poll()
+            table = self.stream._feed.table
+            found[:] = [
+                i
+                for i, function in enumerate(table.function)
+                if function < len(table.functions)
+                and table.functions[function]["name"] == name
+                and (state is None or table.state[i] == state)
+            ]
+            return bool(found)
+
+        kit.eventually(there, f"{name} in state {state}")
+        return found[-1]
+
+
+@pytest.fixture
+def panel(ray):
+    panel = Panel()
+    output.set_recorder(lambda task, _, text: panel.output.add(task, text, current.core))
+    yield panel
+    output.set_recorder(None)
+
+
+RUNS, DONE, FAILED, CANCELLED = 3, 4, 5, 6
+
+
+def test_what_failed_why_and_once_more(ray, panel, gate):
+    @ray.remote(max_retries=0)
+    def clean(n, path, note=None):
+        import os
+
+        print("cleaning")
+        if not os.path.exists(path):
+            raise ValueError(note)
+        return n
+
+    ref = clean.remote(7, str(gate.path), note=HOSTILE)
+    ray.wait([ref], num_returns=1)
+    index = panel.index("clean", FAILED)
+    told = panel.about(index)["value"]
+    assert (told["error"]["type"], told["error"]["message"]) == ("ValueError", HOSTILE)
+    assert "raise ValueError(note)" in told["error"]["traceback"] and told["error"]["at"].startswith(
+        "test_panel_answers.py:"
+    )
+    assert [(row["label"], row["text"]) for row in told["arguments"]] == [
+        ("#1", "7"), ("#2", repr(str(gate.path))), ("note", repr(HOSTILE)),
+    ]  # fmt: skip
+    assert told["log"] == {"text": "cleaning\n", "cut": False} and not told["open"] and not told["no_retry"]
+    trace = panel.about(index, "trace")["value"]
+    assert [event["args"]["status"] for event in trace if event["ph"] == "X"] == ["failed"]
+    gate.open()
+    assert panel.about(index, "retry") == {"value": True}
+    kit.eventually(lambda: ray.wait([ref], timeout=0)[0], "it has run again")
+    assert ray.get(ref) == 7
+    assert panel.index("clean", DONE) == index and panel.stream._feed.table.attempt[index] == 1
+    assert "has succeeded" in panel.about(index, "retry")["error"]
+
+
+def test_a_failure_is_known_without_a_ref_and_its_arguments_are_made_again(ray, panel, gate):
+    @ray.remote
+    def load(n):
+        return bytes(n)
+
+    @ray.remote(max_retries=0)
+    def check(data, path):
+        import os
+
+        if not os.path.exists(path):
+            raise KeyError("gone")
+        return len(data)
+
+    ray.wait([check.remote(load.remote(100_000), str(gate.path))], num_returns=1)
+    index = panel.index("check", FAILED)
+    told = panel.about(index)["value"]
+    assert told["error"]["type"] == "KeyError" and told["arguments"][0]["task"] == panel.index("load")
+    gate.open()
+    assert panel.about(index, "retry") == {"value": True}
+    assert panel.index("check", DONE) == index
+
+
+def test_why_it_waits_who_holds_its_argument_and_cancel(ray, panel, gate):
+    @ray.remote(num_cpus=2)
+    def held(data, number):
+        gate.wait()
+
+    panel.names["frame"] = ray.put(numpy.zeros(30_000))
+    refs = panel.names["refs"] = [held.remote(panel.names["frame"], number) for number in range(2)]
+    panel.index("held", RUNS)
+    last = panel.index("held")
+    told = panel.about(last)["value"]
+    assert told["open"] and "it needs {CPU: 2}, and there is 0 of 2 CPU free, held by held (pid" in told["why"]
+    (argument,) = [row for row in told["holds"] if row["part"] == "argument"]
+    assert argument["name"] == "frame" and argument["made"].startswith("test_panel_answers.py:")
+    by = {holder["kind"]: holder for holder in argument["by"]}
+    assert by["variable"]["names"] == ["frame"] and by["task"]["task"] is not None and by["view"]["name"] == "held"
+    (row,) = [row for row in panel.ask("objects")["value"]["objects"] if row["id"] == panel.names["frame"].hex()]
+    assert row["names"] == ["frame"] and row["views"] == 1 and row["size"] > 200_000 and not row["no_free"]
+    assert panel.about(last, "cancel") == {"value": True}
+    assert panel.index("held", CANCELLED) == last
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(refs[1])
+    gate.open()
+    ray.get(refs[0])
+    assert panel.ask("free", object=panel.names["frame"].hex()) in (
+        {"value": ""},
+        {"value": "others use it still: it goes when they let go of it"},
+    )
+    with pytest.raises(ray.exceptions.ObjectFreedError):
+        ray.get(panel.names["frame"])
+    panel.names.clear()
+
+
+def test_actors_nodes_and_what_cannot_be_asked(ray, panel):
+    @ray.remote(num_cpus=1)
+    class Trainer:
+        def train(self):
+            return 1
+
+    actor = Trainer.options(name=HOSTILE).remote()
+    ray.get(actor.train.remote())
+    rows = panel.ask("actors")["value"]["actors"]
+    mine = [row for row in rows if row["name"] == HOSTILE]
+    assert [(row["class"], row["state"], row["pending"]) for row in mine] == [("Trainer", "ALIVE", 0)]
+    answer = panel.ask("nodes")["value"]
+    assert answer["nodes"][0]["total"]["CPU"] == 2.0 and answer["nodes"][0]["free"]["CPU"] == 1.0
+    assert [row["actor"] for row in answer["workers"] if row["pid"] == mine[0]["pid"]] == ["Trainer"]
+    assert "moved on" in panel.about(10**9)["error"] and "moved on" in panel.ask("task", task="x")["error"]
+    assert "does not know" in panel.ask(HOSTILE)["error"] and "no id" in panel.ask("free", object="zz")["error"]
