@@ -17,6 +17,8 @@
 #include "platform.h"
 
 #define SPLIT_FROM (8ull << 20) /* bytes worth a second thread (about 60 us) */
+#define PART_MIN   (4ull << 20) /* bytes worth a thread more */
+#define PARTS_MAX  8u           /* so many threads draw what the memory of one socket gives */
 
 typedef struct {
   nbs_seg *s;
@@ -73,24 +75,40 @@ static void *run_job(void *arg) {
   return NULL;
 }
 
+/* copy_split copies with as many threads as the bytes and the processors are worth. */
 static int copy_split(job *whole) {
-  uint64_t half = (whole->off + whole->len / 2) / NBSI_CHUNK * NBSI_CHUNK - whole->off;
-  job a = *whole, b = *whole;
-  a.len = half;
-  b.off += half, b.src += half, b.len -= half;
-  /* The helper takes no signals: Python runs its handlers in threads it knows. */
+  uint64_t n = whole->len / PART_MIN;
+  if (n > PARTS_MAX) n = PARTS_MAX;
+  if (n > whole->s->n_cpus) n = whole->s->n_cpus;
+  job part[PARTS_MAX];
+  pthread_t thread[PARTS_MAX];
+  int started[PARTS_MAX] = {0};
+  /* Chunks are the unit of mapping, so no two threads work on one. */
+  uint64_t done = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    uint64_t end = whole->len;
+    if (i + 1 < n)
+      end = (whole->off + whole->len / n * (i + 1)) / NBSI_CHUNK * NBSI_CHUNK - whole->off;
+    part[i] = (job){whole->s, whole->off + done, whole->src + done, end - done, 0};
+    done = end;
+  }
+  /* The helpers take no signals: Python runs its handlers in threads it knows. */
   sigset_t all, before;
   sigfillset(&all);
-  pthread_t t;
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  int rc = pthread_create(&t, NULL, run_job, &b);
+  for (uint64_t i = 1; i < n; i++)
+    started[i] = pthread_create(&thread[i], NULL, run_job, &part[i]) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  run_job(&a);
-  if (rc != 0)
-    run_job(&b);
-  else
-    pthread_join(t, NULL);
-  return a.failed || b.failed ? -1 : 0;
+  run_job(&part[0]);
+  int failed = part[0].failed;
+  for (uint64_t i = 1; i < n; i++) {
+    if (started[i])
+      pthread_join(thread[i], NULL);
+    else
+      run_job(&part[i]);
+    failed |= part[i].failed;
+  }
+  return failed ? -1 : 0;
 }
 
 int nbs_obj_write(nbs_seg *s, uint64_t obj, uint64_t offset, const void *src, uint64_t len) {

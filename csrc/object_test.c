@@ -229,6 +229,29 @@ static void lists_and_limits(void) {
   close(fd);
 }
 
+/* Copies by one thread and by many leave the same bytes, also where parts meet. */
+static void copies_in_parts(void) {
+  const uint64_t sizes[] = {8u << 20, (8u << 20) + 1, 13000003, 40000000};
+  uint8_t *src = malloc(sizes[3]);
+  for (uint64_t i = 0; i < sizes[3]; i++) src[i] = (uint8_t)(i * 2654435761u >> 13);
+  nbs_seg *s = nbt_segment(128u << 20);
+  for (uint32_t cpus = 1; cpus <= 16; cpus *= 2) {
+    s->n_cpus = cpus;
+    for (int i = 0; i < 4; i++) {
+      uint64_t obj;
+      void *data;
+      NBT_OK(nbs_obj_create(s, nbt_id(1), sizes[i] + 100, 0, 0, NULL, 0, &obj, &data));
+      NBT_OK(nbs_obj_write(s, obj, 77, src, sizes[i]));
+      NBT_OK(nbs_obj_seal(s, obj));
+      NBT_TRUE(memcmp((uint8_t *)data + 77, src, sizes[i]) == 0);
+      NBT_EQ(nbs_release(s, obj), 1);
+    }
+  }
+  NBT_CHECK(s);
+  nbs_detach(s);
+  free(src);
+}
+
 int main(void) {
   NBT_RUN(life_of_an_object);
   NBT_RUN(promise_then_create);
@@ -239,5 +262,6 @@ int main(void) {
   NBT_RUN(views_hold);
   NBT_RUN(transit_holds);
   NBT_RUN(lists_and_limits);
+  NBT_RUN(copies_in_parts);
   return 0;
 }
