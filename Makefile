@@ -8,6 +8,7 @@
 #   make lint    format, lint and types of all four languages
 #   make conformance   the tests of Ray's behaviour, on nbray and on Ray itself
 #   make test-packages  packages that others wrote for Ray run on nbray (about ten minutes)
+#   make test-notebooks   the notebooks at the size that is shown (make test runs them smaller)
 #   make test-faults   the fault tests at full length (about an hour)
 #
 # What has been made is remembered by stamp files in $(VENV), so that a second call starts at once.
@@ -26,7 +27,7 @@ PACKAGE := $(shell find nbray nbray_ext csrc labextension/src labextension/style
   -o -name '*.css' -o -name '*.js' \) -not -path '*/labextension/static/*' -not -path 'nbray_ext/labextension/*' 2>/dev/null) \
   pyproject.toml README.md LICENSE labextension/package.json labextension/yarn.lock labextension/tsconfig.json
 
-.PHONY: demo test test-c test-js test-py test-faults test-packages conformance browser lab bench lint lint-py lint-c lint-js format picture clean
+.PHONY: demo test test-c test-js test-py test-faults test-packages test-notebooks conformance browser lab bench lint lint-py lint-c lint-js format picture clean
 .DELETE_ON_ERROR:
 
 # ---- environments ----
@@ -45,6 +46,11 @@ $(VENV)/.test: $(VENV)/.made $(PACKAGE)
 	@echo 'installing nbray and what its tests need'
 	$(PIP) '.[test]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.notebooks: $(VENV)/.test
+	@echo 'installing what only the notebooks need (minutes the first time)'
+	$(PIP) '.[notebooks]'
+	@touch $@
 
 $(VENV)/.bench: $(VENV)/.made $(PACKAGE)
 	$(PIP) '.[bench]'
@@ -126,6 +132,10 @@ test-faults: $(VENV)/.test
 	NBRAY_FAULTS_FULL=1 $(MAKE) --no-print-directory -C csrc test
 	NBRAY_FAULTS_FULL=1 NBRAY_FAULT_SCALE=6 NBRAY_STORM_S=60 $(BIN)/pytest --timeout 1800 tests/store tests/cluster tests/faults $(PYTEST_ARGS)
 
+# The notebooks at their own size, also what needs heavy packages (PySpark).
+test-notebooks: $(VENV)/.notebooks
+	NBRAY_NOTEBOOKS_FULL=1 $(BIN)/pytest tests/notebook/test_notebooks.py --timeout 1800 $(PYTEST_ARGS)
+
 # One suite, both libraries: what Ray does not pass is wrong, what nbray does not pass is a difference.
 conformance: $(VENV)/.test
 	NBRAY_CONFORMANCE=nbray $(BIN)/pytest tests/conformance $(PYTEST_ARGS)
@@ -170,4 +180,4 @@ clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis nbray/_cstore*.so nbray_ext/labextension \
 	  labextension/lib labextension/node_modules
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
-	rm -f $(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.js
+	rm -f $(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.js $(VENV)/.notebooks

@@ -1,6 +1,7 @@
-"""Execute the demo notebook with a real kernel and show what it prints as it comes.
+"""Execute a notebook with a real kernel and show what it prints as it comes.
 
-This is what ``make demo`` runs. ``--save`` writes the outputs into the notebook.
+Without a name it is the first one: this is what ``make demo`` runs. ``--save`` writes the outputs into the notebook, which
+is how those in the repository are made.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "notebooks" / "hyperparameter_search.ipynb"
-CELL_LIMIT_S = 300
+DEMO = ROOT / "notebooks" / "01-hyperparameters.ipynb"
+CELL_LIMIT_S = 900
 END_LIMIT_S = 10
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -45,15 +46,17 @@ def main() -> int:
     """Run the demo; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--save", action="store_true", help="write the outputs into the notebook")
-    save = parser.parse_args().save
+    parser.add_argument("notebook", nargs="?", type=Path, default=DEMO, help="which notebook (default: the first)")
+    arguments = parser.parse_args()
+    path: Path = arguments.notebook.resolve()
     if importlib.util.find_spec("nbray") is None:  # not installed: take it from here
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(path, as_version=4)
     client = ShowingClient(
         notebook,
         timeout=CELL_LIMIT_S,
         kernel_name="python3",
-        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+        resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--log-level=ERROR"],
     )
     adopt_orphans()
@@ -63,12 +66,20 @@ def main() -> int:
     except CellExecutionError as error:
         print(error, file=sys.stderr)
         return 1
-    if save:
-        nbformat.write(notebook, NOTEBOOK)
+    if arguments.save:
+        nbformat.write(without_traces(notebook), path)
     left = processes_left()
     print(f"\nThe notebook ran in {time.monotonic() - begun:.0f} s; {left or 'no'} processes are left.")
-    print(f"Open it in JupyterLab: {jupyter()} lab {NOTEBOOK.relative_to(ROOT)}")
+    print(f"Open it in JupyterLab: {jupyter()} lab {os.path.relpath(path)}")
     return 1 if left else 0
+
+
+def without_traces(notebook: Any) -> Any:
+    """Take out what differs from run to run and says nothing: when each cell ran, which Python it was."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
 
 
 def adopt_orphans() -> None:

@@ -1,0 +1,117 @@
+"""The notebooks of notebooks/, executed with small parameters: what they claim holds, except for what they claim of time.
+
+The parameters of a notebook stand in its cell with the tag "parameters", as papermill has it. `make test-notebooks` runs
+them at their own size instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from kit import ROOT
+from nbclient import NotebookClient
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+FOLDER = ROOT / "notebooks"
+FULL_SIZE = bool(os.environ.get("NBRAY_NOTEBOOKS_FULL"))
+CELL_LIMIT_S = 900 if FULL_SIZE else 120
+
+
+class Executed:
+    """A notebook after its run, and the values that its kernel had then."""
+
+    def __init__(self, name: str, small: dict[str, Any], values: dict[str, str], folder: Path) -> None:
+        notebook = load_notebook_node(str(FOLDER / f"{name}.ipynb"))
+        if not FULL_SIZE:
+            notebook = parameterize_notebook(notebook, small)
+        wanted = ", ".join(f"{key!r}: {expression}" for key, expression in values.items())
+        left = "'left': [' '.join(p.cmdline()) for p in psutil.Process().children(recursive=True)]"
+        look = f"import json, psutil\nprint(json.dumps({{{wanted}, {left}}}))"
+        notebook.cells.append(nbformat.v4.new_code_cell(look))
+        # Not in notebooks/ itself: a run must not leave files there, and needs none but the modules beside it.
+        for module in FOLDER.glob("*.py"):
+            (folder / module.name).symlink_to(module)
+        NotebookClient(
+            notebook, timeout=CELL_LIMIT_S, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        ).execute()
+        self.values = json.loads(notebook.cells.pop().outputs[-1]["text"])
+        left = [
+            line for line in self.values["left"] if "resource_tracker" not in line
+        ]  # joblib's, until the kernel ends
+        assert not left, "the notebook ends its cluster"
+        self.outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        self.text = "".join(o["text"] for o in self.outputs if o["output_type"] == "stream" and o["name"] == "stdout")
+
+    @property
+    def pictures(self) -> int:
+        return sum("image/png" in output.get("data", {}) for output in self.outputs)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+
+@pytest.fixture
+def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Execute a notebook by name with these parameters, and evaluate these expressions at its end."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    work = tmp_path / "work"
+    work.mkdir()
+    return lambda name, small, values: Executed(name, small, values, work)
+
+
+def test_hyperparameters(execute: Any) -> None:
+    small = {"candidate_count": 9, "epochs": 9, "joblib_candidates": 3, "calls": 100}
+    book = execute(
+        "01-hyperparameters",
+        small,
+        {
+            "full": "max(curve[-1] for curve in serial)",
+            "halving": "history[best][-1]",
+            "spent": "spent",
+            "all": "len(candidates) * epochs",
+            "test": "test_accuracy",
+            "joblib": "found['ray'] == found['multiprocessing']",
+        },
+    )
+    assert book["spent"] < book["all"]
+    assert book["halving"] >= book["full"] - 0.1
+    assert book["test"] > 0.8
+    assert book["joblib"]
+    assert book.pictures == 1
+    assert "one warm task, there and back" in book.text
+
+
+def notebooks() -> list[Path]:
+    return sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_what_is_committed(path: Path) -> None:
+    """Outputs of one whole run in order, small, without a trace of the machine; and the list of notebooks has it."""
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run once, from top to bottom"
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    pictures = 0
+    for cell in code:
+        for output in cell.outputs:
+            assert output["output_type"] != "error"
+            assert output.get("name") != "stderr", output["text"]
+            picture = output.get("data", {}).get("image/png", "")
+            pictures += bool(picture)
+            assert len(picture) * 3 / 4 < 100_000
+            shown = json.dumps(output.get("data", {}).get("text/plain", output.get("text", "")))
+            assert str(ROOT) not in shown and "/home/" not in shown and "/tmp/" not in shown
+            assert "Warning" not in shown
+    assert pictures >= 1
+    assert f"({path.name})" in (FOLDER / "README.md").read_text()
