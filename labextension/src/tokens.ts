@@ -119,6 +119,15 @@ export interface IClusterModel {
   /** The number of the cell that made tasks with this origin; null: not a cell of this notebook. */
   cellOf(origin: string): ICellLink | null;
 
+  /** The cell that ran last with this number in brackets; null: none did since the page was opened. */
+  cellNumbered(number: number): ICellLink | null;
+
+  /**
+   * Ask the kernel about one thing, or have it do one; `nbray/notebook/panel_answers/requests.py` lists what there is.
+   * Rejects with a sentence. Nothing in the answer is trusted to have the right shape.
+   */
+  request(what: string, args?: Record<string, unknown>): Promise<unknown>;
+
   /** Whether `insertCell` would work now. */
   readonly canInsertCell: boolean;
 

@@ -338,4 +338,23 @@ describe('KernelLink', () => {
     const kernel = await live();
     assert.deepEqual(kernel.comm.opened, { v: 1, tasks: true });
   });
+
+  it('asks by number, and says why there is no answer', async () => {
+    await assert.rejects(link.request('task', {}), /no connection/);
+    const kernel = await live();
+    const first = link.request('task', { task: 7 });
+    const second = link.request('free', {});
+    const third = link.request('nodes', {});
+    assert.deepEqual(kernel.comm.sent.slice(-3, -1), [
+      { task: 7, v: 1, request: 1, what: 'task' },
+      { v: 1, request: 2, what: 'free' }
+    ]);
+    kernel.comm.onMsg({ content: { data: { v: 1, reply: 2, error: 'No.' } } });
+    kernel.comm.onMsg({ content: { data: { v: 1, reply: 1, value: { id: 'a' } } } });
+    kernel.comm.onMsg({ content: { data: { v: 1, reply: 99, value: null } } });
+    assert.deepEqual(await first, { id: 'a' });
+    await assert.rejects(second, /^Error: No\.$/);
+    kernel.comm.onClose({});
+    await assert.rejects(third, /was lost/);
+  });
 });

@@ -30,6 +30,17 @@ export class CellLinks {
     return { number, show: () => this._show(origin) };
   }
 
+  /** The cell that ran last under this number; null when none did since the page was opened. */
+  cellNumbered(number: number): ICellLink | null {
+    let found: ICellLink | null = null;
+    for (const [origin, its] of this._numbers) {
+      if (its === number) {
+        found = this.cellOf(origin);
+      }
+    }
+    return found;
+  }
+
   private _onMessage(_: ISessionContext, message: KernelMessage.IMessage): void {
     if (message.header.msg_type === 'execute_input') {
       const origin = (message.parent_header as KernelMessage.IHeader).msg_id;

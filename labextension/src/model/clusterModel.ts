@@ -21,6 +21,8 @@ export interface IFollowed {
   insertCell: ((text: string) => void) | null;
   /** The cell that tasks with this origin come from. */
   cellOf(origin: string): ICellLink | null;
+  /** The cell that ran last under this number. */
+  cellNumbered(number: number): ICellLink | null;
 }
 
 /** How the model is made. */
@@ -79,6 +81,14 @@ export class ClusterModel implements IClusterModel, ILinkListener {
         this._link.watchTasks(this._watchers > 0);
       }
     };
+  }
+
+  request(what: string, args: Record<string, unknown> = {}): Promise<unknown> {
+    return this._link.request(what, args);
+  }
+
+  cellNumbered(number: number): ICellLink | null {
+    return this._followed?.cellNumbered(number) ?? null;
   }
 
   cellOf(origin: string): ICellLink | null {

@@ -24,6 +24,23 @@ export function readFeed(data: unknown): IFeedMessage | null {
   return isRecord(data.cluster) ? { ...head, cluster: readCluster(data.cluster) } : null;
 }
 
+/** The answer to a request, by its number. */
+export interface IReply {
+  number: number;
+  value: unknown;
+  /** A sentence: why there is no answer. */
+  error: string | null;
+}
+
+/** The answer in a message, or null when it is none. */
+export function readReply(data: unknown): IReply | null {
+  if (!isRecord(data) || typeof data.reply !== 'number') {
+    return null;
+  }
+  const error = typeof data.error === 'string' ? data.error : null;
+  return { number: data.reply, value: data.value, error };
+}
+
 /** A message that carries a frame of the tasks. */
 export interface IFrameMessage {
   v: number;

@@ -9,7 +9,14 @@
  * Imports types only, so that it is tested without JupyterLab.
  */
 import type { Kernel } from '@jupyterlab/services';
-import { HELLO_TARGET, PANEL_TARGET, PROTOCOL_VERSION, readFeed, readFrame } from './feed.js';
+import {
+  HELLO_TARGET,
+  PANEL_TARGET,
+  PROTOCOL_VERSION,
+  readFeed,
+  readFrame,
+  readReply
+} from './feed.js';
 import type { IFrame } from '../graph/taskStore.js';
 import type { ICluster, Status } from '../tokens.js';
 
@@ -24,6 +31,9 @@ const OWN_SUBSHELL_TIMEOUT_MS = 5_000;
 
 /** How long a kernel has to say what it can do; a busy one, after a reload, says it after its cell. */
 const INFO_TIMEOUT_MS = 500;
+
+/** How long an answer may take: the kernel asks the daemon, which may be busy. */
+const ANSWER_TIMEOUT_MS = 30_000;
 
 /** How long after a closed comm the next is opened. */
 const REOPEN_MS = 1_000;
@@ -108,6 +118,31 @@ export class KernelLink {
         this._send(() => comm.send({ v: PROTOCOL_VERSION, tasks: on }));
       }
     }
+  }
+
+  /** Ask the kernel; rejects with the sentence that says why there is no answer. */
+  request(what: string, args: Record<string, unknown>): Promise<unknown> {
+    const comm = this._comm;
+    if (comm === null || this._seen === 0) {
+      return Promise.reject(new Error('There is no connection to the kernel now.'));
+    }
+    const request = ++this._requests;
+    return new Promise((resolve, reject) => {
+      const done = (settle: () => void): void => {
+        if (this._asked.delete(request)) {
+          settle();
+        }
+      };
+      this._asked.set(request, {
+        resolve: value => done(() => resolve(value)),
+        reject: words => done(() => reject(new Error(words)))
+      });
+      this._setTimeout(
+        () => this._asked.get(request)?.reject('The kernel does not answer.'),
+        ANSWER_TIMEOUT_MS
+      );
+      this._send(() => comm.send({ ...args, v: PROTOCOL_VERSION, request, what }));
+    });
   }
 
   /** Stop following. */
@@ -222,6 +257,16 @@ export class KernelLink {
   }
 
   private _onMessage(comm: Comm, data: unknown, buffers: readonly unknown[]): void {
+    const reply = comm === this._comm ? readReply(data) : null;
+    if (reply !== null) {
+      const asked = this._asked.get(reply.number);
+      if (reply.error !== null) {
+        asked?.reject(reply.error);
+      } else {
+        asked?.resolve(reply.value);
+      }
+      return;
+    }
     const message = readFeed(data) ?? readFrame(data, buffers);
     if (comm !== this._comm || message === null) {
       return;
@@ -256,6 +301,7 @@ export class KernelLink {
     }
     const wasLive = this._seen > 0;
     this._comm = null;
+    this._giveUp();
     const kernel = this._kernel!;
     if (!wasLive) {
       // Nobody there knows the target.
@@ -309,6 +355,7 @@ export class KernelLink {
     const comm = this._comm;
     this._comm = null;
     this._attempt += 1;
+    this._giveUp();
     if (comm !== null && !comm.isDisposed) {
       if (tell) {
         this._send(() => comm.close());
@@ -320,6 +367,13 @@ export class KernelLink {
       this._subshells.delete(this._kernel, this._ownSubshell);
     }
     this._ownSubshell = null;
+  }
+
+  /** Nobody answers any more what was asked over the comm that is gone. */
+  private _giveUp(): void {
+    for (const asked of [...this._asked.values()]) {
+      asked.reject('The connection to the kernel was lost.');
+    }
   }
 
   private _setStatus(status: Status): void {
@@ -344,6 +398,12 @@ export class KernelLink {
   /** Whether somebody watches the tasks; and whether the comm was opened so. */
   private _tasks = false;
   private _opened = false;
+  /** Numbers of requests that were sent, and those that wait for their answer. */
+  private _requests = 0;
+  private readonly _asked = new Map<
+    number,
+    { resolve: (value: unknown) => void; reject: (words: string) => void }
+  >();
   /** Number of the newest message of this comm. */
   private _seen = 0;
 }

@@ -80,6 +80,7 @@ function followed(
     name: () => panel.title.label,
     sessionContext: panel.sessionContext,
     cellOf: origin => cells.cellOf(origin),
+    cellNumbered: number => cells.cellNumbered(number),
     insertCell: isNotebook ? text => insertCell(panel as NotebookPanel, text) : null
   };
 }

@@ -1,0 +1,23 @@
+/** The texts of the panel in the language of the page: English, or what a language pack of JupyterLab brings. */
+
+/** What is needed of a `TranslationBundle`. */
+export interface ITexts {
+  __(text: string, ...values: unknown[]): string;
+}
+
+const english: ITexts = {
+  __: (text, ...values) =>
+    text.replace(/%(\d)/g, (_, n: string) => String(values[Number(n) - 1] ?? ''))
+};
+
+let texts: ITexts = english;
+
+/** Take the texts from here from now on. */
+export function useTexts(bundle: ITexts): void {
+  texts = bundle;
+}
+
+/** A text in the language of the page; `%1`, `%2` stand for the values. */
+export function t(text: string, ...values: unknown[]): string {
+  return texts.__(text, ...values);
+}
