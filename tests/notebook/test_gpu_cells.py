@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from kit import Kernel
 
@@ -33,7 +35,7 @@ def test_a_cell_that_waits_for_the_gpu_says_so(kernel: Kernel) -> None:
     kernel.until(lambda: bool(cell.of("display_data")))
     line = cell.of("display_data")[0]["data"]["text/plain"]
     assert f"waiting for {total} GPU" in line and f"held by train (cell {number})" in line
-    kernel.ok("open('let-go', 'w').close()")
+    Path(f"/proc/{kernel.pid}/cwd/let-go").touch()
     assert kernel.finish(cell).value == "7"
 
 
