@@ -30,6 +30,7 @@ import cloudpickle
 from cloudpickle.cloudpickle import _code_reduce
 
 from nbray.exceptions import SerializationError
+from nbray.serialization import array_layouts
 from nbray.serialization.unpicklable import find_offender
 
 PROTOCOL = 5
@@ -45,6 +46,7 @@ _SPAN = struct.Struct("<QQ")
 _MAGIC = b"NBV1"
 _plain_dumps = pickle.dumps
 _plain_loads = pickle.loads
+_rebuild_array = array_layouts.rebuild
 
 
 class Serialized:
@@ -303,6 +305,15 @@ def from_store(view: memoryview) -> tuple[Any, bool]:
         raise ValueError("This object of the store does not hold a value.")
     start = _HEAD.size + _SPAN.size * n_buffers
     pickled = view[start : start + pickle_len]
+    if n_buffers == 1 and pickle_len <= array_layouts.MAX_PICKLE_BYTES:
+        at, length = _SPAN.unpack_from(view, _HEAD.size)
+        buffer = view[at : at + length]
+        text = pickled.tobytes()
+        value = _rebuild_array(text, buffer)
+        if value is None:
+            value = _plain_loads(text, buffers=[buffer])
+            array_layouts.remember(text, value, buffer)
+        return value, True
     if not n_buffers:
         return _plain_loads(pickled), False
     spans = [_SPAN.unpack_from(view, _HEAD.size + _SPAN.size * i) for i in range(n_buffers)]
