@@ -2,15 +2,7 @@
  *
  * Each begins with a *call*: a rank says what it wants, and learns what the others want.
  * Small data travel with the call, and everybody computes for himself, in the order of
- * ranks: all get the same bits. Large data then flow through the slots: each rank has a list
- * of chunks to publish and a list of chunks to consume, both in one order that all ranks
- * share (round by round). The chunk that comes first in it, of all that are open, never
- * waits for a later one: so there is no deadlock, whatever the number of slots.
- *
- * allreduce: part p of the array belongs to rank p. In round c each rank publishes chunk c of
- * every other part for that part's owner, who adds it to his own, and then the finished chunk
- * c - 1 of its own part for all. So every byte of an array is read and written once, the
- * chunks stay in the cache, and all ranks compute. */
+ * ranks: all get the same bits. Large data then flow through the slots (coll_stream.c). */
 #include <stdio.h>
 #include <string.h>
 
@@ -27,364 +19,58 @@ static const char *const type_names[] = {
 static const char *const op_names[] = {"SUM", "PRODUCT", "MIN", "MAX", "AVERAGE"};
 #define N_KINDS (sizeof kind_names / sizeof kind_names[0])
 
-/* One chunk to publish: for rank `to`, or for all when that is the world's size. */
-typedef struct {
-  const uint8_t *from;
-  uint64_t len;
-  uint32_t to;
-  int may_lend; /* 1: readers may take it from where it lies, if that is in the store */
-} out_chunk;
-
-/* One chunk to consume: number `index` of what `from` publishes. */
-typedef struct {
-  uint32_t from;
-  uint64_t index;
-  uint8_t *to;
-  const uint8_t *with; /* reduce with this, or NULL: copy */
-  uint64_t len;
-  int last; /* 1: the last that is added to this place */
-} in_chunk;
-
-/* -------------------------------------------------------- parts and chunks */
-
-static inline const uint8_t *in_of(const coll_op *o, uint32_t rank) {
-  return ((const uint8_t *const *)(const void *)o->in)[rank];
-}
-static inline uint8_t *out_of(const coll_op *o, uint32_t rank) {
-  return ((uint8_t *const *)(void *)o->out)[rank];
-}
-
-/* part_at: where part `p` of the array begins; in whole cache lines, so in whole elements. */
-static uint64_t part_at(const nbs_coll *g, uint32_t p) {
-  const coll_op *o = &g->op;
-  return p >= g->world ? o->bytes : o->bytes / 64 * p / g->world * 64;
-}
-
-static uint64_t chunk_len(const nbs_coll *g, uint64_t bytes, uint64_t c) {
-  uint64_t at = c * g->chunk;
-  if (at >= bytes) return 0;
-  return bytes - at < g->chunk ? bytes - at : g->chunk;
-}
-
-static inline uint32_t ahead(const nbs_coll *g, uint64_t by) {
-  return (uint32_t)((g->rank + by) % g->world);
-}
-static inline uint32_t behind(const nbs_coll *g, uint64_t by) {
-  return (uint32_t)((g->rank + g->world - by) % g->world);
-}
-
-/* plan counts the chunks that this rank publishes and consumes. */
-static void plan(nbs_coll *g) {
-  coll_op *o = &g->op;
-  uint64_t n = g->world, others = n - 1, whole = (o->bytes + g->chunk - 1) / g->chunk;
-  int root = g->rank == o->root;
-  o->chunks = whole;
-  switch (o->kind) {
-    case NBS_COLL_BROADCAST:
-      o->n_pub = root && others ? whole : 0;
-      o->n_con = root ? 0 : whole;
-      break;
-    case NBS_COLL_REDUCE:
-      o->n_pub = root ? 0 : whole;
-      o->n_con = root ? whole * others : 0;
-      break;
-    case NBS_COLL_ALLGATHER:
-      o->n_pub = others ? whole : 0;
-      o->n_con = whole * others;
-      break;
-    case NBS_COLL_ALLREDUCE: {
-      uint64_t largest = 0;
-      for (uint32_t p = 0; p < n; p++)
-        if (part_at(g, p + 1) - part_at(g, p) > largest)
-          largest = part_at(g, p + 1) - part_at(g, p);
-      o->chunks = (largest + g->chunk - 1) / g->chunk;
-      o->n_pub = others ? o->chunks * n : 0;
-      o->n_con = o->chunks * 2 * others;
-      break;
-    }
-    case NBS_COLL_SEND:
-      o->n_pub = whole;
-      break;
-    case NBS_COLL_RECV:
-      o->n_con = whole;
-      break;
-    default: /* reducescatter, alltoall */
-      o->n_pub = o->n_con = whole * others;
-  }
-}
-
-/* out_plan tells the k-th chunk to publish; 0 while it is not there yet. */
-static int out_plan(nbs_coll *g, uint64_t k, out_chunk *it) {
-  const coll_op *o = &g->op;
-  uint64_t others = g->world - 1, c = k;
-  it->to = g->world;
-  it->may_lend = 1;
-  it->from = o->in;
-  switch (o->kind) {
-    case NBS_COLL_BROADCAST:
-    case NBS_COLL_ALLGATHER:
-      break;
-    case NBS_COLL_REDUCE:
-    case NBS_COLL_SEND:
-      it->to = o->root;
-      break;
-    case NBS_COLL_ALLREDUCE: {
-      uint64_t n = g->world, w; /* round c: others x raw, then the finished one of c - 1 */
-      it->may_lend = 0;         /* the array changes while the others read */
-      if (k < others) {
-        c = 0, w = k;
-      } else {
-        c = 1 + (k - others) / n, w = (k - others) % n;
-        if (c == o->chunks) w = others;
-      }
-      if (w == others) {
-        c--;
-        if (o->con < (c == 0 ? others : 2 * c * others)) return 0;
-      } else {
-        it->to = ahead(g, w + 1);
-      }
-      uint32_t p = w == others ? g->rank : it->to;
-      uint64_t at = part_at(g, p);
-      it->len = chunk_len(g, part_at(g, p + 1) - at, c);
-      it->from = o->out + at + c * g->chunk;
-      return 1;
-    }
-    default: /* reducescatter, alltoall */
-      c = k / others;
-      it->to = ahead(g, k % others + 1);
-      it->from = in_of(o, it->to);
-  }
-  it->len = chunk_len(g, o->bytes, c);
-  it->from += c * g->chunk;
-  return 1;
-}
-
-/* in_plan tells the t-th chunk to consume. */
-static void in_plan(nbs_coll *g, uint64_t t, in_chunk *it) {
-  const coll_op *o = &g->op;
-  uint64_t others = g->world - 1, c = others ? t / others : 0, d = others ? t % others : 0;
-  it->with = NULL;
-  it->last = 0;
-  it->from = behind(g, d + 1);
-  it->index = c;
-  it->to = o->out;
-  switch (o->kind) {
-    case NBS_COLL_BROADCAST:
-    case NBS_COLL_RECV:
-      c = it->index = t;
-      it->from = o->root;
-      break;
-    case NBS_COLL_REDUCE:
-      it->with = o->out;
-      break;
-    case NBS_COLL_ALLGATHER:
-      it->to = out_of(o, it->from);
-      break;
-    case NBS_COLL_ALLTOALL:
-      it->index = t; /* in round c the d-th of theirs is for us, as the d-th of ours for them */
-      it->to = out_of(o, it->from);
-      break;
-    case NBS_COLL_REDUCESCATTER:
-      it->index = t;
-      it->with = d == 0 ? in_of(o, g->rank) : o->out;
-      break;
-    default: { /* allreduce; round c: others x raw, then others x finished of c - 1 */
-      uint64_t n = g->world, w = t;
-      c = 0;
-      if (t >= others) {
-        c = 1 + (t - others) / (2 * others), w = (t - others) % (2 * others);
-        if (c == o->chunks) w += others;
-      }
-      int finished = w >= others;
-      uint32_t p = g->rank;
-      it->from = behind(g, finished ? w - others + 1 : w + 1);
-      if (finished) {
-        it->index = c == o->chunks ? o->chunks * n - 1 : c * n + n - 2;
-        p = it->from;
-        c--;
-      } else {
-        it->index = c == 0 ? w : c * n + w - 1;
-      }
-      uint64_t at = part_at(g, p);
-      it->len = chunk_len(g, part_at(g, p + 1) - at, c);
-      it->to = o->out + at + c * g->chunk;
-      if (!finished) it->with = it->to;
-      it->last = !finished && w + 1 == others;
-      return;
-    }
-  }
-  it->len = chunk_len(g, o->bytes, c);
-  it->to += c * g->chunk;
-  if (it->with != NULL) {
-    it->with += c * g->chunk;
-    it->last = d + 1 == others;
-  }
-}
-
-/* ---------------------------------------------------------------- streaming */
-
-/* lent: where in the arena the bytes lie, + 1, or 0 when they do not. */
-static uint64_t lent(const nbs_coll *g, const uint8_t *from, uint64_t len) {
-  const nbs_seg *s = g->s;
-  if (from < s->arena || len > s->geo.arena_size) return 0;
-  uint64_t off = (uint64_t)(from - s->arena);
-  return off <= s->geo.arena_size - len ? off + 1 : 0;
-}
-
-/* own_copy: what stays with us goes over chunk by chunk, while it is in the cache. */
-static void own_copy(nbs_coll *g, uint64_t k) {
-  const coll_op *o = &g->op;
-  uint64_t others = g->world - 1;
-  const uint8_t *from;
-  if (o->kind == NBS_COLL_ALLGATHER) {
-    from = o->in;
-  } else if (o->kind == NBS_COLL_ALLTOALL && k % others == 0) {
-    from = in_of(o, g->rank);
-    k /= others;
-  } else {
-    return;
-  }
-  uint8_t *to = out_of(o, g->rank) + k * g->chunk;
-  from += k * g->chunk;
-  if (to != from) memmove(to, from, (size_t)chunk_len(g, o->bytes, k));
-}
-
-/* publish puts the next chunk into its slot; 0 when that is not possible now. */
-static int publish(nbs_coll *g, coll_cond *until) {
-  coll_op *o = &g->op;
-  out_chunk it;
-  until->word = NULL;
-  if (o->pub == o->n_pub || !out_plan(g, o->pub, &it)) return 0;
-  uint64_t number = o->stream + o->pub;
-  coll_slot *slot = &g->ranks[g->rank].slots[number % COLL_SLOTS];
-  until->word = &slot->left;
-  until->want = 0;
-  if (!coll_holds(*until)) return 0;
-  slot->from = it.may_lend ? lent(g, it.from, it.len) : 0;
-  if (slot->from == 0 && it.len > 0)
-    memcpy(coll_staged(g, g->rank, number), it.from, (size_t)it.len);
-  nb_atomic_store(&slot->left, it.to == g->world ? g->world - 1 : 1ull, RELAXED);
-  nb_atomic_store(&slot->ready, number + 1, RELEASE);
-  if (it.to < g->world) {
-    nbsi_coll_wake(g, it.to);
-  } else {
-    for (uint32_t r = 0; r < g->world; r++)
-      if (r != g->rank) nbsi_coll_wake(g, r);
-  }
-  own_copy(g, o->pub);
-  g->next = number + 1;
-  o->pub++;
-  return 1;
-}
-
-/* still_lends: a process that dies is marked before anything that it held is given back,
- * and one that gives up breaks the group before. */
-static int still_lends(nbs_coll *g, uint32_t rank) {
-  nb_atomic_fence();
-  uint64_t peer = nb_atomic_load(&g->ranks[rank].peer, RELAXED);
-  uint32_t slot = nbsi_slot_of(peer);
-  return nb_atomic_load(&g->head->broken, ACQUIRE) == 0 && slot < NBS_MAX_SLOTS &&
-         nb_atomic_load(&g->s->slots[slot].word, ACQUIRE) == nbsi_word(peer >> 32, NBSI_SLOT_TAKEN);
-}
-
-/* consume takes the next chunk, when it is there; < 0: what it says is impossible. */
-static int consume(nbs_coll *g, uint32_t *from, coll_cond *until) {
-  coll_op *o = &g->op;
-  in_chunk it;
-  until->word = NULL;
-  if (o->con == o->n_con) return 0;
-  in_plan(g, o->con, &it);
-  uint64_t number = g->streams[it.from] + it.index;
-  coll_slot *slot = &g->ranks[it.from].slots[number % COLL_SLOTS];
-  *from = it.from;
-  until->word = &slot->ready;
-  until->want = number + 1;
-  if (!coll_holds(*until)) return 0;
-  const uint8_t *data = coll_staged(g, it.from, number);
-  uint64_t off = slot->from;
-  if (off != 0) {
-    if (off - 1 > g->s->geo.arena_size || it.len > g->s->geo.arena_size - (off - 1))
-      return NBS_ECORRUPT;
-    data = g->s->arena + (off - 1);
-  }
-  if (it.with == NULL)
-    memcpy(it.to, data, (size_t)it.len);
-  else
-    nbsi_reduce(it.to, it.with, data, it.len, o->type, o->op);
-  /* What was lent may have changed meanwhile if its owner gave up or died. */
-  if (off != 0 && !still_lends(g, it.from)) return nbsi_coll_break(g, COLL_DIED, it.from);
-  if (it.last && o->op == NBS_AVERAGE) nbsi_average(it.to, it.len, o->type, g->world);
-  if (nb_atomic_sub(&slot->left, 1ull, ACQ_REL) == 1) nbsi_coll_wake(g, it.from);
-  o->con++;
-  return 1;
-}
-
-static int stream(nbs_coll *g) {
-  coll_op *o = &g->op;
-  for (;;) {
-    coll_cond free_slot, arrival;
-    uint32_t from = g->rank;
-    int moved = publish(g, &free_slot);
-    int rc = consume(g, &from, &arrival);
-    if (rc < 0) return rc;
-    if (moved || rc > 0) continue;
-    if (o->pub == o->n_pub && o->con == o->n_con) return NBS_OK;
-    if (from == g->rank) { /* only publishing is left: wait for whoever reads */
-      out_chunk it;
-      (void)out_plan(g, o->pub, &it);
-      from = it.to < g->world ? it.to : ahead(g, 1);
-    }
-    rc = nbsi_coll_await(g, from, arrival, free_slot);
-    if (rc != NBS_OK) return rc;
-  }
-}
-
-/* returned: the others are through with what we lent them, so that it may change now. */
-static int returned(nbs_coll *g) {
-  for (uint32_t i = 0; i < COLL_SLOTS; i++) {
-    coll_slot *slot = &g->ranks[g->rank].slots[i];
-    if (slot->from == 0) continue;
-    /* Anyone may be late; each is looked after in its turn. */
-    for (uint32_t d = 1;; d = d % (g->world - 1) + 1) {
-      coll_cond is_free = {&slot->left, 0}, never = {NULL, 0};
-      if (coll_holds(is_free)) break;
-      int rc = nbsi_coll_await(g, ahead(g, d), is_free, never);
-      if (rc == NBS_OK) break;
-      return rc;
-    }
-    slot->from = 0;
-  }
-  return NBS_OK;
-}
-
 /* -------------------------------------------------------------------- calls */
 
 static uint32_t what_of(const coll_op *o) { return o->kind | o->type << 8 | o->op << 16; }
 
-static void call_text(char *buf, size_t size, uint32_t rank, uint32_t what, uint32_t root,
-                      uint64_t bytes) {
-  uint32_t kind = what & 0xff, type = what >> 8 & 0xff, op = what >> 16 & 0xff;
-  char of[64] = "", with[32] = "";
+/* my_call: what this rank announces, or would. */
+static coll_call my_call(const nbs_coll *g) {
+  const coll_op *o = &g->op;
+  coll_call call = {.what = what_of(o), .root = o->root, .bytes = o->bytes};
+  memcpy(call.shape, o->shape, sizeof call.shape);
+  return call;
+}
+
+static int same_call(const coll_call *a, const coll_call *b) {
+  return a->what == b->what && a->root == b->root && a->bytes == b->bytes &&
+         memcmp(a->shape, b->shape, sizeof a->shape) == 0;
+}
+
+/* shape_text: " of shape (2, 3)"; nothing for one dimension, whose length is said already. */
+static void shape_text(char *buf, size_t size, const uint32_t *shape) {
+  uint32_t n = shape[0];
+  buf[0] = 0;
+  if (n == 1 || n >= NBS_COLL_SHAPE) return;
+  size_t at = (size_t)snprintf(buf, size, " of shape (");
+  for (uint32_t i = 0; i < n && at < size; i++)
+    at += (size_t)snprintf(buf + at, size - at, i ? ", %u" : "%u", shape[i + 1]);
+  if (at < size) snprintf(buf + at, size - at, ")");
+}
+
+static void call_text(char *buf, size_t size, uint32_t rank, const coll_call *call) {
+  uint32_t kind = call->what & 0xff, type = call->what >> 8 & 0xff, op = call->what >> 16 & 0xff;
+  uint64_t element = nbsi_element_size(type), bytes = call->bytes;
+  char of[64] = "", with[32] = "", shape[128];
   if (kind == NBS_COLL_BROADCAST || kind == NBS_COLL_REDUCE)
-    snprintf(with, sizeof with, ", root %u", root);
+    snprintf(with, sizeof with, ", root %u", call->root);
   if (kind == NBS_COLL_ALLREDUCE || kind == NBS_COLL_REDUCE || kind == NBS_COLL_REDUCESCATTER)
     snprintf(of, sizeof of, ", %s", op <= NBS_AVERAGE ? op_names[op] : "?");
+  shape_text(shape, sizeof shape, call->shape);
   if (kind == NBS_COLL_BARRIER || kind >= N_KINDS)
     snprintf(buf, size, "rank %u: %s", rank, kind < N_KINDS ? kind_names[kind] : "?");
   else
-    snprintf(
-        buf, size, "rank %u: %s(%llu x %s%s%s)", rank, kind_names[kind],
-        (unsigned long long)(nbsi_element_size(type) ? bytes / nbsi_element_size(type) : bytes),
-        type < NBS_N_TYPES ? type_names[type] : "?", of, with);
+    snprintf(buf, size, "rank %u: %s(%llu x %s%s%s%s)", rank, kind_names[kind],
+             (unsigned long long)(element ? bytes / element : bytes),
+             type < NBS_N_TYPES ? type_names[type] : "?", shape, of, with);
 }
 
-static int disagree(nbs_coll *g, uint32_t other, const coll_call *call, uint32_t my_rank) {
-  const coll_op *o = &g->op;
-  char mine[128], theirs[128];
-  call_text(mine, sizeof mine, my_rank, what_of(o), o->root, o->bytes);
-  call_text(theirs, sizeof theirs, other, call->what, call->root, call->bytes);
-  g->at_fault = (int)other;
-  snprintf(g->why, sizeof g->why, "%s; %s", mine, theirs);
+static int disagree(nbs_coll *g, uint32_t differs, const coll_call *its, uint32_t other,
+                    const coll_call *call) {
+  char first[190], second[190];
+  call_text(first, sizeof first, differs, its);
+  call_text(second, sizeof second, other, call);
+  g->at_fault = (int)differs;
+  snprintf(g->why, sizeof g->why, "%s; %s", first, second);
   return NBS_EINVAL;
 }
 
@@ -402,6 +88,7 @@ static void announce(nbs_coll *g) {
   box->call.root = o->root;
   box->call.bytes = o->bytes;
   box->call.stream = g->next;
+  memcpy(box->call.shape, o->shape, sizeof o->shape);
   if (is_small(g) && o->bytes > 0) {
     switch (o->kind) {
       case NBS_COLL_BROADCAST:
@@ -476,6 +163,24 @@ static void alone(nbs_coll *g) {
     memmove(o->out, in_of(o, 0), (size_t)o->bytes);
 }
 
+/* compare: all want the same, or the error names the first rank that differs from most. */
+static int compare(nbs_coll *g) {
+  const coll_op *o = &g->op;
+  const coll_call *most = &coll_box_of(g, 0, o->number)->call;
+  uint32_t r = 1, rank = 0, support = 0;
+  while (r < g->world && same_call(most, &coll_box_of(g, r, o->number)->call)) r++;
+  if (r == g->world) return NBS_OK;
+  for (r = 0; r < g->world; r++) {
+    const coll_call *call = &coll_box_of(g, r, o->number)->call;
+    uint32_t like = 0;
+    for (uint32_t q = 0; q < g->world; q++)
+      like += (uint32_t)same_call(call, &coll_box_of(g, q, o->number)->call);
+    if (like > support) support = like, most = call, rank = r;
+  }
+  for (r = 0; same_call(most, &coll_box_of(g, r, o->number)->call);) r++;
+  return disagree(g, r, &coll_box_of(g, r, o->number)->call, rank, most);
+}
+
 /* gather_calls waits until all have said what they want, and compares. */
 static int gather_calls(nbs_coll *g) {
   coll_op *o = &g->op;
@@ -490,12 +195,7 @@ static int gather_calls(nbs_coll *g) {
     if (rc != NBS_OK) return rc;
     g->streams[o->at] = call->stream;
   }
-  for (uint32_t r = 0; r < g->world; r++) {
-    const coll_call *call = &coll_box_of(g, r, o->number)->call;
-    if (call->what != what_of(o) || call->root != o->root || call->bytes != o->bytes)
-      return disagree(g, r, call, g->rank);
-  }
-  return NBS_OK;
+  return compare(g);
 }
 
 static int together(nbs_coll *g) {
@@ -512,10 +212,10 @@ static int together(nbs_coll *g) {
       return NBS_OK;
     }
     o->stream = g->next;
-    plan(g);
+    nbsi_coll_plan(g);
   }
-  int rc = stream(g);
-  return rc == NBS_OK ? returned(g) : rc;
+  int rc = nbsi_coll_stream(g);
+  return rc == NBS_OK ? nbsi_coll_returned(g) : rc;
 }
 
 /* ----------------------------------------------------------- send, receive */
@@ -533,18 +233,19 @@ static int send_to(nbs_coll *g) {
     call->what = what_of(o);
     call->bytes = o->bytes;
     call->stream = o->stream = g->next;
+    memcpy(call->shape, o->shape, sizeof o->shape);
     if (o->bytes <= COLL_PAIR_SMALL)
       memcpy(pair->message[number & 1].data, o->in, (size_t)o->bytes);
     else
-      plan(g);
+      nbsi_coll_plan(g);
     g->sent[o->root] = number;
     o->at = 1;
     nb_atomic_store(&call->seq, number, RELEASE);
     nbsi_coll_wake(g, o->root);
   }
   if (o->bytes <= COLL_PAIR_SMALL) return NBS_OK;
-  int rc = stream(g);
-  return rc == NBS_OK ? returned(g) : rc;
+  int rc = nbsi_coll_stream(g);
+  return rc == NBS_OK ? nbsi_coll_returned(g) : rc;
 }
 
 static int recv_from(nbs_coll *g) {
@@ -556,9 +257,11 @@ static int recv_from(nbs_coll *g) {
     coll_cond sent = {&call->seq, number}, never = {NULL, 0};
     int rc = nbsi_coll_await(g, o->root, sent, never);
     if (rc != NBS_OK) return rc;
-    /* Its size and type must be ours; else neither side can go on with this pair. */
-    if (call->bytes != o->bytes || call->what != (NBS_COLL_SEND | o->type << 8)) {
-      rc = disagree(g, o->root, call, g->rank);
+    /* Its shape and type must be ours; else neither side can go on with this pair. */
+    if (call->bytes != o->bytes || call->what != (NBS_COLL_SEND | o->type << 8) ||
+        memcmp(call->shape, o->shape, sizeof o->shape) != 0) {
+      coll_call mine = my_call(g);
+      rc = disagree(g, o->root, call, g->rank, &mine);
       char why[sizeof g->why];
       memcpy(why, g->why, sizeof why);
       nbsi_coll_break(g, COLL_ABORTED, g->rank);
@@ -570,11 +273,11 @@ static int recv_from(nbs_coll *g) {
     if (o->bytes <= COLL_PAIR_SMALL)
       memcpy(o->out, pair->message[number & 1].data, (size_t)o->bytes);
     else
-      plan(g);
+      nbsi_coll_plan(g);
     o->at = 1;
   }
   if (o->bytes > COLL_PAIR_SMALL) {
-    int rc = stream(g);
+    int rc = nbsi_coll_stream(g);
     if (rc != NBS_OK) return rc;
   }
   g->received[o->root] = number;
@@ -618,7 +321,8 @@ static int check(nbs_coll *g, uint32_t kind, uint32_t type, uint32_t op, uint32_
 }
 
 int nbs_coll_run(nbs_coll *g, uint32_t what, uint32_t root, const void *in, void *out,
-                 uint64_t bytes, uint64_t timeout_ns) {
+                 uint64_t bytes, const uint32_t *shape, uint64_t timeout_ns) {
+  static const uint32_t flat[NBS_COLL_SHAPE] = {1};
   int rc = nbsi_enter(g->s);
   if (rc != NBS_OK) return rc;
   uint32_t idle = 0;
@@ -638,6 +342,7 @@ int nbs_coll_run(nbs_coll *g, uint32_t what, uint32_t root, const void *in, void
   o->in = in;
   o->out = out;
   o->bytes = bytes;
+  memcpy(o->shape, shape == NULL ? flat : shape, sizeof o->shape);
   o->at = 0;
   o->since = 0;
   o->pub = o->n_pub = o->con = o->n_con = 0;

@@ -21,10 +21,10 @@
 
 #include "impl.h"
 
-#define COLL_MAGIC       0x31304c4c4f43424eull
+#define COLL_MAGIC       0x32304c4c4f43424eull
 #define COLL_SLOTS       4u
 #define COLL_SMALL       (16u * 1024u) /* bytes that fit into a box */
-#define COLL_PAIR_SMALL  208u          /* bytes that fit into a message of a pair */
+#define COLL_PAIR_SMALL  192u          /* bytes that fit into a message of a pair */
 #define COLL_CHUNK_MAX   (128u * 1024u)
 #define COLL_CHUNK_MIN   (8u * 1024u)
 #define COLL_STAGING_MAX (16ull << 20) /* of all ranks together */
@@ -62,18 +62,19 @@ typedef struct {
   uint32_t root;   /* of the operation; not used in pairs */
   uint64_t bytes;  /* of one array */
   uint64_t stream; /* number of the first chunk that the rank publishes in it */
+  uint32_t shape[NBS_COLL_SHAPE];
 } coll_call;
 
 typedef struct {
   _Alignas(64) coll_call call;
-  uint8_t data[COLL_SMALL + 32];
+  uint8_t data[COLL_SMALL];
 } coll_box;
 
 typedef struct {
   _Alignas(64) uint64_t taken; /* messages taken; by the receiver */
   struct {
     _Alignas(64) coll_call call;
-    uint8_t data[COLL_PAIR_SMALL + 16];
+    uint8_t data[COLL_PAIR_SMALL];
   } message[2];
 } coll_pair;
 
@@ -86,6 +87,7 @@ typedef struct {
   const uint8_t *in;
   uint8_t *out;
   uint64_t bytes, deadline;
+  uint32_t shape[NBS_COLL_SHAPE];
   uint64_t since;                  /* when it first had to sleep, ns; 0: not yet */
   uint64_t number;                 /* of the call */
   uint32_t at;                     /* next rank whose call is to be looked at; world: all seen */
@@ -142,6 +144,21 @@ void nbsi_coll_wake(nbs_coll *g, uint32_t rank); /* after something was publishe
 int nbsi_coll_broken(nbs_coll *g);
 /* nbsi_coll_break breaks the group for all; the status. */
 int nbsi_coll_break(nbs_coll *g, uint32_t reason, uint32_t rank);
+
+/* coll_stream.c: large data of the present operation. nbsi_coll_plan counts the chunks;
+ * nbsi_coll_stream goes on with them, and may be called again after NBS_EAGAIN;
+ * nbsi_coll_returned then waits until nobody reads what this rank lent. */
+void nbsi_coll_plan(nbs_coll *g);
+int nbsi_coll_stream(nbs_coll *g);
+int nbsi_coll_returned(nbs_coll *g);
+
+/* The array for, or of, one rank, where `in` or `out` are arrays of pointers. */
+static inline const uint8_t *in_of(const coll_op *o, uint32_t rank) {
+  return ((const uint8_t *const *)(const void *)o->in)[rank];
+}
+static inline uint8_t *out_of(const coll_op *o, uint32_t rank) {
+  return ((uint8_t *const *)(void *)o->out)[rank];
+}
 
 static inline int coll_holds(coll_cond c) {
   if (c.word == NULL) return 0;

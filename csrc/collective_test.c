@@ -18,7 +18,7 @@ static nbs_coll *join(nbs_seg *seg, uint64_t id, uint32_t world, uint32_t rank) 
 
 static int run(nbs_coll *g, uint32_t kind, uint32_t type, uint32_t op, uint32_t root,
                const void *in, void *out, uint64_t bytes, double timeout_s) {
-  int rc = nbs_coll_run(g, kind | type << 8 | op << 16, root, in, out, bytes,
+  int rc = nbs_coll_run(g, kind | type << 8 | op << 16, root, in, out, bytes, NULL,
                         (uint64_t)(timeout_s * 1e9));
   while (rc == NBS_EAGAIN) rc = nbs_coll_resume(g);
   return rc;
@@ -156,7 +156,7 @@ static void one_dies(nbs_seg *seg, uint32_t world, uint32_t rank) {
   for (int i = 0; rc == NBS_OK; i++) {
     t0 = nbsi_now_ns();
     if (rank == world - 1 && i == 5) { /* in the middle of the sixth */
-      (void)nbs_coll_run(g, kind | NBS_I32 << 8, root, from, to, bytes, 0);
+      (void)nbs_coll_run(g, kind | NBS_I32 << 8, root, from, to, bytes, NULL, 0);
       kill(getpid(), SIGKILL);
     }
     rc = run(g, kind, NBS_I32, NBS_SUM, root, from, to, bytes, 20);

@@ -343,6 +343,9 @@ enum {
 };
 enum { NBS_SUM = 0, NBS_PRODUCT = 1, NBS_MIN = 2, NBS_MAX = 3, NBS_AVERAGE = 4 };
 
+#define NBS_COLL_SHAPE \
+  8 /* words of a shape: the number of dimensions, the lengths of up to seven */
+
 /* Operations. `bytes` is the size of one array; `in` and `out` are the array or, where
  * marked [], an array of one pointer per rank. What is not named is not looked at. */
 enum {
@@ -371,15 +374,16 @@ int nbs_coll_join(nbs_seg *s, const uint8_t *id, uint32_t world, uint32_t rank,
 int nbs_coll_leave(nbs_coll *g);
 
 /* nbs_coll_run takes part in an operation: `what` is operation | type << 8 | reduction <<
- * 16, `root` the root or the other rank. Returns NBS_EAGAIN at least every 50 ms while it is
- * not done, and after a signal: then nbs_coll_resume goes on with it, or nbs_coll_abort
- * gives it up. Otherwise NBS_OK, or nbs_coll_why has a sentence: NBS_EINVAL: the ranks do
- * not agree about operation, type, size ...: all get this, and the group goes on. NBS_EDEAD: a
- * rank died; NBS_ETIMEOUT: `timeout_ns` (0: none) is over; NBS_ESTATE: the group is broken, a
- * rank left it. After these the group is broken for all ranks. NBS_EEXISTS, without a
- * sentence: another thread of this process is in an operation. */
+ * 16, `root` the root or the other rank, `shape` the number of dimensions and their lengths
+ * (NULL: one), which must be the same in all ranks. Returns NBS_EAGAIN at least every 50 ms while
+ * it is not done, and after a signal: then nbs_coll_resume goes on with it, or nbs_coll_abort gives
+ * it up. Otherwise NBS_OK, or nbs_coll_why has a sentence: NBS_EINVAL: the ranks do not agree about
+ * operation, type, size ...: all get this, and the group goes on. NBS_EDEAD: a rank died;
+ * NBS_ETIMEOUT: `timeout_ns` (0: none) is over; NBS_ESTATE: the group is broken, a rank left it.
+ * After these the group is broken for all ranks. NBS_EEXISTS, without a sentence: another thread of
+ * this process is in an operation. */
 int nbs_coll_run(nbs_coll *g, uint32_t what, uint32_t root, const void *in, void *out,
-                 uint64_t bytes, uint64_t timeout_ns);
+                 uint64_t bytes, const uint32_t *shape, uint64_t timeout_ns);
 int nbs_coll_resume(nbs_coll *g);
 int nbs_coll_abort(nbs_coll *g);
 

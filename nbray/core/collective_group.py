@@ -8,6 +8,7 @@ so that signals are seen.
 from __future__ import annotations
 
 import hashlib
+import struct
 import sys
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ _WHY_BYTES = 512
 _BYTES = ffi.typeof("char[]")  # parsed once
 _POINTERS = ffi.typeof("void *[]")
 _NULL = ffi.NULL
+_SHAPES: dict[tuple[int, ...], Any] = {}  # shapes as C takes them
+_MAX_SHAPES = 1000  # remembered
 _EAGAIN = lib.NBS_EAGAIN
 _from_buffer = ffi.from_buffer
 _run = lib.nbs_coll_run
@@ -50,6 +53,18 @@ _FORMS = "bool, int8 to int64, uint8 to uint64, float16 to float64, bfloat16, co
 def group_id(namespace: str, name: str) -> bytes:
     """Return the object id of a group: the same for all processes of a namespace."""
     return hashlib.blake2b(f"collective group\0{namespace}\0{name}".encode(), digest_size=lib.NBS_ID_SIZE).digest()
+
+
+def _shape(dims: tuple[int, ...]) -> Any:
+    """Return a shape as C compares it between the ranks; one that does not fit by its hash."""
+    words = [len(dims), *dims]
+    if len(words) > lib.NBS_COLL_SHAPE or max(words) >= 1 << 32:
+        digest = hashlib.blake2b(repr(dims).encode(), digest_size=4 * (lib.NBS_COLL_SHAPE - 1)).digest()
+        words = [lib.NBS_COLL_SHAPE, *struct.unpack(f"<{lib.NBS_COLL_SHAPE - 1}I", digest)]
+    if len(_SHAPES) >= _MAX_SHAPES:
+        _SHAPES.clear()
+    shape = _SHAPES[dims] = ffi.new("uint32_t[]", words + [0] * (lib.NBS_COLL_SHAPE - len(words)))
+    return shape
 
 
 class _Foreign:
@@ -121,14 +136,17 @@ class Group:
             what = kind | op << 16 | _TYPES[tensor.dtype]
             data = _from_buffer(_BYTES, tensor, kind != SEND)
             size = tensor.nbytes
+            shape = _SHAPES.get(tensor.shape)
         except Exception:
             self._one_foreign(kind, op, other, tensor, timeout)
             return
-        self._go(what, other, data, data, size, 0 if timeout is None else _nanoseconds(timeout))
+        if shape is None:
+            shape = _shape(tensor.shape)
+        self._go(what, other, data, data, size, shape, 0 if timeout is None else _nanoseconds(timeout))
 
     def barrier(self, timeout: float | None) -> None:
         """Wait until all ranks are here."""
-        self._go(BARRIER, 0, _NULL, _NULL, 0, 0 if timeout is None else _nanoseconds(timeout))
+        self._go(BARRIER, 0, _NULL, _NULL, 0, _NULL, 0 if timeout is None else _nanoseconds(timeout))
 
     def _one_foreign(self, kind: int, op: int, other: int, tensor: Any, timeout: float | None) -> None:
         reads_only = (
@@ -138,8 +156,9 @@ class Group:
         usable, foreign = _usable(array, writable=not reads_only)
         data = _from_buffer(_BYTES, usable)
         self._go(
-            kind | op << 16 | code, other, data, data, usable.nbytes, 0 if timeout is None else _nanoseconds(timeout)
-        )
+            kind | op << 16 | code, other, data, data, usable.nbytes, _shape(array.shape),
+            0 if timeout is None else _nanoseconds(timeout),
+        )  # fmt: skip
         if foreign is not None and not reads_only:
             foreign.write_back()
 
@@ -167,18 +186,21 @@ class Group:
             in_arg,
             out_arg,
             sources[0].nbytes,
+            _shape(first.shape),
             0 if timeout is None else _nanoseconds(timeout),
         )
         for _, foreign in targets:
             if foreign is not None:
                 foreign.write_back()
 
-    def _go(self, what: int, other: int, in_arg: Any, out_arg: Any, size: int, timeout_ns: int) -> None:
+    def _go(
+        self, what: int, other: int, in_arg: Any, out_arg: Any, size: int, shape: Any, timeout_ns: int
+    ) -> None:
         handle = self.handle
         if handle is None:
             raise CollectiveError(f"The collective group '{self.name}' has been destroyed.", self.name)
         try:
-            status = _run(handle, what, other, in_arg, out_arg, size, timeout_ns)
+            status = _run(handle, what, other, in_arg, out_arg, size, shape, timeout_ns)
             if status == 0:
                 return
             if status == _EAGAIN:

@@ -365,6 +365,8 @@ def test_disagreement_is_told_to_all_and_the_group_goes_on(ray, group):
             (lambda: col.allreduce(np.zeros(3), "g", col.ReduceOp.MIN if me else col.ReduceOp.MAX), "MAX"),
             (lambda: col.broadcast(np.zeros(3), me, "g"), "root 1"),
             (lambda: col.barrier("g") if me else col.allreduce(np.zeros(100_000), "g"), "barrier"),
+            (lambda: col.allreduce(np.zeros((2, 3) if me else (3, 2)), "g"), r"rank 1: .*6 x float64 of shape \(2, 3\)"),
+            (lambda: col.allreduce(np.zeros((1,) * 9 if me else (1, 1)), "g"), r"rank 0: .*of shape \(1, 1\)"),
         ]
         for call, words in calls:
             with pytest.raises(CollectiveMismatchError, match=words) as caught:
@@ -375,6 +377,31 @@ def test_disagreement_is_told_to_all_and_the_group_goes_on(ray, group):
         return array[0]
 
     assert everywhere(ray, group(2), body) == [2, 2]
+
+
+def test_the_rank_that_differs_from_most_is_named_to_all(ray, group):
+    def body(me, world):
+        named = []
+        for odd in range(world):
+            with pytest.raises(CollectiveMismatchError, match=f"rank {odd}: allreduce.*; rank") as caught:
+                col.allreduce(np.zeros((1, 4) if me == odd else 4), "g")
+            named.append(caught.value.rank)
+        return named
+
+    assert everywhere(ray, group(3), body) == [[0, 1, 2]] * 3
+
+
+def test_a_message_is_taken_in_the_shape_that_was_sent(ray, group):
+    def body(me, world):
+        array = np.full((2, 2), 7.0)
+        if me:
+            col.send(array, 0, "g")
+            return True
+        with pytest.raises(CollectiveMismatchError, match=r"rank 1: send\(4 x float64 of shape \(2, 2\)\)"):
+            col.recv(np.zeros(4), 1, "g")
+        return True
+
+    assert everywhere(ray, group(2), body) == [True, True]
 
 
 def test_bad_arguments(ray, group):
