@@ -112,6 +112,33 @@ class ObjectRefGenerator:
             return self._generator_ref
         return None
 
+    def _get_next_ref_n(self, num_refs: int) -> list[ObjectRef]:
+        """Return the next ``num_refs`` refs without taking them, those that are not made yet as well.
+
+        ``get`` of a ref beyond the end raises what ended the stream: ObjectRefStreamEndOfStreamError,
+        or the error of a task that was cancelled or whose worker died.
+        """
+        if num_refs <= 0:
+            raise ValueError("num_refs must be positive")
+        return self._stream.peek(num_refs)
+
+    def _consume_next_ref_n(self, num_refs: int) -> None:
+        """Take the next ``num_refs`` refs; the last of them has to be ready.
+
+        Raises
+        ------
+        ValueError
+            When it is not.
+        """
+        if num_refs <= 0:
+            raise ValueError("num_refs must be positive")
+        stream = self._stream
+        stream.look()
+        if len(stream.items) < num_refs and not stream.ended:
+            raise ValueError(f"Of the next {num_refs} items only {len(stream.items)} are there: wait for the last one.")
+        for _ in range(min(num_refs, len(stream.items))):
+            stream.take()
+
     def send(self, value: Any) -> Any:
         raise NotImplementedError("`gen.send` is not supported: the generator runs in another process.")
 

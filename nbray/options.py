@@ -257,6 +257,9 @@ OPTIONS: dict[str, Option] = {
     "name": Option("ta m", None, _text, "name in messages and events; of an actor: its name in the namespace"),
     "num_returns": Option("t m", None, _num_returns, "values that it returns; None: 1, of a generator 'streaming'"),
     "_generator_backpressure_num_objects": Option("t m", -1, _window, "items made ahead of the consumer; -1: all"),
+    "_actor_generator_backpressure_num_objects": Option(
+        "a", -1, _window, "items that all generators of the actor together make ahead of their consumers; -1: all"
+    ),
     "_num_objects_per_yield": Option("t m", 1, _integer(1), "items that each yield of a generator gives"),
     "max_retries": Option("t", 3, _integer(0, minus_one="for ever"), "runs again when its worker dies"),
     "retry_exceptions": Option("t m", False, _retry_exceptions, "run again also when it raises (these)"),
@@ -350,7 +353,7 @@ def default(name: str) -> Any:
     return OPTIONS[name].default
 
 
-def returned(options: Mapping[str, Any], generator: bool) -> int | Streaming:
+def returned(options: Mapping[str, Any], generator: bool, actor_window: int = -1) -> int | Streaming:
     """Return how many values a task returns, or how it streams them.
 
     Parameters
@@ -359,6 +362,8 @@ def returned(options: Mapping[str, Any], generator: bool) -> int | Streaming:
         Checked options.
     generator : bool
         Whether its function is a generator.
+    actor_window : int
+        Items that all generators of its actor may make ahead; no more than that can one.
 
     Raises
     ------
@@ -376,10 +381,10 @@ def returned(options: Mapping[str, Any], generator: bool) -> int | Streaming:
             f"num_returns='{value}' can only be used with generator functions (functions that use 'yield'). The decorated "
             "function is not a generator function."
         )
-    return Streaming(
-        value == "dynamic", max(options.get("_generator_backpressure_num_objects", -1), 0),
-        options.get("_num_objects_per_yield", 1),
-    )  # fmt: skip
+    window = max(options.get("_generator_backpressure_num_objects", -1), 0)
+    if actor_window > 0:
+        window = min(window or actor_window, actor_window)
+    return Streaming(value == "dynamic", window, options.get("_num_objects_per_yield", 1))
 
 
 def shape(options: Mapping[str, Any], default_cpus: float) -> dict[str, int]:

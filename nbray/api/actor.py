@@ -171,6 +171,7 @@ class ActorClass:
             "groups": list(options.get("concurrency_groups") or {}), "need": placing,
             "side_by_side": _is_side_by_side(options, self._is_async),
             "recorded": options.get("enable_task_events", True),
+            "window": options.get("_actor_generator_backpressure_num_objects", -1),
         }  # fmt: skip
         handle_info = pickle.dumps(info)
         calls = ActorCalls(core, actor_id, self._class_name)
@@ -420,7 +421,7 @@ class ActorMethod:
         self._lifetime = handle._lifetime  # a bound method keeps its actor alive
         self._name = name
         self._options = options
-        self._n_returns = option_table.returned(options, options.get("generator", False))
+        self._n_returns = option_table.returned(options, options.get("generator", False), handle._info["window"])
         retries = options.get("max_task_retries")
         self._retries = handle._info["max_task_retries"] if retries is None else retries
         self._retry_exceptions = options.get("retry_exceptions", False)
@@ -499,7 +500,8 @@ class ActorMethod:
         group = checked.get("concurrency_group")
         if group and group not in self._info["groups"]:
             raise ValueError(unknown_group(f"{self._info['class_name']}.{self._name}", group, self._info["groups"]))
-        returned = option_table.returned({**self._options, **checked}, self._options.get("generator", False))
+        is_generator = self._options.get("generator", False)
+        returned = option_table.returned({**self._options, **checked}, is_generator, self._info["window"])
         return _MethodWithOptions(self, checked, returned)
 
     def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
@@ -586,6 +588,7 @@ def handle_of_this_actor(core: Any, executor: Any) -> ActorHandle:
         "groups": list(options.get("concurrency_groups") or {}), "need": {},
         "side_by_side": _is_side_by_side(options, executor.is_async),
         "recorded": options.get("enable_task_events", True),
+        "window": options.get("_actor_generator_backpressure_num_objects", -1),
     }  # fmt: skip
     return _rebuild_handle(executor.actor_id, info)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import sys
@@ -68,7 +69,10 @@ def _become_driver(seg: Any, endpoint: str, job: JobConfig, patience_s: float) -
     core = CoreWorker(seg, endpoint, "driver", 0, 0)
     try:
         core.namespace = job.ray_namespace or ""
-        answer = join(core, 0, patience_s, entrypoint=_entrypoint(), metadata=dict(job.metadata))
+        answer = join(
+            core, 0, patience_s, entrypoint=_entrypoint(), metadata=dict(job.metadata),
+            runtime_env=json.dumps(dict(job.runtime_env or {}), default=repr),
+        )  # fmt: skip
         core.namespace = answer.namespace
         core.totals = dict(answer.resources)
         core.default_lifetime = job.default_actor_lifetime

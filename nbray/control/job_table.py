@@ -14,11 +14,14 @@ MAX_ENDED = 1000  # ended jobs remembered
 class JobRecord:
     """One job."""
 
-    __slots__ = ("driver", "ended_at", "entrypoint", "job_id", "metadata", "namespace", "pid", "started_at", "state")
+    __slots__ = (
+        "driver", "ended_at", "entrypoint", "job_id", "metadata", "namespace", "pid", "runtime_env", "started_at", "state",
+    )  # fmt: skip
 
     def __init__(
-        self, job_id: int, driver: int, pid: int, namespace: str, now: float, entrypoint: str, metadata: dict[str, str]
-    ) -> None:
+        self, job_id: int, driver: int, pid: int, namespace: str, now: float, entrypoint: str, metadata: dict[str, str],
+        runtime_env: str,
+    ) -> None:  # fmt: skip
         self.job_id = job_id
         self.driver = driver  # peer
         self.pid = pid
@@ -28,6 +31,7 @@ class JobRecord:
         self.state = RUNNING
         self.entrypoint = entrypoint  # command line
         self.metadata = metadata
+        self.runtime_env = runtime_env  # JSON, or as much of it as is kept
 
 
 class JobTable:
@@ -46,11 +50,12 @@ class JobTable:
         now: float,
         entrypoint: str = "",
         metadata: dict[str, str] | None = None,
+        runtime_env: str = "",
     ) -> JobRecord:
         """Note a new driver; a driver that registers again keeps its job."""
         if driver in self._by_driver:
             return self.jobs[self._by_driver[driver]]
-        job = JobRecord(self._next_id, driver, pid, namespace, now, entrypoint, metadata or {})
+        job = JobRecord(self._next_id, driver, pid, namespace, now, entrypoint, metadata or {}, runtime_env)
         self._next_id += 1
         self.jobs[job.job_id] = job
         self._by_driver[driver] = job.job_id

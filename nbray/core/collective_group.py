@@ -193,9 +193,7 @@ class Group:
             if foreign is not None:
                 foreign.write_back()
 
-    def _go(
-        self, what: int, other: int, in_arg: Any, out_arg: Any, size: int, shape: Any, timeout_ns: int
-    ) -> None:
+    def _go(self, what: int, other: int, in_arg: Any, out_arg: Any, size: int, shape: Any, timeout_ns: int) -> None:
         handle = self.handle
         if handle is None:
             raise CollectiveError(f"The collective group '{self.name}' has been destroyed.", self.name)

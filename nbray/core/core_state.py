@@ -40,6 +40,9 @@ def _nothing() -> None:
     return
 
 
+MAX_FAILED_TASKS = 1000  # remembered for lists
+
+
 class CoreState:
     """The fields that the parts of CoreWorker share.
 
@@ -119,6 +122,7 @@ class CoreState:
         self._callbacks: deque[tuple[Any, Any]] = deque()
         self.dependents: weakref.WeakSet[Any] = weakref.WeakSet()  # their runtime_ended(error) is called at the end
         self._waiters = 0  # threads inside a wait
+        self.failed_tasks: deque[Any] = deque(maxlen=MAX_FAILED_TASKS)  # FailedTask, the latest last
         self._errors = 0  # refs that got an error, ever
         self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records
         self._death_notices: dict[int, m.WorkerDiedNotice] = {}

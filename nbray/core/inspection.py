@@ -17,10 +17,13 @@ from nbray._cstore import ffi, lib
 from nbray.core.core_state import CoreState
 from nbray.core.records import StoredValue, TaskRecord
 from nbray.object_ref import ObjectRef
+from nbray.serialization import error_value
 from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
 
-ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 1000  # in one message
+ERRORS_AT_ONCE = 50  # the same, of errors with their text
+_MAX_ERROR_TEXT = 4000  # characters, of which the last ones say most
 _MAX_NAME = 200  # characters
 METHOD = 16  # flag of a record: a call of an actor
 
@@ -31,10 +34,11 @@ def answers(core: CoreState, notice: m.InspectNotice) -> Iterator[m.InspectedNot
     """Yield what this process answers; called with the core worker's lock held."""
     rows = iter(_QUESTIONS.get(notice.what, _nothing)(core))
     rows = itertools.islice(rows, max(0, min(notice.limit, 100_000)))
+    at_once = ERRORS_AT_ONCE if notice.what == "errors" else ROWS_AT_ONCE
     if notice.what == "tasks":  # the time tells which tasks were submitted later
         yield m.InspectedNotice(notice.token, _encode([{"taken_ns": time.monotonic_ns()}]))
     while True:
-        some = list(itertools.islice(rows, ROWS_AT_ONCE))
+        some = list(itertools.islice(rows, at_once))
         if not some:
             break
         yield m.InspectedNotice(notice.token, _encode(some))
@@ -157,4 +161,19 @@ def _open_records(core: CoreState) -> Iterator[TaskRecord]:
         yield from calls.tasks.values()
 
 
-_QUESTIONS: dict[str, Any] = {"tasks": _tasks, "refs": _refs}
+def _errors(core: CoreState) -> Iterator[dict[str, Any]]:
+    """The tasks of this process that failed lately, with what they raised."""
+    for failed in list(core.failed_tasks):
+        error_type, text = error_value.describe(failed.error.blob)
+        yield {
+            "seq": failed.number,
+            "name": failed.name[:_MAX_NAME],
+            "function": failed.function[:_MAX_NAME],
+            "kind": "ACTOR_TASK" if failed.method else "NORMAL_TASK",
+            "error_type": error_type,
+            "error_message": text if len(text) <= _MAX_ERROR_TEXT else "..." + text[-_MAX_ERROR_TEXT:],
+            "end": failed.at_ns,
+        }
+
+
+_QUESTIONS: dict[str, Any] = {"tasks": _tasks, "refs": _refs, "errors": _errors}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import time
 from typing import Any
 
 from nbray._cstore import lib
@@ -26,7 +27,9 @@ from nbray.core.records import (
     RESULT_MULTI,
     RESULT_STORED,
     TASK_INDIRECT,
+    TASK_METHOD,
     TASK_STREAM,
+    FailedTask,
     StoredValue,
     StoreHold,
     TaskRecord,
@@ -43,6 +46,7 @@ _HEAD = struct.Struct("<IIQHHIQ")  # nbs_msg
 _HEAD_SIZE = _HEAD.size
 _PART = struct.Struct("<BI")
 _U64 = struct.Struct("<Q")
+MAX_KEPT_ERROR = 8 * 1024  # bytes of an error that is remembered for lists
 
 
 class Results(CoreState):
@@ -162,6 +166,7 @@ class Results(CoreState):
                     self._retry(record)
                     return
                 if record.flags & TASK_STREAM:
+                    self._note_failure(record, error)
                     self._stream_raised(record, error)
                     return
             self._finish_error(record, error)
@@ -234,6 +239,7 @@ class Results(CoreState):
         refs = record.ref
         if refs is None:
             return
+        self._note_failure(record, error)
         if type(refs) is ObjectRef:
             self._set(refs, error)
         else:
@@ -244,6 +250,16 @@ class Results(CoreState):
         record.ref = None
         if record.flags & TASK_STREAM:
             self._stream_over(record)
+
+    def _note_failure(self, record: TaskRecord, error: ErrorValue) -> None:
+        name = record.function.name
+        if len(error.blob) > MAX_KEPT_ERROR:
+            error = ErrorValue(error_value.shorten(error.blob, MAX_KEPT_ERROR))
+        self.failed_tasks.append(
+            FailedTask(
+                record.number, record.name or name, name, bool(record.flags & TASK_METHOD), error, time.monotonic_ns()
+            )
+        )
 
     def fail(self, record: TaskRecord, error: BaseException) -> None:
         """End a task with an error of the runtime."""

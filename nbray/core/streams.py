@@ -13,6 +13,7 @@ A part of CoreWorker; methods with an underscore are called with its lock held.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from nbray.core.records import (
     StoreHold,
     TaskRecord,
 )
+from nbray.exceptions import ObjectRefStreamEndOfStreamError
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import DynamicObjectRefGenerator, ObjectRefGenerator
 from nbray.options import Streaming
@@ -65,7 +67,7 @@ class Stream:
     """The items of one task that have arrived and were not taken."""
 
     __slots__ = (
-        "_hold", "_session", "_words", "chan", "core", "dynamic", "ended", "failed", "items", "number", "options",
+        "_hold", "_session", "_words", "awaited", "chan", "core", "dynamic", "ended", "failed", "items", "number", "options",
         "received", "ref", "taken", "waiters", "watched", "window", "worker",
     )  # fmt: skip
 
@@ -85,6 +87,7 @@ class Stream:
         self.chan = -2  # none yet; -1: this process
         self.worker = 0  # peer that produces, behind ``chan``
         self.waiters: list[Callable[[], None]] = []
+        self.awaited: dict[int, ObjectRef] = {}  # index -> ref of an item that has not come, asked for by its place
         self._session = core.session
         hold, self._words = core.store.words(control_id(core, core.peer, number), 2)
         self._hold: StoreHold | None = hold
@@ -100,6 +103,10 @@ class Stream:
         if self.window:
             self._tell(TAKEN, self.taken)
         return ref
+
+    def peek(self, count: int) -> list[ObjectRef]:
+        """Return the refs of the next items, of those that have not come as well."""
+        return self.core.peek_stream(self, count)
 
     @uninterrupted
     def drop(self) -> None:
@@ -214,6 +221,33 @@ class Streams(CoreState):
             stream.waiters.append(callback)
         return False
 
+    def peek_stream(self, stream: Stream, count: int) -> list[ObjectRef]:
+        """Return the refs of the next items of a stream, whether they have come or not."""
+        self.check_usable()
+        self.drain()
+        with self.lock:
+            found = list(itertools.islice(stream.items, count))
+            for index in range(stream.received, stream.received + count - len(found)):
+                ref = stream.awaited.get(index)
+                if ref is None:
+                    ref = ObjectRef(stream.number, index + FIRST_ITEM, self.peer, self)
+                    if stream.ended:
+                        ref._data = self._beyond_the_end(stream)
+                    else:
+                        ref._task = stream.ref._task
+                        stream.awaited[index] = ref
+                found.append(ref)
+        return found
+
+    @staticmethod
+    def _beyond_the_end(stream: Stream) -> ErrorValue:
+        """Return what an item is that was never made."""
+        if stream.failed:
+            return stream.ref._data
+        return error_value.from_system_error(
+            ObjectRefStreamEndOfStreamError(f"The stream has {stream.received} items; there are no more.")
+        )
+
     def item_from_self(self, number: int, flags: int, index: int, payload: bytes) -> None:
         """Take in an item of a call of this actor to itself."""
         with self.lock:
@@ -237,11 +271,15 @@ class Streams(CoreState):
         record = stream.ref._task
         if record is not None and record.n_returns > 0:
             record.n_returns = stream.request()  # a run after this one leaves out what has arrived
-        ref = ObjectRef(number, index + FIRST_ITEM, self.peer, self)
-        ref._data = self._value_part(PART_STORED if flags & RESULT_STORED else PART_INLINE, payload)
-        self._append(stream, ref)
+        self._append(stream, self._value_part(PART_STORED if flags & RESULT_STORED else PART_INLINE, payload), index)
 
-    def _append(self, stream: Stream, ref: ObjectRef) -> None:
+    def _append(self, stream: Stream, data: Any, index: int) -> None:
+        ref = stream.awaited.pop(index, None) if stream.awaited else None
+        if ref is None:
+            ref = ObjectRef(stream.number, index + FIRST_ITEM, self.peer, self)
+            ref._data = data
+        else:
+            self._set(ref, data)
         stream.items.append(ref)
         if stream.waiters:
             self._wake_stream(stream)
@@ -255,11 +293,9 @@ class Streams(CoreState):
         """The generator raised: that is its last item."""
         stream = self.streams.get(record.number)
         if stream is not None:
-            ref = ObjectRef(record.number, stream.received + FIRST_ITEM, self.peer, self)
-            ref._data = error
             stream.received += 1
             self._errors += 1
-            self._append(stream, ref)
+            self._append(stream, error, stream.received - 1)
         self._stream_done(record)
 
     def _stream_done(self, record: TaskRecord) -> None:
@@ -291,4 +327,7 @@ class Streams(CoreState):
         stream.failed = type(stream.ref._data) is ErrorValue and not stream.dynamic
         stream.ended = True
         stream.close()
+        for ref in stream.awaited.values():
+            self._set(ref, self._beyond_the_end(stream))
+        stream.awaited.clear()
         self._wake_stream(stream)

@@ -144,7 +144,7 @@ class Handlers:
         if message.role == DRIVER:
             job = self.node.jobs.start(
                 message.peer, message.pid, message.namespace, time.time(), message.entrypoint[:MAX_ENTRYPOINT],
-                _bounded(message.metadata),
+                _bounded(message.metadata), message.runtime_env[:MAX_ENVIRONMENT_CHARS],
             )  # fmt: skip
             job.namespace = job.namespace or f"anonymous-{job.job_id}-{self.node.config.cluster_id:08x}"
             client.job_id, client.namespace = job.job_id, job.namespace

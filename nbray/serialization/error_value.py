@@ -15,6 +15,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from nbray import exceptions
 from nbray.exceptions import RayTaskError, UnserializableException
 from nbray.serialization import serializer, without_code
 
@@ -95,6 +96,36 @@ def _text(error: BaseException | None) -> str:
 
 def _frames(tb: TracebackType | None) -> list[tuple[str, int, str]]:
     return [(f.filename, f.lineno or 0, f.name) for f in traceback.extract_tb(tb)][:200]
+
+
+# Ray's names of error types, by class; more special ones first.
+_ERROR_TYPES: dict[type[BaseException], str] = {
+    exceptions.TaskCancelledError: "TASK_CANCELLED",
+    exceptions.OutOfMemoryError: "OUT_OF_MEMORY",
+    exceptions.WorkerCrashedError: "WORKER_DIED",
+    exceptions.TaskPlacementGroupRemoved: "TASK_PLACEMENT_GROUP_REMOVED",
+    exceptions.ActorPlacementGroupRemoved: "ACTOR_PLACEMENT_GROUP_REMOVED",
+    exceptions.ActorUnschedulableError: "ACTOR_UNSCHEDULABLE_ERROR",
+    exceptions.TaskUnschedulableError: "TASK_UNSCHEDULABLE_ERROR",
+    exceptions.ActorUnavailableError: "ACTOR_UNAVAILABLE",
+    exceptions.ActorDiedError: "ACTOR_DIED",
+    exceptions.RuntimeEnvSetupError: "RUNTIME_ENV_SETUP_FAILED",
+    exceptions.OutOfDiskError: "OUT_OF_DISK_ERROR",
+    exceptions.ObjectLostError: "OBJECT_LOST",
+    exceptions.LocalRayletDiedError: "LOCAL_RAYLET_DIED",
+}
+
+
+def describe(blob: bytes) -> tuple[str, str]:
+    """Return the type of an error, in Ray's words, and its text; unpickles nothing of the user's."""
+    fields: Any = pickle.loads(blob)
+    if fields[0] == _TASK:
+        return "TASK_EXECUTION_EXCEPTION", fields[2]
+    error = pickle.loads(fields[1])
+    for cls, name in _ERROR_TYPES.items():
+        if isinstance(error, cls):
+            return name, _text(error)
+    return "TASK_EXECUTION_EXCEPTION", f"{type(error).__name__}: {_text(error)}"
 
 
 def pickled_cause(blob: bytes) -> bytes:

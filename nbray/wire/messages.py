@@ -35,6 +35,7 @@ class RegisterRequest(Message):
     namespace: str = ""  # of a driver
     entrypoint: str = ""  # of a driver: its command line
     metadata: dict[str, str] = {}  # of a driver: its job's
+    runtime_env: str = ""  # of a driver: its job's, as JSON, for lists
 
 
 class RegisterReply(Message):

@@ -68,7 +68,7 @@ from nbray.worker.calls import (
 from nbray.worker.concurrent_calls import Groups, for_class
 from nbray.worker.environment import WorkerEnvironment
 from nbray.worker.output_capture import OutputCapture, TaskStream
-from nbray.worker.streams import NotStored, Producer
+from nbray.worker.streams import NotStored, Producer, SharedWindow
 
 SERVED = lib.NBS_READY_SERVED
 OWNED = lib.NBS_READY_OWNED
@@ -142,6 +142,7 @@ class Executor:
         self.cancel_came_early = False  # while a task's arguments were read: seen before it begins
         self.cancel_children = True  # of the task that is cancelled
         self.producers: dict[Any, Callable[[], object]] = {}  # generators that wait for their consumer -> wakes them
+        self.shared_window: SharedWindow | None = None  # of all generators of an actor that limits them
         self.stopping = False
         self.leaving = False  # max_calls is reached
         self.exit_status = 0
@@ -834,6 +835,9 @@ class Executor:
                 core.__class__ = ConcurrentCore
                 self.capture.call_now = current_call.get
             self.concurrent = concurrent
+            window = options.get("_actor_generator_backpressure_num_objects", -1)
+            if window > 0:
+                self.shared_window = SharedWindow(window)
             self.is_async = is_async(cls)
             if self.is_async:
                 core.warn_of_blocking = warn_of_blocking

@@ -57,6 +57,7 @@ class Producer:
         self.made = 0  # items, those that are left out included
         hold = executor.core.store.lookup(control_id(executor.core, owner, number))
         self._words = None if hold is None else executor.core.store.view(hold.obj)
+        self._shared: SharedWindow | None = executor.shared_window
 
     # ------------------------------------------------------------------- generators
 
@@ -82,6 +83,7 @@ class Producer:
                     if executor.cancel_came_early:
                         executor._cancel_now()
         finally:
+            self._ended()
             close = getattr(generator, "close", None)
             if close is not None:
                 close()
@@ -106,6 +108,7 @@ class Producer:
                     break
                 self._send(value)
         finally:
+            self._ended()
             await result.aclose()
 
     async def _run_sync_on_loop(self, generator: Iterator[Any]) -> None:
@@ -123,6 +126,7 @@ class Producer:
                 self._send(value)
                 await asyncio.sleep(0)  # other calls get their turn
         finally:
+            self._ended()
             close = getattr(generator, "close", None)
             if close is not None:
                 close()
@@ -149,10 +153,26 @@ class Producer:
         return True
 
     def _has_room(self) -> bool:
-        return self._words is None or self.made - _WORDS.unpack(self._words)[TAKEN] < self.window
+        """Whether the next item may be made; of an actor with a limit for all: it is then counted as made."""
+        if self._words is None:
+            return True
+        if self.ahead() >= self.window:
+            return False
+        return self._shared is None or self._shared.claim(self)
+
+    def ahead(self) -> int:
+        """Return how many items were made and not taken."""
+        words = self._words
+        return 0 if words is None else max(0, self.made - _WORDS.unpack(words)[TAKEN])
+
+    def _ended(self) -> None:
+        if self._shared is not None:
+            self._shared.remove(self)
 
     def _may_go_on(self) -> bool:
-        if self._has_room() or not self._wanted():
+        shared = self._shared
+        room = self._words is None or (self.ahead() < self.window and (shared is None or shared.has_room()))
+        if room or not self._wanted():
             return True
         if not lib.nbs_alive(self.executor.seg, self.owner):
             self._words = None  # nobody will ever take an item
@@ -221,6 +241,50 @@ class Producer:
             flags = RESULT_STORED
         if not self.executor.send_item(self.chan, self.number, index, flags, data):
             self._words = None  # the owner is gone
+
+
+class SharedWindow:
+    """How many items all generators of an actor may have made that nobody has taken.
+
+    Parameters
+    ----------
+    size : int
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._lock = threading.Lock()
+        self._claimed: dict[Producer, int] = {}  # those that run -> items made before the one that they make now
+
+    def remove(self, producer: Producer) -> None:
+        """Count the items of ``producer`` no more: it has ended."""
+        with self._lock:
+            self._claimed.pop(producer, None)
+        self._wake()
+
+    def has_room(self) -> bool:
+        """Tell whether one more item may be made now."""
+        with self._lock:
+            return self._ahead() < self.size
+
+    def claim(self, producer: Producer) -> bool:
+        """Count the item that ``producer`` makes next; False when there is no room for it."""
+        with self._lock:
+            if self._ahead() >= self.size:
+                return False
+            self._claimed[producer] = producer.made
+            return True
+
+    def _ahead(self) -> int:
+        return sum(one.ahead() + (one.made == claimed) for one, claimed in self._claimed.items())
+
+    def _wake(self) -> None:
+        with self._lock:
+            others = list(self._claimed)
+        for one in others:
+            wake = one.executor.producers.get(one)
+            if wake is not None:
+                wake()
 
 
 class NotStored(Exception):

@@ -365,7 +365,10 @@ def test_disagreement_is_told_to_all_and_the_group_goes_on(ray, group):
             (lambda: col.allreduce(np.zeros(3), "g", col.ReduceOp.MIN if me else col.ReduceOp.MAX), "MAX"),
             (lambda: col.broadcast(np.zeros(3), me, "g"), "root 1"),
             (lambda: col.barrier("g") if me else col.allreduce(np.zeros(100_000), "g"), "barrier"),
-            (lambda: col.allreduce(np.zeros((2, 3) if me else (3, 2)), "g"), r"rank 1: .*6 x float64 of shape \(2, 3\)"),
+            (
+                lambda: col.allreduce(np.zeros((2, 3) if me else (3, 2)), "g"),
+                r"rank 1: .*6 x float64 of shape \(2, 3\)",
+            ),
             (lambda: col.allreduce(np.zeros((1,) * 9 if me else (1, 1)), "g"), r"rank 0: .*of shape \(1, 1\)"),
         ]
         for call, words in calls:

@@ -428,6 +428,78 @@ def test_back_pressure_in_an_actor(ray, plain_actor):
     assert values(ray, method.remote(10)) == list(range(10))
 
 
+def test_back_pressure_of_all_generators_of_an_actor(ray, ledger):
+    @ray.remote(_actor_generator_backpressure_num_objects=3, max_concurrency=2)
+    class Producer:
+        def count(self, name, n):
+            for i in range(n):
+                ledger.add(name)
+                yield i
+
+    actor = Producer.remote()
+    first = actor.count.remote("a", 6)
+    ledger.wait_for(3)
+    second = actor.count.remote("b", 4)
+    time.sleep(0.3)
+    assert ledger.marks() == ["a"] * 3  # none is left for the other one
+    found = {first: [], second: []}
+    while found:
+        for generator in ray.wait(list(found))[0]:
+            try:
+                found[generator].append(ray.get(next(generator)))
+            except StopIteration:
+                assert found.pop(generator) == list(range(6 if generator is first else 4))
+
+
+@pytest.mark.parametrize("wrong", [0, -2, "3"], ids=str)
+def test_a_wrong_limit_for_all_generators_of_an_actor(ray, wrong):
+    with pytest.raises((TypeError, ValueError)):
+
+        @ray.remote(_actor_generator_backpressure_num_objects=wrong)
+        class Producer:
+            pass
+
+
+# -------------------------------------------------------------------- refs by their place
+
+
+def test_refs_of_items_that_are_not_made_yet(ray, gate, count):
+    @ray.remote
+    def late():
+        yield 0
+        gate.wait()
+        yield 1
+
+    generator = late.remote()
+    refs = generator._get_next_ref_n(3)
+    assert ray.get(refs[0]) == 0
+    assert refs == generator._get_next_ref_n(3)
+    with pytest.raises(ValueError):
+        generator._consume_next_ref_n(2)
+    with pytest.raises(ValueError):
+        generator._get_next_ref_n(0)
+    gate.open()
+    assert ray.get(refs[1]) == 1
+    with pytest.raises(ray.exceptions.ObjectRefStreamEndOfStreamError):
+        ray.get(refs[2])
+    generator._consume_next_ref_n(1)
+    assert values(ray, generator) == [1]
+    with pytest.raises(ray.exceptions.ObjectRefStreamEndOfStreamError):
+        ray.get(count.remote(2)._get_next_ref_n(4)[3])
+
+
+def test_a_ref_of_an_item_that_was_never_made_has_the_error_of_its_task(ray):
+    @ray.remote(max_retries=0)
+    def dies():
+        yield 0
+        os._exit(1)
+
+    generator = dies.remote()
+    refs = generator._get_next_ref_n(2)
+    with pytest.raises(ray.exceptions.WorkerCrashedError):
+        ray.get(refs[1])
+
+
 # -------------------------------------------------------------------------- other ways
 
 

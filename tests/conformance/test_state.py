@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import os
 
 import pytest
 
@@ -237,3 +238,37 @@ def test_logs(ray, state, done):
     wait_until(
         lambda: "words for the log" in "".join(state.get_log(actor_id=actor._actor_id.hex())), "what it said in its log"
     )
+
+
+def test_what_failed_tasks_raised(ray, state):
+    @ray.remote(max_retries=0)
+    def raises_for_the_list():
+        raise ValueError("on purpose, 4711")
+
+    @ray.remote(max_retries=0)
+    def dies_for_the_list():
+        os._exit(1)
+
+    @ray.remote
+    class DiesForTheList:
+        def method(self):
+            os._exit(1)
+
+    refs = [raises_for_the_list.remote(), dies_for_the_list.remote(), DiesForTheList.remote().method.remote()]
+    for ref in refs:
+        with pytest.raises(ray.exceptions.RayError):
+            ray.get(ref)
+
+    def failed(part):
+        rows = [row for row in state.list_tasks(detail=True, limit=1000) if part in row.name]
+        return [(row.error_type, row.error_message) for row in rows if row.state == "FAILED"]
+
+    wait_until(lambda: all(failed(part) for part in ("raises_for_the", "dies_for_the", "DiesForTheList.method")))
+    ((kind, text),) = failed("raises_for_the")
+    assert kind == "TASK_EXECUTION_EXCEPTION"
+    assert "ValueError: on purpose, 4711" in text and "raises_for_the_list" in text
+    ((kind, text),) = failed("dies_for_the")
+    assert kind == "WORKER_DIED" and "died" in text
+    ((kind, text),) = failed("DiesForTheList.method")
+    assert kind == "ACTOR_DIED" and "died" in text
+    assert all(row.error_message is None for row in state.list_tasks(limit=1000))

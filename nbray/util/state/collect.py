@@ -109,9 +109,31 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
                 call_site=row["origin"] or None,
             )
         )  # fmt: skip
+    _add_errors(found, where, timeout_s, ms)
     for actor in view.tables["actor"].values():
         found.append(_creation(actor, where))
     return found
+
+
+def _add_errors(found: list[TaskState], where: Any, timeout_s: float, ms: Callable[[int], int | None]) -> None:
+    """Say of the tasks that failed what they raised; those that never got to a worker are only known to their owners."""
+    errors, _ = cluster_view.inspect(where, "errors", timeout_s=timeout_s)
+    jobs = {row["peer"]: row["job_id"] for row in cluster_view.table(where, "processes")} if errors else {}
+    known = {row.task_id: row for row in found}
+    for owner, rows in errors.items():
+        for error in rows:
+            task_id = ids.task_id(owner, error["seq"], where.cluster_id).hex()
+            row = known.get(task_id)
+            if row is None:
+                row = known[task_id] = TaskState(
+                    task_id=task_id, attempt_number=0, name=error["name"], state="FAILED",
+                    job_id=_job_hex(jobs.get(owner, 0)), actor_id=None, type=error["kind"], language="PYTHON",
+                    func_or_class_name=error["function"], parent_task_id=None, node_id=None, worker_id=None,
+                    worker_pid=None, error_type=None, end_time_ms=ms(error["end"]),
+                )  # fmt: skip
+                found.append(row)
+            if row.state == "FAILED":
+                row.error_type, row.error_message = error["error_type"], error["error_message"]
 
 
 def _creation(actor: dict[str, Any], where: Any) -> TaskState:
@@ -127,7 +149,7 @@ def _creation(actor: dict[str, Any], where: Any) -> TaskState:
         func_or_class_name=name, parent_task_id=None, node_id=where.node_id if actor["peer"] else None,
         worker_id=ids.worker_id(actor["peer"]) if actor["peer"] else None, worker_pid=actor["pid"] or None,
         error_type="TASK_EXECUTION_EXCEPTION" if state == "FAILED" else None, language="PYTHON",
-        required_resources=actor["resources"],
+        required_resources=actor["resources"], error_message=actor["cause"] if state == "FAILED" else None,
     )  # fmt: skip
 
 
@@ -165,7 +187,7 @@ def _jobs(where: Any, timeout_s: float) -> list[Any]:
             type="SUBMISSION" if row["metadata"].get("job_submission_id") else "DRIVER",
             status=_JOB_STATES.get(row["state"], row["state"]), entrypoint=row["entrypoint"],
             message=None if row["state"] != "FAILED" else "The driver died.", error_type=None, start_time=_ms(row["started_at"]),
-            end_time=_ms(row["ended_at"]), metadata=row["metadata"], runtime_env={},
+            end_time=_ms(row["ended_at"]), metadata=row["metadata"], runtime_env=_environment(row["runtime_env"] or "{}"),
             driver_info={"id": _job_hex(row["job_id"]), "node_ip_address": "127.0.0.1", "pid": str(row["pid"])},
             namespace=row["namespace"],
         )
