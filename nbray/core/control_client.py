@@ -51,11 +51,31 @@ class ControlClient:
         self._handler = handler
         self._inbox: deque[Message] = deque()  # arrived, not handled
         self._replies: dict[int, list[Any]] = {}  # request id -> answers, while somebody waits
+        self._soon: list[Message] = []  # not sent yet, see send_soon
         self._ids = itertools.count(1)
         self.closed = False
 
+    def send_soon(self, message: Message) -> None:
+        """Send before the next message, or at the next ``flush``: for what nobody waits for.
+
+        A message by itself costs a system call here and wakes two threads elsewhere.
+        """
+        self._soon.append(message)
+
+    def flush(self) -> None:
+        """Send what was to be sent soon."""
+        if self._soon:
+            with self.lock:
+                waiting, self._soon = self._soon, []
+                for message in waiting:
+                    self._send(message)
+
     def send(self, message: Message) -> None:
         """Send without waiting for anything."""
+        self.flush()
+        self._send(message)
+
+    def _send(self, message: Message) -> None:
         with self.lock:
             if self.closed:
                 return
@@ -149,6 +169,7 @@ class ControlClient:
         """Close; messages already sent get 200 ms to leave."""
         with self.lock:
             if not self.closed:
+                self.flush()
                 self.closed = True
                 self._socket.close()
                 self._context.term()

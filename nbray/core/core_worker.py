@@ -138,7 +138,8 @@ class CoreWorker(
         if keep is not None:
             descriptor.pin = self.store.view(keep.obj)
             self.pinned.add(descriptor)
-        self.control.send(m.DefineNotice(owner=self.peer, number=number, name=name, kind=kind, origin=self.origin))
+        # Names are for those who look on.
+        self.control.send_soon(m.DefineNotice(owner=self.peer, number=number, name=name, kind=kind, origin=self.origin))
         return descriptor
 
     def pool(

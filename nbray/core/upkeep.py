@@ -40,6 +40,7 @@ class Upkeep(CoreState):
         """Do what is due by time: relieve stuck lanes, give back idle ones, notice deaths."""
         now = time.monotonic()
         self.waited = None
+        self.control.flush()
         self.control.poll()  # a message that came much later than its ring
         with self.lock:
             while self._parents_cancelled:

@@ -23,6 +23,7 @@ from typing import Any
 
 from nbray.serialization.unpicklable import find_offender
 
+from . import process_environ
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter
 from .cell_text import names_in_python
@@ -88,7 +89,7 @@ class CellJob:
     imports: list[str] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)  # file name -> text of cells
     cwd: str = ""
-    environ: dict[str, str] = field(default_factory=dict)
+    environ: bytes = b""  # of process_environ.pack
     sys_path: list[str] = field(default_factory=list)
     return_names: list[str] | None = None  # --async: these, one value each
     only_names: list[str] | None = None  # -o: these alone come back
@@ -178,7 +179,7 @@ def build(
     if optional:
         _write_optional(job, optional, namespace, carried_types)
     job.cwd = _working_directory()
-    job.environ = dict(os.environ)
+    job.environ = process_environ.pack()
     job.sys_path = [entry for entry in sys.path if isinstance(entry, str)]
     return Inputs(refs, {**namespace, **values})
 

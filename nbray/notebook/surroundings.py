@@ -13,18 +13,16 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from . import process_environ
 from .cell_job import CellJob
 from .worker_shell import WorkerShell
-
-# Set per worker or per task by the runtime, never by the notebook.
-KEPT_VARIABLES = ("NBRAY_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
 
 @contextmanager
 def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> Iterator[None]:
     """Make the process look like the kernel, and as before afterwards."""
     main, path = sys.modules.get("__main__"), list(sys.path)
-    environ = dict(os.environ)
+    environ = process_environ.raw()
     builtin_input = builtins.input
     try:
         cwd: str | None = os.getcwd()
@@ -38,7 +36,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
             sys.path[:] = job.sys_path + added
         if job.cwd and job.cwd != cwd:
             os.chdir(job.cwd)
-        _set_environment(job.environ)
+        process_environ.apply(job.environ, environ)
         builtins.input = _refuse_input
         shell.prepare()
         shell.enter(module)
@@ -51,25 +49,12 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         if main is not None:
             sys.modules["__main__"] = main
         sys.path[:] = path
-        if dict(os.environ) != environ:
-            os.environ.clear()
-            os.environ.update(environ)
+        process_environ.restore(environ)
         if cwd is not None and job.cwd != cwd:
             try:
                 os.chdir(cwd)
             except OSError:
                 pass
-
-
-def _set_environment(wanted: dict[str, str]) -> None:
-    if not wanted:
-        return
-    for name in list(os.environ):
-        if name not in wanted and not name.startswith(KEPT_VARIABLES):
-            del os.environ[name]
-    for name, value in wanted.items():
-        if os.environ.get(name) != value and not name.startswith(KEPT_VARIABLES):
-            os.environ[name] = value
 
 
 def _refuse_input(prompt: object = "") -> str:
