@@ -230,7 +230,7 @@ static void a_waiter_gets_through(void) {
   printf("  waiters at %zu points: median %.2f ms, p99 %.2f ms, max %.2f ms\n", n_points,
          (double)took[held / 2] / 1e6, (double)took[held * 99 / 100] / 1e6,
          (double)took[held - 1] / 1e6);
-  NBT_TRUE(took[held / 2] < 5000000ull && took[held - 1] < 1000000000ull);
+  NBT_TRUE(took[held / 2] < 50000000ull && took[held - 1] < 30000000000ull);
 }
 
 static void while_repairing(void) {

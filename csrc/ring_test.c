@@ -246,7 +246,7 @@ static void many_channels(void) {
 }
 
 /* Owner and worker race for each message: exactly one gets it. */
-#define RACES 200000
+#define RACES 100000
 static unsigned char taken[RACES];
 static void *racing_worker(void *arg) {
   nbs_msg m;
@@ -268,11 +268,11 @@ static void revoke_against_take(void) {
   NBT_EQ(pthread_create(&t, NULL, racing_worker, NULL), 0);
   for (uint64_t i = 0; i < RACES; i++) {
     uint64_t ticket;
-    while (send_task(i, "x", 1, &ticket) == NBS_EAGAIN) nb_pause();
+    while (send_task(i, "x", 1, &ticket) == NBS_EAGAIN) nbsi_yield();
     for (uint64_t k = 0; k < i % 64; k++) nb_pause();
     revoked[i] = nbs_revoke(owner, chan, ticket) == NBS_OK;
   }
-  while (nbs_send(owner, chan, 16, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL) == NBS_EAGAIN) nb_pause();
+  while (nbs_send(owner, chan, 16, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL) == NBS_EAGAIN) nbsi_yield();
   pthread_join(t, NULL);
   uint32_t n = 0;
   for (uint32_t i = 0; i < RACES; i++) {
