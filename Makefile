@@ -17,7 +17,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+# One at a time, where targets run side by side.
+PIP := flock $(VENV)/.pip-lock $(PY) -m pip --disable-pip-version-check install --quiet
+SIDE_BY_SIDE := $(MAKE) --no-print-directory -j 4
 PYTEST_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -42,7 +44,8 @@ $(VENV)/.demo: $(VENV)/.made $(PACKAGE)
 	$(PIP) '.[demo]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.made $(PACKAGE)
+# Not beside .js: both fetch the packages of the panel.
+$(VENV)/.test: $(VENV)/.made $(PACKAGE) | $(VENV)/.js
 	@echo 'installing nbray and what its tests need'
 	$(PIP) '.[test]'
 	@touch $@ $(VENV)/.demo
@@ -88,7 +91,10 @@ bench: $(VENV)/.bench
 	$(PY) -m tests.benchmarks.collectives
 	$(PY) -m tests.benchmarks.pools
 
-test: test-c test-js test-py
+# The C tests run while the rest is fetched; what a target says is shown when it is over, as a whole.
+test:
+	@$(SIDE_BY_SIDE) --output-sync=target test-c browser $(VENV)/.test
+	@$(SIDE_BY_SIDE) test-js test-py
 
 # The C core by itself; asan and tsan are the same tests under the sanitizers.
 test-c:
@@ -97,9 +103,9 @@ test-c:
 test-js: $(VENV)/.js
 	$(JLPM) test
 
-# All of tests/ but the benchmarks. `pytest`, not `python -m pytest`: what is tested is the installed wheel.
+# All of tests/ but benchmarks and packages, two groups at a time. What is tested is the installed wheel.
 test-py: $(VENV)/.test browser
-	$(BIN)/pytest tests --ignore tests/benchmarks --ignore tests/packages $(PYTEST_ARGS)
+	$(PY) tests/side_by_side.py $(PYTEST_ARGS)
 
 # Packages that others wrote for Ray, and CPython's own tests of executors; each in an environment of its own.
 test-packages: $(VENV)/packages/.made $(VENV)/cpython/.made
@@ -152,7 +158,8 @@ browser:
 
 # ---- lint ----
 
-lint: lint-py lint-c lint-js
+lint:
+	@$(SIDE_BY_SIDE) --output-sync=target lint-py lint-c lint-js
 
 lint-py: $(VENV)/.lint
 	$(BIN)/ruff check .

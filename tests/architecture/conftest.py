@@ -18,10 +18,10 @@ from .source_tree import ROOT
 def pytester_run(tmp_path):
     """A function that runs one test file; what it leaves is ended here."""
 
-    def run(source: str, grace: float = 8.0) -> subprocess.CompletedProcess[str]:
+    def run(source: str, grace: float = 30.0) -> subprocess.CompletedProcess[str]:
         shutil.copy(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
         text = (tmp_path / "conftest.py").read_text()
-        (tmp_path / "conftest.py").write_text(text.replace("GRACE_S = 8.0", f"GRACE_S = {grace}"))
+        (tmp_path / "conftest.py").write_text(text.replace("GRACE_S = 30.0", f"GRACE_S = {grace}"))
         (tmp_path / "test_small.py").write_text(source)
         (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  leaky(reason)\n")
         line = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)]

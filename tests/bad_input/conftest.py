@@ -10,7 +10,7 @@ import pytest
 import nbray
 
 CLUSTER = {"num_cpus": 2, "num_gpus": 1, "resources": {"widget": 2, "gadget": 1}, "object_store_memory": 64 * 2**20}
-TIME_LIMIT_S = 60
+TIME_LIMIT_S = 150
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def ray(cluster):
         return a + b
 
     yield cluster
-    assert cluster.get([add.remote(i, cluster.put(1)) for i in range(4)], timeout=20) == [1, 2, 3, 4]
+    assert cluster.get([add.remote(i, cluster.put(1)) for i in range(4)], timeout=60) == [1, 2, 3, 4]
 
 
 @pytest.fixture

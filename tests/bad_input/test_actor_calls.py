@@ -160,7 +160,7 @@ def test_row_71_a_forgotten_actor_has_the_processors(run_script):
         assert words in text, text
 
 
-def in_time(ray, ref, error, limit_s=10):
+def in_time(ray, ref, error, limit_s=60):
     """Get a ref, which must raise this error in time; returns the error."""
     began = time.monotonic()
     with pytest.raises(error) as caught:
@@ -241,7 +241,7 @@ def test_row_24_an_actor_that_restarts(ray):
     assert error.maybe_executed is True
     for words in ("restarted", "SIGKILL", "try it again"):
         assert words in str(error)
-    assert ray.get(actor.pid.remote(), timeout=20) != pid
+    assert ray.get(actor.pid.remote(), timeout=60) != pid
     ray.kill(actor)
 
 
@@ -266,24 +266,25 @@ def test_row_25_names_of_actors(ray):
         ray.get_actor("nobody")
 
 
-def test_row_26_too_many_pending_calls(ray):
+def test_row_26_too_many_pending_calls(ray, tmp_path):
     @ray.remote(max_pending_calls=2)
     class Busy:
-        def wait(self, seconds):
-            time.sleep(seconds)
-            return seconds
+        def wait(self, path):
+            while not os.path.exists(path):
+                time.sleep(0.005)
+            return path
 
+    gate = tmp_path / "gate"
     actor = Busy.remote()
-    ray.get(actor.wait.remote(0))
-    refs = [actor.wait.remote(0.3) for _ in range(2)]
-    began = time.monotonic()
+    ray.get(actor.wait.remote(tmp_path))
+    refs = [actor.wait.remote(gate) for _ in range(2)]
     with pytest.raises(ray.exceptions.PendingCallsLimitExceeded) as caught:
-        actor.wait.remote(0)
-    assert time.monotonic() - began < 0.2
+        actor.wait.remote(gate)
+    gate.touch()
     for words in ("Busy.wait", "max_pending_calls is 2", "2 pending calls"):
         assert words in str(caught.value)
-    assert ray.get(refs) == [0.3, 0.3]
-    assert ray.get(actor.wait.remote(0)) == 0
+    assert ray.get(refs) == [gate, gate]
+    assert ray.get(actor.wait.remote(gate)) == gate
 
 
 def test_row_26_a_call_that_is_repeated_is_not_counted_twice(ray):

@@ -44,7 +44,7 @@ def test_row_28_signals(ray, name):
     start = time.monotonic()
     with pytest.raises(ray.exceptions.WorkerCrashedError) as caught:
         ray.get(a_task_that_dies.remote())
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     text = str(caught.value)
     for words in (
         "a_task_that_dies",

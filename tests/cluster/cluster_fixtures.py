@@ -8,7 +8,7 @@ import nbray
 from nbray.core import lease_pool
 
 DEFAULT_CLUSTER = {"num_cpus": 2, "object_store_memory": 128 * 2**20}
-TEST_LIMIT_S = 60.0
+TEST_LIMIT_S = 150.0
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,7 +38,7 @@ def ray(cluster, request):
     yield nbray
     kept_s, lease_pool.IDLE_LEASE_S = lease_pool.IDLE_LEASE_S, 0.0  # idle leases go back at once, to save time
     try:
-        with kit.no_hang(30, "coming to rest after the test"):
+        with kit.no_hang(what="coming to rest after the test"):
             kit.settle(before)
     finally:
         lease_pool.IDLE_LEASE_S = kept_s

@@ -89,7 +89,7 @@ def group(ray, members):
 
 
 def everywhere(ray, actors, function, *arguments):
-    with kit.no_hang(30, function.__name__):
+    with kit.no_hang(what=function.__name__):
         return ray.get([actor.do.remote(function, *arguments) for actor in actors])
 
 
@@ -282,7 +282,7 @@ def test_tasks_lend_their_cpus_while_they_wait(ray):
         col.destroy_collective_group("tasks")
         return array[0]
 
-    with kit.no_hang(30):
+    with kit.no_hang():
         assert ray.get([rank.remote(i) for i in range(6)]) == [15] * 6
 
 
@@ -457,7 +457,7 @@ def test_a_rank_that_is_taken_or_never_comes(ray, group):
     before = time.monotonic()
     with pytest.raises(CollectiveTimeoutError, match="rank 1, which has not joined") as caught:
         col.barrier("lonely")
-    assert isinstance(caught.value, TimeoutError) and time.monotonic() - before < 2
+    assert isinstance(caught.value, TimeoutError) and time.monotonic() - before < 20
     with pytest.raises(CollectiveTimeoutError):
         col.barrier("lonely")  # it is broken for good
     col.destroy_collective_group("lonely")

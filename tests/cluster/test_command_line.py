@@ -152,7 +152,7 @@ def test_start_that_blocks_ends_with_a_signal(command):
     with process:
         assert process.stdout.readline().startswith("nbray runs")
         process.send_signal(signal.SIGTERM)
-        with kit.no_hang(10, "the end of `nbray start --block`"):
+        with kit.no_hang(what="the end of `nbray start --block`"):
             assert process.wait() == 0
     kit.eventually(lambda: not command.family(), "the end of its processes", kit.RECOVERY_S)
 

@@ -19,7 +19,7 @@ def client(ray):
 
 
 def over(client, job_id):
-    kit.eventually(lambda: client.get_job_status(job_id).is_terminal(), f"the end of {job_id}", 30)
+    kit.eventually(lambda: client.get_job_status(job_id).is_terminal(), f"the end of {job_id}")
     return client.get_job_info(job_id)
 
 

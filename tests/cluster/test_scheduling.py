@@ -85,7 +85,7 @@ def test_deep_nesting(ray):
     def down(n):
         return 0 if n == 0 else 1 + ray.get(down.remote(n - 1))
 
-    with kit.no_hang(30):
+    with kit.no_hang():
         assert ray.get(down.remote(40)) == 40
 
 
@@ -98,7 +98,7 @@ def test_wide_nesting(ray):
     def branch(n):
         return sum(ray.get([leaf.remote(i) for i in range(n)]))
 
-    with kit.no_hang(30):
+    with kit.no_hang():
         assert ray.get([branch.remote(20) for _ in range(20)]) == [190] * 20
 
 
@@ -123,7 +123,7 @@ def test_a_worker_that_owns_tasks_gets_its_share(ray, ledger, gate):
     ledger.await_lines(1)
     refs = [work.remote("driver", i) for i in range(400)]
     gate.open()
-    with kit.no_hang(30):
+    with kit.no_hang():
         assert ray.get(other) == 60
         at = len(ledger.lines())
         done_of_driver = ledger.lines().count("driver")
@@ -139,7 +139,7 @@ def test_leases_return_when_idle(ray):
     h = ray.remote(lambda i: i).options(resources={"widget": 1}, num_cpus=2)
     for _ in range(3):
         ray.get([f.remote(1) for _ in range(50)] + [g.remote(1) for _ in range(50)] + [h.remote(1) for _ in range(5)])
-        kit.eventually(kit.is_idle, "all resources are free", 2.0)
+        kit.eventually(kit.is_idle, "all resources are free")
         assert ray.available_resources() == ray.cluster_resources()
 
 
@@ -272,7 +272,7 @@ def test_a_large_request_is_not_starved_by_small_ones(ray, ledger):
     refs = [small.remote(i) for i in range(1500)]
     ray.wait(refs, num_returns=20)
     ref = large.remote()
-    with kit.no_hang(30):
+    with kit.no_hang():
         assert ray.get(ref) == "large"
         position = ledger.lines().index("large")
         assert ray.get(refs) == list(range(1500))
@@ -307,7 +307,6 @@ def test_deep_dependencies(ray):
         assert ray.get(ref) == 1000
 
 
-@pytest.mark.limit(60)
 def test_wait_under_load(ray):
     """Each ref comes out of wait once; order is kept; a time-out of 0 does not wait."""
     dice = random.Random(11)
@@ -322,7 +321,7 @@ def test_wait_under_load(ray):
     index = {ref: i for i, ref in enumerate(refs)}
     seen = set()
     rest = refs
-    with kit.no_hang(30):
+    with kit.no_hang():
         while rest:
             wanted = min(len(rest), dice.randint(1, 10))
             timeout = dice.choice([None, None, 0, 0.001])
@@ -343,7 +342,7 @@ def test_wait_under_load(ray):
 def test_impossible_requests_are_refused_and_hold_nobody_up(ray):
     f = ray.remote(lambda: 1)
     for options in ({"num_cpus": 5}, {"num_gpus": 3}, {"resources": {"wigdet": 1}}, {"resources": {"widget": 3}}):
-        with kit.no_hang(2):
+        with kit.no_hang():
             with pytest.raises(ray.exceptions.TaskUnschedulableError):
                 ray.get(f.options(**options).remote())
     assert ray.get(f.remote()) == 1
@@ -352,7 +351,7 @@ def test_impossible_requests_are_refused_and_hold_nobody_up(ray):
 def test_many_shapes_at_once(ray):
     """Each shape has a pool of leases of its own: all of them make progress."""
     f = ray.remote(lambda i: i)
-    with kit.no_hang(40):
+    with kit.no_hang():
         refs = []
         for i in range(kit.scaled(200)):
             refs.append(f.options(num_cpus=(1 + i % 20) / 10, resources={"widget": (i % 3) / 2}).remote(i))

@@ -91,7 +91,7 @@ def test_one_that_is_killed_disturbs_nobody(ray, address, start_driver):
                 assert nbray.get([double.remote(i) for i in range(10)]) == [2 * i for i in range(10)]
             driver.kill()
         assert nbray.get([double.remote(i) for i in range(10)]) == [2 * i for i in range(10)]
-    kit.settle(before, 8.0)
+    kit.settle(before)
 
 
 def test_what_another_holds_survives_its_maker(ray, address, start_driver):
@@ -185,7 +185,7 @@ def test_the_end_of_the_owner_is_told(start_driver):
     killed = start_driver(program, address, base=owner.base)
     killed.expect("waits")
     owner.kill()
-    with kit.no_hang(8, "the news of the owner's death"):
+    with kit.no_hang(what="the news of the owner's death"):
         assert killed.expect("error").startswith("True The cluster has ended: the driver died")
     killed.expect("still over")
     killed.expect("again 7")

@@ -98,7 +98,7 @@ def test_async_actors_wait_for_their_consumers_without_blocking_others(ray):
     one_by_one = {"_generator_backpressure_num_objects": 1}
     generators = [actor.count.options(**one_by_one).remote(10), actor.plain.options(**one_by_one).remote(10)]
     ray.wait(generators, num_returns=2)
-    assert ray.get(actor.one.remote(), timeout=10) == 1
+    assert ray.get(actor.one.remote(), timeout=60) == 1
     assert [values(ray, g) for g in generators] == [list(range(10))] * 2
 
 
@@ -141,7 +141,7 @@ def test_a_blocked_producer_lends_its_cpus(ray):
     generators = [produce.options(_generator_backpressure_num_objects=1).remote() for _ in range(2)]
     ray.wait(generators, num_returns=2)
     time.sleep(0.05)
-    assert ray.get(double.remote(4), timeout=20) == 8
+    assert ray.get(double.remote(4), timeout=60) == 8
     assert [values(ray, g) for g in generators] == [list(range(5))] * 2
 
 

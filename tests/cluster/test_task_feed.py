@@ -46,7 +46,7 @@ def test_a_graph_from_beginning_to_end(ray, gate):
     assert states["clean"] == states["both"] == {tt.WAITS_FOR_INPUT}, states
     assert states["load"] <= {tt.RUNNING, tt.WAITS_FOR_PLACE, tt.SENT}, states
     gate.open()
-    assert ray.get(last, timeout=30) == list(range(20))
+    assert ray.get(last, timeout=60) == list(range(20))
 
     def over():
         feed.poll()
@@ -79,7 +79,7 @@ def test_what_runs_now_is_listed_for_the_whole_node(ray, gate, ledger):
     assert [names(feed)[i] for i in running] == ["Actor.work"]
     assert feed.table.start[running[0]] > 0
     gate.open()
-    ray.get(ref, timeout=30)
+    ray.get(ref, timeout=60)
 
 
 def test_a_task_whose_inputs_have_come_waits_for_a_place(ray, gate, tmp_path):
@@ -114,4 +114,4 @@ def test_a_task_whose_inputs_have_come_waits_for_a_place(ray, gate, tmp_path):
     (tmp_path / "made").touch()
     kit.eventually(lambda: state_of(late) in (tt.WAITS_FOR_PLACE, tt.SENT), "it waits for a place")
     gate.open()
-    assert ray.get([late, *holders], timeout=30)[0] == 1
+    assert ray.get([late, *holders], timeout=60)[0] == 1

@@ -95,7 +95,7 @@ def test_timeout_takes_about_its_time(ray, gate):
     start = time.monotonic()
     with pytest.raises(ray.exceptions.GetTimeoutError):
         ray.get(ref, timeout=0.3)
-    assert 0.25 < time.monotonic() - start < 5
+    assert 0.25 < time.monotonic() - start < 30
 
 
 def test_the_value_may_come_within_the_timeout(ray, echo):

@@ -68,7 +68,7 @@ def test_restarts_are_counted(ray):
 
     actor = Actor.remote()
     pids = []
-    with kit.no_hang(30):
+    with kit.no_hang():
         for _ in range(3):
             pids.append(call_until_alive(ray, actor.pid))
             os.kill(pids[-1], signal.SIGKILL)
@@ -130,7 +130,7 @@ def test_task_retries_keep_the_order(ray, ledger):
 
     actor = Actor.remote()
     count = kit.scaled(300)
-    with kit.no_hang(30):
+    with kit.no_hang():
         ray.get(actor.pid.remote())
         refs = [actor.step.remote(i) for i in range(count)]
         for due in (count // 10, count // 2):
@@ -191,7 +191,7 @@ def test_actor_chaos(ray):
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     try:
-        with kit.no_hang(45):
+        with kit.no_hang():
             for of_one in refs:
                 assert ray.get(of_one) == list(range(count))
     finally:
@@ -214,7 +214,7 @@ def test_no_call_runs_twice_without_task_retries(ray, ledger):
 
     actor = Actor.remote()
     outcomes = {}
-    with kit.no_hang(30):
+    with kit.no_hang():
         for number in range(kit.scaled(5)):
             pid = call_until_alive(ray, actor.pid)
             refs = {i: actor.step.remote(i) for i in range(number * 200, number * 200 + 200)}
@@ -248,7 +248,7 @@ def test_the_name_is_free_after_kill(ray):
         with pytest.raises(ray.exceptions.ActorAlreadyExistsError):
             Actor.options(name="the one").remote()
         ray.kill(actor)
-        with kit.no_hang(5):
+        with kit.no_hang():
             kit.eventually(lambda: name_is_free(ray), "the name is free")
         await_death(pid)
 

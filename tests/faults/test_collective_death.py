@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 
 from nbray import collective as col
+from nbray.core import collective_group
 from nbray.exceptions import ActorDiedError, CollectiveError, CollectiveRankDiedError
 
 CLUSTER = {"num_cpus": 4, "object_store_memory": 128 * 2**20}
 OPERATIONS = ["allreduce", "reduce", "broadcast", "allgather", "reducescatter", "alltoall", "send", "recv", "barrier"]
-LIMIT_S = 5.0
+LIMIT_S = 20.0
 
 
 class Member:
@@ -75,7 +77,7 @@ def test_actor_killed_in_each_operation(ray, operation):
         time.sleep(0.05)
         killed = time.monotonic()
         os.kill(pids[2], signal.SIGKILL)
-        with kit.no_hang(20, operation):
+        with kit.no_hang(what=operation):
             for found in ray.get(refs[:2]):
                 if found is None:
                     continue
@@ -112,7 +114,7 @@ def test_cancelled_in_an_operation(ray, ledger):
     refs = [rank.remote(0), rank.remote(1)]
     ledger.await_lines(2)
     ray.cancel(refs[0])
-    with kit.no_hang(10):
+    with kit.no_hang():
         assert "rank 0" in ray.get(refs[1])
         with pytest.raises(ray.exceptions.TaskCancelledError):
             ray.get(refs[0])
@@ -121,12 +123,18 @@ def test_cancelled_in_an_operation(ray, ledger):
 def test_interrupted_driver(ray):
     """Ctrl-C ends a wait of the driver at once; the group is broken, the runtime is not."""
     col.init_collective_group(2, 0, group_name="interrupted", gloo_timeout=0)
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    before = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
+    main = threading.get_ident()
+
+    def interrupt():
+        kit.eventually(lambda: sys._current_frames()[main].f_code.co_filename == collective_group.__file__, "it waits")
+        time.sleep(0.05)  # from there into the wait in C
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with kit.no_hang(), pytest.raises(KeyboardInterrupt):
         col.barrier("interrupted")
-    assert time.monotonic() - before < 2
+    thread.join()
     with pytest.raises(CollectiveError, match="gave up"):
         col.barrier("interrupted")
     col.destroy_collective_group("interrupted")

@@ -75,7 +75,7 @@ def test_removal_while_tasks_run_wait_and_come(ray, gate, ledger):
         refs += [inner.remote() for _ in range(5)]
         for ref in refs:
             with pytest.raises(ray.exceptions.TaskPlacementGroupRemoved):
-                ray.get(ref, timeout=20)
+                ray.get(ref, timeout=60)
         all_free(ray)
 
 
@@ -92,18 +92,18 @@ def test_removal_while_actors_start_run_and_restart(ray):
     waiting = actors[3].pid.remote()
     ray.util.remove_placement_group(group)
     with pytest.raises(ray.exceptions.ActorPlacementGroupRemoved):
-        ray.get(waiting, timeout=20)
+        ray.get(waiting, timeout=60)
 
     def dead(actor):
         try:
-            ray.get(actor.pid.remote(), timeout=20)
+            ray.get(actor.pid.remote(), timeout=60)
         except (ray.exceptions.ActorDiedError, ray.exceptions.ActorPlacementGroupRemoved):
             return True
 
     for actor in actors:
         kit.eventually(lambda actor=actor: dead(actor), "it ends with its group")
     with pytest.raises(ray.exceptions.ActorPlacementGroupRemoved):
-        ray.get(Actor.options(scheduling_strategy=inside(group)).remote().pid.remote(), timeout=20)
+        ray.get(Actor.options(scheduling_strategy=inside(group)).remote().pid.remote(), timeout=60)
     all_free(ray)
 
 
@@ -182,7 +182,7 @@ def test_churn_of_groups_with_tasks_in_them_leaves_nothing(ray):
     for _ in range(10):
         groups = [ray.util.placement_group([{"CPU": 0.5}]) for _ in range(8)]
         refs = [touch.options(scheduling_strategy=inside(group)).remote(i) for i, group in enumerate(groups)]
-        assert ray.get(refs, timeout=30) == list(range(8))
+        assert ray.get(refs, timeout=60) == list(range(8))
         for group in groups:
             ray.util.remove_placement_group(group)
     all_free(ray)

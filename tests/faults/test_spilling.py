@@ -151,33 +151,35 @@ def test_producer_and_consumer_with_a_full_store(ray):
     def consume(array):
         return digest(array), pattern(int(array[0]), size)
 
-    with kit.no_hang(60):
+    with kit.no_hang():
         firsts = [produce.remote(seed) for seed in range(12)]
         seconds = [consume.remote(ref) for ref in firsts]
         for seed, ref in enumerate(seconds):
             assert ray.get(ref)[0] == digest(pattern(seed, size))
 
 
-def test_a_task_waits_for_memory_that_another_task_uses(fresh):
+def test_a_task_waits_for_memory_that_another_task_uses(fresh, gate, ledger):
     fresh.init(**CLUSTER, _system_config={"room_wait_s": 0.5})
     refs = [fresh.put(pattern(seed, 2 * CAPACITY // 3)) for seed in range(2)]
 
     @fresh.remote
-    def slow(array, seconds):
-        time.sleep(seconds)
+    def slow(array, wait):
+        ledger.add("began")
+        wait()
         return digest(array)
 
-    slow_one = slow.remote(refs[0], 2.0)
-    time.sleep(0.5)
-    assert fresh.get(slow.remote(refs[1], 0.0)) == digest(pattern(1, 2 * CAPACITY // 3))
+    slow_one = slow.remote(refs[0], lambda: time.sleep(2.0))
+    ledger.await_lines(1)
+    assert fresh.get(slow.remote(refs[1], int)) == digest(pattern(1, 2 * CAPACITY // 3))
     assert fresh.get(slow_one) == digest(pattern(0, 2 * CAPACITY // 3))
-    slow_one = slow.remote(refs[0], 3.0)
-    time.sleep(0.5)
-    waits = slow.remote(refs[1], 0.0)
-    time.sleep(0.2)
+    slow_one = slow.remote(refs[0], gate.wait)
+    ledger.await_lines(3)
+    waits = slow.remote(refs[1], int)
+    time.sleep(0.2)  # it does, or is about to
     fresh.cancel(waits)
-    with pytest.raises(fresh.exceptions.TaskCancelledError), kit.no_hang(2.5):
+    with pytest.raises(fresh.exceptions.TaskCancelledError), kit.no_hang():
         fresh.get(waits)
+    gate.open()
     fresh.get(slow_one)
 
 
@@ -186,7 +188,7 @@ def test_row_13_all_memory_is_in_use(ray):
     begin = time.monotonic()
     with pytest.raises(ray.exceptions.ObjectStoreFullError) as caught:
         ray.put(pattern(9, CAPACITY // 4))
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 60
     text = str(caught.value)
     assert f"of {CAPACITY // MIB}.0 MiB are in use" in text
     assert text.count("made at test_spilling.py:") == 5
@@ -233,7 +235,7 @@ def test_row_14_the_disk_is_full(fresh):
                 begin = time.monotonic()
                 refs.append(ray.put(np.full(MIB, seed, np.uint8)))
         except ray.exceptions.OutOfDiskError as error:
-            assert time.monotonic() - begin < 5, time.monotonic() - begin
+            assert time.monotonic() - begin < 60, time.monotonic() - begin
             print(len(refs), error)
         for seed in range(0, len(refs), 6):
             assert ray.get(refs[seed])[-1] == seed

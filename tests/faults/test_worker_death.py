@@ -142,7 +142,6 @@ def test_what_depends_on_a_dead_task_fails_with_it(ray):
             ray.get(after.remote(after.remote(dying.remote())))
 
 
-@pytest.mark.limit(60)
 def test_suicide_loop(ray):
     """F2: Dask once hung at round 426 of this."""
 
@@ -188,7 +187,6 @@ class Killer:
                 self.killed += 1
 
 
-@pytest.mark.limit(90)
 def test_worker_chaos(ray):
     """F1: a random worker is killed every 100 ms under tasks of 1 to 10 ms; all results are right."""
     seed = random.randrange(2**32)
@@ -223,7 +221,6 @@ def test_worker_chaos(ray):
     assert sorted(results) == list(range(count))
 
 
-@pytest.mark.limit(60)
 def test_nested_chaos(ray):
     """Workers that own tasks die as well: their tasks end with them, and what they owned is made again."""
     seed = random.randrange(2**32)
@@ -242,7 +239,7 @@ def test_nested_chaos(ray):
 
     with Killer(0.15, seed):
         refs = [branch.remote(10) for _ in range(kit.scaled(40))]
-        with kit.no_hang(40):
+        with kit.no_hang():
             assert ray.get(refs) == [45] * len(refs)
 
 
@@ -383,7 +380,7 @@ def test_workers_that_never_start(ray):
     killer = Startling(10**9)
     killer.start()
     try:
-        with kit.no_hang(30):
+        with kit.no_hang():
             with pytest.raises(ray.exceptions.RayError) as caught:
                 ray.get(task.remote(1))
     finally:

@@ -40,7 +40,7 @@ def _kernel(cwd: Path, load: bool) -> Iterator[Kernel]:
     finally:
         family = processes_of(kernel)
         kernel.close()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while alive := [process for process in family if process.is_running() and not is_zombie(process)]:
             assert time.monotonic() < end, f"left behind: {alive}"
             time.sleep(0.05)

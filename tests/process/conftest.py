@@ -57,7 +57,7 @@ def start(base_dir, monkeypatch):
         processes = family(node.pid) if node.is_alive() else []
         node.stop()
         os.close(node.segment_fd)
-        wait_until(lambda: all(is_gone(process) for process in processes), 5.0)  # noqa: B023
+        wait_until(lambda: all(is_gone(process) for process in processes))  # noqa: B023
         left = sorted(os.listdir(node.session_dir)) if os.path.isdir(node.session_dir) else []
         assert left in ([], ["logs"]), left
 

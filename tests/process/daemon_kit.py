@@ -44,7 +44,7 @@ class Driver:
     def send(self, message):
         self.dealer.send(message)
 
-    def expect(self, kind, timeout=10.0, **fields):
+    def expect(self, kind, timeout=60.0, **fields):
         """Return the next message of this kind and with these fields; others are kept."""
 
         def fits(message):
@@ -75,7 +75,7 @@ class Driver:
         self.send(m.StateRequest(self.requests))
         return self.expect(m.StateReply, request_id=self.requests)
 
-    def wait_state(self, condition, timeout=10.0):
+    def wait_state(self, condition, timeout=60.0):
         """Ask until ``condition(state)`` holds; returns that state."""
         deadline = time.monotonic() + timeout
         while True:
@@ -90,7 +90,7 @@ class Driver:
         lib.nbs_detach(self.seg)
 
 
-def wait_until(condition, timeout=10.0):
+def wait_until(condition, timeout=60.0):
     """Poll until ``condition()`` is true."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -96,7 +96,7 @@ def test_no_handles_left_ends_it_gracefully(driver):
 def test_many_actors_at_once(driver):
     ids = [create(driver, f"{number:032x}") for number in range(20)]
     for actor_id in ids:
-        driver.expect(m.ActorNotice, state="ALIVE", actor_id=actor_id, timeout=30)
+        driver.expect(m.ActorNotice, state="ALIVE", actor_id=actor_id, timeout=60)
     assert driver.state().actors_alive == 20
 
 
