@@ -1,5 +1,6 @@
 """Runtime environments: variables, working directory, modules, hooks; who inherits what."""
 
+import importlib
 import os
 import sys
 
@@ -54,6 +55,13 @@ def test_the_driver_keeps_its_own(ray):
     assert "FROM_JOB" not in os.environ
     assert not os.path.exists("note.txt")
     assert ray.get_runtime_context().runtime_env["env_vars"]["FROM_JOB"] == "job"
+
+
+def test_the_list_of_jobs_has_it(ray):
+    state = importlib.import_module(f"{LIBRARY}.util.state")
+    context = ray.get_runtime_context()
+    (job,) = [job for job in state.list_jobs(address=context.gcs_address) if job.job_id == context.get_job_id()]
+    assert job.runtime_env["env_vars"]["SHARED"] == "job"
 
 
 def test_the_job_s_variables(ray, variables):
