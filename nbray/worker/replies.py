@@ -1,0 +1,204 @@
+"""What goes back to the owners: results, errors, items, output."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+import pickle
+import struct
+from typing import Any
+
+from nbray import ids
+from nbray._cstore import ffi, lib
+from nbray.core.records import (
+    INLINE_MAX_BYTES,
+    KIND_ITEM,
+    KIND_OUTPUT,
+    KIND_RESULT,
+    PART_INLINE,
+    PART_STORED,
+    RESULT_CANCELLED,
+    RESULT_ERROR,
+    RESULT_LOST,
+    RESULT_MULTI,
+    RESULT_STORED,
+    TASK_INDIRECT,
+)
+from nbray.exceptions import ObjectStoreFullError, OutOfDiskError
+from nbray.serialization import error_value, serializer
+from nbray.serialization.serializer import Serialized
+from nbray.worker.executor_state import SELF, ArgumentLost, ExecutorState
+from nbray.worker.streams import NotStored
+
+_PART = struct.Struct("<BI")
+_U64 = struct.Struct("<Q")
+_dumps = pickle.dumps
+_loads = pickle.loads
+MAX_EARLY_OUTPUT = 64  # pieces of at most 16 KiB that a constructor printed, kept until somebody reads them
+MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
+
+
+class Replies(ExecutorState):
+    """What goes back to the owners."""
+
+    def _answer(
+        self, chan: int, number: int, owner: int, name: str, n_returns: int, result: Any, ran_ns: int = 0
+    ) -> None:
+        """Reply with what a call returned."""
+        if self.capture.pending:
+            self.capture.flush()
+        try:
+            if n_returns == 1:
+                if type(result) in serializer.SIMPLE_TYPES:
+                    data: Any = _dumps(result, 5)
+                else:
+                    data = serializer.dumps(result, f"the return value of {name}()")
+                if type(data) is bytes and len(data) <= INLINE_MAX_BYTES:
+                    self._reply(chan, number, 0, data, ran_ns)
+                else:
+                    self._reply(chan, number, RESULT_STORED, self._store(owner, number, 0, data), ran_ns)
+            else:
+                parts = self._parts(owner, name, number, n_returns, result)
+                self._reply(chan, number, RESULT_MULTI, parts, ran_ns)
+        except (ObjectStoreFullError, OutOfDiskError) as error:  # the runtime's failure, not the function's
+            self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error).blob)
+        except BaseException as error:
+            if not inspect.isgenerator(result) or n_returns != 1:
+                self._failed(chan, number, name, error)
+                return
+            try:  # one value is asked for: the first
+                value = self._values(name, 1, result)[0]
+            except BaseException as raised:
+                self._failed(chan, number, name, raised)
+            else:
+                self._answer(chan, number, owner, name, 1, value, ran_ns)
+
+    def _store(self, owner: int, number: int, index: int, data: bytes | Serialized) -> bytes:
+        """Put a result into the store, held for its owner; returns its handle."""
+        core = self.core
+        value = serializer.plain(data) if type(data) is bytes else data
+        object_id = ids.object_id(owner, number, core.cluster_id, index)
+        label = f"result of {self.task_name}"[:80].encode("utf-8", "replace")
+        hold = core.store.write(object_id, value, 0, owner, label)  # type: ignore[arg-type]
+        return _U64.pack(hold.obj)
+
+    def _parts(self, owner: int, name: str, number: int, n_returns: int, result: Any) -> bytes:
+        """Return the payload of a call with other than one return value."""
+        if n_returns == 0:
+            return b""
+        parts = []
+        for index, value in enumerate(self._values(name, n_returns, result)):
+            data = serializer.dumps(value, f"return value {index} of {name}()")
+            if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:
+                parts.append(_PART.pack(PART_INLINE, len(data)))
+                parts.append(data)
+            else:
+                parts.append(_PART.pack(PART_STORED, 8))
+                parts.append(self._store(owner, number, index, data))
+        return b"".join(parts)
+
+    @staticmethod
+    def _values(name: str, n_returns: int, result: Any) -> list[Any]:
+        """Return the values that a call returned as one sequence."""
+        if inspect.isgenerator(result):
+            result = itertools.islice(result, n_returns)  # what it would yield beyond that is not asked for
+        try:
+            values = list(result)
+        except TypeError:
+            raise ValueError(
+                f"{name}() has num_returns={n_returns}, but it returned one value of type {type(result).__name__} "
+                "that is not a sequence."
+            ) from None
+        if len(values) != n_returns:
+            raise ValueError(f"{name}() has num_returns={n_returns}, but it returned {len(values)} values.")
+        return values
+
+    def _failed(self, chan: int, number: int, name: str, error: BaseException) -> None:
+        """Reply that the task raised, or was cancelled."""
+        if self.capture.pending:
+            self.capture.flush()
+        if isinstance(error, KeyboardInterrupt) and lib.nbs_cancel_wanted(self.seg) == 1:
+            if self.cancel_children:
+                self.core.cancel_children(number)
+            self._reply(chan, number, RESULT_CANCELLED, b"")
+            return
+        if isinstance(error, ArgumentLost):
+            self._reply(chan, number, RESULT_ERROR | RESULT_LOST, _U64.pack(error.obj))
+            return
+        if isinstance(error, NotStored):
+            self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error.error).blob)
+            return
+        blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8])
+        if len(blob) > INLINE_MAX_BYTES:
+            if len(blob) <= MAX_ERROR_BYTES:
+                with contextlib.suppress(ObjectStoreFullError, OutOfDiskError):
+                    owner = self.core.peer if chan == SELF else lib.nbs_chan_peer(self.seg, chan)
+                    handle = self._store(owner, number, 0, blob)
+                    self._reply(chan, number, RESULT_ERROR | RESULT_STORED, handle)
+                    return
+            blob = error_value.shorten(blob, INLINE_MAX_BYTES)
+        self._reply(chan, number, RESULT_ERROR, blob)
+
+    def _reply(self, chan: int, number: int, flags: int, payload: bytes, ran_ns: int = 0) -> None:
+        seg = self.seg
+        if chan == SELF:
+            self.core.result_from_self(self.actor_id, number, flags, payload)
+            return
+        while True:
+            with self.send_lock:
+                status = lib.nbs_send(
+                    seg, chan, KIND_RESULT, flags, number, 0, ran_ns, payload, len(payload), ffi.NULL, 0, ffi.NULL
+                )
+            if status != lib.NBS_EAGAIN:
+                return  # sent, or the owner is gone and nobody wants it
+            # The owner reads slowly: wait for room.
+            lib.nbs_wait(seg, 0, 1_000_000)
+
+    def send_item(self, chan: int, number: int, index: int, flags: int, payload: bytes) -> bool:
+        """Send what a generator yielded; False when its owner is gone."""
+        if chan == SELF:
+            self.core.item_from_self(number, flags, index, payload)
+            return True
+        return self._send(chan, KIND_ITEM, flags, number, index, payload)
+
+    def _send(self, chan: int, kind: int, flags: int, number: int, a: int, payload: bytes) -> bool:
+        seg = self.seg
+        while True:
+            with self.send_lock:
+                status = lib.nbs_send(
+                    seg, chan, kind, flags, number, a, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
+                )
+            if status != lib.NBS_EAGAIN:
+                return status == lib.NBS_OK
+            lib.nbs_wait(seg, 0, 1_000_000)  # the owner reads slowly: wait for room
+
+    def _send_output(self, payload: bytes, origin: str) -> bool:
+        chan = self.channel
+        if chan < 0:
+            chan = self.origin_channels.get(origin, -1)
+            if chan < 0:  # an actor's constructor: its caller opens the first channel when it is done
+                if len(self._early) < MAX_EARLY_OUTPUT:
+                    self._early.append(payload)
+                return True
+        flags = 0
+        if len(payload) > INLINE_MAX_BYTES:
+            hold = self.core.store.stash(payload)
+            self.core.kept.append(hold)
+            del self.core.kept[:-64]  # the owner reads it long before 64 more came
+            payload, flags = _U64.pack(hold.obj), TASK_INDIRECT
+        return self._send_to_owner(chan, flags, payload) != lib.NBS_EAGAIN
+
+    def _send_to_owner(self, chan: int, flags: int, payload: bytes) -> int:
+        with self.send_lock:
+            return lib.nbs_send(
+                self.seg, chan, KIND_OUTPUT, flags, 0, 0, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
+            )
+
+    def _forward_output(self, flags: int, payload: bytes) -> None:
+        """A nested task's output goes on to whoever owns the task that submitted it."""
+        if self.capture.pending:
+            self.capture.flush()  # what this task printed before stands above
+        origin = _loads(payload)[0]
+        chan = self.origin_channels.get(origin, self.channel)
+        self._send_to_owner(chan, 0, payload)
