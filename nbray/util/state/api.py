@@ -6,21 +6,12 @@ one at ``address``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbray.util.state import collect
 from nbray.util.state.common import (
-    ActorState,
-    ClusterEventState,
-    JobState,
-    NodeState,
-    ObjectState,
-    PlacementGroupState,
     Row,
-    RuntimeEnvState,
-    TaskState,
-    WorkerState,
 )
 from nbray.util.state.exception import RayStateApiException
 
@@ -122,132 +113,59 @@ def get_state(resource: str, id: str, address: str | None = None, timeout: float
     return rows[-1] if rows else None
 
 
-# ------------------------------------------------------------------------------- lists
+# --------------------------------------------------------------------- lists, one row
 
 
-def list_tasks(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[TaskState]:  # fmt: skip
-    """Return tasks; see ``list_state`` for the parameters."""
-    return list_state("tasks", address, filters, limit, timeout, detail)
+def _named(function: Any, name: str, doc: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
 
 
-def list_actors(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[ActorState]:  # fmt: skip
-    """Return actors, also dead ones; see ``list_state`` for the parameters."""
-    return list_state("actors", address, filters, limit, timeout, detail)
+def _list(name: str, resource: str, what: str) -> Callable[..., list[Any]]:
+    """Return the function that lists a resource."""
+
+    def list_rows(
+        address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT,
+        timeout: int = DEFAULT_TIMEOUT_S, detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
+    ) -> list[Any]:  # fmt: skip
+        return list_state(resource, address, filters, limit, timeout, detail)
+
+    return _named(list_rows, name, f"Return {what}; see ``list_state`` for the parameters.")
 
 
-def list_objects(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[ObjectState]:  # fmt: skip
-    """Return references to objects, one row per process that has one; see ``list_state`` for the parameters."""
-    return list_state("objects", address, filters, limit, timeout, detail)
+def _get(name: str, resource: str, what: str) -> Callable[..., Any]:
+    """Return the function that returns one row of a resource."""
+
+    def get_row(id: Any, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
+        return get_state(resource, id if isinstance(id, str) else id.task_id().hex(), address, timeout)
+
+    return _named(get_row, name, f"Return {what}; None when it is not known.")
 
 
-def list_nodes(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[NodeState]:  # fmt: skip
-    """Return nodes; see ``list_state`` for the parameters."""
-    return list_state("nodes", address, filters, limit, timeout, detail)
+list_tasks = _list("list_tasks", "tasks", "tasks")
+list_actors = _list("list_actors", "actors", "actors, also dead ones")
+list_objects = _list("list_objects", "objects", "references to objects, one row per process that has one")
+list_nodes = _list("list_nodes", "nodes", "nodes")
+list_jobs = _list("list_jobs", "jobs", "jobs, one per driver")
+list_workers = _list("list_workers", "workers", "workers and drivers, also dead ones")
+list_placement_groups = _list("list_placement_groups", "placement-groups", "placement groups")
+list_runtime_envs = _list("list_runtime_envs", "runtime-envs", "runtime environments")
+list_cluster_events = _list("list_cluster_events", "cluster-events", "deaths of processes that nobody intended")
 
-
-def list_jobs(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[JobState]:  # fmt: skip
-    """Return jobs, one per driver; see ``list_state`` for the parameters."""
-    return list_state("jobs", address, filters, limit, timeout, detail)
-
-
-def list_workers(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[WorkerState]:  # fmt: skip
-    """Return workers and drivers, also dead ones; see ``list_state`` for the parameters."""
-    return list_state("workers", address, filters, limit, timeout, detail)
-
-
-def list_placement_groups(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[PlacementGroupState]:  # fmt: skip
-    """Return placement groups; see ``list_state`` for the parameters."""
-    return list_state("placement-groups", address, filters, limit, timeout, detail)
-
-
-def list_runtime_envs(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[RuntimeEnvState]:  # fmt: skip
-    """Return runtime environments; see ``list_state`` for the parameters."""
-    return list_state("runtime-envs", address, filters, limit, timeout, detail)
-
-
-def list_cluster_events(
-    address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT, timeout: int = DEFAULT_TIMEOUT_S,
-    detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
-) -> list[ClusterEventState]:  # fmt: skip
-    """Return deaths of processes that nobody intended; see ``list_state`` for the parameters."""
-    return list_state("cluster-events", address, filters, limit, timeout, detail)
-
-
-# ----------------------------------------------------------------------------- one row
-
-
-def get_task(id: Any, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
-    """Return a task by its id, or by a ref of its result; None when it is not known."""
-    return get_state("tasks", id if isinstance(id, str) else id.task_id().hex(), address, timeout)
-
-
-def get_actor(id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
-    """Return an actor; None when it is not known."""
-    return get_state("actors", id, address, timeout)
-
-
-def get_objects(
-    id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False
-) -> list[Any]:
-    """Return the references to an object."""
-    return get_state("objects", id, address, timeout)
-
-
-def get_node(id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
-    """Return a node; None when it is not known."""
-    return get_state("nodes", id, address, timeout)
-
-
-def get_job(id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
-    """Return a job; None when it is not known."""
-    return get_state("jobs", id, address, timeout)
-
-
-def get_worker(id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
-    """Return a worker or driver; None when it is not known."""
-    return get_state("workers", id, address, timeout)
-
-
-def get_placement_group(
-    id: str, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False
-) -> Any:
-    """Return a placement group; None when it is not known."""
-    return get_state("placement-groups", id, address, timeout)
+get_task = _get("get_task", "tasks", "a task by its id, or by a ref of its result")
+get_actor = _get("get_actor", "actors", "an actor")
+get_objects = _get("get_objects", "objects", "a list of the references to an object")
+get_node = _get("get_node", "nodes", "a node")
+get_job = _get("get_job", "jobs", "a job")
+get_worker = _get("get_worker", "workers", "a worker or driver")
+get_placement_group = _get("get_placement_group", "placement-groups", "a placement group")
 
 
 # --------------------------------------------------------------------------- summaries
 
 
-def summarize_tasks(
-    address: str | None = None,
-    timeout: int = DEFAULT_TIMEOUT_S,
-    raise_on_missing_output: bool = True,
-    _explain: bool = False,
-) -> dict[str, Any]:
+def _summary_of_tasks(rows: list[Any]) -> dict[str, Any]:
     """Count tasks by function and state.
 
     Returns
@@ -256,8 +174,6 @@ def summarize_tasks(
         ``cluster`` with ``summary`` (function -> ``type``, ``state_counts``), ``total_tasks``,
         ``total_actor_tasks``, ``total_actor_scheduled`` and ``summary_by``.
     """
-    with collect.source(address) as where:
-        rows = collect.rows(where, "tasks", min(float(timeout), ANSWER_S))
     summary: dict[str, Any] = {}
     totals = {"NORMAL_TASK": 0, "ACTOR_TASK": 0, "ACTOR_CREATION_TASK": 0}
     for row in rows:
@@ -273,15 +189,8 @@ def summarize_tasks(
     }  # fmt: skip
 
 
-def summarize_actors(
-    address: str | None = None,
-    timeout: int = DEFAULT_TIMEOUT_S,
-    raise_on_missing_output: bool = True,
-    _explain: bool = False,
-) -> dict[str, Any]:
-    """Count actors by class and state, as ``summarize_tasks`` does tasks."""
-    with collect.source(address) as where:
-        rows = collect.rows(where, "actors", min(float(timeout), ANSWER_S))
+def _summary_of_actors(rows: list[Any]) -> dict[str, Any]:
+    """Count actors by class and state, as for tasks."""
     summary: dict[str, Any] = {}
     for row in rows:
         entry = summary.setdefault(row.class_name, {"class_name": row.class_name, "state_counts": {}})
@@ -289,15 +198,8 @@ def summarize_actors(
     return {"cluster": {"summary": summary, "total_actors": len(rows), "summary_by": "class"}}
 
 
-def summarize_objects(
-    address: str | None = None,
-    timeout: int = DEFAULT_TIMEOUT_S,
-    raise_on_missing_output: bool = True,
-    _explain: bool = False,
-) -> dict[str, Any]:
-    """Count objects and their bytes by where they were made, as ``summarize_tasks`` does tasks."""
-    with collect.source(address) as where:
-        rows = collect.rows(where, "objects", min(float(timeout), ANSWER_S))
+def _summary_of_objects(rows: list[Any]) -> dict[str, Any]:
+    """Count objects and their bytes by where they were made, as for tasks."""
     summary: dict[str, Any] = {}
     sizes: dict[str, dict[str, int]] = {}
     workers: dict[str, set[int]] = {}
@@ -323,6 +225,24 @@ def summarize_objects(
             "callsite_enabled": any(site != "disabled" for site in summary), "summary_by": "callsite",
         }
     }  # fmt: skip
+
+
+def _summarize(name: str, resource: str, count: Callable[[list[Any]], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Return the function that counts the rows of a resource."""
+
+    def summarize(
+        address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, raise_on_missing_output: bool = True,
+        _explain: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        with collect.source(address) as where:
+            return count(collect.rows(where, resource, min(float(timeout), ANSWER_S)))
+
+    return _named(summarize, name, count.__doc__ or "")
+
+
+summarize_tasks = _summarize("summarize_tasks", "tasks", _summary_of_tasks)
+summarize_actors = _summarize("summarize_actors", "actors", _summary_of_actors)
+summarize_objects = _summarize("summarize_objects", "objects", _summary_of_objects)
 
 
 class StateApiClient:
