@@ -3,10 +3,22 @@
  *
  * @packageDocumentation
  */
+import { cellsPlugin } from './plugins/cells.js';
 import { clusterPanelPlugin } from './plugins/clusterPanel.js';
+import { clustersPlugin } from './plugins/clusters.js';
+import { exportsPlugin } from './plugins/exports.js';
 import { modelPlugin } from './plugins/model.js';
+import { settingsPlugin } from './plugins/settings.js';
 import { statusBarPlugin } from './plugins/statusBar.js';
 
 export * from './tokens.js';
 
-export default [modelPlugin, clusterPanelPlugin, statusBarPlugin];
+export default [
+  modelPlugin,
+  settingsPlugin,
+  clusterPanelPlugin,
+  clustersPlugin,
+  cellsPlugin,
+  exportsPlugin,
+  statusBarPlugin
+];

@@ -2,7 +2,7 @@
 
 /** What is needed of a `TranslationBundle`. */
 export interface ITexts {
-  __(text: string, ...values: unknown[]): string;
+  __(text: string, ...values: (string | number)[]): string;
 }
 
 const english: ITexts = {
@@ -18,6 +18,6 @@ export function useTexts(bundle: ITexts): void {
 }
 
 /** A text in the language of the page; `%1`, `%2` stand for the values. */
-export function t(text: string, ...values: unknown[]): string {
+export function t(text: string, ...values: (string | number)[]): string {
   return texts.__(text, ...values);
 }

@@ -6,6 +6,7 @@
  */
 import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
+import type { IHit } from './graph/scene.js';
 import type { TaskStore } from './graph/taskStore.js';
 
 /** The tasks as the panel's parts read them. */
@@ -82,13 +83,15 @@ export type Status =
   /** The kernel restarts. */
   | 'restarting'
   /** The kernel's nbray speaks another version of the protocol. */
-  | 'other-version';
+  | 'other-version'
+  /** A cluster that was followed without a kernel is over. */
+  | 'ended';
 
-/** The notebook or console that is followed. */
+/** What is followed: the notebook or console in front, or a cluster without a kernel. */
 export interface ISubject {
-  /** What its tab says. */
+  /** What its tab says; the name of the cluster's session. */
   name: string;
-  kind: 'notebook' | 'console';
+  kind: 'notebook' | 'console' | 'cluster';
 }
 
 /** What the panel knows of the notebook or console in front. */
@@ -128,11 +131,32 @@ export interface IClusterModel {
    */
   request(what: string, args?: Record<string, unknown>): Promise<unknown>;
 
+  /** The last run of a cell of the notebook in front, by the cell's id. */
+  runOf(cellId: string): ICellRun | null;
+
+  /** How often `tasksChanged` is emitted at most, per second. */
+  updatesPerSecond: number;
+
   /** Whether `insertCell` would work now. */
   readonly canInsertCell: boolean;
 
-  /** Puts a new code cell with this text below the active one; false where that is not possible. */
-  insertCell(text: string): boolean;
+  /** Puts a new code cell with this text below the active one, and runs it if asked to; false where that cannot be. */
+  insertCell(text: string, run?: boolean): boolean;
+
+  /** What is selected in all views: a group, or one task of it. It is forgotten when indexes change their meaning. */
+  readonly selected: IHit | null;
+
+  /** Select; emits `changed`. */
+  select(hit: IHit | null): void;
+
+  /** The origin of the cell whose tasks light up; null: all alike. */
+  readonly lit: string | null;
+
+  /** Light up the tasks of a cell; emits `changed`. */
+  light(origin: string | null): void;
+
+  /** Follow a cluster of the server, by its session's name, instead of what is in front; null: no more. */
+  followCluster(name: string | null): void;
 }
 
 /** A cell of the notebook in front. */
@@ -141,6 +165,13 @@ export interface ICellLink {
   number: number;
   /** Scroll to it; false when it is gone. */
   show(): boolean;
+}
+
+/** What one run of a cell is known by. */
+export interface ICellRun {
+  /** The id of the message that ran it: the origin of its tasks. */
+  origin: string;
+  number: number;
 }
 
 /** The token under which the model is provided. */

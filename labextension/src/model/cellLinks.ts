@@ -3,15 +3,24 @@ import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Cell, CodeCell } from '@jupyterlab/cells';
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import type { KernelMessage } from '@jupyterlab/services';
-import type { ICellLink } from '../tokens.js';
+import type { ICellLink, ICellRun } from '../tokens.js';
+import type { CellMemory } from './cellMemory.js';
 
 /** Runs of cells that are remembered per notebook. */
 const MAX_RUNS = 5_000;
 
 /** Remembers the runs of one notebook's (or console's) cells. */
 export class CellLinks {
-  constructor(sessionContext: ISessionContext, notebook: NotebookPanel | null) {
+  constructor(
+    sessionContext: ISessionContext,
+    notebook: NotebookPanel | null,
+    memory: CellMemory | null = null
+  ) {
     this._notebook = notebook;
+    this._session = sessionContext;
+    this._memory = memory;
+    sessionContext.kernelChanged.connect(this._recall, this);
+    this._recall();
     sessionContext.iopubMessage.connect(this._onMessage, this);
     if (notebook !== null) {
       NotebookActions.executionScheduled.connect(this._onScheduled, this);
@@ -41,12 +50,44 @@ export class CellLinks {
     return found;
   }
 
+  /** The last run of a cell; null when it did not run here. */
+  runOf(cellId: string): ICellRun | null {
+    const origin = this._lastRuns.get(cellId);
+    const number = origin === undefined ? undefined : this._numbers.get(origin);
+    return number === undefined ? null : { origin: origin!, number };
+  }
+
+  /** Take over what this tab knew of the kernel before the page was loaded again. */
+  private _recall(): void {
+    const kernel = this._session.session?.kernel?.id;
+    for (const [origin, cell, number] of (kernel && this._memory?.runsOf(kernel)) || []) {
+      if (!this._numbers.has(origin)) {
+        remember(this._numbers, origin, number);
+        this._ran(origin, cell);
+      }
+    }
+  }
+
+  private _ran(origin: string, cell: string): void {
+    remember(this._cells, origin, cell);
+    remember(this._lastRuns, cell, origin);
+  }
+
+  private _note(origin: string): void {
+    const [cell, number] = [this._cells.get(origin), this._numbers.get(origin)];
+    const kernel = this._session.session?.kernel?.id;
+    if (kernel !== undefined && cell !== undefined && number !== undefined) {
+      this._memory?.add(kernel, [origin, cell, number]);
+    }
+  }
+
   private _onMessage(_: ISessionContext, message: KernelMessage.IMessage): void {
     if (message.header.msg_type === 'execute_input') {
       const origin = (message.parent_header as KernelMessage.IHeader).msg_id;
       const { execution_count: number } = message.content as { execution_count?: number };
       if (typeof number === 'number') {
         remember(this._numbers, origin, number);
+        this._note(origin);
       }
     }
   }
@@ -58,7 +99,8 @@ export class CellLinks {
       setTimeout(() => {
         const origin = cell.isDisposed ? undefined : cell.outputArea.future?.msg.header.msg_id;
         if (origin !== undefined) {
-          remember(this._cells, origin, cell.model.id);
+          this._ran(origin, cell.model.id);
+          this._note(origin);
         }
       });
     }
@@ -80,6 +122,10 @@ export class CellLinks {
   }
 
   private readonly _notebook: NotebookPanel | null;
+  private readonly _session: ISessionContext;
+  private readonly _memory: CellMemory | null;
+  /** Cell to the origin of its last run. */
+  private readonly _lastRuns = new Map<string, string>();
   private readonly _numbers = new Map<string, number>();
   private readonly _cells = new Map<string, string>();
 }

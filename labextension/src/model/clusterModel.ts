@@ -2,7 +2,9 @@
 import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel } from '@jupyterlab/services';
 import { Signal, type ISignal } from '@lumino/signaling';
+import type { IHit } from '../graph/scene.js';
 import { TaskStore, type IFrame } from '../graph/taskStore.js';
+import { t } from '../text.js';
 import { addSample, sampleOf } from './history.js';
 import {
   KernelLink,
@@ -10,7 +12,19 @@ import {
   type ILinkListener,
   type ISubshells
 } from './kernelLink.js';
-import type { ICellLink, ICluster, IClusterModel, ISample, ISubject, Status } from '../tokens.js';
+import { ServerLink, type OpenFeed } from './serverLink.js';
+import type {
+  ICellLink,
+  ICellRun,
+  ICluster,
+  IClusterModel,
+  ISample,
+  ISubject,
+  Status
+} from '../tokens.js';
+
+/** Frames come ten times a second, give or take a little: one that is early by this is not held back. */
+const SLACK_MS = 30;
 
 /** What can be followed: a notebook or console, and how to put a cell into it. */
 export interface IFollowed {
@@ -18,11 +32,13 @@ export interface IFollowed {
   name(): string;
   sessionContext: ISessionContext;
   /** null: this place takes no cells. */
-  insertCell: ((text: string) => void) | null;
+  insertCell: ((text: string, run: boolean) => void) | null;
   /** The cell that tasks with this origin come from. */
   cellOf(origin: string): ICellLink | null;
   /** The cell that ran last under this number. */
   cellNumbered(number: number): ICellLink | null;
+  /** The last run of a cell. */
+  runOf(cellId: string): ICellRun | null;
 }
 
 /** How the model is made. */
@@ -34,16 +50,22 @@ export interface IClusterModelOptions {
    * console of a notebook is not it.
    */
   commConnection?: (kernel: Kernel.IKernelConnection) => Kernel.IKernelConnection | null;
+  /** Opens the server's feed of a cluster without a kernel. */
+  openFeed?: OpenFeed;
 }
 
 /** The model behind panel and status bar. */
 export class ClusterModel implements IClusterModel, ILinkListener {
   constructor(options: IClusterModelOptions) {
     this._commConnection = options.commConnection ?? (kernel => kernel);
-    this._link = new KernelLink({ listener: this, ...options });
+    this._link = new KernelLink({ ...options, listener: this._heardFrom('kernel') });
+    this._serverLink = new ServerLink(this._heardFrom('server'), options.openFeed);
   }
 
   get subject(): ISubject | null {
+    if (this._server !== null) {
+      return { name: this._server, kind: 'cluster' };
+    }
     const followed = this._followed;
     return followed && { name: followed.name(), kind: followed.kind };
   }
@@ -72,41 +94,96 @@ export class ClusterModel implements IClusterModel, ILinkListener {
 
   watchTasks(): () => void {
     this._watchers += 1;
-    this._link.watchTasks(true);
+    this._watch();
     let over = false;
     return () => {
       if (!over) {
         over = true;
         this._watchers -= 1;
-        this._link.watchTasks(this._watchers > 0);
+        this._watch();
       }
     };
   }
 
   request(what: string, args: Record<string, unknown> = {}): Promise<unknown> {
-    return this._link.request(what, args);
+    return this._server === null
+      ? this._link.request(what, args)
+      : Promise.reject(new Error(t('Only a notebook of this cluster can tell that.')));
   }
 
   cellNumbered(number: number): ICellLink | null {
     return this._followed?.cellNumbered(number) ?? null;
   }
 
+  private _watch(): void {
+    const wanted = this._watchers > 0;
+    this._link.watchTasks(wanted && this._server === null);
+    this._serverLink.watchTasks(wanted);
+  }
+
+  get selected(): IHit | null {
+    return this._selected;
+  }
+
+  select(hit: IHit | null): void {
+    this._selected = hit;
+    this._emit();
+  }
+
+  get lit(): string | null {
+    return this._lit;
+  }
+
+  light(origin: string | null): void {
+    if (origin !== this._lit) {
+      this._lit = origin;
+      this._emit();
+    }
+  }
+
+  followCluster(name: string | null): void {
+    if (name === this._server) {
+      return;
+    }
+    this._server = name;
+    this._forget();
+    this._watch();
+    this._serverLink.attach(name);
+    if (name === null) {
+      const followed = this._followed;
+      this._link.attach(null);
+      this.follow(followed);
+    } else {
+      this._link.attach(null); // one cluster at a time
+    }
+    this._emit();
+  }
+
   cellOf(origin: string): ICellLink | null {
     return origin === '' ? null : (this._followed?.cellOf(origin) ?? null);
+  }
+
+  runOf(cellId: string): ICellRun | null {
+    return this._followed?.runOf(cellId) ?? null;
   }
 
   get canInsertCell(): boolean {
     return this._followed !== null && this._followed.insertCell !== null;
   }
 
-  insertCell(text: string): boolean {
+  insertCell(text: string, run = false): boolean {
     const insert = this._followed?.insertCell;
-    insert?.(text);
+    insert?.(text, run);
     return Boolean(insert);
   }
 
   /** Follow this notebook or console from now on. */
   follow(followed: IFollowed | null): void {
+    if (this._server !== null) {
+      this._server = null;
+      this._serverLink.attach(null);
+      this._watch();
+    }
     const old = this._followed;
     if (old !== null && !old.sessionContext.isDisposed) {
       old.sessionContext.kernelChanged.disconnect(this._onKernelChanged, this);
@@ -123,6 +200,17 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   /** The page goes away: tell the kernel. */
   dispose(): void {
     this._link.dispose();
+    this._serverLink.dispose();
+  }
+
+  /** What one of the two links says counts while it is the one that is followed. */
+  private _heardFrom(link: 'kernel' | 'server'): ILinkListener {
+    const counts = (): boolean => (this._server !== null) === (link === 'server');
+    return {
+      onStatus: status => counts() && this.onStatus(status),
+      onCluster: cluster => counts() && this.onCluster(cluster),
+      onFrame: (frame, rows, edges) => counts() && this.onFrame(frame, rows, edges)
+    };
   }
 
   onStatus(status: Status): void {
@@ -147,16 +235,36 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     if (frame.kind === 'delta' && frame.generation !== this.tasks.generation) {
       return; // of a table that this page has not seen; its snapshot is on the way
     }
-    this.tasks.apply(frame, rows, edges, performance.now());
+    if (frame.kind === 'snapshot') {
+      this._selected = null; // indexes mean other tasks now
+    }
+    const now = performance.now();
+    this.tasks.apply(frame, rows, edges, now);
+    const due = this._toldAt + 1000 / this.updatesPerSecond - SLACK_MS;
+    if (now >= due) {
+      this._tell();
+    } else {
+      this._later ??= setTimeout(() => this._tell(), due - now);
+    }
+  }
+
+  private _tell(): void {
+    clearTimeout(this._later);
+    this._later = undefined;
+    this._toldAt = performance.now();
     this._tasksChanged.emit();
   }
 
   private _onKernelChanged(): void {
-    const kernel = this._followed?.sessionContext.session?.kernel ?? null;
+    const kernel =
+      this._server === null ? (this._followed?.sessionContext.session?.kernel ?? null) : null;
     const connection = kernel === null ? null : this._commConnection(kernel);
     if (connection !== this._link.kernel || connection === null) {
       this._forget();
       this._link.attach(connection);
+    }
+    if (this._server !== null) {
+      return;
     }
     if (this._followed === null) {
       this._status = 'nothing';
@@ -169,6 +277,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   private _forget(): void {
     this._cluster = null;
     this._history = [];
+    this._selected = null;
     if (this.tasks.generation >= 0) {
       this.tasks.clear();
       this._tasksChanged.emit();
@@ -180,11 +289,18 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   }
 
   private readonly _link: KernelLink;
+  private readonly _serverLink: ServerLink;
+  private _server: string | null = null;
+  private _selected: IHit | null = null;
+  private _lit: string | null = null;
   private readonly _commConnection: (
     k: Kernel.IKernelConnection
   ) => Kernel.IKernelConnection | null;
   private readonly _changed = new Signal<this, void>(this);
   private readonly _tasksChanged = new Signal<this, void>(this);
+  updatesPerSecond = 10;
+  private _toldAt = 0;
+  private _later: ReturnType<typeof setTimeout> | undefined;
   private _watchers = 0;
   private _followed: IFollowed | null = null;
   private _status: Status = 'nothing';

@@ -5,10 +5,13 @@ import {
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import { ILauncher } from '@jupyterlab/launcher';
 import { CommandIDs } from '../commands.js';
 import { nbrayIcon } from '../icons.js';
 import { OverviewPanel } from '../panels/overview/index.js';
+import { t } from '../text.js';
 import { IClusterModel } from '../tokens.js';
+import { INbraySettings } from './settings.js';
 
 /** Behind JupyterLab's own widgets of the right side. */
 const RANK = 700;
@@ -17,13 +20,15 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
   id: 'nbray-labextension:panel',
   description: 'The nbray panel: what the cluster of the notebook in front is doing.',
   autoStart: true,
-  requires: [IClusterModel],
-  optional: [ICommandPalette, ILayoutRestorer],
+  requires: [IClusterModel, INbraySettings],
+  optional: [ICommandPalette, ILayoutRestorer, ILauncher],
   activate: (
     app: JupyterFrontEnd,
     model: IClusterModel,
+    settings: INbraySettings,
     palette: ICommandPalette | null,
-    restorer: ILayoutRestorer | null
+    restorer: ILayoutRestorer | null,
+    launcher: ILauncher | null
   ): void => {
     const { commands, shell } = app;
     let panel = new OverviewPanel(model);
@@ -31,8 +36,13 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
     restorer?.add(panel, panel.id);
 
     commands.addCommand(CommandIDs.openPanel, {
-      label: args => (args['area'] === 'main' ? 'Show Cluster in a Tab' : 'Show Cluster'),
-      caption: 'What the cluster of the notebook in front is doing',
+      label: args =>
+        args['launcher'] === true
+          ? 'nbray'
+          : args['area'] === 'main'
+            ? t('Show Cluster in a Tab')
+            : t('Show Cluster'),
+      caption: t('What the cluster of the notebook in front is doing'),
       icon: nbrayIcon,
       describedBy: {
         args: {
@@ -41,13 +51,14 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
             area: {
               type: 'string',
               enum: ['right', 'main'],
-              description: 'Beside the notebook (default) or in a tab of its own'
+              description: 'Beside the notebook or in a tab of its own; default: as set'
             }
           }
         }
       },
       execute: args => {
-        const area = args['area'] === 'main' ? 'main' : 'right';
+        const wanted = args['area'] ?? settings.area;
+        const area = wanted === 'main' ? 'main' : 'right';
         if (panel.isDisposed) {
           panel = new OverviewPanel(model); // its tab was closed
         }
@@ -63,5 +74,20 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
     const category = 'nbray';
     palette?.addItem({ command: CommandIDs.openPanel, category });
     palette?.addItem({ command: CommandIDs.openPanel, category, args: { area: 'main' } });
+    launcher?.add({
+      command: CommandIDs.openPanel,
+      category: t('Other'),
+      rank: RANK,
+      args: { area: 'main', launcher: true }
+    });
+
+    let had = false;
+    model.changed.connect(() => {
+      const has = model.cluster !== null;
+      if (has && !had && settings.openWithCluster) {
+        void commands.execute(CommandIDs.openPanel);
+      }
+      had = has;
+    });
   }
 };

@@ -4,9 +4,11 @@ import { IConsoleTracker, type ConsolePanel } from '@jupyterlab/console';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import { CellLinks } from '../model/cellLinks.js';
+import { CellMemory } from '../model/cellMemory.js';
 import { ClusterModel, type IFollowed } from '../model/clusterModel.js';
 import { KernelMemory } from '../model/kernelMemory.js';
 import { controlChannelSubshells } from '../model/subshells.js';
+import { openSocket } from '../request.js';
 import { IClusterModel } from '../tokens.js';
 
 export const modelPlugin: JupyterFrontEndPlugin<IClusterModel> = {
@@ -23,7 +25,8 @@ export const modelPlugin: JupyterFrontEndPlugin<IClusterModel> = {
     const model = new ClusterModel({
       memory: new KernelMemory(tabStorage()),
       subshells: controlChannelSubshells,
-      commConnection: kernel => commConnection(kernel, notebooks, consoles)
+      commConnection: kernel => commConnection(kernel, notebooks, consoles),
+      openFeed: name => openSocket(app.serviceManager.serverSettings, `clusters/${name}/feed`)
     });
     window.addEventListener('pagehide', () => model.dispose());
 
@@ -60,6 +63,8 @@ function tabStorage(): Storage | null {
   }
 }
 
+const cellMemory = new CellMemory(tabStorage());
+
 /** The runs of cells, remembered as long as their notebook or console is open. */
 const linksOf = new WeakMap<NotebookPanel | ConsolePanel, CellLinks>();
 
@@ -71,7 +76,8 @@ function followed(
   const isNotebook = notebooks?.has(panel) ?? false;
   let links = linksOf.get(panel);
   if (links === undefined) {
-    links = new CellLinks(panel.sessionContext, isNotebook ? (panel as NotebookPanel) : null);
+    const notebook = isNotebook ? (panel as NotebookPanel) : null;
+    links = new CellLinks(panel.sessionContext, notebook, cellMemory);
     linksOf.set(panel, links);
   }
   const cells = links;
@@ -81,11 +87,12 @@ function followed(
     sessionContext: panel.sessionContext,
     cellOf: origin => cells.cellOf(origin),
     cellNumbered: number => cells.cellNumbered(number),
-    insertCell: isNotebook ? text => insertCell(panel as NotebookPanel, text) : null
+    runOf: cellId => cells.runOf(cellId),
+    insertCell: isNotebook ? (text, run) => insertCell(panel as NotebookPanel, text, run) : null
   };
 }
 
-function insertCell(panel: NotebookPanel, text: string): void {
+function insertCell(panel: NotebookPanel, text: string, run: boolean): void {
   const notebook = panel.content;
   const active = notebook.activeCell;
   if (active?.model.type !== 'code' || active.model.sharedModel.source.trim() !== '') {
@@ -94,6 +101,10 @@ function insertCell(panel: NotebookPanel, text: string): void {
   }
   notebook.activeCell?.model.sharedModel.setSource(text);
   notebook.activate();
+  if (run) {
+    void NotebookActions.runAndAdvance(notebook, panel.sessionContext);
+    return;
+  }
   notebook.mode = 'edit';
   const editor = notebook.activeCell?.editor;
   const lines = text.split('\n');

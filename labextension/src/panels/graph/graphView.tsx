@@ -23,6 +23,7 @@ export function GraphView(props: {
   const surface = useRef<GraphSurface | null>(null);
   const [hint, setHint] = useState<{ hit: IHit; x: number; y: number } | null>(null);
   const [, redraw] = useState(0);
+  const { lit } = model;
   const select = useRef(onSelect);
   select.current = onSelect;
 
@@ -51,10 +52,14 @@ export function GraphView(props: {
     if (made !== null) {
       const words = query.trim().toLowerCase();
       made.lit =
-        words === '' ? null : group => nameOf(model.tasks, group).toLowerCase().includes(words);
+        words === '' && lit === null
+          ? null
+          : group =>
+              nameOf(model.tasks, group).toLowerCase().includes(words) &&
+              (lit === null || model.tasks.functions[group.function]?.origin === lit);
       made.request();
     }
-  }, [model, query]);
+  }, [model, query, lit]);
 
   const store = model.tasks;
   return (

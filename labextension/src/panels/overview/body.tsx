@@ -27,12 +27,11 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
   const { model } = props;
   const { cluster, subject } = model;
   const [tab, setTab] = useState<Tab>('Graph');
-  const [selected, setSelected] = useState<IHit | null>(null);
+  const { selected } = model;
+  const setSelected = (hit: IHit | null): void => model.select(hit);
   const [query, setQuery] = useState('');
   const watching = cluster !== null && tab !== 'Nodes';
   useEffect(() => (watching ? model.watchTasks() : undefined), [model, watching]);
-  const generation = model.tasks.generation;
-  useEffect(() => setSelected(null), [generation]); // indexes mean other tasks now
   return (
     <div className="nbray-overview" role="region" aria-label="nbray">
       <header className="nbray-head">
@@ -309,6 +308,14 @@ function Empty(props: { model: IClusterModel }): ReactElement {
       {cell !== undefined && model.canInsertCell && (
         <button className="jp-mod-styled jp-mod-accept" onClick={() => model.insertCell(cell)}>
           {words.button}
+        </button>
+      )}
+      {words.starts !== undefined && model.canInsertCell && (
+        <button
+          className="jp-mod-styled"
+          onClick={() => model.insertCell('import nbray\nnbray.init()', true)}
+        >
+          {words.starts}
         </button>
       )}
     </div>

@@ -9,6 +9,8 @@ export interface IEmptyWords {
   cell?: string;
   /** ... and what the button that puts it there says. */
   button?: string;
+  /** What the button says that starts a cluster, by a cell that does so. */
+  starts?: string;
 }
 
 /** The words for a kernel without a cluster, or for the way to it. */
@@ -42,11 +44,17 @@ export function emptyWords(status: Status): IEmptyWords {
         sentence: 'This panel and the nbray of this kernel are of different versions.',
         more: 'Update the older one, restart the kernel and reload the page.'
       };
+    case 'ended':
+      return {
+        sentence: 'This cluster has ended.',
+        more: 'The panel follows the notebook in front again when you choose one.'
+      };
     case 'live':
       return {
         sentence: 'No cluster yet. It starts with the first %%remote cell.',
         cell: '%%remote\n',
-        button: 'Insert a %%remote cell'
+        button: 'Insert a %%remote cell',
+        starts: 'Start a cluster'
       };
   }
 }

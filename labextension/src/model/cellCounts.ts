@@ -1,0 +1,58 @@
+/** How many tasks of each cell are in which state, and the words of a badge. Pure. */
+import { CANCELLED, DONE, FAILED, N_STATES, RUNNING, type TaskStore } from '../graph/taskStore.js';
+import type { TaskState } from '../tokens.js';
+
+/** Tasks by origin, each by state code. */
+export function countByOrigin(store: TaskStore): Map<string, Int32Array> {
+  const found = new Map<string, Int32Array>();
+  for (const group of store.groups) {
+    const origin = store.functions[group.function]?.origin ?? '';
+    if (origin === '' || group.tasks.length === 0) {
+      continue;
+    }
+    let counts = found.get(origin);
+    if (counts === undefined) {
+      found.set(origin, (counts = new Int32Array(N_STATES)));
+    }
+    for (let code = 0; code < N_STATES; code++) {
+      counts[code]! += group.counts[code]!;
+    }
+  }
+  return found;
+}
+
+/** What a badge shows. */
+export interface IBadge {
+  state: TaskState;
+  /** Beside the shape: `93 / 400`, `2 failed`, `400`. */
+  text: string;
+  /** For a screen reader: `cell 12: 93 of 400 done`. */
+  label: string;
+}
+
+/** The badge of a cell; null: it has made no tasks. */
+export function badgeOf(counts: ArrayLike<number>, cell: number): IBadge | null {
+  const count = (code: number): number => counts[code] ?? 0;
+  const total = Array.from(counts).reduce((sum, n) => sum + n, 0);
+  if (total === 0) {
+    return null;
+  }
+  const [done, failed, cancelled] = [count(DONE), count(FAILED), count(CANCELLED)];
+  const over = done + failed + cancelled;
+  const rest = [
+    count(RUNNING) > 0 ? `${count(RUNNING)} running` : '',
+    failed > 0 ? `${failed} failed` : '',
+    cancelled > 0 ? `${cancelled} cancelled` : ''
+  ].filter(Boolean);
+  const label = [`cell ${cell}: ${done} of ${total} done`, ...rest].join(', ');
+  if (over < total) {
+    const state = count(RUNNING) > 0 ? 'RUNNING' : 'PENDING_NODE_ASSIGNMENT';
+    return { state, text: `${over} / ${total}`, label };
+  }
+  if (failed > 0) {
+    return { state: 'FAILED', text: `${failed} failed`, label };
+  }
+  return cancelled > 0
+    ? { state: 'CANCELLED', text: `${cancelled} of ${total}`, label }
+    : { state: 'FINISHED', text: String(total), label };
+}

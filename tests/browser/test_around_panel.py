@@ -1,0 +1,96 @@
+"""What stands around the panel: clusters at the left, badges and the switch at cells, what can be saved."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from .lab import LabPage, LabServer
+
+TASKS = """\
+import nbray
+@nbray.remote
+def halve(x):
+    if x == 3:
+        raise ValueError("<b>odd</b>")
+    return x / 2
+refs = [halve.remote(i) for i in range(5)]
+len(nbray.wait(refs, num_returns=5)[0])"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """A JupyterLab whose clusters nobody else sees."""
+    with tempfile.TemporaryDirectory(prefix="nbx") as sessions:
+        server = LabServer(tmp_path_factory.mktemp("lab"), XDG_RUNTIME_DIR=sessions)
+        yield server
+        server.stop()
+
+
+def saved(lab: LabPage, command: str, **args: str) -> bytes:
+    with lab.page.expect_download() as download:
+        lab.run_command(command, **args)
+    return download.value.path().read_bytes()
+
+
+def test_badges_the_switch_and_what_can_be_saved(lab):
+    """A cell says what became of its tasks, also after a reload; the run is saved in four forms."""
+    lab.new_notebook()
+    assert lab.run_cell(TASKS) == "5"
+    badge = lab.page.get_by_role("button", name="cell 1: 4 of 5 done, 1 failed")
+    badge.wait_for()
+    lab.save()
+    lab.reload()
+    badge.wait_for()
+    badge.click()
+    lab.group("halve, 5 tasks, 4 done, 1 failed")  # the panel has opened
+
+    trace = json.loads(saved(lab, "nbray:export-trace"))
+    assert [event["name"] for event in trace["traceEvents"] if event["ph"] == "X"] == ["halve"] * 5
+    svg = saved(lab, "nbray:export-graph").decode()
+    assert svg.startswith("<svg") and ">halve<" in svg
+    assert saved(lab, "nbray:export-graph", format="png").startswith(b"\x89PNG")
+    report = saved(lab, "nbray:export-report").decode()
+    assert "halve[3]" in report and "1 failed" in report and "<script" not in report
+
+    lab.page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1; }")
+    lab.set_cell("x = 1")
+    switch = lab.page.get_by_role("button", name="%%remote")
+    text = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.source"
+    switch.click()
+    assert lab.page.evaluate(text) == "%%remote\nx = 1"
+    lab.page.locator(".nbray-remote-switch [aria-pressed='true']").wait_for()
+    switch.click()
+    assert lab.page.evaluate(text) == "x = 1"
+
+
+def test_a_cluster_without_a_kernel(lab):
+    """Started in the list at the left, joined by a notebook, shown in the panel, stopped."""
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_command("nbray:start-cluster", num_cpus=1, object_store_memory=200_000_000)
+    clusters = lab.page.get_by_role("region", name="nbray clusters")
+    card = clusters.get_by_role("listitem", name=re.compile("session_"))
+    card.get_by_text("0 of 1 in use").wait_for()
+    card.get_by_text("memory").wait_for()
+    card.get_by_role("button", name="Connect notebook").click()
+    lab.page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.executionCount > 0"
+    )
+    assert "nbray.init(address=" in lab.page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.source"
+    )
+    assert lab.run_cell(TASKS) == "5"
+    card.get_by_role("button", name="Show").click()
+    lab.panel.get_by_text(re.compile("^session_")).wait_for()
+    lab.group("halve, 5 tasks, 4 done, 1 failed")  # as the server's side tells it
+    card.get_by_role("button", name="Back to the notebook").click()
+    lab.panel.get_by_text("Untitled").first.wait_for()
+    lab.group("halve, 5 tasks, 4 done, 1 failed")
+    card.get_by_role("button", name="Stop").click()
+    lab.page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    clusters.get_by_text("No cluster is running").wait_for()
