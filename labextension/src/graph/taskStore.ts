@@ -60,6 +60,8 @@ export interface IFrame {
   /** What to add to it for the time of day, milliseconds. */
   wall: number;
   usage?: readonly IUsageSample[];
+  /** The rest of a snapshot follows. */
+  more?: boolean;
 }
 
 /** A function as its owner named it. */
@@ -105,6 +107,9 @@ export class TaskStore {
   submitted = new Float64Array(FIRST_SIZE);
   start = new Float64Array(FIRST_SIZE);
   end = new Float64Array(FIRST_SIZE);
+  /** When this page first heard of it, and when its inputs had come; 0: before it looked. */
+  seen = new Float64Array(FIRST_SIZE);
+  ready = new Float64Array(FIRST_SIZE);
   /** Pairs of tasks: from, to. */
   edges: number[] = [];
   functions: IFunction[] = [];
@@ -131,6 +136,9 @@ export class TaskStore {
       this.clear();
       this.generation = frame.generation;
     }
+    // A snapshot, in one frame or several, tells of the past: when that was is not known.
+    this._at = frame.kind === 'snapshot' || frame.more === true || this._rest ? 0 : frame.now;
+    this._rest = frame.more === true;
     for (const [index, name, kind, origin] of frame.functions) {
       this.functions[index] = { name, kind, origin };
       this.shapeVersion += 1;
@@ -210,6 +218,9 @@ export class TaskStore {
     const group = this.group[index]!;
     const before = this.state[index]!;
     const state = Math.min(rows.getUint8(at + 16), N_STATES - 1);
+    if (before === WAITS_FOR_INPUT && state !== WAITS_FOR_INPUT && this.seen[index]! > 0) {
+      this.ready[index] = this._at;
+    }
     const func = rows.getUint32(at + 4, true);
     const parent = rows.getInt32(at + 8, true);
     this.state[index] = state;
@@ -244,6 +255,8 @@ export class TaskStore {
     this.attempt[index] = 0;
     this.function[index] = 0xffffffff;
     this.submitted[index] = this.start[index] = this.end[index] = 0;
+    this.seen[index] = this._at;
+    this.ready[index] = 0;
   }
 
   private _grow(): void {
@@ -258,6 +271,8 @@ export class TaskStore {
     this.submitted = enlarge(this.submitted, new Float64Array(size));
     this.start = enlarge(this.start, new Float64Array(size));
     this.end = enlarge(this.end, new Float64Array(size));
+    this.seen = enlarge(this.seen, new Float64Array(size));
+    this.ready = enlarge(this.ready, new Float64Array(size));
   }
 
   /** Take a task out of its group: its function or parent has become known (or another). */
@@ -356,6 +371,9 @@ export class TaskStore {
     }
   }
 
+  /** The moment of the frame that is being read; 0: it tells of the past. */
+  private _at = 0;
+  private _rest = false;
   private readonly _groupByKey = new Map<number, number>();
   private readonly _edgeByKey = new Map<number, IGroupEdge>();
   /** Edges whose ends have no group yet. */

@@ -70,7 +70,8 @@ export function readFrame(data: unknown, buffers: readonly unknown[]): IFrameMes
     dropped: amount(raw.dropped),
     now: amount(raw.now),
     wall: amount(raw.wall),
-    usage: list(raw.usage).filter(isSample)
+    usage: list(raw.usage).filter(isSample),
+    more: raw.more === true
   };
   const [rows, edges] = [viewOf(buffers[0]), viewOf(buffers[1])];
   return { v: data.v, seq: data.seq, ask: data.ask === true, frame, rows, edges };

@@ -14,6 +14,7 @@ from nbray.notebook.panel_answers.store_list import Entry
 from nbray.object_ref import ObjectRef
 
 MAX_REFS = 10_000  # of one container that are looked at
+MAX_RUNNING = 4096  # channels of a node
 MAX_LISTED = 8  # names, or tasks, of one object
 
 
@@ -34,6 +35,7 @@ class Holders:
         self._arrays: list[tuple[int, str]] = []  # address, variable
         self.refs: dict[bytes, ObjectRef] = {}  # those that variables refer to
         self._arguments: dict[bytes, list[TaskRecord]] = {}
+        self._running = _running(core)
         self._look_at_names(names)
         with core.lock:
             records = core.open_records()
@@ -94,8 +96,8 @@ class Holders:
         Returns
         -------
         list of dict
-            ``kind``: "variable" (``names``), "task" (``name``, ``number``), "view" or "process" (``pid``,
-            ``name`` of what runs there), "more" (``count``).
+            ``kind``: "variable" (``names``), "task" (``name``, ``number``), "view" or "process" (``pid``, ``name``;
+            ``runs``: owner and number of the task that runs there), "more" (``count``).
         """
         core = self._core
         found = self.here(entry.id, entry.obj)
@@ -134,8 +136,17 @@ class Holders:
         row = self.processes.get(peer)
         if row is None:
             return {"kind": "process", "pid": 0, "name": "the node"}
-        name = row["running"] or row["role"]
-        return {"kind": "view" if viewed else "process", "pid": row["pid"], "name": name}
+        found = {"kind": "view" if viewed else "process", "pid": row["pid"], "name": row["role"]}
+        if peer in self._running:
+            found["runs"] = self._running[peer]
+        return found
+
+
+def _running(core: Any) -> dict[int, tuple[int, int]]:
+    """Return what the processes of the node run now: peer -> owner and number of a task."""
+    items = ffi.new("nbs_running_task[]", MAX_RUNNING)
+    count = lib.nbs_running_list(core.seg, items, MAX_RUNNING)
+    return {int(items[i].worker): (int(items[i].owner), int(items[i].seq)) for i in range(max(0, count))}
 
 
 def arrays_in(value: Any) -> Iterable[Any]:

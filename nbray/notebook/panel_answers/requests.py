@@ -68,7 +68,7 @@ class PanelRequests:
             "retry": self._retry,
             "trace": self._trace,
             "actors": lambda core, _: tables.actors(core),
-            "objects": lambda core, _: tables.objects(core, self._names(), self._index_of),
+            "objects": self._objects,
             "nodes": lambda core, _: tables.nodes(core),
             "free": self._free,
         }
@@ -155,6 +155,8 @@ class PanelRequests:
         for holder in holders:
             if holder["kind"] == "task":
                 holder["task"] = self._index_of(core.peer, holder["number"])
+            elif "runs" in holder:
+                holder["task"] = self._index_of(*holder.pop("runs"))
 
     def _cancel(self, core: Any, data: dict[str, Any]) -> bool:
         owner, number, _ = self._key(data)
@@ -173,6 +175,12 @@ class PanelRequests:
         return chrome_trace(cluster_view.event_replies(core), core.peer_name, (owner, number))
 
     # ---------------------------------------------------------------------- objects
+
+    def _objects(self, core: Any, data: dict[str, Any]) -> dict[str, Any]:
+        answer = tables.objects(core, self._names(), self._index_of)
+        for row in answer["objects"]:
+            self._place_tasks(core, row["by"])
+        return answer
 
     def _free(self, core: Any, data: dict[str, Any]) -> str:
         try:

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { stepsOf } from '../graph/history.js';
+import { pieces } from '../graph/sentence.js';
+import {
+  DONE,
+  ROW_BYTES,
+  RUNNING,
+  TaskStore,
+  WAITS_FOR_INPUT,
+  type IFrame
+} from '../graph/taskStore.js';
+import { plain, readActors, readNodes, readObjects, readTask } from '../model/answers.js';
+
+function frame(kind: IFrame['kind'], now: number): IFrame {
+  const names: IFrame['functions'] = [[0, 'f', 'task', '']];
+  const rest = { counts: [], forgotten: 0, dropped: 0, wall: 0, workers: [] };
+  return { kind, generation: 1, functions: names, now, ...rest };
+}
+
+function row(index: number, state: number, submitted = 0, start = 0, end = 0): DataView {
+  const view = new DataView(new ArrayBuffer(ROW_BYTES));
+  view.setUint32(0, index, true);
+  view.setInt32(8, -1, true);
+  view.setInt32(12, -1, true);
+  view.setUint8(16, state);
+  view.setFloat64(20, submitted, true);
+  view.setFloat64(28, start, true);
+  view.setFloat64(36, end, true);
+  return view;
+}
+
+const NOTHING = new DataView(new ArrayBuffer(0));
+
+describe('the history of a task', () => {
+  it('knows when its inputs came, if the page was there', () => {
+    const store = new TaskStore();
+    store.apply(frame('snapshot', 5), NOTHING, NOTHING, 0);
+    store.apply(frame('delta', 10), row(0, WAITS_FOR_INPUT), NOTHING, 0);
+    assert.deepEqual(stepsOf(store, 0, 15), [{ state: WAITS_FOR_INPUT, from: 10, to: 15 }]);
+    store.apply(frame('delta', 20), row(0, RUNNING, 20, 21), NOTHING, 0);
+    store.apply(frame('delta', 40), row(0, DONE, 20, 21, 35), NOTHING, 0);
+    assert.deepEqual(
+      stepsOf(store, 0, 99).map(({ state, from, to }) => [state, from, to]),
+      [
+        [0, 10, 20],
+        [1, 20, 21],
+        [RUNNING, 21, 35]
+      ]
+    );
+  });
+
+  it('says nothing of what was before the page looked', () => {
+    const store = new TaskStore();
+    store.apply(frame('snapshot', 50), row(0, WAITS_FOR_INPUT), NOTHING, 0);
+    assert.deepEqual(stepsOf(store, 0, 60), []);
+    store.apply(frame('delta', 70), row(0, DONE, 61, 62, 65), NOTHING, 0);
+    assert.deepEqual(
+      stepsOf(store, 0, 99).map(step => [step.from, step.to]),
+      [
+        [61, 62],
+        [62, 65]
+      ]
+    );
+  });
+});
+
+describe('sentences', () => {
+  it('link cells and functions, whole names only', () => {
+    const text =
+      'score waits: held by Trainer.fit (pid 3, made in In[11]:2), not by scores, from cell 4.';
+    const found = pieces(text, ['score', 'Trainer.fit', '<img src=x>', '']);
+    assert.deepEqual(
+      found.filter(piece => piece.name !== undefined || piece.cell !== undefined),
+      [
+        { text: 'score', name: 'score' },
+        { text: 'Trainer.fit', name: 'Trainer.fit' },
+        { text: 'cell 11, line 2', cell: 11 },
+        { text: 'cell 4', cell: 4 }
+      ]
+    );
+    assert.deepEqual(pieces('<b>.*+?</b>', []), [{ text: '<b>.*+?</b>' }]);
+  });
+});
+
+describe('answers', () => {
+  it('of any shape are read', () => {
+    for (const value of [null, 7, 'x', [], [1], { objects: 'x', actors: [null], nodes: {} }]) {
+      assert.equal(readTask(value).error, null);
+      assert.deepEqual(readObjects(value).objects, []);
+      assert.ok(readActors(value).length <= 1);
+      assert.deepEqual(readNodes(value).workers, []);
+    }
+  });
+
+  it('keep what has the right type', () => {
+    const value = {
+      id: 'ab',
+      open: true,
+      error: { type: 'ValueError', message: 7, traceback: '\u001b[31mred\u001b[0m' },
+      holds: [{ name: 'w', by: [{ kind: 'variable', names: ['df', 3] }, { kind: 'hostile' }] }],
+      arguments: [{ label: '#1', text: '<b>', size: 'large', task: -1 }]
+    };
+    const task = readTask(value);
+    assert.deepEqual([task.id, task.open, task.error?.message], ['ab', true, '']);
+    assert.equal(task.error?.traceback, 'red');
+    assert.deepEqual(
+      task.holds[0]!.by.map(holder => holder.kind),
+      ['variable', 'process']
+    );
+    assert.deepEqual(task.arguments[0], { label: '#1', text: '<b>', size: null, task: null });
+    assert.equal(plain('a\u001b[1;32mb'), 'ab');
+  });
+});

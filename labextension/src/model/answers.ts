@@ -1,0 +1,315 @@
+/**
+ * Reading what the kernel answers (`nbray/notebook/panel_answers/`): whatever is missing or of another
+ * type becomes empty, so that the views need not look. Pure.
+ */
+
+/** An argument of a task. */
+export interface IArgument {
+  label: string;
+  text: string;
+  size: number | null;
+  /** The task that made it. */
+  task: number | null;
+}
+
+/** A value that a task made. */
+export interface IResult {
+  object: string;
+  index: number;
+  size: number;
+  where: string;
+}
+
+/** One who holds an object. */
+export interface IHolder {
+  kind: 'variable' | 'task' | 'tasks' | 'view' | 'process' | 'more';
+  names: string[];
+  name: string;
+  pid: number;
+  count: number;
+  task: number | null;
+}
+
+/** An object, and who holds it. */
+export interface IHeld {
+  object: string;
+  name: string;
+  part: string;
+  size: number;
+  where: string;
+  made: string;
+  by: IHolder[];
+}
+
+/** All that is known of a task. */
+export interface ITaskAnswer {
+  id: string;
+  owner: string;
+  open: boolean;
+  why: string;
+  asked: string;
+  retries: number | null;
+  arguments: IArgument[];
+  argumentsNote: string;
+  results: IResult[];
+  error: { type: string; message: string; traceback: string; at: string } | null;
+  log: { text: string; cut: boolean };
+  worker: { pid: number; ended: boolean; log: string };
+  holds: IHeld[];
+  /** Why it cannot be cancelled, stopped by force, run again; empty: it can. */
+  noCancel: string;
+  noForce: string;
+  noRetry: string;
+}
+
+/** An actor. */
+export interface IActor {
+  id: string;
+  className: string;
+  name: string;
+  state: string;
+  pid: number;
+  peer: string;
+  restarts: number;
+  made: string;
+  mine: boolean;
+  pending: number;
+  cause: string;
+  resources: Record<string, number>;
+}
+
+/** An object of the store, or a small value of the notebook. */
+export interface IObject {
+  id: string;
+  size: number;
+  where: string;
+  kind: string;
+  made: string;
+  task: number | null;
+  names: string[];
+  by: IHolder[];
+  views: number;
+  noFree: string;
+}
+
+/** The objects, and the store. */
+export interface IObjects {
+  objects: IObject[];
+  total: number;
+  used: number;
+  capacity: number;
+  spilled: number;
+}
+
+/** A node. */
+export interface INode {
+  id: string;
+  name: string;
+  state: string;
+  total: Record<string, number>;
+  free: Record<string, number>;
+}
+
+/** A process of the cluster. */
+export interface IWorker {
+  peer: string;
+  pid: number;
+  role: string;
+  state: string;
+  runs: string;
+  actor: string;
+  resources: Record<string, number>;
+  waits: string;
+}
+
+/** A placement group. */
+export interface IPlacementGroup {
+  id: string;
+  name: string;
+  state: string;
+  strategy: string;
+  bundles: string[];
+  placed: number;
+}
+
+/** The nodes and what is on them. */
+export interface INodes {
+  nodes: INode[];
+  workers: IWorker[];
+  groups: IPlacementGroup[];
+}
+
+type Raw = Record<string, unknown>;
+
+/** The answer to `task`. */
+export function readTask(value: unknown): ITaskAnswer {
+  const raw = record(value);
+  const log = record(raw.log);
+  const worker = record(raw.worker);
+  const error = raw.error === null || raw.error === undefined ? null : record(raw.error);
+  return {
+    id: text(raw.id),
+    owner: text(raw.owner),
+    open: raw.open === true,
+    why: text(raw.why),
+    asked: text(raw.asked),
+    retries: typeof raw.retries === 'number' ? raw.retries : null,
+    arguments: rows(raw.arguments).map(row => ({
+      label: text(row.label),
+      text: text(row.text),
+      size: typeof row.size === 'number' ? row.size : null,
+      task: index(row.task)
+    })),
+    argumentsNote: text(raw.arguments_note),
+    results: rows(raw.results).map(row => ({
+      object: text(row.object),
+      index: number(row.index),
+      size: number(row.size),
+      where: text(row.where)
+    })),
+    error: error && {
+      type: text(error.type),
+      message: text(error.message),
+      traceback: plain(text(error.traceback)),
+      at: text(error.at)
+    },
+    log: { text: plain(text(log.text)), cut: log.cut === true },
+    worker: {
+      pid: number(worker.pid),
+      ended: worker.ended === true,
+      log: plain(text(worker.log))
+    },
+    holds: rows(raw.holds).map(row => ({
+      object: text(row.object),
+      name: text(row.name),
+      part: text(row.part),
+      size: number(row.size),
+      where: text(row.where),
+      made: text(row.made),
+      by: holders(row.by)
+    })),
+    noCancel: text(raw.no_cancel),
+    noForce: text(raw.no_force),
+    noRetry: text(raw.no_retry)
+  };
+}
+
+/** The answer to `actors`. */
+export function readActors(value: unknown): IActor[] {
+  return rows(record(value).actors).map(row => ({
+    id: text(row.id),
+    className: text(row.class),
+    name: text(row.name),
+    state: text(row.state),
+    pid: number(row.pid),
+    peer: text(row.peer),
+    restarts: number(row.restarts),
+    made: text(row.made),
+    mine: row.mine === true,
+    pending: number(row.pending),
+    cause: text(row.cause),
+    resources: amounts(row.resources)
+  }));
+}
+
+/** The answer to `objects`. */
+export function readObjects(value: unknown): IObjects {
+  const raw = record(value);
+  return {
+    objects: rows(raw.objects).map(row => ({
+      id: text(row.id),
+      size: number(row.size),
+      where: text(row.where),
+      kind: text(row.kind),
+      made: text(row.made),
+      task: index(row.task),
+      names: texts(row.names),
+      by: holders(row.by),
+      views: number(row.views),
+      noFree: text(row.no_free)
+    })),
+    total: number(raw.total),
+    used: number(raw.used),
+    capacity: number(raw.capacity),
+    spilled: number(raw.spilled)
+  };
+}
+
+/** The answer to `nodes`. */
+export function readNodes(value: unknown): INodes {
+  const raw = record(value);
+  return {
+    nodes: rows(raw.nodes).map(row => ({
+      id: text(row.id),
+      name: text(row.name),
+      state: text(row.state),
+      total: amounts(row.total),
+      free: amounts(row.free)
+    })),
+    workers: rows(raw.workers).map(row => ({
+      peer: text(row.peer),
+      pid: number(row.pid),
+      role: text(row.role),
+      state: text(row.state),
+      runs: text(row.runs),
+      actor: text(row.actor),
+      resources: amounts(row.resources),
+      waits: text(row.waits)
+    })),
+    groups: rows(raw.groups).map(row => ({
+      id: text(row.id),
+      name: text(row.name),
+      state: text(row.state),
+      strategy: text(row.strategy),
+      bundles: texts(row.bundles),
+      placed: number(row.placed)
+    }))
+  };
+}
+
+const KINDS: readonly IHolder['kind'][] = ['variable', 'task', 'tasks', 'view', 'process', 'more'];
+
+function holders(value: unknown): IHolder[] {
+  return rows(value).map(row => ({
+    kind: KINDS.find(kind => kind === row.kind) ?? 'process',
+    names: texts(row.names),
+    name: text(row.name),
+    pid: number(row.pid),
+    count: number(row.count),
+    task: index(row.task)
+  }));
+}
+
+/** A text without the codes that colour it in a terminal. */
+export function plain(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/\x1b\[[0-9;?]*[ -/]*[@-~]/g, '');
+}
+
+function record(value: unknown): Raw {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Raw) : {};
+}
+
+function rows(value: unknown): Raw[] {
+  return Array.isArray(value) ? value.map(record) : [];
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(text) : [];
+}
+
+function number(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
+}
+
+function index(value: unknown): number | null {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : null;
+}
+
+function amounts(value: unknown): Record<string, number> {
+  return Object.fromEntries(Object.entries(record(value)).map(([name, n]) => [name, number(n)]));
+}
