@@ -52,6 +52,7 @@ __all__ = [
     "available_resources",
     "cancel",
     "cluster_resources",
+    "dashboard",
     "exceptions",
     "exit_actor",
     "get",
@@ -88,6 +89,33 @@ def __getattr__(name: str) -> Any:
             if error.name != f"nbray.ray_names.{name}":
                 raise
     raise AttributeError(f"module 'nbray' has no attribute {name!r}")
+
+
+def dashboard(*, live: bool = True) -> Any:
+    """Show what the cluster does below this cell: the graph of its tasks, progress, errors, the use of the machine.
+
+    It needs no extension of the front end. What is saved with the notebook is its last state. In a
+    terminal it is printed once.
+
+    Parameters
+    ----------
+    live : bool
+        Keep it up to date, at most four times a second, until the cluster ends or it is closed.
+
+    Returns
+    -------
+    Dashboard
+        ``refresh()`` shows the present state, ``hold()`` stops the picture (``hold(False)`` lets it
+        go on), ``close()`` ends the updates, ``repr`` is the same as text.
+
+    Raises
+    ------
+    RuntimeError
+        Inside of a task.
+    """
+    from nbray.notebook.dashboard import open_dashboard  # noqa: PLC0415 - loaded when needed
+
+    return open_dashboard(live)
 
 
 def load_ipython_extension(ip: Any) -> None:

@@ -207,6 +207,7 @@ def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = F
             return
         try:
             if os.getpid() == core.pid:
+                _say_goodbye(core)
                 driver.leave(node, core, _exiting_interpreter)
         finally:  # only now: an interrupted shutdown can be called again
             current.set_core(None)
@@ -214,6 +215,15 @@ def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = F
             output.attach_driver(None)
     if core.shield.pending:
         core.shield.strike()
+
+
+def _say_goodbye(core: Any) -> None:
+    """Let those who show the cluster show its last state."""
+    for call in list(core.before_stop):
+        try:
+            call()
+        except Exception:
+            _logger.exception("A look at the cluster's last state failed.")
 
 
 def refuse_impossible(core: Any, pool: Any, name: str) -> None:

@@ -31,27 +31,13 @@ def _plain(amounts: dict[str, int]) -> dict[str, float]:
     return {name: value / UNIT for name, value in amounts.items() if value}
 
 
-class _Nodes(list):
-    """The list of nodes, which a notebook shows as a table."""
-
-    def _repr_html_(self) -> str:
-        import html  # noqa: PLC0415 - for notebooks alone
-
-        columns = ("NodeID", "Alive", "NodeManagerHostname", "NodeManagerAddress", "Resources")
-        rows = []
-        for node in self:
-            shown = {**node, "NodeID": f"{str(node.get('NodeID', ''))[:12]}…"}
-            amounts = {name: value for name, value in node.get("Resources", {}).items() if not name.startswith("node:")}
-            shown["Resources"] = ", ".join(f"{value:g} {name}" for name, value in amounts.items())
-            cells = "".join(f"<td style='text-align:left'>{html.escape(str(shown.get(c, '')))}</td>" for c in columns)
-            rows.append(f"<tr>{cells}</tr>")
-        head = "".join(f"<th style='text-align:left'>{column}</th>" for column in columns)
-        return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+class NodeList(list):
+    """The list of nodes; a notebook shows it as a table (``nbray.notebook.reprs``)."""
 
 
 def nodes() -> list[dict[str, Any]]:
     """Return one dict per node: NodeID, Alive, Resources and more."""
-    core, found = _core(), _Nodes()
+    core, found = _core(), NodeList()
     for node in _state().nodes:
         entry = dict(node)
         entry.setdefault("alive", entry.get("Alive", True))

@@ -130,6 +130,7 @@ class CoreState:
         self._rang_self = False
         self._blocked = 0  # threads of this worker that wait for others, which lends its CPUs on
         self._stop = False
+        self.before_stop: list[Callable[[], None]] = []  # called at a shutdown while everything still works
         self.at_stop: list[Callable[[], None]] = []  # called while the segment is still attached
         self.advice: Any = None  # Advice, in a driver
         self.shield: InterruptShield = None  # type: ignore[assignment]  # set by CoreWorker

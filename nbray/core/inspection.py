@@ -103,7 +103,7 @@ def _running(core: CoreState, chan: int) -> tuple[int, int]:
 def _refs(core: CoreState) -> Iterator[dict[str, Any]]:
     """The refs of this process, the largest first."""
     needed: set[int] = set()  # by identity: refs that a task which is not done needs
-    for record in _open_records(core):
+    for record in open_records(core):
         needed.update(id(ref) for ref in record.deps or ())
     rows = []
     for ref in all_refs(core):
@@ -150,7 +150,8 @@ def all_refs(core: CoreState) -> list[ObjectRef]:
     return [one for one in gc.get_objects() if type(one) is ObjectRef and one._cluster is core]
 
 
-def _open_records(core: CoreState) -> Iterator[TaskRecord]:
+def open_records(core: CoreState) -> Iterator[TaskRecord]:
+    """Yield the tasks of this process that are not done; with the lock held."""
     yield from core.waiting_args.values()
     for pool in core.pools.values():
         yield from pool.queue

@@ -203,6 +203,13 @@ class TaskTable:
             self._edges_told = len(self.edges)
         return frame
 
+    def changes(self) -> list[int]:
+        """Return the tasks that changed since the last call, for a reader that wants no frames."""
+        chosen, self._changed = self._changed, []
+        for index in chosen:
+            self._is_changed[index] = 0
+        return chosen
+
     @property
     def pending(self) -> bool:
         """Whether the last delta left something for the next."""

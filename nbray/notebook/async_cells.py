@@ -13,6 +13,8 @@ from . import interrupt, tracebacks
 from .live_line import seconds
 from .runtime import ObjectRef, cancel, when_done
 from .wait_reason import waiting_reason
+from .widgets import amounts
+from .widgets.facts import CANCELLED, DONE, FAILED, PLACE, RUNNING, Facts
 
 
 class AsyncCells:
@@ -58,15 +60,16 @@ class _Watched:
         self.line: Any = None
         self.timer: Any = None
 
-    def describe(self) -> str:
-        """Return the text of its line while it runs."""
+    def describe(self) -> Facts:
+        """Return the facts of its line while it runs."""
         cell = self._cell
         why = waiting_reason(self._done, self._cells.router.cell_number)
-        doing = why or "runs"
-        return (
-            f"{cell.title} {doing}, {seconds(int(time.monotonic() - self._begun))};"
-            f" nbray.cancel(Out[{cell.source.number}]) stops it"
-        )
+        facts = self._cells.lines_of.facts(self.origin)
+        facts.lead = f"{cell.title} {why or 'runs'}"
+        facts.phrases = [amounts.duration(int(time.monotonic() - self._begun))]
+        facts.hint = f"nbray.cancel(Out[{cell.source.number}]) stops it"
+        facts.state = PLACE if why else RUNNING
+        return facts
 
     def stop(self) -> None:
         """The button: cancel, and kill what ignores it."""
@@ -94,19 +97,19 @@ class _Watched:
         taken = seconds(time.monotonic() - self._begun)
         cells.router.finish(self.origin)
         if not isinstance(result, BaseException):
-            self._finish(f"{cell.title} is done, {taken}")
+            self._finish(DONE, f"{cell.title} is done, {taken}")
             return
         if self._timed_out:
-            self._finish(f"{cell.title} was stopped after {taken} (--timeout)")
+            self._finish(CANCELLED, f"{cell.title} was stopped after {taken} (--timeout)")
         elif isinstance(result, TaskCancelledError):
-            self._finish(f"{cell.title} was cancelled after {taken}")
+            self._finish(CANCELLED, f"{cell.title} was cancelled after {taken}")
         else:
-            self._finish(f"{cell.title} failed after {taken}")
+            self._finish(FAILED, f"{cell.title} failed after {taken}")
         self._show_error(result, end)
 
-    def _finish(self, text: str) -> None:
+    def _finish(self, state: int, lead: str) -> None:
         if self.line is not None:
-            self.line.finish(text)
+            self.line.finish(lambda: self._cells.lines_of.last(self.origin, state, lead))
 
     def _show_error(self, error: BaseException, end: bytes | None) -> None:
         router, shell = self._cells.router, self._cells.shell

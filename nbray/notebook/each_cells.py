@@ -24,6 +24,8 @@ from .live_line import seconds
 from .magic_options import CellOptions, Each
 from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, put, wait
 from .wait_reason import waiting_reason
+from .widgets import amounts
+from .widgets.facts import CANCELLED, DONE, FAILED, PLACE, RUNNING, Facts, time_left
 
 SHOW_AFTER_S = 0.5
 LOOK_S = 0.2
@@ -171,6 +173,7 @@ class _Running:
         self.stopped: BaseException | None = None  # an interrupt, or --timeout
         self._pending: list[ObjectRef] = list(refs)
         self._numbers = {ref: number for number, ref in enumerate(refs)}
+        self._origin = cells.router.origin
         self._why = ""
 
     def wait(self) -> None:
@@ -186,7 +189,7 @@ class _Running:
             self._stop()
         finally:
             if line is not None:
-                line.finish(self._summary())
+                line.finish(self._summary)
             cells.router.finish(cells.router.origin)
 
     def _collect(self) -> None:
@@ -229,18 +232,18 @@ class _Running:
             except Exception as error:
                 self.errors.setdefault(self._numbers[ref], error)
 
-    def describe(self) -> str:
-        """Return the progress line."""
-        total, done = len(self.refs), sum(outcome is not None for outcome in self.outcomes)
-        bar = "█" * (20 * done // max(total, 1))
-        why = f"; {self._why}" if self._why and done + len(self.errors) < total else ""
-        return f"{bar:░<20} {done} of {total} items, {seconds(int(time.monotonic() - self.begun))}{why}"
+    def describe(self) -> Facts:
+        """Return the facts of the progress line."""
+        done = sum(outcome is not None for outcome in self.outcomes)
+        why = self._why if done + len(self.errors) < len(self.refs) else ""
+        facts = self.cells.lines_of.facts(self._origin)
+        return _progress(facts, len(self.refs), done, len(self.errors), time.monotonic() - self.begun, why)
 
-    def _summary(self) -> str:
+    def _summary(self) -> Facts:
         total, done = len(self.refs), sum(outcome is not None for outcome in self.outcomes)
-        taken = seconds(time.monotonic() - self.begun)
-        failed = f", {len(self.errors)} failed" if self.errors else ""
-        return f"{done} of {total} items in {taken}{failed}"
+        state = FAILED if self.errors else CANCELLED if self.stopped is not None else DONE
+        lead = f"{done} of {total} items in {seconds(time.monotonic() - self.begun)}"
+        return self.cells.lines_of.last(self._origin, state, lead, _failed(len(self.errors)))
 
     def failure(self, namespace: dict[str, Any]) -> BaseException | None:
         """Return the one error to raise, with the item it belongs to."""
@@ -292,9 +295,12 @@ class _Background:
         for number, ref in enumerate(refs):
             ref._on_completed(lambda result, number=number: self._ended(number, result))
 
-    def _describe(self) -> str:
-        taken = seconds(int(time.monotonic() - self._begun))
-        return f"{self._cell.title}: {self._done} of {len(self._refs)} items, {taken}"
+    def _describe(self) -> Facts:
+        facts = self._cells.lines_of.facts(self._origin)
+        _progress(facts, len(self._refs), self._done - self._failed, self._failed, time.monotonic() - self._begun, "")
+        facts.lead = f"{self._cell.title}: {facts.lead}"
+        facts.hint = f"[nbray.cancel(ref) for ref in Out[{self._cell.source.number}]] stops them"
+        return facts
 
     def _cancel(self) -> None:
         for ref in self._refs:
@@ -311,9 +317,9 @@ class _Background:
         if self._done == len(self._refs):
             cells.router.finish(self._origin)
             if self._line is not None:
-                failed = f", {self._failed} failed" if self._failed else ""
-                taken = seconds(time.monotonic() - self._begun)
-                self._line.finish(f"{self._cell.title}: {self._done} items in {taken}{failed}")
+                lead = f"{self._cell.title}: {self._done} items in {seconds(time.monotonic() - self._begun)}"
+                state, failed = FAILED if self._failed else DONE, _failed(self._failed)
+                self._line.finish(lambda: cells.lines_of.last(self._origin, state, lead, failed))
 
     def _show(self, error: BaseException, end: Any) -> None:
         router, shell = self._cells.router, self._cells.shell
@@ -321,6 +327,29 @@ class _Background:
             error = tracebacks.rebuild(pickle.loads(end)[0], shell.user_ns)
         text = tracebacks.render(shell, error) if end is not None else [f"{type(error).__name__}: {error}"]
         router.show_error(self._origin, error, text)
+
+
+def _progress(facts: Facts, total: int, done: int, failed: int, taken_s: float, why: str) -> Facts:
+    """Say how far the items are; ``why``: what the first of those that are left waits for."""
+    over = done + failed
+    running = min(facts.counts()[RUNNING], total - over)
+    facts.lead = f"{done} of {total} items"
+    facts.phrases = [amounts.duration(int(taken_s)), *_failed(failed)]
+    ended = [group for group in facts.groups if group.own and group.each_s is not None]
+    if ended and over:
+        facts.phrases.append(f"{amounts.duration(ended[0].each_s or 0.0)} each")
+    left_s = time_left(total, over, taken_s)
+    if left_s is not None:
+        facts.phrases.append(f"{amounts.rough(left_s)} left")
+    if why and not running:
+        facts.phrases.append(why)
+    facts.state = RUNNING if running or not why else PLACE
+    facts.progress = (total - over - running, 0, running, done, failed, 0)
+    return facts
+
+
+def _failed(number: int) -> list[str]:
+    return [f"{number} failed"] if number else []
 
 
 def _merge(

@@ -26,25 +26,35 @@ class Extension:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.router = OutputRouter(shell, CELL_ENDED)
-        self.magics = RemoteMagics(shell, RemoteCells(shell, self.router))
+        cells = RemoteCells(shell, self.router)
+        self.magics = RemoteMagics(shell, cells)
         self._remove_filter = tracebacks.install(shell)
         completion.register(shell, self.magics.cells)
         shell.register_magics(self.magics, NbrayMagics(shell, self.magics.cells))
-        self._remove_reprs = reprs.install(shell)
+        self._remove_reprs = reprs.install(
+            shell, reprs.Context(self.router.cell_number, cells.lines_of.marks, cells.lines_of.watch)
+        )
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         set_sink(self.router.sink)
         # The cell that loads the extension runs already.
-        set_origin(self.router.enter_cell())
+        self._enter()
 
     def _before_cell(self, info: Any) -> None:
         self.magics.raw_cell = info.raw_cell or ""
         if current.core is not None:
             current.core.shield.install()  # the kernel sets a handler of its own for each cell
-        set_origin(self.router.enter_cell())
+        self._enter()
+
+    def _enter(self) -> None:
+        origin = self.router.enter_cell()
+        set_origin(origin)
+        self.magics.cells.lines_of.marks.enter(current.core, origin)
+        self.magics.cells.local.enter(origin)
 
     def _after_cell(self, result: Any) -> None:
         self.router.flush()
+        self.magics.cells.local.leave()
         self.magics.cells.lines.cell_ends()
 
     def close(self) -> None:
@@ -56,6 +66,7 @@ class Extension:
         shell.events.unregister("post_run_cell", self._after_cell)
         self._remove_filter()
         self._remove_reprs()
+        self.magics.cells.local.close()
         self.router.close()
         for kind in ("line", "cell"):
             for name in ("remote", "nbray"):

@@ -1,14 +1,14 @@
-"""Small lines under a cell that tell what its work on the cluster does, until it is done.
+"""What stands under a cell while its work on the cluster goes on, and how it ended.
 
-A line is plain text and HTML at once, so that every front end and the saved notebook show
-something true. Where core ipywidgets are there, a line whose work can be stopped gets a
+A line is plain text, HTML and a picture at once, so that every front end and the saved notebook
+show something true. Where core ipywidgets are there, a line whose work can be stopped gets a
 button. One thread refreshes all lines; it ends when there is none.
 """
 
 from __future__ import annotations
 
-import html
 import importlib.util
+import re
 import threading
 import time
 import uuid
@@ -17,10 +17,16 @@ from collections.abc import Callable
 from typing import Any
 
 from .output_router import OutputRouter
+from .widgets import picture, text
+from .widgets.facts import Facts
 
 PERIOD_S = 0.25
 BUTTON_AFTER_S = 0.5  # what is done sooner needs none
-STYLE = "color:var(--jp-ui-font-color2,#757575);font-size:90%"
+#: In the metadata of every display of a widget, so that it can be told from the user's outputs.
+MARK = {"nbray": {"widget": "live"}}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+Describe = Callable[[], "Facts | None"]
 
 
 class LiveLine:
@@ -31,7 +37,7 @@ class LiveLine:
     origin
         The cell it stands under.
     describe
-        Returns the present text.
+        Returns the present facts; None: there is nothing to show yet.
     stop
         Called when the user presses the button; None: there is none.
     after_s
@@ -39,7 +45,7 @@ class LiveLine:
     """
 
     def __init__(
-        self, lines: LiveLines, origin: str, describe: Callable[[], str], stop: Callable[[], Any] | None, after_s: float
+        self, lines: LiveLines, origin: str, describe: Describe, stop: Callable[[], Any] | None, after_s: float
     ) -> None:
         self._lines = lines
         self._origin = origin
@@ -48,8 +54,9 @@ class LiveLine:
         self._born = time.monotonic()
         self._after_s = after_s
         self._display_id = f"nbray-{uuid.uuid4().hex}"
-        self.shown = ""
-        self._widget: Any = None  # (box, label)
+        self.shown: Facts | None = None
+        self._sent = ""  # what the display says, without its numbers
+        self._widget: _Buttoned | None = None
         self._lock = threading.RLock()
         self._done = False
 
@@ -59,68 +66,97 @@ class LiveLine:
         return time.monotonic() - self._born
 
     def refresh(self) -> None:
-        """Show the present text, if it is time to."""
+        """Show the present facts, if it is time to."""
+        if self._done or self.age_s < self._after_s:
+            return
+        facts = self.describe()  # may ask the cluster, so nothing is locked
         with self._lock:
-            if self._done or self.age_s < self._after_s:
+            if self._done or facts is None:
                 return
             if self._stop is not None and self._widget is None and self.age_s > BUTTON_AFTER_S:
-                self._make_button()
-            text = self.describe()
-            if text and text != self.shown:
-                self._put(text)
+                self._make_button(facts)
+            if facts != self.shown:
+                self._put(facts)
 
-    def finish(self, text: str) -> None:
+    def finish(self, facts: Callable[[], Facts]) -> None:
         """Replace the line for good; one that was never shown stays away."""
         with self._lock:
             if self._done:
                 return
             self._done = True
             self._lines.remove(self)
+            if self.shown is None:
+                return
+        last = facts()
+        last.over = True
+        with self._lock:
             widget, self._widget = self._widget, None
-            if self.shown:
-                self._put(text)
-                self._lines.ended.append(self)
+            self._put(last)
+            self._lines.ended.append(self)
             if widget is not None:
-                for part in (*widget[0].children, widget[0]):
-                    part.close()
+                widget.close()
 
     def repeat(self) -> None:
-        """Send the last text again."""
-        if self._lines.router.kernel is not None:
+        """Send the last state again."""
+        if self._lines.router.kernel is not None and self.shown is not None:
             self._put(self.shown)
 
-    def _put(self, text: str) -> None:
-        first, self.shown = not self.shown, text
+    def _put(self, facts: Facts) -> None:
+        first, self.shown = self.shown is None, facts
         router = self._lines.router
         if router.kernel is None:
             if first or self._done:
-                router.show(self._origin, "stream", {"name": "stderr", "text": f"nbray: {text}\n"})
+                said = text.line(facts)
+                router.show(self._origin, "stream", {"name": "stderr", "text": f"nbray: {said}\n"})
             return
-        data: dict[str, Any] = {"text/plain": text, "text/html": f'<span style="{STYLE}">{html.escape(text)}</span>'}
+        gist = re.sub(r"\d+", "", facts.lead)
         if self._widget is not None:
-            box, label = self._widget
-            label.value = data["text/html"]
-            data["application/vnd.jupyter.widget-view+json"] = {
-                "version_major": 2, "version_minor": 0, "model_id": box.model_id,
-            }  # fmt: skip
-        content = {"data": data, "metadata": {}, "transient": {"display_id": self._display_id}}
+            self._widget.show(facts)
+            if gist == self._sent:
+                return  # a display that is sent again is drawn anew, and would lose a click
+        self._sent = gist
+        data: dict[str, Any] = bundle(text.line(facts), picture.line(facts), picture.line_svg(facts))
+        if self._widget is not None:
+            data[WIDGET_VIEW] = self._widget.view
+        content = {"data": data, "metadata": MARK, "transient": {"display_id": self._display_id}}
         router.show(self._origin, "display_data" if first else "update_display_data", content)
 
-    def _make_button(self) -> None:
+    def _make_button(self, facts: Facts) -> None:
         stop, self._stop = self._stop, None
+        assert stop is not None
         if self._lines.router.kernel is None or importlib.util.find_spec("ipywidgets") is None:
             return
         try:
-            import ipywidgets  # noqa: PLC0415 - a tenth of a second, and not everywhere
-
-            label = ipywidgets.HTML()
-            button = ipywidgets.Button(description="Cancel", layout=ipywidgets.Layout(width="auto"))
-            assert stop is not None
-            button.on_click(lambda _: stop())
-            self._widget = ipywidgets.HBox([label, button]), label
-            self._put(self.shown or self.describe())
+            self._widget = _Buttoned(stop)
+            self._sent = ""
+            self._put(facts)
         except Exception:  # no widgets after all: the text says how to stop the work
             self._widget = None
+
+
+class _Buttoned:
+    """A line as a widget, with a button beside its first row."""
+
+    def __init__(self, stop: Callable[[], Any]) -> None:
+        import ipywidgets  # noqa: PLC0415 - a tenth of a second, and not everywhere
+
+        self._head, self._body = ipywidgets.HTML(), ipywidgets.HTML()
+        layout = ipywidgets.Layout(width="auto", height="24px", margin="0 0 0 12px")
+        button = ipywidgets.Button(description="Cancel", layout=layout)
+        button.on_click(lambda _: stop())
+        row = ipywidgets.HBox([self._head, button], layout=ipywidgets.Layout(align_items="center"))
+        self._box = ipywidgets.VBox([row, self._body])
+        self._parts = (self._head, button, row, self._body, self._box)
+        self.view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
+
+    def show(self, facts: Facts) -> None:
+        self._head.value = picture.wrap(picture.line_head(facts))
+        body = picture.line_body(facts)
+        self._body.value = picture.wrap(body) if body else ""
+
+    def close(self) -> None:
+        for part in self._parts:
+            part.close()
 
 
 class LiveLines:
@@ -128,10 +164,10 @@ class LiveLines:
 
     def __init__(self, router: OutputRouter) -> None:
         self.router = router
-        self._lines: list[LiveLine] = []
+        self._lines: list[Any] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self.ended: deque[LiveLine] = deque(maxlen=100)  # since the last cell
+        self.ended: deque[Any] = deque(maxlen=100)  # since the last cell
 
     def cell_ends(self) -> None:
         """Tell once more how lines ended: clients without a front end miss what comes between cells."""
@@ -139,19 +175,23 @@ class LiveLines:
             self.ended.popleft().repeat()
 
     def add(
-        self, origin: str, describe: Callable[[], str], stop: Callable[[], Any] | None = None, after_s: float = 0.0
+        self, origin: str, describe: Describe, stop: Callable[[], Any] | None = None, after_s: float = 0.0
     ) -> LiveLine:
         """Begin a line; see ``LiveLine``."""
         line = LiveLine(self, origin, describe, stop, after_s)
         line.refresh()
+        self.keep(line)
+        return line
+
+    def keep(self, line: Any) -> None:
+        """Refresh something four times a second, until it is removed."""
         with self._lock:
             self._lines.append(line)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="nbray-live-lines", daemon=True)
                 self._thread.start()
-        return line
 
-    def remove(self, line: LiveLine) -> None:
+    def remove(self, line: Any) -> None:
         """Forget a line that is done."""
         with self._lock:
             if line in self._lines:
@@ -170,6 +210,11 @@ class LiveLines:
                     line.refresh()
                 except Exception:  # the cluster or the kernel ends meanwhile
                     self.remove(line)
+
+
+def bundle(plain: str, html: str, svg: str) -> dict[str, Any]:
+    """Return the same in all forms; each front end takes what it can show best."""
+    return {"text/plain": plain, "text/html": html, "image/svg+xml": svg}
 
 
 def seconds(value: float) -> str:

@@ -30,13 +30,14 @@ from .cell_result import CellOutcome, unpack
 from .each_cells import EachCells
 from .large_inputs import LargeInputs
 from .live_line import LiveLines, seconds
+from .local_cells import LocalCells
 from .magic_options import CellOptions
 from .output_router import OutputRouter
 from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, kill, wait
-from .wait_reason import waiting_reason
+from .waiting_cell import WaitingCell
+from .widgets.cell_lines import CellLines
 
 SAY_WHY_AFTER_S = 1.0  # a cell that has not begun by then says what it waits for
-LOOK_AGAIN_S = 0.5
 
 _numbers = itertools.count(1)
 
@@ -70,6 +71,9 @@ class RemoteCells:
         self.shell = shell
         self.router = router
         self.lines = LiveLines(router)
+        self.lines_of = CellLines(router.cell_number)
+        self.local = LocalCells(self)
+        self.dashboards: list[Any] = []  # those that follow the cluster
         self.large = LargeInputs(get)
         self.actors = ActorCells(self)
         self._async = AsyncCells(self)
@@ -90,6 +94,7 @@ class RemoteCells:
         """
         __tracebackhide__ = True
         begun = time.monotonic()
+        self.local.leave_alone()
         if options.each is not None:
             return self._each.run(options, body, raw)
         cell = self.prepare(options, body, raw)
@@ -248,22 +253,17 @@ class RemoteCells:
         deadline = None if timeout_s is None else begun + timeout_s
         if _ready(ref, SAY_WHY_AFTER_S, deadline):
             return 0.0
-        line = None
-        waiting_since = time.monotonic()
+        waiting = WaitingCell(self, cell.title, ref, time.monotonic() - SAY_WHY_AFTER_S)
+        line = None if cell.options.quiet else self.lines.add(self.router.origin, waiting.describe)
         try:
-            while reason := waiting_reason(ref, self.router.cell_number):
-                if line is None and not cell.options.quiet:
-                    line = self.lines.add(self.router.origin, _Latest(reason))
-                if line is not None:
-                    line.describe = _Latest(reason)
-                if _ready(ref, LOOK_AGAIN_S, deadline):
-                    break
+            _ready(ref, None, deadline)
+        except BaseException:
+            waiting.stopped = True
+            raise
         finally:
-            waited = time.monotonic() - waiting_since + SAY_WHY_AFTER_S if line is not None else 0.0
             if line is not None:
-                line.finish(f"waited {seconds(waited)} ({line.shown.removeprefix('waiting ').partition(':')[0]})")
-        _ready(ref, None, deadline)
-        return waited
+                line.finish(waiting.summary)
+        return waiting.waited_s
 
     def _bind(self, cell: Prepared, ref: ObjectRef, outcome: CellOutcome, large: bool) -> Any:
         value, messages = unpack(outcome, self.shell.user_ns, cell.inputs.values, cell.options.actor)
@@ -295,16 +295,6 @@ class RemoteCells:
 
 class _TimeIsUp(Exception):
     """The time that ``--timeout`` gives has passed."""
-
-
-class _Latest:
-    """The text of a waiting line."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __call__(self) -> str:
-        return self.text
 
 
 def _ready(ref: ObjectRef, seconds: float | None, deadline: float | None) -> bool:

@@ -1,7 +1,7 @@
-"""What a ref, an actor handle, the nodes and the cluster look like as the value of a cell.
+"""What a ref, an actor handle, the nodes, an error and the cluster look like as the value of a cell.
 
 Formatters of IPython, so that the classes themselves know nothing of it. Nothing here asks
-the cluster or waits: only what this process knows is shown.
+the cluster, waits or starts anything: only what this process knows is shown.
 """
 
 from __future__ import annotations
@@ -10,79 +10,209 @@ import html
 from collections.abc import Callable
 from typing import Any
 
-from nbray.cli.tables import size
+from nbray.api.context import RayContext
+from nbray.api.state import NodeList
 from nbray.core.records import StoredValue
+from nbray.exceptions import RayError, RayTaskError
+from nbray.options import UNIT
+from nbray.serialization import error_value
 from nbray.serialization.error_value import ErrorValue
 
 from .runtime import ActorHandle, ObjectRef
+from .widgets import amounts, drawing, words
+from .widgets.cell_marks import CellMarks
+from .widgets.facts import DONE, FAILED, INPUT, PLACE, RUNNING
+from .widgets.watch import Watch
 
 HTML = "text/html"
+MAX_TRACEBACK = 20_000  # characters of a remote traceback
+_MUTED = "color:var(--jp-ui-font-color2,#757575)"
+_LEFT = "text-align:left"
 
 
-def install(shell: Any) -> Callable[[], None]:
+class Context:
+    """What the reprs of one shell know besides the value: the cells of tasks, and their names once widgets have asked."""
+
+    def __init__(self, cell_number: Callable[[str], int], marks: CellMarks, watch: Watch) -> None:
+        self.cell_number = cell_number
+        self.marks = marks
+        self.watch = watch
+
+    def cell_of(self, ref: ObjectRef) -> int:
+        """Return the number of the cell that made a ref; 0: not known."""
+        core = self.watch.core
+        if core is None or ref._cluster is not core or ref._owner != core.peer:
+            return 0
+        scope = self.marks.scope_of(core, ref._owner, ref._number)
+        return self.cell_number(self.marks.origins[scope])
+
+
+def install(shell: Any, context: Context) -> Callable[[], None]:
     """Register the formatters in ``shell``; returns what takes them away again."""
-    formatter = shell.display_formatter.formatters[HTML]
-    router_of = _router_of(shell)
-    formatters: dict[type, Callable[[Any], str]] = {
-        ObjectRef: lambda ref: ref_html(ref, router_of()),
+    formatters = shell.display_formatter.formatters
+    bundles = shell.display_formatter.mimebundle_formatter
+    kinds: dict[type, Callable[[Any], str]] = {
+        ObjectRef: lambda ref: ref_html(ref, context),
         ActorHandle: actor_html,
+        NodeList: nodes_html,
+        RayError: error_html,
     }
-    before = {kind: formatter.for_type(kind, function) for kind, function in formatters.items()}
+    for kind, function in kinds.items():
+        formatters[HTML].for_type(kind, function)
+    bundles.for_type(RayContext, lambda one, **_: {"text/plain": repr(one), HTML: context_html(one)})
 
     def remove() -> None:
-        for kind in before:
-            formatter.pop(kind, None)
+        for kind in kinds:
+            formatters[HTML].pop(kind, None)
+        bundles.pop(RayContext, None)
 
     return remove
 
 
-def _router_of(shell: Any) -> Callable[[], Any]:
-    return lambda: getattr(getattr(shell, "_nbray_extension", None), "router", None)
+def _row(state: int, strong: str, code: str, facts: list[str], muted: list[str]) -> str:
+    """Return one line: a shape, what it is, its id, its state, and the rest."""
+    parts = [drawing.sign_alone(state), f"<b>{_escape(strong)}</b>"]
+    if code:
+        parts.append(f"<code>{_escape(code)}…</code>")
+    parts += [_escape(fact) for fact in facts]
+    rest = " · ".join(_escape(text) for text in muted if text)
+    if rest:
+        parts.append(f'<span style="{_MUTED}">{rest}</span>')
+    return f'<div style="display:flex;flex-wrap:wrap;gap:2px 7px;align-items:center">{" ".join(parts)}</div>'
 
 
-def ref_html(ref: ObjectRef, router: Any) -> str:
+def _escape(text: Any) -> str:
+    return html.escape(words.clean(str(text)))
+
+
+def ref_html(ref: ObjectRef, context: Context) -> str:
     """Return a ref's state, size, maker and cell in one line."""
-    facts = ref_facts(ref, router)
-    rest = " · ".join(html.escape(text) for text in facts[1:])
-    return f"<b>ObjectRef</b> <code>{ref.hex()[:16]}…</code> {html.escape(facts[0])}" + (
-        f' <span style="color:var(--jp-ui-font-color2,#757575)">{rest}</span>' if rest else ""
-    )
+    state, facts = ref_facts(ref, context)
+    return _row(state, "ObjectRef", ref.hex()[:16], facts[:1], facts[1:])
 
 
-def ref_facts(ref: ObjectRef, router: Any = None) -> list[str]:
-    """Return what this process knows of a ref: its state first."""
+def ref_facts(ref: ObjectRef, context: Context) -> tuple[int, list[str]]:
+    """Return the state of a ref, and what this process knows of it: the state's word first."""
     data, record = ref._data, ref._task
+    number = context.cell_of(ref)
+    cell = [f"cell {number}"] if number else []
     if record is not None:
         lane = record.lane
         runs = lane is not None and next(iter(lane.tasks), None) == record.number
-        facts = ["running" if runs else "waiting", f"made by {record.name or record.function.name}"]
-        number = router.cell_number(record.origin) if router is not None else 0
-        return [*facts, f"cell {number}"] if number else facts
+        name = record.name or record.function.name
+        state = RUNNING if runs else INPUT if record.n_missing else PLACE
+        facts = ["running" if runs else "waiting for its inputs" if record.n_missing else "waiting for a place"]
+        return state, [*facts, f"made by {name}", *(cell if name != f"cell {number}" else [])]
+    made = _maker(ref, context)
+    by = [f"made by {made}"] if made else []
     if data is None:
-        return ["not known here yet"]
+        return INPUT, ["not known here yet", *by, *cell]
     if isinstance(data, ErrorValue):
-        return ["failed"]
+        try:
+            message = error_value.headline(data.blob)
+        except Exception:  # an exception of the runtime that needs more than its text
+            message = ""
+        return FAILED, ["failed", message, *by, *cell]
     if isinstance(data, StoredValue):
         try:
-            return ["ready", size(ref._cluster.store.info(data.hold.obj).size)]
+            return DONE, ["ready", amounts.size(ref._cluster.store.info(data.hold.obj).size), *by, *cell]
         except Exception:
-            return ["lost"]
-    return ["ready", size(len(data))]
+            return FAILED, ["lost", *by, *cell]
+    return DONE, ["ready", amounts.size(len(data)), *by, *cell]
+
+
+def _maker(ref: ObjectRef, context: Context) -> str:
+    """Return the name of the function that made a value, where that is known without asking."""
+    lineage = getattr(ref._data, "lineage", None)
+    if lineage is not None:
+        return str(lineage.name or lineage.function.name)
+    return context.watch.name_of(ref._owner, ref._number) if context.watch.core is ref._cluster else ""
+
+
+_ACTOR_STATES = {"ALIVE": DONE, "DEAD": FAILED}
 
 
 def actor_html(handle: ActorHandle) -> str:
     """Return an actor's class, state and process in one line."""
     calls = handle._calls
     notice: Any = calls.notice
-    facts = [str(calls.state).lower().replace("_", " ")]
-    if notice is not None and notice.pid:
-        facts.append(f"pid {notice.pid}")
+    state = str(calls.state)
     waiting = len(calls.queue) + len(calls.tasks)
+    muted = []
+    if notice is not None and notice.pid:
+        muted.append(f"pid {notice.pid}")
     if waiting:
-        facts.append(f"{waiting} calls of this process at it")
-    methods = ", ".join(sorted(handle._info["methods"])[:8])
-    return (
-        f"<b>{html.escape(str(handle._info['class_name']))}</b> actor <code>{handle._ray_actor_id[:12]}…</code> "
-        f"{html.escape(' · '.join(facts))}"
-        f' <span style="color:var(--jp-ui-font-color2,#757575)">{html.escape(methods)}</span>'
+        muted.append(amounts.noun(waiting, "call") + " of this process at it")
+    if state == "DEAD" and notice is not None and notice.cause:
+        muted.append(str(notice.cause))
+    methods = sorted(handle._info["methods"])
+    muted.append(", ".join(methods[:8]) + (f" and {len(methods) - 8} more" if len(methods) > 8 else ""))
+    sign = RUNNING if waiting and state == "ALIVE" else _ACTOR_STATES.get(state, PLACE)
+    word = state.lower().replace("_", " ")
+    return _row(sign, f"{handle._info['class_name']} actor", handle._ray_actor_id[:12], [word], muted)
+
+
+def nodes_html(nodes: Any) -> str:
+    """Return the nodes as a table: state, name, what is in use of what they have."""
+    rows = []
+    for node in nodes:
+        total, free = node.get("Resources", {}), node.get("Available", {})
+        used = {name: max(value - free.get(name, value), 0.0) for name, value in total.items()}
+        alive = node.get("Alive", True)
+        counted = [
+            f"{amounts.amount(used[name])} of {amounts.amount(value)} {name}"
+            for name, value in total.items()
+            if not name.startswith("node:") and "memory" not in name
+        ]
+        store = total.get("object_store_memory", 0)
+        cells = [
+            f'<span style="display:inline-flex;gap:6px;align-items:center">{drawing.sign_alone(DONE if alive else FAILED)}'
+            f"{'alive' if alive else 'dead'}</span>",
+            f"<b>{_escape(node.get('NodeManagerHostname') or node.get('NodeName', ''))}</b>",
+            f"<code>{_escape(str(node.get('NodeID', ''))[:12])}…</code>",
+            _escape(node.get("NodeManagerAddress", "")),
+            _escape(", ".join(counted)),
+            _escape(amounts.size(store)) if store else "",
+        ]
+        rows.append("<tr>" + "".join(f'<td style="{_LEFT}">{cell}</td>' for cell in cells) + "</tr>")
+    heads = ("", "node", "id", "address", "in use", "object store")
+    head = "".join(f'<th style="{_LEFT};{_MUTED};font-weight:normal">{name}</th>' for name in heads)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def error_html(error: RayError) -> str:
+    """Return an error in one line: class, message, the task and its process; below it, folded, the traceback there."""
+    if not isinstance(error, RayTaskError):
+        return _row(FAILED, type(error).__name__, "", [str(error).strip().split("\n")[0]], [])
+    cause = error.cause
+    name = type(cause if cause is not None else error).__name__
+    message = str(cause).strip().split("\n")[0] if cause is not None else ""
+    where = [f"raised by {error.function_name}" if error.function_name else "", f"pid {error.pid}" if error.pid else ""]
+    line = _row(FAILED, name, "", [message], where)
+    text = str(error.traceback_str or "")[-MAX_TRACEBACK:]
+    if not text:
+        return line
+    shown = html.escape("".join(char if char.isprintable() or char == "\n" else "?" for char in text))
+    return f'{line}<details><summary style="{_MUTED}">traceback in the task</summary><pre>{shown}</pre></details>'
+
+
+def context_html(context: RayContext) -> str:
+    """Return what ``init`` says of the cluster."""
+    facts = context.address_info
+    total = facts.get("resources", {})
+    counted = [
+        f"{amounts.amount(units / UNIT)} {name}"
+        for name, units in total.items()
+        if not name.startswith("node:") and "memory" not in name
+    ]
+    store = total.get("object_store_memory", 0) / UNIT
+    if store:
+        counted.append(f"{amounts.size(store)} object store")
+    kind = "a cluster that was there" if facts.get("joined") else "a cluster of its own, which ends with this kernel"
+    line = _row(DONE, "nbray", "", [", ".join(counted)], [kind])
+    rows = [("version", f"{context.ray_version} (Python {context.python_version})"), ("session", facts.get("session_dir", ""))]  # fmt: skip
+    cells = "".join(
+        f'<tr><td style="{_LEFT};{_MUTED}">{name}</td><td style="{_LEFT}">{_escape(value)}</td></tr>'
+        for name, value in rows
     )
+    return f"{line}<table>{cells}</table>"

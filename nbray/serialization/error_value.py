@@ -199,6 +199,17 @@ def _own_module(name: str) -> str:
     )
 
 
+def headline(blob: bytes) -> str:
+    """Return ``Class: message`` of an error, without unpickling anything of the user."""
+    fields: Any = pickle.loads(blob)
+    if fields[0] == _SYSTEM:
+        error = pickle.loads(fields[1])
+        name, message = type(error).__name__, _text(error)
+    else:
+        name, message = fields[6], fields[7]
+    return f"{name}: {message}" if message else str(name)
+
+
 def shorten(blob: bytes, limit: int) -> bytes:
     """Return a blob of at most about ``limit`` bytes: the pickled cause goes first, then text."""
     fields = list(pickle.loads(blob))

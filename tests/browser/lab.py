@@ -165,11 +165,11 @@ class LabPage:
         return self.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex")
 
     def cell_output(self, index: int) -> str:
-        """All text under a cell."""
+        """All text under a cell, without the line about its work."""
         return self.page.evaluate(
             """n => {
               const cell = window.jupyterapp.shell.currentWidget.content.widgets[n];
-              return cell.model.outputs.toJSON().map(o =>
+              return cell.model.outputs.toJSON().filter(o => !o.metadata?.nbray).map(o =>
                 o.text ?? o.data?.['text/plain'] ?? `${o.ename}: ${o.evalue}`).flat().join('');
             }""",
             index,

@@ -81,7 +81,7 @@ def test_a_live_line_is_replaced_when_it_is_done(kernel: Kernel) -> None:
     kernel.until(lambda: any("application/vnd.jupyter.widget-view+json" in c["data"] for c in updates(cell)))
     kernel.ok("open('line-gate', 'w').close()\nnbray.get(over)")
     kernel.until(lambda: lines(cell)[-1].startswith(f"cell {number} is done, "))
-    assert list(updates(cell)[-1]["data"]) == ["text/plain", "text/html"]
+    assert list(updates(cell)[-1]["data"]) == ["text/plain", "text/html", "image/svg+xml"]
     assert len(cell.of("display_data")) == 1
 
 

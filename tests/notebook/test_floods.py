@@ -56,7 +56,7 @@ def test_a_hundred_megabytes(kernel: Kernel) -> None:
 
 def test_many_displays(kernel: Kernel) -> None:
     cell = kernel.ok(
-        "%%remote\nhandle = display('start', display_id=True)\nfor i in range(3000): handle.update(i)\n"
+        "%%remote --quiet\nhandle = display('start', display_id=True)\nfor i in range(3000): handle.update(i)\n"
         "for i in range(100): display(i)"
     )
     assert len(cell.of("update_display_data")) < 500

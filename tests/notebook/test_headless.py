@@ -27,7 +27,7 @@ def test_nbclient_gets_all_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "%load_ext nbray\nimport nbray",
         "@nbray.remote\ndef say(text):\n    print(text)",
         "nbray.get([say.remote('from a task')])\nNone",
-        "%%remote\nprint('from a cell')\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\n6 * 7",
+        "%%remote --quiet\nprint('from a cell')\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\n6 * 7",
         "nbray.shutdown()",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])

@@ -79,15 +79,31 @@ def test_help_completion_and_mistakes(busy: Kernel) -> None:
 def test_reprs(busy: Kernel) -> None:
     shown = html(busy, "big")
     assert "ready" in shown
-    assert "3.8 MiB" in shown
-    assert "failed" in html(busy, "failed")
+    assert "4.0 MB" in shown
+    assert "cell " in shown
+    assert "<svg" in shown
+    failed = html(busy, "failed")
+    assert "failed" in failed and "ValueError: on purpose" in failed
     text = html(busy, "@nbray.remote\ndef slow():\n    import time\n    time.sleep(0.5)\nslow.remote()")
     assert "made by slow" in text
     assert "cell " in text
     assert "Counter" in html(busy, "counter")
     assert "alive" in html(busy, "counter")
-    assert "<table>" in html(busy, "nbray.nodes()")
-    assert "nbray" in html(busy, "nbray.init(ignore_reinit_error=True)")
+    assert "alive" in html(busy, "nbray.nodes()") and "of 2 CPU" in html(busy, "nbray.nodes()")
+    assert "2 CPU" in html(busy, "nbray.init(ignore_reinit_error=True)")
+    error = html(busy, "try:\n    nbray.get(failed)\nexcept ValueError as caught:\n    error = caught\nerror")
+    assert "ValueError" in error and "raised by fails" in error and "<details>" in error
+    assert "made by fails" in html(busy, "board = nbray.dashboard()\nboard.close()\nfailed")
+
+
+def test_reprs_of_hostile_names(busy: Kernel) -> None:
+    name = "<script>alert(1)</script>"
+    code = f"evil = nbray.remote(lambda: 1 / 0).options(name={name!r}).remote()\nnbray.wait([evil])\n"
+    busy.ok(
+        f"{code}class Evil: pass\nEvil.__name__ = {name!r}\nbad = nbray.remote(Evil).options(name={name!r}).remote()"
+    )
+    for shown in ("evil", "bad", "try:\n    nbray.get(evil)\nexcept Exception as e:\n    caught = e\ncaught"):
+        assert "<script>" not in html(busy, shown)
 
 
 def test_restart(busy: Kernel) -> None:

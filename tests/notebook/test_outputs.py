@@ -38,7 +38,7 @@ def test_local_prints_keep_their_place(kernel: Kernel) -> None:
 
 def test_display_update_and_clear(kernel: Kernel) -> None:
     cell = kernel.ok(
-        "%%remote\nfrom IPython.display import HTML, clear_output\nhandle = display('one', display_id='here')\n"
+        "%%remote --quiet\nfrom IPython.display import HTML, clear_output\nhandle = display('one', display_id='here')\n"
         "handle.update('two')\ndisplay(HTML('<b>x</b>'))\nclear_output(wait=True)\nprint('after')"
     )
     kinds = [m["msg_type"] for m in cell.messages if m["msg_type"] not in ("status", "execute_input")]
@@ -52,7 +52,7 @@ def test_display_update_and_clear(kernel: Kernel) -> None:
 
 def test_figures(kernel: Kernel) -> None:
     cell = kernel.ok(
-        "%%remote\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2])\nprint('drawn')"
+        "%%remote --quiet\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2])\nprint('drawn')"
     )
     (figure,) = cell.of("display_data")
     assert figure["data"]["image/png"].startswith("iVBOR")

@@ -1,0 +1,202 @@
+"""``nbray.dashboard()`` and the line under a cell that waits, with real kernels and with nbclient."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from kit import ROOT, Cell, Kernel
+from nbclient import NotebookClient
+from test_headless import environment
+
+GATE = "import os, time\nwhile not os.path.exists({name!r}): time.sleep(0.01)\n"
+TASKS = """\
+import os, time
+@nbray.remote
+def held(path):
+    while not os.path.exists(path): time.sleep(0.01)
+@nbray.remote
+def after(x): raise ValueError('on purpose')
+"""
+
+
+def states(cell: Cell) -> list[dict[str, Any]]:
+    """The displays of a cell that widgets made, as they were sent; updates come with whatever cell runs."""
+    first = [c for c in cell.of("display_data") if c["metadata"].get("nbray")]
+    ids = [c["transient"].get("display_id") for c in first if "image/svg+xml" in c["data"]]
+    everything = sorted(
+        (m for messages in cell.kernel.messages.values() for m in messages if m["msg_type"] == "update_display_data"),
+        key=lambda m: m["header"]["date"],
+    )
+    updates = [m["content"] for m in everything if m["content"]["transient"]["display_id"] in ids]
+    return [c["data"] for c in [*(c for c in first if "image/svg+xml" in c["data"]), *updates]]
+
+
+def texts(cell: Cell) -> list[str]:
+    return [data["text/plain"] for data in states(cell)]
+
+
+def say(text: str) -> str:
+    """A cell that sets a gate: a file in the kernel's folder."""
+    return f"open({text!r}, 'w').close()"
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.add(tag)
+
+
+def check_bundle(data: dict[str, Any]) -> None:
+    """Every form says something, and the picture is well formed."""
+    assert data["text/plain"]
+    tags = Tags()
+    tags.feed(data["text/html"])
+    assert "svg" in tags.tags
+    assert not {"script", "img"} & tags.tags
+    ET.fromstring(data["image/svg+xml"])
+
+
+def test_it_follows_the_tasks_until_it_is_closed(kernel: Kernel) -> None:
+    kernel.ok(TASKS)
+    cell = kernel.ok("board = nbray.dashboard()\nrefs = [after.remote(held.remote('gate-a')) for _ in range(3)]")
+    kernel.until(lambda: "held" in texts(cell)[-1] and "3 wait for input" in texts(cell)[-1])
+    kernel.ok(say("gate-a"))
+    kernel.until(lambda: "3 failed" in texts(cell)[-1])
+    lines = texts(cell)[-1].split("\n")
+    assert "after ×3" in lines[2] and "ValueError: on purpose" in lines[2]  # errors first
+    assert "CPU" in texts(cell)[-1]
+    check_bundle(states(cell)[-1])
+    kernel.ok("board.close()")
+    kernel.until(lambda: "Closed." in texts(cell)[-1])
+    assert kernel.ok("board").of("display_data")[0]["data"]["text/plain"] == texts(cell)[-1]
+    assert "nbray" in (kernel.ok("repr(board)").value or "")
+
+
+def test_its_buttons(kernel: Kernel) -> None:
+    kernel.ok(TASKS)
+    cell = kernel.ok("board = nbray.dashboard()\nrefs = [held.remote('never') for _ in range(4)]\nimport ipywidgets")
+    assert any("application/vnd.jupyter.widget-view+json" in c["data"] for c in cell.of("display_data"))
+    kernel.ok("hold, cancel = board._buttons._hold, board._buttons._cancel\nhold.value = True\nassert board.held")
+    kernel.ok(
+        "hold.value = False\ncancel.click()\nassert 'Cancel 4 tasks?' == cancel.description, cancel.description\n"
+        "cancel.click()\nassert len(nbray.wait(refs, num_returns=4, timeout=60)[0]) == 4"
+    )
+    kernel.until(lambda: "4 cancelled" in texts(cell)[-1])
+    kernel.ok("board.close()")
+    assert (
+        kernel.ok("len([w for w in ipywidgets.Widget.widgets.values() if type(w) is ipywidgets.Button])").value == "0"
+    )
+
+
+def test_an_idle_dashboard_sends_next_to_nothing(kernel: Kernel) -> None:
+    """The machine's figures may move every 5 s; nothing else does."""
+    kernel.ok("board = nbray.dashboard()\nlines = get_ipython()._nbray_extension.magics.cells.lines")
+    kernel.ok("watch = board._watch\nwatch.look(at_once=True)\nwatch.look(at_once=True)")
+    # Looks without a change neither ask the daemon nor draw.
+    code = (
+        "calls = []\nkeep = watch._feed.poll\nwatch._feed.poll = lambda *a: calls.append(a)\n"
+        "watch._asked_usage_at = 1e18\nversion = watch.version\n"
+        "for _ in range(20):\n    watch._looked_at = 0\n    watch.look()\n"
+        "watch._feed.poll = keep\nwatch._asked_usage_at = 0\n(len(calls) <= 2, watch.version == version)"
+    )
+    assert kernel.ok(code).value == "(True, True)"
+    kernel.ok("board.close()")
+
+
+def test_hostile_names(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "def evil(): raise ValueError('<img src=x onerror=alert(1)>')\n"
+        "ref = nbray.remote(evil).options(name='<script>alert(1)</script>').remote()\nnbray.wait([ref])\n"
+        "board = nbray.dashboard()"
+    )
+    kernel.until(lambda: "<script>" in texts(cell)[-1] and "<img" in texts(cell)[-1])
+    check_bundle(states(cell)[-1])
+    kernel.ok("board.close()")
+
+
+def test_a_cell_that_waits_here_for_tasks_shows_them(kernel: Kernel) -> None:
+    kernel.ok(TASKS + "refs = [held.remote('gate-b') for _ in range(5)]")
+    cell = kernel.start("nbray.get(refs)\n'through'")
+    kernel.until(lambda: bool(states(cell)))
+    assert "0 of 5 tasks" in texts(cell)[0]
+    check_bundle(states(cell)[0])
+    Path(f"/proc/{kernel.pid}/cwd/gate-b").touch()
+    assert kernel.finish(cell).value == "'through'"
+    kernel.until(lambda: texts(cell)[-1].startswith("5 of 5 tasks in "))
+    # A short cell has none.
+    assert states(kernel.ok("nbray.get(refs)")) == []
+
+
+def test_a_remote_cell_of_more_than_two_seconds_shows_the_tasks_it_starts(kernel: Kernel) -> None:
+    kernel.ok(TASKS)
+    cell = kernel.start(
+        "%%remote\nrefs = [held.remote('gate-c') for _ in range(3)]\n" + GATE.format(name="gate-c") + "nbray.wait(refs, num_returns=3)\n1"
+    )  # fmt: skip
+    kernel.until(lambda: bool(states(cell)) and "held" in texts(cell)[-1])
+    number = cell.of("execute_input")[0]["execution_count"]
+    assert f"cell {number} runs" in texts(cell)[-1]
+    Path(f"/proc/{kernel.pid}/cwd/gate-c").touch()
+    kernel.finish(cell)
+    assert texts(cell)[-1].startswith(f"cell {number} is done, ")
+    assert "3 of 3" in texts(cell)[-1]
+    check_bundle(states(cell)[-1])
+
+
+def test_the_end_of_the_cluster_is_the_end_of_it(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "done = nbray.get([nbray.remote(lambda: 1).remote() for _ in range(7)])\nboard = nbray.dashboard()"
+    )
+    kernel.ok("nbray.shutdown()")
+    kernel.until(lambda: "The cluster has ended." in texts(cell)[-1])
+    assert "7 of 7" in texts(cell)[-1]
+    assert kernel.ok("board.closed").value == "True"
+    waiting = kernel.ok("board = nbray.dashboard()")
+    assert "No cluster yet" in texts(waiting)[-1]
+    assert kernel.ok("nbray.is_initialized()").value == "False"
+    kernel.ok("nbray.init(num_cpus=2)\nnbray.get([nbray.remote(lambda: 1).remote() for _ in range(3)])")
+    kernel.until(lambda: "3 of 3" in texts(waiting)[-1])
+    kernel.ok("board.close()")
+
+
+@pytest.mark.slow
+def test_nbclient_keeps_a_picture_and_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    sources = [
+        "import nbray\nnbray.init(num_cpus=2)\n@nbray.remote\ndef work(x): return x\nNone",
+        "board = nbray.dashboard()",
+        "nbray.get([work.remote(i) for i in range(6)])\nNone",
+        "board.refresh()\nnbray.shutdown()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    nbformat.validate(notebook)
+    (data,) = [o["data"] for o in notebook.cells[1].outputs if "image/svg+xml" in o.get("data", {})]
+    assert "6 of 6" in data["text/plain"] and "The cluster has ended." in data["text/plain"]
+    check_bundle(data)
+
+
+@pytest.mark.slow
+def test_without_a_notebook_it_is_printed_once(tmp_path: Path) -> None:
+    code = "import nbray\nnbray.init(num_cpus=1)\nf = nbray.remote(lambda: 1)\nnbray.get(f.remote())\nboard = nbray.dashboard()\nassert board.closed"
+    script = tmp_path / "program.py"
+    script.write_text(f"if __name__ == '__main__':\n    {code.replace(chr(10), chr(10) + '    ')}\n")
+    for front in ([], ["-m", "IPython", "--colors=NoColor", "--quick"]):
+        text = code if not front else code.replace("assert board.closed", "board.close()")
+        script.write_text(text + "\n")
+        done = subprocess.run(
+            [sys.executable, *front, str(script)], env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=120
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("1 of 1") == 1, done.stdout + done.stderr
