@@ -88,6 +88,9 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != f"nbray.ray_names.{name}":
                 raise
+        constants = importlib.import_module("nbray.ray_names.constants")
+        if name in constants.__all__:
+            return getattr(constants, name)
     raise AttributeError(f"module 'nbray' has no attribute {name!r}")
 
 

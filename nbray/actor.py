@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from nbray.api.actor import ActorClass, ActorHandle, ActorMethod, exit_actor
+from nbray.api.actor import ActorClass, ActorHandle, ActorMethod, exit_actor, method
+from nbray.exceptions import ActorClassInheritanceException
 
-__all__ = ["ActorClass", "ActorHandle", "ActorMethod", "exit_actor"]
+__all__ = ["ActorClass", "ActorClassInheritanceException", "ActorHandle", "ActorMethod", "exit_actor", "method"]

@@ -229,6 +229,16 @@ class RayActorError(RayError):
         self.cause_blob = cause_blob  # the pickled exception of its constructor, if that is why
 
     @property
+    def actor_init_failed(self) -> bool:
+        """Whether its constructor raised."""
+        return bool(self.cause_blob)
+
+    @property
+    def preempted(self) -> bool:
+        """Whether its node was taken away; that does not happen on one machine."""
+        return False
+
+    @property
     def cause(self) -> BaseException | None:
         """The exception that its constructor raised, or None."""
         try:
@@ -341,6 +351,33 @@ class OufOfBandObjectRefSerializationException(RayError):
 
 class ObjectRefStreamEndOfStreamError(RayError):
     """The stream of refs has ended."""
+
+
+class StreamingGeneratorReplayInconsistentError(RaySystemError):
+    """A generator that ran again yielded something else; nbray keeps what arrived and never raises it."""
+
+
+# Of parts that nbray does not have (compiled graphs, direct transport): for programs that catch them.
+
+
+class PlasmaObjectNotAvailable(RayError):
+    """Never raised: an object that is not there is waited for."""
+
+
+class RayChannelError(RaySystemError):
+    """Never raised: compiled graphs are Ray's alone."""
+
+
+class RayChannelTimeoutError(RayChannelError, TimeoutError):
+    """Never raised, the same."""
+
+
+class RayCgraphCapacityExceeded(RaySystemError):
+    """Never raised, the same."""
+
+
+class RayDirectTransportError(RaySystemError):
+    """Never raised: there is no direct transport of tensors."""
 
 
 # ------------------------------------------------------------------------ collectives

@@ -13,6 +13,7 @@ part of an id: processes of other jobs hold the same refs.
 
 from __future__ import annotations
 
+import os
 import struct
 
 OBJECT_ID_SIZE = 28
@@ -74,8 +75,20 @@ class BaseID:
         self._bytes = value
 
     @classmethod
-    def from_hex(cls, text: str) -> BaseID:
-        return cls(bytes.fromhex(text))
+    def from_hex(cls, hex_id: str) -> BaseID:
+        return cls(bytes.fromhex(hex_id))
+
+    @classmethod
+    def from_binary(cls, id_bytes: bytes) -> BaseID:
+        return cls(id_bytes)
+
+    @classmethod
+    def from_random(cls) -> BaseID:
+        return cls(os.urandom(cls.SIZE))
+
+    @classmethod
+    def size(cls) -> int:
+        return cls.SIZE
 
     @classmethod
     def nil(cls) -> BaseID:
@@ -127,6 +140,9 @@ class JobID(BaseID):
     def from_int(cls, value: int) -> JobID:
         return cls(value.to_bytes(4, "big"))
 
+    def int(self) -> int:
+        return int.from_bytes(self._bytes, "big")
+
 
 class NodeID(BaseID):
     """Names a node."""
@@ -146,4 +162,29 @@ class PlacementGroupID(BaseID):
     """Names a placement group."""
 
     SIZE = 18
+    __slots__ = ()
+
+
+class UniqueID(BaseID):
+    """An id of nothing in particular."""
+
+    SIZE = 28
+    __slots__ = ()
+
+
+class FunctionID(UniqueID):
+    """Names a function; nbray itself knows functions by the digest of their code."""
+
+    __slots__ = ()
+
+
+class ActorClassID(UniqueID):
+    """Names a class of actors; the same."""
+
+    __slots__ = ()
+
+
+class ClusterID(UniqueID):
+    """Names a cluster; nbray itself knows clusters by their session."""
+
     __slots__ = ()

@@ -84,9 +84,9 @@ class JobConfig:
         self.py_logging_config = logging_config
 
     @classmethod
-    def from_json(cls, text: str | Mapping[str, Any]) -> JobConfig:
+    def from_json(cls, job_config_json: str | Mapping[str, Any]) -> JobConfig:
         """Make one from JSON text or a mapping, as the command line gives it."""
-        fields: Mapping[str, Any] = json.loads(text) if isinstance(text, str) else text
+        fields: Mapping[str, Any] = json.loads(job_config_json) if isinstance(job_config_json, str) else job_config_json
         return cls(
             code_search_path=fields.get("code_search_path"),
             runtime_env=fields.get("runtime_env"),

@@ -54,6 +54,21 @@ class ObjectRef:
         """Return the ref that names nothing."""
         return cls(_ONES, 0xFFFF_FFFF, _ONES, _NoCluster())
 
+    @classmethod
+    def from_binary(cls, id_bytes: bytes) -> ObjectRef:
+        """Return the ref of an object of this cluster by its id; it has to be one that another ref keeps."""
+        return _restore(id_bytes)
+
+    @classmethod
+    def from_hex(cls, hex_id: str) -> ObjectRef:
+        """The same, by the id as hex digits."""
+        return _restore(bytes.fromhex(hex_id))
+
+    @staticmethod
+    def size() -> int:
+        """Return the number of bytes of an id."""
+        return ids.OBJECT_ID_SIZE
+
     def is_nil(self) -> bool:
         return type(self._cluster) is _NoCluster
 

@@ -160,9 +160,9 @@ class RuntimeEnv(dict):
         return json.dumps(self, sort_keys=True)
 
     @classmethod
-    def deserialize(cls, text: str) -> RuntimeEnv:
+    def deserialize(cls, serialized_runtime_env: str) -> RuntimeEnv:
         """Make one from that text, without checks."""
-        return cls(_validate=False, **json.loads(text))
+        return cls(_validate=False, **json.loads(serialized_runtime_env))
 
     def __reduce__(self) -> Any:
         return _rebuild, (dict(self),)

@@ -13,12 +13,12 @@ from nbray.object_ref_generator import ObjectRefGenerator
 _loads = pickle.loads
 
 
-def get(refs: Any, *, timeout: float | None = None) -> Any:
+def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bool = False) -> Any:
     """Return the value of a ref, or the values of a list of refs in order.
 
     Parameters
     ----------
-    refs : ObjectRef or list of ObjectRef
+    object_refs : ObjectRef or list of ObjectRef
     timeout : float, optional
         Seconds to wait at most; 0 asks for what is there now.
 
@@ -31,21 +31,21 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
     TypeError
         When something is not a ref.
     """
-    if type(refs) is ObjectRef:
-        data = refs._data
+    if type(object_refs) is ObjectRef:
+        data = object_refs._data
         if type(data) is bytes and data[0] == 0x80:  # a plain pickle
             return _loads(data)
         runtime.require_core()
-        return refs._cluster.get_one(refs, _seconds(timeout))
+        return object_refs._cluster.get_one(object_refs, _seconds(timeout))
     core = runtime.require_core()
-    if not isinstance(refs, list):
-        if type(refs) is ObjectRefGenerator:
-            return refs  # as Ray does: its refs are got one by one
-        raise _not_a_ref(refs)
-    for index, ref in enumerate(refs):
+    if not isinstance(object_refs, list):
+        if type(object_refs) is ObjectRefGenerator:
+            return object_refs  # as Ray does: its refs are got one by one
+        raise _not_a_ref(object_refs)
+    for index, ref in enumerate(object_refs):
         if type(ref) is not ObjectRef:
             raise _wrong_item(index, ref)
-    return core.get(refs, _seconds(timeout))
+    return core.get(object_refs, _seconds(timeout))
 
 
 class _TypeAndValueError(TypeError, ValueError):
@@ -100,7 +100,7 @@ def put(value: Any, *, _owner: Any = None) -> ObjectRef:
 
 
 def wait(
-    refs: list[ObjectRef], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+    ray_waitables: list[ObjectRef], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
 ) -> tuple[list[ObjectRef], list[ObjectRef]]:
     """Wait until ``num_returns`` of the refs have their values.
 
@@ -112,8 +112,9 @@ def wait(
     Raises
     ------
     TypeError, ValueError
-        When ``refs`` is not a list of refs, has one twice, or ``num_returns`` does not fit.
+        When it is not a list of refs, has one twice, or ``num_returns`` does not fit.
     """
+    refs = ray_waitables
     core = runtime.require_core()
     if isinstance(refs, ObjectRef):
         raise TypeError("wait() expected a list of ObjectRef, got a single ObjectRef")
@@ -165,12 +166,13 @@ def _check_refs(refs: list[ObjectRef]) -> None:
         raise ValueError("Wait requires a list of unique object refs.")
 
 
-def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
-    """Cancel the task that makes ``ref``; nothing happens when it is done.
+def cancel(ray_waitable: Any, *, force: bool = False, recursive: bool = True) -> None:
+    """Cancel the task that makes a ref; nothing happens when it is done.
 
     A task that waits never runs. One that runs gets a KeyboardInterrupt, or, with
     ``force``, its worker is killed. Tasks that it submitted are cancelled as well.
     """
+    ref = ray_waitable
     if type(ref) is ObjectRefGenerator:
         ref = ref._generator_ref
     if type(ref) is not ObjectRef:

@@ -89,6 +89,17 @@ class RuntimeContext:
         """Return the id of the placement group that this task or actor runs in; None when in none."""
         return (self._executor.group or None) if self._executor is not None else None
 
+    @property
+    def current_placement_group_id(self) -> ids.PlacementGroupID | None:
+        """The placement group, as an id (Ray's older form)."""
+        group = self.get_placement_group_id()
+        return ids.PlacementGroupID(bytes.fromhex(group)) if group else None
+
+    @property
+    def should_capture_child_tasks_in_placement_group(self) -> bool:
+        """Whether what this task or actor submits runs in its placement group."""
+        return bool(self._worker("should_capture_child_tasks_in_placement_group").captures)
+
     def get_node_labels(self) -> dict[str, str]:
         """Return the labels of this node."""
         return dict(self._core.labels)

@@ -58,10 +58,10 @@ class LoggingConfig:
         }
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> LoggingConfig:
+    def from_dict(cls, d: dict[str, Any]) -> LoggingConfig:
         """Make one from such a dict; fields that are not known are left out."""
         known = ("encoding", "log_level", "additional_log_standard_attrs")
-        return cls(**{name: fields[name] for name in known if name in fields})
+        return cls(**{name: d[name] for name in known if name in d})
 
     def apply(self) -> None:
         """Have this process's root logger write so; an earlier application is replaced."""

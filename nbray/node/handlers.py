@@ -10,7 +10,7 @@ from typing import Any
 
 from nbray.control import job_table
 from nbray.control.actor_table import DEAD
-from nbray.node import listings, report, usage
+from nbray.node import key_values, listings, report, usage
 from nbray.node.clients import DRIVER, OBSERVER, WORKER, Client
 from nbray.node.effects import Effects
 from nbray.node.node_state import NodeState
@@ -73,6 +73,7 @@ class Handlers:
             m.UsageRequest: self._usage,
             m.ListRequest: self._list,
             m.MetricsNotice: self._metrics,
+            m.KeyValueRequest: self._key_value,
             m.InspectRequest: self._inspect,
             m.InspectedNotice: self._inspect_answer,
             m.DefineInterpreterNotice: self._define_interpreter,
@@ -397,6 +398,10 @@ class Handlers:
 
     def _list(self, client: Client, message: m.ListRequest) -> None:
         for reply in listings.replies(self.node, message.request_id, message.kind):
+            self.node.send(client.peer, reply)
+
+    def _key_value(self, client: Client, message: m.KeyValueRequest) -> None:
+        for reply in key_values.replies(self.node.key_values, message):
             self.node.send(client.peer, reply)
 
     def _inspect(self, client: Client, message: m.InspectRequest) -> None:

@@ -11,6 +11,7 @@ from nbray.config import Limits
 from nbray.control.actor_table import ActorTable
 from nbray.control.environment_table import EnvironmentTable
 from nbray.control.job_table import JobTable
+from nbray.control.key_value_table import KeyValueTable
 from nbray.control.node_table import NodeRecord, NodeTable
 from nbray.control.placement_group_table import PlacementGroupTable
 from nbray.control.process_table import ProcessTable
@@ -55,6 +56,7 @@ class NodeState:
         self.jobs = JobTable()
         self.nodes = NodeTable()
         self.environments = EnvironmentTable()
+        self.key_values = KeyValueTable()
         self.processes_seen = ProcessTable(limits)
         self.inspections = Inspections(self.send, lambda seconds, action: self.call_after(seconds, action))
         hostname = socket.gethostname()

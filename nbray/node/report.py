@@ -145,7 +145,15 @@ def dump_state(node: NodeState) -> str:
 def _invariants(node: NodeState) -> str:
     """Return what does not hold, an empty string when all does."""
     try:
-        for table in (node.scheduler, node.actors, node.groups, node.jobs, node.nodes, node.processes_seen):
+        for table in (
+            node.scheduler,
+            node.actors,
+            node.groups,
+            node.jobs,
+            node.nodes,
+            node.processes_seen,
+            node.key_values,
+        ):
             table.validate()
     except AssertionError as error:
         return f"{type(error).__name__}: {error}"

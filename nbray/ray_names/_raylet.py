@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
-from nbray.ids import ActorID, JobID, NodeID, TaskID, WorkerID
+from nbray.ids import (
+    ActorClassID,
+    ActorID,
+    BaseID,
+    ClusterID,
+    FunctionID,
+    JobID,
+    NodeID,
+    PlacementGroupID,
+    TaskID,
+    UniqueID,
+    WorkerID,
+)
 from nbray.object_ref import ObjectRef
+from nbray.object_ref_generator import DynamicObjectRefGenerator, ObjectRefGenerator
 
 ObjectID = ObjectRef
 
-__all__ = ["ActorID", "JobID", "NodeID", "ObjectID", "ObjectRef", "TaskID", "WorkerID"]
+__all__ = [
+    "ActorClassID",
+    "ActorID",
+    "BaseID",
+    "ClusterID",
+    "DynamicObjectRefGenerator",
+    "FunctionID",
+    "JobID",
+    "NodeID",
+    "ObjectID",
+    "ObjectRef",
+    "ObjectRefGenerator",
+    "PlacementGroupID",
+    "TaskID",
+    "UniqueID",
+    "WorkerID",
+]

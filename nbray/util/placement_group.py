@@ -16,7 +16,7 @@ from nbray.scheduling import bundle_placement
 from nbray.scheduling.cluster_view import NodeView
 from nbray.wire import messages as m
 
-STRATEGIES = (
+VALID_PLACEMENT_GROUP_STRATEGIES = STRATEGIES = (
     bundle_placement.PACK, bundle_placement.SPREAD, bundle_placement.STRICT_PACK, bundle_placement.STRICT_SPREAD
 )  # fmt: skip
 MAX_NAME_CHARS = 200

@@ -537,6 +537,26 @@ class MetricsNotice(Message):
     rows: list[MetricRow]
 
 
+class KeyValueRequest(Message):
+    """Process -> daemon: look into the table of keys and values, or change it. Reply: KeyValueReply."""
+
+    request_id: int
+    action: str  # get, put, add (put unless there is a value), delete, delete_prefix, list
+    space: bytes
+    key: bytes  # of list and delete_prefix: what the keys begin with
+    value: bytes = b""
+
+
+class KeyValueReply(Message):
+    request_id: int
+    found: bool = False  # there is, or was before, a value
+    value: bytes = b""
+    count: int = 0  # removed
+    keys: list[bytes] = []  # some of them; the rest in further replies
+    last: bool = True
+    error: str = ""
+
+
 class RefusedNotice(Message):
     """Daemon -> process: your message was not understood or not allowed."""
 

@@ -78,6 +78,7 @@ class ExecutorState:
         self.gpu_ids: list[int] = []
         self.environment = WorkerEnvironment()
         self.group = ""  # placement group of the running task or actor
+        self.captures = False  # what it submits runs there too
         self.interruptible = False
         self.cancel_came_early = False  # while a task's arguments were read: seen before it begins
         self.cancel_children = True  # of the task that is cancelled

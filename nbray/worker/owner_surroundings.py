@@ -88,7 +88,8 @@ class OwnerSurroundings(ExecutorState):
             self.take_over(context)  # with its folders, its working directory
             return
         self.group = context.get("group", "")
-        current.capture(self.group if context.get("captures") else "")
+        self.captures = bool(context.get("captures"))
+        current.capture(self.group if self.captures else "")
         gpu_ids = context.get("gpu_ids")
         if gpu_ids is not None and gpu_ids != self.gpu_ids and self.actor is None:  # an actor keeps its own
             self._use_gpus(gpu_ids)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from multiprocessing import TimeoutError
+from multiprocessing import JoinableQueue, TimeoutError
 
 from nbray.util.multiprocessing.pool import Pool
 
-__all__ = ["Pool", "TimeoutError"]
+__all__ = ["JoinableQueue", "Pool", "TimeoutError"]

@@ -1,0 +1,38 @@
+"""Names of the module ``ray`` that programs mention and nbray has no use for; found there when they are asked for."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, NoReturn
+
+from nbray.ids import ActorClassID, ClusterID, FunctionID, UniqueID
+
+SCRIPT_MODE, WORKER_MODE = 0, 1
+
+
+class Language(enum.Enum):
+    """Languages of tasks; nbray runs Python."""
+
+    PYTHON = 0
+    JAVA = 1
+    CPP = 2
+
+
+def _other_language(*args: Any, **kwargs: Any) -> NoReturn:
+    raise NotImplementedError("nbray runs Python alone: there are no functions and classes in Java or C++.")
+
+
+java_function = java_actor_class = cpp_function = _other_language
+
+__all__ = [
+    "ActorClassID",
+    "ClusterID",
+    "FunctionID",
+    "Language",
+    "SCRIPT_MODE",
+    "UniqueID",
+    "WORKER_MODE",
+    "cpp_function",
+    "java_actor_class",
+    "java_function",
+]
