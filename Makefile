@@ -90,6 +90,7 @@ bench: $(VENV)/.bench
 	$(PY) -m tests.benchmarks $(BENCH_ARGS)
 	$(PY) -m tests.benchmarks.collectives
 	$(PY) -m tests.benchmarks.pools
+	$(PY) -m tests.benchmarks.notebook
 
 # The C tests run while the rest is fetched; what a target says is shown when it is over, as a whole.
 test:
