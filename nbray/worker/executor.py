@@ -149,6 +149,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         if not self.interruptible or frame.f_code is Executor._task.__code__:
             self.cancel_came_early = True  # not in the user's function yet, or no more
         elif not self.core.shield.must_wait(signum, frame):
+            self.import_cut = self.import_cut or _is_importing(frame)
             raise KeyboardInterrupt
 
     def _cancel_now(self) -> None:
@@ -283,6 +284,8 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             self.interruptible = False
         except KeyboardInterrupt as error:
             self.interruptible = False
+            if self.import_cut and not self.leaving:
+                self._leave()
             self._failed(chan, number, name, error)
             return
         except ActorExit:
@@ -322,6 +325,15 @@ class LimitedCalls:
             self.left -= 1
             if self.left == 0:
                 self.leave()
+
+
+def _is_importing(frame: Any) -> bool:
+    """Tell whether what runs is called, in the end, by an import of the task."""
+    while frame is not None and frame.f_code is not Executor._task.__code__:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Unloadable:

@@ -85,7 +85,8 @@ class ExecutorState:
         self.producers: dict[Any, Callable[[], object]] = {}  # generators that wait for their consumer -> wakes them
         self.shared_window: SharedWindow | None = None  # of all generators of an actor that limits them
         self.stopping = False
-        self.leaving = False  # max_calls is reached
+        self.leaving = False  # max_calls is reached, or:
+        self.import_cut = False  # an interrupt hit an import: some C extensions cannot be loaded again in this process
         self.exit_status = 0
         self._become: m.BecomeActorNotice | None = None
         self._logging: dict[str, Any] | None = None  # the LoggingConfig in force

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 import time
 
 import cluster_kit as kit
@@ -337,6 +338,32 @@ def test_cancel_while_the_arguments_are_read(ray, ledger):
             with pytest.raises(ray.exceptions.TaskCancelledError):
                 ray.get(ref)
     assert "began" not in ledger.lines()
+
+
+def test_cancel_in_the_middle_of_an_import(ray, ledger, gate, tmp_path):
+    """Half a C extension cannot be loaded again: the worker is replaced."""
+    (tmp_path / "takes_long.py").write_text(
+        "import os, time\ndef wait(path):\n    while not os.path.exists(path):\n        time.sleep(0.002)\n"
+        f"os.write(os.open({ledger.path!r}, os.O_WRONLY | os.O_APPEND), b'%d\\n' % os.getpid())\nwait({gate.path!r})\n"
+    )
+
+    @ray.remote(num_cpus=2)
+    def task():
+        sys.path.insert(0, str(tmp_path))
+        import takes_long
+
+        return takes_long.__name__, os.getpid()
+
+    ref = task.remote()
+    pid = int(ledger.await_lines(1)[0])
+    ray.cancel(ref)
+    with kit.no_hang():
+        with pytest.raises(ray.exceptions.TaskCancelledError):
+            ray.get(ref)
+        gate.open()
+        name, other = ray.get(task.remote())
+    assert name == "takes_long" and other != pid
+    kit.eventually(lambda: not kit.start_time(pid), "the worker has left")
 
 
 def test_cancel_at_the_end_of_tasks(ray, ledger):

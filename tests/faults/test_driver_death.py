@@ -61,7 +61,7 @@ def test_the_driver_is_killed_at_a_random_moment(start_driver):
     seed = random.randrange(2**32)
     print("seed", seed)
     dice = random.Random(seed)
-    for number in range(kit.scaled(10, 100)):
+    for number in range(kit.full_length(4, 60)):
         driver = start_driver(BUSY)
         daemon = int(driver.expect("pid"))
         segment = kit.segment_of(daemon)
@@ -91,7 +91,7 @@ def test_the_driver_is_killed_while_it_starts(start_driver):
 def test_all_processes_are_killed_at_once(start_driver):
     """S20. The memory is free, and the next init removes what the session left on disk."""
     worst = 0.0
-    for number in range(kit.full_length(3, 100)):
+    for number in range(kit.full_length(2, 100)):
         driver = start_driver(BUSY)
         daemon = int(driver.expect("pid"))
         driver.expect("ready")

@@ -150,7 +150,7 @@ def test_suicide_loop(ray):
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)
 
-    for number in range(kit.scaled(100, 2000)):
+    for number in range(kit.scaled(60, 2000)):
         with kit.no_hang(what=f"round {number}"):
             with pytest.raises(ray.exceptions.WorkerCrashedError) as caught:
                 ray.get(suicide.remote())

@@ -5,6 +5,7 @@ The numbers are those of a quick run; ``NBRAY_FAULTS_FULL=1`` (make test-faults)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -82,13 +83,23 @@ def test_interrupts_at_random_moments(kernel: Kernel) -> None:
         cell = kernel.start(kinds[number % len(kinds)])
         time.sleep(chance.random() * 0.03)
         kernel.interrupt()
-        # One that strikes ipykernel's own code, before or after the cell's, may cost the reply.
-        kernel.until(lambda cell=cell: cell.idle)  # type: ignore[misc]
+        answers_again(kernel)
         for content in cell.of("error"):
-            assert content["ename"] in ("KeyboardInterrupt", "TaskCancelledError"), content
-        assert kernel.ok("%%remote\n6 * 7").value == "42"
+            assert content["ename"] in ("KeyboardInterrupt", "TaskCancelledError"), "\n".join(content["traceback"])
     assert kernel.ok("%%remote --actor hit\n7").value == "7"
     assert kernel.ok("%%remote --each i=range(2)\ni").value == "[0, 1]"
+
+
+def answers_again(kernel: Kernel) -> None:
+    """Run a cell after an interrupt. One that strikes ipykernel's own code costs what ipykernel has in hand: a cell."""
+    for _ in range(4):
+        cell = kernel.start("%%remote\n6 * 7")
+        with contextlib.suppress(AssertionError):
+            kernel.until(lambda cell=cell: cell.idle, 20)  # type: ignore[misc]
+        if cell.value == "42":
+            return
+        assert all(content["ename"] == "KeyboardInterrupt" for content in cell.of("error")), cell.traceback
+    raise AssertionError("no cell runs any more")
 
 
 def test_restarts_leave_no_process_behind(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_pid_reuse(shared):
     s, fd = shared
     if not os.access(LAST_PID, os.W_OK):
         pytest.skip(f"needs root: {LAST_PID} is not writable")
-    worst, reused, rounds = 0.0, 0, 200 if FULL else 15
+    worst, reused, rounds = 0.0, 0, 200 if FULL else 8
     for _ in range(rounds):
         owner = Owner(fd, leave_things)
         time.sleep(TICK_S)

@@ -300,7 +300,7 @@ def _second(first: Segment) -> Segment:
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
-    max_examples=2000 if FULL else 60,
+    max_examples=2000 if FULL else 30,
     stateful_step_count=50 if FULL else 40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -18,7 +18,7 @@ from nbray.store.segment import Segment, create
 HERE = Path(__file__).parent
 FULL = os.environ.get("NBRAY_FAULTS_FULL") == "1"
 STORM_S = float(os.environ.get("NBRAY_STORM_S", "4"))
-WAITERS = int(os.environ.get("NBRAY_KILLED_WAITERS", "3000" if FULL else "1000"))
+WAITERS = int(os.environ.get("NBRAY_KILLED_WAITERS", "3000" if FULL else "600"))
 
 
 def test_kill_storm():
