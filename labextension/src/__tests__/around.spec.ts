@@ -1,0 +1,210 @@
+/** What stands around the panel, without a browser: clusters without a kernel, cells, exports. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { asCode } from '../exports/asCode.js';
+import { escapeMarkup } from '../exports/escape.js';
+import { graphSvg } from '../exports/graphSvg.js';
+import { reportOf } from '../exports/report.js';
+import { traceOf } from '../exports/trace.js';
+import { DONE, FAILED, ROW_BYTES, RUNNING, TaskStore, type IFrame } from '../graph/taskStore.js';
+import { badgeOf, countByOrigin } from '../model/cellCounts.js';
+import { CellMemory } from '../model/cellMemory.js';
+import { readClusters } from '../model/clusterList.js';
+import type { ILinkListener } from '../model/kernelLink.js';
+import { isRemote, toggleRemote, whyNotRemote } from '../model/remoteLine.js';
+import { readRecord, ServerLink, type Socket } from '../model/serverLink.js';
+import type { Status } from '../tokens.js';
+
+const HOSTILE = `<img src=x onerror=alert(1)>"'&\u0000]]>`;
+
+function storeOf(states: readonly number[], name = 'evaluate'): TaskStore {
+  const store = new TaskStore();
+  const rows = new DataView(new ArrayBuffer(states.length * ROW_BYTES));
+  states.forEach((state, n) => {
+    const at = n * ROW_BYTES;
+    rows.setUint32(at, n, true);
+    rows.setInt32(at + 8, -1, true);
+    rows.setUint8(at + 16, state);
+    rows.setFloat64(at + 20, 10, true);
+    rows.setFloat64(at + 28, 20, true);
+    rows.setFloat64(at + 36, state === RUNNING ? 0 : 30, true);
+  });
+  const frame: IFrame = {
+    kind: 'snapshot',
+    generation: 1,
+    functions: [[0, name, 'task', 'cell-a']],
+    workers: [[0, 'w1']],
+    counts: [0, 0, 0, 0, states.length, 0, 0],
+    forgotten: 0,
+    dropped: 0,
+    now: 100,
+    wall: 0
+  };
+  store.apply(frame, rows, new DataView(new ArrayBuffer(0)), 0);
+  return store;
+}
+
+function record(data: object, ...buffers: Uint8Array[]): ArrayBuffer {
+  const text = new TextEncoder().encode(JSON.stringify(data));
+  const size = buffers.reduce((sum, one) => sum + one.length, 8 + text.length + 4 * buffers.length);
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, text.length, true);
+  bytes.set(text, 4);
+  let at = 4 + text.length;
+  view.setUint32(at, buffers.length, true);
+  buffers.forEach((one, n) => view.setUint32(at + 4 + 4 * n, one.length, true));
+  at += 4 + 4 * buffers.length;
+  for (const one of buffers) {
+    bytes.set(one, at);
+    at += one.length;
+  }
+  return bytes.buffer;
+}
+
+test('a record is read as it was written, and what is cut short is none', () => {
+  const bytes = record({ v: 1, seq: 3 }, new Uint8Array([1, 2]), new Uint8Array([3]));
+  const read = readRecord(bytes)!;
+  assert.deepEqual(read.data, { v: 1, seq: 3 });
+  assert.deepEqual(
+    read.buffers.map(one => one.byteLength),
+    [2, 1]
+  );
+  assert.equal(read.buffers[1]!.getUint8(0), 3);
+  for (let length = 0; length < bytes.byteLength; length++) {
+    assert.equal(readRecord(bytes.slice(0, length)), null);
+  }
+  assert.equal(readRecord('text'), null);
+});
+
+test('a cluster without a kernel is followed over a websocket, acknowledged, and ends', () => {
+  const said: string[] = [];
+  const told: unknown[] = [];
+  const statuses: Status[] = [];
+  const listener: ILinkListener = {
+    onStatus: status => statuses.push(status),
+    onCluster: cluster => told.push(cluster?.workers),
+    onFrame: frame => told.push(frame.kind)
+  };
+  const socket = {
+    send: (text: string) => said.push(text),
+    close: () => said.push('close'),
+    binaryType: 'blob'
+  } as unknown as Socket;
+  const link = new ServerLink(listener, name => (said.push(name), socket));
+  link.attach('session_1');
+  const call = (handler: unknown, event: object = {}): void =>
+    (handler as (event: object) => void)(event);
+  call(socket.onopen);
+  link.watchTasks(true);
+  call(socket.onmessage, { data: record({ v: 1, seq: 1, cluster: { workers: 2 } }) });
+  const frame = { v: 1, seq: 2, ask: true, frame: { kind: 'snapshot' } };
+  call(socket.onmessage, { data: record(frame, new Uint8Array(0), new Uint8Array(0)) });
+  call(socket.onmessage, { data: record(frame) }); // the same again
+  call(socket.onclose);
+  assert.deepEqual(told, [2, 'snapshot']);
+  assert.deepEqual(statuses, ['connecting', 'live', 'live', 'ended']);
+  assert.deepEqual(said, [
+    'session_1',
+    '{"v":1,"tasks":false}',
+    '{"v":1,"tasks":true}',
+    '{"v":1,"ack":2}'
+  ]);
+});
+
+test('the list of clusters takes what has the right shape', () => {
+  const rows = readClusters([
+    { name: 'session_1', address: '/a', started_by: 'start', figures: { cpus_total: 2 } },
+    { name: 7 },
+    null,
+    { name: 's', address: 'b', error: 'too old', nodes: [{ usage: { cpu: 0.5, gpus: [{}, 3] } }] }
+  ]);
+  assert.deepEqual(
+    rows.map(row => [row.name, row.ownedByDriver, row.figures?.cpus_total, row.error]),
+    [
+      ['session_1', false, 2, ''],
+      ['s', true, undefined, 'too old']
+    ]
+  );
+  assert.equal(rows[1]!.nodes[0]!.cpu, 0.5);
+  assert.equal(rows[1]!.nodes[0]!.gpus.length, 1);
+  assert.deepEqual(readClusters('no list'), []);
+});
+
+test('a badge counts, and says so in words', () => {
+  const counts = countByOrigin(storeOf([DONE, DONE, RUNNING, FAILED])).get('cell-a')!;
+  assert.deepEqual(badgeOf(counts, 12), {
+    state: 'RUNNING',
+    text: '3 / 4',
+    label: 'cell 12: 2 of 4 done, 1 running, 1 failed'
+  });
+  const failed = countByOrigin(storeOf([DONE, FAILED])).get('cell-a')!;
+  assert.equal(badgeOf(failed, 1)!.text, '1 failed');
+  assert.equal(badgeOf(new Int32Array(7), 1), null);
+});
+
+test('the line %%remote is written and removed', () => {
+  assert.equal(toggleRemote('x = 1'), '%%remote\nx = 1');
+  assert.equal(toggleRemote('%%remote --num-gpus 1\nx = 1'), 'x = 1');
+  assert.equal(toggleRemote('%%remote'), '');
+  assert.equal(isRemote('%%remotely'), false);
+  assert.equal(
+    whyNotRemote('%%time\nx'),
+    'This cell begins with %%time; a cell has one such line.'
+  );
+  assert.equal(whyNotRemote('x'), null);
+});
+
+test('runs of cells are remembered per kernel, and damage is forgotten', () => {
+  let kept = '[["k0", [["o", "c", "not a number"]]], 3]';
+  const storage = { getItem: () => kept, setItem: (_: string, value: string) => (kept = value) };
+  const memory = new CellMemory(storage as unknown as Storage);
+  assert.deepEqual(memory.runsOf('k0'), []);
+  memory.add('k1', ['o1', 'c1', 1]);
+  memory.add('k1', ['o1', 'c1', 1]);
+  assert.deepEqual(new CellMemory(storage as unknown as Storage).runsOf('k1'), [['o1', 'c1', 1]]);
+});
+
+test('what is saved has every task, and no name in it becomes markup', () => {
+  const store = storeOf([DONE, FAILED, RUNNING], HOSTILE);
+  const trace = JSON.parse(traceOf(store, 50)) as { traceEvents: { ph: string; dur?: number }[] };
+  const spans = trace.traceEvents.filter(({ ph }) => ph === 'X');
+  assert.deepEqual(
+    spans.map(({ dur }) => dur),
+    [10_000, 10_000, 30_000]
+  );
+  const colors = {
+    states: Array<string>(7).fill('#123456'),
+    background: '#fff',
+    line: '#ccc',
+    text: '#000',
+    dim: '#666'
+  };
+  const { svg } = graphSvg(store, colors, () => HOSTILE);
+  const report = reportOf({
+    store,
+    title: HOSTILE,
+    date: 'now',
+    now: 50,
+    svg,
+    cellOf: () => HOSTILE,
+    maxTasks: 2
+  });
+  for (const text of [svg, report]) {
+    assert.ok(!text.includes('<img') && text.includes('&lt;img') && !text.includes('\u0000'));
+  }
+  assert.ok(report.indexOf('[1]') < report.indexOf('[0]')); // what failed comes first
+  assert.ok(report.includes('1 more are not listed'));
+  assert.equal(escapeMarkup(`a"b'c`), 'a&quot;b&#39;c');
+});
+
+test('a selection as code', () => {
+  const store = storeOf([DONE, DONE], 'f"\n');
+  assert.ok(
+    asCode(store, null, null).includes('list_tasks()') ||
+      asCode(store, null, null).includes('list_tasks(')
+  );
+  assert.ok(asCode(store, { group: 0, task: null }, null).includes('("name", "=", "f\\"\\n")'));
+  const code = asCode(store, { group: 0, task: 1 }, 'ab12');
+  assert.ok(code.includes('get_task("ab12")') && code.includes('# f" [1]'));
+});
