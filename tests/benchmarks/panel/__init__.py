@@ -1,0 +1,1 @@
+"""How fast the panel is: `make bench-panel`, in headless Chromium with software rendering."""
