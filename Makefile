@@ -29,7 +29,7 @@ PACKAGE := $(shell find nbray nbray_ext csrc labextension/src labextension/style
   -o -name '*.css' -o -name '*.js' \) -not -path '*/labextension/static/*' -not -path 'nbray_ext/labextension/*' 2>/dev/null) \
   pyproject.toml README.md LICENSE labextension/package.json labextension/yarn.lock labextension/tsconfig.json
 
-.PHONY: demo test test-c test-js test-py test-faults test-packages test-notebooks conformance browser lab bench lint lint-py lint-c lint-js format picture clean
+.PHONY: demo test test-c test-js test-py test-faults test-packages test-notebooks conformance browser lab bench bench-panel lint lint-py lint-c lint-js format picture clean
 .DELETE_ON_ERROR:
 
 # ---- environments ----

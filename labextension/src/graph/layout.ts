@@ -133,6 +133,10 @@ export class Layout {
   /** Put a node into a column: at the height it likes if that is free, else into the nearest gap. */
   private _insert(index: number, rank: number): void {
     while (this._columns.length <= rank) {
+      const last = this._columns.length - 1;
+      this._lefts.push(
+        last < 0 ? 0 : this._lefts[last]! + this._widths[last]! + this._spacing.column
+      );
       this._columns.push([]);
       this._widths.push(0);
     }
@@ -150,7 +154,7 @@ export class Layout {
       this._stack(rank);
     }
     this._widen(rank);
-    place.x = this._left(rank);
+    place.x = this._lefts[rank]!;
   }
 
   /** Where there is room in a column for a node of this height, nearest to `wish`. */
@@ -212,19 +216,12 @@ export class Layout {
     }
     this._widths[rank] = width;
     for (let next = rank + 1; next < this._columns.length; next++) {
-      const left = this._left(next);
+      const left = this._lefts[next - 1]! + this._widths[next - 1]! + this._spacing.column;
+      this._lefts[next] = left;
       for (const index of this._columns[next]!) {
         this.places[index]!.x = left;
       }
     }
-  }
-
-  private _left(rank: number): number {
-    let left = 0;
-    for (let before = 0; before < rank; before++) {
-      left += (this._widths[before] || 0) + this._spacing.column;
-    }
-    return left;
   }
 
   private _bottom(index: number): number {
@@ -241,4 +238,6 @@ export class Layout {
   /** Nodes by column, from top to bottom. */
   private readonly _columns: number[][] = [];
   private readonly _widths: number[] = [];
+  /** Where each column begins. */
+  private readonly _lefts: number[] = [];
 }

@@ -21,6 +21,9 @@ import { Surface } from '../surface.js';
 const BAR = [DONE, FAILED, CANCELLED, RUNNING, SENT, WAITS_FOR_PLACE, WAITS_FOR_INPUT];
 /** Below this scale dots are squares, and cards have no words. */
 const FAR = 0.45;
+/** Height of the names on cards that are far away; and below how many pixels nobody could read them. */
+const FAR_TEXT = 26;
+const READABLE = 4;
 const CLICK_PX = 4;
 const MINIMAP = { width: 92, height: 70, gap: 12 };
 
@@ -133,8 +136,13 @@ export class GraphSurface extends Surface {
     this._minimap();
   }
 
+  /** Edges that can be seen, one path per width: drawing is a matter of how many paths there are. */
   private _edges(): void {
-    const { context, palette, scene } = this;
+    const { context, palette, scene, camera } = this;
+    const from = camera.toScene(0, 0);
+    const to = camera.toScene(this.width, this.height);
+    const far = camera.scale < FAR;
+    const paths = new Map<number, Path2D>();
     for (const edge of scene.edges) {
       const [a, b] = [scene.places[edge.from], scene.places[edge.to]];
       if (a === undefined || b === undefined) {
@@ -145,13 +153,31 @@ export class GraphSurface extends Surface {
       const y2 = b.y + Math.min(b.height, 58) / 2 + (starts ? 10 : 0);
       const [x1, x2] = [a.x + a.width, b.x];
       const bend = Math.max(24, Math.abs(x2 - x1) / 2);
-      context.beginPath();
-      context.moveTo(x1, y1);
-      context.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2, y2);
-      context.strokeStyle = palette.line;
-      context.setLineDash(starts ? [4, 4] : []);
-      context.lineWidth = starts ? 1.2 : Math.min(6, 1.4 + Math.log2(edge.count + 1) * 0.55);
-      context.stroke();
+      if (
+        Math.max(x1, x2) + bend < from.x ||
+        Math.min(x1, x2) - bend > to.x ||
+        Math.max(y1, y2) < from.y ||
+        Math.min(y1, y2) > to.y
+      ) {
+        continue;
+      }
+      const width = starts ? 0 : Math.min(12, Math.round(2.8 + Math.log2(edge.count + 1) * 1.1));
+      let path = paths.get(width);
+      if (path === undefined) {
+        paths.set(width, (path = new Path2D()));
+      }
+      path.moveTo(x1, y1);
+      if (far) {
+        path.lineTo(x2, y2);
+      } else {
+        path.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2, y2);
+      }
+    }
+    context.strokeStyle = palette.line;
+    for (const [width, path] of paths) {
+      context.setLineDash(width === 0 ? [4, 4] : []);
+      context.lineWidth = width === 0 ? 1.2 : width / 2;
+      context.stroke(path);
     }
     context.setLineDash([]);
   }
@@ -188,9 +214,9 @@ export class GraphSurface extends Surface {
         context.fillText(shorten(context, facts, inner), place.x + 10, place.y + 34);
       }
       context.fillText(open ? '−' : '+', place.x + place.width - 16, place.y + 17);
-    } else if (!open) {
+    } else if (!open && FAR_TEXT * camera.scale >= READABLE) {
       context.fillStyle = palette.text;
-      context.font = `600 ${Math.min(26, palette.size / camera.scale)}px ${palette.font}`;
+      context.font = `600 ${Math.min(FAR_TEXT, palette.size / camera.scale)}px ${palette.font}`;
       context.fillText(
         shorten(context, nameOf(this._store, group), inner),
         place.x + 10,
