@@ -5,6 +5,7 @@
 #   make test    all tests
 #   make lab     JupyterLab with nbray in it
 #   make bench   the measurements, beside Ray's
+#   make bench-panel   how fast the panel is, and what it costs
 #   make lint    format, lint and types of all four languages
 #   make conformance   the tests of Ray's behaviour, on nbray and on Ray itself
 #   make test-packages  packages that others wrote for Ray run on nbray (about ten minutes)

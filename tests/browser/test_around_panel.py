@@ -94,3 +94,17 @@ def test_a_cluster_without_a_kernel(lab):
     card.get_by_role("button", name="Stop").click()
     lab.page.get_by_role("dialog").get_by_role("button", name="Stop").click()
     clusters.get_by_text("No cluster is running").wait_for()
+
+
+def test_notebook_7_has_the_panel_too(lab, server):
+    """The classic notebook's successor: no status bar, no tabs, the same panel and badges."""
+    notebook = {"cells": [], "metadata": {"kernelspec": {"name": "nbray"}}, "nbformat": 4, "nbformat_minor": 5}
+    (server.folder / "work" / "seven.ipynb").write_text(json.dumps(notebook))
+    lab.page.goto(f"{server.url}/notebooks/seven.ipynb")
+    lab.page.wait_for_selector(".jp-NotebookPanel")
+    lab.page.wait_for_function("() => window.jupyterapp")
+    lab.wait_idle()
+    lab.show_panel()
+    assert lab.run_cell(TASKS) == "5"
+    lab.group("halve, 5 tasks, 4 done, 1 failed")
+    lab.page.get_by_role("button", name="cell 1: 4 of 5 done, 1 failed").wait_for()
