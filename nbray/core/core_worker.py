@@ -97,9 +97,8 @@ class CoreWorker(
         self.shield = InterruptShield(self, (self.lock, self.control.lock))
         self.service = threading.Thread(target=self._serve, name="nbray-service", daemon=True)
         self.groups = Groups(self)
-        self.advice = (
-            advice.Advice(self, {Waiting.get.__code__, Waiting.get_one.__code__}) if role == "driver" else None
-        )
+        # Not the get of a list: the last of its tasks is alone in flight, too.
+        self.advice = advice.Advice(self, {Waiting.get_one.__code__}) if role == "driver" else None
         self.environments = Environments(self)
         object_ref.install(self)
 

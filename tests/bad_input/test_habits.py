@@ -303,6 +303,17 @@ def test_row_67_no_warning_for_lists(ray, warnings_of_threads):
     assert not [w for w in warnings_of_threads if w.category is PerformanceWarning]
 
 
+def test_row_67_no_warning_for_lists_of_uneven_tasks(ray, warnings_of_threads):
+    @ray.remote
+    def slow(i):
+        time.sleep(0.11 * (i == 3))
+        return i
+
+    for _ in range(14):  # most of the time the longest of a list is alone in flight
+        ray.get([slow.remote(i) for i in range(4)])
+    assert not [w for w in warnings_of_threads if w.category is PerformanceWarning]
+
+
 def test_row_68_tiny_tasks(ray, warnings_of_threads):
     @ray.remote
     def tiny(i):

@@ -90,6 +90,33 @@ def test_hyperparameters(execute: Any) -> None:
     assert "one warm task, there and back" in book.text
 
 
+def test_pong(execute: Any) -> None:
+    small = {"players": 2, "games": 64, "steps": 200, "rounds": 20, "compared": 2, "match_games": 50}
+    values = {"random": "random_score", "learned": "learned_score", "same": "bool(same)", "curve": "len(curve)"}
+    book = execute("02-pong", small, values)
+    assert book["learned"] > book["random"] + 2, "it has learned something"
+    assert book["same"], "actors and the serial run arrive at the same weights"
+    assert book["curve"] == 20
+    assert book.pictures == 1
+
+
+def test_dynamic_graphs(execute: Any) -> None:
+    small = {"opening": "23422611227525715555", "budget": 1000, "looks": 40, "solved": 18}
+    values = {
+        "exact": "exact == found",
+        "tasks": "tasks",
+        "moves": "len(exact)",
+        "best": "[tree.best() in winning for _, tree, _ in results.values()]",
+        "visits": "[tree.root.visits for _, tree, _ in results.values()]",
+    }
+    book = execute("04-dynamic-graphs", small, values)
+    assert book["exact"], "tasks and the serial run find the same values"
+    assert book["tasks"] > book["moves"], "tasks have started tasks"
+    assert book["best"][:2] == [True] * 2, "these two ways are the same in each run"
+    assert book["visits"] == [40] * 3
+    assert book.pictures == 1
+
+
 def notebooks() -> list[Path]:
     return sorted(FOLDER.glob("*.ipynb"))
 
