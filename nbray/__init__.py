@@ -103,7 +103,7 @@ def dashboard(*, live: bool = True) -> Any:
     Parameters
     ----------
     live : bool
-        Keep it up to date, at most four times a second, until the cluster ends or it is closed.
+        Keep it up to date, at most twice a second, until the cluster ends or it is closed.
 
     Returns
     -------

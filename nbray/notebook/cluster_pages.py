@@ -14,6 +14,8 @@ from nbray.util import state
 
 from .page import Page, Table
 from .runtime import ActorHandle, ObjectRef
+from .widgets import picture
+from .widgets.watch import Watch, usage
 
 MAX_ROWS = 20
 MAX_LOG_LINES = 200
@@ -83,6 +85,10 @@ def tasks(shell: Any, only: str = "") -> Page:
     page.tables.append(Table(["task", "name", "state", "took", "pid", "error"], shown, "errors and what runs first"))
     if len(rows) > MAX_ROWS:
         page.notes.append(f"{len(rows) - MAX_ROWS} more; %nbray tasks NAME or %nbray tasks failed shows fewer.")
+    if not only:
+        watch = _watch(shell)
+        watch.look()
+        page.picture = picture.graph(watch.whole())
     return page if rows else Page("", notes=["No tasks yet." if not only else f"No task is like {only!r}."])
 
 
@@ -147,6 +153,7 @@ def gpu(shell: Any) -> Page:
         for process in one.get("processes", ())
     ]
     page = Page("", tables=[Table(["gpu", "name", "busy", "memory used", "memory"], rows)])
+    page.picture = picture.gpus(usage(samples, 0))
     if users:
         page.tables.append(Table(["gpu", "pid", "runs", "memory"], users, "who uses them"))
     return page
@@ -180,6 +187,11 @@ def _which(shell: Any, wanted: str) -> dict[str, Any]:
             f"{wanted!r} is {'no' if not found else 'more than one'} task, actor, pid or variable of that kind."
         )
     return found[0]
+
+
+def _watch(shell: Any) -> Watch:
+    watch: Watch = shell._nbray_extension.magics.cells.lines_of.watch
+    return watch
 
 
 def _core() -> Any:

@@ -1,6 +1,6 @@
 """``nbray.dashboard()``: the whole cluster below a cell, kept up to date.
 
-The picture is a display of its own, sent again when it changed (at most four times a second), so
+The picture is a display of its own, sent again when it changed (at most twice a second), so
 that it needs no widgets and what is saved with the notebook is the newest state. Buttons, where
 core ipywidgets are there, stand above it in another display: one that is redrawn loses clicks.
 """
@@ -26,6 +26,7 @@ from .widgets.cell_marks import CellMarks
 from .widgets.facts import FAILED, RUNNING, Facts
 from .widgets.watch import Watch
 
+DRAW_S = 0.4
 MAX_LIVE = 3  # dashboards that follow the cluster
 SURE_S = 4.0  # in which a second press cancels all tasks
 NO_CLUSTER = "No cluster yet: it starts with the first %%remote cell, .remote() call or nbray.init()."
@@ -46,6 +47,7 @@ class Dashboard:
         self._buttons: _Buttons | None = None
         self._core: Any = None  # whose end is the end of this
         self._shown_in = ""  # the cell whose value it may be
+        self._drawn_at = 0.0
         self.held = False
         self.closed = False
 
@@ -64,6 +66,12 @@ class Dashboard:
             self._watch.look()
             self._follow()
             self._show()
+
+    def tick(self) -> None:
+        """Called four times a second; a picture of everything is drawn half as often."""
+        if time.monotonic() - self._drawn_at >= DRAW_S:
+            self._drawn_at = time.monotonic()
+            self.refresh()
 
     def hold(self, held: bool = True) -> None:
         """Stop the picture, or let it go on."""

@@ -65,7 +65,7 @@ class LiveLine:
         """Seconds since it was made."""
         return time.monotonic() - self._born
 
-    def refresh(self) -> None:
+    def tick(self) -> None:
         """Show the present facts, if it is time to."""
         if self._done or self.age_s < self._after_s:
             return
@@ -179,12 +179,12 @@ class LiveLines:
     ) -> LiveLine:
         """Begin a line; see ``LiveLine``."""
         line = LiveLine(self, origin, describe, stop, after_s)
-        line.refresh()
+        line.tick()
         self.keep(line)
         return line
 
     def keep(self, line: Any) -> None:
-        """Refresh something four times a second, until it is removed."""
+        """Have something's ``tick`` called four times a second, until it is removed."""
         with self._lock:
             self._lines.append(line)
             if self._thread is None:
@@ -207,7 +207,7 @@ class LiveLines:
                     return
             for line in lines:
                 try:
-                    line.refresh()
+                    line.tick()
                 except Exception:  # the cluster or the kernel ends meanwhile
                     self.remove(line)
 

@@ -114,7 +114,7 @@ class _Cell:
             facts.phrases.append(f"{amounts.rough(left_s)} left")
         facts.lead = f"{amounts.count(done)} of {amounts.noun(total, 'task')}"
         facts.state = RUNNING if counts[RUNNING] else PLACE
-        facts.progress = tuple(sum(g.counts[state] for g in facts.groups if g.own) for state in range(len(counts)))
+        facts.progress = counts
         return facts
 
     def summary(self) -> Facts:

@@ -32,6 +32,7 @@ class Page:
     facts: list[tuple[str, str]] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    picture: str = ""  # HTML that says with the tables what the text says without
 
     def __repr__(self) -> str:
         parts = [self.title] if self.title else []
@@ -50,6 +51,8 @@ class Page:
     def html(self) -> str:
         """Return it as HTML in the colours of the front end."""
         parts = [f"<b>{html.escape(self.title)}</b>"] if self.title else []
+        if self.picture:
+            parts.append(self.picture)
         if self.facts:
             rows = "".join(
                 f"<tr><td {_CELL}><span {_MUTED}>{html.escape(name)}</span></td>"

@@ -1,6 +1,7 @@
-"""Makes the pictures of the panel in the README, from a real JupyterLab with the installed nbray.
+"""Makes the pictures in the README, from a real JupyterLab with the installed nbray.
 
-Run by `make picture`. Writes panel-light.png and panel-dark.png beside this file.
+Run by `make picture`. Writes panel-light.png, panel-dark.png, cells-light.png and cells-dark.png beside this file; with
+`panel` or `cells` as an argument only those.
 """
 
 from __future__ import annotations
@@ -40,6 +41,69 @@ best = max(nbray.get(scores))
 print(f"the best of {len(scores)}: {best:,.0f}")"""
 
 
+PIPELINE = """\
+import nbray, time
+import numpy as np
+
+@nbray.remote
+def load(day):
+    return np.random.default_rng(day).normal(size=(40_000, 10))
+
+@nbray.remote
+def clean(table, day):
+    if day == 31:
+        raise ValueError(f"empty file: day-{day}.csv")
+    time.sleep(0.05)
+    return table - table.mean(axis=0)
+
+@nbray.remote
+def weights(*tables):
+    return np.linalg.svd(np.vstack(tables), full_matrices=False)[2][0]
+
+tables = [clean.remote(load.remote(day), day) for day in range(32)]
+first = weights.remote(*tables[:24])
+nbray.wait(tables, num_returns=32)
+dashboard = nbray.dashboard()"""
+
+EACH = """\
+%%remote --each batch=range(120)
+part = np.random.default_rng(batch).normal(size=(20_000, 10))
+time.sleep(0.25)
+spread = float((part @ first).std())
+if batch % 40 == 0:
+    print(f"batch {batch}: {spread:.3f}")"""
+
+
+def take_cells(tab: LabPage, theme: str, target: Path) -> None:
+    """Take a picture of a dashboard and of a cell that runs."""
+    tab.open()
+    tab.set_theme(theme)
+    tab.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    notebook = {"cells": [], "metadata": {"kernelspec": {"name": "nbray"}}, "nbformat": 4, "nbformat_minor": 5}
+    (tab.server.folder / "work" / "batches.ipynb").write_text(json.dumps(notebook))
+    tab.run_command("docmanager:open", path="batches.ipynb")
+    tab.wait_idle()
+    tab.run_cell(PIPELINE)
+    tab.start_cell(EACH)
+    tab.page.get_by_text("batch 40").wait_for()
+    tab.page.wait_for_function("() => /[5-9]\\d of 120 items/.test(document.body.innerText)")
+    tab.page.evaluate(
+        "() => document.querySelectorAll('.jp-Notebook .jp-Cell')[0].querySelector('.jp-OutputArea').scrollIntoView()"
+    )
+    tab.page.wait_for_timeout(300)  # the scroll bar fades
+    tab.page.screenshot(path=str(target))
+    keep(target)
+    tab.shut_down_kernels()
+
+
+def keep(target: Path) -> None:
+    """Refuse a picture that is too large for the repository."""
+    size = target.stat().st_size
+    if size > LIMIT_BYTES:
+        raise SystemExit(f"{target.name} has {size} bytes, more than {LIMIT_BYTES}")
+    print(f"{target.relative_to(ROOT)}: {size} bytes")
+
+
 def take(tab: LabPage, theme: str, target: Path) -> None:
     """Run the notebook and take its picture in the middle of the work."""
     tab.open()
@@ -60,21 +124,24 @@ def take(tab: LabPage, theme: str, target: Path) -> None:
     tab.wait_for_count("FINISHED", 200)
     tab.page.mouse.move(5, 700)
     tab.page.screenshot(path=str(target))
-    size = target.stat().st_size
-    if size > LIMIT_BYTES:
-        raise SystemExit(f"{target.name} has {size} bytes, more than {LIMIT_BYTES}")
-    print(f"{target.relative_to(ROOT)}: {size} bytes")
+    keep(target)
     tab.shut_down_kernels()
 
 
 def main() -> None:
-    """Make both pictures."""
+    """Make the pictures."""
+    wanted = sys.argv[1:] or ["panel", "cells"]
     with tempfile.TemporaryDirectory() as folder:
         server = LabServer(Path(folder))
         try:
-            for theme, name in (("JupyterLab Light", "panel-light.png"), ("JupyterLab Dark", "panel-dark.png")):
-                with browser_tab(server, width=1280, height=640) as tab:
-                    take(tab, theme, HERE / name)
+            for theme in ("light", "dark"):
+                title = f"JupyterLab {theme.title()}"
+                if "panel" in wanted:
+                    with browser_tab(server, width=1280, height=640) as tab:
+                        take(tab, title, HERE / f"panel-{theme}.png")
+                if "cells" in wanted:
+                    with browser_tab(server, width=1000, height=660) as tab:
+                        take_cells(tab, title, HERE / f"cells-{theme}.png")
         finally:
             server.stop()
 

@@ -86,6 +86,7 @@ def test_its_buttons(kernel: Kernel) -> None:
     kernel.ok(TASKS)
     cell = kernel.ok("board = nbray.dashboard()\nrefs = [held.remote('never') for _ in range(4)]\nimport ipywidgets")
     assert any("application/vnd.jupyter.widget-view+json" in c["data"] for c in cell.of("display_data"))
+    kernel.until(lambda: "0 of 4" in texts(cell)[-1])  # also those that no worker has been sent
     kernel.ok("hold, cancel = board._buttons._hold, board._buttons._cancel\nhold.value = True\nassert board.held")
     kernel.ok(
         "hold.value = False\ncancel.click()\nassert 'Cancel 4 tasks?' == cancel.description, cancel.description\n"

@@ -139,8 +139,9 @@ class Facts:
     over: bool = False
 
     def counts(self) -> tuple[int, ...]:
-        """Return the tasks of all groups by state."""
-        return tuple(sum(group.counts[state] for group in self.groups) for state in range(N_STATES))
+        """Return the tasks of its own groups by state."""
+        own = [group for group in self.groups if group.own]
+        return tuple(sum(group.counts[state] for group in own) for state in range(N_STATES))
 
 
 def from_codes(counts: list[int]) -> tuple[int, ...]:

@@ -130,6 +130,16 @@ def _dashboard_svg(facts: Facts, most: int) -> str:
     return _alone(parts, facts.lead)
 
 
+def graph(facts: Facts) -> str:
+    """Return the graph of all tasks alone."""
+    return wrap(_graph(facts, LINE_GROUPS, detailed=True)) if facts.groups else ""
+
+
+def gpus(usage: Usage) -> str:
+    """Return how the GPUs were used over the last seconds, and by whom."""
+    return wrap(_rows(_gpus(usage)).svg("use of the GPUs")) if usage.gpus else ""
+
+
 # ------------------------------------------------------------------------ parts
 
 
@@ -208,6 +218,11 @@ def _usage(usage: Usage) -> list[tuple[str, Piece, str]]:
     rows.append(("memory", drawing.curve(usage.memory_history, MEMORY_COLOUR), memory))
     store = amounts.size_of(usage.store_used, usage.store_total)
     rows.append(("object store", drawing.curve(usage.store_history, DONE), store))
+    return rows + _gpus(usage)
+
+
+def _gpus(usage: Usage) -> list[tuple[str, Piece, str]]:
+    rows: list[tuple[str, Piece, str]] = []
     for one in usage.gpus[: words.MAX_GPUS]:
         share = one.used / max(one.total, 1)
         history = one.history if one.busy is not None else ()
@@ -264,6 +279,3 @@ def _alone(parts: list[Piece], label: str) -> str:
         f' viewBox="0 0 {width} {height}" role="img" aria-label="{words.escape(label)}">'
         f"{SVG_STYLE}{body}</svg>"
     )
-
-
-__all__ = ["dashboard", "dashboard_svg", "line", "line_body", "line_head", "line_svg", "wrap"]

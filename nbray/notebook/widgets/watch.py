@@ -258,7 +258,7 @@ class Watch:
         for failure in reversed(failures):
             task = self._groups.table.find(core.peer, failure.number)
             place = None if task is None else places.get(self._groups.group_of(task))
-            if place is not None and not failure.cancelled:
+            if place is not None and groups[place].own and not failure.cancelled:
                 key = (place, self._headline(failure))
                 found[key] = found.get(key, 0) + 1
         return [Problem(groups[place].name, text, groups[place].cell, count) for (place, text), count in found.items()]
@@ -278,21 +278,23 @@ class Watch:
     def usage(self) -> Usage | None:
         """Return how the machine is used; None: not known yet."""
         samples, core = list(self._samples), self._core
-        if not samples or core is None:
-            return None
-        last = samples[-1]
-        capacity = _capacity(core)
-        gpus = []
-        for place, one in enumerate(last["gpus"]):
-            history = tuple(s["gpus"][place]["utilization"] or 0.0 for s in samples if place < len(s["gpus"]))
-            users = tuple((user["name"], user["used"]) for user in one["processes"])
-            gpus.append(Gpu(one["index"], one["used"], one["total"], one["utilization"], history, users))
-        memory = max(last["memory_total"], 1)
-        return Usage(
-            last["cpu"], os.cpu_count() or 1, tuple(s["cpu"] for s in samples),
-            last["memory_used"], memory, tuple(s["memory_used"] / memory for s in samples),
-            last["store_used"], capacity, tuple(s["store_used"] / max(capacity, 1) for s in samples), tuple(gpus),
-        )  # fmt: skip
+        return usage(samples, _capacity(core)) if samples and core is not None else None
+
+
+def usage(samples: list[dict[str, Any]], capacity: int) -> Usage:
+    """Make facts of samples as ``live.usage`` returns them; ``capacity``: of the object store."""
+    last = samples[-1]
+    gpus = []
+    for place, one in enumerate(last["gpus"]):
+        history = tuple(s["gpus"][place]["utilization"] or 0.0 for s in samples if place < len(s["gpus"]))
+        users = tuple((user.get("name", ""), user["used"]) for user in one["processes"])
+        gpus.append(Gpu(one["index"], one["used"], one["total"], one["utilization"], history, users))
+    memory = max(last["memory_total"], 1)
+    return Usage(
+        last["cpu"], os.cpu_count() or 1, tuple(s["cpu"] for s in samples),
+        last["memory_used"], memory, tuple(s["memory_used"] / memory for s in samples),
+        last["store_used"], capacity, tuple(s["store_used"] / max(capacity, 1) for s in samples), tuple(gpus),
+    )  # fmt: skip
 
 
 def _capacity(core: Any) -> int:

@@ -104,7 +104,7 @@ def short_usage(usage: Usage) -> list[tuple[str, str]]:
     if usage.memory_total:
         parts.append(("memory", amounts.percent(usage.memory_used / usage.memory_total)))
     if usage.store_total and usage.store_used >= 0.01 * usage.store_total:
-        parts.append(("store", amounts.size_of(usage.store_used, usage.store_total)))
+        parts.append(("store", amounts.percent(usage.store_used / usage.store_total)))
     for one in usage.gpus[:MAX_GPUS]:
         users = gpu_users(one)
         parts.append((f"GPU {one.index}", gpu(one) + (f" · {users}" if users else "")))
