@@ -117,6 +117,8 @@ export interface IWorker {
   role: string;
   state: string;
   runs: string;
+  /** The task that it runs now. */
+  task: number | null;
   actor: string;
   resources: Record<string, number>;
   waits: string;
@@ -252,6 +254,7 @@ export function readNodes(value: unknown): INodes {
       role: text(row.role),
       state: text(row.state),
       runs: text(row.runs),
+      task: index(row.task),
       actor: text(row.actor),
       resources: amounts(row.resources),
       waits: text(row.waits)

@@ -35,7 +35,7 @@ class Holders:
         self._arrays: list[tuple[int, str]] = []  # address, variable
         self.refs: dict[bytes, ObjectRef] = {}  # those that variables refer to
         self._arguments: dict[bytes, list[TaskRecord]] = {}
-        self._running = _running(core)
+        self._running = running_now(core)
         self._look_at_names(names)
         with core.lock:
             records = core.open_records()
@@ -142,7 +142,7 @@ class Holders:
         return found
 
 
-def _running(core: Any) -> dict[int, tuple[int, int]]:
+def running_now(core: Any) -> dict[int, tuple[int, int]]:
     """Return what the processes of the node run now: peer -> owner and number of a task."""
     items = ffi.new("nbs_running_task[]", MAX_RUNNING)
     count = lib.nbs_running_list(core.seg, items, MAX_RUNNING)

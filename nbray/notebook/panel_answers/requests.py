@@ -69,7 +69,7 @@ class PanelRequests:
             "trace": self._trace,
             "actors": lambda core, _: tables.actors(core),
             "objects": self._objects,
-            "nodes": lambda core, _: tables.nodes(core),
+            "nodes": lambda core, _: tables.nodes(core, self._index_of),
             "free": self._free,
         }
 

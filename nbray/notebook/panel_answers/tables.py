@@ -8,7 +8,7 @@ from typing import Any
 from nbray import ids
 from nbray._cstore import lib
 from nbray.core import cluster_view, inspection
-from nbray.notebook.panel_answers.holders import Holders
+from nbray.notebook.panel_answers.holders import Holders, running_now
 from nbray.notebook.panel_answers.store_list import StoreList
 from nbray.resources import describe, unpack
 from nbray.wire import messages as m
@@ -96,7 +96,7 @@ def free(core: Any, object_id: bytes) -> str:
     return "" if lib.nbs_contains(core.seg, object_id) == 0 else "others use it still: it goes when they let go of it"
 
 
-def nodes(core: Any) -> dict[str, Any]:
+def nodes(core: Any, find_task: Any) -> dict[str, Any]:
     """Return nodes, living workers and placement groups."""
     state = core.request(m.StateRequest(request_id=core.control.next_id()))[0]
     available = unpack(state.available)
@@ -109,11 +109,13 @@ def nodes(core: Any) -> dict[str, Any]:
         for row in cluster_view.table(core, "nodes")
     ]  # fmt: skip
     processes = [row for row in cluster_view.table(core, "processes") if not row["ended_at"]]
+    running = running_now(core)
     classes = {row["actor_id"]: row["class_name"] for row in cluster_view.table(core, "actors")}
     workers = [
         {
             "peer": str(row["peer"]), "pid": row["pid"], "role": row["role"], "state": row["state"].lower(),
             "runs": row["running"], "actor": classes.get(row["actor_id"], ""), "resources": row["resources"],
+            "task": find_task(*running[row["peer"]]) if row["peer"] in running else None,
             "waits": row["waits_for"][:MAX_TEXT], "started": row["started_at"],
         }
         for row in processes[-MAX_ROWS:]

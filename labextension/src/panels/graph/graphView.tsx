@@ -88,8 +88,14 @@ export function GraphView(props: {
               data-group={group.index}
               onFocus={() => surface.current?.select({ group: group.index, task: null }, true)}
               onKeyDown={event => {
-                if (event.key === 'Enter' && event.target === event.currentTarget) {
+                if (event.target !== event.currentTarget) {
+                  return;
+                }
+                const isOpen = surface.current?.scene.isOpen(group.index) ?? false;
+                if (event.key === 'Enter') {
                   onSelect({ group: group.index, task: null });
+                  surface.current?.toggle(group.index);
+                } else if (event.key === (isOpen ? 'ArrowLeft' : 'ArrowRight')) {
                   surface.current?.toggle(group.index);
                 }
               }}
@@ -124,7 +130,7 @@ export function GraphView(props: {
 }
 
 /** Arrow keys, Home and End go through the items of a tree; the page does not scroll. */
-function onTreeKey(event: KeyboardEvent<HTMLElement>): void {
+export function onTreeKey(event: KeyboardEvent<HTMLElement>): void {
   const items = [...event.currentTarget.querySelectorAll<HTMLElement>('[role=treeitem]')];
   const at = items.indexOf(document.activeElement as HTMLElement);
   const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];

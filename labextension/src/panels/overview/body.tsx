@@ -10,8 +10,11 @@ import {
 } from '../../model/format.js';
 import { totalTasks } from '../../model/feed.js';
 import { BAR_ORDER, STATES, stateWord } from '../../model/states.js';
+import { ActorsView } from '../actors/actorsView.js';
 import { TaskDetails } from '../details/taskDetails.js';
 import { GraphView } from '../graph/graphView.js';
+import { NodesTables } from '../nodes/nodesTables.js';
+import { ObjectsView } from '../objects/objectsView.js';
 import { StateShape } from '../shapes.js';
 import { TasksView } from '../tasks/tasksView.js';
 import { TimelineView } from '../timeline/timelineView.js';
@@ -19,7 +22,9 @@ import { Line } from './line.js';
 import { emptyWords } from './words.js';
 import type { ICluster, IClusterModel, ISample, TaskCounts, TaskState } from '../../tokens.js';
 
-const TABS = ['Graph', 'Timeline', 'Tasks', 'Nodes'] as const;
+const TABS = ['Graph', 'Timeline', 'Tasks', 'Actors', 'Objects', 'Nodes'] as const;
+/** The tabs beside which the details of a task stand. */
+const OF_TASKS: readonly Tab[] = ['Graph', 'Timeline', 'Tasks'];
 type Tab = (typeof TABS)[number];
 
 /** The whole panel: a line about the cluster, counts, tabs, and details of what is selected. */
@@ -30,6 +35,11 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
   const { selected } = model;
   const setSelected = (hit: IHit | null): void => model.select(hit);
   const [query, setQuery] = useState('');
+  /** A task that another tab names is shown where its details are. */
+  const showTask = (hit: IHit | null): void => {
+    setSelected(hit);
+    setTab('Graph');
+  };
   const watching = cluster !== null && tab !== 'Nodes';
   useEffect(() => (watching ? model.watchTasks() : undefined), [model, watching]);
   return (
@@ -65,12 +75,12 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
                 </button>
               ))}
             </div>
-            {tab !== 'Nodes' && tab !== 'Timeline' && (
+            {tab !== 'Timeline' && (
               <input
                 className="nbray-find jp-mod-styled"
                 type="search"
                 placeholder="Find…"
-                aria-label="Find tasks"
+                aria-label={tab === 'Graph' || tab === 'Tasks' ? 'Find tasks' : 'Find'}
                 value={query}
                 onChange={event => setQuery(event.target.value)}
               />
@@ -97,12 +107,19 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
             {tab === 'Tasks' && (
               <TasksView model={model} query={query} selected={selected} onSelect={setSelected} />
             )}
-            {tab === 'Nodes' && <Resources cluster={cluster} history={model.history} />}
-            {selected !== null && tab !== 'Nodes' && (
+            {tab === 'Actors' && <ActorsView model={model} query={query} onSelect={showTask} />}
+            {tab === 'Objects' && <ObjectsView model={model} query={query} onSelect={showTask} />}
+            {tab === 'Nodes' && (
+              <div className="nbray-nodes">
+                <Resources cluster={cluster} history={model.history} />
+                <NodesTables model={model} query={query} />
+              </div>
+            )}
+            {selected !== null && OF_TASKS.includes(tab) && (
               <TaskDetails model={model} hit={selected} onSelect={setSelected} />
             )}
           </div>
-          {model.tasks.dropped > 0 && tab !== 'Nodes' && (
+          {model.tasks.dropped > 0 && OF_TASKS.includes(tab) && (
             <p className="nbray-dropped">
               {formatCount(model.tasks.dropped)} records were dropped: some tasks are missing here,
               the counts above are exact.

@@ -1,5 +1,6 @@
 /** All tasks as a table: sorted by any column, filtered, drawn only where it can be seen. */
 import { useEffect, useMemo, useRef, useState, type ReactElement } from 'react';
+import { compare } from '../../graph/order.js';
 import type { IHit } from '../../graph/scene.js';
 import { RUNNING, type TaskStore } from '../../graph/taskStore.js';
 import { STATE_OF_CODE, formatDuration } from '../../graph/words.js';
@@ -197,13 +198,4 @@ function ordered(
   const keys = new Map(tasks.map(task => [task, key(task)]));
   tasks.sort((a, b) => compare(keys.get(a)!, keys.get(b)!) || a - b);
   return down ? tasks.reverse() : tasks;
-}
-
-const NATURAL = new Intl.Collator('en', { numeric: true });
-
-function compare(a: number | string, b: number | string): number {
-  if (typeof a === 'string' && typeof b === 'string') {
-    return NATURAL.compare(a, b);
-  }
-  return a < b ? -1 : a > b ? 1 : 0;
 }

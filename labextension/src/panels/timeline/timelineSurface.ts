@@ -62,6 +62,44 @@ export class TimelineSurface extends Surface {
     this.request();
   }
 
+  /** What it draws, in words: the lanes of the workers, then the curves, and who used each GPU. */
+  words(): { lanes: { worker: number; words: string }[]; curves: string[] } {
+    const store = this._store;
+    const ran = new Map<number, number>();
+    const now = new Map<number, string[]>();
+    for (let task = 0; task < store.count; task++) {
+      const worker = store.worker[task]!;
+      if (store.start[task]! > 0) {
+        ran.set(worker, (ran.get(worker) ?? 0) + 1);
+        if (store.state[task] === RUNNING) {
+          now.set(worker, [...(now.get(worker) ?? []), store.title(task)]);
+        }
+      }
+    }
+    const lanes = this._lanes().map(worker => {
+      const count = ran.get(worker) ?? 0;
+      const running = now.get(worker) ?? [];
+      const parts = [`worker ${worker + 1}`, count === 1 ? '1 task' : `${count} tasks`];
+      if (running.length > 0) {
+        parts.push(`runs ${running.slice(0, 4).join(', ')}`);
+      }
+      return { worker, words: parts.join(', ') };
+    });
+    const curves = this._curves().map(curve => {
+      const users = new Set(
+        curve.usedBy === null ? [] : store.usage.map(curve.usedBy).filter(names => names !== '')
+      );
+      const used =
+        curve.usedBy === null
+          ? ''
+          : users.size === 0
+            ? ', used by no task'
+            : `, used by ${[...users].join(', ')}`;
+      return `${curve.name}, ${curve.words}${used}`;
+    });
+    return { lanes, curves };
+  }
+
   /** Show everything again, and keep up with now. */
   follow(): void {
     this.scale.follow = true;

@@ -1,7 +1,7 @@
 /** The timeline as a part of the panel: canvas, a list that says the same in words, follow or hold. */
 import { useEffect, useRef, useState, type ReactElement } from 'react';
 import { formatDuration } from '../../graph/words.js';
-import { wordOf } from '../graph/graphView.js';
+import { onTreeKey, wordOf } from '../graph/graphView.js';
 import { TimelineSurface } from './timelineSurface.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -30,8 +30,11 @@ export function TimelineView(props: {
     });
     surface.current = made;
     const refresh = (): void => {
+      if (host.current === null) {
+        return; // another tab has just been chosen
+      }
       made.storeCapacity = model.cluster?.store_capacity ?? 0;
-      host.current!.style.minHeight = `${made.wanted}px`;
+      host.current.style.minHeight = `${made.wanted}px`;
       made.refresh();
     };
     refresh();
@@ -52,6 +55,7 @@ export function TimelineView(props: {
 
   const store = model.tasks;
   const first = Math.max(0, store.count - LISTED);
+  const words = surface.current?.words() ?? { lanes: [], curves: [] };
   return (
     <div className="nbray-timeline">
       <div className="nbray-timeline-canvas" ref={host}>
@@ -81,15 +85,49 @@ export function TimelineView(props: {
       >
         Follow
       </button>
-      <ul className="nbray-tree" role="tree" aria-label="Timeline, the newest tasks">
-        {Array.from({ length: store.count - first }, (_, n) => first + n).map(task => (
+      <ul
+        className="nbray-tree"
+        role="tree"
+        aria-label="Timeline"
+        onKeyDown={event => {
+          const task = (event.target as HTMLElement).dataset['task'];
+          if (event.key === 'Enter' && task !== undefined) {
+            onSelect(Number(task));
+          } else {
+            onTreeKey(event);
+          }
+        }}
+      >
+        {[...words.lanes.map(lane => lane.words), ...words.curves].map((line, n) => (
           <li
-            key={task}
+            key={line.split(',', 1)[0]}
             role="treeitem"
-            tabIndex={task === first ? 0 : -1}
-            aria-label={`${store.title(task)}, ${wordOf(store.state[task]!)}`}
+            aria-level={1}
+            tabIndex={n === 0 ? 0 : -1}
+            aria-label={line}
           />
         ))}
+        <li
+          role="treeitem"
+          aria-level={1}
+          aria-expanded={true}
+          tabIndex={-1}
+          aria-label="newest tasks"
+        >
+          <ul role="group">
+            {Array.from({ length: store.count - first }, (_, n) => first + n).map(task => (
+              <li
+                key={task}
+                role="treeitem"
+                aria-level={2}
+                tabIndex={-1}
+                aria-selected={selected === task}
+                data-task={task}
+                aria-label={`${store.title(task)}, ${wordOf(store.state[task]!)}`}
+              />
+            ))}
+          </ul>
+        </li>
       </ul>
     </div>
   );

@@ -1,0 +1,166 @@
+/** The actors: a lane each, with its calls; and what is known of the one that is chosen. */
+import { useMemo, useState, type ReactElement } from 'react';
+import { callsByPeer, type ICalls } from '../../graph/actorCalls.js';
+import { STATE_OF_CODE, formatDuration } from '../../graph/words.js';
+import { readActors, type IActor } from '../../model/answers.js';
+import { formatAmount, formatCount } from '../../model/format.js';
+import { STATES } from '../../model/states.js';
+import { Sheet } from '../details/taskDetails.js';
+import { MadeAt } from '../details/taskFacts.js';
+import { wordOf } from '../graph/graphView.js';
+import { RowTable, type IColumn } from '../rowTable.js';
+import { TaskLink, type Select } from '../sentence.js';
+import { useAnswer } from '../useAnswer.js';
+import { t } from '../../text.js';
+import type { IClusterModel } from '../../tokens.js';
+
+const EVERY_MS = 1_000;
+/** Calls that a lane draws, and that the details list: the newest. */
+const DRAWN = 60;
+const LISTED = 30;
+const NO_CALLS: ICalls = { tasks: [], done: 0, failed: 0, running: 0 };
+
+/** The tab Actors. */
+export function ActorsView(props: {
+  model: IClusterModel;
+  query: string;
+  onSelect: Select;
+}): ReactElement {
+  const { model, query, onSelect } = props;
+  const { value: actors, error } = useAnswer(model, 'actors', {}, readActors, EVERY_MS);
+  const [chosen, setChosen] = useState<string | null>(null);
+  const store = model.tasks;
+  const calls = useMemo(() => callsByPeer(store), [store, store.version]);
+  const callsOf = (actor: IActor): ICalls => calls.get(actor.peer) ?? NO_CALLS;
+  const columns: readonly IColumn<IActor>[] = [
+    { name: t('actor'), key: actorTitle, width: 'minmax(90px, 1.6fr)' },
+    { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(60px, 1fr)' },
+    { name: t('pid'), key: actor => actor.pid, width: '56px' },
+    {
+      name: t('calls'),
+      key: actor => callsOf(actor).tasks.length,
+      show: actor => <Lane model={model} calls={callsOf(actor)} />,
+      width: 'minmax(70px, 1.6fr)'
+    },
+    {
+      name: t('cell'),
+      key: actor => actor.made,
+      show: actor => <MadeAt model={model} at={actor.made} onSelect={onSelect} />,
+      width: 'minmax(50px, 1fr)'
+    },
+    { name: t('done'), key: actor => callsOf(actor).done, width: '44px' },
+    { name: t('pending'), key: actor => actor.pending, width: '54px' },
+    { name: t('restarts'), key: actor => actor.restarts, width: '54px' }
+  ];
+  const actor = actors?.find(one => one.id === chosen);
+  return (
+    <>
+      <div className="nbray-table-and-more">
+        {error !== '' && <p className="nbray-problem">{error}</p>}
+        <RowTable
+          label={t('Actors')}
+          empty={t('No actors. A class with @nbray.remote makes them.')}
+          rows={actors ?? []}
+          columns={columns}
+          id={one => one.id}
+          query={query}
+          selected={chosen}
+          onSelect={one => setChosen(one.id)}
+        />
+      </div>
+      {actor !== undefined && (
+        <Sheet title={actorTitle(actor)} onClose={() => setChosen(null)}>
+          <ActorFacts model={model} actor={actor} calls={callsOf(actor)} onSelect={onSelect} />
+        </Sheet>
+      )}
+    </>
+  );
+}
+
+function actorTitle(actor: IActor): string {
+  return actor.name === '' ? actor.className : `${actor.className} “${actor.name}”`;
+}
+
+function stateWords(state: string): string {
+  return state.toLowerCase().replaceAll('_', ' ');
+}
+
+/** Its newest calls, one mark each, in the colours of their states. */
+function Lane(props: { model: IClusterModel; calls: ICalls }): ReactElement {
+  const { model, calls } = props;
+  const { state } = model.tasks;
+  const words = t('%1 calls, %2 done, %3 running', calls.tasks.length, calls.done, calls.running);
+  return (
+    <span className="nbray-lane" role="img" aria-label={words} title={words}>
+      {calls.tasks.slice(-DRAWN).map(task => {
+        const look = STATES.find(one => one.state === STATE_OF_CODE[state[task]!])!;
+        return <i key={task} style={{ background: `var(${look.color})` }} />;
+      })}
+    </span>
+  );
+}
+
+function ActorFacts(props: {
+  model: IClusterModel;
+  actor: IActor;
+  calls: ICalls;
+  onSelect: Select;
+}): ReactElement {
+  const { model, actor, calls, onSelect } = props;
+  const store = model.tasks;
+  const resources = Object.entries(actor.resources).map(
+    ([name, amount]) => `${formatAmount(amount)} ${name}`
+  );
+  return (
+    <>
+      <p>
+        {stateWords(actor.state)}
+        {actor.made !== '' && (
+          <>
+            {' · '}
+            {t('from')} <MadeAt model={model} at={actor.made} onSelect={onSelect} />
+          </>
+        )}
+      </p>
+      {actor.cause !== '' && (
+        <>
+          <h3>{t('Why')}</h3>
+          <p>{actor.cause}</p>
+        </>
+      )}
+      <dl>
+        <dt>{t('process')}</dt>
+        <dd className="nbray-number">{actor.pid || '-'}</dd>
+        <dt>{t('holds')}</dt>
+        <dd>{resources.join(' · ') || t('no resources')}</dd>
+        <dt>{t('restarts')}</dt>
+        <dd className="nbray-number">{actor.restarts}</dd>
+        <dt>{t('pending')}</dt>
+        <dd className="nbray-number">{actor.pending}</dd>
+      </dl>
+      <h3>{t('Calls')}</h3>
+      {calls.tasks.length === 0 && <p className="nbray-dim">{t('None has run yet.')}</p>}
+      <ul className="nbray-list">
+        {calls.tasks
+          .slice(-LISTED)
+          .reverse()
+          .map(task => (
+            <li key={task}>
+              <TaskLink model={model} task={task} onSelect={onSelect} />{' '}
+              <span className="nbray-dim nbray-number">
+                {wordOf(store.state[task]!)}
+                {store.end[task]! > 0 &&
+                  ` · ${formatDuration(store.end[task]! - store.start[task]!)}`}
+              </span>
+            </li>
+          ))}
+      </ul>
+      {calls.tasks.length > LISTED && (
+        <p className="nbray-dim">
+          {t('and %1 before them', formatCount(calls.tasks.length - LISTED))}
+        </p>
+      )}
+      <p className="nbray-dim nbray-number">{t('id %1', actor.id)}</p>
+    </>
+  );
+}

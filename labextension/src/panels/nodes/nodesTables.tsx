@@ -1,0 +1,114 @@
+/** Nodes, workers and placement groups as tables. */
+import type { ReactElement } from 'react';
+import { readNodes, type INode, type IPlacementGroup, type IWorker } from '../../model/answers.js';
+import { formatAmount, formatBytes } from '../../model/format.js';
+import { RowTable, type IColumn } from '../rowTable.js';
+import { useAnswer } from '../useAnswer.js';
+import { t } from '../../text.js';
+import type { IClusterModel } from '../../tokens.js';
+
+const EVERY_MS = 2_000;
+
+/** What the tab Nodes has below the curves. */
+export function NodesTables(props: { model: IClusterModel; query: string }): ReactElement {
+  const { model, query } = props;
+  const { value, error } = useAnswer(model, 'nodes', {}, readNodes, EVERY_MS);
+  return (
+    <>
+      {error !== '' && <p className="nbray-problem">{error}</p>}
+      <h3>{t('Nodes')}</h3>
+      <RowTable
+        label={t('Nodes')}
+        empty={t('No nodes.')}
+        rows={value?.nodes ?? []}
+        columns={nodeColumns()}
+        id={node => node.id}
+        query={query}
+      />
+      <h3>{t('Workers')}</h3>
+      <RowTable
+        label={t('Workers')}
+        empty={t('No processes.')}
+        rows={value?.workers ?? []}
+        columns={workerColumns(model)}
+        id={worker => worker.peer}
+        query={query}
+      />
+      {value !== null && value.groups.length > 0 && (
+        <>
+          <h3>{t('Placement groups')}</h3>
+          <RowTable
+            label={t('Placement groups')}
+            empty=""
+            rows={value.groups}
+            columns={groupColumns()}
+            id={group => group.id}
+            query={query}
+          />
+        </>
+      )}
+    </>
+  );
+}
+
+function amountWords(name: string, amount: number): string {
+  return name.endsWith('memory') ? formatBytes(amount) : formatAmount(amount);
+}
+
+function nodeColumns(): readonly IColumn<INode>[] {
+  return [
+    { name: t('node'), key: node => node.name },
+    { name: t('state'), key: node => node.state, width: '60px' },
+    {
+      name: t('free'),
+      key: node =>
+        Object.entries(node.total)
+          .map(
+            ([name, total]) =>
+              `${name} ${amountWords(name, node.free[name] ?? 0)} of ${amountWords(name, total)}`
+          )
+          .join(' · '),
+      width: 'minmax(120px, 3fr)'
+    }
+  ];
+}
+
+function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
+  return [
+    { name: t('pid'), key: worker => worker.pid, width: '60px' },
+    { name: t('role'), key: worker => worker.role, width: '60px' },
+    { name: t('state'), key: worker => worker.state, width: 'minmax(60px, 1fr)' },
+    { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(80px, 1.5fr)' },
+    {
+      name: t('holds'),
+      key: worker =>
+        Object.entries(worker.resources)
+          .map(([name, amount]) => `${amountWords(name, amount)} ${name}`)
+          .join(', '),
+      width: 'minmax(80px, 1.5fr)'
+    },
+    { name: t('waits for'), key: worker => worker.waits, width: 'minmax(60px, 1fr)' }
+  ];
+}
+
+/** The task that it runs now; else the actor that it is. */
+function runsWords(model: IClusterModel, worker: IWorker): string {
+  const task = worker.task;
+  const store = model.tasks;
+  const runs = task !== null && task < store.count ? store.title(task) : '';
+  return runs || worker.actor || worker.runs;
+}
+
+function groupColumns(): readonly IColumn<IPlacementGroup>[] {
+  return [
+    { name: t('group'), key: group => group.name || group.id.slice(0, 12) },
+    { name: t('state'), key: group => group.state.toLowerCase(), width: '80px' },
+    {
+      name: t('placed'),
+      key: group => group.placed,
+      show: group => t('%1 of %2', group.placed, group.bundles.length),
+      width: '70px'
+    },
+    { name: t('bundles'), key: group => group.bundles.join(' '), width: 'minmax(100px, 3fr)' }
+  ];
+}

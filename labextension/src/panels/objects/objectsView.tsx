@@ -1,0 +1,198 @@
+/** The objects: size, where, who holds them, which cell made them; and freeing one. */
+import { Dialog, showDialog } from '@jupyterlab/apputils';
+import { useState, type ReactElement } from 'react';
+import { readObjects, type IObject } from '../../model/answers.js';
+import { formatBytes, formatBytesOf, formatCount } from '../../model/format.js';
+import { Action } from '../details/actions.js';
+import { HolderList } from '../details/holds.js';
+import { Sheet } from '../details/taskDetails.js';
+import { MadeAt, whereWords } from '../details/taskFacts.js';
+import { RowTable, type IColumn } from '../rowTable.js';
+import { Link, TaskLink, type Select } from '../sentence.js';
+import { useAnswer } from '../useAnswer.js';
+import { t } from '../../text.js';
+import type { IClusterModel } from '../../tokens.js';
+
+const EVERY_MS = 2_000;
+
+/** The tab Objects. */
+export function ObjectsView(props: {
+  model: IClusterModel;
+  query: string;
+  onSelect: Select;
+}): ReactElement {
+  const { model, query, onSelect } = props;
+  const { value, error, again } = useAnswer(model, 'objects', {}, readObjects, EVERY_MS);
+  const [chosen, setChosen] = useState<string | null>(null);
+  const objects = value?.objects ?? [];
+  const columns: readonly IColumn<IObject>[] = [
+    { name: t('object'), key: one => titleOf(model, one), width: 'minmax(80px, 1.5fr)' },
+    {
+      name: t('size'),
+      key: one => one.size,
+      show: one => formatBytes(one.size),
+      width: '62px'
+    },
+    { name: t('where'), key: one => one.where, width: 'minmax(50px, 0.8fr)' },
+    {
+      name: t('held by'),
+      key: one => holdersInShort(one),
+      width: 'minmax(90px, 2fr)'
+    },
+    {
+      name: t('cell'),
+      key: one => one.made,
+      show: one => <Maker model={model} object={one} onSelect={onSelect} />,
+      width: 'minmax(70px, 1fr)'
+    }
+  ];
+  const object = objects.find(one => one.id === chosen);
+  return (
+    <>
+      <div className="nbray-table-and-more">
+        {error !== '' && <p className="nbray-problem">{error}</p>}
+        {value !== null && (
+          <p className="nbray-store-line nbray-number">
+            {t('object store: %1', formatBytesOf(value.used, value.capacity))}
+            {' · '}
+            {t('%1 objects', formatCount(value.total))}
+            {value.spilled > 0 && ` · ${t('%1 on disk', formatBytes(value.spilled))}`}
+            {value.total > objects.length && ` · ${t('the largest are listed')}`}
+          </p>
+        )}
+        <RowTable
+          label={t('Objects')}
+          empty={t('No objects. nbray.put() and large results make them.')}
+          rows={objects}
+          columns={columns}
+          id={one => one.id}
+          query={query}
+          selected={chosen}
+          onSelect={one => setChosen(one.id)}
+          first={t('size')}
+        />
+      </div>
+      {object !== undefined && (
+        <Sheet title={titleOf(model, object)} onClose={() => setChosen(null)}>
+          <ObjectFacts model={model} object={object} onSelect={onSelect} again={again} />
+        </Sheet>
+      )}
+    </>
+  );
+}
+
+/** What a person calls it: its variable, or the task that made it. */
+function titleOf(model: IClusterModel, object: IObject): string {
+  const store = model.tasks;
+  const task = object.task !== null && object.task < store.count ? store.title(object.task) : '';
+  if (object.kind === 'arguments') {
+    return task === '' ? t('arguments of a task') : t('arguments of %1', task);
+  }
+  const kinds: Record<string, string> = {
+    actor: t('what an actor is made of'),
+    handles: t('handles of an actor'),
+    stream: t('state of a generator')
+  };
+  return (
+    kinds[object.kind] ??
+    object.names[0] ??
+    (task === '' ? `${object.id.slice(0, 12)}…` : t('result of %1', task))
+  );
+}
+
+function holdersInShort(object: IObject): string {
+  return (
+    object.by
+      .map(holder => {
+        switch (holder.kind) {
+          case 'variable':
+            return t('variable %1', holder.names[0] ?? '');
+          case 'task':
+            return t('argument of %1', holder.name);
+          case 'tasks':
+          case 'more':
+            return t('%1 more', holder.count);
+          case 'view':
+            return t('view in %1', holder.pid || holder.name);
+          default:
+            return holder.pid > 0 ? t('process %1', holder.pid) : holder.name;
+        }
+      })
+      .join(', ') || t('nobody')
+  );
+}
+
+/** The cell that made it, or the task. */
+function Maker(props: { model: IClusterModel; object: IObject; onSelect: Select }): ReactElement {
+  const { model, object, onSelect } = props;
+  const store = model.tasks;
+  const task = object.task;
+  if (task === null || task >= store.count) {
+    return object.made === '' ? (
+      <>-</>
+    ) : (
+      <MadeAt model={model} at={object.made} onSelect={onSelect} />
+    );
+  }
+  const cell = model.cellOf(store.functions[store.function[task]!]?.origin ?? '');
+  return cell === null ? (
+    <TaskLink model={model} task={task} onSelect={onSelect} />
+  ) : (
+    <Link text={t('cell %1', cell.number)} onClick={() => void cell.show()} />
+  );
+}
+
+function ObjectFacts(props: {
+  model: IClusterModel;
+  object: IObject;
+  onSelect: Select;
+  again: () => void;
+}): ReactElement {
+  const { model, object, onSelect, again } = props;
+  const [said, setSaid] = useState('');
+  const free = async (): Promise<void> => {
+    const title = titleOf(model, object);
+    const answer = await showDialog({
+      title: t('Free %1?', title),
+      body: t(
+        'Its %1 are given back. Whoever gets it later gets an ObjectFreedError.',
+        formatBytes(object.size)
+      ),
+      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: t('Free') })]
+    });
+    if (answer.button.accept) {
+      try {
+        const why = await model.request('free', { object: object.id });
+        setSaid(typeof why === 'string' && why !== '' ? t('Freed; %1.', why) : t('Freed.'));
+        again();
+      } catch (error) {
+        setSaid(error instanceof Error ? error.message : String(error));
+      }
+    }
+  };
+  return (
+    <>
+      <p className="nbray-number">
+        {formatBytes(object.size)} {whereWords(object.where)}
+      </p>
+      <div className="nbray-actions">
+        <Action name={t('Free')} why={object.noFree} onClick={() => void free()} />
+      </div>
+      <p className="nbray-said" role="status">
+        {said}
+      </p>
+      <h3>{t('Who holds')}</h3>
+      <HolderList model={model} by={object.by} onSelect={onSelect} />
+      <h3>{t('Made by')}</h3>
+      <p>
+        {object.task !== null && (
+          <>
+            <TaskLink model={model} task={object.task} onSelect={onSelect} />{' '}
+          </>
+        )}
+        <Maker model={model} object={object} onSelect={onSelect} />
+      </p>
+      <p className="nbray-dim nbray-number nbray-id">{t('id %1', object.id)}</p>
+    </>
+  );
+}
