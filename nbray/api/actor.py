@@ -322,7 +322,7 @@ class _Lifetime:
     last hold and the object is gone with it, the actor ends.
     """
 
-    __slots__ = ("_hold", "actor_id", "core", "life_id")
+    __slots__ = ("__weakref__", "_hold", "actor_id", "core", "life_id")
 
     def __init__(self, core: Any, actor_id: str, life_id: bytes, hold: Any) -> None:
         self.core = core

@@ -61,6 +61,10 @@ def eventually(condition: Callable[[], Any], what: str = "the condition", second
         time.sleep(STEP_S)
 
 
+# F29: (seconds, test) of each block that had to end within PATIENCE_S. Reported by conftest.py of tests/faults.
+waits: list[tuple[float, str]] = []
+
+
 class Hang(BaseException):
     """A blocking call did not end in time."""
 
@@ -87,6 +91,8 @@ def no_hang(seconds: float = PATIENCE_S, what: str = "") -> Iterator[list[str]]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
         faulthandler.cancel_dump_traceback_later()
+        if seconds == PATIENCE_S:
+            waits.append((time.monotonic() - start, os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]))
         if before:
             signal.setitimer(signal.ITIMER_REAL, max(0.01, before - (time.monotonic() - start)))
 

@@ -1,4 +1,4 @@
-"""F17, its first half: streams of large items while workers are killed; every item arrives, once and in order."""
+"""F17: streams of large items, and borrowed refs, while workers are killed; all arrives, once and in order."""
 
 import os
 import random
@@ -75,3 +75,31 @@ def test_streams_while_workers_are_killed(ray, killer, window):
     assert counts == [n] * STREAMS
     assert killer, "nothing was killed"
     del generators, rest, ready, ref, value
+
+
+@pytest.mark.limit(120)
+def test_borrowed_refs_while_workers_are_killed(ray, killer):
+    """F17, its second half: what tasks only borrow stays, whoever dies, and is gone when nobody wants it any more."""
+    count, at_once, size = kit.scaled(167), 50, 2**18
+
+    @ray.remote(max_retries=-1)
+    def passed_on(held, i):
+        return bool((ray.get(held[0]) == i % 251).all())
+
+    @ray.remote(max_retries=-1)
+    def borrow(held, i):
+        return held, ray.get(passed_on.remote(held, i))
+
+    kit.settle()
+    before = kit.used()
+    done = 0
+    while done < count or not killer:
+        numbers = range(done, done + at_once)
+        kept = [ray.put(numpy.full(size, i % 251, numpy.uint8)) for i in numbers]
+        refs = [borrow.remote([kept[i - done]], i) for i in numbers]
+        for ref, (held, right) in zip(kept, ray.get(refs), strict=True):
+            assert right
+            assert held[0] is ref, "a ref that comes back is the same"
+        done += at_once
+    del kept, held, ref, refs
+    kit.settle(before)
