@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 
@@ -44,6 +45,18 @@ def test_both_ends_of_the_feed_agree():
         there = re.search(rf"^export const {ts_name} = (.+);$", feed, re.MULTILINE)
         assert here and there
         assert here.group(1).strip("\"'") == there.group(1).strip("\"'")
+
+
+def test_every_test_is_in_one_group():
+    spec = importlib.util.spec_from_file_location("side_by_side", ROOT / "tests" / "side_by_side.py")
+    assert spec and spec.loader
+    side_by_side = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(side_by_side)
+    listed = [word for _, command in side_by_side.commands(["-x"]) for word in command if word.startswith("tests/")]
+    folders = {str(path.parent.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
+    missing = {folder for folder in folders if not any(f"{folder}/".startswith(f"{name}/") for name in listed)}
+    assert len(listed) == len(set(listed))
+    assert {folder.split("/")[1] for folder in missing} == side_by_side.NOT_HERE - {"benchmarks"}
 
 
 def test_a_skip_without_an_accepted_reason_fails_the_run(pytester_run):
