@@ -38,9 +38,9 @@ def ray(cluster):
 def run_script(tmp_path):
     """Run a program in a fresh interpreter, with `ray` imported in it; returns the completed process."""
 
-    def run(text, check=True, env=None):
+    def run(text, check=True, env=None, before=""):
         path = tmp_path / "program.py"
-        path.write_text("import nbray as ray\n" + textwrap.dedent(text))
+        path.write_text("import nbray as ray\n" + before + textwrap.dedent(text))
         done = subprocess.run(
             [sys.executable, str(path)],
             capture_output=True,

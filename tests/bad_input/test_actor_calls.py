@@ -8,6 +8,28 @@ import warnings
 import pytest
 
 WAITS = {"NBRAY_WAIT_TOLD_S": "0.5", "NBRAY_WAIT_WARNED_S": "1.5"}  # in place of 4 and 8 s
+WAIT_UNTIL_TOLD = """
+import io, sys
+
+class Heard(io.StringIO):
+    def write(self, text):
+        sys.__stderr__.write(text)
+        return super().write(text)
+
+    def fileno(self):
+        return sys.__stderr__.fileno()
+
+sys.stderr = heard = Heard()
+
+def wait_until_told(ref, word):
+    for _ in range(20):
+        try:
+            ray.get(ref, timeout=2.5)
+        except ray.exceptions.GetTimeoutError:
+            if word in heard.getvalue():
+                print("timed out")
+                return
+"""
 
 
 def test_row_9_get_inside_an_async_actor(run_script):
@@ -34,8 +56,11 @@ def test_row_9_get_inside_an_async_actor(run_script):
         time.sleep(0.2)
         print("--", flush=True)
         assert ray.get(actor.blocks.remote()) == 1
-        time.sleep(0.2)
-        """
+        deadline = time.monotonic() + 60
+        while "return ray.get(slow.remote())" not in heard.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        """,
+        before=WAIT_UNTIL_TOLD,
     )
     before, _, _ = (done.stdout + done.stderr).partition("--")
     assert "RuntimeWarning" not in before
@@ -66,12 +91,10 @@ def test_row_10_actors_that_wait_for_each_other(run_script):
 
         one, two = Partner.remote(), Partner.remote()
         ray.get([one.meet.remote(two), two.meet.remote(one)])
-        try:
-            ray.get(one.ping.remote(), timeout=4)
-        except ray.exceptions.GetTimeoutError:
-            print("timed out")
+        wait_until_told(one.ping.remote(), "Deadlock")
         """,
         env=WAITS,
+        before=WAIT_UNTIL_TOLD,
     )
     text = done.stdout + done.stderr
     assert "timed out" in done.stdout
@@ -113,12 +136,10 @@ def test_row_10_a_gpu_that_the_waiting_task_holds(run_script):
         def outer():
             return ray.get(inner.remote())
 
-        try:
-            ray.get(outer.remote(), timeout=4)
-        except ray.exceptions.GetTimeoutError:
-            print("timed out")
+        wait_until_told(outer.remote(), "inner needs")
         """,
         env=WAITS,
+        before=WAIT_UNTIL_TOLD,
     )
     text = done.stdout + done.stderr
     assert "timed out" in done.stdout
@@ -145,14 +166,12 @@ def test_row_71_a_forgotten_actor_has_the_processors(run_script):
         def task():
             return 1
 
-        try:
-            ray.get(task.remote(), timeout=4)
-        except ray.exceptions.GetTimeoutError:
-            print("timed out")
+        wait_until_told(task.remote(), "task needs")
         del actor
         assert ray.get(task.remote()) == 1
         """,
         env=WAITS,
+        before=WAIT_UNTIL_TOLD,
     )
     text = done.stdout + done.stderr
     assert "timed out" in done.stdout
