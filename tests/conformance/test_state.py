@@ -263,7 +263,11 @@ def test_what_failed_tasks_raised(ray, state):
         rows = [row for row in state.list_tasks(detail=True, limit=1000) if part in row.name]
         return [(row.error_type, row.error_message) for row in rows if row.state == "FAILED"]
 
-    wait_until(lambda: all(failed(part) for part in ("raises_for_the", "dies_for_the", "DiesForTheList.method")))
+    def is_told(part):
+        rows = failed(part)
+        return rows and all(text for _, text in rows)
+
+    wait_until(lambda: all(is_told(part) for part in ("raises_for_the", "dies_for_the", "DiesForTheList.method")))
     ((kind, text),) = failed("raises_for_the")
     assert kind == "TASK_EXECUTION_EXCEPTION"
     assert "ValueError: on purpose, 4711" in text and "raises_for_the_list" in text
