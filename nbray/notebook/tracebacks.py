@@ -259,7 +259,7 @@ def _hint(value: BaseException | None, namespace: dict[str, Any]) -> str:
     while tb is not None:
         code = tb.tb_frame.f_code
         if code.co_filename == WAITS_IN and code.co_name in ("get", "wait"):
-            refs = tb.tb_frame.f_locals.get("refs")
+            refs = tb.tb_frame.f_locals.get(code.co_varnames[0])  # what it waits for
             name = next((n for n, bound in list(namespace.items()) if bound is refs and not n.startswith("_")), "ref")
             if isinstance(refs, list):
                 return f"only the wait has ended, the tasks go on; nbray.cancel(ref) for ref in {name} stops them."
