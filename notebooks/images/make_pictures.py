@@ -1,15 +1,19 @@
 """Makes the pictures in the README, from a real JupyterLab with the installed nbray.
 
-Run by `make picture`. Writes panel-light.png, panel-dark.png, cells-light.png and cells-dark.png beside this file; with
-`panel` or `cells` as an argument only those.
+Run by `make picture`. Writes panel-light.png, panel-dark.png, cells-light.png, cells-dark.png and panel-run.gif beside
+this file; with `panel`, `cells` or `film` as an argument only those.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
@@ -18,6 +22,11 @@ from lab import LabPage, LabServer, browser_tab
 
 HERE = Path(__file__).resolve().parent
 LIMIT_BYTES = 200_000
+
+FILM_LIMIT_BYTES = 1_500_000
+FILM_S = 14.0
+FRAME_S = 0.35  # between two pictures of the film
+FILM_COLOURS = 64
 
 SEARCH = """\
 import nbray
@@ -104,16 +113,21 @@ def keep(target: Path) -> None:
     print(f"{target.relative_to(ROOT)}: {size} bytes")
 
 
-def take(tab: LabPage, theme: str, target: Path) -> None:
-    """Run the notebook and take its picture in the middle of the work."""
-    tab.open()
-    tab.set_theme(theme)
+def open_notebook(tab: LabPage) -> None:
+    """An empty notebook with the panel beside it."""
     tab.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     notebook = {"cells": [], "metadata": {"kernelspec": {"name": "nbray"}}, "nbformat": 4, "nbformat_minor": 5}
     (tab.server.folder / "work" / "scores.ipynb").write_text(json.dumps(notebook))
     tab.run_command("docmanager:open", path="scores.ipynb")
     tab.wait_idle()
     tab.show_panel()
+
+
+def take(tab: LabPage, theme: str, target: Path) -> None:
+    """Run the notebook and take its picture in the middle of the work."""
+    tab.open()
+    tab.set_theme(theme)
+    open_notebook(tab)
     tab.set_panel_width(640)
     tab.run_cell(SEARCH)
     tab.start_cell(REMOTE)
@@ -128,9 +142,44 @@ def take(tab: LabPage, theme: str, target: Path) -> None:
     tab.shut_down_kernels()
 
 
+def film(tab: LabPage, target: Path) -> None:
+    """Run the notebook and film it: the counts move, a card opens, the badge at the cell goes along."""
+    tab.open()
+    open_notebook(tab)
+    tab.set_theme("JupyterLab Light")
+    tab.set_panel_width(560)
+    tab.page.mouse.move(5, 500)
+    tab.run_cell("import nbray\nnbray.init()")
+    tab.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.outputs.clear()")
+    tab.start_cell(SEARCH)
+    tab.group("score")
+    pictures, start, opened = [], time.monotonic(), False
+    while time.monotonic() - start < FILM_S and (not pictures or tab.count("FINISHED") < 408):
+        due = start + (len(pictures) + 1) * FRAME_S
+        pictures.append(Image.open(io.BytesIO(tab.page.screenshot())).convert("RGB"))
+        card = tab.panel.get_by_role("treeitem", name="score")
+        if not opened and len(pictures) > 4 and card.count():
+            card.first.focus()
+            tab.page.keyboard.press("Enter")
+            tab.panel.get_by_role("button", name="Close details").click()
+            opened = True
+        time.sleep(max(0.0, due - time.monotonic()))
+    took = time.monotonic() - start
+    pictures += pictures[-1:] * int(2 / FRAME_S)  # time to look at how it ended
+    colours = pictures[-1].quantize(FILM_COLOURS)
+    frames = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures]
+    milliseconds = int(1000 * (took + 2) / len(frames))
+    frames[0].save(target, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=True)
+    size = target.stat().st_size
+    if size > FILM_LIMIT_BYTES:
+        raise SystemExit(f"{target.name} has {size} bytes, more than {FILM_LIMIT_BYTES}")
+    print(f"{target.relative_to(ROOT)}: {size} bytes, {len(frames)} pictures")
+    tab.shut_down_kernels()
+
+
 def main() -> None:
     """Make the pictures."""
-    wanted = sys.argv[1:] or ["panel", "cells"]
+    wanted = sys.argv[1:] or ["panel", "cells", "film"]
     with tempfile.TemporaryDirectory() as folder:
         server = LabServer(Path(folder))
         try:
@@ -142,6 +191,9 @@ def main() -> None:
                 if "cells" in wanted:
                     with browser_tab(server, width=1000, height=660) as tab:
                         take_cells(tab, title, HERE / f"cells-{theme}.png")
+            if "film" in wanted:
+                with browser_tab(server, width=1100, height=560) as tab:
+                    film(tab, HERE / "panel-run.gif")
         finally:
             server.stop()
 

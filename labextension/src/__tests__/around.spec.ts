@@ -135,11 +135,13 @@ test('a badge counts, and says so in words', () => {
   const counts = countByOrigin(storeOf([DONE, DONE, RUNNING, FAILED])).get('cell-a')!;
   assert.deepEqual(badgeOf(counts, 12), {
     state: 'RUNNING',
-    text: '3 / 4',
+    text: '3/4',
     label: 'cell 12: 2 of 4 done, 1 running, 1 failed'
   });
   const failed = countByOrigin(storeOf([DONE, FAILED])).get('cell-a')!;
   assert.equal(badgeOf(failed, 1)!.text, '1 failed');
+  assert.equal(badgeOf([0, 0, 0, 0, 12_345, 0, 0], 1)!.text, '12k');
+  assert.equal(badgeOf([0, 0, 0, 1_200_000, 1_000, 0, 0], 1)!.text, '1k/1.2M');
   assert.equal(badgeOf(new Int32Array(7), 1), null);
 });
 

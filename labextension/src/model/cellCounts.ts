@@ -24,7 +24,7 @@ export function countByOrigin(store: TaskStore): Map<string, Int32Array> {
 /** What a badge shows. */
 export interface IBadge {
   state: TaskState;
-  /** Beside the shape: `93 / 400`, `2 failed`, `400`. */
+  /** Beside the shape, short enough for the prompt: `93/400`, `2 failed`, `12k`. */
   text: string;
   /** For a screen reader: `cell 12: 93 of 400 done`. */
   label: string;
@@ -47,12 +47,22 @@ export function badgeOf(counts: ArrayLike<number>, cell: number): IBadge | null 
   const label = [`cell ${cell}: ${done} of ${total} done`, ...rest].join(', ');
   if (over < total) {
     const state = count(RUNNING) > 0 ? 'RUNNING' : 'PENDING_NODE_ASSIGNMENT';
-    return { state, text: `${over} / ${total}`, label };
+    return { state, text: `${short(over)}/${short(total)}`, label };
   }
   if (failed > 0) {
-    return { state: 'FAILED', text: `${failed} failed`, label };
+    return { state: 'FAILED', text: `${short(failed)} failed`, label };
   }
   return cancelled > 0
-    ? { state: 'CANCELLED', text: `${cancelled} of ${total}`, label }
-    : { state: 'FINISHED', text: String(total), label };
+    ? { state: 'CANCELLED', text: `${short(cancelled)}/${short(total)}`, label }
+    : { state: 'FINISHED', text: short(total), label };
+}
+
+/** A count in at most four characters. */
+function short(count: number): string {
+  if (count < 1_000) {
+    return String(count);
+  }
+  const [unit, letter] = count < 999_500 ? [1_000, 'k'] : [1_000_000, 'M'];
+  const value = count / Number(unit);
+  return `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)}${letter}`;
 }
