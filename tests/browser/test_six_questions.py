@@ -66,7 +66,7 @@ def test_six_questions(lab, server):
     lab.new_notebook()
     lab.show_panel("main")
     assert lab.run_cell(SETUP) == "1"
-    assert lab.run_cell(WORK) == "2"
+    assert "2" in lab.run_cell(WORK)  # what train prints may stand beside it
     panel = lab.panel
 
     # What is running now? The counts say it; one click on the group names the task.

@@ -160,7 +160,7 @@ test('the line %%remote is written and removed', () => {
 test('runs of cells are remembered per kernel, and damage is forgotten', () => {
   let kept = '[["k0", [["o", "c", "not a number"]]], 3]';
   const storage = { getItem: () => kept, setItem: (_: string, value: string) => (kept = value) };
-  const memory = new CellMemory(storage as unknown as Storage);
+  const memory = new CellMemory(storage);
   assert.deepEqual(memory.runsOf('k0'), []);
   memory.add('k1', ['o1', 'c1', 1]);
   memory.add('k1', ['o1', 'c1', 1]);

@@ -15,7 +15,7 @@ export interface IAnswer<T> {
 /**
  * Ask for `what` now, whenever `key` changes, and every `every` milliseconds (0: only then).
  *
- * Never asks while it waits for an answer or the page is hidden; an answer that comes when `key` has changed is dropped.
+ * Never asks while it waits for an answer, or page or panel are hidden; an answer that comes when `key` has changed is dropped.
  */
 export function useAnswer<T>(
   model: IClusterModel,
@@ -35,7 +35,7 @@ export function useAnswer<T>(
   useEffect(() => {
     let over = false;
     const ask = (): void => {
-      if (waiting.current === key || document.hidden) {
+      if (waiting.current === key || document.hidden || isAway()) {
         return;
       }
       waiting.current = key;
@@ -66,4 +66,10 @@ export function useAnswer<T>(
   return state.key === key
     ? { value: state.value, error: state.error, again }
     : { value: null, error: '', again };
+}
+
+/** Whether the panel is behind another one, or closed. */
+function isAway(): boolean {
+  const panel = document.getElementById('nbray-panel');
+  return panel !== null && panel.offsetParent === null;
 }

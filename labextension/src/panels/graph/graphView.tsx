@@ -1,13 +1,21 @@
 /** The graph as a part of the panel: canvas, the tree that says the same in words, hint, buttons. */
 import { useEffect, useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 import type { IHit } from '../../graph/scene.js';
-import type { IGroup } from '../../graph/taskStore.js';
-import { formatDuration, groupWords, nameOf } from '../../graph/words.js';
+import { FAILED, type IGroup } from '../../graph/taskStore.js';
+import { countWords, formatDuration, groupWords, nameOf } from '../../graph/words.js';
+import { readTask } from '../../model/answers.js';
+import { formatBytes, formatCount } from '../../model/format.js';
 import { stateWord, STATES } from '../../model/states.js';
 import { STATE_OF_CODE } from '../../graph/words.js';
+import { StateShape } from '../shapes.js';
 import { GraphSurface } from './graphSurface.js';
+import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
+/** How long the pointer rests on a task before its kernel is asked for more. */
+const REST_MS = 400;
+/** Groups with failures that stand above the graph. */
+const MAX_FAILURES = 5;
 /** Tasks of an open group that the tree lists. */
 const TREE_TASKS = 200;
 
@@ -69,6 +77,7 @@ export function GraphView(props: {
           Fit
         </button>
       </div>
+      <Failures model={model} onSelect={onSelect} />
       {hint !== null && <Hint model={model} hit={hint.hit} x={hint.x} y={hint.y} />}
       {store.count === 0 && (
         <p className="nbray-nothing">No tasks yet. Each function that runs becomes a card here.</p>
@@ -153,6 +162,7 @@ export function wordOf(code: number): string {
   return stateWord(look, 1);
 }
 
+/** What is under the pointer: name, state, how long it took, its cell, and the bytes of its results. */
 function Hint(props: {
   model: IClusterModel;
   hit: IHit;
@@ -166,22 +176,83 @@ function Hint(props: {
     return null;
   }
   const task = hit.task;
+  const cell = cellWords(model, group);
   const lines: string[] = [];
   if (task === null) {
-    lines.push(groupWords(store, group));
+    lines.push(...countWords(group.counts));
   } else {
-    lines.push(store.title(task), wordOf(store.state[task]!));
-    if (store.end[task]! > 0) {
-      lines.push(formatDuration(store.end[task]! - store.start[task]!));
+    lines.push(wordOf(store.state[task]!));
+    if (store.start[task]! > 0) {
+      const end = store.end[task]! > 0 ? store.end[task]! : store.clock(performance.now());
+      lines.push(formatDuration(end - store.start[task]!));
     }
   }
-  const cell = cellWords(model, group);
   if (cell !== '') {
     lines.push(cell);
   }
   return (
-    <div className="nbray-hint" style={{ left: props.x + 14, top: props.y + 14 }}>
-      {lines.join(' · ')}
+    <div className="nbray-hint" role="tooltip" style={{ left: props.x + 14, top: props.y + 14 }}>
+      <b>{task === null ? nameOf(store, group) : store.title(task)}</b>
+      <span className="nbray-number">{lines.join(' · ')}</span>
+      {task !== null && <Bytes key={task} model={model} task={task} />}
     </div>
+  );
+}
+
+/** How large the results of a task are: asked once the pointer has rested on it. */
+function Bytes(props: { model: IClusterModel; task: number }): ReactElement | null {
+  const { model, task } = props;
+  const [size, setSize] = useState<number | null>(null);
+  useEffect(() => {
+    let over = false;
+    const timer = setTimeout(() => {
+      model.request('task', { task, generation: model.tasks.generation }).then(
+        value => {
+          const { results } = readTask(value);
+          if (!over && results.length > 0) {
+            setSize(results.reduce((sum, result) => sum + result.size, 0));
+          }
+        },
+        () => undefined // nothing to say then
+      );
+    }, REST_MS);
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
+  }, [model, task]);
+  return size === null ? null : (
+    <span className="nbray-number">{t('results: %1', formatBytes(size))}</span>
+  );
+}
+
+/** Groups in which tasks have failed, and the first of them. */
+function Failures(props: {
+  model: IClusterModel;
+  onSelect: (hit: IHit | null) => void;
+}): ReactElement | null {
+  const { model, onSelect } = props;
+  const store = model.tasks;
+  const failed = store.groups.filter(group => group.counts[FAILED]! > 0);
+  if (failed.length === 0) {
+    return null;
+  }
+  return (
+    <ul className="nbray-failures" aria-label={t('Failed')}>
+      {failed.slice(0, MAX_FAILURES).map(group => (
+        <li key={group.index} className="nbray-mod-new">
+          <button
+            onClick={() => {
+              const task = group.tasks.find(one => store.state[one] === FAILED) ?? null;
+              onSelect({ group: group.index, task });
+            }}
+          >
+            <StateShape look={STATES.find(({ state }) => state === 'FAILED')!} />{' '}
+            {t('%1: %2 failed', nameOf(store, group), formatCount(group.counts[FAILED]!))}
+          </button>
+        </li>
+      ))}
+      {failed.length > MAX_FAILURES && <li>{t('and %1 more', failed.length - MAX_FAILURES)}</li>}
+    </ul>
   );
 }
