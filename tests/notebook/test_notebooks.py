@@ -135,6 +135,23 @@ def test_serving(execute: Any) -> None:
     assert "p99" in book.text
 
 
+def test_walker(execute: Any) -> None:
+    small = {"generations": 8, "tries": 24, "moments": 100, "noise_size": 100_000}
+    values = {
+        "same": "same",
+        "first": "float(first)",
+        "last": "float(last)",
+        "film": "len(film)",
+        "curve": "len(curve)",
+    }
+    book = execute("03-walker", small, values)
+    assert book["same"], "tasks and the serial run make the same robot"
+    assert book["last"] > book["first"], "it gets further than without a plan"
+    assert book["film"] == 100
+    assert book["curve"] == 8
+    assert book.pictures == 1
+
+
 def notebooks() -> list[Path]:
     return sorted(FOLDER.glob("*.ipynb"))
 
