@@ -152,6 +152,27 @@ def test_walker(execute: Any) -> None:
     assert book.pictures == 1
 
 
+def test_iterative(execute: Any) -> None:
+    small = {"points": 8000, "pages": 2000, "passes": 3, "turns": 1, "jobs": 40}
+    if not FULL_SIZE:
+        small["spark"] = "no"
+    values = {
+        "centres": "same_centres",
+        "ranks": "same_ranks",
+        "sum": "float(ranks['nbray'].sum())",
+        "ours": "len(ours)",
+        "theirs": "len(theirs)",
+        "code": "other.returncode",
+    }
+    book = execute("07-iterative", small, values)
+    assert book["centres"] and book["ranks"], "the same as the serial run, bit by bit"
+    assert book["sum"] == pytest.approx(1)
+    assert book["ours"] == book["theirs"]
+    assert book["code"] == 0
+    assert book.pictures == 2
+    assert "PySpark" in book.text, "run, or said that it is left out"
+
+
 def notebooks() -> list[Path]:
     return sorted(FOLDER.glob("*.ipynb"))
 
