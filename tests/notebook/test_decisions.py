@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import time
+from pathlib import Path
 
 from kit import Kernel
 
@@ -89,9 +91,14 @@ def test_d12_an_interrupted_get_ends_and_the_task_goes_on(kernel: Kernel) -> Non
         "import os\n@nbray.remote\ndef until_file():\n    import time\n"
         "    while not os.path.exists('d12'): time.sleep(0.01)\n    return 'went on'\nslow = until_file.remote()"
     )
-    cell = kernel.start("print('asked', flush=True)\nnbray.get(slow)")
-    kernel.until(lambda: cell.text() == "asked\n")
-    time.sleep(0.1)  # until it waits: the hint is for those who wait
+    kernel.ok(  # the hint is for those who wait
+        "import threading, time\nfrom nbray.core import current\ndef tell():\n"
+        "    while not current.core._waiters: time.sleep(0.01)\n    open('d12-waits', 'w').close()\n"
+        "threading.Thread(target=tell, daemon=True).start()"
+    )
+    waits = Path(ast.literal_eval(kernel.ok("os.path.abspath('d12-waits')").value or ""))
+    cell = kernel.start("nbray.get(slow)")
+    kernel.until(waits.exists)
     kernel.interrupt()
     kernel.finish(cell)
     assert cell.error["ename"] == "KeyboardInterrupt"
