@@ -47,6 +47,7 @@ class Watched(Observer):
         super().__init__(session.segment_socket, session.control_endpoint)
         self.waiting_args: dict[int, Any] = {}
         self.pools: dict[int, Any] = {}
+        self.failed = None  # a driver's own log of what failed
         self._state: m.StateReply | None = None
         self._asked_at = 0.0
 

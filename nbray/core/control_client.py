@@ -60,7 +60,8 @@ class ControlClient:
 
         A message by itself costs a system call here and wakes two threads elsewhere.
         """
-        self._soon.append(message)
+        with self.lock:
+            self._soon.append(message)
 
     def flush(self) -> None:
         """Send what was to be sent soon."""

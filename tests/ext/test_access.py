@@ -104,11 +104,16 @@ async def listen(server, started):
     first = json_of(await socket.read_message())
     assert first["seq"] == 1 and first["cluster"]["cpus_total"] == 1
     await socket.write_message('{"v": 1, "tasks": true}')
+    # Changes come, and not only the first look at all there is.
+    while json_of(await socket.read_message()).get("frame", {}).get("kind") != "delta":
+        pass
     line = [sys.executable, "-c", DRIVER, started["address"]]
     driver = subprocess.Popen(line, env=server.environment, stdout=subprocess.PIPE)
     names, counts = set(), []
     while not counts or counts[4] < 1:
         message = json_of(await socket.read_message())
+        if message.get("ask"):  # a page that does not say that it has read gets no more
+            await socket.write_message(json.dumps({"v": 1, "ack": message["seq"]}))
         frame = message.get("frame", {"functions": [], "counts": counts})
         names |= {name for _, name, kind, _ in frame["functions"] if name}
         counts = frame["counts"]
