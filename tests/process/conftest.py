@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,7 @@ def base_dir(tmp_path_factory):
         path = Path("/tmp") / f"nbt-{os.getpid()}-{time.monotonic_ns() % 10**6}"
         path.mkdir(mode=0o700)
     yield str(path)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
