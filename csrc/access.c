@@ -161,8 +161,9 @@ void *nbs_view_sized(nbs_seg *s, uint64_t obj, uint64_t *size) {
   return s->arena + nbsi_data_off(e);
 }
 
-void nbs_view_end(void *data) {
-  nbs_seg *s = nbsi_segment_of(data);
+void nbs_view_end(void *data) { nbsi_view_end(nbsi_segment_of(data), data); }
+
+void nbsi_view_end(nbs_seg *s, void *data) {
   if (s == NULL || nb_atomic_load(&s->gone, RELAXED) == (uint32_t)NBS_EFORKED)
     return; /* the hold belongs to the parent */
   const nbsi_block *b = (const nbsi_block *)data - 1;

@@ -103,6 +103,9 @@ int nbsi_memory_allows(uint64_t bytes);
 /* segment.c: a second slot on the mapping of another handle. For tests: the thread
  * sanitizer sees races only within one mapping. */
 int nbsi_attach_again(nbs_seg *other, nbs_seg **out);
+/* access.c: end a view of this handle. nbs_view_end finds the handle by the address, which
+ * does not tell it where tests have several on one mapping. */
+void nbsi_view_end(nbs_seg *s, void *data);
 /* segment.c: the handle whose mapping holds `p`, or NULL. */
 nbs_seg *nbsi_segment_of(const void *p);
 /* segment.c: gives back slot and mapping; when the last view is gone. */

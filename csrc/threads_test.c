@@ -40,7 +40,7 @@ static void touch_object(nbs_seg *s, uint64_t id, uint64_t *x) {
     unsigned char *view = nbs_view(s, obj);
     NBT_TRUE(view != NULL);
     NBT_EQ(view[o.size - 1], id & 0xff);
-    nbs_view_end(view);
+    nbsi_view_end(s, view);
   }
   if (next_random(x) % 5 == 0) nbs_delete(s, nbt_id(id));
   NBT_TRUE(nbs_adopt(s, obj) <= 0);
@@ -96,9 +96,12 @@ static void all_at_once(void) {
   for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
   nbs_msg m;
   void *payload;
-  for (int i = 0; i < THREADS; i++)
-    while (nbs_take(segs[i], &m, &payload) == 1) {
-    }
+  for (int i = 0; i < THREADS; i++) {
+    do { /* a take that ends with 0 has not looked at what came since its last look */
+      while (nbs_take(segs[i], &m, &payload) == 1) {
+      }
+    } while (nbs_wait(segs[i], NBS_READY_SERVED, 0) != 0);
+  }
   for (int i = 0; i < THREADS; i++) NBT_CHECK(segs[i]);
   for (int i = 1; i < THREADS; i++) nbs_detach(segs[i]); /* with the holds made for it */
   nbs_evict(segs[0], UINT64_MAX);
