@@ -124,11 +124,13 @@ def test_serving(execute: Any) -> None:
         "learned": "learned_cost",
         "answers": "[len(car) for car in waits]",
         "versions": "[sorted(car) == list(car) for car in versions]",
+        "updates": "put_into_service",
     }
     book = execute("06-serving", small, values)
     assert book["learned"] < book["cautious"] / 2
     assert book["answers"] == [150, 150]
     assert book["versions"] == [True, True], "no answer is older than the one before"
+    assert book["updates"] >= 1, "put into service while it served"
     assert book.pictures == 1
     assert "p99" in book.text
 
