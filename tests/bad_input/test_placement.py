@@ -23,7 +23,10 @@ import pytest
     ids=str,
 )
 def test_row_19_a_group_that_no_node_can_have(ray, bundles, options, words):
-    before = ray.available_resources()
+    deadline = time.monotonic() + 60
+    while ray.available_resources() != ray.cluster_resources():  # the leases of the test before
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     start = time.monotonic()
     with pytest.raises(ray.exceptions.TaskUnschedulableError) as caught:
         ray.util.placement_group(bundles, **options)
@@ -31,7 +34,7 @@ def test_row_19_a_group_that_no_node_can_have(ray, bundles, options, words):
     text = str(caught.value)
     for word in [*words, "wait_for_resources=True"]:
         assert word in text, text
-    assert ray.available_resources() == before
+    assert ray.available_resources() == ray.cluster_resources()
 
 
 def test_row_19_unless_it_is_to_wait(ray):

@@ -118,7 +118,7 @@ def test_dynamic_graphs(execute: Any) -> None:
 
 
 def test_serving(execute: Any) -> None:
-    small = {"cars": 2, "decisions": 150, "models": 5, "reports_per_update": 25}
+    small = {"cars": 2, "decisions": 300, "models": 5, "reports_per_update": 25}
     values = {
         "cautious": "cautious_cost",
         "learned": "learned_cost",
@@ -128,7 +128,7 @@ def test_serving(execute: Any) -> None:
     }
     book = execute("06-serving", small, values)
     assert book["learned"] < book["cautious"] / 2
-    assert book["answers"] == [150, 150]
+    assert book["answers"] == [300, 300]
     assert book["versions"] == [True, True], "no answer is older than the one before"
     assert book["updates"] >= 1, "put into service while it served"
     assert book.pictures == 1
