@@ -141,3 +141,7 @@ int nbsi_memory_allows(uint64_t bytes) {
   uint64_t margin = bytes / 32 + (8ull << 20);
   return nbs_memory_available(NULL, 0) >= bytes + margin;
 }
+
+void nbs_keep_freed(uint64_t bytes) { nbsi_malloc_keep(bytes); }
+
+void nbs_give_freed(void) { nbsi_malloc_trim(); }

@@ -53,6 +53,12 @@ uint64_t nbs_memory_available(char *why, size_t why_len);
  * tightest cgroup, or the machine's memory; *available gets that figure, in bytes. */
 uint64_t nbs_memory_limit(uint64_t *available);
 
+/* nbs_keep_freed has malloc keep up to `bytes` of freed memory for the next request,
+ * instead of giving it to the kernel and faulting it in again; nbs_give_freed gives all
+ * of it back. Both are for this process alone, and do nothing where malloc is not glibc's. */
+void nbs_keep_freed(uint64_t bytes);
+void nbs_give_freed(void);
+
 /* nbs_create makes a segment whose arena holds `capacity` bytes of objects, sealed
  * against shrinking, and returns its descriptor (close-on-exec) in *fd. Refuses with
  * NBS_ENOMEM, and the figures in `why`, a capacity that does not fit. max_entries = 0:

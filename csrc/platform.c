@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -61,6 +62,22 @@ void nbsi_sleep_ns(uint64_t ns) {
 }
 
 int nbsi_many_threads(void) { return !__libc_single_threaded; }
+
+#ifdef __GLIBC__
+/* glibc finds both limits by itself, from the blocks it sees freed, and then often one too low:
+ * arrays of a few megabytes are unmapped by every task and faulted in, page by page, by the next.
+ */
+void nbsi_malloc_keep(uint64_t bytes) {
+  const int most = 32 << 20; /* glibc takes no more for blocks of one mapping each */
+  mallopt(M_MMAP_THRESHOLD, bytes < (uint64_t)most ? (int)bytes : most);
+  mallopt(M_TRIM_THRESHOLD, bytes < INT32_MAX ? (int)bytes : INT32_MAX);
+}
+
+void nbsi_malloc_trim(void) { malloc_trim(0); }
+#else
+void nbsi_malloc_keep(uint64_t bytes) { (void)bytes; }
+void nbsi_malloc_trim(void) {}
+#endif
 
 /* ---------------------------------------------------------- memory files */
 

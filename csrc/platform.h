@@ -38,6 +38,10 @@ enum { NBSI_WOKEN = 0, NBSI_TIMED_OUT = 1, NBSI_INTERRUPTED = 2 };
 int nbsi_futex_wait(uint32_t *word, uint32_t seen, uint64_t timeout_ns);
 void nbsi_futex_wake_all(uint32_t *word);
 
+/* malloc of this process; nothing where it is not glibc's */
+void nbsi_malloc_keep(uint64_t bytes); /* freed memory up to this stays for the next request */
+void nbsi_malloc_trim(void);           /* all freed memory goes back to the kernel */
+
 /* processes */
 int64_t nbsi_pid(void);
 /* nbsi_pid_start reads when a process began and whether it is a zombie; -1: no such. */

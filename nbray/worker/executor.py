@@ -134,6 +134,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         if woken < 0 and os.getpid() != self.core.pid:
             os._exit(0)  # a child that the user's function forked and let return: it is no worker
         self.core.tick()
+        self.freed.idle()
         if os.getppid() == 1:  # the zygote is gone, and with it the node
             self.stopping = True
             self.exit_status = 1

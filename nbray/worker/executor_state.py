@@ -18,6 +18,7 @@ from nbray.core.records import (
 from nbray.wire import messages as m
 from nbray.worker.concurrent_calls import Groups
 from nbray.worker.environment import WorkerEnvironment
+from nbray.worker.freed_memory import FreedMemory
 from nbray.worker.output_capture import OutputCapture
 from nbray.worker.streams import SharedWindow
 
@@ -84,6 +85,7 @@ class ExecutorState:
         self.cancel_children = True  # of the task that is cancelled
         self.producers: dict[Any, Callable[[], object]] = {}  # generators that wait for their consumer -> wakes them
         self.shared_window: SharedWindow | None = None  # of all generators of an actor that limits them
+        self.freed = FreedMemory()
         self.stopping = False
         self.leaving = False  # max_calls is reached, or:
         self.import_cut = False  # an interrupt hit an import: some C extensions cannot be loaded again in this process
