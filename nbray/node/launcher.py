@@ -25,6 +25,7 @@ from nbray.node.daemon_config import DaemonConfig, DaemonReady
 from nbray.node.segment import memory_available
 from nbray.placement import ACCELERATOR_LABEL, ACCELERATOR_PREFIX, NODE_ID_LABEL
 from nbray.resources import CPU, GPU, MEMORY, OBJECT_STORE_MEMORY, UNITS, ResourceSet
+from nbray.wire import codec
 from nbray.wire.segment_socket import receive_descriptor
 
 # By path and not by -m: that would put the working directory, with whatever lies in it, before the standard library.
@@ -158,6 +159,7 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
                 process = _spawn(theirs, session)
             with contextlib.suppress(OSError):  # dead already: the answer tells
                 ours.sendall(msgspec.json.encode(daemon_config))
+            codec.prepare()  # while the daemon starts
             with contextlib.suppress(OSError):  # while the daemon imports
                 session_dir.remove_dead(config.base_dir)
             ready, descriptor = _await_ready(ours, process, session, limits.node_start_s)

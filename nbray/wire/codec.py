@@ -7,6 +7,8 @@ process may say more.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Union, cast
 
 import msgspec
@@ -19,7 +21,12 @@ class ProtocolError(ValueError):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(cast(Any, Union[MESSAGES])).decode  # noqa: UP007 - made at run time
+
+
+@functools.cache
+def prepare() -> Callable[[bytes], Any]:
+    """Make the decoder, which takes some ms: ahead of the first message, where there is time."""
+    return msgspec.msgpack.Decoder(cast(Any, Union[MESSAGES])).decode  # noqa: UP007 - made at run time
 
 
 def encode(message: Message) -> bytes:
@@ -36,6 +43,6 @@ def decode(frame: bytes) -> Message:
         When it is none, whatever the bytes are.
     """
     try:
-        return cast(Message, _decode(frame))
+        return cast(Message, prepare()(frame))
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
         raise ProtocolError(str(error) or type(error).__name__) from None
