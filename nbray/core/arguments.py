@@ -55,7 +55,27 @@ class Arguments(CoreState):
                 return payload, 0, None, None
             hold = self._store_arguments(number, serializer.plain(payload), len(args))
             return _U64.pack(hold.obj), TASK_STORED, None, hold
+        if not kwargs and (encoded := self._encode_refs(args)) is not None:
+            return encoded
         return self._encode_any(args, kwargs, number)
+
+    def _encode_refs(self, args: Sequence[Any]) -> tuple[bytes, int, Any, Any] | None:
+        """Serialize refs and simple values, as most calls of a graph have them, without cloudpickle; None: there are others."""
+        values = list(args)
+        deps: list[ObjectRef] = []
+        positions: list[int] = []
+        for index, arg in enumerate(args):
+            if type(arg) is ObjectRef:
+                self._check_cluster(arg)
+                deps.append(arg)
+                positions.append(index)
+                values[index] = None
+            elif type(arg) not in _SIMPLE:
+                return None
+        payload = _dumps((values, {}, positions), 5)
+        if len(payload) > INLINE_MAX_BYTES or len(values) > advice.MANY_ARGUMENTS:
+            return None
+        return payload, TASK_DEPS, deps, None
 
     def _encode_any(self, args: Sequence[Any], kwargs: dict[str, Any], number: int) -> tuple[bytes, int, Any, Any]:
         deps: list[ObjectRef] = []
