@@ -24,7 +24,7 @@ from nbray.node.node_state import NodeState
 from nbray.node.segment import Segment, SegmentError
 from nbray.node.zygote_client import ZygoteClient
 from nbray.version import __version__
-from nbray.wire import segment_socket
+from nbray.wire import codec, segment_socket
 from nbray.wire.channel import Router
 
 _MAX_CONFIG = 1 << 20
@@ -40,6 +40,7 @@ def main(connection_fd: int) -> NoReturn:
     code = 1
     try:
         process_control.set_oom_score(DAEMON_OOM_SCORE)  # before the fork: the zygote has it, too
+        codec.prepare()  # likewise, once for this process and all workers
         zygote = ZygoteClient.forked(config.worker_module, connection.close)
         split["forked"] = _since_start_ms()
         daemon = _open(config, zygote, connection, split)

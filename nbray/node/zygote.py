@@ -22,7 +22,6 @@ from typing import Any, NoReturn
 
 from nbray.node import boot, process_control
 from nbray.node.zygote_messages import MAX_BYTES, End, Exited, Fork, Forked, decode, encode
-from nbray.wire import codec
 
 WORKER_OOM_SCORE = 1000  # workers go before daemon and driver when memory runs out
 
@@ -47,7 +46,6 @@ def main(connection: socket.socket, daemon_pid: int, worker_module: str) -> NoRe
         boot.finish_package()
         for name in ("cloudpickle", worker_module):
             importlib.import_module(name)
-        codec.prepare()  # once for all workers
     except Exception:  # the workers fail with the same error, in their logs
         traceback.print_exc()
     fork = _Zygote(connection).serve()
