@@ -72,6 +72,9 @@ struct nbs_seg {
 
   /* Waiting. */
   uint64_t activity;     /* moves when a thread waits, sends or receives; atomic */
+  uint32_t nudges;       /* counts nbs_nudge, and nbs_ring of ourselves; atomic */
+  uint32_t own_rings;    /* counts nbs_ring of ourselves; atomic */
+  uint32_t serve_rings;  /* own_rings at the last return of nbs_serve_wait for one */
   uint64_t seal_seen;    /* seal_gen at the last wait that returned NBS_READY_SEAL; atomic */
   uint32_t peer_slot[2]; /* last process that we sent to as owner / took from; atomic */
   uint32_t spin_credit;  /* grows when spinning paid; atomic */

@@ -124,7 +124,7 @@ typedef struct {
   uint64_t served_sum;
   uint32_t bell;           /* futex generation: threads in nbs_wait */
   uint32_t serve_bell;     /* futex generation: the thread in nbs_serve_wait */
-  uint32_t ring_gen;       /* counts nbs_ring calls */
+  uint32_t ring_gen;       /* counts nbs_ring calls of others */
   uint32_t ring_pending;   /* 1: a ring that no wait has returned yet */
   uint16_t sleeping[4];    /* 1: threads may be asleep in nbs_wait, per bit of interest */
   uint16_t waiting[4];     /* threads in nbs_wait at all, per bit of interest */

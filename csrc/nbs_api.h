@@ -301,7 +301,9 @@ enum {
   NBS_READY_OWNED = 1,  /* messages on channels that this process owns */
   NBS_READY_SERVED = 2, /* messages on channels that this process serves */
   NBS_READY_SEAL = 4,   /* some object was sealed since the last wait with this bit */
-  NBS_READY_RING = 8    /* nbs_ring was called for this process */
+  NBS_READY_RING = 8,   /* nbs_ring or nbs_nudge was called for this process */
+  NBS_READY_NEWS =
+      16 /* returned only: another process rang, and this wait is the first to say so */
 };
 
 /* nbs_wait sleeps until one of `interest` is ready; returns the bits, 0 after at most
@@ -310,11 +312,19 @@ enum {
  * cleared by the wait that returns them, per bit and process. */
 int nbs_wait(nbs_seg *s, uint32_t interest, uint64_t timeout_ns);
 
+/* nbs_nudge wakes the waits of this process, with NBS_READY_RING: a thread has changed something
+ * that others wait for. No such wake-up is lost when a thread reads *nbs_nudges(s), then looks
+ * at what it waits for, then calls nbs_wait_since with the number that it read: a nudge in
+ * between ends that wait at once. The word is readable until nbs_detach. */
+int nbs_nudge(nbs_seg *s);
+const uint32_t *nbs_nudges(nbs_seg *s);
+int nbs_wait_since(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t nudges);
+
 /* nbs_serve_wait is nbs_wait for the one background thread of a process: it returns
- * NBS_READY_RING at once, but NBS_READY_OWNED and NBS_READY_SEAL only when they have been
- * ready for `lazy_ns` while no thread of the process was in nbs_wait, nbs_send or
- * nbs_recv_many. So it never competes with a thread that serves itself. It costs a
- * sender a system call only when this process is asleep as a whole. */
+ * NBS_READY_RING at once unless a thread in nbs_wait sees to it, but NBS_READY_OWNED and
+ * NBS_READY_SEAL only when they have been ready for `lazy_ns` while no thread of the process was in
+ * nbs_wait, nbs_send or nbs_recv_many. So it never competes with a thread that serves itself. It
+ * costs a sender a system call only when this process is asleep as a whole. */
 int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t timeout_ns);
 
 int nbs_ring(nbs_seg *s, uint64_t peer); /* wake all waits of that process with NBS_READY_RING */

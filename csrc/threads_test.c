@@ -70,6 +70,7 @@ static void *body(void *arg) {
     if (i % 50 == 0) NBT_TRUE(nbs_wait(s, 15, 100000) >= 0);
     if (i % 90 == 0) NBT_TRUE(nbs_serve_wait(s, 15, 10000, 100000) >= 0);
     if (i % 70 == 0) NBT_OK(nbs_ring(s, peers[(me + 3) % THREADS]));
+    if (i % 80 == 0) NBT_OK(nbs_nudge(s));
     if (i % 200 == 0) {
       NBT_OK(nbs_chan_close(s, chan));
       NBT_OK(nbs_chan_open(s, peers[(me + 1) % THREADS], 4096, &chan));

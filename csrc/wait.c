@@ -76,19 +76,46 @@ int nbs_ring(nbs_seg *s, uint64_t peer) {
   if (slot >= nb_atomic_load(&s->h->slots_used, RELAXED)) return NBS_ENOTFOUND;
   nbsi_slot *p = &s->slots[slot];
   if (nb_atomic_load(&p->word, ACQUIRE) != nbsi_word(peer >> 32, NBSI_SLOT_TAKEN)) return NBS_EDEAD;
-  nb_atomic_add(&p->ring_gen, 1u, SEQ_CST);
-  nb_atomic_store(&p->ring_pending, 1u, SEQ_CST);
+  int own = slot == s->slot;
+  if (own) {
+    nb_atomic_add(&s->own_rings, 1u, SEQ_CST);
+    nb_atomic_add(&s->nudges, 1u, SEQ_CST);
+  } else {
+    nb_atomic_add(&p->ring_gen, 1u, SEQ_CST);
+    nb_atomic_store(&p->ring_pending, 1u, SEQ_CST);
+  }
   /* Rare, so without looking who sleeps. */
   nb_atomic_add(&p->bell, 1u, SEQ_CST);
   nbsi_futex_wake_all(&p->bell);
-  nb_atomic_add(&p->serve_bell, 1u, SEQ_CST);
-  nbsi_futex_wake_all(&p->serve_bell);
+  /* What others have to say is for a thread that waits; the service thread sleeps on then. What
+   * a process has to say to itself may be for the service thread. */
+  if (own || nb_atomic_load(&p->waiting[3], SEQ_CST) == 0) {
+    nb_atomic_add(&p->serve_bell, 1u, SEQ_CST);
+    nbsi_futex_wake_all(&p->serve_bell);
+  }
   return NBS_OK;
 }
 
+int nbs_nudge(nbs_seg *s) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  nb_atomic_add(&s->nudges, 1u, SEQ_CST);
+  nb_atomic_add(&s->me->bell, 1u, SEQ_CST);
+  nbsi_futex_wake_all(&s->me->bell);
+  return NBS_OK;
+}
+
+const uint32_t *nbs_nudges(nbs_seg *s) { return s == NULL ? NULL : &s->nudges; }
+
 /* ---------------------------------------------------------- what is ready now */
 
-static uint32_t ready_now(nbs_seg *s, uint32_t interest, uint32_t rings_seen) {
+/* What a wait has seen of rings and nudges when it began. */
+typedef struct {
+  uint32_t rings;
+  uint32_t nudges;
+} seen_t;
+
+static uint32_t ready_now(nbs_seg *s, uint32_t interest, seen_t seen) {
   nbsi_slot *me = s->me;
   uint32_t bits = 0;
   if ((interest & NBS_READY_OWNED) != 0 &&
@@ -102,14 +129,16 @@ static uint32_t ready_now(nbs_seg *s, uint32_t interest, uint32_t rings_seen) {
     bits |= NBS_READY_SEAL;
   /* A ring wakes all waits: those that began before it see its generation. */
   if ((interest & NBS_READY_RING) != 0 && (nb_atomic_load(&me->ring_pending, SEQ_CST) != 0 ||
-                                           nb_atomic_load(&me->ring_gen, SEQ_CST) != rings_seen))
+                                           nb_atomic_load(&me->ring_gen, SEQ_CST) != seen.rings ||
+                                           nb_atomic_load(&s->nudges, SEQ_CST) != seen.nudges))
     bits |= NBS_READY_RING;
   return bits;
 }
 
 /* claim clears what a wait returns. */
 static int claim(nbs_seg *s, uint32_t bits) {
-  if (bits & NBS_READY_RING) nb_atomic_store(&s->me->ring_pending, 0u, SEQ_CST);
+  if ((bits & NBS_READY_RING) != 0 && nb_atomic_exchange(&s->me->ring_pending, 0u, SEQ_CST) != 0)
+    bits |= NBS_READY_NEWS;
   if (bits & NBS_READY_SEAL)
     nb_atomic_store(&s->seal_seen, nb_atomic_load(&s->h->seal_gen, SEQ_CST), RELAXED);
   return (int)bits;
@@ -140,7 +169,7 @@ static int peer_elsewhere(nbs_seg *s, uint32_t interest, uint32_t cpu) {
 /* spin looks for a while without sleeping, when that promises something: on one processor
  * it only keeps the peer from running, and after a row of vain spins (long tasks) only
  * every 16th wait tries again. */
-static uint32_t spin(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t rings_seen) {
+static uint32_t spin(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, seen_t seen) {
   if ((interest & CHAN_BITS) == 0 || s->n_cpus < 2) return 0;
   uint32_t credit = nb_atomic_load(&s->spin_credit, RELAXED);
   uint32_t cpu = nbsi_cpu();
@@ -152,7 +181,7 @@ static uint32_t spin(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
   }
   uint64_t until = nbsi_now_ns() + (timeout_ns < SPIN_NS ? timeout_ns : SPIN_NS);
   for (uint32_t n = 1;; n++) {
-    uint32_t bits = ready_now(s, interest, rings_seen);
+    uint32_t bits = ready_now(s, interest, seen);
     if (bits != 0) {
       credit &= 0xffff;
       nb_atomic_store(&s->spin_credit, credit < CREDIT_MAX ? credit + 1 : credit, RELAXED);
@@ -186,7 +215,7 @@ static void flag_sleep(nbsi_slot *me, uint32_t interest) {
 }
 
 /* sleep_for sleeps until something is ready: bits, 0 or NBS_EINTR. */
-static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t rings_seen) {
+static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, seen_t seen) {
   nbsi_slot *me = s->me;
   uint64_t now = nbsi_now_ns();
   uint64_t until = now + (timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS);
@@ -197,7 +226,7 @@ static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
     uint32_t bell = nb_atomic_load(&me->bell, SEQ_CST);
     flag_sleep(me, interest);
     if (interest & NBS_READY_SEAL) subscribe_seal(s);
-    uint32_t bits = ready_now(s, interest, rings_seen);
+    uint32_t bits = ready_now(s, interest, seen);
     if (bits != 0) {
       result = (int)bits;
       break;
@@ -205,7 +234,7 @@ static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
     now = nbsi_now_ns();
     if (now >= until) break;
     if (nbsi_futex_wait(&me->bell, bell, until - now) == NBSI_INTERRUPTED) {
-      bits = ready_now(s, interest, rings_seen);
+      bits = ready_now(s, interest, seen);
       result = bits != 0 ? (int)bits : NBS_EINTR;
       break;
     }
@@ -216,18 +245,24 @@ static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_
 int nbs_wait(nbs_seg *s, uint32_t interest, uint64_t timeout_ns) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
+  return nbs_wait_since(s, interest, timeout_ns, nb_atomic_load(&s->nudges, SEQ_CST));
+}
+
+int nbs_wait_since(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t nudges) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
   if ((interest & ~15u) != 0) return NBS_EINVAL;
   nbsi_touch(s);
-  uint32_t rings_seen = nb_atomic_load(&s->me->ring_gen, SEQ_CST);
-  uint32_t bits = ready_now(s, interest, rings_seen);
+  seen_t seen = {nb_atomic_load(&s->me->ring_gen, SEQ_CST), nudges};
+  uint32_t bits = ready_now(s, interest, seen);
   if (bits != 0 || timeout_ns == 0) return claim(s, bits);
   count_waiting(s->me, interest, 1);
-  rc = (int)spin(s, interest, timeout_ns, rings_seen);
-  if (rc == 0) rc = sleep_for(s, interest, timeout_ns, rings_seen);
+  rc = (int)spin(s, interest, timeout_ns, seen);
+  if (rc == 0) rc = sleep_for(s, interest, timeout_ns, seen);
   count_waiting(s->me, interest, 0);
   nbsi_touch(s);
-  /* Once more: a sender that still counted us among the waiting spared the service thread. */
-  if (rc == 0) rc = (int)ready_now(s, interest, rings_seen);
+  /* Once more: whoever still counted us among the waiting spared the service thread. */
+  if (rc >= 0) rc |= (int)ready_now(s, interest, seen);
   return rc > 0 ? claim(s, (uint32_t)rc) : rc;
 }
 
@@ -257,13 +292,12 @@ static int lazily(nbs_seg *s, uint32_t bits, uint64_t lazy_ns, uint64_t now) {
 
 /* doze sleeps deeply (senders wake us) or, for a while after messages came, just a little
  * (they need not). */
-static int doze(nbs_seg *s, uint32_t interest, uint32_t bell, uint64_t ns, int deep,
-                uint32_t rings_seen) {
+static int doze(nbs_seg *s, uint32_t interest, uint32_t bell, uint64_t ns, int deep, seen_t seen) {
   nbsi_slot *me = s->me;
   if (deep) {
     nb_atomic_store(&me->serve_sleeping, 1u, SEQ_CST);
     if (interest & NBS_READY_SEAL) subscribe_seal(s);
-    if (ready_now(s, interest, rings_seen) != 0) {
+    if (ready_now(s, interest, seen) != 0) {
       nb_atomic_store(&me->serve_sleeping, 0u, SEQ_CST);
       return NBSI_WOKEN;
     }
@@ -280,10 +314,18 @@ int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t tim
   nbsi_slot *me = s->me;
   uint64_t now = nbsi_now_ns();
   uint64_t until = now + (timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS);
-  uint32_t rings_seen = nb_atomic_load(&me->ring_gen, SEQ_CST);
   for (;;) {
     uint32_t bell = nb_atomic_load(&me->serve_bell, SEQ_CST);
-    uint32_t bits = ready_now(s, interest, rings_seen);
+    uint32_t own_rings = nb_atomic_load(&s->own_rings, SEQ_CST);
+    if ((interest & NBS_READY_RING) != 0 && own_rings != s->serve_rings) {
+      s->serve_rings = own_rings;
+      return claim(s, NBS_READY_RING);
+    }
+    /* A ring that has woken all waits, and nudges, are not for this thread. */
+    seen_t seen = {nb_atomic_load(&me->ring_gen, SEQ_CST), nb_atomic_load(&s->nudges, SEQ_CST)};
+    uint32_t look = interest;
+    if (nb_atomic_load(&me->waiting[3], SEQ_CST) != 0) look &= ~(uint32_t)NBS_READY_RING;
+    uint32_t bits = ready_now(s, look, seen);
     if (bits & NBS_READY_RING) return claim(s, NBS_READY_RING);
     if (lazily(s, bits, lazy_ns, now)) {
       s->serve_since = 0;
@@ -294,7 +336,7 @@ int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t tim
     int deep = bits == 0 && (s->serve_busy == 0 || now - s->serve_busy > LINGER_NS);
     uint64_t nap = lazy_ns < LAZY_MIN_NS ? LAZY_MIN_NS : lazy_ns;
     if (!deep && ns > nap) ns = nap;
-    if (doze(s, interest, bell, ns, deep, rings_seen) == NBSI_INTERRUPTED) return NBS_EINTR;
+    if (doze(s, look, bell, ns, deep, seen) == NBSI_INTERRUPTED) return NBS_EINTR;
     nb_atomic_store(&me->serve_sleeping, 0u, SEQ_CST);
     now = nbsi_now_ns();
   }

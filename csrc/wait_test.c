@@ -81,7 +81,7 @@ static void woken_by_each_thing(void) {
     } else {
       NBT_OK(nbs_ring(a, nbs_self(b)));
     }
-    NBT_EQ(bits_of(t), bit);
+    NBT_EQ(bits_of(t), bit == NBS_READY_RING ? bit | NBS_READY_NEWS : bit);
     nbs_msg m;
     void *payload;
     while (nbs_take(b, &m, &payload) == 1) {
@@ -99,7 +99,30 @@ static void a_ring_wakes_all(void) {
     NBT_EQ(pthread_create(&t[i], NULL, wait_for, (void *)(uintptr_t)NBS_READY_RING), 0);
   UNTIL(nb_atomic_load(&b->me->waiting[3], SEQ_CST) == 3);
   NBT_OK(nbs_ring(a, nbs_self(b)));
+  int news = 0; /* for one of them */
+  for (int i = 0; i < 3; i++) {
+    int bits = bits_of(t[i]);
+    NBT_EQ(bits & ~NBS_READY_NEWS, NBS_READY_RING);
+    news += (bits & NBS_READY_NEWS) != 0;
+  }
+  NBT_EQ(news, 1);
+  close_pair();
+}
+
+static void a_nudge_between_look_and_sleep_is_not_lost(void) {
+  open_pair();
+  const uint32_t *nudges = nbs_nudges(b);
+  uint32_t before = *nudges;
+  NBT_OK(nbs_nudge(b));
+  NBT_EQ(nbs_wait_since(b, NBS_READY_RING, 50 * MS, before), NBS_READY_RING);
+  NBT_EQ(nbs_wait_since(b, NBS_READY_RING, 0, *nudges), 0); /* nor is it told twice */
+  pthread_t t[3];
+  for (int i = 0; i < 3; i++)
+    NBT_EQ(pthread_create(&t[i], NULL, wait_for, (void *)(uintptr_t)NBS_READY_RING), 0);
+  UNTIL(nb_atomic_load(&b->me->waiting[3], SEQ_CST) == 3);
+  NBT_OK(nbs_nudge(b));
   for (int i = 0; i < 3; i++) NBT_EQ(bits_of(t[i]), NBS_READY_RING);
+  NBT_EQ(nbs_wait_since(a, NBS_READY_RING, 0, *nbs_nudges(a)), 0); /* of another process: nothing */
   close_pair();
 }
 
@@ -205,7 +228,12 @@ static void the_service_thread_is_lazy(void) {
     NBT_EQ(nbs_recv_many(a, buf, sizeof buf), 40);
   }
   NBT_OK(nbs_ring(b, nbs_self(a)));
-  NBT_EQ(bits_of(t), NBS_READY_RING);
+  NBT_EQ(bits_of(t), NBS_READY_RING | NBS_READY_NEWS);
+  /* A ring of its own process comes through also when it came before, and another wait saw it. */
+  NBT_OK(nbs_ring(a, nbs_self(a)));
+  NBT_EQ(nbs_wait_since(a, NBS_READY_RING, 0, *nbs_nudges(a) - 1), NBS_READY_RING);
+  NBT_EQ(nbs_serve_wait(a, NBS_READY_RING, lazy, MS), NBS_READY_RING);
+  NBT_EQ(nbs_serve_wait(a, NBS_READY_RING, lazy, MS), 0);
   close_pair();
 }
 
@@ -244,6 +272,7 @@ int main(void) {
   NBT_RUN(times_out_in_slices);
   NBT_RUN(woken_by_each_thing);
   NBT_RUN(a_ring_wakes_all);
+  NBT_RUN(a_nudge_between_look_and_sleep_is_not_lost);
   NBT_RUN(a_signal_interrupts);
   NBT_RUN(no_wakeup_is_lost);
   NBT_RUN(the_service_thread_is_lazy);

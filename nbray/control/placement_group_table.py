@@ -178,8 +178,8 @@ class PlacementGroupTable:
             return []
         return self._again(group, now)
 
-    def remove(self, group_id: str) -> list[Effect]:
-        """Somebody removes the group; once more does nothing."""
+    def remove(self, group_id: str, remover: int = 0) -> list[Effect]:
+        """Somebody removes the group; once more does nothing. ``remover``: a process that need not be told."""
         group = self._find(group_id, "remove")
         if group is None:
             return []
@@ -190,6 +190,7 @@ class PlacementGroupTable:
         self._unplaced.pop(group_id, None)
         group.retry_at = None
         self._removed[group_id] = None
+        group.watchers.pop(remover, None)
         nodes = sorted(set(group.nodes.values())) or [node.node_id for node in self.cluster]
         effects: list[Effect] = [GiveBack(node, group_id, removed=True) for node in nodes]
         effects += [EndActors(group_id), Notify(tuple(group.watchers), group.notice())]

@@ -7,6 +7,7 @@ socket: whoever wakes up calls ``poll``.
 from __future__ import annotations
 
 import itertools
+import select
 import threading
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from nbray.wire.codec import decode, encode
 from nbray.wire.messages import Message
 
 MAX_MESSAGE_BYTES = 1 << 20
+_LOOK_AGAIN_MS = 0.5
 
 
 class ControlClient:
@@ -47,10 +49,13 @@ class ControlClient:
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.HANDSHAKE_IVL, 3000)
         self._socket.connect(endpoint)
+        self._descriptor: int = self._socket.FD
         self.lock = threading.RLock()
         self._handler = handler
         self._inbox: deque[Message] = deque()  # arrived, not handled
-        self._replies: dict[int, list[Any]] = {}  # request id -> answers, while somebody waits
+        self._replies: dict[int, tuple[int, list[Any]]] = {}  # request id -> thread that waits, answers
+        self.answered: Callable[[], None] | None = None  # called when this thread took the answer to another's request
+        self._arrived = 0  # messages, ever
         self._soon: list[Message] = []  # not sent yet, see send_soon
         self._ids = itertools.count(1)
         self.closed = False
@@ -87,7 +92,7 @@ class ControlClient:
 
     def poll(self) -> bool:
         """Handle all messages that have arrived; True when there was one."""
-        some = False
+        some = for_others = False
         with self.lock:
             while not self.closed:
                 try:
@@ -95,30 +100,38 @@ class ControlClient:
                 except zmq.Again:
                     break
                 some = True
+                self._arrived += 1
                 message = decode(frame)
                 request_id = getattr(message, "request_id", 0)
                 waiting = self._replies.get(request_id) if request_id else None
                 if waiting is not None:
-                    waiting.append(message)
+                    waiting[1].append(message)
+                    for_others = for_others or waiting[0] != threading.get_ident()
                 else:
                     self._inbox.append(message)
         if self._inbox:
             self._handler(self._inbox)
+        if for_others and self.answered is not None:
+            self.answered()
         return some
 
     def poll_soon(self, timeout_ms: int) -> bool:
         """As ``poll``, but wait a little for the first message.
 
         The doorbell is quicker than ZeroMQ's threads: when it wakes somebody, the message is
-        on its way.
+        on its way. Others may send meanwhile, so the lock is not held; the descriptor tells of
+        changes only, and may have told another thread, so it is looked again now and then.
         """
-        if self.poll():
-            return True
-        with self.lock:
-            if self.closed:
+        arrived = self._arrived
+        deadline = time.monotonic() + timeout_ms / 1000
+        while not self.poll():
+            left = deadline - time.monotonic()
+            if left <= 0 or self.closed or self._arrived != arrived:
                 return False
-            self._socket.poll(timeout_ms, zmq.POLLIN)
-        return self.poll()
+            changes = select.poll()
+            changes.register(self._descriptor, select.POLLIN)
+            changes.poll(min(left * 1000, _LOOK_AGAIN_MS))
+        return True
 
     def next_id(self) -> int:
         """Return a number for a request that this process has not used."""
@@ -148,7 +161,7 @@ class ControlClient:
             When the daemon does not answer in time.
         """
         answers: list[Any] = []
-        self._replies[message.request_id] = answers
+        self._replies[message.request_id] = (threading.get_ident(), answers)
         deadline = time.monotonic() + timeout_s
         try:
             self.send(message)

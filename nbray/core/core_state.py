@@ -28,6 +28,7 @@ from nbray.core.records import (
     TaskRecord,
 )
 from nbray.core.store_access import StoreAccess
+from nbray.core.waiters import Waiter, Waiters
 from nbray.object_ref import ObjectRef
 from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
@@ -121,13 +122,12 @@ class CoreState:
         self._asked_owners: dict[int, float] = {}  # lost objects of others: handle -> when their owner was told
         self._callbacks: deque[tuple[Any, Any]] = deque()
         self.dependents: weakref.WeakSet[Any] = weakref.WeakSet()  # their runtime_ended(error) is called at the end
-        self._waiters = 0  # threads inside a wait
+        self.waiters = Waiters(seg, self.lock)  # threads inside a wait
         self.failed_tasks: deque[Any] = deque(maxlen=MAX_FAILED_TASKS)  # FailedTask, the latest last
         self._errors = 0  # refs that got an error, ever
         self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records
         self._death_notices: dict[int, m.WorkerDiedNotice] = {}
         self._failure: BaseException | None = None
-        self._rang_self = False
         self._blocked = 0  # threads of this worker that wait for others, which lends its CPUs on
         self._stop = False
         self.before_stop: list[Callable[[], None]] = []  # called at a shutdown while everything still works
@@ -179,5 +179,5 @@ class CoreState:
     cancel_for_another: Callable[[m.CancelTaskNotice], None]
     now_and_then: Callable[[Any, TaskRecord], None]
     _wait_for: Callable[..., bool]
-    _enter_wait: Callable[[], None]
-    _leave_wait: Callable[[], None]
+    _enter_wait: Callable[[Waiter], None]
+    _leave_wait: Callable[[Waiter], None]

@@ -53,6 +53,7 @@ from nbray.core.results import Results
 from nbray.core.stack_dump import StackDump
 from nbray.core.streams import Streams
 from nbray.core.upkeep import Upkeep
+from nbray.core.waiters import Waiter
 from nbray.core.waiting import Waiting
 from nbray.exceptions import (
     ClusterGoneError,
@@ -68,6 +69,7 @@ from nbray.serialization import serializer
 from nbray.wire import messages as m
 
 RING = lib.NBS_READY_RING
+NEWS = lib.NBS_READY_NEWS
 NUMBER = (1 << 64) - 1  # of a task, without what tells its owner where calls run side by side
 WAITS_END_S = 2.0  # threads that wait have this long to leave at a shutdown
 
@@ -93,6 +95,7 @@ class CoreWorker(
     def __init__(self, seg: Any, endpoint: str, role: str, cluster_id: int, daemon: int) -> None:
         super().__init__(seg, role, cluster_id, daemon)
         self.control = ControlClient(endpoint, f"{role}-{self.peer}".encode(), self._on_control)
+        self.control.answered = lambda: lib.nbs_nudge(self.seg)
         self.store.pressure.control = self.control
         self.shield = InterruptShield(self, (self.lock, self.control.lock))
         self.service = threading.Thread(target=self._serve, name="nbray-service", daemon=True)
@@ -275,6 +278,7 @@ class CoreWorker(
         with self.lock:
             while inbox:
                 self._handle_control(inbox.popleft())
+            self.waiters.wake()
         if self._callbacks:
             self.run_callbacks()
 
@@ -338,19 +342,27 @@ class CoreWorker(
         """Send a request to the daemon and wait for its answer(s)."""
         self.check_usable()
 
+        waiter, nudges = Waiter(), self.waiters.nudges
+        nudged = 0
+
         def wait(seconds: float) -> None:
-            if lib.nbs_wait(self.seg, RING, int(seconds * 1e9)) > 0:
-                self.on_ring()
+            nonlocal nudged
+            woken = lib.nbs_wait_since(self.seg, RING, int(seconds * 1e9), nudged)
+            nudged = nudges[0]  # before it is looked whether the answer is there
+            if woken > 0:
+                if woken & NEWS:
+                    self.on_ring()
             else:
                 self.tick()
             if self._failure is not None:
                 raise self._failure
 
-        self._enter_wait()
+        self._enter_wait(waiter)
+        nudged = nudges[0]
         try:
             return self.control.request(message, wait, **options)
         finally:
-            self._leave_wait()
+            self._leave_wait(waiter)
 
     def impossible(self, name: str, shape: dict[str, int], wait_for_resources: bool) -> str:
         """Return why no node can ever give ``shape``, or nothing."""
@@ -417,7 +429,7 @@ class CoreWorker(
         for leave in self.at_stop:
             leave()
         with self.lock:
-            if not (exiting and self._waiters):
+            if not (exiting and self.waiters):
                 self._failure = RaySystemError("nbray has been shut down.")
             for calls in self.actors.values():
                 calls.forget()
@@ -433,15 +445,16 @@ class CoreWorker(
         if not exiting:
             self._end_waits()
         self.control.close()
-        if not self._waiters:  # a thread inside a wait reads the segment
+        if not self.waiters:  # a thread inside a wait reads the segment
             lib.nbs_detach(self.seg)
         self.shield.remove()
 
     def _end_waits(self) -> None:
         """See the other threads of this process out of their waits, which raise now."""
         deadline = time.monotonic() + WAITS_END_S
-        while self._waiters and time.monotonic() < deadline:
-            self.ring_self()
+        while self.waiters and time.monotonic() < deadline:
+            with self.lock:
+                self.waiters.wake_all()
             time.sleep(0.001)
 
 

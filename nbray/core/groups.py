@@ -95,6 +95,14 @@ class Groups:
             raise error
         return True
 
+    def remove(self, group_id: str) -> None:
+        """Have the daemon remove a group; this process knows it at once, and hears nothing more of it."""
+        self.core.control.send(m.RemoveGroupRequest(group_id=group_id))
+        with self.core.lock:
+            self.on_notice(m.GroupNotice(group_id=group_id, state=REMOVED))
+            self.core.waiters.wake()
+        self.core.run_callbacks()
+
     def on_notice(self, notice: m.GroupNotice) -> None:
         """The daemon tells a group's state."""
         group = self._known.get(notice.group_id)

@@ -125,8 +125,7 @@ class Results(CoreState):
             self._position = position
         for lane in touched:
             lane.pool.refill(lane)
-        if self._waiters > 1:
-            self.ring_self()
+        self.waiters.wake()
 
     def result_from_self(self, actor_id: str, number: int, flags: int, payload: bytes) -> None:
         """Take in the result of a call of this actor to itself."""
@@ -138,8 +137,7 @@ class Results(CoreState):
             self._result(record, flags, payload)
             if record.ref is None:  # else it is retried
                 calls.tasks.pop(number, None)
-            if self._waiters:
-                self.ring_self()
+            self.waiters.wake()
         if self._callbacks:
             self.run_callbacks()
 
@@ -294,6 +292,7 @@ class Results(CoreState):
 
     def run_callbacks(self) -> None:
         """Call what waits for refs, outside of the lock."""
+        self.waiters.step_down()
         while self._callbacks:
             try:
                 callback, ref = self._callbacks.popleft()

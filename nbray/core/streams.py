@@ -252,8 +252,7 @@ class Streams(CoreState):
         """Take in an item of a call of this actor to itself."""
         with self.lock:
             self._item(-1, number, flags, index, payload)
-            if self._waiters:
-                self.ring_self()
+            self.waiters.wake()
         if self._callbacks:
             self.run_callbacks()
 

@@ -22,6 +22,7 @@ from nbray.wire import messages as m
 OWNED = lib.NBS_READY_OWNED
 SEAL = lib.NBS_READY_SEAL
 RING = lib.NBS_READY_RING
+NEWS = lib.NBS_READY_NEWS
 LAZY_NS = 1_000_000  # replies lie this long before the service thread takes them
 LOST_WORKER_GRACE_S = 2.0  # a dead worker's story is waited for this long
 
@@ -65,6 +66,7 @@ class Upkeep(CoreState):
             if now - self._last_tick > 0.5:
                 self._last_tick = now
                 self._look_for_deaths(now)
+            self.waiters.wake(general=False)  # for refs that failed in here
 
     def _let_go_of_actor(self, actor_id: str, life_id: bytes, hold: StoreHold) -> None:
         """Give back a handle's hold; the actor ends when it was the last of all processes."""
@@ -123,13 +125,12 @@ class Upkeep(CoreState):
                     return
                 if self.shield.pending:
                     self.shield.deliver()
-                progress = woken > 0 and woken & RING and self.on_ring()
-                progress = self.drain() or progress
+                if woken > 0 and woken & NEWS:
+                    self.on_ring()
+                self.drain()
                 self.tick()
                 if self._callbacks:
                     self.run_callbacks()
-                if progress and self._waiters:
-                    self.ring_self()
             except Exception:
                 if self._stop:
                     return

@@ -16,6 +16,7 @@ from nbray.core.records import (
     StoredValue,
 )
 from nbray.core.store_access import LostValueError
+from nbray.core.waiters import Waiter
 from nbray.core.why import LongWait
 from nbray.exceptions import (
     GetTimeoutError,
@@ -28,6 +29,7 @@ from nbray.wire import messages as m
 OWNED = lib.NBS_READY_OWNED
 SEAL = lib.NBS_READY_SEAL
 RING = lib.NBS_READY_RING
+NEWS = lib.NBS_READY_NEWS
 SLICE_NS = 50_000_000  # a wait looks up at least this often
 TICK_NS = 2_000_000  # and this often while tasks stand behind others
 BLOCKED_AFTER_NS = 1_000_000  # a task that waits longer lends its CPU on
@@ -79,7 +81,7 @@ class Waiting(CoreState):
                 return False
 
             missing.reverse()
-            if not self._wait_for(done, missing, timeout):
+            if not self._wait_for(done, missing, timeout, only=missing[0] if len(refs) == 1 else None):
                 self._raise_timeout(refs, timeout)
             if missing:
                 for ref in refs:
@@ -90,7 +92,7 @@ class Waiting(CoreState):
 
     def get_one(self, ref: ObjectRef, timeout: float | None) -> Any:
         """Return the value of one ref."""
-        if ref._data is None and not self._wait_for(lambda: ref._data is not None, (ref,), timeout):
+        if ref._data is None and not self._wait_for(lambda: ref._data is not None, (ref,), timeout, only=ref):
             self._raise_timeout([ref], timeout)
         return self.value_of(ref)
 
@@ -151,24 +153,28 @@ class Waiting(CoreState):
         return found
 
     def _wait_for(
-        self, done: Callable[[], bool], refs: Sequence[ObjectRef], timeout: float | None, patient: bool = True
-    ) -> bool:
+        self, done: Callable[[], bool], refs: Sequence[ObjectRef], timeout: float | None, patient: bool = True,
+        only: ObjectRef | None = None,
+    ) -> bool:  # fmt: skip
         """Wait until ``done()``; False when the time is over. Serves the process meanwhile.
 
-        Not ``patient``: whoever rings has no message of the daemon to bring.
+        Not ``patient``: whoever rings has no message of the daemon to bring. ``only``: the wait is
+        for the value of this ref, and nothing else.
         """
         self.check_usable()
         deadline = None if timeout is None else time.monotonic() + timeout
         borrowed = [ref for ref in refs if ref._hold is not None and ref._task is None and ref._data is None]
-        interest = OWNED | RING | (SEAL if borrowed or self.borrowed_waits else 0)
+        waiters, nudges = self.waiters, self.waiters.nudges
+        waiter = Waiter(None if borrowed else only)
         in_task = self.role == "worker"  # or in a thread that a task started
-        blocked = counted = False
+        blocked = False
         long_wait: LongWait | None = None
         self.shield.install()
         try:
-            self._enter_wait()
-            counted = True
+            self._enter_wait(waiter)
             while True:
+                nudged = nudges[0]  # before anything is looked at, see waiters.py
+                waiter.told = False
                 self.drain()
                 if self.shield.pending:
                     self.shield.strike()
@@ -183,8 +189,9 @@ class Waiting(CoreState):
                     return True
                 if self._failure is not None:
                     raise self._failure
+                leads = waiters.lead(waiter)
                 slice_ns = SLICE_NS
-                if self.needs_ticks():
+                if leads and self.needs_ticks():
                     slice_ns = TICK_NS
                 if in_task and not blocked:
                     slice_ns = BLOCKED_AFTER_NS
@@ -193,9 +200,13 @@ class Waiting(CoreState):
                     if left <= 0:
                         return False
                     slice_ns = min(slice_ns, int(left * 1e9) + 1)
-                woken = lib.nbs_wait(self.seg, interest, slice_ns)
+                if leads:
+                    interest = OWNED | RING | (SEAL if borrowed or self.borrowed_waits else 0)
+                    woken = lib.nbs_wait_since(self.seg, interest, slice_ns, nudged)
+                else:
+                    woken = waiters.sleep(waiter, slice_ns)
                 if woken > 0:
-                    if woken & RING:
+                    if woken & NEWS:
                         self.on_ring(patient)
                 else:
                     if in_task and not blocked:
@@ -213,7 +224,7 @@ class Waiting(CoreState):
             raise
         finally:
             with self.lock:
-                self._waiters -= counted
+                waiters.remove(waiter)
                 if blocked:
                     self.take_back_cpus()
 
@@ -231,16 +242,16 @@ class Waiting(CoreState):
             if not self._blocked:
                 self.control.send(m.UnblockedNotice())
 
-    def _enter_wait(self) -> None:
+    def _enter_wait(self, waiter: Waiter) -> None:
         """Count this thread among those inside a wait: the segment stays mapped until it leaves."""
         with self.lock:
             if self._stop and self._failure is not None:
                 raise self._failure
-            self._waiters += 1
+            self.waiters.add(waiter)
 
-    def _leave_wait(self) -> None:
+    def _leave_wait(self, waiter: Waiter) -> None:
         with self.lock:
-            self._waiters -= 1
+            self.waiters.remove(waiter)
 
     def wait_until(self, done: Callable[[], bool], timeout_s: float | None) -> bool:
         """Serve this process until ``done()``; False after ``timeout_s``."""
@@ -258,18 +269,14 @@ class Waiting(CoreState):
             )
 
     def on_ring(self, patient: bool = True) -> bool:
-        """Take in the daemon's messages after the doorbell rang; True when there was one.
+        """Take in the daemon's messages after another process rang; True when there was one.
 
-        Not ``patient``: somebody else may have rung, so nobody waits for a message.
+        Not ``patient``: that may not have been the daemon, so nobody waits for a message.
         """
-        if self._rang_self or not patient:
-            self._rang_self = False
-            return self.control.poll()
-        return self.control.poll_soon(RING_PATIENCE_MS)
+        return self.control.poll_soon(RING_PATIENCE_MS) if patient else self.control.poll()
 
     def ring_self(self) -> None:
-        """Wake the threads of this process that wait: something may have changed for them."""
-        self._rang_self = True
+        """Wake the service thread, which has something to do; takes no lock."""
         lib.nbs_ring(self.seg, self.peer)
 
     def future(self, ref: ObjectRef) -> Any:

@@ -61,7 +61,7 @@ class Groups:
         self._run(self.node.groups.create(message, client.peer, time.monotonic()))
 
     def _remove(self, client: Client, message: m.RemoveGroupRequest) -> None:
-        self._run(self.node.groups.remove(message.group_id))
+        self._run(self.node.groups.remove(message.group_id, client.peer))
 
     def _watch(self, client: Client, message: m.WatchGroupRequest) -> None:
         self._run(self.node.groups.watch(message.group_id, client.peer))

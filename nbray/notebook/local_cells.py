@@ -93,7 +93,7 @@ class _Cell:
     def waits(self) -> bool:
         """Tell whether a thread of this process waits for the cluster."""
         core = current.core
-        return core is not None and core._waiters > 0
+        return core is not None and len(core.waiters) > 0
 
     def describe(self) -> Facts | None:
         """Return the tasks it may wait for: its own, and those of earlier cells that were not done."""

@@ -169,8 +169,7 @@ def remove_placement_group(placement_group: PlacementGroup) -> None:
     """Remove a group. Its tasks fail with TaskPlacementGroupRemoved, its actors die. Once more does nothing."""
     if not isinstance(placement_group, PlacementGroup):
         raise TypeError(f"remove_placement_group takes a PlacementGroup, not {type(placement_group)}.")
-    core = runtime.require_core()
-    core.control.send(m.RemoveGroupRequest(group_id=placement_group.id.hex()))
+    runtime.require_core().groups.remove(placement_group.id.hex())
 
 
 def get_placement_group(placement_group_name: str) -> PlacementGroup:

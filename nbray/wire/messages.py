@@ -360,7 +360,7 @@ class CreateGroupRequest(Message):
 
 
 class RemoveGroupRequest(Message):
-    """Process -> daemon. The daemon ends what runs in it; no reply but GroupNotice to those who watch."""
+    """Process -> daemon. The daemon ends what runs in it; no reply but GroupNotice to the others who watch."""
 
     group_id: str
 

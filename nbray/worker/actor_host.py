@@ -33,6 +33,7 @@ from nbray.worker.executor_state import (
     DRAINING_SLICE_NS,
     HEAD,
     IDLE_SLICE_NS,
+    NEWS,
     NOT_PLAIN,
     OWNED,
     PICKLE,
@@ -176,7 +177,7 @@ class ActorHost(ExecutorState):
     def _to_self(self, kind: int, number: int, flags: int, function: int, n_returns: int, payload: bytes) -> None:
         """Queue a call of this actor to itself, as if it came through a channel."""
         self._own.append((kind, number, flags, function, n_returns, payload))
-        self.core.ring_self()
+        lib.nbs_nudge(self.seg)
 
     def _take_own(self) -> None:
         kind, number, flags, function, n_returns, payload = self._own.popleft()
@@ -199,7 +200,7 @@ class ActorHost(ExecutorState):
         """Start the calls that are there; when there are none, sleep until there are, or something else is to do."""
         seg = self.seg
         head, head_bytes, payload = self._head, self._head_bytes, self._payload
-        take = lib.nbs_take
+        take, nudges = lib.nbs_take, self.core.waiters.nudges
         began = 0
         while began < MAX_BURST and take(seg, head, payload) == 1:
             length, chan, number, kind, flags, a, b = HEAD.unpack_from(head_bytes)
@@ -212,14 +213,19 @@ class ActorHost(ExecutorState):
             self._take_own()
             began += 1
         if began or timeout_ns == 0:
-            woken = lib.nbs_wait(seg, OWNED | RING, 0)
+            woken = lib.nbs_wait_since(seg, OWNED | RING, 0, self._nudged)
+            self._nudged = nudges[0]
+            if self._news:  # the listener was told
+                self._news = False
+                woken = max(woken, 0) | RING | NEWS
             if woken > 0:
                 self._attend(woken)
         else:
             slice_ns = DRAINING_SLICE_NS if self.draining else IDLE_SLICE_NS
             if 0 < timeout_ns < slice_ns:
                 slice_ns = timeout_ns
-            woken = lib.nbs_wait(seg, SERVED | OWNED | RING, slice_ns)
+            woken = lib.nbs_wait_since(seg, SERVED | OWNED | RING, slice_ns, self._nudged)
+            self._nudged = nudges[0]  # before the loop looks at what other threads have given it
             if woken <= 0 or woken & (OWNED | RING):
                 self._attend(woken)
         calls: Any = self.concurrent  # a LoopCalls
@@ -229,11 +235,14 @@ class ActorHost(ExecutorState):
 
     def _new_loop(self) -> Any:
         def wait() -> bool:
-            return lib.nbs_wait(self.seg, SERVED | OWNED | RING, IDLE_SLICE_NS) > 0
+            woken = lib.nbs_wait(self.seg, SERVED | OWNED | RING, IDLE_SLICE_NS)
+            if woken > 0 and woken & NEWS:
+                self._news = True
+            return woken > 0
 
         from nbray.worker.async_calls import channel_loop  # noqa: PLC0415 - asyncio takes 40 ms to import
 
-        return channel_loop(self._poll, wait, self.core.ring_self)
+        return channel_loop(self._poll, wait, lambda: lib.nbs_nudge(self.seg))
 
     def _exit_actor(self) -> None:
         """End on purpose: at once, or when the calls that run beside each other are over."""

@@ -38,6 +38,7 @@ from nbray.worker.executor_state import (
     DRAINING_SLICE_NS,
     HEAD,
     IDLE_SLICE_NS,
+    NEWS,
     NO_CHANNEL,
     NOT_PLAIN,
     OWNED,
@@ -78,7 +79,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         head, head_bytes, payload = self._head, self._head_bytes, self._payload
         unpack = HEAD.unpack_from
         buffer = ffi.buffer
-        take, wait = lib.nbs_take, lib.nbs_wait
+        take, wait, nudges = lib.nbs_take, lib.nbs_wait_since, self.core.waiters.nudges
         while not self.stopping:
             if take(seg, head, payload) == 1:
                 length, chan, number, kind, flags, a, b = unpack(head_bytes)
@@ -90,6 +91,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                 else:
                     self._notice(kind, chan, number, flags, bytes(buffer(payload[0], length)))
                 continue
+            nudged = nudges[0]  # before the rest is looked at: what another thread changes later ends the wait
             if self._own:
                 self._take_own()
                 continue
@@ -98,7 +100,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                 if self.concurrent is None or not self.concurrent.busy:
                     break
                 slice_ns = DRAINING_SLICE_NS
-            woken = wait(seg, SERVED | OWNED | RING, slice_ns)
+            woken = wait(seg, SERVED | OWNED | RING, slice_ns, nudged)
             if woken > 0 and woken & SERVED and not woken & RING:
                 continue
             self._attend(woken)
@@ -127,7 +129,8 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             if woken & RING:
                 for wake in list(self.producers.values()):
                     wake()
-                self.core.on_ring(patient=not self.producers)
+                if woken & NEWS:
+                    self.core.on_ring(patient=not self.producers)
             if woken & OWNED:
                 self.core.drain()
             return

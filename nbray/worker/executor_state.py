@@ -25,6 +25,7 @@ from nbray.worker.streams import SharedWindow
 SERVED = lib.NBS_READY_SERVED
 OWNED = lib.NBS_READY_OWNED
 RING = lib.NBS_READY_RING
+NEWS = lib.NBS_READY_NEWS
 IDLE_SLICE_NS = 50_000_000
 DRAINING_SLICE_NS = 2_000_000  # the same while the last calls run
 NO_CHANNEL = -1  # the surroundings have to be entered anew
@@ -99,6 +100,8 @@ class ExecutorState:
         self._head_bytes = ffi.buffer(self._head)
         self._payload = ffi.new("void **")
         self._early: list[bytes] = []
+        self._nudged = 0  # nudges that the loop of an async actor has seen
+        self._news = False  # the thread that listens for it was told of a message of the daemon
         self._own: deque[tuple[int, int, int, int, int, bytes]] = deque()  # an actor's calls to itself
 
     # What the parts call of each other; each is defined in the part that does it.

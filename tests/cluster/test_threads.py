@@ -393,7 +393,7 @@ def test_a_program_ends_while_its_daemon_threads_wait(tmp_path):
         "    thread.start()\n"
         "if sys.argv[1] == 'all wait':\n"
         "    threads.pop().join()\n"
-        "    while nbray.core.current.core._waiters < 2:\n"
+        "    while len(nbray.core.current.core.waiters) < 2:\n"
         "        time.sleep(0.001)\n"
         "else:\n"
         "    time.sleep(float(sys.argv[1]))\n"

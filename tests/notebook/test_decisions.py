@@ -93,7 +93,7 @@ def test_d12_an_interrupted_get_ends_and_the_task_goes_on(kernel: Kernel) -> Non
     )
     kernel.ok(  # the hint is for those who wait
         "import threading, time\nfrom nbray.core import current\ndef tell():\n"
-        "    while not current.core._waiters: time.sleep(0.01)\n    open('d12-waits', 'w').close()\n"
+        "    while not current.core.waiters: time.sleep(0.01)\n    open('d12-waits', 'w').close()\n"
         "threading.Thread(target=tell, daemon=True).start()"
     )
     waits = Path(ast.literal_eval(kernel.ok("os.path.abspath('d12-waits')").value or ""))

@@ -177,6 +177,14 @@ def test_watchers():
     assert states(table.watch("unknown", 9)) == [gt.REMOVED]
 
 
+def test_the_remover_is_not_told():
+    table = make(gt.PENDING)
+    table.watch("g1", 9)
+    (notify,) = of(table.remove("g1", OWNER), gt.Notify)
+    assert notify.peers == (9,)
+    assert table.is_gone("g1")
+
+
 def test_removed_groups_are_forgotten_at_the_limit():
     table = table_of(8)
     table.limits = type(table.limits)({"removed_groups": 3})
