@@ -297,11 +297,14 @@ class Results(CoreState):
             try:
                 callback, ref = self._callbacks.popleft()
             except IndexError:
-                return
+                break
             try:
                 callback(ref)
             except Exception:  # it is nobody's fault who happens to serve it
                 sys.excepthook(*sys.exc_info())
+        if self.waiters:  # for what a callback brings about
+            with self.lock:
+                self.waiters.wake()
 
     def _output(self, payload: bytes, flags: int) -> None:
         if self.output_sink is not None:
