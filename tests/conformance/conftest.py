@@ -102,8 +102,14 @@ def run_script(start_script):
     """Run such a program to its end; returns the completed process."""
 
     def run(text, check=True, env=None):
+        env = {"PYTHONFAULTHANDLER": "1", **(env or {})}
         process = start_script(text, env, stdin=None, stderr=subprocess.PIPE)
-        stdout, stderr = process.communicate(timeout=TIME_LIMIT_S)
+        try:
+            stdout, stderr = process.communicate(timeout=TIME_LIMIT_S)
+        except BaseException:
+            process.send_signal(signal.SIGABRT)  # it says where it stands
+            print(*process.communicate(timeout=10), sep="\n")
+            raise
         if check:
             assert process.returncode == 0, f"exit code {process.returncode}\n{stdout}\n{stderr}"
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
