@@ -38,6 +38,10 @@ class _Failed:
         return self.error
 
 
+class _SomeFailed(list[Any]):
+    """The results of a chunk, a _Failed among them; of other chunks nobody looks at each."""
+
+
 def _failed(error: Exception) -> _Failed:
     """Take down an exception so that it survives the journey."""
     text = "".join(traceback.format_exception(error))
@@ -116,7 +120,7 @@ class AsyncResult:
             if self._parts[index] is not None:
                 return
             self._parts[index] = _Failed(error) if error is not None else values
-            failure = error or next((v.raised() for v in values if type(v) is _Failed), None)
+            failure = error or next(_errors([values]), None)
             if failure is not None and self._error is None:
                 self._error = first_error = failure
             self._left -= 1
@@ -145,9 +149,10 @@ MapResult = AsyncResult  # as the standard library calls the result of many
 
 def _errors(parts: list[Any]) -> Iterator[BaseException]:
     for part in parts:
-        for value in part if isinstance(part, list) else [part]:
-            if type(value) is _Failed:
-                yield value.raised()
+        if type(part) is _Failed:
+            yield part.raised()
+        elif type(part) is _SomeFailed:
+            yield from (value.raised() for value in part if type(value) is _Failed)
 
 
 def _call_back(callback: Callable[[Any], Any], value: Any) -> None:
@@ -480,20 +485,24 @@ def _call_one(function: Any, call: tuple[Any, Any]) -> list[Any]:
 
 
 def _call_each(function: Any, items: list[Any]) -> list[Any]:
-    results = []
-    for item in items:
-        try:
-            results.append(function(item))
-        except Exception as error:
-            results.append(_failed(error))
-    return results
+    return _each(function, items, map)
 
 
 def _call_each_star(function: Any, items: list[Any]) -> list[Any]:
-    results = []
-    for item in items:
+    return _each(function, items, itertools.starmap)
+
+
+def _each(function: Any, items: list[Any], calls: Callable[[Any, Any], Iterator[Any]]) -> list[Any]:
+    """Call for each item; as long as nothing is raised without a line of Python of ours."""
+    results: list[Any] = []
+    left = iter(items)
+    failed = False
+    while True:
         try:
-            results.append(function(*item))
+            results.extend(calls(function, left))  # what came before an exception stays
+            if len(results) == len(items):
+                return _SomeFailed(results) if failed else results
+            raise RuntimeError("the function raised StopIteration")
         except Exception as error:
             results.append(_failed(error))
-    return results
+            failed = True
