@@ -22,6 +22,7 @@ from typing import Any
 from nbray._cstore import lib
 from nbray.cli.tables import size, table
 from nbray.core import live
+from nbray.core.failure_log import FailureLog
 from nbray.core.observer import Observer
 from nbray.exceptions import RaySystemError
 from nbray.node import discovery
@@ -47,7 +48,7 @@ class Watched(Observer):
         super().__init__(session.segment_socket, session.control_endpoint)
         self.waiting_args: dict[int, Any] = {}
         self.pools: dict[int, Any] = {}
-        self.failed = None  # a driver's own log of what failed
+        self.failed = FailureLog()  # a driver's own log of what failed: empty, from outside
         self._state: m.StateReply | None = None
         self._asked_at = 0.0
 

@@ -41,9 +41,6 @@ def _nothing() -> None:
     return
 
 
-MAX_FAILED_TASKS = 1000  # remembered for lists
-
-
 class CoreState:
     """The fields that the parts of CoreWorker share.
 
@@ -118,12 +115,11 @@ class CoreState:
         self._lineages: weakref.WeakSet[Any] = weakref.WeakSet()  # of stored results of this owner
         self._lineage_bytes = 0  # of theirs, counted anew at the limit
         self._kept_arguments = 0  # bytes of arguments by value that lineages keep; the same
-        self.failed = FailureLog() if role == "driver" else None  # what went wrong here
+        self.failed = FailureLog()  # what went wrong here
         self._asked_owners: dict[int, float] = {}  # lost objects of others: handle -> when their owner was told
         self._callbacks: deque[tuple[Any, Any]] = deque()
         self.dependents: weakref.WeakSet[Any] = weakref.WeakSet()  # their runtime_ended(error) is called at the end
         self.waiters = Waiters(seg, self.lock)  # threads inside a wait
-        self.failed_tasks: deque[Any] = deque(maxlen=MAX_FAILED_TASKS)  # FailedTask, the latest last
         self._errors = 0  # refs that got an error, ever
         self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records
         self._death_notices: dict[int, m.WorkerDiedNotice] = {}

@@ -1,4 +1,4 @@
-"""The last tasks of this owner that ended in an error: for those who look at what failed, when no ref of it is left.
+"""The last tasks of this owner that ended in an error: for lists and pictures, when no ref of them is left.
 
 Only how a task ended, never a value. Bounded in number and bytes; a task that succeeds never comes here.
 """
@@ -9,8 +9,11 @@ import time
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
+from nbray.serialization import error_value
+
 MAX_ENTRIES = 10_000
 MAX_BYTES = 16 * 1024 * 1024  # of errors and lineages that are kept whole
+SHORT_BYTES = 1024  # about, of the error of each other
 
 
 class Failure(NamedTuple):
@@ -18,11 +21,13 @@ class Failure(NamedTuple):
 
     place: int  # of all failures, from 1
     number: int  # of the task
+    name: str
+    function: str
+    method: bool  # it was a call of an actor
     cancelled: bool
     t_ns: int  # CLOCK_MONOTONIC
-    blob: bytes | None  # as of an ErrorValue
+    blob: bytes  # as of an ErrorValue
     lineage: Any  # Lineage, by which it can run again; None: it cannot
-    n_bytes: int
 
 
 class FailureLog:
@@ -31,10 +36,12 @@ class FailureLog:
     def __init__(self) -> None:
         self.count = 0
         self._entries: OrderedDict[int, Failure] = OrderedDict()  # by number of the task
-        self._whole: OrderedDict[int, int] = OrderedDict()  # those with blob or lineage: number -> bytes
+        self._whole: OrderedDict[int, int] = OrderedDict()  # those that are kept whole: number -> bytes
         self._bytes = 0
 
-    def add(self, number: int, cancelled: bool, blob: bytes, lineage: Any = None) -> None:
+    def add(
+        self, number: int, name: str, function: str, method: bool, cancelled: bool, blob: bytes, lineage: Any = None
+    ) -> None:  # fmt: skip
         """Note that a task ended in an error."""
         self.count += 1
         n_bytes = len(blob) + (lineage.n_bytes if lineage is not None else 0)
@@ -42,14 +49,15 @@ class FailureLog:
             self._bytes -= self._whole.pop(number)
         self._entries.pop(number, None)
         self._entries[number] = Failure(
-            self.count, number, cancelled, time.monotonic_ns(), blob, lineage, n_bytes
+            self.count, number, name, function, method, cancelled, time.monotonic_ns(), blob, lineage
         )  # fmt: skip
         self._whole[number] = n_bytes
         self._bytes += n_bytes
         while self._bytes > MAX_BYTES:
             oldest, freed = self._whole.popitem(last=False)
             self._bytes -= freed
-            self._entries[oldest] = self._entries[oldest]._replace(blob=None, lineage=None)
+            entry = self._entries[oldest]
+            self._entries[oldest] = entry._replace(blob=error_value.shorten(entry.blob, SHORT_BYTES), lineage=None)
         if len(self._entries) > MAX_ENTRIES:
             gone, _ = self._entries.popitem(last=False)
             self._bytes -= self._whole.pop(gone, 0)

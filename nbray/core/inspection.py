@@ -22,6 +22,7 @@ from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
 
 ROWS_AT_ONCE = 1000  # in one message
+MAX_ERRORS = 1000  # of one process in a list: the latest
 ERRORS_AT_ONCE = 50  # the same, of errors with their text
 _MAX_ERROR_TEXT = 4000  # characters, of which the last ones say most
 _MAX_NAME = 200  # characters
@@ -164,8 +165,8 @@ def open_records(core: CoreState) -> Iterator[TaskRecord]:
 
 def _errors(core: CoreState) -> Iterator[dict[str, Any]]:
     """The tasks of this process that failed lately, with what they raised."""
-    for failed in list(core.failed_tasks):
-        error_type, text = error_value.describe(failed.error.blob)
+    for failed in core.failed.since(core.failed.count - MAX_ERRORS):
+        error_type, text = error_value.describe(failed.blob)
         yield {
             "seq": failed.number,
             "name": failed.name[:_MAX_NAME],
@@ -173,7 +174,7 @@ def _errors(core: CoreState) -> Iterator[dict[str, Any]]:
             "kind": "ACTOR_TASK" if failed.method else "NORMAL_TASK",
             "error_type": error_type,
             "error_message": text if len(text) <= _MAX_ERROR_TEXT else "..." + text[-_MAX_ERROR_TEXT:],
-            "end": failed.at_ns,
+            "end": failed.t_ns,
         }
 
 

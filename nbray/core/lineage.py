@@ -165,7 +165,6 @@ class Reconstruction(CoreState):
         str
             Why it cannot run again; empty: it does.
         """
-        assert self.failed is not None
         with self.lock:
             self._drain()
             why = self.no_second_run(number)
@@ -189,7 +188,7 @@ class Reconstruction(CoreState):
 
     def no_second_run(self, number: int) -> str:
         """Return why ``run_again`` does not run a task; empty: it does."""
-        failure = self.failed.of(number) if self.failed is not None else None
+        failure = self.failed.of(number)
         if failure is None:
             return "it has not failed, or too long ago"
         lineage = failure.lineage

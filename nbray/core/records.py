@@ -6,7 +6,7 @@ Plain data, no behaviour beyond giving back holds.
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -113,17 +113,6 @@ class FunctionDescriptor:
         self.keep = keep  # StoreHold of a large message
         self.pin: Any = None  # a view of it, until the runtime ends: code is not spilled
         self.avg_ns = 0.0  # how long it runs: moving average, 0 before the first result
-
-
-class FailedTask(NamedTuple):
-    """What an owner remembers of a task that failed, for lists."""
-
-    number: int
-    name: str
-    function: str
-    method: bool
-    error: Any  # ErrorValue
-    at_ns: int  # on the clock of events
 
 
 class TaskRecord(msgspec.Struct, gc=False, eq=False):

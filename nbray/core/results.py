@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import sys
-import time
 from typing import Any
 
 from nbray._cstore import lib
@@ -29,7 +28,6 @@ from nbray.core.records import (
     TASK_INDIRECT,
     TASK_METHOD,
     TASK_STREAM,
-    FailedTask,
     StoredValue,
     StoreHold,
     TaskRecord,
@@ -46,7 +44,6 @@ _HEAD = struct.Struct("<IIQHHIQ")  # nbs_msg
 _HEAD_SIZE = _HEAD.size
 _PART = struct.Struct("<BI")
 _U64 = struct.Struct("<Q")
-MAX_KEPT_ERROR = 8 * 1024  # bytes of an error that is remembered for lists
 
 
 class Results(CoreState):
@@ -237,27 +234,22 @@ class Results(CoreState):
         refs = record.ref
         if refs is None:
             return
-        self._note_failure(record, error)
         if type(refs) is ObjectRef:
             self._set(refs, error)
         else:
             for ref in refs:
                 self._set(ref, error)
-        if self.failed is not None:
-            self.failed.add(record.number, record.cancelled, error.blob, self.lineage_of_failed(record))
+        self._note_failure(record, error)
         record.ref = None
         if record.flags & TASK_STREAM:
             self._stream_over(record)
 
     def _note_failure(self, record: TaskRecord, error: ErrorValue) -> None:
         name = record.function.name
-        if len(error.blob) > MAX_KEPT_ERROR:
-            error = ErrorValue(error_value.shorten(error.blob, MAX_KEPT_ERROR))
-        self.failed_tasks.append(
-            FailedTask(
-                record.number, record.name or name, name, bool(record.flags & TASK_METHOD), error, time.monotonic_ns()
-            )
-        )
+        self.failed.add(
+            record.number, record.name or name, name, bool(record.flags & TASK_METHOD), record.cancelled, error.blob,
+            self.lineage_of_failed(record) if self.role == "driver" else None,  # where somebody may ask for it
+        )  # fmt: skip
 
     def fail(self, record: TaskRecord, error: BaseException) -> None:
         """End a task with an error of the runtime."""

@@ -92,7 +92,7 @@ class TaskFeed:
     def _look_at_failures(self) -> None:
         """What failed without having been sent, or with its worker, has left no record in the log."""
         core = self.core
-        if core.failed is None or core.failed.count == self._failures:
+        if core.failed.count == self._failures:
             return
         with core.lock:
             failures = core.failed.since(self._failures)

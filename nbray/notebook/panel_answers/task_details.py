@@ -48,7 +48,7 @@ class TaskDetails:
             core._drain()
             if self.mine:
                 self.record = next((one for one in core.open_records() if one.number == number), None)
-                self.failure = core.failed.of(number) if core.failed is not None else None
+                self.failure = core.failed.of(number)
         self._refs = self._find_refs()
         self._holders = Holders(core, names)
         self._store = StoreList(core.seg)

@@ -250,7 +250,7 @@ class Watch:
     def _problems(self, places: dict[int, int], groups: list[Group]) -> list[Problem]:
         """Return the newest errors of groups, each once; ``places``: where a group of the table is among them."""
         core = self._core
-        if core is None or core.failed is None or self._groups is None:
+        if core is None or self._groups is None:
             return []
         with core.lock:
             failures = core.failed.since(core.failed.count - MAX_FAILURES)
