@@ -5,15 +5,16 @@
  * the right only when an edge says that it comes after another one in its own column. The ranks
  * are those of Sugiyama's method (longest path); edges that would close a cycle are left out.
  */
+import { enlarge } from './columns.js';
 
 /** A node as the layout knows it. */
 export interface IPlace {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
   /** Column. */
-  rank: number;
+  readonly rank: number;
 }
 
 /** Distances, in pixels at scale 1. */
@@ -24,9 +25,25 @@ export interface ISpacing {
 
 /** Columns with more nodes are filled from their end, without looking for gaps. */
 const SEARCHED = 64;
+const FIRST_SIZE = 256;
+/** No node, no edge. */
+const NONE = -1;
 
-/** The places of all nodes; nodes are numbered from 0. */
+/** A column: its nodes from top to bottom, where it begins, and how wide its widest node is. */
+interface IColumn {
+  nodes: number[];
+  left: number;
+  width: number;
+}
+
+/**
+ * The places of all nodes; nodes are numbered from 0.
+ *
+ * What is known of a node stands in typed arrays, and its edges in lists through such arrays: ten
+ * thousand nodes are then no work for the garbage collector, which was half of what a layout cost.
+ */
 export class Layout {
+  /** A view of each node's place: it moves as the node does. */
   readonly places: IPlace[] = [];
 
   constructor(spacing: ISpacing = { column: 56, row: 18 }) {
@@ -36,10 +53,18 @@ export class Layout {
   /** Add the next node; `near`: nodes that it belongs to, on whose height it likes to stand. */
   addNode(width: number, height: number, near: readonly number[] = [], rank = 0): number {
     const index = this.places.length;
-    this.places.push({ x: 0, y: 0, width, height, rank });
-    this._after.push([]);
-    this._before.push([]);
-    this._wish.push(this._meanHeight(near));
+    if (index === this.nodes.rank.length) {
+      this._growNodes();
+    }
+    this.places.push(new Place(this, index));
+    this.nodes.width[index] = width;
+    this.nodes.height[index] = height;
+    this._after[index] = this._before[index] = NONE;
+    let sum = 0;
+    for (const node of near) {
+      sum += this._home[node]!;
+    }
+    this._wish[index] = sum / near.length; // NaN: it has none
     this._insert(index, rank);
     return index;
   }
@@ -49,29 +74,39 @@ export class Layout {
     if (from === to || this._reaches(to, from)) {
       return false;
     }
-    this._after[from]!.push(to);
-    this._before[to]!.push(from);
-    this._raise(to, this.places[from]!.rank + 1);
+    const edge = this._edges++;
+    if (edge === this._to.length) {
+      this._growEdges();
+    }
+    this._to[edge] = to;
+    this._from[edge] = from;
+    this._nextAfter[edge] = this._after[from]!;
+    this._nextBefore[edge] = this._before[to]!;
+    this._after[from] = this._before[to] = edge;
+    this._raise(to, this.nodes.rank[from]! + 1);
     return true;
   }
 
   /** Change a node's size; those below it in its column make room, and come back later. */
   resize(index: number, width: number, height: number): void {
-    const place = this.places[index]!;
-    place.width = width;
-    place.height = height;
-    this._stack(place.rank);
-    this._widen(place.rank);
+    this.nodes.width[index] = width;
+    this.nodes.height[index] = height;
+    const rank = this.nodes.rank[index]!;
+    this._stack(rank);
+    this._widen(rank, this._widest(rank));
   }
 
   /** The box around everything: x, y, width, height. */
   bounds(): { x: number; y: number; width: number; height: number } {
+    const { y, width, height } = this.nodes;
     let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
-    for (const place of this.places) {
-      left = Math.min(left, place.x);
-      top = Math.min(top, place.y);
-      right = Math.max(right, place.x + place.width);
-      bottom = Math.max(bottom, place.y + place.height);
+    for (const column of this.columns) {
+      for (const index of column.nodes) {
+        left = Math.min(left, column.left);
+        right = Math.max(right, column.left + width[index]!);
+        top = Math.min(top, y[index]!);
+        bottom = Math.max(bottom, y[index]! + height[index]!);
+      }
     }
     if (this.places.length === 0) {
       return { x: 0, y: 0, width: 1, height: 1 };
@@ -81,8 +116,9 @@ export class Layout {
 
   /** Whether there is a way from one node to another. Only nodes of lower rank can be on it. */
   private _reaches(from: number, to: number): boolean {
-    const limit = this.places[to]!.rank;
-    if (this.places[from]!.rank > limit) {
+    const { rank } = this.nodes;
+    const limit = rank[to]!;
+    if (rank[from]! > limit) {
       return false;
     }
     const seen = new Set([from]);
@@ -92,8 +128,9 @@ export class Layout {
       if (node === to) {
         return true;
       }
-      for (const next of this._after[node]!) {
-        if (!seen.has(next) && this.places[next]!.rank <= limit) {
+      for (let edge = this._after[node]!; edge !== NONE; edge = this._nextAfter[edge]!) {
+        const next = this._to[edge]!;
+        if (rank[next]! <= limit && !seen.has(next)) {
           seen.add(next);
           open.push(next);
         }
@@ -103,141 +140,203 @@ export class Layout {
   }
 
   /** Move a node, and those after it, at least so far to the right. */
-  private _raise(index: number, rank: number): void {
-    const open: [number, number][] = [[index, rank]];
+  private _raise(index: number, least: number): void {
+    const { rank } = this.nodes;
+    if (rank[index]! >= least) {
+      return;
+    }
+    const open = [index, least];
     while (open.length > 0) {
-      const [node, least] = open.pop()!;
-      if (this.places[node]!.rank >= least) {
+      const wanted = open.pop()!;
+      const node = open.pop()!;
+      if (rank[node]! >= wanted) {
         continue;
       }
       this._remove(node);
-      this._wish[node] = this._meanHeight(this._before[node]!) ?? this._wish[node];
-      this._insert(node, least);
-      for (const next of this._after[node]!) {
-        open.push([next, least + 1]);
+      this._wish[node] = this._heightOfParents(node);
+      this._insert(node, wanted);
+      for (let edge = this._after[node]!; edge !== NONE; edge = this._nextAfter[edge]!) {
+        open.push(this._to[edge]!, wanted + 1);
       }
     }
   }
 
-  private _meanHeight(nodes: readonly number[]): number | undefined {
-    if (nodes.length === 0) {
-      return undefined;
+  /** The mean height of the nodes before this one; without any, the height that it liked before. */
+  private _heightOfParents(node: number): number {
+    let [sum, count] = [0, 0];
+    for (let edge = this._before[node]!; edge !== NONE; edge = this._nextBefore[edge]!) {
+      sum += this._home[this._from[edge]!]!;
+      count += 1;
     }
-    let sum = 0;
-    for (const node of nodes) {
-      sum += this._home[node] ?? 0;
-    }
-    return sum / nodes.length;
+    return count === 0 ? this._wish[node]! : sum / count;
   }
 
   /** Put a node into a column: at the height it likes if that is free, else into the nearest gap. */
   private _insert(index: number, rank: number): void {
-    while (this._columns.length <= rank) {
-      const last = this._columns.length - 1;
-      this._lefts.push(
-        last < 0 ? 0 : this._lefts[last]! + this._widths[last]! + this._spacing.column
-      );
-      this._columns.push([]);
-      this._widths.push(0);
+    while (this.columns.length <= rank) {
+      const last = this.columns.at(-1);
+      const left = last === undefined ? 0 : last.left + last.width + this._spacing.column;
+      this.columns.push({ nodes: [], left, width: 0 });
     }
-    const place = this.places[index]!;
-    const column = this._columns[rank]!;
-    place.rank = rank;
-    const at = this._gap(column, this._wish[index], place.height);
-    this._home[index] = at.y;
-    column.splice(at.position, 0, index);
-    if (at.position === column.length - 1) {
-      const above = column[at.position - 1];
-      const floor = above === undefined ? -Infinity : this._bottom(above) + this._spacing.row;
-      place.y = Math.max(at.y, floor);
+    const column = this.columns[rank]!;
+    const { y, height } = this.nodes;
+    this.nodes.rank[index] = rank;
+    const position = this._choose(column.nodes, index);
+    if (position === column.nodes.length) {
+      const above = column.nodes.at(-1);
+      const floor =
+        above === undefined ? -Infinity : y[above]! + height[above]! + this._spacing.row;
+      y[index] = Math.max(this._home[index]!, floor);
+      column.nodes.push(index);
     } else {
+      column.nodes.splice(position, 0, index);
       this._stack(rank);
     }
-    this._widen(rank);
-    place.x = this._lefts[rank]!;
+    this._widen(rank, Math.max(column.width, this.nodes.width[index]!));
   }
 
-  /** Where there is room in a column for a node of this height, nearest to `wish`. */
-  private _gap(
-    column: readonly number[],
-    wish: number | undefined,
-    height: number
-  ): { y: number; position: number } {
-    const row = this._spacing.row;
+  /** Find room in a column for a node, nearest to where it likes to be: sets its home, returns its position. */
+  private _choose(column: readonly number[], index: number): number {
+    const { height } = this.nodes;
+    const [home, row, wish] = [this._home, this._spacing.row, this._wish[index]!];
+    const [high, none] = [height[index]!, Number.isNaN(wish)];
     const last = column.at(-1);
-    const end = last === undefined ? 0 : this._home[last]! + this.places[last]!.height + row;
     if (last === undefined) {
-      return { y: wish ?? 0, position: 0 };
+      home[index] = none ? 0 : wish;
+      return 0;
     }
-    if (wish === undefined || column.length > SEARCHED) {
-      return { y: Math.max(end, wish ?? end), position: column.length };
-    }
-    let best = { y: Math.max(end, wish), position: column.length };
-    let top = -Infinity;
-    for (let position = 0; position < column.length; position++) {
-      const below = this._home[column[position]!]! - row - height;
-      const y = Math.max(top, Math.min(wish, below));
-      if (y <= below && Number.isFinite(y) && Math.abs(y - wish) < Math.abs(best.y - wish)) {
-        best = { y, position };
+    const end = home[last]! + height[last]! + row;
+    let [best, position] = [none ? end : Math.max(end, wish), column.length];
+    if (!none && column.length <= SEARCHED) {
+      let top = -Infinity;
+      for (let place = 0; place < column.length; place++) {
+        const other = column[place]!;
+        const below = home[other]! - row - high;
+        const y = Math.max(top, Math.min(wish, below));
+        if (y <= below && Math.abs(y - wish) < Math.abs(best - wish)) {
+          [best, position] = [y, place];
+        }
+        top = home[other]! + height[other]! + row;
       }
-      top = this._home[column[position]!]! + this.places[column[position]!]!.height + row;
     }
-    return best;
+    home[index] = best;
+    return position;
   }
 
   /** Let nobody in a column overlap; each as near to its home as those above it allow. */
   private _stack(rank: number): void {
+    const { y, height } = this.nodes;
     let floor = -Infinity;
-    for (const index of this._columns[rank]!) {
-      const place = this.places[index]!;
-      place.y = Math.max(this._home[index]!, floor);
-      floor = place.y + place.height + this._spacing.row;
+    for (const index of this.columns[rank]!.nodes) {
+      y[index] = Math.max(this._home[index]!, floor);
+      floor = y[index] + height[index]! + this._spacing.row;
     }
   }
 
   private _remove(index: number): void {
-    const column = this._columns[this.places[index]!.rank]!;
-    const at = column.at(-1) === index ? column.length - 1 : column.indexOf(index);
-    column.splice(at, 1);
+    const rank = this.nodes.rank[index]!;
+    const { nodes, width } = this.columns[rank]!;
+    nodes.splice(nodes.at(-1) === index ? nodes.length - 1 : nodes.indexOf(index), 1);
+    if (this.nodes.width[index] === width) {
+      this._widen(rank, this._widest(rank));
+    }
   }
 
-  /** Make a column as wide as its widest node; the columns after it move along. */
-  private _widen(rank: number): void {
-    const column = this._columns[rank]!;
+  /** The width of the widest node of a column. */
+  private _widest(rank: number): number {
+    const column = this.columns[rank]!;
     let width = 0;
-    for (const index of column.length > SEARCHED ? column.slice(-1) : column) {
-      width = Math.max(width, this.places[index]!.width);
+    for (const index of column.nodes) {
+      width = Math.max(width, this.nodes.width[index]!);
     }
-    if (column.length > SEARCHED) {
-      width = Math.max(width, this._widths[rank]!);
-    }
-    if (width === this._widths[rank]) {
+    return width;
+  }
+
+  /** Give a column its width; the columns after it move along. */
+  private _widen(rank: number, width: number): void {
+    let before: IColumn = this.columns[rank]!;
+    if (before.width === width) {
       return;
     }
-    this._widths[rank] = width;
-    for (let next = rank + 1; next < this._columns.length; next++) {
-      const left = this._lefts[next - 1]! + this._widths[next - 1]! + this._spacing.column;
-      this._lefts[next] = left;
-      for (const index of this._columns[next]!) {
-        this.places[index]!.x = left;
-      }
+    before.width = width;
+    for (let next = rank + 1; next < this.columns.length; next++) {
+      const column = this.columns[next]!;
+      column.left = before.left + before.width + this._spacing.column;
+      before = column;
     }
   }
 
-  private _bottom(index: number): number {
-    return this.places[index]!.y + this.places[index]!.height;
+  private _growNodes(): void {
+    const size = 2 * this.nodes.rank.length;
+    const { y, width, height, rank } = this.nodes;
+    this.nodes = {
+      y: enlarge(y, new Float64Array(size)),
+      width: enlarge(width, new Float64Array(size)),
+      height: enlarge(height, new Float64Array(size)),
+      rank: enlarge(rank, new Int32Array(size))
+    };
+    this._home = enlarge(this._home, new Float64Array(size));
+    this._wish = enlarge(this._wish, new Float64Array(size));
+    this._after = enlarge(this._after, new Int32Array(size));
+    this._before = enlarge(this._before, new Int32Array(size));
   }
 
+  private _growEdges(): void {
+    const size = 2 * this._to.length;
+    this._to = enlarge(this._to, new Int32Array(size));
+    this._from = enlarge(this._from, new Int32Array(size));
+    this._nextAfter = enlarge(this._nextAfter, new Int32Array(size));
+    this._nextBefore = enlarge(this._nextBefore, new Int32Array(size));
+  }
+
+  /** Of this module: what `Place` looks into. */
+  readonly columns: IColumn[] = [];
+  nodes = {
+    y: new Float64Array(FIRST_SIZE),
+    width: new Float64Array(FIRST_SIZE),
+    height: new Float64Array(FIRST_SIZE),
+    rank: new Int32Array(FIRST_SIZE)
+  };
+
   private readonly _spacing: ISpacing;
-  private readonly _after: number[][] = [];
-  private readonly _before: number[][] = [];
-  /** The height on which a node would like to stand. */
-  private readonly _wish: (number | undefined)[] = [];
+  /** The height on which a node would like to stand; NaN: on any. */
+  private _wish = new Float64Array(FIRST_SIZE);
   /** The height on which it stands while nothing above it needs more room. */
-  private readonly _home: number[] = [];
-  /** Nodes by column, from top to bottom. */
-  private readonly _columns: number[][] = [];
-  private readonly _widths: number[] = [];
-  /** Where each column begins. */
-  private readonly _lefts: number[] = [];
+  private _home = new Float64Array(FIRST_SIZE);
+  /** The edges, and by node the latest that leaves it and that reaches it; each names the one before. */
+  private _edges = 0;
+  private _from = new Int32Array(FIRST_SIZE);
+  private _to = new Int32Array(FIRST_SIZE);
+  private _after = new Int32Array(FIRST_SIZE);
+  private _before = new Int32Array(FIRST_SIZE);
+  private _nextAfter = new Int32Array(FIRST_SIZE);
+  private _nextBefore = new Int32Array(FIRST_SIZE);
+}
+
+/** Where one node stands now. */
+class Place implements IPlace {
+  constructor(
+    private readonly _layout: Layout,
+    private readonly _index: number
+  ) {}
+
+  get x(): number {
+    return this._layout.columns[this.rank]!.left;
+  }
+
+  get y(): number {
+    return this._layout.nodes.y[this._index]!;
+  }
+
+  get width(): number {
+    return this._layout.nodes.width[this._index]!;
+  }
+
+  get height(): number {
+    return this._layout.nodes.height[this._index]!;
+  }
+
+  get rank(): number {
+    return this._layout.nodes.rank[this._index]!;
+  }
 }

@@ -5,6 +5,8 @@
  * Pure: imports nothing of JupyterLab.
  */
 
+import { enlarge } from './columns.js';
+
 /** Codes of the column `state`, in the order of a task's life. */
 export const WAITS_FOR_INPUT = 0;
 export const WAITS_FOR_PLACE = 1;
@@ -385,11 +387,6 @@ export class TaskStore {
 
 /** Ten minutes at four samples a second. */
 const MAX_SAMPLES = 2400;
-
-function enlarge<T extends { set(from: T): void }>(from: T, to: T): T {
-  to.set(from);
-  return to;
-}
 
 function push(map: Map<number, number[]>, key: number, value: number): void {
   const list = map.get(key);
