@@ -17,6 +17,9 @@ export function useTexts(bundle: ITexts): void {
   texts = bundle;
 }
 
+/** The line of a cell that runs on the cluster: a value in texts, where two percent signs would mean one. */
+export const REMOTE = '%%remote';
+
 /** A text in the language of the page; `%1`, `%2` stand for the values. */
 export function t(text: string, ...values: (string | number)[]): string {
   return texts.__(text, ...values);

@@ -63,7 +63,7 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
     )
     assert drawn
     lab.show_tab("Tasks")
-    table = lab.panel.get_by_role("table", name="Tasks")
+    table = lab.panel.get_by_role("grid", name="Tasks")
     table.get_by_text("30 of 30 tasks").wait_for()
     lab.panel.get_by_role("searchbox", name="Find tasks").fill("clean")
     table.get_by_text("12 of 30 tasks").wait_for()
@@ -72,6 +72,12 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
     assert first.inner_text().startswith("clean[0]")
     first.click()
     lab.panel.get_by_role("complementary", name="clean[0]").wait_for()
+    first.focus()
+    for key, name in (("ArrowDown", "clean[1]"), ("End", "clean[11]"), ("Home", "clean[0]"), ("ArrowDown", "clean[1]")):
+        lab.page.keyboard.press(key)
+        lab.page.wait_for_function("name => document.activeElement.textContent.startsWith(name)", arg=name)
+    lab.page.keyboard.press("Enter")
+    lab.panel.get_by_role("complementary", name="clean[1]").wait_for()
     lab.show_tab("Timeline")
     lab.panel.get_by_role("tree", name="Timeline").wait_for(state="attached")
     lab.page.wait_for_selector(".nbray-timeline canvas")

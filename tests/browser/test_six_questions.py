@@ -87,7 +87,7 @@ def test_six_questions(lab, server):
     # Who holds the memory?
     waiting.get_by_text("notebook: variable").first.wait_for()
     lab.show_tab("Objects")
-    objects = panel.get_by_role("table", name="Objects")
+    objects = panel.get_by_role("grid", name="Objects")
     objects.get_by_role("row", name="frame").click()
     held = panel.get_by_role("complementary", name="frame")
     held.get_by_text("a view of its memory in").wait_for()
@@ -117,16 +117,16 @@ def test_six_questions(lab, server):
     panel.get_by_role("complementary", name="train[1]").get_by_role("button", name="Cancel").click()
     lab.group("train, 2 tasks, 1 cancelled, 1 running")
     lab.show_tab("Tasks")
-    panel.get_by_role("table", name="Tasks").get_by_text("train[0]").click()
+    panel.get_by_role("grid", name="Tasks").get_by_text("train[0]").click()
     log = panel.get_by_role("complementary", name="train[0]").get_by_label("Log", exact=True)
     log.and_(lab.page.locator(":text('training')")).wait_for()
 
     # Actors and workers; names that look like elements are text.
     lab.show_tab("Actors")
-    panel.get_by_role("table", name="Actors").get_by_role("row", name="Counter").click()
+    panel.get_by_role("grid", name="Actors").get_by_role("row", name="Counter").click()
     panel.get_by_role("complementary", name="Counter").get_by_role("button", name="Counter.count[0]").wait_for()
     lab.show_tab("Nodes")
-    panel.get_by_role("table", name="Workers").get_by_text("train[0]").wait_for()
+    panel.get_by_role("grid", name="Workers").get_by_text("train[0]").wait_for()
     (server.folder / "work" / "go-on").touch()
     assert lab.page.evaluate("() => window.hostile === undefined")
     assert panel.locator("img").count() == 0

@@ -6,6 +6,7 @@ import { escapeMarkup } from '../exports/escape.js';
 import { graphSvg } from '../exports/graphSvg.js';
 import { reportOf } from '../exports/report.js';
 import { traceOf } from '../exports/trace.js';
+import { rowAfterKey } from '../graph/rowKeys.js';
 import { DONE, FAILED, ROW_BYTES, RUNNING, TaskStore, type IFrame } from '../graph/taskStore.js';
 import { badgeOf, countByOrigin } from '../model/cellCounts.js';
 import { CellMemory } from '../model/cellMemory.js';
@@ -209,4 +210,14 @@ test('a selection as code', () => {
   assert.ok(asCode(store, { group: 0, task: null }, null).includes('("name", "=", "f\\"\\n")'));
   const code = asCode(store, { group: 0, task: 1 }, 'ab12');
   assert.ok(code.includes('get_task("ab12")') && code.includes('# f" [1]'));
+});
+
+test('keys lead from row to row, and never out of the table', () => {
+  const from = (key: string, at: number): number | null => rowAfterKey(key, at, 100, 10);
+  assert.deepEqual(
+    ['ArrowDown', 'ArrowUp', 'PageDown', 'PageUp', 'Home', 'End', 'a'].map(key => from(key, 50)),
+    [51, 49, 60, 40, 0, 99, null]
+  );
+  assert.deepEqual([from('ArrowUp', 0), from('PageDown', 95), from('ArrowDown', -1)], [0, 99, 0]);
+  assert.equal(rowAfterKey('End', -1, 0, 10), null);
 });

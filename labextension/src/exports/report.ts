@@ -1,8 +1,8 @@
 /** A run as one HTML file that needs nothing else: figures, the graph, groups, tasks. Pure. */
 import { FAILED, type IGroup, type TaskStore } from '../graph/taskStore.js';
-import { STATE_OF_CODE, countWords, formatDuration, nameOf } from '../graph/words.js';
+import { countWords, formatDuration, nameOf, wordOf } from '../graph/words.js';
 import { formatCount } from '../model/format.js';
-import { STATES } from '../model/states.js';
+import { t } from '../text.js';
 import { escapeMarkup as e } from './escape.js';
 
 /** What a report is made of. */
@@ -33,19 +33,37 @@ export function reportOf(report: IReport): string {
   const groups = store.groups.filter(group => group.tasks.length > 0);
   const order = tasksFor(store, report.maxTasks);
   const left = store.count - order.length;
+  const facts = [date, t('%1 tasks in %2', formatCount(store.count), formatDuration(ran))];
+  if (store.forgotten > 0) {
+    facts.push(t('%1 older ones are not in it', formatCount(store.forgotten)));
+  }
   return (
     '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">' +
     `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">` +
     `<title>nbray: ${e(title)}</title><style>${STYLE}</style></head><body>` +
-    `<h1>${e(title)}</h1><p class="dim">${e(date)} · ${formatCount(store.count)} tasks in ` +
-    `${formatDuration(ran)}${store.forgotten > 0 ? ` · ${formatCount(store.forgotten)} older ones are not in it` : ''}</p>` +
-    `<p>${e(countWords(store.counts).join(', ') || 'no tasks')}</p><h2>Graph</h2>${svg}` +
-    `<h2>Functions</h2><table><tr><th>function<th>cell<th class="n">tasks<th>states<th class="n">time in all<th class="n">median</tr>` +
+    `<h1>${e(title)}</h1><p class="dim">${e(facts.join(' · '))}</p>` +
+    `<p>${e(countWords(store.counts).join(', ') || t('no tasks'))}</p>` +
+    `<h2>${e(t('Graph'))}</h2>${svg}<h2>${e(t('Functions'))}</h2><table>` +
+    heads(
+      [t('function'), t('cell')],
+      [t('tasks')],
+      [t('states')],
+      [t('time in all'), t('median')]
+    ) +
     groups.map(group => groupRow(store, group, cellOf(group), now)).join('') +
-    `</table><h2>Tasks</h2><table><tr><th>task<th>state<th class="n">worker<th class="n">tries<th class="n">waited<th class="n">ran</tr>` +
+    `</table><h2>${e(t('Tasks'))}</h2><table>` +
+    heads([t('task'), t('state')], [t('worker'), t('tries'), t('waited'), t('ran')]) +
     order.map(task => taskRow(store, task, now)).join('') +
-    `</table>${left > 0 ? `<p class="dim">${formatCount(left)} more are not listed.</p>` : ''}</body></html>\n`
+    `</table>${left > 0 ? `<p class="dim">${e(t('%1 more are not listed.', formatCount(left)))}</p>` : ''}</body></html>\n`
   );
+}
+
+/** The head of a table: texts and numbers in turn. */
+function heads(...parts: string[][]): string {
+  const cells = parts.flatMap((names, n) =>
+    names.map(name => `<th${n % 2 === 1 ? ' class="n"' : ''}>${e(name)}`)
+  );
+  return `<tr>${cells.join('')}</tr>`;
 }
 
 function groupRow(store: TaskStore, group: IGroup, cell: string, now: number): string {
@@ -65,7 +83,7 @@ function groupRow(store: TaskStore, group: IGroup, cell: string, now: number): s
 }
 
 function taskRow(store: TaskStore, task: number, now: number): string {
-  const word = STATES.find(({ state }) => state === STATE_OF_CODE[store.state[task]!])!.one;
+  const word = wordOf(store.state[task]!);
   const begun = store.start[task]! > 0;
   const waited =
     store.submitted[task]! > 0 && begun ? store.start[task]! - store.submitted[task]! : -1;

@@ -1,5 +1,6 @@
 /** What the graph says in words: for titles, hints and screen readers. Pure. */
 import { formatCount } from '../model/format.js';
+import { STATES, stateWord, type IStateLook } from '../model/states.js';
 import {
   CANCELLED,
   DONE,
@@ -11,6 +12,7 @@ import {
   type IGroup,
   type TaskStore
 } from './taskStore.js';
+import { t } from '../text.js';
 import type { TaskState } from '../tokens.js';
 
 /** The state of the visual language for each code: a task that was sent and does not run waits for its place. */
@@ -24,13 +26,23 @@ export const STATE_OF_CODE: readonly TaskState[] = [
   'CANCELLED'
 ];
 
+/** How the state of this code looks. */
+export function lookOf(code: number): IStateLook {
+  return STATES.find(({ state }) => state === STATE_OF_CODE[code])!;
+}
+
+/** The word for a task in the state of this code. */
+export function wordOf(code: number): string {
+  return stateWord(lookOf(code), 1);
+}
+
 /** `evaluate, 400 tasks, 90 done, 2 running, 41 waiting for a place`. */
 export function groupWords(store: TaskStore, group: IGroup): string {
   const counts = group.counts;
   const total = group.tasks.length;
   const parts = [
     nameOf(store, group),
-    `${formatCount(total)} ${total === 1 ? 'task' : 'tasks'}`,
+    total === 1 ? t('1 task') : t('%1 tasks', formatCount(total)),
     ...countWords(counts)
   ];
   return parts.join(', ');
@@ -39,20 +51,20 @@ export function groupWords(store: TaskStore, group: IGroup): string {
 /** The counts that are not zero, each with its word. */
 export function countWords(counts: ArrayLike<number>): string[] {
   const waiting = (counts[WAITS_FOR_PLACE] ?? 0) + (counts[SENT] ?? 0);
-  const words: [number, string][] = [
-    [counts[DONE] ?? 0, 'done'],
-    [counts[FAILED] ?? 0, 'failed'],
-    [counts[CANCELLED] ?? 0, 'cancelled'],
-    [counts[RUNNING] ?? 0, 'running'],
-    [waiting, 'waiting for a place'],
-    [counts[WAITS_FOR_INPUT] ?? 0, 'waiting for input']
+  const words: [number, (n: string) => string][] = [
+    [counts[DONE] ?? 0, n => t('%1 done', n)],
+    [counts[FAILED] ?? 0, n => t('%1 failed', n)],
+    [counts[CANCELLED] ?? 0, n => t('%1 cancelled', n)],
+    [counts[RUNNING] ?? 0, n => t('%1 running', n)],
+    [waiting, n => t('%1 waiting for a place', n)],
+    [counts[WAITS_FOR_INPUT] ?? 0, n => t('%1 waiting for input', n)]
   ];
-  return words.filter(([n]) => n > 0).map(([n, word]) => `${formatCount(n)} ${word}`);
+  return words.filter(([n]) => n > 0).map(([n, say]) => say(formatCount(n)));
 }
 
 /** The name of a group's function. */
 export function nameOf(store: TaskStore, group: IGroup): string {
-  return store.functions[group.function]?.name || 'task';
+  return store.functions[group.function]?.name || t('task');
 }
 
 /** A duration with three digits: `3.2 us`, `38 ms`, `14.2 s`, `3 min 20 s`. */

@@ -1,5 +1,6 @@
 /** How many tasks of each cell are in which state, and the words of a badge. Pure. */
 import { CANCELLED, DONE, FAILED, N_STATES, RUNNING, type TaskStore } from '../graph/taskStore.js';
+import { t } from '../text.js';
 import type { TaskState } from '../tokens.js';
 
 /** Tasks by origin, each by state code. */
@@ -40,17 +41,17 @@ export function badgeOf(counts: ArrayLike<number>, cell: number): IBadge | null 
   const [done, failed, cancelled] = [count(DONE), count(FAILED), count(CANCELLED)];
   const over = done + failed + cancelled;
   const rest = [
-    count(RUNNING) > 0 ? `${count(RUNNING)} running` : '',
-    failed > 0 ? `${failed} failed` : '',
-    cancelled > 0 ? `${cancelled} cancelled` : ''
+    count(RUNNING) > 0 ? t('%1 running', count(RUNNING)) : '',
+    failed > 0 ? t('%1 failed', failed) : '',
+    cancelled > 0 ? t('%1 cancelled', cancelled) : ''
   ].filter(Boolean);
-  const label = [`cell ${cell}: ${done} of ${total} done`, ...rest].join(', ');
+  const label = [t('cell %1: %2 of %3 done', cell, done, total), ...rest].join(', ');
   if (over < total) {
     const state = count(RUNNING) > 0 ? 'RUNNING' : 'PENDING_NODE_ASSIGNMENT';
     return { state, text: `${short(over)}/${short(total)}`, label };
   }
   if (failed > 0) {
-    return { state: 'FAILED', text: `${short(failed)} failed`, label };
+    return { state: 'FAILED', text: t('%1 failed', short(failed)), label };
   }
   return cancelled > 0
     ? { state: 'CANCELLED', text: `${short(cancelled)}/${short(total)}`, label }

@@ -1,5 +1,7 @@
 /** Numbers as a person reads them: three digits at most, always with a unit. Pure. */
 
+import { t } from '../text.js';
+
 const GROUPED = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
 /** A count with separators: `8204` becomes `8,204`. */
@@ -46,11 +48,24 @@ export function formatBytesOf(used: number, total: number): string {
   const [size] = unitOf(total);
   const sameUnit = used === 0 || used >= 0.05 * size;
   return sameUnit && size > 1
-    ? `${digits(used / size)} of ${formatBytes(total)}`
-    : `${formatBytes(used)} of ${formatBytes(total)}`;
+    ? t('%1 of %2', digits(used / size), formatBytes(total))
+    : t('%1 of %2', formatBytes(used), formatBytes(total));
+}
+
+/** What is counted in a cluster, as one word and as several. */
+export type Noun = 'worker' | 'actor' | 'node';
+
+/** The word for so many: `worker`, `workers`. */
+export function nounFor(count: number, noun: Noun): string {
+  const words: Record<Noun, () => [string, string]> = {
+    worker: () => [t('worker'), t('workers')],
+    actor: () => [t('actor'), t('actors')],
+    node: () => [t('node'), t('nodes')]
+  };
+  return words[noun]()[count === 1 ? 0 : 1];
 }
 
 /** A number with its noun: `1 worker`, `3 workers`. */
-export function formatNoun(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+export function formatNoun(count: number, noun: Noun): string {
+  return `${formatCount(count)} ${nounFor(count, noun)}`;
 }

@@ -1,4 +1,5 @@
 /** The visual language of states: one shape, one colour, one word each. Pure. */
+import { t } from '../text.js';
 import type { TaskState } from '../tokens.js';
 
 /** The shape of a state; drawn by `panels/shapes.tsx`. */
@@ -11,37 +12,56 @@ export interface IStateLook {
   /** The CSS variable with its colour; light and dark values stand in `style/tokens.css`. */
   color: string;
   /** The word beside one task. */
-  one: string;
+  readonly one: string;
   /** The word beside none or several. */
-  many: string;
+  readonly many: string;
+}
+
+/** A state whose words are said in the language that the page has when they are read. */
+class Look implements IStateLook {
+  constructor(
+    readonly state: TaskState,
+    readonly shape: Shape,
+    readonly color: string,
+    private readonly _one: () => string,
+    private readonly _many = _one
+  ) {}
+
+  get one(): string {
+    return this._one();
+  }
+
+  get many(): string {
+    return this._many();
+  }
 }
 
 /** All states, in the order in which a task goes through them. */
 export const STATES: readonly IStateLook[] = [
-  {
-    state: 'PENDING_ARGS_AVAIL',
-    shape: 'dashed-ring',
-    color: '--nbray-wait',
-    one: 'waits for input',
-    many: 'wait for input'
-  },
-  {
-    state: 'PENDING_NODE_ASSIGNMENT',
-    shape: 'ring',
-    color: '--nbray-queue',
-    one: 'waits for a place',
-    many: 'wait for a place'
-  },
-  { state: 'RUNNING', shape: 'triangle', color: '--nbray-run', one: 'runs', many: 'run' },
-  { state: 'FINISHED', shape: 'disc', color: '--nbray-done', one: 'done', many: 'done' },
-  { state: 'FAILED', shape: 'cross', color: '--nbray-fail', one: 'failed', many: 'failed' },
-  {
-    state: 'CANCELLED',
-    shape: 'crossed-ring',
-    color: '--nbray-cancelled',
-    one: 'cancelled',
-    many: 'cancelled'
-  }
+  new Look(
+    'PENDING_ARGS_AVAIL',
+    'dashed-ring',
+    '--nbray-wait',
+    () => t('waits for input'),
+    () => t('wait for input')
+  ),
+  new Look(
+    'PENDING_NODE_ASSIGNMENT',
+    'ring',
+    '--nbray-queue',
+    () => t('waits for a place'),
+    () => t('wait for a place')
+  ),
+  new Look(
+    'RUNNING',
+    'triangle',
+    '--nbray-run',
+    () => t('runs'),
+    () => t('run')
+  ),
+  new Look('FINISHED', 'disc', '--nbray-done', () => t('done')),
+  new Look('FAILED', 'cross', '--nbray-fail', () => t('failed')),
+  new Look('CANCELLED', 'crossed-ring', '--nbray-cancelled', () => t('cancelled'))
 ];
 
 /** The order of a state bar: what is over first, then what runs, then what waits. */

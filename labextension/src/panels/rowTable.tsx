@@ -1,6 +1,15 @@
 /** A table of any rows: sorted by any column, filtered, drawn only where it can be seen. */
-import { useEffect, useMemo, useRef, useState, type ReactElement, type ReactNode } from 'react';
+import {
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  type KeyboardEvent,
+  type ReactElement,
+  type ReactNode
+} from 'react';
 import { compare } from '../graph/order.js';
+import { rowAfterKey } from '../graph/rowKeys.js';
 import { formatCount } from '../model/format.js';
 import { t } from '../text.js';
 
@@ -11,15 +20,20 @@ const SPARE = 6;
 /** A column. */
 export interface IColumn<R> {
   name: string;
-  /** By what it is sorted, and what a search looks into. */
+  /** By what it is sorted. */
   key: (row: R) => number | string;
+  /** What a search looks into; the key when there is none, nothing when it is null. */
+  find?: ((row: R) => string) | null;
   /** What is shown; the key when there is none. */
   show?: (row: R) => ReactNode;
   /** Its width, as in a grid. */
   width?: string;
 }
 
-/** The rows; Enter and click choose one, arrow keys go from one to the next. */
+/**
+ * The rows. One of them is in the order of tabs; from there arrow keys, Home, End, PageUp and PageDown
+ * go through all of them, drawn or not, and Enter or a click chooses one.
+ */
 export function RowTable<R>(props: {
   label: string;
   /** What there is to say when there are none. */
@@ -30,98 +44,159 @@ export function RowTable<R>(props: {
   query?: string;
   selected?: string | null;
   onSelect?: (row: R) => void;
-  /** The column by which it is sorted at first, the largest first. */
+  /** The column by which it is sorted at first, the largest first; without it, as the rows come. */
   first?: string;
+  /** What stands below it, of so many rows that are shown. */
+  foot?: (shown: number) => string;
 }): ReactElement {
   const { label, rows, columns, id, query = '', selected = null, onSelect } = props;
   const [sort, setSort] = useState({ name: props.first ?? '', down: true });
   const [scroll, setScroll] = useState(0);
   const [height, setHeight] = useState(400);
+  const [active, setActive] = useState<string | null>(null);
   const host = useRef<HTMLDivElement>(null);
+  /** The row that gets the focus once it is drawn. */
+  const goTo = useRef<number | null>(null);
+  const inside = useRef(false);
   useEffect(() => {
     const observer = new ResizeObserver(() => setHeight(host.current?.clientHeight ?? 400));
     observer.observe(host.current!);
     return () => observer.disconnect();
   }, []);
-  const order = useMemo(() => {
-    const words = query.trim().toLowerCase();
-    const found = rows.filter(
-      row =>
-        words === '' ||
-        columns.some(column => String(column.key(row)).toLowerCase().includes(words))
-    );
-    const by = columns.find(column => column.name === sort.name);
-    if (by !== undefined) {
-      found.sort((a, b) => compare(by.key(a), by.key(b)) * (sort.down ? -1 : 1));
-    }
-    return found;
+  const order = useMemo(
+    () => ordered(rows, columns, query, sort),
     // The columns are made anew with every drawing; what they mean stays.
-  }, [rows, query, sort]);
+    [rows, query, sort]
+  );
+  useEffect(() => {
+    const box = host.current!;
+    if (goTo.current !== null) {
+      const row = box.querySelector<HTMLElement>(`[aria-rowindex="${goTo.current + 2}"]`);
+      if (row !== null) {
+        goTo.current = null;
+        row.focus({ preventScroll: true });
+      }
+    } else if (inside.current && document.activeElement === document.body) {
+      box.focus({ preventScroll: true }); // its row has been scrolled away
+    }
+  });
   const top = Math.max(0, Math.floor(scroll / ROW) - SPARE);
   const shown = order.slice(top, top + Math.ceil(height / ROW) + 2 * SPARE);
+  const entry = shown.some(row => id(row) === active) ? active : shown[0] && id(shown[0]);
   const grid = { gridTemplateColumns: columns.map(column => column.width ?? '1fr').join(' ') };
+
+  const onKey = (event: KeyboardEvent<HTMLElement>): void => {
+    const target = event.target as HTMLElement;
+    const here = target.getAttribute('role') === 'row' || target === host.current;
+    const at = order.findIndex(row => id(row) === active);
+    const next = here ? rowAfterKey(event.key, at, order.length, Math.floor(height / ROW)) : null;
+    if (next !== null) {
+      const box = host.current!;
+      setActive(id(order[next]!));
+      goTo.current = next;
+      // The row may not be drawn yet: it is once the box has scrolled there.
+      const y = next * ROW;
+      box.scrollTop = Math.max(y + ROW - box.clientHeight, Math.min(box.scrollTop, y));
+      setScroll(box.scrollTop);
+      event.preventDefault();
+    } else if (here && at >= 0 && (event.key === 'Enter' || event.key === ' ')) {
+      onSelect?.(order[at]!);
+      event.preventDefault();
+    }
+  };
+
   return (
-    <div className="nbray-table" role="table" aria-label={label} aria-rowcount={order.length + 1}>
+    <div
+      className="nbray-table"
+      role="grid"
+      aria-label={label}
+      aria-rowcount={order.length + 1}
+      aria-readonly={true}
+    >
       <div className="nbray-row nbray-row-head" role="row" aria-rowindex={1} style={grid}>
         {columns.map(({ name }) => (
-          <button
+          <span
             key={name}
             role="columnheader"
             aria-sort={sort.name !== name ? 'none' : sort.down ? 'descending' : 'ascending'}
-            onClick={() => setSort({ name, down: sort.name === name ? !sort.down : false })}
           >
-            {name}
-            {sort.name === name && (sort.down ? ' ▾' : ' ▴')}
-          </button>
+            <button
+              onClick={() => setSort({ name, down: sort.name === name ? !sort.down : false })}
+            >
+              {name}
+              {sort.name === name && <i aria-hidden="true">{sort.down ? ' ▾' : ' ▴'}</i>}
+            </button>
+          </span>
         ))}
       </div>
       <div
         className="nbray-rows"
+        role="rowgroup"
         ref={host}
+        tabIndex={-1}
         onScroll={event => setScroll(event.currentTarget.scrollTop)}
-        onKeyDown={event => {
-          const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-          const items = [...event.currentTarget.querySelectorAll<HTMLElement>('[role=row]')];
-          const at = items.indexOf(document.activeElement as HTMLElement);
-          if (step !== undefined && at >= 0) {
-            items[at + step]?.focus();
-            event.preventDefault();
-          }
-        }}
+        onKeyDown={onKey}
+        onFocus={() => (inside.current = true)}
+        onBlur={() => (inside.current = false)}
       >
-        <div style={{ height: order.length * ROW }}>
-          <div style={{ transform: `translateY(${top * ROW}px)` }}>
-            {shown.map((row, n) => (
-              <div
-                key={id(row)}
-                role="row"
-                aria-rowindex={top + n + 2}
-                aria-selected={selected === id(row)}
-                tabIndex={0}
-                style={grid}
-                className={selected === id(row) ? 'nbray-row nbray-mod-on' : 'nbray-row'}
-                onClick={() => onSelect?.(row)}
-                onKeyDown={event => {
-                  if (event.key === 'Enter' && event.target === event.currentTarget) {
-                    onSelect?.(row);
-                  }
-                }}
-              >
-                {columns.map(column => (
-                  <span key={column.name} role="cell">
-                    {column.show === undefined ? column.key(row) : column.show(row)}
-                  </span>
-                ))}
-              </div>
-            ))}
+        <div role="presentation" style={{ height: order.length * ROW }}>
+          <div role="presentation" style={{ transform: `translateY(${top * ROW}px)` }}>
+            {shown.map((row, n) => {
+              const key = id(row);
+              return (
+                <div
+                  key={key}
+                  role="row"
+                  aria-rowindex={top + n + 2}
+                  aria-selected={onSelect === undefined ? undefined : selected === key}
+                  tabIndex={entry === key ? 0 : -1}
+                  style={grid}
+                  className={selected === key ? 'nbray-row nbray-mod-on' : 'nbray-row'}
+                  onFocus={() => setActive(key)}
+                  onClick={() => onSelect?.(row)}
+                >
+                  {columns.map(column => (
+                    <span key={column.name} role="gridcell">
+                      {column.show === undefined ? column.key(row) : column.show(row)}
+                    </span>
+                  ))}
+                </div>
+              );
+            })}
           </div>
         </div>
       </div>
       <p className="nbray-table-foot">
         {rows.length === 0
           ? props.empty
-          : t('%1 of %2', formatCount(order.length), formatCount(rows.length))}
+          : (props.foot?.(order.length) ??
+            t('%1 of %2', formatCount(order.length), formatCount(rows.length)))}
       </p>
     </div>
   );
+}
+
+/** The rows that match, in the order of a column; as they come when no column says so. */
+function ordered<R>(
+  rows: readonly R[],
+  columns: readonly IColumn<R>[],
+  query: string,
+  sort: { name: string; down: boolean }
+): readonly R[] {
+  const words = query.trim().toLowerCase();
+  const texts = columns
+    .filter(({ find }) => find !== null)
+    .map(({ key, find }) => find ?? ((row: R) => String(key(row))));
+  const found =
+    words === ''
+      ? rows
+      : rows.filter(row => texts.some(text => text(row).toLowerCase().includes(words)));
+  const by = columns.find(column => column.name === sort.name);
+  if (by === undefined) {
+    return found;
+  }
+  const keyed = found.map(row => ({ row, key: by.key(row) }));
+  const sign = sort.down ? -1 : 1;
+  keyed.sort((a, b) => compare(a.key, b.key) * sign);
+  return keyed.map(({ row }) => row);
 }

@@ -5,6 +5,7 @@ import type { ReactElement } from 'react';
 import { formatCount } from '../model/format.js';
 import { STATES, stateWord } from '../model/states.js';
 import { StateShape } from './shapes.js';
+import { t } from '../text.js';
 import type { IClusterModel, TaskState } from '../tokens.js';
 
 /** The states worth a place there, when a task is in them; `RUNNING` always is. */
@@ -46,7 +47,7 @@ export class StatusItem extends ReactWidget {
     return (
       <button
         className="nbray-status-button"
-        title={`nbray: ${words.join(', ')}. Show the cluster`}
+        title={t('nbray: %1. Show the cluster', words.join(', '))}
         onClick={() => this._open()}
       >
         nbray

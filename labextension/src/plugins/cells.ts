@@ -8,7 +8,7 @@ import { CommandIDs } from '../commands.js';
 import { nbrayIcon } from '../icons.js';
 import { Badges } from '../panels/cellBadges.js';
 import { isRemote, toggleRemote, whyNotRemote } from '../model/remoteLine.js';
-import { t } from '../text.js';
+import { REMOTE, t } from '../text.js';
 import { IClusterModel } from '../tokens.js';
 import { INbraySettings } from './settings.js';
 
@@ -62,8 +62,8 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
       return cell?.model.type === 'code' ? cell : null;
     };
     commands.addCommand(CommandIDs.toggleRemote, {
-      label: t('Run This Cell on the Cluster (%%remote)'),
-      caption: t('Write the line %%remote into the active cell, or remove it'),
+      label: t('Run This Cell on the Cluster (%1)', REMOTE),
+      caption: t('Write the line %1 into the active cell, or remove it', REMOTE),
       icon: nbrayIcon,
       isEnabled: () => activeCell() !== null,
       isToggled: () => isRemote(activeCell()?.model.sharedModel.source ?? ''),
@@ -72,7 +72,7 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
         const text = activeCell()?.model.sharedModel;
         const problem = text && whyNotRemote(text.source);
         if (problem) {
-          await showErrorMessage(t('No line %%remote was written'), problem);
+          await showErrorMessage(t('No line %1 was written', REMOTE), problem);
         } else if (text) {
           text.setSource(toggleRemote(text.source));
         }
@@ -85,7 +85,7 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
         const button = new ToolbarButton({
           className: 'nbray-remote-switch',
           label: '%%remote',
-          tooltip: t('Run the active cell on the cluster: writes or removes its line %%remote'),
+          tooltip: t('Run the active cell on the cluster: writes or removes its line %1', REMOTE),
           onClick: () => void commands.execute(CommandIDs.toggleRemote)
         });
         panel.toolbar.insertAfter('cellType', 'nbray-remote', button);

@@ -64,7 +64,7 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
         }
         if (!Array.from(shell.widgets(area)).includes(panel)) {
           // A tab needs a word; the side bar shows the icon alone.
-          panel.title.label = area === 'main' ? 'Cluster' : '';
+          panel.title.label = area === 'main' ? t('Cluster') : '';
           const mode = area === 'main' ? 'split-right' : undefined; // beside the notebook
           shell.add(panel, area, { rank: RANK, type: 'nbray', mode });
         }

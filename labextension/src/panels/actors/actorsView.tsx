@@ -1,13 +1,11 @@
 /** The actors: a lane each, with its calls; and what is known of the one that is chosen. */
 import { useMemo, useState, type ReactElement } from 'react';
 import { callsByPeer, type ICalls } from '../../graph/actorCalls.js';
-import { STATE_OF_CODE, formatDuration } from '../../graph/words.js';
+import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { readActors, type IActor } from '../../model/answers.js';
 import { formatAmount, formatCount } from '../../model/format.js';
-import { STATES } from '../../model/states.js';
 import { Sheet } from '../details/taskDetails.js';
 import { MadeAt } from '../details/taskFacts.js';
-import { wordOf } from '../graph/graphView.js';
 import { RowTable, type IColumn } from '../rowTable.js';
 import { TaskLink, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';
@@ -93,8 +91,7 @@ function Lane(props: { model: IClusterModel; calls: ICalls }): ReactElement {
   return (
     <span className="nbray-lane" role="img" aria-label={words} title={words}>
       {calls.tasks.slice(-DRAWN).map(task => {
-        const look = STATES.find(one => one.state === STATE_OF_CODE[state[task]!])!;
-        return <i key={task} style={{ background: `var(${look.color})` }} />;
+        return <i key={task} style={{ background: `var(${lookOf(state[task]!).color})` }} />;
       })}
     </span>
   );

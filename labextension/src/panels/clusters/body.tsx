@@ -2,7 +2,7 @@
 import { useState, type FormEvent, type ReactElement } from 'react';
 import type { IClusterRow, INodeNow } from '../../model/clusterList.js';
 import { formatAmount, formatBytesOf, formatNoun } from '../../model/format.js';
-import { t } from '../../text.js';
+import { REMOTE, t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
 /** What can be asked of a new cluster; what is left out is the machine's. */
@@ -40,7 +40,8 @@ export function ClusterList(props: {
       {rows?.length === 0 && (
         <p className="nbray-dim">
           {t(
-            'No cluster is running. A notebook starts one of its own with its first %%remote cell.'
+            'No cluster is running. A notebook starts one of its own with its first %1 cell.',
+            REMOTE
           )}
         </p>
       )}
@@ -129,22 +130,14 @@ function Card(props: {
         <dl className="nbray-figures">
           <Figure
             name={t('CPU')}
-            words={t(
-              '%1 of %2 in use',
-              formatAmount(figures.cpus_used),
-              formatAmount(figures.cpus_total)
-            )}
+            words={inUse(figures.cpus_used, figures.cpus_total)}
             share={figures.cpus_used / figures.cpus_total}
             color="--nbray-run"
           />
           {figures.gpus_total > 0 && (
             <Figure
               name={t('GPU')}
-              words={t(
-                '%1 of %2 in use',
-                formatAmount(figures.gpus_used),
-                formatAmount(figures.gpus_total)
-              )}
+              words={inUse(figures.gpus_used, figures.gpus_total)}
               share={figures.gpus_used / figures.gpus_total}
               color="--nbray-gpu"
             />
@@ -186,6 +179,10 @@ function Card(props: {
   );
 }
 
+function inUse(used: number, total: number): string {
+  return t('%1 of %2 in use', formatAmount(used), formatAmount(total));
+}
+
 function Node(props: { node: INodeNow }): ReactElement {
   const { node } = props;
   return (
@@ -211,7 +208,7 @@ function Node(props: { node: INodeNow }): ReactElement {
       {node.gpus.map(gpu => (
         <Figure
           key={gpu.index}
-          name={`GPU ${gpu.index}`}
+          name={t('GPU %1', gpu.index)}
           words={`${gpu.busy === null ? '' : `${Math.round(gpu.busy * 100)} % · `}${formatBytesOf(gpu.used, gpu.total)}`}
           share={gpu.busy ?? 0}
           color="--nbray-gpu"

@@ -2,8 +2,7 @@
 import type { ReactElement } from 'react';
 import { OVER, stepsOf, timeOfDay, type IStep } from '../../graph/history.js';
 import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStore.js';
-import { STATE_OF_CODE, formatDuration } from '../../graph/words.js';
-import { STATES, stateWord } from '../../model/states.js';
+import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -43,10 +42,7 @@ export function HistoryView(props: { model: IClusterModel; task: number }): Reac
           />
         ))}
         {over && store.end[task]! > 0 && (
-          <Moment
-            time={timeOfDay(store.end[task]!, store.wall)}
-            words={stateWord(lookOf(state), 1)}
-          />
+          <Moment time={timeOfDay(store.end[task]!, store.wall)} words={wordOf(state)} />
         )}
         {worker >= 0 && <Moment time={t('where')} words={t('worker %1', worker + 1)} />}
         {attempt > 0 && <Moment time={t('retries')} words={t('this is try %1', attempt + 1)} />}
@@ -62,10 +58,6 @@ function Moment(props: { time: string; words: string }): ReactElement {
       <dd className="nbray-number">{props.words}</dd>
     </>
   );
-}
-
-function lookOf(code: number): (typeof STATES)[number] {
-  return STATES.find(({ state }) => state === STATE_OF_CODE[code])!;
 }
 
 function stepWord(step: IStep): string {

@@ -2,9 +2,7 @@
 import type { ReactElement } from 'react';
 import type { IHit } from '../../graph/scene.js';
 import { FAILED, RUNNING, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from '../../graph/taskStore.js';
-import { STATE_OF_CODE, countWords, nameOf } from '../../graph/words.js';
-import { STATES } from '../../model/states.js';
-import { wordOf } from '../graph/graphView.js';
+import { countWords, lookOf, nameOf, wordOf } from '../../graph/words.js';
 import { Link } from '../sentence.js';
 import { StateShape } from '../shapes.js';
 import { TaskFacts, TaskList } from './taskFacts.js';
@@ -36,8 +34,7 @@ export function TaskDetails(props: {
       <p className="nbray-details-state">
         {code !== null && (
           <>
-            <StateShape look={STATES.find(({ state }) => state === STATE_OF_CODE[code])!} />{' '}
-            {wordOf(code)}
+            <StateShape look={lookOf(code)} /> {wordOf(code)}
           </>
         )}
         {code === null && t('%1 tasks', group.tasks.length)}

@@ -2,10 +2,9 @@
 import { useEffect, useRef, type ReactElement } from 'react';
 import { OVER } from '../../graph/history.js';
 import { CANCELLED, DONE, FAILED, NO_GROUP } from '../../graph/taskStore.js';
-import { formatDuration } from '../../graph/words.js';
+import { formatDuration, wordOf } from '../../graph/words.js';
 import { readTask, type ITaskAnswer } from '../../model/answers.js';
 import { formatBytes } from '../../model/format.js';
-import { wordOf } from '../graph/graphView.js';
 import { CellLink, Sentence, TaskLink, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';
 import { Actions } from './actions.js';

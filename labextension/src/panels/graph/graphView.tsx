@@ -2,11 +2,16 @@
 import { useEffect, useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 import type { IHit } from '../../graph/scene.js';
 import { FAILED, type IGroup } from '../../graph/taskStore.js';
-import { countWords, formatDuration, groupWords, nameOf } from '../../graph/words.js';
+import {
+  countWords,
+  formatDuration,
+  groupWords,
+  lookOf,
+  nameOf,
+  wordOf
+} from '../../graph/words.js';
 import { readTask } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../model/format.js';
-import { stateWord, STATES } from '../../model/states.js';
-import { STATE_OF_CODE } from '../../graph/words.js';
 import { StateShape } from '../shapes.js';
 import { GraphSurface } from './graphSurface.js';
 import { t } from '../../text.js';
@@ -74,15 +79,17 @@ export function GraphView(props: {
     <div className="nbray-graph" ref={host}>
       <div className="nbray-graph-buttons">
         <button className="jp-mod-styled" onClick={() => surface.current?.fit()}>
-          Fit
+          {t('Fit')}
         </button>
       </div>
       <Failures model={model} onSelect={onSelect} />
       {hint !== null && <Hint model={model} hit={hint.hit} x={hint.x} y={hint.y} />}
       {store.count === 0 && (
-        <p className="nbray-nothing">No tasks yet. Each function that runs becomes a card here.</p>
+        <p className="nbray-nothing">
+          {t('No tasks yet. Each function that runs becomes a card here.')}
+        </p>
       )}
-      <ul className="nbray-tree" role="tree" aria-label="Task graph" onKeyDown={onTreeKey}>
+      <ul className="nbray-tree" role="tree" aria-label={t('Task graph')} onKeyDown={onTreeKey}>
         {store.groups.map(group => {
           const open = surface.current?.scene.isOpen(group.index) ?? false;
           return (
@@ -153,13 +160,7 @@ export function onTreeKey(event: KeyboardEvent<HTMLElement>): void {
 export function cellWords(model: IClusterModel, group: IGroup): string {
   const origin = model.tasks.functions[group.function]?.origin ?? '';
   const cell = model.cellOf(origin);
-  return cell === null ? '' : `cell ${cell.number}`;
-}
-
-/** The word for a state code. */
-export function wordOf(code: number): string {
-  const look = STATES.find(({ state }) => state === STATE_OF_CODE[code])!;
-  return stateWord(look, 1);
+  return cell === null ? '' : t('cell %1', cell.number);
 }
 
 /** What is under the pointer: name, state, how long it took, its cell, and the bytes of its results. */
@@ -247,7 +248,7 @@ function Failures(props: {
               onSelect({ group: group.index, task });
             }}
           >
-            <StateShape look={STATES.find(({ state }) => state === 'FAILED')!} />{' '}
+            <StateShape look={lookOf(FAILED)} />{' '}
             {t('%1: %2 failed', nameOf(store, group), formatCount(group.counts[FAILED]!))}
           </button>
         </li>

@@ -63,9 +63,13 @@ function nodeColumns(): readonly IColumn<INode>[] {
       name: t('free'),
       key: node =>
         Object.entries(node.total)
-          .map(
-            ([name, total]) =>
-              `${name} ${amountWords(name, node.free[name] ?? 0)} of ${amountWords(name, total)}`
+          .map(([name, total]) =>
+            t(
+              '%1 %2 of %3',
+              name,
+              amountWords(name, node.free[name] ?? 0),
+              amountWords(name, total)
+            )
           )
           .join(' · '),
       width: 'minmax(120px, 3fr)'

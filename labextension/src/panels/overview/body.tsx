@@ -6,7 +6,9 @@ import {
   formatBytes,
   formatBytesOf,
   formatCount,
-  formatNoun
+  formatNoun,
+  nounFor,
+  type Noun
 } from '../../model/format.js';
 import { totalTasks } from '../../model/feed.js';
 import { BAR_ORDER, STATES, stateWord } from '../../model/states.js';
@@ -18,9 +20,17 @@ import { ObjectsView } from '../objects/objectsView.js';
 import { StateShape } from '../shapes.js';
 import { TasksView } from '../tasks/tasksView.js';
 import { TimelineView } from '../timeline/timelineView.js';
+import { t } from '../../text.js';
 import { Line } from './line.js';
 import { emptyWords } from './words.js';
-import type { ICluster, IClusterModel, ISample, TaskCounts, TaskState } from '../../tokens.js';
+import type {
+  ICluster,
+  IClusterModel,
+  ISample,
+  ISubject,
+  TaskCounts,
+  TaskState
+} from '../../tokens.js';
 
 const TABS = ['Graph', 'Timeline', 'Tasks', 'Actors', 'Objects', 'Nodes'] as const;
 /** The tabs beside which the details of a task stand. */
@@ -51,7 +61,7 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
           <span className="nbray-name">nbray</span>
         )}
         {subject !== null && (
-          <span className="nbray-subject" title={`The panel follows the ${subject.kind} in front`}>
+          <span className="nbray-subject" title={followWords(subject.kind)}>
             {subject.name}
           </span>
         )}
@@ -60,7 +70,7 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
       {cluster !== null ? (
         <>
           <div className="nbray-tabs">
-            <div role="tablist" aria-label="Views" onKeyDown={onTabKey}>
+            <div role="tablist" aria-label={t('Views')} onKeyDown={onTabKey}>
               {TABS.map(name => (
                 <button
                   key={name}
@@ -71,7 +81,7 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
                   tabIndex={tab === name ? 0 : -1}
                   onClick={() => setTab(name)}
                 >
-                  {name}
+                  {tabWord(name)}
                 </button>
               ))}
             </div>
@@ -79,8 +89,8 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
               <input
                 className="nbray-find jp-mod-styled"
                 type="search"
-                placeholder="Find…"
-                aria-label={tab === 'Graph' || tab === 'Tasks' ? 'Find tasks' : 'Find'}
+                placeholder={t('Find…')}
+                aria-label={tab === 'Graph' || tab === 'Tasks' ? t('Find tasks') : t('Find')}
                 value={query}
                 onChange={event => setQuery(event.target.value)}
               />
@@ -121,8 +131,10 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
           </div>
           {model.tasks.dropped > 0 && OF_TASKS.includes(tab) && (
             <p className="nbray-dropped">
-              {formatCount(model.tasks.dropped)} records were dropped: some tasks are missing here,
-              the counts above are exact.
+              {t(
+                '%1 records were dropped: some tasks are missing here, the counts above are exact.',
+                formatCount(model.tasks.dropped)
+              )}
             </p>
           )}
         </>
@@ -131,6 +143,26 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
       )}
     </div>
   );
+}
+
+function tabWord(tab: Tab): string {
+  const words: Record<Tab, () => string> = {
+    Graph: () => t('Graph'),
+    Timeline: () => t('Timeline'),
+    Tasks: () => t('Tasks'),
+    Actors: () => t('Actors'),
+    Objects: () => t('Objects'),
+    Nodes: () => t('Nodes')
+  };
+  return words[tab]();
+}
+
+function followWords(kind: ISubject['kind']): string {
+  return kind === 'cluster'
+    ? t('The panel shows a cluster of this server')
+    : kind === 'console'
+      ? t('The panel follows the console in front')
+      : t('The panel follows the notebook in front');
 }
 
 /** Left and right go from tab to tab, as in any list of tabs. */
@@ -148,16 +180,16 @@ function onTabKey(event: KeyboardEvent<HTMLElement>): void {
 
 function ClusterLine(props: { cluster: ICluster }): ReactElement {
   const { cluster } = props;
-  const parts = [`${formatAmount(cluster.cpus_total)} CPU`];
+  const parts = [t('%1 CPU', formatAmount(cluster.cpus_total))];
   if (cluster.gpus_total > 0) {
-    parts.push(`${formatAmount(cluster.gpus_total)} GPU`);
+    parts.push(t('%1 GPU', formatAmount(cluster.gpus_total)));
   }
-  parts.push(`${formatBytes(cluster.store_capacity)} store`);
+  parts.push(t('%1 store', formatBytes(cluster.store_capacity)));
   return (
     <span className="nbray-cluster">
       <span className="nbray-lamp" data-state={cluster.state} />
       <span className="nbray-name">
-        {cluster.nodes > 1 ? formatNoun(cluster.nodes, 'node') : 'local'}
+        {cluster.nodes > 1 ? formatNoun(cluster.nodes, 'node') : t('local')}
       </span>
       {cluster.state !== 'running' && <span className="nbray-state">{cluster.state}</span>}
       <span className="nbray-dim">{parts.join(' · ')}</span>
@@ -169,7 +201,7 @@ function Tasks(props: { tasks: TaskCounts }): ReactElement {
   const { tasks } = props;
   const total = totalTasks(tasks);
   return (
-    <section className="nbray-counts" aria-label="Tasks by state">
+    <section className="nbray-counts" aria-label={t('Tasks by state')}>
       <ul className="nbray-states">
         {STATES.map(look => {
           const count = tasks[look.state];
@@ -178,7 +210,7 @@ function Tasks(props: { tasks: TaskCounts }): ReactElement {
               key={look.state}
               data-state={look.state}
               className={count === 0 ? 'nbray-mod-none' : undefined}
-              aria-label={`${formatCount(count)} ${spokenWord(look.state)}`}
+              aria-label={spoken(look.state, formatCount(count))}
             >
               <StateShape look={look} lively={look.state === 'RUNNING' && count > 0} />
               <b className="nbray-number">{formatCount(count)}</b>
@@ -193,26 +225,26 @@ function Tasks(props: { tasks: TaskCounts }): ReactElement {
 }
 
 /** As a count is read aloud: `3 running`. */
-function spokenWord(state: TaskState): string {
-  const words: Record<TaskState, string> = {
-    PENDING_ARGS_AVAIL: 'waiting for input',
-    PENDING_NODE_ASSIGNMENT: 'waiting for a place',
-    RUNNING: 'running',
-    FINISHED: 'done',
-    FAILED: 'failed',
-    CANCELLED: 'cancelled'
+function spoken(state: TaskState, count: string): string {
+  const words: Record<TaskState, () => string> = {
+    PENDING_ARGS_AVAIL: () => t('%1 waiting for input', count),
+    PENDING_NODE_ASSIGNMENT: () => t('%1 waiting for a place', count),
+    RUNNING: () => t('%1 running', count),
+    FINISHED: () => t('%1 done', count),
+    FAILED: () => t('%1 failed', count),
+    CANCELLED: () => t('%1 cancelled', count)
   };
-  return words[state];
+  return words[state]();
 }
 
 function StateBar(props: { tasks: TaskCounts; total: number }): ReactElement {
   const { tasks, total } = props;
   const looks = BAR_ORDER.map(state => STATES.find(look => look.state === state)!);
-  const spoken = STATES.map(
+  const words = STATES.map(
     look => `${tasks[look.state]} ${stateWord(look, tasks[look.state])}`
   ).join(', ');
   return (
-    <div className="nbray-bar" role="img" aria-label={total === 0 ? 'no tasks yet' : spoken}>
+    <div className="nbray-bar" role="img" aria-label={total === 0 ? t('no tasks yet') : words}>
       {looks
         .filter(look => tasks[look.state] > 0)
         .map(look => (
@@ -228,49 +260,46 @@ function StateBar(props: { tasks: TaskCounts; total: number }): ReactElement {
 
 function Resources(props: { cluster: ICluster; history: readonly ISample[] }): ReactElement {
   const { cluster, history } = props;
+  const { cpus_used, cpus_total, gpus_used, gpus_total, store_used, store_capacity } = cluster;
+  const inUse = (used: number, total: number): string =>
+    t('%1 of %2 in use', formatAmount(used), formatAmount(total));
   return (
-    <section className="nbray-card" aria-label="Resources in use">
+    <section className="nbray-card" aria-label={t('Resources in use')}>
       <Meter
-        name="CPU"
-        words={`${formatAmount(cluster.cpus_used)} of ${formatAmount(cluster.cpus_total)} in use`}
-        share={cluster.cpus_used / cluster.cpus_total}
-      >
-        <Line
-          history={history}
-          value={sample => sample.cpus}
-          top={cluster.cpus_total}
-          color="--nbray-run"
-        />
-      </Meter>
-      {cluster.gpus_total > 0 && (
+        id="CPU"
+        name={t('CPU')}
+        words={inUse(cpus_used, cpus_total)}
+        used={cpus_used}
+        total={cpus_total}
+        history={history}
+        value={sample => sample.cpus}
+        color="--nbray-run"
+      />
+      {gpus_total > 0 && (
         <Meter
-          name="GPU"
-          words={`${formatAmount(cluster.gpus_used)} of ${formatAmount(cluster.gpus_total)} in use`}
-          share={cluster.gpus_used / cluster.gpus_total}
-        >
-          <Line
-            history={history}
-            value={sample => sample.gpus}
-            top={cluster.gpus_total}
-            color="--nbray-gpu"
-          />
-        </Meter>
+          id="GPU"
+          name={t('GPU')}
+          words={inUse(gpus_used, gpus_total)}
+          used={gpus_used}
+          total={gpus_total}
+          history={history}
+          value={sample => sample.gpus}
+          color="--nbray-gpu"
+        />
       )}
       <Meter
-        name="Object store"
-        words={formatBytesOf(cluster.store_used, cluster.store_capacity)}
-        share={cluster.store_used / cluster.store_capacity}
-      >
-        <Line
-          history={history}
-          value={sample => sample.store}
-          top={cluster.store_capacity}
-          color="--nbray-store"
-        />
-      </Meter>
+        id="Object store"
+        name={t('Object store')}
+        words={formatBytesOf(store_used, store_capacity)}
+        used={store_used}
+        total={store_capacity}
+        history={history}
+        value={sample => sample.store}
+        color="--nbray-store"
+      />
       <div className="nbray-axis" aria-hidden="true">
-        <span>60 s ago</span>
-        <span>now</span>
+        <span>{t('60 s ago')}</span>
+        <span>{t('now')}</span>
       </div>
       <p className="nbray-facts">
         <Fact count={cluster.workers} noun="worker" />
@@ -281,30 +310,35 @@ function Resources(props: { cluster: ICluster; history: readonly ISample[] }): R
   );
 }
 
+/** How much of a resource is in use, now and in the last minute. */
 function Meter(props: {
+  id: string;
   name: string;
   words: string;
-  share: number;
-  children: ReactElement;
+  used: number;
+  total: number;
+  history: readonly ISample[];
+  value: (sample: ISample) => number;
+  color: string;
 }): ReactElement {
-  const percent = Number.isFinite(props.share) ? Math.round(100 * Math.min(1, props.share)) : 0;
+  const { used, total, history, value, color } = props;
+  const percent = total > 0 ? Math.round(100 * Math.min(1, used / total)) : 0;
   return (
     <div className="nbray-meter">
       <span className="nbray-meter-name">{props.name}</span>
-      <span className="nbray-number" data-meter={props.name}>
+      <span className="nbray-number" data-meter={props.id}>
         {props.words}
       </span>
       <span className="nbray-dim nbray-number">{percent} %</span>
-      {props.children}
+      <Line history={history} value={value} top={total} color={color} />
     </div>
   );
 }
 
-function Fact(props: { count: number; noun: string }): ReactElement {
+function Fact(props: { count: number; noun: Noun }): ReactElement {
   return (
     <span data-fact={props.noun}>
-      <b className="nbray-number">{formatCount(props.count)}</b>{' '}
-      {formatNoun(props.count, props.noun).split(' ')[1]}
+      <b className="nbray-number">{formatCount(props.count)}</b> {nounFor(props.count, props.noun)}
     </span>
   );
 }

@@ -3,6 +3,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import { createElement, type ReactElement } from 'react';
 import { nbrayIcon } from '../../icons.js';
+import { t } from '../../text.js';
 import { Overview } from './body.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -17,7 +18,7 @@ export class OverviewPanel extends ReactWidget {
     this.id = 'nbray-panel';
     this.addClass('nbray-panel');
     this.title.icon = nbrayIcon;
-    this.title.caption = 'nbray: what the cluster is doing';
+    this.title.caption = t('nbray: what the cluster is doing');
     this.title.closable = true;
     model.changed.connect(this._onChanged, this);
     model.tasksChanged.connect(this._onChanged, this);

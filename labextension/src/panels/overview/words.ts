@@ -1,4 +1,5 @@
 /** What the panel says when there is nothing to count: how it is, and what to do next. Pure. */
+import { REMOTE, t } from '../../text.js';
 import type { Status } from '../../tokens.js';
 
 /** The words of one state of affairs. */
@@ -18,43 +19,43 @@ export function emptyWords(status: Status): IEmptyWords {
   switch (status) {
     case 'nothing':
       return {
-        sentence: 'No notebook is open.',
-        more: 'The panel follows the notebook or console in front.'
+        sentence: t('No notebook is open.'),
+        more: t('The panel follows the notebook or console in front.')
       };
     case 'no-kernel':
-      return { sentence: 'No kernel is running here.' };
+      return { sentence: t('No kernel is running here.') };
     case 'asking':
       return {
-        sentence: 'Asking the kernel for nbray.',
-        more: 'While a cell runs, the answer waits for its end.'
+        sentence: t('Asking the kernel for nbray.'),
+        more: t('While a cell runs, the answer waits for its end.')
       };
     case 'no-nbray':
       return {
-        sentence: 'This kernel has not loaded nbray.',
-        more: 'Run %load_ext nbray, or choose the kernel nbray (Python 3).',
+        sentence: t('This kernel has not loaded nbray.'),
+        more: t('Run %load_ext nbray, or choose the kernel nbray (Python 3).'),
         cell: '%load_ext nbray',
-        button: 'Insert %load_ext nbray'
+        button: t('Insert %load_ext nbray')
       };
     case 'connecting':
-      return { sentence: 'Connecting to the kernel.' };
+      return { sentence: t('Connecting to the kernel.') };
     case 'restarting':
-      return { sentence: 'The kernel restarts.', more: 'Its cluster has ended with it.' };
+      return { sentence: t('The kernel restarts.'), more: t('Its cluster has ended with it.') };
     case 'other-version':
       return {
-        sentence: 'This panel and the nbray of this kernel are of different versions.',
-        more: 'Update the older one, restart the kernel and reload the page.'
+        sentence: t('This panel and the nbray of this kernel are of different versions.'),
+        more: t('Update the older one, restart the kernel and reload the page.')
       };
     case 'ended':
       return {
-        sentence: 'This cluster has ended.',
-        more: 'The panel follows the notebook in front again when you choose one.'
+        sentence: t('This cluster has ended.'),
+        more: t('The panel follows the notebook in front again when you choose one.')
       };
     case 'live':
       return {
-        sentence: 'No cluster yet. It starts with the first %%remote cell.',
+        sentence: t('No cluster yet. It starts with the first %1 cell.', REMOTE),
         cell: '%%remote\n',
-        button: 'Insert a %%remote cell',
-        starts: 'Start a cluster'
+        button: t('Insert a %1 cell', REMOTE),
+        starts: t('Start a cluster')
       };
   }
 }

@@ -5,6 +5,7 @@ import { formatDuration } from '../../graph/words.js';
 import { formatBytesOf } from '../../model/format.js';
 import { hueOf } from '../palette.js';
 import { Surface } from '../surface.js';
+import { t } from '../../text.js';
 
 const AXIS = 22;
 const LANE = 22;
@@ -79,9 +80,9 @@ export class TimelineSurface extends Surface {
     const lanes = this._lanes().map(worker => {
       const count = ran.get(worker) ?? 0;
       const running = now.get(worker) ?? [];
-      const parts = [`worker ${worker + 1}`, count === 1 ? '1 task' : `${count} tasks`];
+      const parts = [laneName(worker), count === 1 ? t('1 task') : t('%1 tasks', count)];
       if (running.length > 0) {
-        parts.push(`runs ${running.slice(0, 4).join(', ')}`);
+        parts.push(t('runs %1', running.slice(0, 4).join(', ')));
       }
       return { worker, words: parts.join(', ') };
     });
@@ -93,8 +94,8 @@ export class TimelineSurface extends Surface {
         curve.usedBy === null
           ? ''
           : users.size === 0
-            ? ', used by no task'
-            : `, used by ${[...users].join(', ')}`;
+            ? `, ${t('used by no task')}`
+            : `, ${t('used by %1', [...users].join(', '))}`;
       return `${curve.name}, ${curve.words}${used}`;
     });
     return { lanes, curves };
@@ -147,7 +148,7 @@ export class TimelineSurface extends Surface {
     context.textBaseline = 'middle';
     lanes.forEach((worker, n) => {
       context.fillStyle = palette.text;
-      context.fillText(`worker ${worker + 1}`, 10, AXIS + n * LANE + LANE / 2);
+      context.fillText(laneName(worker), 10, AXIS + n * LANE + LANE / 2);
     });
     let y = AXIS + lanes.length * LANE + 8;
     for (const curve of this._curves()) {
@@ -290,14 +291,14 @@ export class TimelineSurface extends Surface {
     const { palette } = this;
     const curves: ICurve[] = [
       {
-        name: 'CPU',
+        name: t('CPU'),
         words: `${Math.round(last.cpu * 100)} %`,
         color: palette.states[RUNNING]!,
         value: sample => sample.cpu,
         usedBy: null
       },
       {
-        name: 'memory',
+        name: t('memory'),
         words: formatBytesOf(last.memory_used, last.memory_total),
         color: palette.store,
         value: sample => sample.memory_used / sample.memory_total,
@@ -306,7 +307,7 @@ export class TimelineSurface extends Surface {
     ];
     if (this.storeCapacity > 0) {
       curves.push({
-        name: 'object store',
+        name: t('object store'),
         words: formatBytesOf(last.store_used, this.storeCapacity),
         color: palette.states[1]!,
         value: sample => sample.store_used / this.storeCapacity,
@@ -316,7 +317,7 @@ export class TimelineSurface extends Surface {
     last.gpus.forEach((gpu, n) => {
       const share = gpu.utilization === null ? '' : `${Math.round(gpu.utilization * 100)} % · `;
       curves.push({
-        name: `GPU ${gpu.index}`,
+        name: t('GPU %1', gpu.index),
         words: share + formatBytesOf(gpu.used, gpu.total),
         color: palette.gpu,
         value: sample => {
@@ -438,6 +439,11 @@ export class TimelineSurface extends Surface {
   private _down: { x: number; moved: boolean } | null = null;
   private _laneList: number[] = [];
   private _lanesVersion = -1;
+}
+
+/** What a lane is called. */
+function laneName(worker: number): string {
+  return t('worker %1', worker + 1);
 }
 
 function line(

@@ -1,7 +1,8 @@
 /** The timeline as a part of the panel: canvas, a list that says the same in words, follow or hold. */
 import { useEffect, useRef, useState, type ReactElement } from 'react';
-import { formatDuration } from '../../graph/words.js';
-import { onTreeKey, wordOf } from '../graph/graphView.js';
+import { formatDuration, wordOf } from '../../graph/words.js';
+import { onTreeKey } from '../graph/graphView.js';
+import { t } from '../../text.js';
 import { TimelineSurface } from './timelineSurface.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -83,12 +84,12 @@ export function TimelineView(props: {
           surface.current?.follow();
         }}
       >
-        Follow
+        {t('Follow')}
       </button>
       <ul
         className="nbray-tree"
         role="tree"
-        aria-label="Timeline"
+        aria-label={t('Timeline')}
         onKeyDown={event => {
           const task = (event.target as HTMLElement).dataset['task'];
           if (event.key === 'Enter' && task !== undefined) {
@@ -112,7 +113,7 @@ export function TimelineView(props: {
           aria-level={1}
           aria-expanded={true}
           tabIndex={-1}
-          aria-label="newest tasks"
+          aria-label={t('newest tasks')}
         >
           <ul role="group">
             {Array.from({ length: store.count - first }, (_, n) => first + n).map(task => (
