@@ -53,6 +53,7 @@ class JobConfig:
         self.set_default_actor_lifetime(default_actor_lifetime)
         self._py_driver_sys_path = list(_py_driver_sys_path or [])
         self.py_logging_config: Any = None
+        self._submitted_runtime_env: dict[str, Any] = {}  # of a job that was submitted: whole, for lists
 
     def set_metadata(self, key: str, value: str) -> None:
         """Add one entry to the metadata."""
@@ -87,10 +88,12 @@ class JobConfig:
     def from_json(cls, job_config_json: str | Mapping[str, Any]) -> JobConfig:
         """Make one from JSON text or a mapping, as the command line gives it."""
         fields: Mapping[str, Any] = json.loads(job_config_json) if isinstance(job_config_json, str) else job_config_json
-        return cls(
+        config = cls(
             code_search_path=fields.get("code_search_path"),
             runtime_env=fields.get("runtime_env"),
             metadata=fields.get("metadata"),
             ray_namespace=fields.get("ray_namespace"),
             default_actor_lifetime=fields.get("default_actor_lifetime", "non_detached"),
         )
+        config._submitted_runtime_env = dict(fields.get("submitted_runtime_env") or {})
+        return config

@@ -71,7 +71,7 @@ def _become_driver(seg: Any, endpoint: str, job: JobConfig, patience_s: float) -
         core.namespace = job.ray_namespace or ""
         answer = join(
             core, 0, patience_s, entrypoint=_entrypoint(), metadata=dict(job.metadata),
-            runtime_env=json.dumps(dict(job.runtime_env or {}), default=repr),
+            runtime_env=json.dumps({**job._submitted_runtime_env, **(job.runtime_env or {})}, default=repr),
         )  # fmt: skip
         core.namespace = answer.namespace
         core.totals = dict(answer.resources)

@@ -253,6 +253,7 @@ def job_settings(job_config: Any, namespace: Any, runtime_env: Any, logging_conf
     if os.environ.get(JOB_CONFIG_ENV):
         injected = JobConfig.from_json(json.loads(os.environ[JOB_CONFIG_ENV]))
         job.metadata.update(injected.metadata)
+        job._submitted_runtime_env = injected._submitted_runtime_env
         if injected.ray_namespace and not namespace:
             job.ray_namespace = job.ray_namespace or injected.ray_namespace
         if injected.runtime_env:

@@ -67,10 +67,11 @@ def _verdict(code: int, stopped: bool, cluster_gone: bool) -> dict[str, Any]:
 
 def _start(session_path: str, facts: dict[str, Any]) -> subprocess.Popen[bytes]:
     environment = facts["runtime_env"]
-    config = {"metadata": {**facts["metadata"], "job_submission_id": facts["submission_id"]}}
+    config: dict[str, Any] = {"metadata": {**facts["metadata"], "job_submission_id": facts["submission_id"]}}
     rest = {name: value for name, value in environment.items() if name not in ("working_dir", "env_vars")}
     if rest:
         config["runtime_env"] = rest  # the folder and the variables reach the workers from the driver
+    config["submitted_runtime_env"] = environment
     environ = {**os.environ, **environment.get("env_vars", {})}
     environ.update({"NBRAY_ADDRESS": session_path, "RAY_ADDRESS": session_path, JOB_CONFIG_ENV: json.dumps(config)})
     supervisor = os.getpid()

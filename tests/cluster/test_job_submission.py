@@ -8,6 +8,7 @@ import cluster_kit as kit
 import pytest
 
 from nbray.job_submission import JobStatus, JobSubmissionClient, log_path
+from nbray.util.state import list_jobs
 
 PYTHON = sys.executable
 
@@ -39,6 +40,9 @@ def test_a_job_that_succeeds(client, tmp_path):
     assert str(tmp_path) in client.get_job_logs(job_id)
     assert client.get_job_logs(job_id).endswith("after\n")
     assert [job.submission_id for job in client.list_jobs()] == ["first"]
+    (row,) = [row for row in list_jobs(detail=True) if row.submission_id == "first"]
+    assert (row.type, row.metadata["team"]) == ("SUBMISSION", "red")
+    assert row.runtime_env == info.runtime_env
     with pytest.raises(ValueError, match="already exists"):
         client.submit_job(entrypoint="true", submission_id="first")
 
