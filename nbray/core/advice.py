@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import warnings
 from types import CodeType
 from typing import Any
 
 from nbray.exceptions import PerformanceWarning
+
+from .call_site import named, warn, warn_at
 
 OWN_FILES = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 LOOK_S = 0.05
@@ -59,7 +60,7 @@ class Advice:
         self._said.add(what)
         filename, number = line or ("<nbray>", 0)
         try:
-            warnings.warn_explicit(text, PerformanceWarning, filename, number)
+            warn_at(filename, number, text, PerformanceWarning)
         except PerformanceWarning:  # warnings are errors here; this thread is not the one to raise it in
             print(f"PerformanceWarning: {text}", file=sys.stderr)
 
@@ -74,9 +75,10 @@ class Advice:
             return
         self._numbers.add(alone)
         if len(self._numbers) >= SERIAL_TASKS and now - self._since >= SERIAL_S and self._has_processors():
+            place = named(*line)
             self._say(
                 "serial",
-                f"Line {line[1]} of {line[0]} gets the value of one task after the other, so that never more than one "
+                f"{place[0].upper()}{place[1:]} gets the value of one task after the other, so that never more than one "
                 "runs. Submit all of them first, then get the list: get([f.remote(x) for x in ...]).",
                 line,
             )
@@ -120,39 +122,34 @@ class Advice:
                     return
 
 
-def _warn(text: str, category: type[Warning] = PerformanceWarning) -> None:
-    """Warn at the line of the user's code that called."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(OWN_FILES):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, category, stacklevel=level)
-
-
 def large_arguments(size: int, count: int) -> None:
     """Warn of arguments that cost much with each call: ``size`` bytes, or ``count`` of them."""
     if size > LARGE_BYTES:
-        _warn(
+        warn(
             f"The arguments of this call are large: {size / 2**20:.1f} MiB are copied with each call. If several calls get "
-            "the same, put() it once and pass the ref."
+            "the same, put() it once and pass the ref.",
+            PerformanceWarning,
         )
     if count > MANY_ARGUMENTS:
-        _warn(
+        warn(
             f"This call has {count} arguments, each of which is seen to by itself. Pass a list in their place; put() it "
-            "once when several calls get the same."
+            "once when several calls get the same.",
+            PerformanceWarning,
         )
 
 
 def crowded(count: int, name: str) -> None:
     """Say that submitting waits."""
-    _warn(
+    warn(
         f"{count:,} tasks of this process are queued ({name} and others of its shape): remote() waits until there are "
-        "fewer. Get results now and then, or set NBRAY_QUEUED_TASKS higher."
+        "fewer. Get results now and then, or set NBRAY_QUEUED_TASKS higher.",
+        PerformanceWarning,
     )
 
 
 def pickled_by_hand(ref: Any) -> None:
     """Say what a ref is worth outside of the cluster."""
-    _warn(
+    warn(
         f"{ref} is pickled outside of a task, put() or get(), so that nobody will tell when it is done with: its value is "
         "kept until the end of the session, and does not outlive it. To keep a value on disk, write the value.",
         UserWarning,

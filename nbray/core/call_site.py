@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from typing import Any
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_cells: dict[str, int] = {}  # in a worker: what the code of cells is compiled as, and their numbers
 
 
 def label() -> bytes:
@@ -22,18 +24,62 @@ def label() -> bytes:
 
 def cell_of(path: str) -> str:
     """Return ``In[3]`` when ``path`` is what IPython calls the code of a cell."""
+    number = cell_number(path)
+    return f"In[{number}]" if number is not None else ""
+
+
+def cell_number(path: str) -> int | None:
+    """Return the number of the cell whose code is compiled as ``path``; None: it is none that is known."""
+    if path in _cells:
+        return _cells[path]
     ipython = sys.modules.get("IPython")
     if ipython is None:
-        return ""
-    shell = ipython.get_ipython()
-    number = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(path)
-    return f"In[{number}]" if number is not None else ""
+        return None
+    number: int | None = getattr(getattr(ipython.get_ipython(), "compile", None), "_filename_map", {}).get(path)
+    return number
+
+
+def know_cells(numbers: dict[str, int]) -> None:
+    """Learn the numbers of a notebook's cells, in a worker that has its functions."""
+    _cells.update(numbers)
+
+
+def named(path: str, line: int) -> str:
+    """Return ``cell 3, line 2`` for code of a notebook, ``line 2 of file.py`` for other code."""
+    cell = cell_number(path)
+    return f"cell {cell}, line {line}" if cell is not None else f"line {line} of {path}"
 
 
 def warn(text: str, category: type[Warning] = RuntimeWarning) -> None:
     """Warn, as from the line of the user's code that called."""
-    level, frame = 1, sys._getframe(0)
-    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame = frame.f_back  # type: ignore[assignment]
-        level += 1
-    warnings.warn(text, category, stacklevel=level)
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    warn_at(
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        text,
+        category,
+        frame.f_globals.get("__name__") or "__main__",
+        registry,
+    )
+
+
+def warn_at(
+    path: str,
+    line: int,
+    text: str,
+    category: type[Warning],
+    module: str = "__main__",
+    registry: dict[Any, Any] | None = None,
+) -> None:
+    """Warn, as from a line of the user's code; a cell is called by its number and not by the file that it never was.
+
+    Parameters
+    ----------
+    module, registry
+        As for ``warnings.warn_explicit``: what filters compare, and what remembers that it was said.
+    """
+    cell = cell_number(path)
+    warnings.warn_explicit(text, category, path if cell is None else f"cell {cell}", line, module, registry)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
 from . import process_environ
@@ -88,6 +89,7 @@ class CellJob:
     method_calls: dict[str, str] = field(default_factory=dict)
     imports: list[str] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)  # file name -> text of cells
+    numbers: dict[str, int] = field(default_factory=dict)  # file name -> number of cells
     cwd: str = ""
     environ: bytes = b""  # of process_environ.pack
     sys_path: list[str] = field(default_factory=list)
@@ -311,6 +313,9 @@ def _try_stream(
         # Files of modules are there as well; cells exist in this cache alone.
         if entry is not None and len(entry) == 4 and entry[1] is None:
             job.texts[filename] = "".join(entry[2])
+            number = cell_number(filename)
+            if number is not None:
+                job.numbers[filename] = number
     return buffers
 
 

@@ -76,7 +76,7 @@ class RemoteCells:
         self.dashboards: list[Any] = []  # those that follow the cluster
         self.large = LargeInputs(get)
         self.actors = ActorCells(self)
-        self._async = AsyncCells(self)
+        self.background = AsyncCells(self)
         self._each = EachCells(self)
         self._function = RemoteFunction(cell_runner.run_cell, {})
 
@@ -100,7 +100,7 @@ class RemoteCells:
         cell = self.prepare(options, body, raw)
         refs = self._submit(cell)
         if options.asynchronous:
-            return self._async.leave_running(cell, refs)
+            return self.background.leave_running(cell, refs)
         return self._wait(cell, refs, begun)
 
     def prepare(self, options: CellOptions, body: str, raw: str, bound: tuple[str, ...] = ()) -> Prepared:
@@ -133,6 +133,7 @@ class RemoteCells:
         job.lazy = options.lazy
         job.reloads = module_reload.wanted_here(shell)
         job.texts[source.filename] = source.raw
+        job.numbers[source.filename] = source.number
         if options.asynchronous:
             job.return_names = _assigned(analysis, options.only_names)
         actor = self.actors.handle(options) if options.actor else None

@@ -13,6 +13,8 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nbray.core.call_site import know_cells
+
 from . import process_environ
 from .cell_job import CellJob
 from .worker_shell import WorkerShell
@@ -42,6 +44,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         shell.enter(module)
         for filename, text in job.texts.items():
             linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+        know_cells(job.numbers)
         yield
     finally:
         shell.leave()

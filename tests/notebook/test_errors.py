@@ -166,3 +166,12 @@ def test_debug_works_on_the_frames(kernel: Kernel) -> None:
     assert "return 1 / v" in text
     assert "42" in text
     assert "nbray" not in text
+
+
+def test_warnings_name_the_cell(kernel: Kernel) -> None:
+    kernel.ok("@nbray.remote\ndef length(x):\n    return len(x)")
+    call = "nbray.get(length.remote(bytes(11 << 20)));"
+    for above, line in (("", 1), ("%%remote\n", 2)):
+        cell = kernel.ok(above + call)
+        number = cell.of("execute_input")[0]["execution_count"]
+        assert f"cell {number}:{line}: PerformanceWarning" in cell.text("stderr")
