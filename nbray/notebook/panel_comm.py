@@ -11,7 +11,11 @@
       comm_msg   {v, seq, frame, ask}    <-      tasks, at most 10 times a second: see task_stream; has buffers
       comm_msg   {v, request: n, what}   ->      a question; answered by {v, reply: n, ...}: see panel_answers/requests
       comm_close                         ->      a subscriber less; with the last one the sender thread ends
-      comm_open  nbray.hello {v}         <-      once, when nbray is loaded; stays open as a mark
+      comm_msg   nbray.hello {v}         <-      once, when nbray is loaded; stays in the kernel's list as a mark
+
+`nbray.hello` is the target and the id of a comm that is never opened: a front end that knows the id hears that nbray is
+there, one that comes later finds it in the kernel's list of comms, and whoever knows nothing of it (nbclient) has nothing to
+complain about, as it has of a `comm_open` for a target without a handler.
 
 Every message carries the whole view (some 300 bytes), so a lost one costs nothing:
 
@@ -290,6 +294,8 @@ def register(ip: Any, snapshot: Snapshot = live.snapshot) -> None:
     requests = PanelRequests(stream, lambda: ip.user_ns, printed)
     feed = PanelFeed(snapshot, stream=stream, requests=requests)
     kernel.comm_manager.register_target(PANEL_TARGET, feed.on_open)
-    # Kept open: a page that comes later finds it by its target name, and knows that nbray is here.
-    hello = create_comm(target_name=HELLO_TARGET, data={"v": VERSION})
+    # Not opened (`primary`), see above.
+    hello = create_comm(target_name=HELLO_TARGET, comm_id=HELLO_TARGET, primary=False)
+    kernel.comm_manager.register_comm(hello)
+    hello.send({"v": VERSION})
     kernel._nbray_panel_feed = (feed, hello)

@@ -195,11 +195,22 @@ def test_register_needs_a_kernel():
 
 
 def test_register_twice_offers_one_feed(monkeypatch):
-    opened, targets = [], []
+    said, targets, listed = [], [], []
+
+    class Hello:
+        def __init__(self, target_name, comm_id, primary):
+            assert not primary, "nobody is asked to open the other end"
+            self.comm_id = comm_id
+
+        def send(self, data):
+            said.append((self.comm_id, data))
 
     class Manager:
         def register_target(self, name, handler):
             targets.append(name)
+
+        def register_comm(self, comm):
+            listed.append(comm.comm_id)
 
     class Kernel:
         comm_manager = Manager()
@@ -207,11 +218,12 @@ def test_register_twice_offers_one_feed(monkeypatch):
     class Shell:
         kernel = Kernel()
 
-    monkeypatch.setattr("comm.create_comm", lambda **kwargs: opened.append(kwargs["target_name"]))
+    monkeypatch.setattr("comm.create_comm", Hello)
     register(Shell())
     register(Shell())
     assert targets == ["nbray.panel"]
-    assert opened == ["nbray.hello"]
+    assert listed == ["nbray.hello"]
+    assert said == [("nbray.hello", {"v": 1})]
 
 
 # ---- the tasks ----

@@ -20,7 +20,9 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "IPYTHONDIR": str(folder / "ipython")}
 
 
-def test_nbclient_gets_all_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nbclient_gets_all_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     sources = [
@@ -39,6 +41,7 @@ def test_nbclient_gets_all_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert sorted(kinds) == ["display_data", "execute_result", "stream"]
     assert notebook.cells[3].outputs[0]["text"] == "from a cell\n"
     nbformat.validate(notebook)
+    assert "nbray" not in caplog.text, "nothing of ours that nobody listens for"
 
 
 SOURCES = [

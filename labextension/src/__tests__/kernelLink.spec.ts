@@ -53,7 +53,6 @@ class FakeKernel {
   info: Promise<object> = Promise.resolve({});
   subshellId: string | null = null;
   readonly comms: FakeComm[] = [];
-  readonly targets = new Map<string, (comm: FakeComm) => void>();
   /** What a question for open comms is answered with. */
   hellos: object = {};
   asked = 0;
@@ -66,11 +65,20 @@ class FakeKernel {
       void this.slots.push(slot.bind(self)),
     disconnect: (): void => void (this.slots = [])
   };
-  registerCommTarget(name: string, handler: (comm: FakeComm) => void): void {
-    this.targets.set(name, handler);
+  private listeners: ((kernel: unknown, message: object) => void)[] = [];
+  readonly iopubMessage = {
+    connect: (slot: (kernel: unknown, message: object) => void, self: unknown): void =>
+      void this.listeners.push(slot.bind(self)),
+    disconnect: (): void => void (this.listeners = [])
+  };
+  get listening(): number {
+    return this.listeners.length;
   }
-  removeCommTarget(name: string): void {
-    this.targets.delete(name);
+  /** A message of some comm arrives. */
+  tell(commId: string, type = 'comm_msg'): void {
+    for (const listener of this.listeners) {
+      listener(this, { header: { msg_type: type }, content: { comm_id: commId, data: { v: 1 } } });
+    }
   }
   requestCommInfo(): Promise<object> {
     this.asked += 1;
@@ -208,14 +216,15 @@ describe('KernelLink', () => {
     assert.deepEqual(statuses, ['asking', 'connecting', 'live']);
   });
 
-  it('hears when a kernel loads nbray, and leaves that comm to the kernel', async () => {
+  it('hears when a kernel loads nbray, and nothing else', async () => {
     const kernel = new FakeKernel();
     attach(kernel);
     await settle();
-    const hello = new FakeComm('nbray.hello');
-    kernel.targets.get('nbray.hello')!(hello);
+    kernel.tell('another');
+    kernel.tell('nbray.hello', 'comm_close');
+    assert.equal(statuses.at(-1), 'no-nbray');
+    kernel.tell('nbray.hello');
     await settle();
-    assert.ok(hello.isDisposed && !hello.closed);
     kernel.comm.startSubshell();
     await settle();
     kernel.comm.deliver(1);
@@ -282,7 +291,7 @@ describe('KernelLink', () => {
     const before = clusters.length;
     comm.deliver(2);
     assert.equal(clusters.length, before);
-    assert.equal(old.targets.size, 0);
+    assert.equal(old.listening, 0);
   });
 
   it('takes no message twice and none of the past', async () => {

@@ -6,7 +6,7 @@ import type { ICluster, IFeedMessage, TaskCounts } from '../tokens.js';
 /** The comm target that the panel opens. */
 export const PANEL_TARGET = 'nbray.panel';
 
-/** The comm target that a kernel opens when it loads nbray, so that the panel need not guess. */
+/** Target and id of the comm by which a kernel says that it has loaded nbray, so that the panel need not guess. */
 export const HELLO_TARGET = 'nbray.hello';
 
 /** The version of the protocol that this panel speaks. */

@@ -3,12 +3,12 @@
  * comm, reads the feed, and starts again after a restart.
  *
  * A kernel without nbray never sees a comm of ours (it would complain on its stderr). Whether it
- * has nbray is known from its name, from a comm `nbray.hello` that the kernel opens when it loads
- * nbray (and keeps open, for those who ask later), or from this page's memory of before a reload.
+ * has nbray is known from its name, from a message of the comm `nbray.hello` that the kernel sends when
+ * it loads nbray (and lists, for those who ask later), or from this page's memory of before a reload.
  *
  * Imports types only, so that it is tested without JupyterLab.
  */
-import type { Kernel } from '@jupyterlab/services';
+import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import {
   HELLO_TARGET,
   PANEL_TARGET,
@@ -105,7 +105,7 @@ export class KernelLink {
       return;
     }
     kernel.statusChanged.connect(this._onKernelStatus, this);
-    kernel.registerCommTarget(HELLO_TARGET, this._onHello);
+    kernel.iopubMessage.connect(this._onIopub, this);
     this._begin();
   }
 
@@ -156,7 +156,7 @@ export class KernelLink {
     this._kernel = null;
     if (kernel !== null && !kernel.isDisposed) {
       kernel.statusChanged.disconnect(this._onKernelStatus, this);
-      kernel.removeCommTarget(HELLO_TARGET, this._onHello);
+      kernel.iopubMessage.disconnect(this._onIopub, this);
     }
   }
 
@@ -317,18 +317,20 @@ export class KernelLink {
     }
   }
 
-  private readonly _onHello = (comm: Kernel.IComm): void => {
-    // Ours only to hear; the kernel keeps it open. Disposing it here sends nothing.
-    comm.dispose();
-    const kernel = this._kernel;
-    if (kernel !== null) {
-      this._memory.add(kernel.id);
-      this._restarting = false;
-      if (this._status !== 'live' && this._status !== 'connecting') {
-        void this._open();
-      }
+  /** Listens for the message by which a kernel says that it has loaded nbray. */
+  private _onIopub(kernel: Kernel.IKernelConnection, message: KernelMessage.IIOPubMessage): void {
+    const isHello =
+      message.header.msg_type === 'comm_msg' &&
+      (message as KernelMessage.ICommMsgMsg<'iopub'>).content.comm_id === HELLO_TARGET;
+    if (!isHello || kernel !== this._kernel) {
+      return;
     }
-  };
+    this._memory.add(kernel.id);
+    this._restarting = false;
+    if (this._status !== 'live' && this._status !== 'connecting') {
+      void this._open();
+    }
+  }
 
   private _onKernelStatus(kernel: Kernel.IKernelConnection, status: Kernel.Status): void {
     if (kernel !== this._kernel) {
