@@ -22,7 +22,7 @@ class AsyncCells:
 
     def __init__(self, cells: Any) -> None:
         self._cells = cells
-        self._running: dict[str, ObjectRef] = {}  # by key of the job
+        self._running: dict[str, list[ObjectRef]] = {}  # what they return, by key of the job
 
     def leave_running(self, cell: Any, refs: list[ObjectRef]) -> Any:
         """Bind refs to the names; returns the ref of the last value."""
@@ -30,7 +30,7 @@ class AsyncCells:
         job, options = cell.job, cell.options
         done, value, *names = refs
         cells.shell.user_ns.update(zip(job.return_names, names, strict=True))
-        self._running[job.key] = done
+        self._running[job.key] = refs
         watch = _Watched(self, cell, done)
         if not options.quiet:
             watch.line = cells.lines.add(watch.origin, watch.describe, watch.stop)
@@ -40,6 +40,10 @@ class AsyncCells:
             watch.timer.start()
         when_done(done, watch.ended)
         return value if job.want_value or not job.has_value else None
+
+    def has(self, ref: ObjectRef) -> bool:
+        """Tell whether ``ref`` is what a cell returns that runs in the background."""
+        return any(ref in refs for refs in list(self._running.values()))
 
     def ended(self, key: str) -> None:
         """Forget a cell that is over."""

@@ -32,7 +32,8 @@ class Extension:
         completion.register(shell, self.magics.cells)
         shell.register_magics(self.magics, NbrayMagics(shell, self.magics.cells))
         self._remove_reprs = reprs.install(
-            shell, reprs.Context(self.router.cell_number, cells.lines_of.marks, cells.lines_of.watch)
+            shell,
+            reprs.Context(self.router.cell_number, cells.lines_of.marks, cells.lines_of.watch, cells.background.has),
         )
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)

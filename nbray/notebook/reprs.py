@@ -33,10 +33,13 @@ _LEFT = "text-align:left"
 class Context:
     """What the reprs of one shell know besides the value: the cells of tasks, and their names once widgets have asked."""
 
-    def __init__(self, cell_number: Callable[[str], int], marks: CellMarks, watch: Watch) -> None:
+    def __init__(
+        self, cell_number: Callable[[str], int], marks: CellMarks, watch: Watch, has_line: Callable[[ObjectRef], bool]
+    ) -> None:
         self.cell_number = cell_number
         self.marks = marks
         self.watch = watch
+        self.has_line = has_line  # whether a ref is of a cell in the background, whose own line says how it goes
 
     def cell_of(self, ref: ObjectRef) -> int:
         """Return the number of the cell that made a ref; 0: not known."""
@@ -69,9 +72,9 @@ def install(shell: Any, context: Context) -> Callable[[], None]:
     return remove
 
 
-def _row(state: int, strong: str, code: str, facts: list[str], muted: list[str]) -> str:
-    """Return one line: a shape, what it is, its id, its state, and the rest."""
-    parts = [drawing.sign_alone(state), f"<b>{_escape(strong)}</b>"]
+def _row(state: int | None, strong: str, code: str, facts: list[str], muted: list[str]) -> str:
+    """Return one line: a shape (of a state), what it is, its id, its state, and the rest."""
+    parts = [*([drawing.sign_alone(state)] if state is not None else []), f"<b>{_escape(strong)}</b>"]
     if code:
         parts.append(f"<code>{_escape(code)}…</code>")
     parts += [_escape(fact) for fact in facts]
@@ -87,7 +90,11 @@ def _escape(text: Any) -> str:
 
 def ref_html(ref: ObjectRef, context: Context) -> str:
     """Return a ref's state, size, maker and cell in one line."""
+    state: int | None
     state, facts = ref_facts(ref, context)
+    if context.has_line(ref):
+        # The line above is replaced when the work is done; the value of a cell stays as it was shown.
+        state, facts = None, ["of a cell in the background", *facts[1:]]
     return _row(state, "ObjectRef", ref.hex()[:16], facts[:1], facts[1:])
 
 

@@ -75,6 +75,8 @@ def test_a_live_line_is_replaced_when_it_is_done(kernel: Kernel) -> None:
     cell = kernel.ok("%%remote --async\n" + GATE.format(name="line-gate") + "over = 1")
     number = cell.of("execute_input")[0]["execution_count"]
     assert "nbray.cancel(Out[" in lines(cell)[0]
+    shown = cell.of("execute_result")[0]["data"]["text/html"]
+    assert "of a cell in the background" in shown and "running" not in shown, "what is saved stays true"
     assert (cell.value or "").startswith("ObjectRef(")  # Out[n] is a ref also without a last expression
     kernel.until(lambda: any(f"cell {number} runs" in line for line in lines(cell)))
     # With widgets a button comes to the line; the text stays true for those without.
