@@ -22,7 +22,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from . import module_reload
+from . import module_reload, read_only
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
 from .cell_result import CHANGED, SET, VALUE, CellOutcome, pack
@@ -135,6 +135,7 @@ class _Run:
         self.loaded = False
         self.digests: dict[str, bytes] = {}
         self.aliases: dict[int, str] = {}
+        self.shared: list[tuple[str, Any]] = []  # read-only memory of the inputs, by name
 
     # --------------------------------------------------------------------- before
 
@@ -172,6 +173,7 @@ class _Run:
             if name not in mine:
                 # What lies in the store is shared and read-only; the cell gets its own.
                 namespace[name] = copy.deepcopy(value) if name in job.stored_refs else value
+                self.shared.append((name, value))
         for name, (text, line) in job.unsendable.items():
             if name not in mine:
                 raise missing_input(text, job.filename, line)
@@ -225,6 +227,7 @@ class _Run:
                 if entry.writable:
                     yield bytearray(view)
                 else:
+                    self.shared.append((entry.name, view))
                     yield view if view.readonly else view.toreadonly()
 
     def _digest(self, value: Any) -> bytes | None:
@@ -238,6 +241,15 @@ class _Run:
         except Exception:
             return None
         return file.getvalue()
+
+    def note(self, error: BaseException) -> str:
+        """Return what to do about a store into an input that is read-only here."""
+        if not read_only.is_refused_store(error):
+            return ""
+        try:
+            return read_only.in_cell(error, self.shared, self.namespace)
+        except Exception:  # odd objects in some frame
+            return read_only.GENERAL
 
     # ------------------------------------------------------------------------ run
 
@@ -425,7 +437,7 @@ def _emit_failure(run: _Run, key: str, error: BaseException) -> None:
             StreamReader(file.getvalue(), ()).read()
         return file.getvalue()
 
-    records = capture(error, dump)
+    records = capture(error, dump, run.note)
     if run.job.return_names is None and run.loaded:
         try:
             run.collect(None, in_band=True)

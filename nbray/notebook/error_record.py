@@ -21,10 +21,6 @@ PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.s
 GROUP_TYPES: tuple[Any, ...] = tuple(filter(None, [getattr(builtins, "BaseExceptionGroup", None)]))
 MAX_FRAMES = 200  # of one exception: the first and the last half are kept
 MAX_EXCEPTIONS = 100
-READ_ONLY_HINT = (
-    "Large arrays reach a cell as read-only memory that is shared with others:"
-    " copy() before changing one inside a function, or change it in the cell itself."
-)
 
 
 @dataclass(slots=True)
@@ -56,7 +52,9 @@ class ExceptionRecord:
     members: list[int] = field(default_factory=list)  # of an exception group
 
 
-def capture(error: BaseException, dump: Callable[[Any], bytes]) -> list[ExceptionRecord]:
+def capture(
+    error: BaseException, dump: Callable[[Any], bytes], note: Callable[[BaseException], str] = lambda exc: ""
+) -> list[ExceptionRecord]:
     """Record an exception and all that hang on it; the first one is the exception.
 
     Parameters
@@ -66,6 +64,8 @@ def capture(error: BaseException, dump: Callable[[Any], bytes]) -> list[Exceptio
     dump
         Pickles an object and reads it again: classes whose ``__init__`` wants other
         arguments fail only then. May raise anything.
+    note
+        Returns what to add to an exception, or "".
     """
     records: list[ExceptionRecord] = []
     numbers: dict[int, int] = {}
@@ -78,8 +78,7 @@ def capture(error: BaseException, dump: Callable[[Any], bytes]) -> list[Exceptio
         shown, frames = _original(exc)
         record = ExceptionRecord(type(shown).__name__, _text(shown), pickle_exception(shown, dump), frames)
         record.notes = [str(note) for note in getattr(exc, "__notes__", ())]
-        if isinstance(exc, ValueError) and "read-only" in record.text:
-            record.notes.append(READ_ONLY_HINT)
+        record.notes += filter(None, [note(exc)])
         numbers[id(exc)] = at = len(records)
         records.append(record)
         record.suppress_context = exc.__suppress_context__

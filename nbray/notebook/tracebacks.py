@@ -22,6 +22,7 @@ from typing import Any
 
 from nbray.exceptions import GetTimeoutError
 
+from . import read_only
 from .cell_pickle import StreamReader, receiving
 from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
 
@@ -252,7 +253,12 @@ def install(shell: Any) -> Callable[[], None]:
 
 
 def _hint(value: BaseException | None, namespace: dict[str, Any]) -> str:
-    """Return what to tell when a local cell was interrupted while it waited for tasks."""
+    """Return what to tell when a local cell was interrupted while it waited for tasks, or stored into shared memory."""
+    if value is not None and read_only.is_refused_store(value):
+        try:
+            return read_only.in_notebook(value, namespace)
+        except Exception:  # odd objects in some frame
+            return ""
     if not isinstance(value, KeyboardInterrupt):
         return ""
     tb = value.__traceback__

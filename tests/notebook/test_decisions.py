@@ -14,8 +14,21 @@ def test_d1_stores_are_written_back_or_refused_never_lost(kernel: Kernel) -> Non
     kernel.ok("%%remote\na[3] = 7\nbox.v = 1\nbox.w = [2]")
     assert kernel.ok("float(a[3]), box.v, box.w").value == "(7.0, 1, [2])"
     cell = kernel.run("%%remote\ninside(a)")
-    assert "read-only" in cell.traceback
-    assert "copy()" in cell.traceback
+    assert "a is shared with others here, and so read-only (cell " in cell.traceback
+    assert ", line 2). Put `a = a.copy()` before that line" in cell.traceback
+    assert kernel.ok("%%remote\na = a.copy()\ninside(a)\nfresh = a + 1").text("stderr") == ""
+    assert kernel.ok("float(a[0])").value == "1.0"
+
+
+def test_a_store_into_what_came_back_says_how_to_make_it_yours(kernel: Kernel) -> None:
+    kernel.ok(
+        "%%remote\nimport numpy as np\nback = np.zeros(300_000)\nclass Kept: pass\nkept = Kept()\nkept.large = back * 1"
+    )
+    assert "back lies in the object store" in kernel.run("back[1] = 5").text("stderr")
+    told = kernel.run("def store(into): into.large[1] = 5\nstore(kept)").text("stderr")
+    assert ", line 2): `import copy; kept = copy.deepcopy(kept)` makes it yours" in told
+    assert kernel.ok("import copy; kept = copy.deepcopy(kept)\nstore(kept)\nfloat(kept.large[1])").value == "5.0"
+    assert kernel.run("np.arange(3).setflags(write=3) or np.broadcast_to(1, 3).__setitem__(0, 1)").text("stderr") == ""
 
 
 def test_d2_a_function_that_came_back_sees_the_notebook(kernel: Kernel) -> None:
