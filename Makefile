@@ -52,7 +52,7 @@ $(VENV)/.test: $(VENV)/.made $(PACKAGE) | $(VENV)/.js
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.notebooks: $(VENV)/.test
-	@echo 'installing what only the notebooks need (minutes the first time)'
+	@echo 'installing what only the notebooks need (gigabytes the first time)'
 	$(PIP) '.[notebooks]'
 	@touch $@
 
@@ -141,7 +141,7 @@ test-faults: $(VENV)/.test
 	NBRAY_FAULTS_FULL=1 $(MAKE) --no-print-directory -C csrc test
 	NBRAY_FAULTS_FULL=1 NBRAY_FAULT_SCALE=6 NBRAY_STORM_S=60 $(BIN)/pytest --timeout 1800 tests/store tests/cluster tests/faults $(PYTEST_ARGS)
 
-# The notebooks at their own size, also what needs heavy packages (PySpark).
+# The notebooks at their own size, also what needs heavy packages (PySpark, TensorFlow, PyTorch).
 test-notebooks: $(VENV)/.notebooks
 	NBRAY_NOTEBOOKS_FULL=1 $(BIN)/pytest tests/notebook/test_notebooks.py --timeout 1800 $(PYTEST_ARGS)
 

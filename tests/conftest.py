@@ -36,7 +36,7 @@ EXPECTED_SKIPS = [
     r"needs (a|an NVIDIA) GPU",
     r"needs cgroup",
     r"needs root",
-    r"[Nn]o TensorFlow",
+    r"no TensorFlow and no PyTorch here",
     r"only on the original Ray",
 ]
 

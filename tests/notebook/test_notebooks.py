@@ -6,6 +6,7 @@ them at their own size instead.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -171,6 +172,32 @@ def test_iterative(execute: Any) -> None:
     assert book["code"] == 0
     assert book.pictures == 2
     assert "PySpark" in book.text, "run, or said that it is left out"
+
+
+def test_tensorflow_and_pytorch(execute: Any) -> None:
+    there = [name for name in ("tensorflow", "torch") if importlib.util.find_spec(name)]
+    if not there:
+        pytest.skip("no TensorFlow and no PyTorch here: make test-notebooks installs them")
+    small = {"rounds": 60, "batch": 64, "hidden": 64, "pause_s": 0.02, "turns": 1}
+    values = {
+        "networks": "list(networks)",
+        "left_out": "left_out",
+        "elsewhere": "same_answers",
+        "same": "same_weights",
+        "accuracy": "[*step_accuracy.values(), *server_accuracy.values()]",
+        "steps": "list(steps_made.values())",
+        "gradients": "rounds * learners",
+    }
+    book = execute("05-tensorflow", small, values)
+    assert len(book["networks"]) == len(there)
+    assert all(f"{name} is left out" in book.text for name in book["left_out"])
+    assert list(book["elsewhere"].values()) == [True] * len(there), "weights make the same network in another process"
+    assert list(book["same"].values()) == [True] * len(there), (
+        "learners in step and the serial run arrive at the same weights"
+    )
+    assert min(book["accuracy"]) > (0.8 if FULL_SIZE else 0.4)
+    assert book["steps"] == [book["gradients"]] * len(there), "no gradient is lost"
+    assert book.pictures == 1
 
 
 def notebooks() -> list[Path]:
