@@ -76,9 +76,8 @@ class TaskFeed:
             queue: deque[Any] = pool.queue
             seen = self._queued.get(pool.request_id, 0)
             newest = list(islice(reversed(queue), QUEUED_AT_ONCE))
-            for record in newest:
-                if record.number <= seen:
-                    break
+            new = next((n for n, record in enumerate(newest) if record.number <= seen), len(newest))
+            for record in reversed(newest[:new]):  # as they were submitted: that is how a page numbers them
                 table.waiting(core.peer, record.number, record.function.number, False)
             if newest:
                 self._queued[pool.request_id] = max(seen, newest[0].number)
