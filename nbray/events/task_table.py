@@ -26,6 +26,8 @@ STATE_NAMES = (
 
 # index, function, parent, worker (-1: none), state, 0, attempt; submitted, start, end (ms, CLOCK_MONOTONIC; 0: not yet)
 ROW = struct.Struct("<IIiiBBHddd")
+MAX_VALUES = 10_000  # values that were put, of which is known who takes them
+MAX_TAKERS = 32  # tasks of one value
 MAX_GAP = 1 << 20  # numbers that an owner may leave out before its tasks are counted as another owner's
 _NONE = -1
 
@@ -78,6 +80,7 @@ class TaskTable:
         self.owner = array("Q")
         self.number = array("Q")
         self.edges = array("I")  # from, to, from, to ...
+        self._takers: dict[tuple[int, int], list[int]] = {}  # (owner, number) of a value that was put -> tasks
         self._is_changed = bytearray()
         self._changed: list[int] = []
         self._edges_told = 0
@@ -223,6 +226,10 @@ class TaskTable:
         """Return a task's index."""
         return self._find(owner, seq)
 
+    def takers(self, owner: int, seq: int) -> list[int]:
+        """Return the first tasks that took a value which was put (``MAX_TAKERS`` at most); from any thread."""
+        return list(self._takers.get((owner, seq), ()))
+
     # -------------------------------------------------------------------- inside
 
     def _row(self, i: int) -> bytes:
@@ -306,6 +313,14 @@ class TaskTable:
         if source is not None and source != target:
             self.edges.append(source)
             self.edges.append(target)
+        elif (
+            source is None
+            and not is_task
+            and (len(self._takers) < MAX_VALUES or (source_owner, source_seq) in self._takers)
+        ):
+            takers = self._takers.setdefault((source_owner, source_seq), [])
+            if len(takers) < MAX_TAKERS:
+                takers.append(target)
 
     def _forget(self) -> None:
         """Let the oldest quarter go, of those that are done; all indexes change."""
@@ -329,8 +344,12 @@ class TaskTable:
         for new, old in enumerate(kept):
             new_index[old] = new
         columns = {name: getattr(self, name) for name in _COLUMNS}
-        edges = self.edges
+        edges, takers = self.edges, self._takers
         self._clear()
+        for value, tasks in takers.items():
+            left = [new_index[task] for task in tasks if new_index[task] >= 0]
+            if left:
+                self._takers[value] = left
         for name, column in columns.items():
             setattr(self, name, array(column.typecode, map(column.__getitem__, kept)))
         for i, parent in enumerate(self.parent):

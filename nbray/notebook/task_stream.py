@@ -137,6 +137,11 @@ class TaskStream:
         feed = self._feed
         return feed.table.find(owner, number) if feed is not None else None
 
+    def takers(self, owner: int, number: int) -> list[int]:
+        """Return indexes of tasks that took a value which was put. From any thread, as ``locate``."""
+        feed = self._feed
+        return feed.table.takers(owner, number) if feed is not None else []
+
     def snapshot(self) -> list[Frame]:
         """Return everything. The next deltas go on from it: deltas before it must have been sent."""
         if self._feed is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 GRAPH_CELL = """\
 import nbray
 @nbray.remote
@@ -91,3 +93,82 @@ def test_running_and_waiting_tasks_while_they_do(lab, server):
     lab.group("held, 6 tasks, 2 running, 4 waiting for a place")
     (server.folder / "work" / "go-on").touch()
     lab.group("held, 6 tasks, 6 done")
+
+
+HOSTILE = [
+    "<img src=x onerror=window.hostile=1>",
+    "<script>window.hostile=1</script>",
+    "</script><script>window.hostile=1</script>",
+    "<svg onload=window.hostile=1>",
+    "<svg><script>window.hostile=1</script></svg>",
+    "<iframe srcdoc='<script>parent.hostile=1</script>'></iframe>",
+    "<object data=javascript:window.hostile=1>",
+    "<embed src=javascript:window.hostile=1>",
+    "<a href=javascript:window.hostile=1>click</a>",
+    "javascript:window.hostile=1",
+    "data:text/html,<script>window.hostile=1</script>",
+    "<body onload=window.hostile=1>",
+    "<details open ontoggle=window.hostile=1>",
+    "<input autofocus onfocus=window.hostile=1>",
+    "<style>*{display:none}</style>",
+    "<link rel=stylesheet href=//example.invalid/x.css>",
+    "<meta http-equiv=refresh content=0>",
+    "<base href=//example.invalid/>",
+    "<form action=//example.invalid><button>go</button></form>",
+    "<math><mtext><img src=x onerror=window.hostile=1></mtext></math>",
+    "<!--", "-->", "<![CDATA[", "]]>", "&lt;img src=x onerror=window.hostile=1&gt;",
+    "&#60;script&#62;window.hostile=1&#60;/script&#62;", "\\u003cscript\\u003e",
+    "'\"><img src=x onerror=window.hostile=1>", "\" onmouseover=\"window.hostile=1", "' onfocus='window.hostile=1",
+    "`${window.hostile=1}`", "{{constructor.constructor('window.hostile=1')()}}", "${7*7}", "%1 %2 %%s %n",
+    "__proto__", "constructor", "toString", "",
+    "\0NUL\0in the middle", "line\nbreak\r\nand\ttab", "\x1b[31mred\x1b[0m\x07", "\u202eright to left\u202c",
+    "\u2066isolated\u2069\u200b\u200d\ufeff", "\u0001\u0002\u007f", "a" * 5000, "\u0301" * 300, "\U0001f469\u200d\U0001f680" * 40,
+    "\u05e2\u05d1\u05e8\u05d9\u05ea \u0627\u0644\u0639\u0631\u0628\u064a\u0629", "../../../etc/passwd", "'; DROP TABLE tasks; --",
+]  # fmt: skip
+
+HOSTILE_CELL = """\
+import json, nbray
+names = json.loads(open("names.json").read())
+@nbray.remote(max_retries=0)
+def fails(text):
+    raise ValueError(text)
+@nbray.remote(num_cpus=0)
+class Actor:
+    def call(self, text):
+        return text
+# A name has at most 1000 characters and no NUL; the message of an error has what it likes.
+refs = [fails.options(name=name.replace(chr(0), "")[:1000]).remote(name) for name in names]
+actors = [Actor.options(name=name).remote() for name in names[:2]]
+kept = nbray.get([actor.call.remote(name) for actor in actors for name in names])
+held = {name: nbray.put(name) for name in names}
+len(nbray.wait(refs, num_returns=len(refs))[0])"""
+
+# What no name may bring about: an element that runs or loads, a wider panel, a row of another height.
+HARM = """() => {
+  const panel = document.querySelector('.nbray-panel');
+  const made = panel.querySelectorAll('img, script, iframe, object, embed, a, link, meta, base, style, form, details, math');
+  const rows = [...panel.querySelectorAll('.nbray-rows [role=row]')].filter(row => row.offsetHeight !== 26);
+  return [window.hostile ?? null, made.length, rows.length, panel.scrollWidth > panel.clientWidth + 1];
+}"""
+
+
+def test_names_that_want_to_be_more_than_names(lab, server):
+    """Fifty of them, as names of tasks and actors, messages of errors and values; none runs, none breaks the layout."""
+    assert len(HOSTILE) == 50
+    (server.folder / "work" / "names.json").write_text(json.dumps(HOSTILE))
+    lab.new_notebook()
+    lab.show_panel()
+    assert lab.run_cell(HOSTILE_CELL) == "50"
+    lab.wait_for_count("FAILED", 50)
+    lab.panel.get_by_role("button", name="Objects", exact=True).click()
+    for name in ("Graph", "Timeline", "Tasks", "Actors", "Objects", "Nodes", "Tasks"):
+        lab.show_tab(name)
+        lab.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert lab.page.evaluate(HARM) == [None, 0, 0, False], name
+    # The error of each, as its details say it.
+    grid = lab.panel.get_by_role("grid", name="Tasks")
+    lab.panel.get_by_role("searchbox", name="Find tasks").fill("onerror")
+    grid.get_by_text("<img src=x onerror=window.hostile=1>[0]", exact=True).click()
+    details = lab.panel.get_by_role("complementary", name=HOSTILE[0])
+    details.get_by_role("region", name="Why").get_by_text(f"ValueError: {HOSTILE[0]}").wait_for()
+    assert lab.page.evaluate(HARM) == [None, 0, 0, False]

@@ -85,6 +85,7 @@ def test_edges_and_parents():
     assert list(table.edges) == [0, 1]
     table.apply_block(record(tt.INPUT, 2, a=OWNER & 0xFFFFFFFF, b=77))  # a value that was put
     assert list(table.edges) == [0, 1]
+    assert table.takers(OWNER, 77) == [1] and table.takers(OWNER, 78) == []
     child_owner = (9 << 32) | 8
     table.apply_block(submit(1, owner=child_owner) + record(tt.PARENT, 1, owner=child_owner, a=OWNER & 0xFFFFFFFF, b=2))
     assert table.parent[2] == 1
@@ -188,4 +189,15 @@ def test_deltas_add_up_to_the_snapshot(seed):
         last = table.snapshot()
         assert view == rows(last)
         assert edges == last["edges"]
+    table.validate()
+
+
+def test_who_takes_a_value_is_bounded_and_outlives_forgetting():
+    table = TaskTable(max_tasks=40)
+    for seq in range(1, 41):
+        table.apply_block(submit(seq) + record(tt.INPUT, seq, a=OWNER & 0xFFFFFFFF, b=99))
+    assert table.takers(OWNER, 99) == list(range(tt.MAX_TAKERS))
+    table.apply_block(b"".join(result(seq) for seq in range(1, 5)))
+    table.apply_block(submit(41))  # there is no room: those that are done are forgotten
+    assert table.takers(OWNER, 99) == list(range(tt.MAX_TAKERS - 4))
     table.validate()

@@ -33,12 +33,12 @@ export function graphSvg(
   ];
   const parts: string[] = [];
   for (const edge of scene.edges) {
-    const [a, b] = [scene.places[edge.from], scene.places[edge.to]];
-    if (a !== undefined && b !== undefined) {
+    const { from: a, to: b } = edge;
+    {
       const [x1, y1, x2, y2] = [a.x + a.width, a.y + a.height / 2, b.x, b.y + b.height / 2];
       const bend = Math.max(24, Math.abs(x2 - x1) / 2);
-      const starts = edge.count === 0;
-      const wide = starts ? 1.2 : Math.min(6, 1.4 + Math.log2(edge.count + 1) * 0.55);
+      const starts = edge.of.count === 0;
+      const wide = starts ? 1.2 : Math.min(6, 1.4 + Math.log2(edge.of.count + 1) * 0.55);
       parts.push(
         `<path d="M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}" fill="none" ` +
           `stroke="${colors.line}" stroke-width="${wide.toFixed(2)}"${starts ? ' stroke-dasharray="4 4"' : ''}/>`

@@ -1,9 +1,12 @@
 /**
- * What the graph shows: a card per group, dots for the tasks of an open one, edges between them.
+ * What the graph shows: a card per group, dots for the tasks of an open one (lanes for those of actors),
+ * a node per object where they are wanted, edges between all of them.
  *
  * Pure: knows the tasks and the layout, not how anything is drawn.
  */
+import { isActorGroup, lanesOf, type ILanes } from './lanes.js';
 import { Layout, type IPlace } from './layout.js';
+import type { IObjectNode } from './objectNodes.js';
 import { NO_GROUP, type IGroup, type TaskStore } from './taskStore.js';
 
 export const CARD_WIDTH = 152;
@@ -13,6 +16,10 @@ export const HEAD_HEIGHT = 36;
 /** From dot to dot. */
 export const PITCH = 12;
 export const MARGIN = 14;
+/** Left of the lanes of actors, for their names. */
+export const LANE_NAMES = 62;
+const OBJECT_WIDTH = 132;
+const OBJECT_HEIGHT = 44;
 const MIN_COLUMNS = 12;
 const MAX_COLUMNS = 80;
 
@@ -23,12 +30,17 @@ export interface IHit {
   task: number | null;
 }
 
-/** An edge between two cards. */
+/** An edge between two cards, or a card and an object. */
 export interface ISceneEdge {
-  from: number;
-  to: number;
+  from: IPlace;
+  to: IPlace;
   /** Values that go along it; 0: the tasks of `from` start those of `to`. */
-  count: number;
+  of: { readonly count: number };
+}
+
+/** An object, and where it stands. */
+export interface ISceneObject extends IObjectNode {
+  place: IPlace;
 }
 
 /** The cards of one cluster. */
@@ -37,12 +49,20 @@ export class Scene {
     this._store = store;
   }
 
+  /** Of the cards, by group. */
   get places(): readonly IPlace[] {
-    return this._layout.places;
+    return this._places;
+  }
+
+  /** The objects that stand in the graph. */
+  get objects(): readonly ISceneObject[] {
+    return this._objects;
   }
 
   get edges(): readonly ISceneEdge[] {
-    return this._edges;
+    return this._gone.size === 0
+      ? this._edges
+      : this._edges.filter(edge => !this._gone.has(edge.from) && !this._gone.has(edge.to));
   }
 
   /** Take over new groups and edges, and make room in open cards; true when something has moved. */
@@ -51,35 +71,72 @@ export class Scene {
     let moved = false;
     if (store.generation !== this._generation) {
       this._generation = store.generation;
-      this._layout = new Layout();
-      this._edges = [];
-      this._edgeCount = 0;
       this._open = new Map();
-      this._shape = -1;
+      this._begin();
       moved = true;
     }
     if (store.shapeVersion !== this._shape) {
       this._shape = store.shapeVersion;
-      while (this._layout.places.length < store.groups.length) {
-        this._addGroup(store.groups[this._layout.places.length]!);
+      while (this._places.length < store.groups.length) {
+        this._addGroup(store.groups[this._places.length]!);
         moved = true;
       }
       for (; this._edgeCount < store.groupEdges.length; this._edgeCount++) {
         const edge = store.groupEdges[this._edgeCount]!;
-        this._layout.addEdge(edge.from, edge.to);
-        this._edges.push(edge); // the same object: its count goes on
+        this._connect(this._nodes[edge.from]!, this._nodes[edge.to]!, edge); // whose count goes on
         moved = true;
       }
     }
     for (const [group, tasks] of this._open) {
       const now = store.groups[group]!.tasks.length;
-      if (now !== tasks) {
+      // A call moves to the lane of the actor that takes it.
+      const lanes = isActorGroup(store, store.groups[group]!);
+      if (now !== tasks || lanes) {
         this._open.set(group, now);
-        this._fit(group);
-        moved = true;
+        moved = this._fit(group) || moved;
       }
     }
     return moved;
+  }
+
+  /** Show these objects; null: none. Those that are there keep their places. */
+  showObjects(nodes: readonly IObjectNode[] | null): void {
+    if (nodes === null) {
+      if (this._objectNodes.size > 0) {
+        this._objects = [];
+        this._begin();
+        this.sync();
+        this._open.forEach((_, group) => this._fit(group));
+      }
+      return;
+    }
+    this.sync(); // groups that take them may be new
+    this._objects = nodes.map(node => ({ ...node, place: this._placeObject(node) }));
+    const shown = new Set(this._objects.map(object => object.place));
+    const gone = [...this._objectNodes.values()].filter(
+      node => !shown.has(this._layout.places[node]!)
+    );
+    this._gone = new Set(gone.map(node => this._layout.places[node]!));
+  }
+
+  /** The object under a point of the scene. */
+  objectAt(x: number, y: number): ISceneObject | null {
+    return this._objects.find(({ place }) => inside(place, x, y)) ?? null;
+  }
+
+  /** The lanes of an open card of calls of actors; null: its tasks have none. */
+  lanes(group: number): ILanes | null {
+    const one = this._store.groups[group]!;
+    if (!this._open.has(group) || !isActorGroup(this._store, one)) {
+      return null;
+    }
+    const known = this._lanes.get(group);
+    if (known?.version === this._store.version) {
+      return known.lanes;
+    }
+    const lanes = lanesOf(this._store, one, PITCH, [MIN_COLUMNS, MAX_COLUMNS]);
+    this._lanes.set(group, { version: this._store.version, lanes });
+    return lanes;
   }
 
   isOpen(group: number): boolean {
@@ -103,12 +160,22 @@ export class Scene {
   /** The middle of a task's dot; of its card while that is closed. */
   spot(task: number): { x: number; y: number } | null {
     const group = this._store.group[task]!;
-    const place = this._layout.places[group];
+    const place = this._places[group];
     if (group === NO_GROUP || place === undefined) {
       return null;
     }
     if (!this._open.has(group)) {
       return { x: place.x + place.width / 2, y: place.y + place.height / 2 };
+    }
+    const lanes = this.lanes(group);
+    if (lanes !== null) {
+      for (const lane of lanes.lanes) {
+        const n = lane.tasks.indexOf(task);
+        if (n >= 0) {
+          return laneSpot(place, lanes, lane.y, n);
+        }
+      }
+      return null;
     }
     const columns = this.columns(group);
     const n = this._store.place[task]!;
@@ -120,10 +187,14 @@ export class Scene {
 
   /** What is under a point of the scene. */
   hit(x: number, y: number): IHit | null {
-    for (let group = 0; group < this._layout.places.length; group++) {
-      const place = this._layout.places[group]!;
-      if (x < place.x || y < place.y || x > place.x + place.width || y > place.y + place.height) {
+    for (let group = 0; group < this._places.length; group++) {
+      const place = this._places[group]!;
+      if (!inside(place, x, y)) {
         continue;
+      }
+      const lanes = this.lanes(group);
+      if (lanes !== null) {
+        return { group, task: laneHit(lanes, x - place.x, y - place.y) };
       }
       const column = Math.floor((x - place.x - MARGIN) / PITCH);
       const row = Math.floor((y - place.y - HEAD_HEIGHT) / PITCH);
@@ -143,32 +214,132 @@ export class Scene {
 
   private _addGroup(group: IGroup): void {
     const parent = group.parent;
-    const near = parent === NO_GROUP ? [] : [parent];
-    const rank = parent === NO_GROUP ? 0 : this._layout.places[parent]!.rank + 1;
-    this._layout.addNode(CARD_WIDTH, CARD_HEIGHT, near, rank);
-    if (parent !== NO_GROUP) {
-      this._layout.addEdge(parent, group.index);
-      this._edges.push({ from: parent, to: group.index, count: 0 });
-    }
+    const above = parent === NO_GROUP ? [] : [this._nodes[parent]!];
+    const node = this._add(CARD_WIDTH, CARD_HEIGHT, above);
+    this._nodes.push(node);
+    this._places.push(this._layout.places[node]!);
+    above.forEach(start => this._connect(start, node, STARTS));
   }
 
-  private _fit(group: number): void {
+  /** A new node, to the right of those before it. */
+  private _add(width: number, height: number, before: readonly number[]): number {
+    const rank = Math.max(0, ...before.map(node => this._layout.places[node]!.rank + 1));
+    return this._layout.addNode(width, height, before, rank);
+  }
+
+  private _connect(from: number, to: number, of: ISceneEdge['of']): void {
+    this._layout.addEdge(from, to);
+    const { places } = this._layout;
+    this._edges.push({ from: places[from]!, to: places[to]!, of });
+  }
+
+  private _placeObject(object: IObjectNode): IPlace {
+    let node = this._objectNodes.get(object.key);
+    if (node === undefined) {
+      const maker = object.maker === NO_GROUP ? [] : [this._nodes[object.maker]!];
+      node = this._add(OBJECT_WIDTH, OBJECT_HEIGHT, maker);
+      this._objectNodes.set(object.key, node);
+      maker.forEach(from => this._connect(from, node!, VALUE));
+    }
+    for (const taker of object.takers) {
+      const key = `${object.key} > ${taker}`;
+      if (!this._objectEdges.has(key)) {
+        this._objectEdges.add(key);
+        this._connect(node, this._nodes[taker]!, VALUE);
+      }
+    }
+    return this._layout.places[node]!;
+  }
+
+  /** Give a card its size; true when it is another one. */
+  private _fit(group: number): boolean {
+    const [width, height] = this._size(group);
+    const place = this._places[group]!;
+    if (width === place.width && height === place.height) {
+      return false;
+    }
+    this._layout.resize(this._nodes[group]!, width, height);
+    return true;
+  }
+
+  private _size(group: number): [number, number] {
     if (!this._open.has(group)) {
-      this._layout.resize(group, CARD_WIDTH, CARD_HEIGHT);
-      return;
+      return [CARD_WIDTH, CARD_HEIGHT];
+    }
+    const lanes = this.lanes(group);
+    if (lanes !== null) {
+      const width = 2 * MARGIN + LANE_NAMES + lanes.columns * PITCH;
+      return [width, HEAD_HEIGHT + lanes.height + MARGIN / 2];
     }
     const columns = this.columns(group);
     const rows = Math.ceil(this._store.groups[group]!.tasks.length / columns);
     const width = Math.max(CARD_WIDTH, 2 * MARGIN + columns * PITCH);
-    this._layout.resize(group, width, HEAD_HEIGHT + rows * PITCH + MARGIN / 2);
+    return [width, HEAD_HEIGHT + rows * PITCH + MARGIN / 2];
+  }
+
+  /** Nothing has its place any more. */
+  private _begin(): void {
+    this._layout = new Layout();
+    this._nodes = [];
+    this._places = [];
+    this._edges = [];
+    this._edgeCount = 0;
+    this._shape = -1;
+    this._lanes.clear();
+    this._objects = [];
+    this._objectNodes.clear();
+    this._objectEdges.clear();
+    this._gone.clear();
   }
 
   private readonly _store: TaskStore;
   private _layout = new Layout();
+  /** The nodes of the groups, and their places. */
+  private _nodes: number[] = [];
+  private _places: IPlace[] = [];
   private _edges: ISceneEdge[] = [];
   private _edgeCount = 0;
   private _generation = Number.NaN;
   private _shape = -1;
   /** Open groups, and for how many tasks they have room. */
   private _open = new Map<number, number>();
+  private readonly _lanes = new Map<number, { version: number; lanes: ILanes }>();
+  private _objects: ISceneObject[] = [];
+  /** Every object that has had a node, and the edges that leave them. */
+  private readonly _objectNodes = new Map<string, number>();
+  private readonly _objectEdges = new Set<string>();
+  /** Places of objects that are not there any more. */
+  private _gone = new Set<IPlace>();
+}
+
+/** An edge from who starts to who is started; and one from or to an object. */
+const STARTS = { count: 0 };
+const VALUE = { count: 1 };
+
+function inside(place: IPlace, x: number, y: number): boolean {
+  return x >= place.x && y >= place.y && x <= place.x + place.width && y <= place.y + place.height;
+}
+
+/** The middle of the n-th call of a lane that begins at `y`. */
+export function laneSpot(
+  place: IPlace,
+  { columns }: ILanes,
+  y: number,
+  n: number
+): { x: number; y: number } {
+  return {
+    x: place.x + MARGIN + LANE_NAMES + PITCH * ((n % columns) + 0.5),
+    y: place.y + HEAD_HEIGHT + y + PITCH * (Math.floor(n / columns) + 0.5)
+  };
+}
+
+/** The call at a point of a card. */
+function laneHit({ lanes, columns }: ILanes, x: number, y: number): number | null {
+  const column = Math.floor((x - MARGIN - LANE_NAMES) / PITCH);
+  const lane = lanes.filter(one => y - HEAD_HEIGHT >= one.y).at(-1);
+  if (lane === undefined || column < 0 || column >= columns) {
+    return null;
+  }
+  const row = Math.floor((y - HEAD_HEIGHT - lane.y) / PITCH);
+  return row < lane.rows ? (lane.tasks[row * columns + column] ?? null) : null;
 }

@@ -90,6 +90,8 @@ export interface IObject {
   by: IHolder[];
   views: number;
   noFree: string;
+  /** Tasks that took it, of a value that was put. */
+  takers: number[];
 }
 
 /** The objects, and the store. */
@@ -228,7 +230,8 @@ export function readObjects(value: unknown): IObjects {
       names: texts(row.names),
       by: holders(row.by),
       views: number(row.views),
-      noFree: text(row.no_free)
+      noFree: text(row.no_free),
+      takers: indexes(row.takers)
     })),
     total: number(raw.total),
     used: number(raw.used),
@@ -311,6 +314,10 @@ function number(value: unknown): number {
 
 function index(value: unknown): number | null {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : null;
+}
+
+function indexes(value: unknown): number[] {
+  return Array.isArray(value) ? value.map(index).filter(one => one !== null) : [];
 }
 
 function amounts(value: unknown): Record<string, number> {

@@ -177,7 +177,7 @@ class PanelRequests:
     # ---------------------------------------------------------------------- objects
 
     def _objects(self, core: Any, data: dict[str, Any]) -> dict[str, Any]:
-        answer = tables.objects(core, self._names(), self._index_of)
+        answer = tables.objects(core, self._names(), self._index_of, self._stream.takers)
         for row in answer["objects"]:
             self._place_tasks(core, row["by"])
         return answer

@@ -36,7 +36,7 @@ def actors(core: Any) -> dict[str, Any]:
     return {"actors": rows}
 
 
-def objects(core: Any, names: Mapping[str, Any], find_task: Any) -> dict[str, Any]:
+def objects(core: Any, names: Mapping[str, Any], find_task: Any, takers: Any) -> dict[str, Any]:
     """Return the largest objects, and who holds each.
 
     Parameters
@@ -46,6 +46,8 @@ def objects(core: Any, names: Mapping[str, Any], find_task: Any) -> dict[str, An
         The notebook's variables.
     find_task : callable
         (owner, number) -> index in the panel's table, or None.
+    takers : callable
+        (owner, number) -> indexes of tasks that took a value which was put.
     """
     held = Holders(core, names)
     store = StoreList(core.seg)
@@ -58,6 +60,7 @@ def objects(core: Any, names: Mapping[str, Any], find_task: Any) -> dict[str, An
                 "id": entry.id.hex(), "size": entry.size, "where": entry.where, "kind": entry.kind, "made": entry.made,
                 "task": find_task(owner, number), "names": held.names_of(entry.id, entry.obj)[:8],
                 "by": held.of(entry), "views": entry.n_pinned, "holders": entry.n_holders,
+                "takers": takers(owner, number),
                 "no_free": _no_free(entry.kind, entry.id in own),
             }
         )  # fmt: skip
@@ -69,7 +72,7 @@ def objects(core: Any, names: Mapping[str, Any], find_task: Any) -> dict[str, An
                 {
                     "id": object_id.hex(), "size": len(ref._data), "where": "this process", "kind": "value", "made": "",
                     "task": find_task(owner, number), "names": held.names_of(object_id)[:8], "by": held.here(object_id),
-                    "views": 0, "holders": 1, "no_free": "",
+                    "views": 0, "holders": 1, "no_free": "", "takers": takers(owner, number),
                 }
             )  # fmt: skip
             if len(rows) >= 2 * MAX_OBJECTS:

@@ -1,31 +1,37 @@
 /** Draws the graph and lets a person move in it: wheel, drag, click. */
 import { Camera } from '../../graph/camera.js';
-import { HEAD_HEIGHT, MARGIN, PITCH, Scene, type IHit } from '../../graph/scene.js';
+import { laneName, type ILanes } from '../../graph/lanes.js';
 import {
-  CANCELLED,
-  DONE,
+  HEAD_HEIGHT,
+  LANE_NAMES,
+  MARGIN,
+  PITCH,
+  Scene,
+  laneSpot,
+  type IHit,
+  type ISceneObject
+} from '../../graph/scene.js';
+import {
   FAILED,
   N_STATES,
-  RUNNING,
-  SENT,
   WAITS_FOR_INPUT,
-  WAITS_FOR_PLACE,
   type IGroup,
   type TaskStore
 } from '../../graph/taskStore.js';
+import type { IObjectNode } from '../../graph/objectNodes.js';
 import { nameOf } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
 import { Surface } from '../surface.js';
+import { drawObject } from './drawObject.js';
+import { BAR, drawMinimap } from './minimap.js';
+import { FILLED, SHAPES, cross, shorten } from './stateShapes.js';
 
-/** The order of a state bar. */
-const BAR = [DONE, FAILED, CANCELLED, RUNNING, SENT, WAITS_FOR_PLACE, WAITS_FOR_INPUT];
 /** Below this scale dots are squares, and cards have no words. */
 const FAR = 0.45;
 /** Height of the names on cards that are far away; and below how many pixels nobody could read them. */
 const FAR_TEXT = 26;
 const READABLE = 4;
 const CLICK_PX = 4;
-const MINIMAP = { width: 92, height: 70, gap: 12 };
 
 /** What the graph tells the panel. */
 export interface IGraphEvents {
@@ -33,10 +39,14 @@ export interface IGraphEvents {
   onSelect(hit: IHit | null): void;
   /** The pointer is over something, at a place of the canvas. */
   onHover(hit: IHit | null, x: number, y: number): void;
+  /** An object was chosen. */
+  onObject(object: ISceneObject): void;
   /** Cards were opened or closed. */
   onToggle(): void;
   /** `cell 7` of a group's origin; empty when it is not known. */
   cellWords(group: IGroup): string;
+  /** What an object is called, and what there is to say of it but its size. */
+  objectWords(object: ISceneObject): { name: string; facts: string };
 }
 
 /** The canvas of the graph. */
@@ -65,6 +75,15 @@ export class GraphSurface extends Surface {
   refresh(): void {
     const moved = this.scene.sync();
     if (moved && !this.camera.touched) {
+      this.fit();
+    }
+    this.request();
+  }
+
+  /** Show these objects as nodes; null: none. */
+  showObjects(nodes: readonly IObjectNode[] | null): void {
+    this.scene.showObjects(nodes);
+    if (!this.camera.touched) {
       this.fit();
     }
     this.request();
@@ -131,9 +150,12 @@ export class GraphSurface extends Surface {
         this._card(group);
       }
     }
+    for (const object of this.scene.objects) {
+      drawObject(this, object, this._events.objectWords(object), this.camera.scale < FAR);
+    }
     this._selectedTask();
     context.restore();
-    this._minimap();
+    drawMinimap(this, this._store, this.scene, this.camera);
   }
 
   /** Edges that can be seen, one path per width: drawing is a matter of how many paths there are. */
@@ -144,11 +166,8 @@ export class GraphSurface extends Surface {
     const far = camera.scale < FAR;
     const paths = new Map<number, Path2D>();
     for (const edge of scene.edges) {
-      const [a, b] = [scene.places[edge.from], scene.places[edge.to]];
-      if (a === undefined || b === undefined) {
-        continue;
-      }
-      const starts = edge.count === 0;
+      const { from: a, to: b } = edge;
+      const starts = edge.of.count === 0;
       const y1 = a.y + Math.min(a.height, 58) / 2 + (starts ? 10 : 0);
       const y2 = b.y + Math.min(b.height, 58) / 2 + (starts ? 10 : 0);
       const [x1, x2] = [a.x + a.width, b.x];
@@ -161,7 +180,7 @@ export class GraphSurface extends Surface {
       ) {
         continue;
       }
-      const width = starts ? 0 : Math.min(12, Math.round(2.8 + Math.log2(edge.count + 1) * 1.1));
+      const width = starts ? 0 : Math.min(12, Math.round(2.8 + Math.log2(edge.of.count + 1) * 1.1));
       let path = paths.get(width);
       if (path === undefined) {
         paths.set(width, (path = new Path2D()));
@@ -224,7 +243,10 @@ export class GraphSurface extends Surface {
       );
     }
     this._bar(group, place.x + 10, place.y + (open ? 24 : place.height - 14), inner);
-    if (open) {
+    const lanes = this.scene.lanes(group.index);
+    if (lanes !== null) {
+      this._lanes(group, lanes);
+    } else if (open) {
       this._dots(group);
     }
     if (group.counts[FAILED]! > 0 && !far) {
@@ -274,7 +296,7 @@ export class GraphSurface extends Surface {
 
   /** The dots of an open card, one path per state. */
   private _dots(group: IGroup): void {
-    const { context, palette, camera } = this;
+    const { context, camera } = this;
     const place = this.scene.places[group.index]!;
     const columns = this.scene.columns(group.index);
     const { state } = this._store;
@@ -291,27 +313,75 @@ export class GraphSurface extends Surface {
         continue;
       }
       context.beginPath();
-      context.fillStyle = context.strokeStyle = palette.states[code]!;
       for (let n = firstRow * columns; n < end; n++) {
         if (state[group.tasks[n]!] !== code) {
           continue;
         }
         const x = left + PITCH * (n % columns);
         const y = top + PITCH * (Math.floor(n / columns) + 0.5);
-        if (far) {
-          context.rect(x - 4, y - 4, 8, 8);
-        } else {
-          SHAPES[code]!(context, x, y);
-        }
+        this._dot(code, x, y, far);
       }
-      if (far || FILLED[code]) {
-        context.fill();
-      } else {
-        context.lineWidth = code === FAILED ? 2 : 1.4;
-        context.setLineDash(code === WAITS_FOR_INPUT ? [1.8, 1.4] : []);
-        context.stroke();
-        context.setLineDash([]);
+      this._paint(code, far);
+    }
+  }
+
+  /** One task, as a part of the path. */
+  private _dot(code: number, x: number, y: number, far: boolean): void {
+    if (far) {
+      this.context.rect(x - 4, y - 4, 8, 8);
+    } else {
+      SHAPES[code]!(this.context, x, y);
+    }
+  }
+
+  /** The path: tasks of one state. */
+  private _paint(code: number, far: boolean): void {
+    const { context, palette } = this;
+    context.fillStyle = context.strokeStyle = palette.states[code]!;
+    if (far || FILLED[code]) {
+      context.fill();
+    } else {
+      context.lineWidth = code === FAILED ? 2 : 1.4;
+      context.setLineDash(code === WAITS_FOR_INPUT ? [1.8, 1.4] : []);
+      context.stroke();
+      context.setLineDash([]);
+    }
+  }
+
+  /** The lanes of an open card: the name of each actor's process, and its calls. */
+  private _lanes(group: IGroup, lanes: ILanes): void {
+    const { context, palette, camera } = this;
+    const place = this.scene.places[group.index]!;
+    const far = camera.scale < FAR;
+    const [top, bottom] = [camera.toScene(0, 0).y, camera.toScene(0, this.height).y];
+    const seen = lanes.lanes.filter(lane => {
+      const y = place.y + HEAD_HEIGHT + lane.y;
+      return y < bottom && y + lane.rows * PITCH > top;
+    });
+    context.font = `${palette.size - 2}px ${palette.font}`;
+    for (const { worker, y, rows } of seen) {
+      context.fillStyle = palette.faint;
+      const at = { x: place.x + MARGIN / 2, y: place.y + HEAD_HEIGHT + y - 1 };
+      context.fillRect(at.x, at.y, place.width - MARGIN, rows * PITCH + 2);
+      if (!far) {
+        context.fillStyle = palette.dim;
+        context.fillText(shorten(context, laneName(worker), LANE_NAMES), at.x + 6, at.y + 10);
       }
+    }
+    for (let code = 0; code < N_STATES; code++) {
+      if (group.counts[code] === 0) {
+        continue;
+      }
+      context.beginPath();
+      for (const lane of seen) {
+        lane.tasks.forEach((task, n) => {
+          if (this._store.state[task] === code) {
+            const { x, y } = laneSpot(place, lanes, lane.y, n);
+            this._dot(code, x, y, far);
+          }
+        });
+      }
+      this._paint(code, far);
     }
   }
 
@@ -343,51 +413,6 @@ export class GraphSurface extends Surface {
     context.stroke();
   }
 
-  private _minimap(): void {
-    const { context, palette, camera } = this;
-    if (!camera.touched || this.width < 360 || this._store.groups.length < 2) {
-      return;
-    }
-    const box = this.scene.bounds();
-    const x0 = this.width - MINIMAP.width - MINIMAP.gap;
-    const y0 = this.height - MINIMAP.height - MINIMAP.gap;
-    const scale = Math.min((MINIMAP.width - 10) / box.width, (MINIMAP.height - 10) / box.height);
-    context.beginPath();
-    context.roundRect(x0, y0, MINIMAP.width, MINIMAP.height, 4);
-    context.fillStyle = palette.background;
-    context.fill();
-    context.strokeStyle = palette.line;
-    context.lineWidth = 1;
-    context.stroke();
-    context.save();
-    context.clip();
-    for (const group of this._store.groups) {
-      const place = this.scene.places[group.index];
-      if (place !== undefined) {
-        const main = BAR.reduce(
-          (best, code) => (group.counts[code]! > group.counts[best]! ? code : best),
-          DONE
-        );
-        context.fillStyle = palette.states[main]!;
-        context.fillRect(
-          x0 + 5 + (place.x - box.x) * scale,
-          y0 + 5 + (place.y - box.y) * scale,
-          Math.max(2, place.width * scale),
-          Math.max(2, place.height * scale)
-        );
-      }
-    }
-    const from = camera.toScene(0, 0);
-    context.strokeStyle = palette.accent;
-    context.strokeRect(
-      x0 + 5 + (from.x - box.x) * scale,
-      y0 + 5 + (from.y - box.y) * scale,
-      (this.width / camera.scale) * scale,
-      (this.height / camera.scale) * scale
-    );
-    context.restore();
-  }
-
   // ---- what a person does ----
 
   private readonly _onWheel = (event: WheelEvent): void => {
@@ -407,7 +432,8 @@ export class GraphSurface extends Surface {
     if (down === null) {
       const at = this.camera.toScene(event.offsetX, event.offsetY);
       const hit = this.scene.hit(at.x, at.y);
-      this.canvas.style.cursor = hit === null ? 'grab' : 'pointer';
+      const free = hit === null && this.scene.objectAt(at.x, at.y) === null;
+      this.canvas.style.cursor = free ? 'grab' : 'pointer';
       this._events.onHover(hit, event.offsetX, event.offsetY);
       return;
     }
@@ -428,6 +454,11 @@ export class GraphSurface extends Surface {
       return;
     }
     const at = this.camera.toScene(event.offsetX, event.offsetY);
+    const object = this.scene.objectAt(at.x, at.y);
+    if (object !== null) {
+      this._events.onObject(object);
+      return;
+    }
     const hit = this.scene.hit(at.x, at.y);
     if (hit !== null && hit.task === null) {
       const place = this.scene.places[hit.group]!;
@@ -451,47 +482,4 @@ export class GraphSurface extends Surface {
   private readonly _store: TaskStore;
   private readonly _events: IGraphEvents;
   private _down: { x: number; y: number; moved: boolean } | null = null;
-}
-
-const RADIUS = 3.7;
-
-function circle(context: CanvasRenderingContext2D, x: number, y: number): void {
-  context.moveTo(x + RADIUS, y);
-  context.arc(x, y, RADIUS, 0, 2 * Math.PI);
-}
-
-function triangle(context: CanvasRenderingContext2D, x: number, y: number): void {
-  context.moveTo(x - 3.4, y - 4.2);
-  context.lineTo(x + 4.4, y);
-  context.lineTo(x - 3.4, y + 4.2);
-  context.closePath();
-}
-
-function cross(context: CanvasRenderingContext2D, x: number, y: number, r = 3.6): void {
-  context.moveTo(x - r, y - r);
-  context.lineTo(x + r, y + r);
-  context.moveTo(x + r, y - r);
-  context.lineTo(x - r, y + r);
-}
-
-function crossedRing(context: CanvasRenderingContext2D, x: number, y: number): void {
-  circle(context, x, y);
-  context.moveTo(x - 2.4, y + 2.4);
-  context.lineTo(x + 2.4, y - 2.4);
-}
-
-/** By state code. */
-const SHAPES = [circle, circle, circle, triangle, circle, cross, crossedRing];
-const FILLED = [false, false, false, true, true, false, false];
-
-/** A text cut to a width, with an ellipsis. */
-function shorten(context: CanvasRenderingContext2D, text: string, width: number): string {
-  if (context.measureText(text).width <= width) {
-    return text;
-  }
-  let length = text.length;
-  while (length > 1 && context.measureText(`${text.slice(0, length)}…`).width > width) {
-    length -= 1;
-  }
-  return `${text.slice(0, length)}…`;
 }

@@ -1,7 +1,16 @@
 /** The graph as a part of the panel: canvas, the tree that says the same in words, hint, buttons. */
-import { useEffect, useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
+import {
+  useCallback,
+  useEffect,
+  useRef,
+  useState,
+  type KeyboardEvent,
+  type ReactElement
+} from 'react';
+import { laneName } from '../../graph/lanes.js';
+import type { IObjectNode } from '../../graph/objectNodes.js';
 import type { IHit } from '../../graph/scene.js';
-import { FAILED, type IGroup } from '../../graph/taskStore.js';
+import { FAILED, N_STATES, type IGroup } from '../../graph/taskStore.js';
 import {
   countWords,
   formatDuration,
@@ -13,6 +22,7 @@ import {
 import { readTask } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../model/format.js';
 import { StateShape } from '../shapes.js';
+import { GraphObjects, objectWords } from './graphObjects.js';
 import { GraphSurface } from './graphSurface.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -30,22 +40,31 @@ export function GraphView(props: {
   selected: IHit | null;
   query: string;
   onSelect: (hit: IHit | null) => void;
+  /** An object was chosen, by its id. */
+  onObject: (id: string) => void;
 }): ReactElement {
-  const { model, selected, query, onSelect } = props;
+  const { model, selected, query, onSelect, onObject } = props;
   const host = useRef<HTMLDivElement>(null);
   const surface = useRef<GraphSurface | null>(null);
   const [hint, setHint] = useState<{ hit: IHit; x: number; y: number } | null>(null);
   const [, redraw] = useState(0);
   const { lit } = model;
-  const select = useRef(onSelect);
-  select.current = onSelect;
+  const select = useRef({ onSelect, onObject });
+  select.current = { onSelect, onObject };
+  const [objects, setObjects] = useState(false);
+  const showObjects = useCallback(
+    (nodes: readonly IObjectNode[] | null) => surface.current?.showObjects(nodes),
+    []
+  );
 
   useEffect(() => {
     const made = new GraphSurface(host.current!, model.tasks, {
-      onSelect: hit => select.current(hit),
+      onSelect: hit => select.current.onSelect(hit),
+      onObject: object => select.current.onObject(object.largest),
       onHover: (hit, x, y) => setHint(hit === null ? null : { hit, x, y }),
       onToggle: () => redraw(n => n + 1),
-      cellWords: group => cellWords(model, group)
+      cellWords: group => cellWords(model, group),
+      objectWords: object => objectWords(model, object)
     });
     surface.current = made;
     const refresh = (): void => made.refresh();
@@ -78,6 +97,14 @@ export function GraphView(props: {
   return (
     <div className="nbray-graph" ref={host}>
       <div className="nbray-graph-buttons">
+        <button
+          className={objects ? 'jp-mod-styled nbray-mod-on' : 'jp-mod-styled'}
+          aria-pressed={objects}
+          title={t('Show values that were put, and large results, between the tasks')}
+          onClick={() => setObjects(!objects)}
+        >
+          {t('Objects')}
+        </button>
         <button className="jp-mod-styled" onClick={() => surface.current?.fit()}>
           {t('Fit')}
         </button>
@@ -92,6 +119,7 @@ export function GraphView(props: {
       <ul className="nbray-tree" role="tree" aria-label={t('Task graph')} onKeyDown={onTreeKey}>
         {store.groups.map(group => {
           const open = surface.current?.scene.isOpen(group.index) ?? false;
+          const lanes = open ? surface.current!.scene.lanes(group.index) : null;
           return (
             <li
               key={group.index}
@@ -118,31 +146,74 @@ export function GraphView(props: {
             >
               {open && (
                 <ul role="group">
-                  {group.tasks.slice(0, TREE_TASKS).map(task => (
-                    <li
-                      key={task}
-                      role="treeitem"
-                      tabIndex={-1}
-                      aria-level={group.depth + 2}
-                      aria-selected={selected?.task === task}
-                      aria-label={`${store.title(task)}, ${wordOf(store.state[task]!)}`}
-                      data-task={task}
-                      onKeyDown={event => {
-                        if (event.key === 'Enter') {
-                          onSelect({ group: group.index, task });
-                          event.stopPropagation();
-                        }
-                      }}
-                    />
-                  ))}
+                  {lanes === null ? (
+                    <TaskItems {...props} tasks={group.tasks} level={group.depth + 2} />
+                  ) : (
+                    lanes.lanes.map(({ worker, tasks }) => (
+                      <li
+                        key={worker}
+                        role="treeitem"
+                        tabIndex={-1}
+                        aria-level={group.depth + 2}
+                        aria-expanded={true}
+                        aria-label={laneWords(model, worker, tasks)}
+                      >
+                        <ul role="group">
+                          <TaskItems {...props} tasks={tasks} level={group.depth + 3} />
+                        </ul>
+                      </li>
+                    ))
+                  )}
                 </ul>
               )}
             </li>
           );
         })}
+        {objects && <GraphObjects model={model} show={showObjects} onObject={onObject} />}
       </ul>
     </div>
   );
+}
+
+/** Tasks as items of the tree. */
+function TaskItems(props: {
+  model: IClusterModel;
+  selected: IHit | null;
+  onSelect: (hit: IHit | null) => void;
+  tasks: readonly number[];
+  level: number;
+}): ReactElement {
+  const { model, selected, onSelect, tasks, level } = props;
+  const store = model.tasks;
+  return (
+    <>
+      {tasks.slice(0, TREE_TASKS).map(task => (
+        <li
+          key={task}
+          role="treeitem"
+          tabIndex={-1}
+          aria-level={level}
+          aria-selected={selected?.task === task}
+          aria-label={`${store.title(task)}, ${wordOf(store.state[task]!)}`}
+          data-task={task}
+          onKeyDown={event => {
+            if (event.key === 'Enter') {
+              onSelect({ group: store.group[task]!, task });
+              event.stopPropagation();
+            }
+          }}
+        />
+      ))}
+    </>
+  );
+}
+
+/** `worker 3, 25 calls, 24 done, 1 running`. */
+function laneWords(model: IClusterModel, worker: number, tasks: readonly number[]): string {
+  const counts = new Int32Array(N_STATES);
+  tasks.forEach(task => (counts[model.tasks.state[task]!]! += 1));
+  const calls = tasks.length === 1 ? t('1 call') : t('%1 calls', formatCount(tasks.length));
+  return [laneName(worker), calls, ...countWords(counts)].join(', ');
 }
 
 /** Arrow keys, Home and End go through the items of a tree; the page does not scroll. */

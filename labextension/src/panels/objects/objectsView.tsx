@@ -19,11 +19,13 @@ const EVERY_MS = 2_000;
 export function ObjectsView(props: {
   model: IClusterModel;
   query: string;
+  /** The object whose details are open at first, by its id. */
+  object: string | null;
   onSelect: Select;
 }): ReactElement {
   const { model, query, onSelect } = props;
   const { value, error, again } = useAnswer(model, 'objects', {}, readObjects, EVERY_MS);
-  const [chosen, setChosen] = useState<string | null>(null);
+  const [chosen, setChosen] = useState(props.object);
   const objects = value?.objects ?? [];
   const columns: readonly IColumn<IObject>[] = [
     { name: t('object'), key: one => titleOf(model, one), width: 'minmax(80px, 1.5fr)' },

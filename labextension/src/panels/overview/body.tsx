@@ -45,6 +45,8 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
   const { selected } = model;
   const setSelected = (hit: IHit | null): void => model.select(hit);
   const [query, setQuery] = useState('');
+  /** The object that the tab Objects begins with. */
+  const [object, setObject] = useState<string | null>(null);
   /** A task that another tab names is shown where its details are. */
   const showTask = (hit: IHit | null): void => {
     setSelected(hit);
@@ -79,7 +81,10 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
                   aria-selected={tab === name}
                   aria-controls="nbray-tab-body"
                   tabIndex={tab === name ? 0 : -1}
-                  onClick={() => setTab(name)}
+                  onClick={() => {
+                    setObject(null);
+                    setTab(name);
+                  }}
                 >
                   {tabWord(name)}
                 </button>
@@ -103,7 +108,16 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
             aria-labelledby={`nbray-tab-${tab}`}
           >
             {tab === 'Graph' && (
-              <GraphView model={model} selected={selected} query={query} onSelect={setSelected} />
+              <GraphView
+                model={model}
+                selected={selected}
+                query={query}
+                onSelect={setSelected}
+                onObject={id => {
+                  setObject(id);
+                  setTab('Objects');
+                }}
+              />
             )}
             {tab === 'Timeline' && (
               <TimelineView
@@ -118,7 +132,9 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
               <TasksView model={model} query={query} selected={selected} onSelect={setSelected} />
             )}
             {tab === 'Actors' && <ActorsView model={model} query={query} onSelect={showTask} />}
-            {tab === 'Objects' && <ObjectsView model={model} query={query} onSelect={showTask} />}
+            {tab === 'Objects' && (
+              <ObjectsView model={model} query={query} object={object} onSelect={showTask} />
+            )}
             {tab === 'Nodes' && (
               <div className="nbray-nodes">
                 <Resources cluster={cluster} history={model.history} />

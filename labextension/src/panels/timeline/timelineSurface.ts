@@ -1,4 +1,6 @@
 /** Draws the timeline: a lane per worker, and below it CPU, memory, store and GPUs on the same axis. */
+import { ACTOR_CALL } from '../../graph/actorCalls.js';
+import { laneName } from '../../graph/lanes.js';
 import { TimeScale } from '../../graph/timeScale.js';
 import { FAILED, RUNNING, type IUsageSample, type TaskStore } from '../../graph/taskStore.js';
 import { formatDuration } from '../../graph/words.js';
@@ -80,7 +82,11 @@ export class TimelineSurface extends Surface {
     const lanes = this._lanes().map(worker => {
       const count = ran.get(worker) ?? 0;
       const running = now.get(worker) ?? [];
-      const parts = [laneName(worker), count === 1 ? t('1 task') : t('%1 tasks', count)];
+      const parts = [
+        ...this._actorOf(worker),
+        laneName(worker),
+        count === 1 ? t('1 task') : t('%1 tasks', count)
+      ];
       if (running.length > 0) {
         parts.push(t('runs %1', running.slice(0, 4).join(', ')));
       }
@@ -148,7 +154,9 @@ export class TimelineSurface extends Surface {
     context.textBaseline = 'middle';
     lanes.forEach((worker, n) => {
       context.fillStyle = palette.text;
-      context.fillText(laneName(worker), 10, AXIS + n * LANE + LANE / 2);
+      const name = this._actorOf(worker)[0];
+      const words = name === undefined ? laneName(worker) : `${name} ${worker + 1}`;
+      context.fillText(words, 10, AXIS + n * LANE + LANE / 2, this._left() - 14);
     });
     let y = AXIS + lanes.length * LANE + 8;
     for (const curve of this._curves()) {
@@ -338,15 +346,27 @@ export class TimelineSurface extends Surface {
   private _lanes(): number[] {
     if (this._lanesVersion !== this._store.version) {
       this._lanesVersion = this._store.version;
+      this._actors.clear();
+      const { functions } = this._store;
       const seen = new Set<number>();
       for (let task = 0; task < this._store.count; task++) {
         if (this._store.start[task]! > 0 && this._store.worker[task]! >= 0) {
+          const func = functions[this._store.function[task]!];
           seen.add(this._store.worker[task]!);
+          if (func?.kind === ACTOR_CALL) {
+            this._actors.set(this._store.worker[task]!, func.name.split('.')[0]!);
+          }
         }
       }
       this._laneList = [...seen].sort((a, b) => a - b);
     }
     return this._laneList;
+  }
+
+  /** The class of the actor that a worker is; none: it is no actor. */
+  private _actorOf(worker: number): string[] {
+    const name = this._actors.get(worker);
+    return name === undefined ? [] : [name];
   }
 
   private _first(now: number): number {
@@ -439,11 +459,7 @@ export class TimelineSurface extends Surface {
   private _down: { x: number; moved: boolean } | null = null;
   private _laneList: number[] = [];
   private _lanesVersion = -1;
-}
-
-/** What a lane is called. */
-function laneName(worker: number): string {
-  return t('worker %1', worker + 1);
+  private readonly _actors = new Map<number, string>();
 }
 
 function line(

@@ -1,0 +1,189 @@
+/** Lanes of actors and objects in the graph, without a browser. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { NOT_TAKEN, OTHERS, laneName, lanesOf } from '../graph/lanes.js';
+import { objectNodes, type IStoredObject } from '../graph/objectNodes.js';
+import { CARD_WIDTH, Scene } from '../graph/scene.js';
+import {
+  DONE,
+  NO_GROUP,
+  RUNNING,
+  SENT,
+  TaskStore,
+  ROW_BYTES,
+  type IFrame
+} from '../graph/taskStore.js';
+
+type Row = readonly [func: number, worker: number, state: number, start: number];
+
+function storeOf(rows: readonly Row[], edges: readonly number[] = []): TaskStore {
+  const store = new TaskStore();
+  update(store, 'snapshot', rows, edges);
+  return store;
+}
+
+function update(
+  store: TaskStore,
+  kind: IFrame['kind'],
+  rows: readonly Row[],
+  edges: readonly number[] = []
+): void {
+  const view = new DataView(new ArrayBuffer(rows.length * ROW_BYTES));
+  rows.forEach(([func, worker, state, start], index) => {
+    const at = index * ROW_BYTES;
+    view.setUint32(at, index, true);
+    view.setUint32(at + 4, func, true);
+    view.setInt32(at + 8, -1, true);
+    view.setInt32(at + 12, worker, true);
+    view.setUint8(at + 16, state);
+    view.setFloat64(at + 28, start, true);
+  });
+  const frame: IFrame = {
+    kind,
+    generation: 1,
+    functions: [
+      [0, 'Counter.count', 'actor_task', 'cell-1'],
+      [1, 'load', 'task', 'cell-1'],
+      [2, 'train', 'task', 'cell-2']
+    ],
+    workers: [],
+    counts: [0, 0, 0, 0, 0, 0, 0],
+    forgotten: 0,
+    dropped: 0,
+    now: 100,
+    wall: 0
+  };
+  store.apply(frame, view, new DataView(new Uint32Array(edges).buffer), 0);
+}
+
+test('each actor has a lane, its calls in the order in which they ran; what waits comes last', () => {
+  const store = storeOf([
+    [0, 4, DONE, 30],
+    [0, -1, SENT, 0],
+    [0, 2, DONE, 20],
+    [0, 4, RUNNING, 10]
+  ]);
+  const { lanes, columns, height } = lanesOf(store, store.groups[0]!, 12, [12, 80]);
+  assert.deepEqual(
+    lanes.map(({ worker, tasks }) => [worker, tasks]),
+    [
+      [2, [2]],
+      [4, [3, 0]],
+      [NOT_TAKEN, [1]]
+    ]
+  );
+  assert.equal(columns, 12);
+  assert.ok(lanes[1]!.y >= 12 && height > lanes[2]!.y);
+  assert.deepEqual([2, NOT_TAKEN, OTHERS].map(laneName), ['worker 3', 'waiting', 'others']);
+});
+
+test('long lanes break into rows, and of very many actors the rest share one', () => {
+  const rows = Array.from({ length: 1000 }, (_, n): Row => [0, n < 300 ? 0 : n, DONE, n]);
+  const store = storeOf(rows);
+  const { lanes, columns } = lanesOf(store, store.groups[0]!, 12, [12, 80]);
+  assert.equal(columns, 80);
+  assert.equal(lanes[0]!.rows, Math.ceil(300 / 80));
+  assert.equal(lanes.at(-1)!.worker, OTHERS);
+  assert.equal(
+    lanes.reduce((sum, lane) => sum + lane.tasks.length, 0),
+    1000
+  );
+});
+
+test('in an open card of calls every call is found where it is drawn, also after it has moved', () => {
+  const store = storeOf([
+    [0, 0, DONE, 1],
+    [0, -1, SENT, 0],
+    [0, 1, RUNNING, 2]
+  ]);
+  const scene = new Scene(store);
+  scene.sync();
+  scene.toggle(0);
+  const places = (): (number | null | undefined)[] =>
+    [0, 1, 2].map(task => {
+      const spot = scene.spot(task)!;
+      return scene.hit(spot.x, spot.y)?.task;
+    });
+  assert.deepEqual(places(), [0, 1, 2]);
+  const { width, height } = scene.places[0]!;
+  update(store, 'delta', [
+    [0, 0, DONE, 1],
+    [0, 1, RUNNING, 5],
+    [0, 1, DONE, 2]
+  ]);
+  scene.sync();
+  assert.deepEqual(places(), [0, 1, 2]);
+  assert.ok(scene.places[0]!.height < height); // the lane of what waits is gone
+  assert.equal(scene.places[0]!.width, width);
+  scene.toggle(0);
+  assert.equal(scene.places[0]!.width, CARD_WIDTH);
+});
+
+const put = (size: number, more: Partial<IStoredObject> = {}): IStoredObject => ({
+  id: `id${size}`,
+  size,
+  kind: 'value',
+  made: 'In[1]:2',
+  task: null,
+  names: [],
+  takers: [],
+  ...more
+});
+
+test('values that were put and large results become nodes, by where they come from', () => {
+  const store = storeOf(
+    [
+      [1, 0, DONE, 1],
+      [1, 0, DONE, 1],
+      [2, 0, DONE, 1]
+    ],
+    [0, 2]
+  );
+  const nodes = objectNodes(store, [
+    put(40, { names: ['weights'], takers: [2, 99] }),
+    put(600_000, { task: 0 }),
+    put(700_000, { task: 1 }),
+    put(10, { task: 2 }),
+    put(5e6, { kind: 'arguments' }),
+    put(7),
+    put(8)
+  ]);
+  assert.deepEqual(
+    nodes.map(({ name, maker, takers, count, size, largest }) => [
+      name,
+      maker,
+      takers,
+      count,
+      size,
+      largest
+    ]),
+    [
+      ['', 0, [1], 2, 1_300_000, 'id700000'],
+      ['weights', NO_GROUP, [1], 1, 40, 'id40'],
+      ['', NO_GROUP, [], 2, 15, 'id8']
+    ]
+  );
+});
+
+test('objects stand between the cards, keep their places, and go when they are not wanted', () => {
+  const store = storeOf([
+    [1, 0, DONE, 1],
+    [2, 0, DONE, 1]
+  ]);
+  const scene = new Scene(store);
+  scene.sync();
+  scene.showObjects(objectNodes(store, [put(40, { takers: [1] }), put(2e6, { task: 0 })]));
+  assert.equal(scene.objects.length, 2);
+  const [result, value] = [scene.objects[0]!, scene.objects[1]!];
+  assert.ok(result.place.x > scene.places[0]!.x);
+  assert.ok(scene.places[1]!.x > value.place.x);
+  assert.equal(scene.objectAt(value.place.x + 2, value.place.y + 2), value);
+  assert.equal(scene.edges.length, 2);
+  const x = value.place.x;
+  scene.showObjects(objectNodes(store, [put(40, { takers: [1] })]));
+  assert.equal(scene.objects.length, 1);
+  assert.equal(scene.objects[0]!.place.x, x);
+  assert.equal(scene.edges.length, 1); // that of the result is gone
+  scene.showObjects(null);
+  assert.deepEqual([scene.objects.length, scene.edges.length, scene.places.length], [0, 0, 2]);
+});

@@ -1,0 +1,34 @@
+/** How an object is drawn in the graph. */
+import type { ISceneObject } from '../../graph/scene.js';
+import { formatBytes } from '../../model/format.js';
+import type { Surface } from '../surface.js';
+import { shorten } from './stateShapes.js';
+
+/** Round ends, its name, its size and what it is; `far`: nobody could read them. */
+export function drawObject(
+  { context, palette }: Surface,
+  object: ISceneObject,
+  { name, facts }: { name: string; facts: string },
+  far: boolean
+): void {
+  const { place } = object;
+  context.beginPath();
+  context.roundRect(place.x, place.y, place.width, place.height, place.height / 2);
+  context.fillStyle = palette.card;
+  context.fill();
+  context.lineWidth = 1;
+  context.strokeStyle = palette.dim;
+  context.stroke();
+  if (far) {
+    return;
+  }
+  const width = place.width - 32;
+  context.textBaseline = 'alphabetic';
+  context.fillStyle = palette.text;
+  context.font = `600 ${palette.size}px ${palette.font}`;
+  context.fillText(shorten(context, name, width), place.x + 16, place.y + 18);
+  context.fillStyle = palette.dim;
+  context.font = `${palette.size - 1}px ${palette.font}`;
+  const words = [formatBytes(object.size), facts].filter(Boolean).join(' · ');
+  context.fillText(shorten(context, words, width), place.x + 16, place.y + 34);
+}
