@@ -366,6 +366,8 @@ class _Visitor(ast.NodeVisitor):
                 self.visit(handler.type)
             if handler.name:  # unbound again after the handler: no name of the cell
                 self._certain.add(handler.name)
+                if not self._is_local(handler.name):
+                    self.found.deleted.add(handler.name)  # and one of the notebook is gone, as after `del`
             for statement in handler.body:
                 self.visit(statement)
         self._certain = start

@@ -30,7 +30,7 @@ from typing import Any
 import cloudpickle
 from cloudpickle.cloudpickle import _function_getstate, _make_function
 
-from nbray.serialization.serializer import reduce_code
+from nbray.serialization.serializer import keep_slots, reduce_code
 
 PROTOCOL = 5
 
@@ -162,7 +162,8 @@ class CellPickler(cloudpickle.Pickler):
         elif kind is io.TextIOWrapper:
             # cloudpickle would turn an open file into a copy of its text
             raise TypeError("cannot pickle '_io.TextIOWrapper' object")
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        return keep_slots(obj, reduced) if isinstance(obj, type) else reduced
 
     def _reduce_notebook_function(self, function: types.FunctionType) -> Any:
         self.sources[function.__code__.co_filename] = None

@@ -9,6 +9,7 @@ that says so.
 from __future__ import annotations
 
 import copy
+import copyreg
 import importlib
 import io
 import os
@@ -21,6 +22,7 @@ from typing import Any
 
 from nbray.serialization.unpicklable import find_offender
 
+from . import code_state
 from .cell_pickle import CellPickler, StreamReader, input_object, receiving
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
@@ -99,7 +101,7 @@ class NotHere:
 
 # -------------------------------------------------------------------------- in the worker
 
-SET, CHANGED, VALUE = "set", "changed", "value"
+SET, CHANGED, VALUE, STATE = "set", "changed", "value", "state"
 
 
 def pack(
@@ -137,7 +139,9 @@ def pack(
         for item in remaining:
             kind, name, value = item
             try:
-                pickler.dump(_contents(value) if kind == CHANGED else _alias(value, inputs, kind))
+                if kind == CHANGED:
+                    value = _contents(value)
+                pickler.dump(value if kind in (CHANGED, STATE) else _alias(value, inputs, kind))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -234,6 +238,8 @@ def read(
                 found.value = value
             elif kind == SET:
                 found.bound[name] = value
+            elif kind == STATE and in_place:
+                code_state.apply(known[name], value)
             elif not in_place:
                 found.changed.append((name, value))
             elif not update_in_place(known[name], value):
@@ -325,7 +331,9 @@ def update_in_place(old: Any, new: Any) -> bool:
             old[...] = new
         elif hasattr(old, "_update_inplace") and hasattr(old, "_mgr"):  # pandas
             old._update_inplace(new)
-        elif type(getattr(old, "__dict__", None)) is dict and not hasattr(type(old), "__slots__"):
+        elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__"):
+            return _take_state(old, new)  # there is more to it than its __dict__
+        elif type(getattr(old, "__dict__", None)) is dict:
             old.__dict__.clear()
             old.__dict__.update(new.__dict__)
             return True
@@ -336,4 +344,33 @@ def update_in_place(old: Any, new: Any) -> bool:
     attributes = getattr(new, "__dict__", None)
     if type(attributes) is dict and not hasattr(old, "_mgr"):  # of a subclass of list, dict ...
         old.__dict__.update(attributes)
+    return True
+
+
+class _Plain:
+    """An object whose state is its ``__dict__``."""
+
+
+def _take_state(old: Any, new: Any) -> bool:
+    """Give an object the state of another as pickle would; False when it has none that can be set."""
+    reduced = new.__reduce_ex__(4)
+    state = reduced[2] if len(reduced) > 2 else None
+    made_plainly = not reduced[1] or (reduced[0] is copyreg.__newobj__ and len(reduced[1]) == 1)  # type: ignore[attr-defined]
+    if state is None or not made_plainly:
+        return False
+    if hasattr(old, "__setstate__"):
+        old.__setstate__(state)
+        return True
+    attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+    if (
+        not isinstance(attributes, dict | None)
+        or not isinstance(slots, dict | None)
+        or reduced[3:4] not in ((), (None,))
+    ):
+        return False
+    if attributes is not None:
+        old.__dict__.clear()
+        old.__dict__.update(attributes)
+    for name, value in (slots or {}).items():
+        object.__setattr__(old, name, value)
     return True

@@ -25,7 +25,8 @@ from typing import Any
 from . import module_reload, read_only
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
-from .cell_result import CHANGED, SET, VALUE, CellOutcome, pack
+from .cell_result import CHANGED, SET, STATE, VALUE, CellOutcome, pack
+from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
 from .runtime import CARRIED_TYPES, emit, put
 from .surroundings import surroundings
@@ -133,6 +134,7 @@ class _Run:
         self.item_value: Any = None
         self.item = False  # whether it runs for an item of --each
         self.loaded = False
+        self.code_state: CodeState | None = None
         self.digests: dict[str, bytes] = {}
         self.aliases: dict[int, str] = {}
         self.shared: list[tuple[str, Any]] = []  # read-only memory of the inputs, by name
@@ -197,6 +199,7 @@ class _Run:
             digest = self._digest(value)
             if digest is not None:
                 self.digests[name] = digest
+        self.code_state = CodeState(namespace, sent - mine, self._digest)
         self.loaded = True
 
     def bind(self, item: Item) -> None:
@@ -289,6 +292,8 @@ class _Run:
             elif self._changed(name, old, name in stored):
                 # The notebook knows its own objects; those of an actor go over as new ones.
                 items.append((SET if name in mine else CHANGED, name, old))
+        if self.code_state is not None:
+            items += [(STATE, name, change) for name, change in self.code_state.changes().items()]
         rebound = {item[1] for item in items if item[0] == SET}
         for name, new in list(self.namespace.items()):
             if name in self.own or not isinstance(name, str) or name.startswith("_") or name in rebound:
@@ -299,7 +304,7 @@ class _Run:
                 outcome.modules.append((name, new.__name__))
                 continue
             items.append((SET, name, new))
-        items = [item for item in items if not item[1].startswith("_") or item[0] == CHANGED]
+        items = [item for item in items if not item[1].startswith("_") or item[0] != SET]
         if job.only_names is not None:
             wanted = set(job.only_names)
             items = [item for item in items if item[1] in wanted]

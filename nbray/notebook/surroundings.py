@@ -6,12 +6,14 @@ Working directory, environment, ``sys.path`` and ``__main__`` are the kernel's m
 from __future__ import annotations
 
 import builtins
+import importlib
 import linecache
 import os
 import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from nbray.core.call_site import know_cells
 
@@ -26,6 +28,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
     main, path = sys.modules.get("__main__"), list(sys.path)
     environ = process_environ.raw()
     builtin_input = builtins.input
+    getpass: Any = importlib.import_module("getpass") if "getpass" in job.source else None
+    ask_secret = getattr(getpass, "getpass", None)
     try:
         cwd: str | None = os.getcwd()
     except OSError:
@@ -40,6 +44,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
             os.chdir(job.cwd)
         process_environ.apply(job.environ, environ)
         builtins.input = _refuse_input
+        if getpass is not None:
+            getpass.getpass = _refuse_input
         shell.prepare()
         shell.enter(module)
         for filename, text in job.texts.items():
@@ -49,6 +55,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
     finally:
         shell.leave()
         builtins.input = builtin_input
+        if getpass is not None:
+            getpass.getpass = ask_secret
         if main is not None:
             sys.modules["__main__"] = main
         sys.path[:] = path
@@ -60,7 +68,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
                 pass
 
 
-def _refuse_input(prompt: object = "") -> str:
+def _refuse_input(prompt: object = "", *_: object, **__: object) -> str:
     from IPython.core.error import StdinNotImplementedError  # noqa: PLC0415  (rarely needed)
 
     raise StdinNotImplementedError(

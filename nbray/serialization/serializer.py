@@ -169,6 +169,20 @@ def reduce_code(code: types.CodeType) -> Any:
     return make, tuple([code.co_filename if part == "<dynamic-code>" else part for part in arguments])
 
 
+def keep_slots(cls: type, reduced: Any) -> Any:
+    """Complete what cloudpickle makes of a class: one with ``__slots__`` must be made with them.
+
+    cloudpickle 3.1.3 makes the class without and sets the attribute afterwards, so that there its instances have a
+    ``__dict__``, and what is sent back does not fit the class here.
+    """
+    slots = cls.__dict__.get("__slots__")
+    if slots is None or not isinstance(reduced, tuple) or len(reduced[1]) < 4 or not isinstance(reduced[1][3], dict):
+        return reduced
+    arguments = list(reduced[1])
+    arguments[3] = {**arguments[3], "__slots__": slots}
+    return (reduced[0], tuple(arguments), *reduced[2:])
+
+
 class _CodePickler(cloudpickle.Pickler):
     """cloudpickle, which also sends modules made by hand in a cell by value."""
 
@@ -184,7 +198,8 @@ class _CodePickler(cloudpickle.Pickler):
         reducer = _custom_reducers.get(type(obj)) if _custom_reducers else None
         if reducer is not None:
             return reducer(obj)
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        return keep_slots(obj, reduced) if isinstance(obj, type) else reduced
 
 
 _custom_reducers: dict[type, Callable[[Any], Any]] = {}

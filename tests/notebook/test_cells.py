@@ -69,6 +69,41 @@ def test_changes_in_place_come_back(kernel: Kernel) -> None:
     )
 
 
+def test_what_classes_and_functions_keep_comes_back(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Registry:\n    items = []\n    made = 0\n    def __init__(self):\n        Registry.made += 1\n"
+        "def count():\n    count.calls += 1\ncount.calls = 0\n"
+        "def counter():\n    n = 0\n    def step():\n        nonlocal n\n        n += 1\n        return n\n    return step\nstep = counter()"
+    )
+    kernel.ok("%%remote\nRegistry.items.append(1)\nRegistry()\nRegistry.extra = 'new'\ncount(); step(); step()")
+    assert (
+        kernel.ok("Registry.items, Registry.made, Registry.extra, count.calls, step()").value == "([1], 1, 'new', 1, 3)"
+    )
+    kernel.ok("%%remote\ndel Registry.extra")
+    assert kernel.ok("hasattr(Registry, 'extra')").value == "False"
+    told = kernel.ok("%%remote --each x=range(2)\nRegistry()").text("stderr")
+    assert "Registry was changed by the items, each its own copy" in told
+
+
+def test_state_outside_of_an_objects_dict_comes_back(kernel: Kernel) -> None:
+    kernel.ok(
+        "import random\ndice = random.Random(3)\nsame = random.Random(3)\nclass Slim:\n    __slots__ = ('a',)\nslim = also = Slim()\nslim.a = 1"
+    )
+    kernel.ok("%%remote\ndice.random()\nslim.a += 1\nnew = Slim()\nnew.a = 5")
+    assert (
+        kernel.ok("same.random(); dice.random() == same.random(), also.a, new.a, hasattr(new, '__dict__')").value
+        == "(True, 2, 5, False)"
+    )
+
+
+def test_the_name_of_a_handler_is_gone(kernel: Kernel) -> None:
+    kernel.ok("problem = 1")
+    kernel.ok("%%remote\ntry:\n    pass\nexcept ValueError as problem:\n    pass")
+    assert kernel.ok("problem").value == "1"
+    kernel.ok("%%remote\ntry:\n    1 / 0\nexcept ArithmeticError as problem:\n    pass")
+    assert kernel.ok("'problem' in globals()").value == "False"
+
+
 def test_an_unforeseen_store_fails_instead_of_being_lost(kernel: Kernel) -> None:
     kernel.ok("import numpy as np\nbig = np.zeros(1_000_000)\ndef store(arr): arr[0] = 1")
     cell = kernel.run("%%remote\nstore(big)")

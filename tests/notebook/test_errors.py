@@ -143,6 +143,8 @@ def test_input_is_refused(kernel: Kernel) -> None:
     cell = kernel.run("%%remote\nname = input('?')")
     assert cell.error["ename"] == "StdinNotImplementedError"
     assert arrows(cell.traceback) == ["2 name = input('?')"]
+    cell = kernel.run("%%remote\nfrom getpass import getpass\ngetpass()")
+    assert cell.error["ename"] == "StdinNotImplementedError"
 
 
 def test_a_worker_that_dies(kernel: Kernel) -> None:

@@ -1,0 +1,88 @@
+"""What classes and functions of the notebook keep in themselves: attributes, and the variables of closures.
+
+Their code never changes in a cell, but ``Registry.items.append(x)``, ``f.calls += 1`` and a counter in a closure do change
+what a later cell sees. What is kept is noted before the cell runs and compared afterwards; only the difference goes back.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+Kept = dict[Any, Any]
+Digest = Callable[[Any], "bytes | None"]
+
+_CONSTANT = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType, types.ModuleType)
+_DESCRIBES = (staticmethod, classmethod, property, types.GetSetDescriptorType, types.MemberDescriptorType)
+
+
+class CodeState:
+    """The state of the classes and functions that a cell got.
+
+    Parameters
+    ----------
+    namespace
+        Names of the cell.
+    names
+        Those among them that the notebook sent.
+    digest
+        Returns bytes that differ when a value differs; None: it cannot be said.
+    """
+
+    def __init__(self, namespace: dict[str, Any], names: set[str], digest: Digest) -> None:
+        self._digest = digest
+        self._before: dict[str, tuple[Any, Kept, dict[Any, bytes | None]]] = {}
+        for name in names:
+            code = namespace[name]
+            kept = kept_by(code)
+            if kept is not None:
+                self._before[name] = code, kept, {key: self._marked(value) for key, value in kept.items()}
+
+    def _marked(self, value: Any) -> bytes | None:
+        return None if isinstance(value, (*_CONSTANT, *_DESCRIBES)) else self._digest(value)
+
+    def changes(self) -> dict[str, tuple[Kept, list[Any]]]:
+        """Return, by name, what is new or different now, and the attributes that are gone."""
+        found = {}
+        for name, (code, before, marks) in self._before.items():
+            now = kept_by(code) or {}
+            changed = {
+                key: value
+                for key, value in now.items()
+                if key not in before or before[key] is not value or self._marked(value) != marks[key]
+            }
+            gone = [key for key in before if key not in now]
+            if changed or gone:
+                found[name] = changed, gone
+        return found
+
+
+def kept_by(code: Any) -> Kept | None:
+    """Return what a class or function of the notebook keeps, by attribute (closures: by position); None: it is neither."""
+    if getattr(code, "__module__", None) != "__main__":
+        return None
+    if isinstance(code, type):
+        return {key: value for key, value in vars(code).items() if not key.startswith(("__", "_abc_"))}
+    if isinstance(code, types.FunctionType):
+        kept: Kept = {key: value for key, value in vars(code).items() if key != "__wrapped__"}
+        for position, cell in enumerate(code.__closure__ or ()):
+            try:
+                kept[position] = cell.cell_contents
+            except ValueError:  # not bound yet
+                continue
+        return kept
+    return None
+
+
+def apply(code: Any, change: tuple[Kept, list[Any]]) -> None:
+    """Make a change that ``CodeState.changes`` found to the class or function here."""
+    changed, gone = change
+    for key, value in changed.items():
+        if isinstance(key, int):
+            code.__closure__[key].cell_contents = value
+        else:
+            setattr(code, key, value)
+    for key in gone:
+        if isinstance(key, str) and key in vars(code):
+            delattr(code, key)
