@@ -95,6 +95,12 @@ def emit(kind: str, content: Any) -> None:
         _emitter.emit(kind, content)
 
 
+def watch_descriptors(on: bool) -> None:
+    """In a worker: send also what C code and child processes write to descriptors 1 and 2, or no longer."""
+    if _emitter is not None:
+        _emitter.watch_descriptors(on)
+
+
 def current_origin() -> str:
     """Return the origin of the running task (worker), or of what is submitted now (driver)."""
     return _emitter.origin if _emitter is not None else _origin

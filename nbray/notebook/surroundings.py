@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nbray.core import output
 from nbray.core.call_site import know_cells
 
 from . import process_environ
@@ -51,8 +52,10 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         for filename, text in job.texts.items():
             linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
         know_cells(job.numbers)
+        output.watch_descriptors(True)
         yield
     finally:
+        output.watch_descriptors(False)
         shell.leave()
         builtins.input = builtin_input
         if getpass is not None:

@@ -7,6 +7,7 @@ processes write to descriptors 1 and 2: its last lines are told when the worker 
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import pickle
@@ -18,6 +19,7 @@ from typing import Any
 COALESCE_S = 0.05
 FLUSH_BYTES = 16 * 1024
 FULL_RING_PATIENCE_S = 5.0
+FOREIGN_PERIOD_S = 0.1  # between two looks at what others than Python's streams write
 LOG_MAX_BYTES = 16 * 1024 * 1024  # of what tasks print; then the log begins anew
 
 
@@ -56,6 +58,51 @@ class TaskStream(io.TextIOBase):
         self._capture.flush()
 
 
+class ForeignOutput:
+    """What others than Python's streams append to this worker's log, which descriptors 1 and 2 are, from now on.
+
+    The log stays what it is, so that the last words of a process that dies are in it. What this process logs of its own goes
+    there by a descriptor with a position of its own, which tells where it came to lie, and is left out.
+    """
+
+    def __init__(self) -> None:
+        self._log = os.open("/proc/self/fd/1", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        self._pid = os.getpid()
+        self._seen = os.fstat(self._log).st_size
+        self._own: list[tuple[int, int]] = []  # (begin, end) of what is ours beyond what was seen
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write_own(self, data: bytes) -> None:
+        """Append to the log what is sent in another way."""
+        if os.getpid() != self._pid:  # a child that was forked has the same position
+            os.write(1, data)
+            return
+        written = os.write(self._log, data)
+        end = os.lseek(self._log, 0, os.SEEK_CUR)
+        self._own.append((end - written, end))
+
+    def read(self) -> str:
+        """Return a part of what others have written since the last time; "" when that was all."""
+        while True:
+            end = os.fstat(self._log).st_size
+            if end < self._seen:  # the log began anew
+                self._seen, self._own = 0, []
+            if self._own and self._own[0][0] <= self._seen:
+                self._seen = max(self._seen, self._own.pop(0)[1])
+                continue
+            end = min(end, self._own[0][0] if self._own else end, self._seen + FLUSH_BYTES)
+            if end <= self._seen:
+                return ""
+            data = os.pread(self._log, end - self._seen, self._seen)
+            self._seen += len(data)
+            if text := self._decoder.decode(data, final=not data):
+                return text
+
+    def close(self) -> None:
+        """Look no longer."""
+        os.close(self._log)
+
+
 class OutputCapture:
     """Buffers text per stream and sends it in order.
 
@@ -85,6 +132,7 @@ class OutputCapture:
         self.actor = ""  # class, or own representation, of the actor that this worker is
         self.dropped = 0  # messages lost because the owner did not read
         self._logged = 0  # bytes in the log since it began
+        self._foreign: ForeignOutput | None = None  # in the cell of a notebook
 
     def write(self, stream: str, text: str) -> None:
         with self._lock:
@@ -93,21 +141,44 @@ class OutputCapture:
                 self.flush()
                 self.name, self.origin = call.name, call.origin
                 self._task = (call.owner, call.number)
-            if stream != self._stream and self._parts:
-                self.flush()
             self._log(text)  # at once: a worker that dies now is asked for its last words
-            self._stream = stream
-            self._parts.append(text)
-            self._size += len(text)
-            if self._size >= FLUSH_BYTES:
-                self.flush()
-                return
-            if not self.pending:
-                self.pending = True
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="nbray-output", daemon=True)
-                    self._thread.start()
+            self._add(stream, text)
+
+    def _add(self, stream: str, text: str) -> None:
+        if stream != self._stream and self._parts:
+            self.flush()
+        self._stream = stream
+        self._parts.append(text)
+        self._size += len(text)
+        if self._size >= FLUSH_BYTES:
+            self.flush()
+            return
+        if not self.pending:
+            self.pending = True
+            self._start_thread()
+            self._wake.set()
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="nbray-output", daemon=True)
+            self._thread.start()
+
+    def watch_descriptors(self, on: bool) -> None:
+        """Send also what C code and child processes write to descriptors 1 and 2, from now on, or no longer."""
+        with self._lock:
+            if on:
+                self._foreign = ForeignOutput()
+                self._start_thread()
                 self._wake.set()
+            elif self._foreign is not None:
+                self._take_foreign()
+                self._foreign.close()
+                self._foreign = None
+
+    def _take_foreign(self) -> None:
+        foreign = self._foreign
+        while foreign is not None and (text := foreign.read()):
+            self._add("stdout", text)
 
     def flush(self) -> None:
         """Send what is buffered."""
@@ -123,11 +194,17 @@ class OutputCapture:
     def _log(self, text: str) -> None:
         data = text.encode("utf-8", "backslashreplace")
         self._logged += len(data)
+        foreign = self._foreign
         try:
             if self._logged > LOG_MAX_BYTES:
+                self._take_foreign()
                 os.ftruncate(1, 0)  # opened for appending, so the next line is the first
                 self._logged = len(data)
-            os.write(1, data)
+            if foreign is None:
+                os.write(1, data)
+            else:
+                self._take_foreign()
+                foreign.write_own(data)
         except OSError:  # the disk is full, or the user closed the descriptor
             return
 
@@ -157,7 +234,10 @@ class OutputCapture:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            self._wake.wait(None if self._foreign is None else FOREIGN_PERIOD_S)
             self._wake.clear()
             time.sleep(COALESCE_S)
+            if self._foreign is not None:
+                with self._lock:
+                    self._take_foreign()
             self.flush()

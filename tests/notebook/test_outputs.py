@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kit import Kernel
 
 PLAIN_TASK = "@nbray.remote\ndef say(text, times=1):\n    for i in range(times): print(text)\n    return text\n"
@@ -88,3 +90,18 @@ def test_nested_tasks_print_under_the_cell(kernel: Kernel) -> None:
 def test_carriage_returns_pass(kernel: Kernel) -> None:
     cell = kernel.ok("%%remote\nfor i in range(3):\n    print(f'\\r{i}', end='', flush=True)\nprint()")
     assert cell.text() == "\r0\r1\r2\n"
+
+
+def test_what_child_processes_and_c_code_write_appears_in_its_place(kernel: Kernel, tmp_path: Path) -> None:
+    cell = kernel.ok(
+        "%%remote\nimport os, subprocess\nprint('one')\nsubprocess.run(['echo', 'two'])\nprint('three')\n"
+        "os.write(2, 'f\u00fcnf\\n'.encode())\nprint('six', end='')"
+    )
+    kernel.until(lambda: cell.text() == "one\ntwo\nthree\nf\u00fcnf\nsix")
+    gate = tmp_path / "gate"
+    child = f"echo begun; until test -e {gate}; do sleep 0.01; done; echo over"
+    cell = kernel.start(f"%%remote --quiet\nimport subprocess\nsubprocess.run(['sh', '-c', {child!r}]);")
+    kernel.until(lambda: cell.text() == "begun\n")  # while it runs
+    gate.touch()
+    assert kernel.finish(cell).text() == "begun\nover\n"
+    assert kernel.ok("%%remote\nprint('alone')").text() == "alone\n"
