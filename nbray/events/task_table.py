@@ -227,7 +227,7 @@ class TaskTable:
         return self._find(owner, seq)
 
     def takers(self, owner: int, seq: int) -> list[int]:
-        """Return the first tasks that took a value which was put (``MAX_TAKERS`` at most); from any thread."""
+        """Return tasks that took a value which was put: all, or of each function at least one; from any thread."""
         return list(self._takers.get((owner, seq), ()))
 
     # -------------------------------------------------------------------- inside
@@ -313,14 +313,20 @@ class TaskTable:
         if source is not None and source != target:
             self.edges.append(source)
             self.edges.append(target)
-        elif (
-            source is None
-            and not is_task
-            and (len(self._takers) < MAX_VALUES or (source_owner, source_seq) in self._takers)
-        ):
-            takers = self._takers.setdefault((source_owner, source_seq), [])
-            if len(takers) < MAX_TAKERS:
-                takers.append(target)
+        elif source is None and not is_task:
+            self._take((source_owner, source_seq), target)
+
+    def _take(self, value: tuple[int, int], task: int) -> None:
+        """Note that a task takes a value which was put; of very many, one of each function."""
+        takers = self._takers.get(value)
+        if takers is None:
+            if len(self._takers) >= MAX_VALUES:
+                return
+            takers = self._takers[value] = []
+        if len(takers) >= MAX_TAKERS:
+            takers = self._takers[value] = list({self.function[taker]: taker for taker in takers}.values())
+        if len(takers) < MAX_TAKERS:
+            takers.append(task)
 
     def _forget(self) -> None:
         """Let the oldest quarter go, of those that are done; all indexes change."""

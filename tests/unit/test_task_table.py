@@ -192,12 +192,14 @@ def test_deltas_add_up_to_the_snapshot(seed):
     table.validate()
 
 
-def test_who_takes_a_value_is_bounded_and_outlives_forgetting():
-    table = TaskTable(max_tasks=40)
-    for seq in range(1, 41):
-        table.apply_block(submit(seq) + record(tt.INPUT, seq, a=OWNER & 0xFFFFFFFF, b=99))
-    assert table.takers(OWNER, 99) == list(range(tt.MAX_TAKERS))
-    table.apply_block(b"".join(result(seq) for seq in range(1, 5)))
-    table.apply_block(submit(41))  # there is no room: those that are done are forgotten
-    assert table.takers(OWNER, 99) == list(range(tt.MAX_TAKERS - 4))
+def test_who_takes_a_value_is_bounded_by_function_and_outlives_forgetting():
+    table = TaskTable(max_tasks=201)
+    for seq in range(1, 201):
+        table.apply_block(submit(seq, function=seq // 100) + record(tt.INPUT, seq, a=OWNER & 0xFFFFFFFF, b=999))
+    takers = table.takers(OWNER, 999)
+    assert len(takers) <= tt.MAX_TAKERS and {table.function[taker] for taker in takers} == {0, 1, 2}
+    table.apply_block(b"".join(result(seq) for seq in range(1, 51)))
+    table.apply_block(submit(201) + submit(202))  # there is no room: those that are done are forgotten
+    takers = table.takers(OWNER, 999)
+    assert takers and {table.key(taker)[1] for taker in takers} <= set(range(51, 201))
     table.validate()

@@ -46,7 +46,8 @@ export function objectNodes(store: TaskStore, objects: readonly IStoredObject[])
     if (object.kind !== 'value' || (object.task !== null && maker === NO_GROUP)) {
       continue;
     }
-    const name = object.names[0] ?? '';
+    // Those of a list are one node.
+    const name = (object.names[0] ?? '').replace(/\[.*\]$/, '');
     const key = maker !== NO_GROUP ? `of ${maker}` : `put ${name || object.made}`;
     let node = found.get(key);
     if (node === undefined) {

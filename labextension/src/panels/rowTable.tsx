@@ -14,6 +14,8 @@ import { formatCount } from '../model/format.js';
 import { t } from '../text.js';
 
 const ROW = 26;
+/** Narrower tables leave out some columns. */
+const ROOMY = 480;
 /** Rows beyond the edges, so that scrolling shows no gaps. */
 const SPARE = 6;
 
@@ -28,6 +30,8 @@ export interface IColumn<R> {
   show?: (row: R) => ReactNode;
   /** Its width, as in a grid. */
   width?: string;
+  /** Left out where there is little room. */
+  extra?: boolean;
 }
 
 /**
@@ -53,14 +57,19 @@ export function RowTable<R>(props: {
   const [sort, setSort] = useState({ name: props.first ?? '', down: true });
   const [scroll, setScroll] = useState(0);
   const [height, setHeight] = useState(400);
+  const [roomy, setRoomy] = useState(true);
   const [active, setActive] = useState<string | null>(null);
   const host = useRef<HTMLDivElement>(null);
   /** The row that gets the focus once it is drawn. */
   const goTo = useRef<number | null>(null);
   const inside = useRef(false);
   useEffect(() => {
-    const observer = new ResizeObserver(() => setHeight(host.current?.clientHeight ?? 400));
-    observer.observe(host.current!);
+    const box = host.current!;
+    const observer = new ResizeObserver(() => {
+      setHeight(box.clientHeight);
+      setRoomy(box.clientWidth >= ROOMY);
+    });
+    observer.observe(box);
     return () => observer.disconnect();
   }, []);
   const order = useMemo(
@@ -83,7 +92,8 @@ export function RowTable<R>(props: {
   const top = Math.max(0, Math.floor(scroll / ROW) - SPARE);
   const shown = order.slice(top, top + Math.ceil(height / ROW) + 2 * SPARE);
   const entry = shown.some(row => id(row) === active) ? active : shown[0] && id(shown[0]);
-  const grid = { gridTemplateColumns: columns.map(column => column.width ?? '1fr').join(' ') };
+  const drawn = roomy ? columns : columns.filter(column => column.extra !== true);
+  const grid = { gridTemplateColumns: drawn.map(column => column.width ?? '1fr').join(' ') };
 
   const onKey = (event: KeyboardEvent<HTMLElement>): void => {
     const target = event.target as HTMLElement;
@@ -114,7 +124,7 @@ export function RowTable<R>(props: {
       aria-readonly={true}
     >
       <div className="nbray-row nbray-row-head" role="row" aria-rowindex={1} style={grid}>
-        {columns.map(({ name }) => (
+        {drawn.map(({ name }) => (
           <span
             key={name}
             role="columnheader"
@@ -155,7 +165,7 @@ export function RowTable<R>(props: {
                   onFocus={() => setActive(key)}
                   onClick={() => onSelect?.(row)}
                 >
-                  {columns.map(column => (
+                  {drawn.map(column => (
                     <span key={column.name} role="gridcell">
                       {column.show === undefined ? column.key(row) : column.show(row)}
                     </span>

@@ -33,7 +33,7 @@ export function ActorsView(props: {
   const columns: readonly IColumn<IActor>[] = [
     { name: t('actor'), key: actorTitle, width: 'minmax(90px, 1.6fr)' },
     { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(60px, 1fr)' },
-    { name: t('pid'), key: actor => actor.pid, width: '56px' },
+    { name: t('pid'), key: actor => actor.pid, width: '50px' },
     {
       name: t('calls'),
       key: actor => callsOf(actor).tasks.length,
@@ -46,9 +46,9 @@ export function ActorsView(props: {
       show: actor => <MadeAt model={model} at={actor.made} onSelect={onSelect} />,
       width: 'minmax(50px, 1fr)'
     },
-    { name: t('done'), key: actor => callsOf(actor).done, width: '44px' },
+    { name: t('done'), key: actor => callsOf(actor).done, width: '44px', extra: true },
     { name: t('pending'), key: actor => actor.pending, width: '54px' },
-    { name: t('restarts'), key: actor => actor.restarts, width: '54px' }
+    { name: t('restarts'), key: actor => actor.restarts, width: '54px', extra: true }
   ];
   const actor = actors?.find(one => one.id === chosen);
   return (

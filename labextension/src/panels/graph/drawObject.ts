@@ -4,12 +4,12 @@ import { formatBytes } from '../../model/format.js';
 import type { Surface } from '../surface.js';
 import { shorten } from './stateShapes.js';
 
-/** Round ends, its name, its size and what it is; `far`: nobody could read them. */
+/** Round ends, its name, its size and what it is; `farText`: far away the name alone, so high; 0: near. */
 export function drawObject(
   { context, palette }: Surface,
   object: ISceneObject,
   { name, facts }: { name: string; facts: string },
-  far: boolean
+  farText: number
 ): void {
   const { place } = object;
   context.beginPath();
@@ -19,12 +19,14 @@ export function drawObject(
   context.lineWidth = 1;
   context.strokeStyle = palette.dim;
   context.stroke();
-  if (far) {
-    return;
-  }
   const width = place.width - 32;
   context.textBaseline = 'alphabetic';
   context.fillStyle = palette.text;
+  if (farText > 0) {
+    context.font = `600 ${farText}px ${palette.font}`;
+    context.fillText(shorten(context, name, width), place.x + 16, place.y + 30);
+    return;
+  }
   context.font = `600 ${palette.size}px ${palette.font}`;
   context.fillText(shorten(context, name, width), place.x + 16, place.y + 18);
   context.fillStyle = palette.dim;

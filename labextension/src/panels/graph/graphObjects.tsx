@@ -53,11 +53,9 @@ export function objectWords(
   if (node.count > 1) {
     facts.push(t('%1 objects', formatCount(node.count)));
   }
-  const made = pieces(node.made, [])
-    .map(piece => piece.text)
-    .join('');
-  if (node.maker === NO_GROUP && made !== '') {
-    facts.push(made);
+  const cell = pieces(node.made, []).find(piece => piece.cell !== undefined)?.cell;
+  if (node.maker === NO_GROUP && cell !== undefined) {
+    facts.push(t('cell %1', cell));
   }
   const name =
     node.name || (maker === undefined ? t('put') : t('results of %1', nameOf(model.tasks, maker)));

@@ -151,7 +151,7 @@ export class GraphSurface extends Surface {
       }
     }
     for (const object of this.scene.objects) {
-      drawObject(this, object, this._events.objectWords(object), this.camera.scale < FAR);
+      drawObject(this, object, this._events.objectWords(object), this._farText());
     }
     this._selectedTask();
     context.restore();
@@ -235,7 +235,7 @@ export class GraphSurface extends Surface {
       context.fillText(open ? '−' : '+', place.x + place.width - 16, place.y + 17);
     } else if (!open && FAR_TEXT * camera.scale >= READABLE) {
       context.fillStyle = palette.text;
-      context.font = `600 ${Math.min(FAR_TEXT, palette.size / camera.scale)}px ${palette.font}`;
+      context.font = `600 ${this._farText()}px ${palette.font}`;
       context.fillText(
         shorten(context, nameOf(this._store, group), inner),
         place.x + 10,
@@ -253,6 +253,12 @@ export class GraphSurface extends Surface {
       this._failures(group);
     }
     context.globalAlpha = 1;
+  }
+
+  /** Height of names where the rest could not be read; 0: all can be. */
+  private _farText(): number {
+    const { scale } = this.camera;
+    return scale < FAR ? Math.min(FAR_TEXT, this.palette.size / scale) : 0;
   }
 
   private _bar(group: IGroup, x: number, y: number, width: number): void {

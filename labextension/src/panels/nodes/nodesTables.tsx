@@ -79,8 +79,8 @@ function nodeColumns(): readonly IColumn<INode>[] {
 
 function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
   return [
-    { name: t('pid'), key: worker => worker.pid, width: '60px' },
-    { name: t('role'), key: worker => worker.role, width: '60px' },
+    { name: t('pid'), key: worker => worker.pid, width: '50px' },
+    { name: t('role'), key: worker => worker.role, width: '50px', extra: true },
     { name: t('state'), key: worker => worker.state, width: 'minmax(60px, 1fr)' },
     { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(80px, 1.5fr)' },
     {
@@ -89,7 +89,7 @@ function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
         Object.entries(worker.resources)
           .map(([name, amount]) => `${amountWords(name, amount)} ${name}`)
           .join(', '),
-      width: 'minmax(80px, 1.5fr)'
+      width: 'minmax(70px, 1.5fr)'
     },
     { name: t('waits for'), key: worker => worker.waits, width: 'minmax(60px, 1fr)' }
   ];

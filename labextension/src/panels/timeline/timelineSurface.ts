@@ -161,7 +161,7 @@ export class TimelineSurface extends Surface {
     let y = AXIS + lanes.length * LANE + 8;
     for (const curve of this._curves()) {
       context.fillStyle = palette.text;
-      context.fillText(curve.name, 10, y + CURVE / 2 - 7);
+      context.fillText(curve.name, 10, y + CURVE / 2 - 7, this._left() - 14);
       context.fillStyle = palette.dim;
       context.fillText(curve.words, 10, y + CURVE / 2 + 8, this._left() - 14);
       y += CURVE + (curve.usedBy === null ? 6 : USED_BY + 6);
