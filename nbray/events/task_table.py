@@ -27,7 +27,8 @@ STATE_NAMES = (
 # index, function, parent, worker (-1: none), state, 0, attempt; submitted, start, end (ms, CLOCK_MONOTONIC; 0: not yet)
 ROW = struct.Struct("<IIiiBBHddd")
 MAX_VALUES = 10_000  # values that were put, of which is known who takes them
-MAX_TAKERS = 32  # tasks of one value
+MAX_TAKERS = 32  # functions of one value
+NO_FUNCTION = 0xFFFFFFFF  # of a task of which only others have told
 MAX_GAP = 1 << 20  # numbers that an owner may leave out before its tasks are counted as another owner's
 _NONE = -1
 
@@ -80,7 +81,9 @@ class TaskTable:
         self.owner = array("Q")
         self.number = array("Q")
         self.edges = array("I")  # from, to, from, to ...
-        self._takers: dict[tuple[int, int], list[int]] = {}  # (owner, number) of a value that was put -> tasks
+        # (owner, number) of a value that was put -> function -> one of its tasks; and what is not settled yet
+        self._takers: dict[tuple[int, int], dict[int, int]] = {}
+        self._taken: list[tuple[tuple[int, int], int]] = []
         self._is_changed = bytearray()
         self._changed: list[int] = []
         self._edges_told = 0
@@ -138,6 +141,8 @@ class TaskTable:
                     self.parent[index] = parent
                     self._touch(index)
             state, start, end = self.state, self.start, self.end  # forgetting makes new ones
+        if self._taken:
+            self._settle_takers()
         return len(block) // RECORD.size
 
     def waiting(self, owner: int, seq: int, function: int, for_input: bool) -> None:
@@ -227,8 +232,8 @@ class TaskTable:
         return self._find(owner, seq)
 
     def takers(self, owner: int, seq: int) -> list[int]:
-        """Return tasks that took a value which was put: all, or of each function at least one; from any thread."""
-        return list(self._takers.get((owner, seq), ()))
+        """Return tasks that took a value which was put, one of each function; from any thread."""
+        return list(self._takers.get((owner, seq), {}).values())
 
     # -------------------------------------------------------------------- inside
 
@@ -268,7 +273,7 @@ class TaskTable:
         index = len(self.state)
         numbers.put(seq, index)
         self.state.append(WAITS_FOR_PLACE)
-        self.function.append(0xFFFFFFFF)
+        self.function.append(NO_FUNCTION)
         self.parent.append(_NONE)
         self.worker.append(_NONE)
         self.attempt.append(0)
@@ -314,19 +319,20 @@ class TaskTable:
             self.edges.append(source)
             self.edges.append(target)
         elif source is None and not is_task:
-            self._take((source_owner, source_seq), target)
+            self._taken.append(((source_owner, source_seq), target))
 
-    def _take(self, value: tuple[int, int], task: int) -> None:
-        """Note that a task takes a value which was put; of very many, one of each function."""
-        takers = self._takers.get(value)
-        if takers is None:
-            if len(self._takers) >= MAX_VALUES:
-                return
-            takers = self._takers[value] = []
-        if len(takers) >= MAX_TAKERS:
-            takers = self._takers[value] = list({self.function[taker]: taker for taker in takers}.values())
-        if len(takers) < MAX_TAKERS:
-            takers.append(task)
+    def _settle_takers(self) -> None:
+        """Note who takes the values that were put, one task of each function; one without a function has to wait."""
+        taken, self._taken = self._taken, []
+        for value, task in taken:
+            function = self.function[task]
+            if function == NO_FUNCTION:
+                self._taken.append((value, task))
+            elif value in self._takers or len(self._takers) < MAX_VALUES:
+                takers = self._takers.setdefault(value, {})
+                if len(takers) < MAX_TAKERS:
+                    takers.setdefault(function, task)
+        del self._taken[:-MAX_VALUES]
 
     def _forget(self) -> None:
         """Let the oldest quarter go, of those that are done; all indexes change."""
@@ -350,12 +356,13 @@ class TaskTable:
         for new, old in enumerate(kept):
             new_index[old] = new
         columns = {name: getattr(self, name) for name in _COLUMNS}
-        edges, takers = self.edges, self._takers
+        edges, takers, taken = self.edges, self._takers, self._taken
         self._clear()
         for value, tasks in takers.items():
-            left = [new_index[task] for task in tasks if new_index[task] >= 0]
+            left = {function: new_index[task] for function, task in tasks.items() if new_index[task] >= 0}
             if left:
                 self._takers[value] = left
+        self._taken = [(value, new_index[task]) for value, task in taken if new_index[task] >= 0]
         for name, column in columns.items():
             setattr(self, name, array(column.typecode, map(column.__getitem__, kept)))
         for i, parent in enumerate(self.parent):

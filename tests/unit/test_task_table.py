@@ -192,14 +192,14 @@ def test_deltas_add_up_to_the_snapshot(seed):
     table.validate()
 
 
-def test_who_takes_a_value_is_bounded_by_function_and_outlives_forgetting():
-    table = TaskTable(max_tasks=201)
-    for seq in range(1, 201):
-        table.apply_block(submit(seq, function=seq // 100) + record(tt.INPUT, seq, a=OWNER & 0xFFFFFFFF, b=999))
-    takers = table.takers(OWNER, 999)
-    assert len(takers) <= tt.MAX_TAKERS and {table.function[taker] for taker in takers} == {0, 1, 2}
-    table.apply_block(b"".join(result(seq) for seq in range(1, 51)))
-    table.apply_block(submit(201) + submit(202))  # there is no room: those that are done are forgotten
-    takers = table.takers(OWNER, 999)
-    assert takers and {table.key(taker)[1] for taker in takers} <= set(range(51, 201))
+def test_of_each_function_one_task_is_known_to_take_a_value():
+    table = TaskTable(max_tasks=8)
+    takes = [record(tt.INPUT, seq, a=OWNER & 0xFFFFFFFF, b=999) for seq in range(1, 7)]
+    table.apply_block(b"".join(takes))  # told before the tasks themselves are
+    assert table.takers(OWNER, 999) == []
+    table.apply_block(b"".join(submit(seq, function=seq // 3) for seq in range(1, 7)))
+    assert [table.key(taker)[1] for taker in table.takers(OWNER, 999)] == [1, 3, 6]
+    table.apply_block(b"".join(result(seq) for seq in range(1, 3)) + b"".join(submit(seq) for seq in range(7, 10)))
+    assert table.forgotten == 2  # there was no room for the last
+    assert [table.key(taker)[1] for taker in table.takers(OWNER, 999)] == [3, 6]
     table.validate()
