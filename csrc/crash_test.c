@@ -1,5 +1,6 @@
 /* crash_test.c - a process dies at each marked point, each time it comes by; whoever is
  * next repairs, recovery gives back all it held, and every invariant holds. */
+#include "lock.h"
 #include "nbt.h"
 #include "platform.h"
 
@@ -233,6 +234,49 @@ static void a_waiter_gets_through(void) {
   NBT_TRUE(took[held / 2] < 50000000ull && took[held - 1] < 30000000000ull);
 }
 
+/* S7: a process is stopped at a point. Whoever wants the lock helps it out of it; then it stands
+ * still again, until it is let go on. Returns whether it had the lock. */
+static int stop_at(const char *point) {
+  int status = 0;
+  open_segment();
+  leave_a_dead_sibling();
+  pid_t pid = fork();
+  if (pid == 0) {
+    nbsi_failpoint_freeze(1);
+    live(point, 0);
+    _exit(0);
+  }
+  NBT_TRUE(waitpid(pid, &status, WUNTRACED) == pid);
+  NBT_TRUE(WIFSTOPPED(status));
+  int inside = nbsi_lock_holder(s) != 0;
+  if (inside) {
+    (void)nbt_stats(s); /* gets through */
+    NBT_TRUE(waitpid(pid, &status, WUNTRACED) == pid);
+    NBT_TRUE(WIFSTOPPED(status));
+    NBT_EQ(nbsi_lock_holder(s), 0);
+    (void)nbt_stats(s);
+  }
+  NBT_EQ(waitpid(pid, &status, WUNTRACED | WNOHANG), 0); /* it stands */
+  kill(pid, SIGCONT);
+  NBT_EQ(nbt_reap(pid), 0);
+  everything_is_back();
+  close_segment();
+  return inside;
+}
+
+static void a_stopped_holder_is_helped_out(void) {
+  const char *some[] = {"create", "hold_drop", "arena_extend", "spill", "chan_open", "sent", NULL};
+  const char *asked = getenv("NBRAY_FAULTS_FULL");
+  const char *const *points =
+      asked != NULL && strcmp(asked, "1") == 0 ? nbsi_failpoints : (const char *const *)some;
+  int n = 0, inside = 0;
+  for (; points[n] != NULL && strncmp(points[n], "repair", 6) != 0; n++)
+    if (strcmp(points[n], "slot_take") != 0) /* it is not in the table yet: waited for */
+      inside += stop_at(points[n]);
+  printf("  %d points, %d of them inside the lock\n", n, inside);
+  NBT_TRUE(inside >= (points == nbsi_failpoints ? 15 : 3));
+}
+
 static void while_repairing(void) {
   const char *points[] = {"repair_begin", "repair_middle", "repair_end"};
   open_segment();
@@ -266,6 +310,7 @@ static void repair_is_quick(void) {
 int main(void) {
   NBT_RUN(at_every_point);
   NBT_RUN(a_waiter_gets_through);
+  NBT_RUN(a_stopped_holder_is_helped_out);
   NBT_RUN(while_repairing);
   NBT_RUN(repair_is_quick);
   return 0;

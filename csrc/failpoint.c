@@ -38,6 +38,10 @@ void nbsi_failpoint_linger(int fd, long ns) {
   linger_ns = ns;
 }
 
+static int freeze;
+
+void nbsi_failpoint_freeze(int on) { freeze = on; }
+
 static void linger(void) {
   struct timespec t = {linger_ns / 1000000000, linger_ns % 1000000000};
   uint64_t now;
@@ -60,6 +64,11 @@ void nbsi_failpoint(const char *name) {
   if (armed == NULL || strcmp(armed, name) != 0) return;
   hits++;
   if (countdown-- > 0) return;
+  if (freeze) {
+    armed = NULL; /* once */
+    kill(getpid(), SIGSTOP);
+    return;
+  }
   if (linger_fd >= 0) linger();
   kill(getpid(), SIGKILL);
   for (;;) pause();

@@ -9,6 +9,8 @@ void nbsi_failpoint_arm(const char *name, int n);
 /* nbsi_failpoint_linger: before it dies there, it writes one byte to `fd`, stays for `ns`
  * nanoseconds, and writes the time (CLOCK_MONOTONIC ns, 8 bytes). -1: it dies at once. */
 void nbsi_failpoint_linger(int fd, long ns);
+/* nbsi_failpoint_freeze: instead of dying there, it stops itself (SIGSTOP), and goes on later. */
+void nbsi_failpoint_freeze(int on);
 int nbsi_failpoint_hits(void); /* how often the armed point was passed */
 
 /* All marked points; crash_test.c must reach each of them. Ends with NULL. */

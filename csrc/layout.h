@@ -129,7 +129,7 @@ typedef struct {
   uint16_t sleeping[4];    /* 1: threads may be asleep in nbs_wait, per bit of interest */
   uint16_t waiting[4];     /* threads in nbs_wait at all, per bit of interest */
   uint32_t serve_sleeping; /* 1: the service thread sleeps deeply */
-  uint32_t pad1;
+  uint32_t stop_again;     /* 1: it was stopped, and goes on only to let go of the lock */
 
   _Alignas(64) uint64_t owned_ready[NBSI_CHAN_WORDS]; /* set by senders, cleared by itself */
   uint64_t served_ready[NBSI_CHAN_WORDS];

@@ -214,7 +214,7 @@ int nbsi_file_text(const char *path, char *buf, size_t size) {
   return (int)got;
 }
 
-int nbsi_pid_start(int64_t pid, uint64_t *start_time, int *zombie) {
+static int read_stat(int64_t pid, uint64_t *start_time, char *state) {
   char path[64], text[1024];
   snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
   if (nbsi_file_text(path, text, sizeof text) <= 0) return -1;
@@ -222,7 +222,7 @@ int nbsi_pid_start(int64_t pid, uint64_t *start_time, int *zombie) {
    * Then: state is the first field, the start time the twentieth. */
   char *at = strrchr(text, ')');
   if (at == NULL || at[1] != ' ') return -1;
-  char state = at[2];
+  *state = at[2];
   at += 2;
   for (int field = 0; field < 19 && at != NULL; field++) {
     at = strchr(at, ' ');
@@ -230,9 +230,31 @@ int nbsi_pid_start(int64_t pid, uint64_t *start_time, int *zombie) {
   }
   if (at == NULL) return -1;
   *start_time = strtoull(at, NULL, 10);
+  return 0;
+}
+
+int nbsi_pid_start(int64_t pid, uint64_t *start_time, int *zombie) {
+  char state;
+  if (read_stat(pid, start_time, &state) != 0) return -1;
   *zombie = state == 'Z' || state == 'X' || state == 'x';
   return 0;
 }
+
+int nbsi_pid_stopped(int64_t pid, uint64_t start_time) {
+  uint64_t start;
+  char state;
+  return read_stat(pid, &start, &state) == 0 && start == start_time && state == 'T';
+}
+
+int64_t nbsi_pid_of_thread(int64_t tid) {
+  char path[64], text[4096];
+  snprintf(path, sizeof path, "/proc/%lld/status", (long long)tid);
+  if (nbsi_file_text(path, text, sizeof text) <= 0) return -1;
+  const char *at = strstr(text, "\nTgid:");
+  return at == NULL ? -1 : strtoll(at + 6, NULL, 10);
+}
+
+void nbsi_stop_self(void) { kill(getpid(), SIGSTOP); }
 
 uint64_t nbsi_pid_namespace(void) {
   struct stat st;

@@ -46,7 +46,10 @@ void nbsi_malloc_trim(void);           /* all freed memory goes back to the kern
 int64_t nbsi_pid(void);
 /* nbsi_pid_start reads when a process began and whether it is a zombie; -1: no such. */
 int nbsi_pid_start(int64_t pid, uint64_t *start_time, int *zombie);
-uint64_t nbsi_pid_namespace(void); /* of this process, an inode; 0 unknown */
+int nbsi_pid_stopped(int64_t pid, uint64_t start_time); /* 1: by a signal; not by a debugger */
+int64_t nbsi_pid_of_thread(int64_t tid);                /* its process; -1: no such */
+void nbsi_stop_self(void);                              /* as SIGSTOP from outside */
+uint64_t nbsi_pid_namespace(void);                      /* of this process, an inode; 0 unknown */
 /* nbsi_pid_signal signals through a pidfd after checking that the process is the one that
  * began at start_time, so that a stranger with a reused pid is never hit. */
 int nbsi_pid_signal(int64_t pid, uint64_t start_time, int signo);

@@ -179,7 +179,7 @@ def test_frozen_owner_of_an_unsealed_object(shared):
 
 
 def test_frozen_inside_the_lock(shared):
-    """S7. Others wait until it goes on, at most 10 s; then they get a typed error, and later go on as well."""
+    """S7. Whoever waits helps it out of the lock; then it stands still again, until it is let go on."""
     s, fd = shared
 
     def busy(seg: Segment) -> None:
@@ -198,23 +198,20 @@ def test_frozen_inside_the_lock(shared):
         found: list[object] = []
         asks = threading.Thread(target=_ask, args=(s, found))
         asks.start()
+        before = time.monotonic()
         asks.join(0.05)
         if asks.is_alive():
-            inside += 1
-            if FULL and inside == 1:
-                asks.join(15)
-                assert isinstance(found[0], errors.StoreTimeoutError)
-        before = time.monotonic()
-        os.kill(owner.pid, signal.SIGCONT)
-        asks.join(60)
-        assert found
-        if inside:
+            asks.join(60)
             waited = max(waited, time.monotonic() - before)
+            inside += 1
+        assert not isinstance(found[0], errors.StoreError)
+        _await_state(owner.pid, "T")
+        os.kill(owner.pid, signal.SIGCONT)
     owner.kill()
     s.stats()  # repairs
     s.recover(owner.peer)
-    print(f"stopped inside the lock {inside} of {tries} times; others went on {waited * 1e3:.1f} ms after it")
-    assert inside == wanted and waited < 30.0
+    print(f"stopped inside the lock {inside} of {tries} times; others went on after {waited * 1e3:.1f} ms at most")
+    assert inside == wanted
 
 
 def _put_for_ever(seg: Segment) -> None:
