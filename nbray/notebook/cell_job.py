@@ -91,6 +91,8 @@ class CellJob:
     texts: dict[str, str] = field(default_factory=dict)  # file name -> text of cells
     numbers: dict[str, int] = field(default_factory=dict)  # file name -> number of cells
     cwd: str = ""
+    settings: dict[str, bytes] | None = None  # see process_settings; None: the worker's own
+    filters: list[Any] | None = None  # of warnings; None: the worker's own
     environ: bytes = b""  # of process_environ.pack
     sys_path: list[str] = field(default_factory=list)
     return_names: list[str] | None = None  # --async: these, one value each

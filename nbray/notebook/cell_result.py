@@ -22,7 +22,7 @@ from typing import Any
 
 from nbray.serialization.unpicklable import find_offender
 
-from . import code_state
+from . import code_state, process_settings
 from .cell_pickle import CellPickler, StreamReader, input_object, receiving
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
@@ -74,6 +74,7 @@ class CellOutcome:
     deleted: list[str] = field(default_factory=list)
     left_behind: list[LeftBehind] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    settings: dict[str, bytes] = field(default_factory=dict)  # those that the cell changed
     ran_s: float = 0.0
     cpu_s: float = 0.0
 
@@ -269,6 +270,7 @@ def unpack(
     bound to the old object is bound to the new one. For the parameters see ``read``.
     """
     found = read(outcome, namespace, inputs, actor, in_place=True)
+    process_settings.write(outcome.settings)
     bound: dict[str, Any] = {}
     for name, value in found.changed:
         old = inputs[name]

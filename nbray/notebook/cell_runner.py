@@ -22,7 +22,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from . import module_reload, read_only
+from . import module_reload, process_settings, read_only
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
 from .cell_result import CHANGED, SET, STATE, VALUE, CellOutcome, pack
@@ -93,6 +93,7 @@ def run_in(
             if job.reloads is not None:
                 module_reload.reload_changed(job.reloads)
             run.load(resolved)
+            run.take_settings()
             if item is not None:
                 run.bind(item)
             value = run.execute()
@@ -102,6 +103,7 @@ def run_in(
             _emit_failure(run, key, error)
             raise
         finally:
+            run.give_back_settings()
             run.keep_names()
             module_reload.note_loaded()
         _end_figures()
@@ -135,6 +137,9 @@ class _Run:
         self.item = False  # whether it runs for an item of --each
         self.loaded = False
         self.code_state: CodeState | None = None
+        self.own_settings: dict[str, bytes] = {}
+        self.has_settings = False  # whether those of the notebook are in force
+        self.changed: dict[str, bytes] = {}
         self.digests: dict[str, bytes] = {}
         self.aliases: dict[int, str] = {}
         self.shared: list[tuple[str, Any]] = []  # read-only memory of the inputs, by name
@@ -201,6 +206,23 @@ class _Run:
                 self.digests[name] = digest
         self.code_state = CodeState(namespace, sent - mine, self._digest)
         self.loaded = True
+
+    def take_settings(self) -> None:
+        """Put the notebook's settings into force in the libraries that its names have brought."""
+        process_settings.put_filters(self.job.filters)
+        if self.job.settings:
+            self.own_settings = process_settings.read(self.job.settings)
+            process_settings.write(self.job.settings, self.own_settings)
+            self.has_settings = True
+
+    def give_back_settings(self) -> None:
+        """Put the worker's own settings into force again, and keep what the cell changed of the notebook's."""
+        if self.has_settings:
+            self.has_settings = False
+            given = self.job.settings or {}
+            now = process_settings.read(given)
+            self.changed = {name: data for name, data in now.items() if given.get(name, data) != data}
+            process_settings.write(self.own_settings, now)
 
     def bind(self, item: Item) -> None:
         """Bind the item of ``--each``."""
@@ -278,8 +300,10 @@ class _Run:
 
     def collect(self, value: Any, in_band: bool) -> None:
         """Fill the outcome with everything that changed."""
+        self.give_back_settings()
         job, outcome, before, mine = self.job, self.outcome, self.before, self.mine
         outcome.ran_s, outcome.cpu_s = time.perf_counter() - self.begun, time.process_time() - self.begun_cpu
+        outcome.settings = self.changed
         items: list[tuple[str, str, Any]] = []
         stored = {entry.name for entry in job.names if entry.stored_into}
         stored.update(job.stored_refs)

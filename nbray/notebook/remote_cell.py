@@ -22,7 +22,7 @@ from IPython.core.error import UsageError
 
 from nbray.exceptions import GetTimeoutError, RayError, RayTaskError, TaskCancelledError, TaskUnschedulableError
 
-from . import cell_job, cell_runner, interrupt, module_reload, node_choice, tracebacks
+from . import cell_job, cell_runner, interrupt, module_reload, node_choice, process_settings, tracebacks
 from .actor_cells import ActorCells
 from .async_cells import AsyncCells
 from .cell_analysis import CellAnalysis, analyse
@@ -78,6 +78,7 @@ class RemoteCells:
         self.actors = ActorCells(self)
         self.background = AsyncCells(self)
         self._each = EachCells(self)
+        self._settings = process_settings.Sender(shell)
         self._function = RemoteFunction(cell_runner.run_cell, {})
 
     # --------------------------------------------------------------------- running
@@ -134,6 +135,11 @@ class RemoteCells:
         job.reloads = module_reload.wanted_here(shell)
         job.texts[source.filename] = source.raw
         job.numbers[source.filename] = source.number
+        job.filters = self._settings.filters()
+        if options.each is None and not options.asynchronous and not options.actor:
+            job.settings = (
+                process_settings.read()
+            )  # of those that run beside this kernel all would draw the same numbers
         if options.asynchronous:
             job.return_names = _assigned(analysis, options.only_names)
         actor = self.actors.handle(options) if options.actor else None

@@ -96,6 +96,41 @@ def test_state_outside_of_an_objects_dict_comes_back(kernel: Kernel) -> None:
     )
 
 
+def test_random_numbers_go_on_where_they_were(kernel: Kernel) -> None:
+    kernel.ok("import random\nimport numpy as np")
+    draw = "[random.random(), float(np.random.rand())]"
+    seed = "random.seed(4); np.random.seed(4);"
+    here = kernel.ok(f"{seed} {draw} + {draw} + {draw}").value
+    kernel.ok(f"{seed} first = {draw}")
+    kernel.ok(f"%%remote\nsecond = {draw}")
+    assert kernel.ok(f"first + second + {draw}").value == here
+    kernel.ok(f"%%remote\n{seed}")
+    assert kernel.ok(f"{draw} + {draw} + {draw}").value == here
+    kernel.ok(f"{seed}")
+    several = kernel.ok(f"%%remote --each x=range(4)\ndrawn = {draw}\ndrawn[0] == random.Random(4).random()")
+    assert several.value == "[False, False, False, False]", "items that draw the same numbers would be worth nothing"
+
+
+def test_settings_of_libraries_hold_in_a_cell(kernel: Kernel) -> None:
+    kernel.ok(
+        "import warnings, numpy as np, pandas as pd, matplotlib.pyplot as plt\nwarnings.filterwarnings('ignore', 'well known')\n"
+        "np.set_printoptions(precision=2); np.seterr(divide='ignore'); pd.set_option('display.max_rows', 4)\n"
+        "plt.rcParams['lines.linewidth'] = 7.5"
+    )
+    cell = kernel.ok(
+        "%%remote\nwarnings.warn('well known')\nwarnings.warn('news')\nprint(np.array([1.23456]) , np.array([1.0]) / 0)\n"
+        "print(len(str(pd.Series(range(50))).splitlines()), plt.rcParams['lines.linewidth'])\nplt.rcParams['lines.linewidth'] = 3"
+    )
+    assert cell.text() == "[1.23] [inf]\n6 7.5\n"
+    assert (
+        "news" in cell.text("stderr")
+        and "well known" not in cell.text("stderr")
+        and "divide" not in cell.text("stderr")
+    )
+    assert kernel.ok("plt.rcParams['lines.linewidth']").value == "3.0"
+    assert kernel.ok("nbray.get(nbray.remote(lambda: plt.rcParams['lines.linewidth']).remote())").value == "1.5"
+
+
 def test_the_name_of_a_handler_is_gone(kernel: Kernel) -> None:
     kernel.ok("problem = 1")
     kernel.ok("%%remote\ntry:\n    pass\nexcept ValueError as problem:\n    pass")
