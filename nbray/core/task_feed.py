@@ -65,9 +65,7 @@ class TaskFeed:
         core, table = self.core, self.table
         # Each of these lists is made in one step of the interpreter, so no lock is needed.
         waiting = {record.number: record.function.number for record in list(core.waiting_args.values())}
-        for number, function in waiting.items():
-            if number not in self._for_input:
-                table.waiting(core.peer, number, function, True)
+        new = [(number, function, True) for number, function in waiting.items() if number not in self._for_input]
         for number, function in self._for_input.items():
             if number not in waiting:  # its inputs are there
                 table.waiting(core.peer, number, function, False)
@@ -76,11 +74,13 @@ class TaskFeed:
             queue: deque[Any] = pool.queue
             seen = self._queued.get(pool.request_id, 0)
             newest = list(islice(reversed(queue), QUEUED_AT_ONCE))
-            new = next((n for n, record in enumerate(newest) if record.number <= seen), len(newest))
-            for record in reversed(newest[:new]):  # as they were submitted: that is how a page numbers them
-                table.waiting(core.peer, record.number, record.function.number, False)
+            count = next((n for n, record in enumerate(newest) if record.number <= seen), len(newest))
+            new += [(record.number, record.function.number, False) for record in reversed(newest[:count])]
             if newest:
                 self._queued[pool.request_id] = max(seen, newest[0].number)
+        # As they were submitted: that is how a page numbers them. One that has just got its inputs may be in both.
+        for number, function, for_input in sorted(new, key=lambda one: (one[0], not one[2])):
+            table.waiting(core.peer, number, function, for_input)
 
     def _look_at_workers(self) -> None:
         count = lib.nbs_running_list(self.core.seg, self._running, MAX_RUNNING)

@@ -39,7 +39,7 @@ def prepare(seed):
 @nbray.remote
 def score(block, seed):
     weights = np.random.default_rng(seed).normal(size=block.shape[1])
-    return float(sum(np.linalg.norm(block @ weights) for _ in range(60)))
+    return float(sum(np.linalg.norm(block @ weights) for _ in range(100)))
 
 blocks = [prepare.remote(seed) for seed in range(8)]
 scores = [score.remote(blocks[seed % 8], seed) for seed in range(400)]"""
@@ -135,7 +135,7 @@ def take(tab: LabPage, theme: str, target: Path) -> None:
     tab.group("score, 400 tasks").focus()
     tab.page.keyboard.press("Enter")
     tab.panel.get_by_role("button", name="Close details").click()
-    tab.wait_for_count("FINISHED", 200)
+    tab.wait_for_count("FINISHED", 150)
     tab.page.mouse.move(5, 700)
     tab.page.screenshot(path=str(target))
     keep(target)
@@ -166,7 +166,12 @@ def film(tab: LabPage, target: Path) -> None:
         time.sleep(max(0.0, due - time.monotonic()))
     took = time.monotonic() - start
     pictures += pictures[-1:] * int(2 / FRAME_S)  # time to look at how it ended
-    colours = pictures[-1].quantize(FILM_COLOURS)
+    # The colours of the beginning, the middle and the end: each has some of its own.
+    some = [pictures[len(pictures) * part // 4] for part in (1, 2, 3)] + pictures[-1:]
+    strip = Image.new("RGB", (some[0].width, some[0].height * len(some)))
+    for n, picture in enumerate(some):
+        strip.paste(picture, (0, n * picture.height))
+    colours = strip.quantize(FILM_COLOURS)
     frames = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in pictures]
     milliseconds = int(1000 * (took + 2) / len(frames))
     frames[0].save(target, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=True)
