@@ -62,3 +62,14 @@ class Ledger:
     def wait_for(self, count):
         wait_until(lambda: len(self.marks()) >= count, f"{count} marks")
         return self.marks()
+
+
+def values(ray, generator):
+    """Get what a generator yields; an error is given as the name of its class."""
+    found = []
+    for ref in generator:
+        try:
+            found.append(ray.get(ref))
+        except ray.exceptions.RayError as error:
+            found.append(type(getattr(error, "cause", None) or error).__name__)
+    return found
