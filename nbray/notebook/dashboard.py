@@ -27,6 +27,7 @@ from .widgets.facts import FAILED, RUNNING, Facts
 from .widgets.watch import Watch
 
 DRAW_S = 0.4
+SVG_S = 2.0  # between two pictures for places that take no HTML, while things move
 MAX_LIVE = 3  # dashboards that follow the cluster
 SURE_S = 4.0  # in which a second press cancels all tasks
 NO_CLUSTER = "No cluster yet: it starts with the first %%remote cell, .remote() call or nbray.init()."
@@ -48,6 +49,7 @@ class Dashboard:
         self._core: Any = None  # whose end is the end of this
         self._shown_in = ""  # the cell whose value it may be
         self._drawn_at = 0.0
+        self._svg, self._svg_at, self._svg_old = "", 0.0, False
         self.held = False
         self.closed = False
 
@@ -142,7 +144,8 @@ class Dashboard:
 
     def _show(self, first: bool = False) -> None:
         version = self._watch.version
-        if version == self._version and not first:
+        picture_due = first or time.monotonic() - self._svg_at >= SVG_S
+        if version == self._version and not (first or (self._svg_old and picture_due)):
             return
         facts = self._present()
         with self._lock:
@@ -150,14 +153,17 @@ class Dashboard:
                 return
             same, self._version = facts == self._facts, version
             self._facts = facts
-            if first or not same:
-                self._send(first)
+            if first or not same or (self._svg_old and picture_due):
+                self._send(first, picture_due)
 
-    def _bundle(self) -> dict[str, Any]:
+    def _bundle(self, new_picture: bool = True) -> dict[str, Any]:
         facts = self._facts
-        return bundle(text.dashboard(facts), picture.dashboard(facts), picture.dashboard_svg(facts))
+        self._svg_old = not new_picture
+        if new_picture:
+            self._svg, self._svg_at = picture.dashboard_svg(facts), time.monotonic()
+        return bundle(text.dashboard(facts), picture.dashboard(facts), self._svg)
 
-    def _send(self, first: bool) -> None:
+    def _send(self, first: bool, new_picture: bool = True) -> None:
         router = self._lines.router if self._lines is not None else None
         if router is None:
             return
@@ -165,7 +171,7 @@ class Dashboard:
             if first:
                 print(self)
             return
-        content = {"data": self._bundle(), "metadata": MARK, "transient": {"display_id": self._display_id}}
+        content = {"data": self._bundle(new_picture), "metadata": MARK, "transient": {"display_id": self._display_id}}
         router.show(self._origin, "display_data" if first else "update_display_data", content)
 
     def open_refs(self) -> list[Any]:

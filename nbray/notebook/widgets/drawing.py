@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -120,7 +121,12 @@ def bar(x: float, y: float, width: float, height: float, counts: Sequence[int], 
 
 def curve(values: Sequence[float], colour: int, width: float = 120.0, height: float = 20.0, most: int = 60) -> Piece:
     """Return how a share went over time, the newest at the right."""
-    values = [min(max(value, 0.0), 1.0) for value in values[-most:]]
+    return _curve(tuple(values[-most:]), colour, width, height, most)
+
+
+@functools.lru_cache(maxsize=64)  # each is drawn twice, for HTML and as a picture
+def _curve(shares: tuple[float, ...], colour: int, width: float, height: float, most: int) -> Piece:
+    values = [min(max(value, 0.0), 1.0) for value in shares]
     body = f'<path class="e" d="M0 {number(height - 0.5)}H{number(width)}"/>'
     if len(values) > 1:
         step = width / (most - 1)
