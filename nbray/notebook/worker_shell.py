@@ -13,6 +13,7 @@ import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -72,6 +73,7 @@ class WorkerShell:
         shell = self._shell
         shell.user_module = module
         shell.user_ns = module.__dict__
+        module.__dict__.setdefault("_dh", [Path.cwd()])  # which %cd looks at
 
     def _hook(self, module: ModuleType) -> None:
         """Let IPython itself find the shell: ``initialized()`` is what it asks first."""

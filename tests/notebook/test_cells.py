@@ -245,6 +245,7 @@ def test_magics_shell_and_await_inside(kernel: Kernel) -> None:
     assert "hello world w" in cell.text()
     assert "Wall time" in cell.text()
     assert kernel.ok("list(out), w, res").value == "(['captured', 'twice'], 2, 5)"
+    assert kernel.ok("%%remote\n%cd -q /\nimport os\nos.getcwd()").value == "'/'"
 
 
 def test_cell_magics_above_and_below(kernel: Kernel) -> None:
