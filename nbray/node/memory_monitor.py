@@ -31,7 +31,8 @@ class MemoryMonitor:
     def __init__(self, node: NodeState) -> None:
         self.node = node
         self._ending = 0  # token of the worker that we have killed and that is not dead yet
-        self._kernel_kills = _kernel_kills()
+        # At the last count and at the one before: what the kernel has just ended takes a while to be dead.
+        self._kernel_kills = [_kernel_kills()] * 2
         self._looks = 0
 
     def look(self) -> None:
@@ -39,7 +40,7 @@ class MemoryMonitor:
         limits = self.node.limits
         self._looks += 1
         if self._looks % _LOOKS_PER_COUNT == 0:
-            self._kernel_kills = _kernel_kills()
+            self._kernel_kills = [self._kernel_kills[1], _kernel_kills()]
         if self._ending in self.node.processes.by_token or limits.memory_limit_share <= 0:
             return
         self._ending = 0
@@ -74,8 +75,9 @@ class MemoryMonitor:
             or os.WTERMSIG(status) != signal.SIGKILL
         ):
             return
-        kills, self._kernel_kills = self._kernel_kills, _kernel_kills()
-        if self._kernel_kills > kills:
+        known, now = self._kernel_kills[0], _kernel_kills()
+        self._kernel_kills = [now] * 2
+        if now > known:
             limit, available = self.node.segment.memory_limit()
             worker.out_of_memory = True
             worker.stop_reason = (
