@@ -180,9 +180,11 @@ class RemoteCells:
 
     def _submit(self, cell: Prepared) -> Any:
         __tracebackhide__ = True
-        # What the cell printed here so far stands above what it prints there.
+        refs = self.submitting(cell, lambda: self._call(cell))
+        # What the cell printed here so far stands above what it prints there: the router sees to that. What it printed
+        # is not to wait for the end either; the worker has begun meanwhile.
         sys.stdout.flush()
-        return self.submitting(cell, lambda: self._call(cell))
+        return refs
 
     def _call(self, cell: Prepared) -> Any:
         if cell.actor is not None:

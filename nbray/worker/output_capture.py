@@ -20,6 +20,7 @@ COALESCE_S = 0.05
 FLUSH_BYTES = 16 * 1024
 FULL_RING_PATIENCE_S = 5.0
 FOREIGN_PERIOD_S = 0.1  # between two looks at what others than Python's streams write
+FOREIGN_LINGER_S = 2.0  # the looks go on after a cell: to wake the thread for each costs every short cell
 LOG_MAX_BYTES = 16 * 1024 * 1024  # of what tasks print; then the log begins anew
 
 
@@ -133,6 +134,8 @@ class OutputCapture:
         self.dropped = 0  # messages lost because the owner did not read
         self._logged = 0  # bytes in the log since it began
         self._foreign: ForeignOutput | None = None  # in the cell of a notebook
+        self._watched_at = float("-inf")  # when a cell last began or ended
+        self._looks = False  # the thread looks now and then, and need not be woken when a cell begins
 
     def write(self, stream: str, text: str) -> None:
         with self._lock:
@@ -166,10 +169,12 @@ class OutputCapture:
     def watch_descriptors(self, on: bool) -> None:
         """Send also what C code and child processes write to descriptors 1 and 2, from now on, or no longer."""
         with self._lock:
+            self._watched_at = time.monotonic()
             if on:
                 self._foreign = ForeignOutput()
                 self._start_thread()
-                self._wake.set()
+                if not self._looks:
+                    self._wake.set()
             elif self._foreign is not None:
                 self._take_foreign()
                 self._foreign.close()
@@ -234,9 +239,11 @@ class OutputCapture:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(None if self._foreign is None else FOREIGN_PERIOD_S)
-            self._wake.clear()
-            time.sleep(COALESCE_S)
+            with self._lock:
+                self._looks = self._foreign is not None or time.monotonic() - self._watched_at < FOREIGN_LINGER_S
+            if self._wake.wait(FOREIGN_PERIOD_S if self._looks else None):
+                self._wake.clear()
+                time.sleep(COALESCE_S)
             if self._foreign is not None:
                 with self._lock:
                     self._take_foreign()
