@@ -94,6 +94,9 @@ bench: $(VENV)/.bench
 	$(PY) -m tests.benchmarks.pools
 	$(PY) -m tests.benchmarks.notebook
 
+bench-panel: browser $(VENV)/.test
+	$(PY) -m tests.benchmarks.panel --write
+
 # The C tests run while the rest is fetched; what a target says is shown when it is over, as a whole.
 test:
 	@$(SIDE_BY_SIDE) --output-sync=target test-c browser $(VENV)/.test

@@ -296,10 +296,13 @@ def main() -> None:
     """Measure what is asked for."""
     cases: dict[str, Callable[[], list[Row]]] = {"drawing": drawing, "whole": whole_way, "size": size}
     parser = argparse.ArgumentParser(description="Measure the panel.")
-    parser.add_argument("cases", nargs="*", choices=[*cases, []], default=list(cases))
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"{', '.join(cases)} (default: all)")
     parser.add_argument("--write", action="store_true", help="into tests/benchmarks/results/panel.md")
     given = parser.parse_args()
-    rows = [row for name in given.cases for row in cases[name]()]
+    unknown = set(given.cases) - set(cases)
+    if unknown:
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    rows = [row for name in given.cases or cases for row in cases[name]()]
     text = table(rows)
     print(text)
     if given.write:
