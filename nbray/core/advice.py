@@ -24,6 +24,7 @@ LARGE_BYTES = 10 << 20
 MANY_ARGUMENTS = 1000
 TINY_NS = 100_000.0  # 0.1 ms
 TINY_TASKS = 20_000  # so many tasks make it worth saying
+TINY_LOOKS = 3  # different tasks of one function seen: the average of its first few says little
 
 
 class Advice:
@@ -45,6 +46,7 @@ class Advice:
         self._line: tuple[str, int] | None = None  # where the main thread waits for one task after the other
         self._since = 0.0
         self._numbers: set[int] = set()  # of the tasks that it waited for
+        self._tiny: tuple[Any, set[int]] = (None, set())  # a function whose tasks are tiny, and those that were seen
 
     def look(self, now: float) -> None:
         """Look once, unless that was a moment ago; called with the core's lock held."""
@@ -113,6 +115,11 @@ class Advice:
             for record in list(lane.tasks.values())[:1]:
                 average = record.function.avg_ns
                 if record.number > TINY_TASKS and 0 < average < TINY_NS:
+                    if self._tiny[0] is not record.function:
+                        self._tiny = (record.function, set())
+                    self._tiny[1].add(record.number)
+                    if len(self._tiny[1]) < TINY_LOOKS:
+                        return
                     self._say(
                         "tiny",
                         f"The tasks of {record.function.name} run {average / 1000:.0f} us each; to hand one over costs "
