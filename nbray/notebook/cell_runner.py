@@ -317,7 +317,7 @@ class _Run:
                 # The notebook knows its own objects; those of an actor go over as new ones.
                 items.append((SET if name in mine else CHANGED, name, old))
         if self.code_state is not None:
-            items += [(STATE, name, change) for name, change in self.code_state.changes().items()]
+            items += [(STATE, name, change) for name, change in self.code_state.changes(self._digest).items()]
         rebound = {item[1] for item in items if item[0] == SET}
         for name, new in list(self.namespace.items()):
             if name in self.own or not isinstance(name, str) or name.startswith("_") or name in rebound:

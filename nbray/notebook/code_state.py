@@ -27,22 +27,19 @@ class CodeState:
     names
         Those among them that the notebook sent.
     digest
-        Returns bytes that differ when a value differs; None: it cannot be said.
+        Returns bytes that differ when a value differs; None: it cannot be said. Not kept: it is the
+        cell's, which with all its inputs would go only when the garbage collector comes by.
     """
 
     def __init__(self, namespace: dict[str, Any], names: set[str], digest: Digest) -> None:
-        self._digest = digest
         self._before: dict[str, tuple[Any, Kept, dict[Any, bytes | None]]] = {}
         for name in names:
             code = namespace[name]
             kept = kept_by(code)
             if kept is not None:
-                self._before[name] = code, kept, {key: self._marked(value) for key, value in kept.items()}
+                self._before[name] = code, kept, {key: _marked(value, digest) for key, value in kept.items()}
 
-    def _marked(self, value: Any) -> bytes | None:
-        return None if isinstance(value, (*_CONSTANT, *_DESCRIBES)) else self._digest(value)
-
-    def changes(self) -> dict[str, tuple[Kept, list[Any]]]:
+    def changes(self, digest: Digest) -> dict[str, tuple[Kept, list[Any]]]:
         """Return, by name, what is new or different now, and the attributes that are gone."""
         found = {}
         for name, (code, before, marks) in self._before.items():
@@ -50,12 +47,16 @@ class CodeState:
             changed = {
                 key: value
                 for key, value in now.items()
-                if key not in before or before[key] is not value or self._marked(value) != marks[key]
+                if key not in before or before[key] is not value or _marked(value, digest) != marks[key]
             }
             gone = [key for key in before if key not in now]
             if changed or gone:
                 found[name] = changed, gone
         return found
+
+
+def _marked(value: Any, digest: Digest) -> bytes | None:
+    return None if isinstance(value, (*_CONSTANT, *_DESCRIBES)) else digest(value)
 
 
 def kept_by(code: Any) -> Kept | None:

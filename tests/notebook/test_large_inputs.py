@@ -51,6 +51,18 @@ def test_an_unchanged_array_is_stored_once(kernel: Kernel) -> None:
     wait_until_gone(kernel, once)
 
 
+def test_what_a_cell_took_is_given_back_at_its_end(kernel: Kernel) -> None:
+    """Without the help of the garbage collector, which comes by when it likes."""
+    kernel.ok(SETUP + "taken = np.ones(1_000_000)")
+    earlier = stored(kernel)
+    kernel.ok("%%remote\nimport gc\ngc.collect()\ngc.disable()\nfloat(taken[0])")
+    objects = stored(kernel) - earlier
+    assert len(objects) == 1
+    kernel.ok("del taken")
+    wait_until_gone(kernel, objects)
+    kernel.ok("%%remote\ngc.enable()")
+
+
 def test_a_change_in_place_is_always_seen(kernel: Kernel) -> None:
     kernel.ok(SETUP + "b = np.zeros(3_000_000)")
     total = 0.0
