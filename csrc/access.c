@@ -161,6 +161,11 @@ void *nbs_view_sized(nbs_seg *s, uint64_t obj, uint64_t *size) {
   return s->arena + nbsi_data_off(e);
 }
 
+uint64_t nbs_n_views(nbs_seg *s) {
+  uint64_t n = nb_atomic_load(&s->n_views, RELAXED);
+  return n != 0 && nb_atomic_load(&s->gone, RELAXED) == 0 ? n - 1 : n;
+}
+
 void nbs_view_end(void *data) { nbsi_view_end(nbsi_segment_of(data), data); }
 
 void nbsi_view_end(nbs_seg *s, void *data) {

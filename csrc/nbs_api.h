@@ -159,6 +159,8 @@ void *nbs_view(nbs_seg *s, uint64_t obj);
 /* nbs_view_sized is nbs_view that also tells the size of the data, in one call. */
 void *nbs_view_sized(nbs_seg *s, uint64_t obj, uint64_t *size);
 void nbs_view_end(void *data);
+/* nbs_n_views returns how many views this process has now. */
+uint64_t nbs_n_views(nbs_seg *s);
 
 /* Spilling. The store knows no files: one process of the node, the *spiller*, keeps the
  * bytes. Every object with NBS_META_SPILLED is sealed, has its size, and no memory. */

@@ -174,9 +174,12 @@ static void views_hold(void) {
   unsigned char *view = nbs_view(s, obj);
   void *nothing = nbs_view(s, empty);
   NBT_TRUE(view != NULL && nothing != NULL);
+  NBT_EQ(nbs_n_views(s), 2);
+  NBT_EQ(nbs_n_views(other), 0);
   NBT_EQ(nbs_release(s, obj), 0);
   NBT_EQ(nbs_release(s, empty), 0);
   nbs_view_end(nothing);
+  NBT_EQ(nbs_n_views(s), 1);
   NBT_EQ(nbs_contains(s, nbt_id(2)), 0);
   nbs_detach(s); /* the view keeps mapping, slot and hold */
   NBT_EQ(nbs_contains(other, nbt_id(1)), NBS_SEALED);

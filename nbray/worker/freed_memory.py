@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nbray._cstore import lib
 
 KEEP_BYTES = 64 << 20  # what glibc itself would keep at most, had it seen blocks of the largest kind
 QUIET_SLICES = 20  # waits that ended with nothing to do, about 1 s, before it is given back
 WORK_S = 0.005  # CPU time within one wait that is work, and not the wait itself
+COLLECTING_SHARE = 0.01  # of the time, at most, is spent on looking for garbage that holds stored values
 
 
 class FreedMemory:
@@ -20,14 +22,25 @@ class FreedMemory:
     and the next task faults them in again, page by page: 3 ms for 6 MB. So it keeps up to KEEP_BYTES of them, as glibc's own
     rule would had it seen larger blocks freed (mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD).
 
+    A stored value that a task has looked at may be left in a cycle (a function of a cell and its globals, a traceback). It
+    then stays in the store until Python's collector comes by, which in an idle worker is never: so it is called.
+
+    Parameters
+    ----------
+    n_views : callable
+        How many stored values this process looks at.
+
     Attributes
     ----------
     mine : bool
         Whether malloc is ours to set: not where the user's environment does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_views: Callable[[], int]) -> None:
         self.mine = not chosen_by_user(os.environ)
+        self._n_views = n_views
+        self._lasting = n_views()  # views that the last collection left
+        self._collect_at = 0.0
         self._seen = time.process_time()
         self._quiet = 0
         self._used = False
@@ -41,10 +54,27 @@ class FreedMemory:
             self._used, self._quiet = True, 0
         else:
             self._quiet += 1
-            if self._used and self._quiet >= QUIET_SLICES and self.mine:
-                self._used = False
-                lib.nbs_give_freed()
+            if self._quiet >= QUIET_SLICES:
+                self._collect()
+                if self._used and self.mine:
+                    self._used = False
+                    lib.nbs_give_freed()
+                now = time.process_time()
         self._seen = now
+
+    def _collect(self) -> None:
+        """Free what is garbage, if stored values may be held by it."""
+        n_views = self._n_views()
+        if n_views <= self._lasting or not gc.isenabled():
+            self._lasting = min(self._lasting, n_views)
+            return
+        began = time.monotonic()
+        if began < self._collect_at:
+            return
+        gc.collect()
+        self._lasting = self._n_views()
+        ended = time.monotonic()
+        self._collect_at = ended + (ended - began) / COLLECTING_SHARE
 
 
 def chosen_by_user(environ: Mapping[str, str]) -> bool:

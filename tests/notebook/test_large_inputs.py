@@ -63,6 +63,20 @@ def test_what_a_cell_took_is_given_back_at_its_end(kernel: Kernel) -> None:
     kernel.ok("%%remote\ngc.enable()")
 
 
+def test_an_idle_worker_holds_no_garbage(kernel: Kernel) -> None:
+    """A function of the cell and its globals hold each other, and with them what the cell took."""
+    kernel.ok(SETUP + "seen = np.ones(1_000_000)")
+    earlier = stored(kernel)
+    kernel.ok("%%remote\ndef look(): return float(seen[0])\n_ = look()")
+    objects = stored(kernel) - earlier
+    assert len(objects) == 1
+    kernel.ok("del seen, look")
+    end = time.monotonic() + 60
+    while left := objects & stored(kernel):
+        assert time.monotonic() < end, f"still stored: {left}"
+        time.sleep(0.1)
+
+
 def test_a_change_in_place_is_always_seen(kernel: Kernel) -> None:
     kernel.ok(SETUP + "b = np.zeros(3_000_000)")
     total = 0.0
