@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable
 
 from nbray.node import death, process_control, report, session_dir
+from nbray.node.descriptors import Descriptors
 from nbray.node.effects import Effects
 from nbray.node.event_log import BUSY_RECORDS
 from nbray.node.handlers import Handlers
@@ -71,8 +72,7 @@ class NodeDaemon:
         self.ended = ""  # the reason, once the node is to end
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_ids = itertools.count()
-        self._watched: dict[int, Callable[[], None]] = {}
-        self._epoll = select.epoll()  # process descriptors, so that the poller has few entries
+        self._descriptors = Descriptors()  # of processes, so that the poller has few entries
         self._wake_read, self._wake_write = socket.socketpair()
         self._poller = new_poller()
         self._drain_at = time.monotonic()
@@ -87,24 +87,14 @@ class NodeDaemon:
             node.scheduler.num_cpus,
         )  # fmt: skip
         node.processes = WorkerProcesses(
-            zygote, os.path.join(config.session_dir, "logs"), bootstrap, self.watch, self.unwatch, self.call_after,
-            self._worker_died, node.limits.worker_start_s,
+            zygote, os.path.join(config.session_dir, "logs"), bootstrap, self._descriptors.watch, self._descriptors.unwatch,
+            self.call_after, self._worker_died, node.limits.worker_start_s,
         )  # fmt: skip
-        node.end, node.call_after, node.watch, node.unwatch = self.end, self.call_after, self.watch, self.unwatch
+        node.end, node.call_after = self.end, self.call_after
+        node.watch, node.unwatch = self._descriptors.watch, self._descriptors.unwatch
         self._greeting: dict[str, object] = {"node_id": config.node_id, "capacity": config.capacity}
 
     # ----------------------------------------------------------------- for the others
-
-    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
-        """Call ``ready`` whenever ``descriptor`` is readable."""
-        self._watched[descriptor] = ready
-        self._epoll.register(descriptor, select.EPOLLIN)
-
-    def unwatch(self, descriptor: int) -> None:
-        """Stop that; nothing happens when it is not watched."""
-        if self._watched.pop(descriptor, None) is not None:
-            with contextlib.suppress(OSError):
-                self._epoll.unregister(descriptor)
 
     def call_after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call ``action`` after some seconds."""
@@ -144,7 +134,7 @@ class NodeDaemon:
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
         signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
-        for source in (self.node.router.socket, self.listener, self._epoll, self._wake_read):
+        for source in (self.node.router.socket, self.listener, self._descriptors.fileno(), self._wake_read):
             self._poller.register(source, select.POLLIN)
         self._watch_zygote()
         config = self.node.config
@@ -153,7 +143,7 @@ class NodeDaemon:
             if descriptor < 0 or not process_control.is_alive(config.driver_pid, config.driver_start_time):
                 self.end("the driver died")
                 return
-            self.watch(descriptor, lambda: self.end("the driver died"))
+            self._descriptors.watch(descriptor, lambda: self.end("the driver died"))
         wanted = config.prestart if config.prestart >= 0 else self.node.scheduler.num_cpus
         wanted = min(wanted, self.node.limits.prestart_workers)
         # The first task needs one worker, the first large put warm memory: the other workers, if
@@ -206,7 +196,7 @@ class NodeDaemon:
                 with contextlib.suppress(BlockingIOError):
                     self._wake_read.recv(4096)
             else:
-                self._serve_descriptors()
+                self._descriptors.serve()
         if self._forsaken:
             self._forsaken = False
             self.handlers.end_forsaken_actors()
@@ -227,12 +217,6 @@ class NodeDaemon:
             self.handlers.handle(*received)
             if self.ended:
                 return
-
-    def _serve_descriptors(self) -> None:
-        for descriptor, _ in self._epoll.poll(0):
-            ready = self._watched.get(descriptor)
-            if ready is not None:
-                ready()
 
     def _serve_time(self) -> None:
         now = time.monotonic()
@@ -297,15 +281,15 @@ class NodeDaemon:
             for message in zygote.messages():
                 self.node.processes.handle(message, time.monotonic())
 
-        self.watch(zygote.connection.fileno(), said)
+        self._descriptors.watch(zygote.connection.fileno(), said)
         if zygote.pidfd >= 0:
-            self.watch(zygote.pidfd, self._zygote_died)
+            self._descriptors.watch(zygote.pidfd, self._zygote_died)
 
     def _zygote_died(self) -> None:
-        self.unwatch(self.zygote.pidfd)
+        self._descriptors.unwatch(self.zygote.pidfd)
         for message in self.zygote.messages():  # its last words
             self.node.processes.handle(message, time.monotonic())
-        self.unwatch(self.zygote.connection.fileno())
+        self._descriptors.unwatch(self.zygote.connection.fileno())
         self.zygote.reap()
         print("the zygote died; its workers die with it", file=sys.stderr, flush=True)
         self._zygote_respawns += 1
