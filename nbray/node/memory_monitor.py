@@ -68,12 +68,10 @@ class MemoryMonitor:
 
     def explain_death(self, worker: WorkerProcess, status: int) -> None:
         """Before a death is told: note whether the kernel was quicker than we."""
-        if (
-            worker.stop_reason
-            or status == UNKNOWN_STATUS
-            or not os.WIFSIGNALED(status)
-            or os.WTERMSIG(status) != signal.SIGKILL
-        ):
+        if worker.stop_reason:
+            return
+        # Where nobody said how it ended (all are slow when memory runs out), the kernel's count decides.
+        if status != UNKNOWN_STATUS and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
             return
         known, now = self._kernel_kills[0], _kernel_kills()
         self._kernel_kills = [now] * 2

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from nbray.node import memory_monitor
+from nbray.node.worker_processes import UNKNOWN_STATUS
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def make_monitor():
     return memory_monitor.MemoryMonitor(node)
 
 
-def dies(monitor):
+def dies(monitor, status=signal.SIGKILL):
     worker = SimpleNamespace(stop_reason="", out_of_memory=False)
-    monitor.explain_death(worker, signal.SIGKILL)
+    monitor.explain_death(worker, status)
     return worker.out_of_memory
 
 
@@ -47,3 +48,11 @@ def test_who_was_killed_by_hand_was_not(kernel):
     for _ in range(100):
         monitor.look()
     assert not dies(monitor)
+
+
+def test_of_whom_nobody_knows_how_he_ended_the_kernels_count_tells(kernel):
+    monitor = make_monitor()
+    assert not dies(monitor, UNKNOWN_STATUS)
+    kernel.kills += 1
+    assert not dies(monitor, 0)  # it exited
+    assert dies(monitor, UNKNOWN_STATUS)
