@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 from nbray import ray_alias
@@ -31,13 +32,14 @@ def run(bootstrap: Any) -> None:
     join(core, bootstrap.startup_token)
     current.set_core(core)
     core.start()
-    status = 1
     try:
         status = executor.run()
+    except BaseException:  # ours: what tasks raise is told to their owners. The daemon cleans up, and shows this log
+        traceback.print_exc(file=sys.__stderr__)
+        os._exit(1)
+    try:
+        executor.capture.flush()
+        sys.__stdout__ and sys.__stdout__.flush()  # type: ignore[func-returns-value]
+        core.stop()
     finally:
-        try:
-            executor.capture.flush()
-            sys.__stdout__ and sys.__stdout__.flush()  # type: ignore[func-returns-value]
-            core.stop()
-        finally:
-            os._exit(status)
+        os._exit(status)
