@@ -70,6 +70,18 @@ int nbs_adopt(nbs_seg *s, uint64_t obj) {
   return rc;
 }
 
+int nbs_held_by(nbs_seg *s, uint64_t obj, uint64_t peer) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK || (rc = nbsi_lock(s)) != NBS_OK) return rc;
+  uint32_t i = live_entry(s, obj);
+  if (i == NBSI_NIL || !nbsi_slot_valid(s, peer))
+    rc = NBS_ENOTFOUND;
+  else
+    rc = nbsi_held_by(&s->entries[i], nbsi_slot_of(peer));
+  nbsi_unlock(s);
+  return rc;
+}
+
 int nbs_release(nbs_seg *s, uint64_t obj) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;

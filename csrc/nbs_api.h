@@ -141,6 +141,9 @@ int nbs_contains(nbs_seg *s, const uint8_t *id);              /* state, 0 when a
 int nbs_hold(nbs_seg *s, uint64_t obj);    /* one more hold on an object that lives */
 int nbs_adopt(nbs_seg *s, uint64_t obj);   /* take over a hold made with hold_for */
 int nbs_release(nbs_seg *s, uint64_t obj); /* one hold less; 1 when that freed the object */
+/* nbs_held_by returns 1 when the process of `peer`, alive or dead and not yet recovered,
+ * holds the object, 0 when it does not; NBS_ENOTFOUND: no such object or process. */
+int nbs_held_by(nbs_seg *s, uint64_t obj, uint64_t peer);
 int nbs_obj_info(nbs_seg *s, uint64_t obj, nbs_object *out); /* needs a hold */
 int nbs_obj_state(nbs_seg *s, uint64_t obj);                 /* as nbs_obj_info, state only */
 

@@ -176,6 +176,9 @@ static void views_hold(void) {
   NBT_TRUE(view != NULL && nothing != NULL);
   NBT_EQ(nbs_n_views(s), 2);
   NBT_EQ(nbs_n_views(other), 0);
+  NBT_EQ(nbs_held_by(other, obj, nbs_self(s)), 1);
+  NBT_EQ(nbs_held_by(other, obj, nbs_self(other)), 0);
+  NBT_EQ(nbs_held_by(other, obj, nbs_self(s) + (1ull << 32)), NBS_ENOTFOUND);
   NBT_EQ(nbs_release(s, obj), 0);
   NBT_EQ(nbs_release(s, empty), 0);
   nbs_view_end(nothing);
@@ -187,6 +190,7 @@ static void views_hold(void) {
   NBT_EQ(nbt_stats(other).n_slots, 2);
   nbs_view_end(view);
   NBT_EQ(nbs_contains(other, nbt_id(1)), 0);
+  NBT_EQ(nbs_held_by(other, obj, nbs_self(other)), NBS_ENOTFOUND);
   NBT_EQ(nbt_stats(other).n_slots, 1);
   nbs_view_end(view); /* of nobody: ignored */
   NBT_CHECK(other);

@@ -23,7 +23,7 @@ ACTOR_TRANSITIONS: dict[tuple[str, str], tuple[str, ...]] = {
     (PENDING_CREATION, "ready"): (ALIVE,),
     (PENDING_CREATION, "init_failed"): (DEAD,),
     (PENDING_CREATION, "refused"): (DEAD,),
-    (PENDING_CREATION, "worker_died"): (RESTARTING, DEAD),
+    (PENDING_CREATION, "worker_died"): (PENDING_CREATION, RESTARTING, DEAD),
     (PENDING_CREATION, "kill"): (DEAD, PENDING_CREATION),
     (PENDING_CREATION, "exit"): (PENDING_CREATION,),
     (PENDING_CREATION, "handles_gone"): (PENDING_CREATION,),
@@ -106,9 +106,9 @@ class ActorRecord:
     """One actor."""
 
     __slots__ = (
-        "cause", "died_at", "ending", "env_error", "error", "gpu_ids", "graceful_end", "group_removed", "incarnation", "infeasible",
-        "init_deaths", "lease_id", "owner", "pid", "placing", "request", "restart_at", "restarts", "state",
-        "subscribers", "worker",
+        "cause", "died_at", "ending", "env_error", "error", "false_starts", "gpu_ids", "graceful_end", "group_removed",
+        "incarnation", "infeasible", "init_deaths", "lease_id", "owner", "pid", "placing", "request", "restart_at",
+        "restarts", "state", "subscribers", "worker",
     )  # fmt: skip
 
     def __init__(self, request: CreateActorRequest, owner: int) -> None:
@@ -122,6 +122,7 @@ class ActorRecord:
         self.incarnation = 0
         self.restarts = 0  # restarts so far
         self.init_deaths = 0  # workers in a row that died in __init__
+        self.false_starts = 0  # workers in a row that were dead before they came to __init__
         self.restart_at: float | None = None  # a restart that is delayed
         self.placing = False  # the scheduler has been asked
         self.ending = ""  # why it ends with its present worker, in spite of restarts left
@@ -224,7 +225,7 @@ class ActorTable:
         if actor is None or actor.worker != worker or actor.incarnation != incarnation:
             return []
         self._enter(actor, ALIVE, "ready")
-        actor.init_deaths = 0
+        actor.init_deaths = actor.false_starts = 0
         actor.cause = ""
         effects: list[Effect] = [self._notify(actor)]
         if actor.graceful_end:
@@ -242,8 +243,11 @@ class ActorTable:
         cause = f"The constructor of {actor.request.class_name} raised an exception on worker pid={actor.pid}: {text}"
         return [*self._die(actor, cause, wall), EndWorker(worker, "the actor's constructor failed")]
 
-    def worker_died(self, worker: int, how: str, now: float, wall: float) -> list[Effect]:
-        """A worker is gone; ``how`` is a sentence on its death."""
+    def worker_died(self, worker: int, how: str, now: float, wall: float, begun: bool = True) -> list[Effect]:
+        """A worker is gone; ``how`` is a sentence on its death.
+
+        Unless it had ``begun`` to make its actor, that was no life of the actor: it gets another worker.
+        """
         actor_id = self.by_worker.pop(worker, None)
         actor = self._find(actor_id, "worker_died") if actor_id else None
         if actor is None:
@@ -253,6 +257,10 @@ class ActorTable:
         actor.gpu_ids = ()
         if actor.ending:
             return self._die(actor, actor.ending, wall)
+        if not begun and constructing and actor.false_starts < self.limits.start_failures:
+            actor.false_starts += 1
+            actor.placing = True
+            return [Place(actor.request.actor_id)]
         if not actor.restarts_left:
             tried = f" It had been restarted {actor.restarts} times." if actor.restarts else ""
             return self._die(actor, f"Actor {actor.request.class_name}: {how}{tried}", wall)

@@ -313,6 +313,11 @@ class NodeDaemon:
             self.effects.schedule(ev.WorkerStartFailed(now, worker.token, notice.reason + tail))
             return
         self.node.events.drain()
+        actor_id = self.node.actors.by_worker.get(worker.peer)
+        # A worker holds its actor's spec from the moment that it begins to make it.
+        begun = (
+            actor_id is None or self.node.segment.holds(worker.peer, self.node.spec_holds.get(actor_id, 0)) is not False
+        )
         self.node.segment.recover(worker.peer)
         client = self.node.clients.remove(worker.peer)
         self.node.inspections.gone(worker.peer)
@@ -329,7 +334,6 @@ class NodeDaemon:
         if lease is not None and not lease.actor_id:  # also one that was given back because of this death
             concerned.append(lease.owner)
             notice.group_removed = lease.group_removed
-        actor_id = self.node.actors.by_worker.get(worker.peer)
         if actor_id is not None:
             concerned.extend(self.node.actors.actors[actor_id].subscribers)
         self.node.actors.process_died(worker.peer)
@@ -338,7 +342,7 @@ class NodeDaemon:
         if notice.log_tail:
             how += f"\nLast lines of its log:\n{notice.log_tail}"
         self.effects.schedule(ev.WorkerDied(now, worker.peer))
-        actor_effects = self.node.actors.worker_died(worker.peer, how, now, wall)
+        actor_effects = self.node.actors.worker_died(worker.peer, how, now, wall, begun)
         # Subscribers learn the actor's new state before they hear of the process.
         self.effects.run(actor_effects)
         for peer in concerned:

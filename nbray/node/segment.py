@@ -82,6 +82,11 @@ class Segment:
             return 0
         return int(self._obj[0]) if lib.nbs_lookup(self._seg, object_id, self._obj) == lib.NBS_OK else 0
 
+    def holds(self, peer: int, handle: int) -> bool | None:
+        """Tell whether a process, alive or dead, holds an object; None: it has left, or the object is gone."""
+        held = int(lib.nbs_held_by(self._seg, handle, peer))
+        return None if held < 0 else held == 1
+
     def contains(self, object_id: bytes) -> bool:
         """Tell whether an object, or its promise, is in the store."""
         return len(object_id) == lib.NBS_ID_SIZE and lib.nbs_contains(self._seg, object_id) != lib.NBS_FREE

@@ -16,6 +16,38 @@ def await_death(pid):
     kit.eventually(lambda: not kit.start_time(pid), f"process {pid} is dead")
 
 
+def test_a_worker_that_dies_before_it_makes_its_actor_is_not_missed(ray):
+    """That was no life of the actor: it is made by another worker, without restarts, and once."""
+    idle = ray.get(ray.remote(os.getpid).remote())
+    kit.eventually(lambda: ray.available_resources().get("CPU") == 4, "the worker is idle")
+    os.kill(idle, signal.SIGSTOP)  # it does not read that it is to be an actor
+
+    @ray.remote(num_cpus=0, max_restarts=0)
+    class Actor:
+        def pid(self):
+            return os.getpid()
+
+    actor = Actor.options(name="unmissed").remote()  # returns when the daemon has placed it
+    os.kill(idle, signal.SIGKILL)
+    with kit.no_hang():
+        assert ray.get(actor.pid.remote()) != idle
+    (row,) = [row for row in ray.util.state.list_actors(detail=True) if row.name == "unmissed"]
+    assert int(row.num_restarts) == 0
+
+
+def test_a_worker_that_dies_while_it_makes_its_actor_counts(ray, ledger):
+    @ray.remote(num_cpus=0, max_restarts=1)
+    class Actor:
+        def __init__(self):
+            ledger.add("made")
+            os._exit(3)
+
+    actor = Actor.remote()
+    with kit.no_hang(), pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(actor.__ray_ready__.remote())
+    assert ledger.lines() == ["made"] * 2
+
+
 @pytest.mark.parametrize("way", ["SIGKILL", "kill()", "exit", "SIGSEGV"])
 def test_calls_in_flight_without_restarts(ray, ledger, gate, way):
     """The running call may have been executed in part, those behind it were not."""

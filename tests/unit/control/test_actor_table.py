@@ -135,6 +135,32 @@ def test_an_actor_that_dies_in_its_constructor_is_restarted_more_and_more_slowly
     assert delays == sorted(delays) and delays[0] == pytest.approx(0.1) and delays[-1] <= 5.0
 
 
+def test_a_worker_that_was_dead_before_it_began_does_not_count():
+    table = at.ActorTable()
+    table.create(request(max_restarts=0), OWNER, 0.0)
+    for _ in range(table.limits.start_failures):
+        table.placed("a1", WORKER, 5, 1)
+        assert table.worker_died(WORKER, "it fell", 1.0, 1.0, begun=False) == [at.Place("a1")]
+        table.validate()
+    table.placed("a1", WORKER, 5, 1)
+    notice = only(table.worker_died(WORKER, "it fell", 1.0, 1.0, begun=False), at.Notify).notice
+    assert notice.state == at.DEAD, "one too many in a row"
+
+
+def test_false_starts_are_counted_anew_for_each_life():
+    table = at.ActorTable()
+    table.create(request(max_restarts=1), OWNER, 0.0)
+    for incarnation in range(2):
+        for _ in range(table.limits.start_failures):
+            table.placed("a1", WORKER, 5, 1)
+            assert table.worker_died(WORKER, "it fell", 1.0, 1.0, begun=False) == [at.Place("a1")]
+        table.placed("a1", WORKER, 5, 1)
+        table.ready("a1", WORKER, incarnation)
+        assert table.actors["a1"].incarnation == incarnation
+        table.worker_died(WORKER, "it fell", 1.0, 1.0, begun=True)
+    assert table.actors["a1"].state == at.DEAD
+
+
 def test_constructor_error_is_final_and_carried():
     table = at.ActorTable()
     table.create(request(max_restarts=-1), OWNER, 0.0)
@@ -269,7 +295,7 @@ class ActorMachine(RuleBasedStateMachine):
         elif event == "exit":
             self.take(self.table.exit(actor_id, worker, ""))
         else:
-            self.take(self.table.worker_died(worker, "fell", self.now, self.now))
+            self.take(self.table.worker_died(worker, "fell", self.now, self.now, data.draw(st.booleans())))
 
     @rule(data=st.data(), no_restart=st.booleans())
     def kill(self, data, no_restart):
