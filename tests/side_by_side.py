@@ -74,7 +74,14 @@ def commands(arguments: list[str]) -> list[tuple[str, list[str]]]:
     return [(" ".join(group), [*pytest, *(f"tests/{name}" for name in group), *arguments]) for group in groups if group]
 
 
+def hear_interrupts() -> None:
+    """Undo what a shell does to a program that it starts in the background: many tests interrupt theirs."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main() -> int:
+    hear_interrupts()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2, help="groups at a time")
     options, arguments = parser.parse_known_args()
