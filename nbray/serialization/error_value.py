@@ -60,8 +60,8 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     for _ in range(skip_frames):
         if tb is not None and tb.tb_next is not None:
             tb = tb.tb_next
-    while tb is not None and tb.tb_next is not None and WORKER in tb.tb_frame.f_code.co_filename:
-        tb = tb.tb_next  # between the loop and the user's function
+    while tb is not None and WORKER in tb.tb_frame.f_code.co_filename:
+        tb = tb.tb_next  # between the loop and the user's function, or after it: none of the user's is left then
     if isinstance(error, RayTaskError) and error.cause is not None:
         cause: BaseException | None = error.cause  # a task's error passing through this task
     else:

@@ -106,7 +106,7 @@ class Replies(ExecutorState):
         try:
             values = list(result)
         except TypeError:
-            raise ValueError(
+            raise TypeError(
                 f"{name}() has num_returns={n_returns}, but it returned one value of type {type(result).__name__} "
                 "that is not a sequence."
             ) from None
