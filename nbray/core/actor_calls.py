@@ -287,10 +287,13 @@ class ActorCalls:
             return ActorPlacementGroupRemoved(notice.cause)
         when = time.strftime("%H:%M:%S", time.localtime(notice.died_at)) if notice.died_at else ""
         where = f" (pid {notice.pid})" if notice.pid else ""
+        how, _, log = notice.cause.partition("\n")
         text = (
-            f"The actor {self.class_name} ({self.actor_id}){where} died{' at ' + when if when else ''}: {notice.cause}"
+            f"The actor {self.class_name} ({self.actor_id}){where} died{' at ' + when if when else ''}: "
+            f"{how.rstrip('. ')}. This call {'may have run in part' if maybe_executed else 'did not run'}."
         )
-        text += f" This call {'may have run in part' if maybe_executed else 'did not run'}."
+        if log:
+            text += f"\n{log}"
         error = ActorDiedError(text, self.actor_id, maybe_executed)
         if notice.error:
             raised = error_value.to_exception(notice.error)

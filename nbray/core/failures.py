@@ -182,7 +182,7 @@ class Failures(CoreState):
             if force:
                 record.forced = True
                 lane.pool.leaves(lane)  # whatever the kill hits then, it is no other task
-                self.control.send(m.KillWorkerRequest(peer=lane.peer, reason="cancelled with force=True"))
+                self.control.send(m.KillWorkerRequest(peer=lane.peer, reason="its task was cancelled"))
                 return
             signo = signal.SIGINT if recursive else signal.SIGUSR1
             lib.nbs_cancel_running(self.seg, lane.link.chan, record.number, signo)
@@ -223,7 +223,7 @@ def _crash(record: TaskRecord, notice: m.WorkerDiedNotice | None, node: str, ext
     how = notice.reason or "it ended"
     text = f"The worker that ran {name} (pid {notice.pid}, node {node[:8]}) died: {how}"
     if extra:
-        text += f" {extra}"
+        text += f"{'' if text.endswith('.') else '.'} {extra}"
     if notice.log_tail:
         text += f"\nThe last lines of its log:\n{notice.log_tail}"
     return WorkerCrashedError(text, notice.pid, notice.exit_code, notice.signal_name, notice.log_tail)
