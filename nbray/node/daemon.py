@@ -39,6 +39,9 @@ from nbray.wire.channel import new_poller
 from nbray.wire.messages import ClusterEndedNotice
 
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
+LAST_WORDS_S = 0.2  # so long is waited for what a process said before it died; a child of its may keep its connection
+LAST_WORDS = 20_000  # messages, of all processes, among which they are
+_LAST_WORDS_LOOK_S = 0.0005
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
 _PRESTART_REST_S = 0.15
 _FORSAKEN_LOOK_S = 1.0  # between looks for actors without handles
@@ -90,7 +93,7 @@ class NodeDaemon:
             zygote, os.path.join(config.session_dir, "logs"), bootstrap, self._descriptors.watch, self._descriptors.unwatch,
             self.call_after, self._worker_died, node.limits.worker_start_s,
         )  # fmt: skip
-        node.end, node.call_after = self.end, self.call_after
+        node.end, node.call_after, node.hear_out = self.end, self.call_after, self.hear_out
         node.watch, node.unwatch = self._descriptors.watch, self._descriptors.unwatch
         self._greeting: dict[str, object] = {"node_id": config.node_id, "capacity": config.capacity}
 
@@ -103,6 +106,16 @@ class NodeDaemon:
     def end(self, reason: str) -> None:
         """End the node after this round of the loop."""
         self.ended = self.ended or reason
+
+    def hear_out(self, identity: bytes) -> None:
+        """Serve what a process said before it died: the news of its death may be quicker than its messages."""
+        deadline = time.monotonic() + LAST_WORDS_S
+        while True:
+            all_is_there = not self.node.router.is_connected(identity) or time.monotonic() >= deadline
+            self._serve_messages(LAST_WORDS)
+            if all_is_there:
+                return
+            time.sleep(_LAST_WORDS_LOOK_S)
 
     def export_metrics(self, endpoint: Endpoint) -> None:
         """Keep the endpoint's picture fresh as long as the node lives."""
@@ -207,10 +220,10 @@ class NodeDaemon:
         self._serve_time()
         self.effects.decide()
 
-    def _serve_messages(self) -> None:
+    def _serve_messages(self, at_once: int = MESSAGES_AT_ONCE) -> None:
         self.node.active = True
         router = self.node.router
-        for _ in range(MESSAGES_AT_ONCE):
+        for _ in range(at_once):
             received = router.receive()
             if received is None:
                 return
@@ -303,6 +316,9 @@ class NodeDaemon:
 
     def _worker_died(self, worker: WorkerProcess, status: int) -> None:
         """A worker is dead: clean up after it, and tell all whom it concerns."""
+        dead = self.node.clients.by_peer.get(worker.peer)
+        if dead is not None:
+            self.hear_out(dead.identity)
         now, wall = time.monotonic(), time.time()
         self.node.active = True
         self.memory_monitor.explain_death(worker, status)

@@ -175,7 +175,12 @@ class Handlers:
         client.pidfd = open_pidfd(client.pid)
         if client.pidfd < 0:
             return False
-        self.node.watch(client.pidfd, lambda: self.client_gone(client, died=True))
+
+        def died() -> None:
+            self.node.hear_out(client.identity)  # it may have said goodbye
+            self.client_gone(client, died=True)
+
+        self.node.watch(client.pidfd, died)
         return True
 
     def client_gone(self, client: Client, *, died: bool) -> None:

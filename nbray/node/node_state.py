@@ -40,6 +40,7 @@ class NodeState:
     spiller: Spiller
     end: Callable[[str], None]  # end the node, for this reason
     call_after: Callable[[float, Callable[[], None]], None]
+    hear_out: Callable[[bytes], None]  # serve what a process, which is dead, has said; by its identity
     watch: Callable[[int, Callable[[], None]], None]
     unwatch: Callable[[int], None]
 

@@ -118,6 +118,17 @@ class Router:
         """True while something is kept for a slow receiver."""
         return bool(self._backlog)
 
+    def is_connected(self, identity: bytes) -> bool:
+        """Tell whether the connection of a process that is dead still has to be read to its end.
+
+        When not, all that it has sent can be received now. ZeroMQ tells of that only when one sends.
+        """
+        try:
+            self.socket.send_multipart((identity, b""), zmq.NOBLOCK)  # nobody reads it
+        except zmq.ZMQError as error:
+            return error.errno != zmq.EHOSTUNREACH
+        return True
+
     def forget(self, identity: bytes) -> None:
         """Drop what is kept for a process that is gone."""
         self._backlog.pop(identity, None)

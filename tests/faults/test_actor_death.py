@@ -48,6 +48,35 @@ def test_a_worker_that_dies_while_it_makes_its_actor_counts(ray, ledger):
     assert ledger.lines() == ["made"] * 2
 
 
+def test_what_an_actor_said_before_it_ended_is_heard_before_its_death(ray):
+    """Otherwise one that left with exit_actor() would be restarted."""
+
+    @ray.remote(num_cpus=0, max_restarts=-1)
+    class Actor:
+        def pid(self):
+            return os.getpid()
+
+        def leave(self):
+            ray.actor.exit_actor()
+
+    actors = [Actor.remote() for _ in range(4)]
+    pids = ray.get([actor.pid.remote() for actor in actors])
+    daemon = kit.daemon_pid()
+    os.kill(daemon, signal.SIGSTOP)  # when it goes on there is all to read at once: the messages, and the deaths
+    try:
+        last = [actor.leave.remote() for actor in actors]
+        for pid in pids:
+            await_death(pid)
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    with kit.no_hang():
+        for actor, ref in zip(actors, last, strict=True):
+            with pytest.raises(ray.exceptions.ActorDiedError, match="exit_actor"):
+                ray.get(ref)
+            with pytest.raises(ray.exceptions.ActorDiedError):
+                ray.get(actor.pid.remote())
+
+
 @pytest.mark.parametrize("way", ["SIGKILL", "kill()", "exit", "SIGSEGV"])
 def test_calls_in_flight_without_restarts(ray, ledger, gate, way):
     """The running call may have been executed in part, those behind it were not."""

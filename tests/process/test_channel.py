@@ -10,7 +10,7 @@ import zmq
 from nbray.config import Limits
 from nbray.wire import messages as m
 from nbray.wire.channel import Dealer, Router, identity_of
-from nbray.wire.codec import ProtocolError
+from nbray.wire.codec import ProtocolError, encode
 
 
 @pytest.fixture
@@ -74,6 +74,24 @@ def test_what_is_kept_for_the_dead_is_forgotten(router):
     dealer.close()
     router.forget(b"worker-7")
     assert not router.behind
+
+
+def test_all_that_a_dead_process_said_is_there_when_its_connection_has_ended(router):
+    for peer in range(20):
+        dealer = joined(router, peer)
+        identity = identity_of("worker", peer)
+        assert router.is_connected(identity)
+        for number in range(8):
+            dealer.socket.send(encode(m.LeaseRevokeNotice(number)))
+        dealer.context.destroy(linger=10_000)  # all of it is in the kernel, or further; it is less than a queue holds
+        deadline = time.monotonic() + 10
+        said, connected = [], True
+        while connected:
+            assert time.monotonic() < deadline
+            connected = router.is_connected(identity)
+            while (received := router.receive()) is not None:
+                said.append(received)
+        assert said == [(identity, m.LeaseRevokeNotice(number)) for number in range(8)]
 
 
 def test_bad_frames(router):
