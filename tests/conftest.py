@@ -31,6 +31,15 @@ os.environ[RUN_KEY] = RUN_ID
 # nbray promises that everything ends within 5 s of its driver; a machine may stand still for longer.
 GRACE_S = 30.0
 
+# How long an example takes says how busy the machine is. Not everywhere where tests run there is hypothesis.
+with contextlib.suppress(ImportError):
+    import hypothesis
+
+    hypothesis.settings.register_profile(
+        "nbray", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("nbray")
+
 # Skips that are all right, as regular expressions for their reasons. Any other one fails the run.
 EXPECTED_SKIPS = [
     r"needs (a|an NVIDIA) GPU",

@@ -1,5 +1,6 @@
 """The command `nbray`: clusters that no driver owns, and what there is to see on them."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -38,9 +39,14 @@ class CommandLine:
     def sessions(self):
         return sorted(str(path) for path in Path(self.base).glob("nbray-*/session_*"))
 
-    def close(self):
+    def kill(self):
+        """SIGKILL all its processes; some of them die with another."""
         for pid in self.family():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self):
+        self.kill()
         shutil.rmtree(self.base, ignore_errors=True)
 
 
@@ -161,8 +167,7 @@ def test_a_daemon_that_was_killed_is_cleaned_up_after(command):
     """All processes killed by pid: the next command sees no cluster, the next start removes the folder."""
     assert command("start", "--num-cpus", "1", "--object-store-memory", str(64 * 2**20)).returncode == 0
     (session,) = command.sessions()
-    for pid in command.family():
-        os.kill(pid, signal.SIGKILL)
+    command.kill()
     kit.eventually(lambda: not command.family(), "their end")
     shown = command("status")
     assert (shown.returncode, "Could not find any running" in shown.stderr) == (1, True)

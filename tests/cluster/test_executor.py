@@ -181,6 +181,6 @@ def test_when_the_cluster_ends_first():
     future = executor.submit(time.sleep, 60)
     nbray.shutdown()
     with pytest.raises(concurrent.futures.BrokenExecutor):
-        future.result(10)
+        future.result(60)
     done, _ = concurrent.futures.wait([future], timeout=60)
     assert done

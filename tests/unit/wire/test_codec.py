@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nbray.wire import messages as m
@@ -44,7 +44,6 @@ def _values(kind):
 
 
 @pytest.mark.parametrize("cls", m.MESSAGES, ids=lambda cls: cls.__name__)
-@settings(deadline=None)  # drawing a message of many parts takes long on a busy machine
 @given(data=st.data())
 def test_round_trip(cls, data):
     message = data.draw(message_of(cls))
