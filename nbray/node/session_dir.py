@@ -18,6 +18,7 @@ MAX_SOCKET_PATH = 107  # bytes, of sockaddr_un
 _YOUNG_S = 60.0  # a folder may be in the making for this long
 _LONGEST_BASE = 40  # so that a socket's path fits
 _STARTING = "starting"  # a file that is there until the daemon has taken over
+_UNFINISHED = "."  # before the name of a folder in which that file is not yet
 _SPILL_DIR = "spill_dir"  # a file that names the folder of spilled objects when that lies elsewhere
 _LONGEST_NAME = "/control.sock"
 OWNER_FILE = "owner.json"
@@ -60,9 +61,11 @@ def create(base: str = "") -> str:
     path = os.path.join(parent, f"session_{date}_{os.getpid()}_{os.urandom(3).hex()}")
     if len(os.fsencode(path + _LONGEST_NAME)) > MAX_SOCKET_PATH:
         raise SessionError(f"{path} is too long for a socket ({MAX_SOCKET_PATH} bytes); set TMPDIR to a shorter one")
-    os.mkdir(path, 0o700)
-    os.mkdir(os.path.join(path, "logs"), 0o700)
-    os.close(os.open(os.path.join(path, _STARTING), os.O_WRONLY | os.O_CREAT, 0o600))
+    fresh = os.path.join(parent, _UNFINISHED + os.path.basename(path))
+    os.mkdir(fresh, 0o700)
+    os.mkdir(os.path.join(fresh, "logs"), 0o700)
+    os.close(os.open(os.path.join(fresh, _STARTING), os.O_WRONLY | os.O_CREAT, 0o600))
+    os.rename(fresh, path)  # whole: another start removes a session that nobody makes and nobody owns
     return path
 
 
@@ -165,7 +168,7 @@ def dead(base: str = "") -> list[str]:
     return [
         os.path.join(parent, name)
         for name in sorted(os.listdir(parent))
-        if name.startswith("session_") and not _is_used(os.path.join(parent, name), name)
+        if name.removeprefix(_UNFINISHED).startswith("session_") and not _is_used(os.path.join(parent, name), name)
     ]
 
 
@@ -178,6 +181,8 @@ def remove_dead(base: str = "") -> list[str]:
 
 
 def _is_used(path: str, name: str) -> bool:
+    # Looked at before the owner's file: once it is gone that is there.
+    making = name.startswith(_UNFINISHED) or os.path.exists(os.path.join(path, _STARTING))
     try:
         with open(os.path.join(path, OWNER_FILE), encoding="ascii") as file:
             owner = json.load(file)
@@ -191,7 +196,7 @@ def _is_used(path: str, name: str) -> bool:
         young = time.time() - os.lstat(path).st_mtime < _YOUNG_S
     except (OSError, ValueError, IndexError):
         return False
-    return young and os.path.exists(os.path.join(path, _STARTING)) and start_time(creator) != 0
+    return young and making and start_time(creator) != 0
 
 
 def _remove(path: str) -> None:

@@ -76,6 +76,53 @@ def test_one_in_the_making_whose_maker_died_is_removed(base):
     assert session_dir.remove_dead(base) == [path]
 
 
+def test_one_in_the_making_is_not_dead_for_a_moment(base, monkeypatch):
+    """Whatever another process that starts a node sees of it, at whatever step."""
+    steps = []
+    session_dir.user_dir(base)
+
+    def then_look(patch, name):
+        function = getattr(os, name)
+
+        def call(*arguments, **named):
+            result = function(*arguments, **named)
+            steps.append(name)
+            assert session_dir.dead(base) == [], f"after {steps}"
+            return result
+
+        patch.setattr(session_dir.os, name, call)
+
+    with monkeypatch.context() as patch:
+        for name in ("mkdir", "close", "rename", "unlink"):
+            then_look(patch, name)
+        session_dir.own(session_dir.create(base))
+    assert {"mkdir", "close", "rename", "unlink"} <= set(steps)
+
+
+def test_a_daemon_may_take_over_between_two_looks(base, monkeypatch):
+    path = session_dir.create(base)
+
+    def open_then_own(*arguments, **named):
+        monkeypatch.undo()
+        try:
+            return open(*arguments, **named)
+        finally:
+            session_dir.own(path)
+
+    monkeypatch.setattr(session_dir, "open", open_then_own, raising=False)
+    assert session_dir.dead(base) == []
+    assert os.path.exists(os.path.join(path, "owner.json"))
+
+
+def test_what_a_maker_left_that_died_at_once_is_removed(base):
+    path = session_dir.create(base)
+    unfinished = os.path.join(parent(base), "." + os.path.basename(path))
+    os.rename(path, unfinished)
+    assert session_dir.dead(base) == []
+    os.utime(unfinished, (1, 1))
+    assert session_dir.remove_dead(base) == [unfinished]
+
+
 def test_removal_follows_no_links(base, tmp_path):
     (tmp_path / "precious").write_text("x")
     path = session_dir.create(base)
