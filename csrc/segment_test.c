@@ -270,6 +270,29 @@ static void events_are_counted(void) {
   close(fd);
 }
 
+/* A writer claims a place in its ring, and writes later: what the last owner of the slot left there
+ * does not count. */
+static void old_events_do_not_come_back(void) {
+  int fd = nbt_create(1 << 20);
+  nbs_seg *s = nbt_attach(fd), *first = nbt_attach(fd);
+  nbs_event out[8];
+  for (uint64_t i = 0; i < 3; i++) NBT_OK(nbs_event_put(first, 16, 0, i, 0, 0));
+  uint32_t slot = first->slot;
+  nbs_detach(first);
+  NBT_EQ(nbs_event_drain(s, out, 8, NULL), 3);
+  nbs_seg *second = nbt_attach(fd);
+  NBT_EQ(second->slot, slot);
+  NBT_OK(nbs_event_put(second, 16, 0, 7, 0, 0));
+  NBT_EQ(nbs_event_drain(s, out, 8, NULL), 1);
+  NBT_EQ(out[0].seq, 7);
+  nb_atomic_add(&second->me->events.head, 1ull, ACQ_REL); /* claimed */
+  NBT_EQ(nbs_event_drain(s, out, 8, NULL), 0);
+  nbs_detach(second);
+  NBT_EQ(nbs_event_drain(s, out, 8, NULL), 0);
+  nbs_detach(s);
+  close(fd);
+}
+
 static void names(void) {
   NBT_TRUE(strcmp(nbs_status_name(NBS_OK), "OK") == 0);
   NBT_TRUE(strcmp(nbs_status_name(NBS_EINVAL), "EINVAL") == 0);
@@ -292,6 +315,7 @@ int main(void) {
   NBT_RUN(a_forked_child_is_refused);
   NBT_RUN(grows_and_warms);
   NBT_RUN(events_are_counted);
+  NBT_RUN(old_events_do_not_come_back);
   NBT_RUN(names);
   return 0;
 }

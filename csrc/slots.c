@@ -5,6 +5,7 @@
  * value never names a newer process. */
 #include "slots.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "grow.h"
@@ -48,7 +49,12 @@ static int take_locked(nbs_seg *s, uint64_t start_time) {
   nbsi_slot *me = &s->slots[i];
   uint32_t epoch = nbsi_gen(me->word);
   if (epoch == 0) epoch = 1;
-  memset((uint8_t *)me + sizeof me->word, 0, sizeof *me - sizeof me->word);
+  /* The ring of events goes on where the last one here ended: what is stamped in it with a position
+   * is never read again as what the next one has claimed at that position, and not written yet. */
+  const size_t events = offsetof(nbsi_slot, events), rest = events + sizeof me->events;
+  memset((uint8_t *)me + sizeof me->word, 0, events - sizeof me->word);
+  memset((uint8_t *)me + rest, 0, sizeof *me - rest);
+  if (me->events.backed != 1) me->events.backed = 0; /* it was refused: tried again */
   me->pid = nbsi_pid();
   me->start_time = start_time;
   me->pid_ns = s->pid_ns;
