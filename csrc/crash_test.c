@@ -277,6 +277,37 @@ static void a_stopped_holder_is_helped_out(void) {
   NBT_TRUE(inside >= (points == nbsi_failpoints ? 15 : 3));
 }
 
+/* Two recover the same dead process, and one of them is slow: when it goes on, a new process has
+ * the slot. */
+static void who_recovers_late_takes_nothing_from_the_next_one(void) {
+  int status = 0;
+  open_segment();
+  leave_a_dead_sibling();
+  uint64_t dead = nbsi_word(nbsi_gen(s->slots[1].word), 1);
+  pid_t pid = fork();
+  if (pid == 0) {
+    nbs_seg *c = nbt_attach(fd);
+    nbsi_failpoint_freeze(1);
+    nbsi_failpoint_arm("recovering", 0);
+    NBT_OK(nbs_recover(c, dead));
+    nbs_detach(c);
+    _exit(0);
+  }
+  NBT_TRUE(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+  (void)nbt_stats(s); /* helps it out of the lock */
+  NBT_TRUE(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+  NBT_OK(nbs_recover(s, dead));
+  nbs_seg *next = nbt_attach(fd);
+  NBT_EQ(next->slot, 1);
+  uint64_t obj = nbt_put(next, 950, 100, 0, 1);
+  kill(pid, SIGCONT);
+  NBT_EQ(nbt_reap(pid), 0);
+  NBT_EQ(nbs_held_by(s, obj, nbs_self(next)), 1);
+  nbs_detach(next);
+  everything_is_back();
+  close_segment();
+}
+
 static void while_repairing(void) {
   const char *points[] = {"repair_begin", "repair_middle", "repair_end"};
   open_segment();
@@ -311,6 +342,7 @@ int main(void) {
   NBT_RUN(at_every_point);
   NBT_RUN(a_waiter_gets_through);
   NBT_RUN(a_stopped_holder_is_helped_out);
+  NBT_RUN(who_recovers_late_takes_nothing_from_the_next_one);
   NBT_RUN(while_repairing);
   NBT_RUN(repair_is_quick);
   return 0;

@@ -180,6 +180,10 @@ static int reclaim_entries(nbs_seg *s, uint64_t peer) {
   for (uint32_t from = 0;;) {
     int rc = nbsi_lock(s);
     if (rc != NBS_OK) return rc;
+    if (s->slots[nbsi_slot_of(peer)].word != nbsi_word(peer >> 32, NBSI_SLOT_RECOVERING)) {
+      nbsi_unlock(s); /* somebody was quicker: what the slot holds by now is the next one's */
+      break;
+    }
     uint32_t used = s->h->entries_used, to = used - from < SLICE ? used : from + SLICE;
     for (; from < to; from++) {
       if (nbsi_state(s->entries[from].word) == NBS_FREE) continue;
