@@ -18,7 +18,7 @@ from nbray._cstore import lib
 
 SIGNAL = signal.SIGRTMIN + 6
 FOLDER = "stacks"
-_SETTLED_S = 0.03  # a dump that has not grown for so long is whole
+_SETTLED_S = 0.2  # a dump that has not grown for so long is whole; its writer may be without a processor
 
 
 class StackDump:
@@ -64,7 +64,7 @@ def answers(pid: int) -> bool:
     return False
 
 
-def ask(session_dir: str, seg: Any, peer: int, pid: int, timeout_s: float = 2.0) -> str:
+def ask(session_dir: str, seg: Any, peer: int, pid: int, timeout_s: float = 10.0) -> str:
     """Return the stacks of a process; an empty string when it does not answer."""
     path = os.path.join(session_dir, FOLDER, str(pid))
     if not answers(pid):
