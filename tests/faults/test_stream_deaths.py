@@ -24,8 +24,8 @@ STREAMS, ITEMS, ITEM_BYTES, FIRST_KILL_S, KILLS_EVERY_S = (
 
 
 @pytest.fixture
-def killer():
-    """Kills a worker that this process has leased, again and again; counts how often."""
+def killer(gate):
+    """Kills a worker that this process has leased, again and again; counts how often. Opens the gate with the first."""
     stop, kills = threading.Event(), []
 
     def run():
@@ -40,6 +40,7 @@ def killer():
                 except ProcessLookupError:
                     continue
                 kills.append(pid)
+                gate.open()
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -50,11 +51,13 @@ def killer():
 
 @pytest.mark.limit(120)
 @pytest.mark.parametrize("window", [-1, 3])
-def test_streams_while_workers_are_killed(ray, killer, window):
+def test_streams_while_workers_are_killed(ray, killer, gate, window):
     @ray.remote(max_retries=-1, _generator_backpressure_num_objects=window)
     def arrays(stream, n):
         for i in range(n):
             time.sleep(0.15 / n)  # a run is shorter than the time between two kills
+            if i == n // 2:
+                gate.wait()  # but not over before the first one
             yield numpy.full(ITEM_BYTES, (stream + i) % 251, numpy.uint8)
 
     n = kit.scaled(ITEMS)

@@ -35,7 +35,7 @@ def joined(router, peer=7):
 def test_there_and_back(router):
     dealer = joined(router)
     assert router.send(b"worker-7", m.LeaseRevokeNotice(3))
-    assert dealer.receive(1000) == m.LeaseRevokeNotice(3)
+    assert dealer.receive(60_000) == m.LeaseRevokeNotice(3)
     assert dealer.receive() is None
     dealer.close()
 
@@ -54,7 +54,7 @@ def test_a_slow_receiver_gets_all_in_order_up_to_the_limit(router):
         assert sent < 1000
     assert router.behind and router.counts["dropped"] == 1
     got = 0
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while got < sent:
         assert time.monotonic() < deadline
         message = dealer.receive(50)
@@ -84,7 +84,7 @@ def test_all_that_a_dead_process_said_is_there_when_its_connection_has_ended(rou
         for number in range(8):
             dealer.socket.send(encode(m.LeaseRevokeNotice(number)))
         dealer.context.destroy(linger=10_000)  # all of it is in the kernel, or further; it is less than a queue holds
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         said, connected = [], True
         while connected:
             assert time.monotonic() < deadline
@@ -98,7 +98,7 @@ def test_bad_frames(router):
     dealer = joined(router)
     for frames in ([b""], [b"\xc1"], [b"a", b"b"], [b"x"] * 20):
         dealer.socket.send_multipart(frames)
-        router.socket.poll(1000)
+        assert router.socket.poll(60_000)
         identity, error = router.receive()
         assert identity == b"worker-7" and isinstance(error, ProtocolError)
     assert router.counts["refused"] == 4

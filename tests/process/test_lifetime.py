@@ -49,7 +49,7 @@ def test_clean_end_leaves_logs_only(driver):
     processes = family(node.pid)
     driver.send(m.ShutdownRequest())
     assert node.wait_dead(30.0)
-    assert all(is_gone(process) for process in processes)
+    wait_until(lambda: all(is_gone(process) for process in processes))
     assert in_session(node.session_dir) == ["logs"]
 
 
@@ -61,7 +61,7 @@ def test_other_clean_ends(driver, how):
     else:
         os.kill(driver.node.pid, signal.SIGTERM)
     assert driver.node.wait_dead(30.0)
-    assert all(is_gone(process) for process in processes)
+    wait_until(lambda: all(is_gone(process) for process in processes))
 
 
 def test_sigint_does_not_reach_the_node(driver):
@@ -87,6 +87,7 @@ def test_killed_daemon_takes_all_along(other_driver):
 
 def test_everything_killed_at_once_and_the_next_start_cleans_up(other_driver, start):
     process, told, node = other_driver
+    os.kill(told["daemon"], signal.SIGSTOP)  # at once: it must not see the driver's death before its own
     for each in [psutil.Process(process.pid), *node]:
         with contextlib.suppress(psutil.NoSuchProcess):  # the kernel was quicker
             each.kill()

@@ -31,7 +31,7 @@ def raw(driver):
 
 
 def answer(dealer):
-    assert dealer.poll(5000)
+    assert dealer.poll(60_000)
     return decode(dealer.recv())
 
 

@@ -46,6 +46,6 @@ def test_storm(start, seed):
     driver.send(m.ListActorsRequest(1))
     for actor in driver.expect(m.ListActorsReply).actors:
         driver.send(m.KillActorRequest(actor.actor_id))
-    driver.wait_state(lambda s: s.available["CPU"] == 4 * UNITS and not s.leases_waiting and not s.actors_alive, 20.0)
+    driver.wait_state(lambda s: s.available["CPU"] == 4 * UNITS and not s.leases_waiting and not s.actors_alive)
     os.kill(driver.node.pid, signal.SIGUSR1)
     assert wait_for_dump(driver.node)["invariants"] == ""

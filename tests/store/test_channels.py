@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import time
 from collections.abc import Callable
 
 import pytest
@@ -58,9 +59,10 @@ class Owner:
         )  # fmt: skip
 
     def receive(self, count: int) -> list[tuple[int, int, bytes]]:
-        """Return `count` messages as (seq, flags, payload); waits at most 10 s."""
+        """Return `count` messages as (seq, flags, payload)."""
         found: list[tuple[int, int, bytes]] = []
-        for _ in range(200):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
             size = lib.nbs_recv_many(self.segment.handle, self.buffer, len(self.buffer))
             assert size >= 0
             at = 0
@@ -186,9 +188,8 @@ def test_owner_killed(node):
         seen += os.read(read_end, 9)
     (peer,) = struct.unpack("<Q", seen.replace(b"t", b"", 1) if seen[:1] == b"t" else seen[:8])
     segment.recover(peer)
-    for _ in range(200):  # the worker lets go by itself
-        if segment.stats()["n_channels"] == 0:
-            break
+    deadline = time.monotonic() + 60
+    while segment.stats()["n_channels"] and time.monotonic() < deadline:  # the worker lets go by itself
         lib.nbs_wait(segment.handle, lib.NBS_READY_RING, SLICE_NS)
     assert segment.stats()["n_channels"] == 0
     worker.kill()
@@ -215,7 +216,8 @@ def test_cancel_reaches_only_the_running_task(node):
     assert owner.send(1, b"") == 0
     assert os.read(read_end, 1) == b"r"
     assert lib.nbs_cancel_running(segment.handle, owner.chan, 2, signal.SIGUSR1) == lib.NBS_ESTATE
-    for _ in range(100):  # the first may come between the look and the pause
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:  # the first may come between the look and the pause
         assert lib.nbs_cancel_running(segment.handle, owner.chan, 1, signal.SIGUSR1) in (0, lib.NBS_ESTATE)
         if lib.nbs_wait(segment.handle, lib.NBS_READY_OWNED, SLICE_NS):
             break
