@@ -204,19 +204,28 @@ def test_row_24_an_actor_that_was_killed(ray):
     del pid
 
 
-def test_row_24_an_actor_whose_process_died(ray):
+def await_files(folder, count):
+    """Wait until so many calls have made their file."""
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_row_24_an_actor_whose_process_died(ray, tmp_path):
     @ray.remote
     class Victim:
         def pid(self):
             return os.getpid()
 
         def wait(self):
+            (tmp_path / "began").touch()
             time.sleep(60)
 
     actor = Victim.remote()
     pid = ray.get(actor.pid.remote())
     running, behind = actor.wait.remote(), actor.pid.remote()
-    time.sleep(0.2)
+    await_files(tmp_path, 1)
     os.kill(pid, signal.SIGKILL)
     error = in_time(ray, running, ray.exceptions.ActorDiedError)
     assert error.maybe_executed is True
@@ -225,36 +234,38 @@ def test_row_24_an_actor_whose_process_died(ray):
     assert in_time(ray, behind, ray.exceptions.ActorDiedError).maybe_executed is False
 
 
-def test_row_24_side_by_side_every_call_that_began_may_have_run(ray):
+def test_row_24_side_by_side_every_call_that_began_may_have_run(ray, tmp_path):
     @ray.remote(max_concurrency=3)
     class Victim:
         def pid(self):
             return os.getpid()
 
-        def wait(self):
+        def wait(self, number):
+            (tmp_path / f"began{number}").touch()
             time.sleep(60)
 
     actor = Victim.remote()
     pid = ray.get(actor.pid.remote())
-    refs = [actor.wait.remote() for _ in range(3)]
-    time.sleep(0.3)
+    refs = [actor.wait.remote(number) for number in range(3)]
+    await_files(tmp_path, 3)
     os.kill(pid, signal.SIGKILL)
     assert [in_time(ray, ref, ray.exceptions.ActorDiedError).maybe_executed for ref in refs] == [True] * 3
 
 
-def test_row_24_an_actor_that_restarts(ray):
+def test_row_24_an_actor_that_restarts(ray, tmp_path):
     @ray.remote(max_restarts=1)
     class Phoenix:
         def pid(self):
             return os.getpid()
 
         def wait(self):
+            (tmp_path / "began").touch()
             time.sleep(60)
 
     actor = Phoenix.remote()
     pid = ray.get(actor.pid.remote())
     running = actor.wait.remote()
-    time.sleep(0.2)
+    await_files(tmp_path, 1)
     os.kill(pid, signal.SIGKILL)
     error = in_time(ray, running, ray.exceptions.ActorUnavailableError)
     assert error.maybe_executed is True

@@ -47,7 +47,11 @@ def base(tmp_path_factory, monkeypatch):
     for name in ("NBRAY_ADDRESS", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     yield path
-    subprocess.run(["rm", "-rf", str(path)], check=True)
+    nbray.shutdown()  # it is made before this, and so it would be ended after it
+    deadline = time.monotonic() + 60
+    while path.exists():  # a daemon whose driver was killed cleans up at the same time
+        assert time.monotonic() < deadline
+        subprocess.run(["rm", "-rf", str(path)], check=False, capture_output=True)
 
 
 @pytest.fixture
@@ -322,15 +326,21 @@ def test_refs_of_a_cluster_that_is_gone(fresh, base):
 # --------------------------------------------------------------- clusters that go away
 
 
-def test_the_folder_of_the_session_is_removed(fresh, base):
+def test_the_folder_of_the_session_is_removed(fresh, base, tmp_path):
     """A cleaner of temporary files: told within 10 s, with the reason."""
     address = fresh.init(**SMALL).address_info["address"]
+    began = tmp_path / "began"
 
     @fresh.remote
     def sleep():
+        began.touch()
         time.sleep(60)
 
     ref = sleep.remote()
+    deadline = time.monotonic() + 60
+    while not began.exists():  # then no process starts any more, which would put a log into the folder
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
     subprocess.run(["rm", "-rf", address], check=True)
     start = time.monotonic()
     with pytest.raises(ClusterGoneError, match=r"session folder .* was removed") as caught:
@@ -344,8 +354,8 @@ def test_the_folder_of_the_session_is_removed(fresh, base):
 
 INTERRUPTED = """
 import os, sys, threading, time, nbray
-print("starting", flush=True)
 try:
+    print("starting", flush=True)
     nbray.init(num_cpus=1, object_store_memory=2**26)
     print("ready", flush=True)
     time.sleep(0.05)

@@ -85,16 +85,27 @@ def test_two_versions_side_by_side(ray, ask, version_one, tmp_path):
     assert [found for found, *_ in ray.get(refs, timeout=60)] == ["1.0", "2.0"]
 
 
-def test_others_run_while_one_is_made(ray, ask, tmp_path):
-    """Also those that are submitted after it, on all processors."""
+def test_others_run_while_one_is_made(ray, ask, tmp_path, gate):
+    """Also those that are submitted after it, on all processors. To build the package takes until the gate is open."""
 
     @ray.remote
     def plain():
         return os.getpid()
 
-    ref = ask.options(runtime_env=packages(wheel(tmp_path, "3.0")), num_cpus=2).remote()
-    assert ray.get([plain.remote() for _ in range(4)], timeout=20)
+    source = tmp_path / "gated"
+    source.mkdir()
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "gated"\nbackend-path = ["."]\n'
+    )
+    (source / "gated.py").write_text(
+        "import os, shutil, time\ndef build_wheel(folder, config_settings=None, metadata_directory=None):\n"
+        f"    while not os.path.exists({gate.path!r}):\n        time.sleep(0.01)\n"
+        f"    return os.path.basename(shutil.copy({wheel(tmp_path, '3.0')!r}, folder))\n"
+    )
+    ref = ask.options(runtime_env=packages(str(source)), num_cpus=2).remote()
+    assert ray.get([plain.remote() for _ in range(4)], timeout=60)
     assert ray.wait([ref], timeout=0)[0] == []
+    gate.open()
     assert ray.get(ref, timeout=60)[0] == "3.0"
 
 

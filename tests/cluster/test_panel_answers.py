@@ -113,17 +113,21 @@ def test_a_failure_is_known_without_a_ref_and_its_arguments_are_made_again(ray, 
     assert panel.index("check", DONE) == index
 
 
-def test_why_it_waits_who_holds_its_argument_and_cancel(ray, panel, gate):
+def test_why_it_waits_who_holds_its_argument_and_cancel(ray, panel, gate, ledger):
     @ray.remote(num_cpus=2)
     def held(data, number):
+        ledger.add(number)  # its argument is in view
         gate.wait()
 
     panel.names["frame"] = ray.put(numpy.zeros(30_000))
     refs = panel.names["refs"] = [held.remote(panel.names["frame"], number) for number in range(2)]
+    ledger.await_lines(1)
     panel.index("held", RUNS)
     last = panel.index("held")
+    words = "it needs {CPU: 2}, and there is 0 of 2 CPU free, held by held (pid"
+    kit.eventually(lambda: words in panel.about(last)["value"]["why"], "the daemon knows of the second")
     told = panel.about(last)["value"]
-    assert told["open"] and "it needs {CPU: 2}, and there is 0 of 2 CPU free, held by held (pid" in told["why"]
+    assert told["open"] and words in told["why"]
     (argument,) = [row for row in told["holds"] if row["part"] == "argument"]
     assert argument["name"] == "frame" and argument["made"].startswith("test_panel_answers.py:")
     by = {holder["kind"]: holder for holder in argument["by"]}

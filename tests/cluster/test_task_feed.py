@@ -28,14 +28,14 @@ def test_a_graph_from_beginning_to_end(ray, gate):
         return ray.get([clean.remote(v) for v in values])
 
     feed = TaskFeed(current.core)
-    feed.poll()
+    feed.poll(kit.PATIENCE_S)
     table = feed.table
     before = len(table)
     loads = [load.remote(i) for i in range(20)]
     last = both.remote(*[clean.remote(ref) for ref in loads])
 
     def started():
-        feed.poll()
+        feed.poll(kit.PATIENCE_S)
         mine = list(table.state)[before:]
         return mine.count(tt.RUNNING) == 2 and len(mine) == 41
 
@@ -49,7 +49,7 @@ def test_a_graph_from_beginning_to_end(ray, gate):
     assert ray.get(last, timeout=60) == list(range(20))
 
     def over():
-        feed.poll()
+        feed.poll(kit.PATIENCE_S)
         return list(table.state)[before:].count(tt.DONE) == 61
 
     kit.eventually(over, "all tasks are done")
@@ -74,7 +74,7 @@ def test_what_runs_now_is_listed_for_the_whole_node(ray, gate, ledger):
     ref = actor.work.remote()
     ledger.await_lines(1)
     feed = TaskFeed(current.core)
-    feed.poll()
+    feed.poll(kit.PATIENCE_S)
     running = [i for i, state in enumerate(feed.table.state) if state == tt.RUNNING]
     assert [names(feed)[i] for i in running] == ["Actor.work"]
     assert feed.table.start[running[0]] > 0
@@ -106,7 +106,7 @@ def test_a_task_whose_inputs_have_come_waits_for_a_place(ray, gate, tmp_path):
 
     def state_of(ref):
         nonlocal index
-        feed.poll()
+        feed.poll(kit.PATIENCE_S)
         index = feed.table.find(current.core.peer, ref._number)
         return None if index is None else feed.table.state[index]
 

@@ -13,6 +13,8 @@ import time
 import cluster_kit as kit
 import pytest
 
+from nbray.core import current
+
 
 def in_threads(count, function):
     """Run ``function(number)`` in threads at the same time; re-raise what any of them raised."""
@@ -368,7 +370,7 @@ def test_shutdown_while_threads_wait(fresh, gate):
         thread.start()
     for _ in threads:
         started.acquire()
-    time.sleep(0.05)
+    kit.eventually(lambda: len(current.core.waiters) >= 2, "those in get and in wait do wait")
     with kit.no_hang():
         fresh.shutdown()
         for thread in threads[:2]:

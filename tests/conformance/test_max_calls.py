@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from .kit import process_is_alive, wait_until
+
 
 def test_each_call_in_a_process_of_its_own(ray):
     @ray.remote(max_calls=1)
@@ -52,14 +54,7 @@ def test_the_worker_ends(ray):
         return os.getpid()
 
     ended = ray.get(pid.remote())
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            os.kill(ended, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    pytest.fail("the worker lives")
+    wait_until(lambda: not process_is_alive(ended), "the end of the worker")
 
 
 def test_it_waits_for_its_children(ray, gate):

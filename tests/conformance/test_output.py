@@ -76,6 +76,7 @@ class Worker:
         print("alone with", index)
 
 workers = [Worker.remote() for _ in range(4)]
+ray.get([worker.__ray_ready__.remote() for worker in workers])  # what is alike must come within seconds
 for index, worker in enumerate(workers):
     ray.get(worker.speak.remote(index))
 ray.get([workers[0].own.remote(index) for index in range(3)])

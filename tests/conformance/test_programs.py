@@ -405,8 +405,8 @@ def test_keyboard_interrupt_during_get(run_script):
             return "slept"
 
         ref = sleep.remote(1000)
-        threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
         try:
+            threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
             ray.get(ref)
         except KeyboardInterrupt:
             print("interrupted")
