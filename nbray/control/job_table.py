@@ -75,6 +75,11 @@ class JobTable:
             del self.jobs[old.job_id]
         return job
 
+    def has_ended(self, job_id: int) -> bool:
+        """Tell whether a job is over; also when it is so long ago that it is forgotten."""
+        job = self.jobs.get(job_id)
+        return 0 < job_id < self._next_id and (job is None or job.state != RUNNING)
+
     def running(self) -> list[JobRecord]:
         """Return the jobs whose driver lives."""
         return [self.jobs[job_id] for job_id in self._by_driver.values()]

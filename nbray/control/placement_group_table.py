@@ -128,8 +128,13 @@ class PlacementGroupTable:
 
     # ---------------------------------------------------------------------- events
 
-    def create(self, request: CreateGroupRequest, owner: int, now: float) -> list[Effect]:
-        """Somebody wants a group. Saying it again is answered with the state."""
+    def create(
+        self, request: CreateGroupRequest, owner: int, now: float, *, job_ended: bool = False, actor_ended: bool = False
+    ) -> list[Effect]:
+        """Somebody wants a group. Saying it again is answered with the state.
+
+        What it ends with may be over already: its job, if a detached actor makes it, and that actor.
+        """
         group_id = request.group_id
         if group_id in self.groups:
             return self.watch(group_id, owner)
@@ -142,6 +147,10 @@ class PlacementGroupTable:
         if request.name and (request.namespace, request.name) in self.names:
             return [Notify((owner,), GroupNotice(group_id=group_id, state=REMOVED, name_taken=True))]
         group = GroupRecord(request, owner, now)
+        group.job_ended = job_ended and not request.detached
+        group.actor_ended = group.actor_ended or actor_ended
+        if group.job_ended and actor_ended:
+            return [Notify((owner,), GroupNotice(group_id=group_id, state=REMOVED))]
         nodes = list(self.cluster)
         chosen = bundle_placement.place(request.bundles, request.strategy, nodes, request.selectors)
         if chosen is None and not request.wait_for_resources and not self._possible(request, nodes):

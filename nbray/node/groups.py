@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray.control import placement_group_table as gt
+from nbray.control.actor_table import DEAD
 from nbray.node.clients import Client
 from nbray.node.node_state import NodeState
 from nbray.scheduling import events as ev
@@ -58,7 +59,12 @@ class Groups:
         for bundle in message.bundles:
             if not bundle or any(units <= 0 or len(name) > MAX_NAME_CHARS for name, units in bundle.items()):
                 raise ValueError(f"amounts of a bundle are above zero: {bundle!r:.200}")
-        self._run(self.node.groups.create(message, client.peer, time.monotonic()))
+        actor = self.node.actors.actors.get(message.actor_id)
+        created = self.node.groups.create(
+            message, client.peer, time.monotonic(), job_ended=self.node.jobs.has_ended(message.job_id),
+            actor_ended=bool(message.actor_id) and (actor is None or actor.state == DEAD),
+        )  # fmt: skip
+        self._run(created)
 
     def _remove(self, client: Client, message: m.RemoveGroupRequest) -> None:
         self._run(self.node.groups.remove(message.group_id, client.peer))

@@ -26,6 +26,9 @@ def test_ended_jobs_are_bounded():
         jobs.start(driver, driver, "", 0.0)
         assert jobs.end(driver, 1.0).state == FINISHED
     assert len(jobs.jobs) == MAX_ENDED
+    first, last = 1, MAX_ENDED + 10
+    assert jobs.has_ended(first) and jobs.has_ended(last) and not jobs.has_ended(0) and not jobs.has_ended(last + 1)
+    assert not jobs.has_ended(jobs.start(0, 0, "", 0.0).job_id)
     jobs.validate()
 
 

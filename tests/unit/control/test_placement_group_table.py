@@ -166,6 +166,18 @@ def test_it_ends_when_its_job_and_the_actor_that_made_it_are_gone(first):
     assert table.is_gone("g1")
 
 
+def test_one_that_a_detached_actor_makes_after_its_job_ends_with_the_actor():
+    table = table_of(8)
+    table.create(request(job_id=1, actor_id="a"), OWNER, 1.0, job_ended=True)
+    table.create(request(job_id=1, actor_id="a", detached=True, group_id="g2"), OWNER, 1.0, job_ended=True)
+    assert not table.is_gone("g1")
+    table.actor_died("a")
+    assert table.is_gone("g1") and not table.is_gone("g2")
+    late = table.create(request(job_id=1, actor_id="a", group_id="g3"), OWNER, 1.0, job_ended=True, actor_ended=True)
+    assert late == [gt.Notify((OWNER,), GroupNotice(group_id="g3", state=gt.REMOVED))]
+    table.validate()
+
+
 def test_watchers():
     table = make(gt.PENDING)
     assert states(table.watch("g1", 9)) == [gt.PENDING]
