@@ -71,7 +71,7 @@ class Upkeep(CoreState):
     def _let_go_of_actor(self, actor_id: str, life_id: bytes, hold: StoreHold) -> None:
         """Give back a handle's hold; the actor ends when it was the last of all processes."""
         calls = self.actors.get(actor_id)
-        if calls is not None and (calls.queue or calls.tasks) and calls.state != "DEAD":
+        if calls is not None and (calls.queue or calls.tasks or calls.late) and calls.state != "DEAD":
             self._gone_handles.append((actor_id, life_id, hold))
             return
         hold.release()

@@ -1,0 +1,24 @@
+"""Moments between two steps: what is dropped, cancelled, refused or interrupted just then."""
+
+
+def test_an_actor_lives_until_a_call_with_a_late_argument_is_answered(ray, gate):
+    """Calls that may overtake each other wait in a place of their own."""
+
+    @ray.remote(num_cpus=0)
+    class Async:
+        async def echo(self, value):
+            return value
+
+    @ray.remote
+    def late():
+        gate.wait()
+        return 7
+
+    actor = Async.remote()
+    assert ray.get(actor.echo.remote(1)) == 1
+    ref = actor.echo.remote(late.remote())
+    del actor
+    core = ref._cluster
+    core.tick()  # sees to handles that are gone
+    gate.open()
+    assert ray.get(ref) == 7
