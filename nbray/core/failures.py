@@ -123,9 +123,8 @@ class Failures(CoreState):
                 if force:
                     raise ValueError("force=True is not supported for actor tasks.")
                 record.pool.cancel(record, recursive)
-                self.run_callbacks()
-                return
-            self._cancel_record(record, force, recursive)
+            else:
+                self._cancel_record(record, force, recursive)
         self.run_callbacks()
 
     def cancel_by_number(self, owner: int, number: int, force: bool) -> None:

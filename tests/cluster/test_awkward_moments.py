@@ -22,3 +22,20 @@ def test_an_actor_lives_until_a_call_with_a_late_argument_is_answered(ray, gate)
     core.tick()  # sees to handles that are gone
     gate.open()
     assert ray.get(ref) == 7
+
+
+def test_callbacks_of_a_cancelled_call_run_without_the_runtimes_lock(ray, gate):
+    @ray.remote(num_cpus=0)
+    class Plain:
+        def wait(self):
+            gate.wait()
+
+    actor = Plain.remote()
+    first, second = actor.wait.remote(), actor.wait.remote()
+    core = second._cluster
+    held = []
+    core.when_ready(second, lambda ref: held.append(core.lock._is_owned()))
+    ray.cancel(second)
+    assert held == [False]
+    gate.open()
+    ray.get(first)
