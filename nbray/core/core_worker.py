@@ -188,11 +188,16 @@ class CoreWorker(
                 ref._task = record
         if self.running_number:  # submitted by a task
             lib.nbs_event_put(self.seg, lib.NBS_EV_PARENT, 0, number, self.running_slot, self.running_number & NUMBER)
-        with self.lock:
-            if deps is not None:
-                if not self._await_dependencies(record):
-                    return self._returned(refs, n_returns)
-            pool.submit(record)
+        try:
+            with self.lock:
+                if deps is not None:
+                    if not self._await_dependencies(record):
+                        return self._returned(refs, n_returns)
+                pool.submit(record)
+        except BaseException:  # nobody gets the refs; the record, with what it keeps, would stay for ever in a cycle with them
+            for ref in (refs,) if n_returns == 1 else refs:
+                ref._task = None
+            raise
         if not number & 31:
             self.now_and_then(pool, record)
         if self.shield.pending:

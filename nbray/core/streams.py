@@ -198,6 +198,7 @@ class Streams(CoreState):
                     record.pool.submit(record)
             except BaseException:
                 self.streams.pop(record.number, None)
+                ref._task = None  # as in submit
                 stream.ended = True
                 stream.close()
                 raise

@@ -1,5 +1,10 @@
 """Moments between two steps: what is dropped, cancelled, refused or interrupted just then."""
 
+import gc
+
+import cluster_kit as kit
+import pytest
+
 
 def test_an_actor_lives_until_a_call_with_a_late_argument_is_answered(ray, gate):
     """Calls that may overtake each other wait in a place of their own."""
@@ -39,3 +44,26 @@ def test_callbacks_of_a_cancelled_call_run_without_the_runtimes_lock(ray, gate):
     assert held == [False]
     gate.open()
     ray.get(first)
+
+
+@pytest.mark.parametrize("n_returns", [1, 2])
+def test_a_call_that_is_refused_leaves_nothing_in_the_store(ray, gate, n_returns):
+    @ray.remote(num_cpus=0, max_pending_calls=1)
+    class Busy:
+        def wait(self):
+            gate.wait()
+
+        @ray.method(num_returns=n_returns)
+        def take(self, value):
+            return value
+
+    actor = Busy.remote()
+    running = actor.wait.remote()
+    before = kit.used()
+    for _ in range(3):
+        with pytest.raises(ray.exceptions.PendingCallsLimitExceeded):
+            actor.take.remote(b"x" * 1_000_000)
+    gc.collect()  # the tracebacks; the rest it does not see
+    assert kit.used() == before
+    gate.open()
+    ray.get(running)
