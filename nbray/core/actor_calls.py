@@ -136,10 +136,12 @@ class ActorCalls:
             function = record.function
             if function.number not in link.functions:
                 if link.tell(KIND_METHOD, function.number, function.message) != NBS_OK:
+                    self.core.stalled[self] = None
                     return
                 link.functions.add(function.number)
             if record.origin != link.origin:
                 if link.tell(KIND_ORIGIN, 0, record.origin.encode()) != NBS_OK:
+                    self.core.stalled[self] = None
                     return
                 link.origin = record.origin
             payload = record.payload
@@ -150,6 +152,7 @@ class ActorCalls:
             )  # fmt: skip
             if status != NBS_OK:
                 del tasks[record.number]
+                self.core.stalled[self] = None
                 return
             record.ticket = _ticket[0]
             record.lane = self
@@ -361,6 +364,7 @@ class ActorCalls:
         while self.cancels and link is not None:
             number, recursive = self.cancels[0]
             if number in self.tasks and link.tell(KIND_CANCEL, number, b"", int(recursive)) == lib.NBS_EAGAIN:
+                self.core.stalled[self] = None
                 return
             del self.cancels[0]
 

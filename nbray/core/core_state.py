@@ -86,6 +86,7 @@ class CoreState:
         self.pools_by_request: weakref.WeakValueDictionary[int, LeasePool] = weakref.WeakValueDictionary()
         self.actors: dict[str, ActorCalls] = {}
         self.actor_channels: dict[int, ActorCalls] = {}
+        self.stalled: dict[ActorCalls, None] = {}  # their ring was full; of what stands in it no answer may come
         self.waiting_args: dict[int, TaskRecord] = {}
         self.streams: dict[int, Any] = {}  # number of a generator task that is not done -> Stream
         self.exported: weakref.WeakValueDictionary[bytes, ObjectRef] = weakref.WeakValueDictionary()

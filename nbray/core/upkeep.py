@@ -51,6 +51,10 @@ class Upkeep(CoreState):
             for pool in self.pools.values():
                 if pool.lanes or pool.wanted or pool.ask_again_at:
                     pool.tick(now)
+            if self.stalled:
+                stalled, self.stalled = self.stalled, {}
+                for calls in stalled:
+                    calls.flush()
             if self._delayed:
                 self.run_delayed(now)
             if self._dead_workers:
@@ -117,7 +121,7 @@ class Upkeep(CoreState):
         while not self._stop:
             with_ticks = bool(self.lanes)
             timeout = (5_000_000 if self.needs_ticks() else 100_000_000) if with_ticks else 1_000_000_000
-            if self._delayed or self._dead_workers or self._gone_handles or self._parents_cancelled:
+            if self._delayed or self._dead_workers or self._gone_handles or self._parents_cancelled or self.stalled:
                 timeout = 50_000_000
             try:
                 woken = lib.nbs_serve_wait(self.seg, OWNED | SEAL | RING, LAZY_NS, timeout)

@@ -67,3 +67,35 @@ def test_a_call_that_is_refused_leaves_nothing_in_the_store(ray, gate, n_returns
     assert kit.used() == before
     gate.open()
     ray.get(running)
+
+
+def test_a_call_is_sent_when_only_cancelled_ones_were_in_its_way(ray, gate, ledger):
+    """No answer comes of those, which would tell that there is room in the ring again."""
+
+    @ray.remote(num_cpus=0)
+    class Busy:
+        def wait(self):
+            ledger.add("busy")
+            gate.wait()
+
+        def echo(self, value):
+            return value
+
+    @ray.remote
+    def keep_busy(actor):
+        return ray.get(actor.wait.remote())
+
+    actor = Busy.remote()
+    assert ray.get(actor.echo.remote(0)) == 0
+    other = keep_busy.remote(actor)
+    ledger.await_lines(1)
+    refs = []
+    while not actor._calls.queue:  # the ring is full
+        refs.append(actor.echo.remote(1))
+    for ref in refs:
+        ray.cancel(ref)
+    assert not actor._calls.tasks
+    last = actor.echo.remote(1)
+    gate.open()
+    assert ray.get(last) == 1
+    ray.get(other)
