@@ -24,7 +24,7 @@ from .runtime import cancel
 from .widgets import amounts, picture, text
 from .widgets.cell_marks import CellMarks
 from .widgets.facts import FAILED, RUNNING, Facts
-from .widgets.watch import Watch
+from .widgets.watch import END_S, Watch
 
 DRAW_S = 0.4
 SVG_S = 2.0  # between two pictures for places that take no HTML, while things move
@@ -192,7 +192,7 @@ class Dashboard:
 def _cluster_ends(ref: weakref.ref[Dashboard]) -> None:
     dashboard = ref()
     if dashboard is not None and not dashboard.closed:
-        dashboard._watch.look(at_once=True)
+        dashboard._watch.look(at_once=True, patience_s=END_S)
         dashboard._end("The cluster has ended.")
 
 

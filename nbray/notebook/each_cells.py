@@ -189,7 +189,8 @@ class _Running:
             self._stop()
         finally:
             if line is not None:
-                line.finish(self._summary)
+                taken = seconds(time.monotonic() - self.begun)
+                line.finish(lambda: self._summary(taken))
             cells.router.finish(cells.router.origin)
 
     def _collect(self) -> None:
@@ -239,10 +240,10 @@ class _Running:
         facts = self.cells.lines_of.facts(self._origin)
         return _progress(facts, len(self.refs), done, len(self.errors), time.monotonic() - self.begun, why)
 
-    def _summary(self) -> Facts:
+    def _summary(self, taken: str) -> Facts:
         total, done = len(self.refs), sum(outcome is not None for outcome in self.outcomes)
         state = FAILED if self.errors else CANCELLED if self.stopped is not None else DONE
-        lead = f"{done} of {total} items in {seconds(time.monotonic() - self.begun)}"
+        lead = f"{done} of {total} items in {taken}"
         return self.cells.lines_of.last(self._origin, state, lead, _failed(len(self.errors)))
 
     def failure(self, namespace: dict[str, Any]) -> BaseException | None:

@@ -22,6 +22,7 @@ from .widgets.facts import Facts
 
 PERIOD_S = 0.25
 BUTTON_AFTER_S = 0.5  # what is done sooner needs none
+LATE_S = 60.0  # for which a daemon that is slow is asked again how it ended
 #: In the metadata of every display of a widget, so that it can be told from the user's outputs.
 MARK = {"nbray": {"widget": "live"}}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -59,6 +60,8 @@ class LiveLine:
         self._widget: _Buttoned | None = None
         self._lock = threading.RLock()
         self._done = False
+        self._late: Callable[[], Facts] | None = None  # how it ended, of which not all is known yet
+        self._late_until = 0.0
 
     @property
     def age_s(self) -> float:
@@ -67,7 +70,10 @@ class LiveLine:
 
     def tick(self) -> None:
         """Show the present facts, if it is time to."""
-        if self._done or self.age_s < self._after_s:
+        if self._done:
+            self._tell_late()
+            return
+        if self.age_s < self._after_s:
             return
         facts = self.describe()  # may ask the cluster, so nothing is locked
         with self._lock:
@@ -79,7 +85,13 @@ class LiveLine:
                 self._put(facts)
 
     def finish(self, facts: Callable[[], Facts]) -> None:
-        """Replace the line for good; one that was never shown stays away."""
+        """Replace the line for good; one that was never shown stays away.
+
+        Parameters
+        ----------
+        facts
+            Returns how it ended; called again when the first answer was late.
+        """
         with self._lock:
             if self._done:
                 return
@@ -89,12 +101,29 @@ class LiveLine:
                 return
         last = facts()
         last.over = True
+        if last.late and self._lines.router.kernel is not None:  # what a terminal shows cannot be taken back
+            self._late, self._late_until = facts, time.monotonic() + LATE_S
         with self._lock:
             widget, self._widget = self._widget, None
             self._put(last)
             self._lines.ended.append(self)
             if widget is not None:
                 widget.close()
+        if self._late is not None:
+            self._lines.keep(self)
+
+    def _tell_late(self) -> None:
+        """Show how it ended once the daemon, which was slow to tell, has told."""
+        facts = self._late
+        last = facts() if facts is not None else None
+        if last is not None and last.late and time.monotonic() < self._late_until:
+            return
+        self._late = None
+        self._lines.remove(self)
+        if last is not None and not last.late:
+            last.over = True
+            with self._lock:
+                self._put(last)
 
     def repeat(self) -> None:
         """Send the last state again."""

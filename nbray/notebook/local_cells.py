@@ -48,7 +48,7 @@ class LocalCells:
         """The cell has ended."""
         cell, self._cell = self._cell, None
         if cell is not None and cell.line is not None:
-            cell.line.finish(cell.summary)
+            cell.finish(cell.line)
 
     def close(self) -> None:
         """End the thread."""
@@ -69,7 +69,7 @@ class LocalCells:
                 line = self._cells.lines.add(cell.origin, cell.describe)
                 cell.line = line
                 if self._cell is not cell:  # it ended meanwhile
-                    line.finish(cell.summary)
+                    cell.finish(line)
             else:
                 time.sleep(LOOK_S)
 
@@ -99,7 +99,8 @@ class _Cell:
         """Return the tasks it may wait for: its own, and those of earlier cells that were not done."""
         lines_of = self._cells.lines_of
         if not self._scopes:
-            lines_of.watch.look()
+            if not lines_of.watch.look():
+                return None  # which cells have open tasks is asked once, and has to be known
             self._scopes = {lines_of.marks.scope(self.origin), *lines_of.watch.open_scopes()}
         facts: Facts = lines_of.of_scopes(self._scopes)
         counts = facts.counts()
@@ -117,11 +118,16 @@ class _Cell:
         facts.progress = counts
         return facts
 
-    def summary(self) -> Facts:
+    def finish(self, line: LiveLine) -> None:
+        """The cell has ended."""
+        taken = seconds(self.age_s)
+        line.finish(lambda: self.summary(taken))
+
+    def summary(self, taken: str) -> Facts:
         """Return how it ended."""
         facts: Facts = self._cells.lines_of.of_scopes(self._scopes, at_once=True)
         total, done = self._progress(facts)
-        facts.lead = f"{amounts.count(done)} of {amounts.noun(total, 'task')} in {seconds(self.age_s)}"
+        facts.lead = f"{amounts.count(done)} of {amounts.noun(total, 'task')} in {taken}"
         facts.state = FAILED if facts.counts()[FAILED] else DONE if done == total else PLACE
         facts.problems, facts.usage = [], None
         return facts

@@ -271,7 +271,7 @@ class RemoteCells:
             raise
         finally:
             if line is not None:
-                line.finish(waiting.summary)
+                waiting.finish(line)
         return waiting.waited_s
 
     def _bind(self, cell: Prepared, ref: ObjectRef, outcome: CellOutcome, large: bool) -> Any:

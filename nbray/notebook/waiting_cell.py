@@ -7,7 +7,7 @@ from typing import Any
 
 from nbray.serialization.error_value import ErrorValue
 
-from .live_line import seconds
+from .live_line import LiveLine, seconds
 from .runtime import ObjectRef
 from .wait_reason import waiting_reason
 from .widgets import amounts
@@ -38,6 +38,11 @@ class WaitingCell:
         self.waited_s = 0.0
         self.stopped = False
 
+    def finish(self, line: LiveLine) -> None:
+        """The cell has ended."""
+        taken = seconds(time.monotonic() - self._begun)
+        line.finish(lambda: self.summary(taken))
+
     def describe(self) -> Facts | None:
         """Return the facts of the line; None while there is nothing to say."""
         reason = waiting_reason(self._ref, self._cells.router.cell_number)
@@ -54,10 +59,9 @@ class WaitingCell:
         facts.state = RUNNING
         return facts
 
-    def summary(self) -> Facts:
+    def summary(self, taken: str) -> Facts:
         """Return how it ended."""
         waited = f"waited {seconds(self.waited_s)} ({self._reason.removeprefix('waiting ').partition(':')[0]})"
-        taken = seconds(time.monotonic() - self._begun)
         if self.stopped:
             state, lead = CANCELLED, f"{self._title} was stopped after {taken}"
         elif isinstance(self._ref._data, ErrorValue):

@@ -31,13 +31,16 @@ class CellLines:
 
     def of_scopes(self, scopes: set[int], at_once: bool = False) -> Facts:
         """Return the tasks of several cells."""
-        self.watch.look(at_once)
-        return self.watch.scopes(scopes)
+        late = not self.watch.look(at_once)
+        facts = self.watch.scopes(scopes)
+        facts.late = late
+        return facts
 
     def last(self, origin: str, state: int, lead: str, phrases: list[str] | None = None) -> Facts:
         """Return how a cell ended."""
-        self.watch.look(at_once=True)
+        late = not self.watch.look(at_once=True)
         facts = self.watch.cell(origin)
+        facts.late = late
         facts.lead, facts.phrases, facts.state = lead, phrases or [], state
         facts.problems, facts.usage = [], None
         return facts

@@ -123,6 +123,8 @@ class Facts:
         Tasks too old to be counted in the groups.
     over
         Nothing will change any more.
+    late
+        The daemon has not answered in time: something that has happened may be missing.
     """
 
     lead: str = ""
@@ -137,6 +139,7 @@ class Facts:
     resources: tuple[tuple[str, float, float], ...] = ()
     forgotten: int = 0
     over: bool = False
+    late: bool = field(default=False, compare=False)
 
     def counts(self) -> tuple[int, ...]:
         """Return the tasks of its own groups by state."""

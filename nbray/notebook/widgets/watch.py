@@ -33,6 +33,7 @@ MAX_FAILURES = 50  # of the newest
 UPSTREAM = 6  # groups of other cells whose values go into a cell's own
 DAEMON_S = 1.0  # for its answers
 AT_ONCE_S = 0.1  # the same for somebody whose prompt waits
+END_S = 5.0  # the same at the end of the cluster, which is seen no more
 
 
 class Watch:
@@ -65,6 +66,7 @@ class Watch:
         self._signature: tuple[int, ...] = ()
         self._headlines: dict[int, str] = {}  # of failures, by their place
         self._settled = False  # the last look came after the counters had stopped
+        self._answered = True  # the daemon, at the last look
 
     @property
     def core(self) -> Any:
@@ -72,29 +74,38 @@ class Watch:
         core = current.core
         return core if core is not None and core.session.attached else None
 
-    def look(self, at_once: bool = False) -> None:
+    def look(self, at_once: bool = False, patience_s: float = AT_ONCE_S) -> bool:
         """Take over what is new; ``at_once``: also when that was just done, if anybody has looked before.
 
-        Somebody else who looks meanwhile is not waited for, except (for a moment) with ``at_once``.
+        Somebody else who looks meanwhile is not waited for, except with ``at_once`` for ``patience_s``, as is the daemon.
+
+        Returns
+        -------
+        bool
+            False: something that has happened may be missing, and will be there at a later look.
         """
-        if not self._lock.acquire(timeout=AT_ONCE_S if at_once else 0.0):
-            return
+        if not self._lock.acquire(timeout=patience_s if at_once else 0.0):
+            return False
         try:
             if self._busy:  # the daemon's answer brought a result, whose callback wants to look
-                return
+                return False
             self._busy = True
             try:
-                self._look(at_once)
-            except Exception:  # the cluster ends while it is looked at: what was seen last stays
-                self._signature = ()
+                self._look(at_once, patience_s)
+            except Exception:  # the cluster ends while it is looked at, or the daemon is slow: what was seen last stays
+                self._signature, self._answered = (), self.core is None
             finally:
                 self._busy = False
+            return self._answered
         finally:
             self._lock.release()
 
-    def _look(self, at_once: bool) -> None:
+    def _look(self, at_once: bool, patience_s: float) -> None:
         core, now = self.core, time.monotonic()
         if core is None or (core is not self._core if at_once else now - self._looked_at < LOOK_S):
+            self._answered = (
+                self._answered or core is not self._core
+            )  # of a cluster that is gone nothing more will come
             return
         self._looked_at = now
         if core is not self._core:
@@ -104,7 +115,8 @@ class Watch:
         if signature != self._signature or not self._settled or at_once:
             self._settled = signature == self._signature
             self._signature = signature
-            self._feed.poll(AT_ONCE_S if at_once else DAEMON_S)
+            self._feed.poll(patience_s if at_once else DAEMON_S)
+            self._answered = True
             if self._groups.update():
                 self._changed_at = now
                 self.version += 1
