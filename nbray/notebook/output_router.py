@@ -227,6 +227,8 @@ class OutputRouter:
             cell.flow.sent()
         if len(shown) < len(text):
             self._keep(origin, cell, name, text[len(shown) :])
+        elif cell.overflow is not None:
+            cell.overflow.tail = ""  # what came last is shown
 
     def _keep(self, origin: str, cell: _Cell, name: str, text: str) -> None:
         """Write to the cell's file what is too much for the front end."""

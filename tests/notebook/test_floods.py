@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
+import pytest
 from kit import Kernel
 
 from nbray.notebook.output_flow import BURST_BYTES, BURST_MESSAGES, BYTES_PER_S, MESSAGES_PER_S, Flow
+from nbray.notebook.output_router import OutputRouter
 
 
 def test_flow_of_text() -> None:
@@ -33,6 +37,24 @@ def test_flow_of_messages() -> None:
             flow.sent()
             sent += 1
     assert BURST_MESSAGES + 9 * MESSAGES_PER_S <= sent <= BURST_MESSAGES + 10 * MESSAGES_PER_S
+
+
+def test_last_lines_that_are_shown_are_not_told_again(capsys: pytest.CaptureFixture[str]) -> None:
+    shell = SimpleNamespace(
+        display_pub=None, execution_count=1, history_manager=SimpleNamespace(input_hist_parsed=[""])
+    )
+    router = OutputRouter(shell, "ended")
+    origin = router.enter_cell()
+    router.sink(origin, "stream", ("stdout", ("x" * 999 + "\n") * 2000), {})
+    cell = router._cells[origin]
+    assert cell.overflow is not None
+    path = Path(cell.overflow.path)
+    cell.flow = Flow(time.monotonic())  # as after a quiet second
+    router.sink(origin, "stream", ("stdout", "the end\n"), {})
+    router.finish(origin)
+    router.close()
+    assert capsys.readouterr().out.endswith("the end\n")
+    path.unlink()
 
 
 def test_a_hundred_megabytes(kernel: Kernel) -> None:
