@@ -241,10 +241,12 @@ class OutputCapture:
         while True:
             with self._lock:
                 self._looks = self._foreign is not None or time.monotonic() - self._watched_at < FOREIGN_LINGER_S
-            if self._wake.wait(FOREIGN_PERIOD_S if self._looks else None):
+            woken = self._wake.wait(FOREIGN_PERIOD_S if self._looks else None)
+            if woken:
                 self._wake.clear()
                 time.sleep(COALESCE_S)
             if self._foreign is not None:
                 with self._lock:
                     self._take_foreign()
-            self.flush()
+            if woken:  # else it would cut the line that is being printed
+                self.flush()
