@@ -6,14 +6,17 @@ failure reaches.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
+
+from nbray.notebook.interrupt import PATIENCE_S, PROMPT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
@@ -80,11 +83,23 @@ class Kernel:
         )
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=LIMIT_S)
         self.messages: dict[str, list[dict[str, Any]]] = {}
         self.load = load
+        self._wait_until_heard()
         if load:
             self.ok(LOAD)
+
+    def _wait_until_heard(self) -> None:
+        """Wait until the kernel answers, and what it sends to all arrives here: a message of an earlier kernel says nothing."""
+        self.client.wait_for_ready(timeout=LIMIT_S)
+        end = time.monotonic() + LIMIT_S
+        while True:
+            asked = self.client.kernel_info()
+            try:
+                self.until(lambda asked=asked: asked in self.messages, 1.0)  # type: ignore[misc]
+                return
+            except AssertionError:
+                assert time.monotonic() < end, "the kernel is not heard"
 
     def start(self, code: str, store_history: bool = True) -> Cell:
         """Send a cell and return at once."""
@@ -150,9 +165,25 @@ class Kernel:
                 content: dict[str, Any] = reply["content"]
                 return content
 
+    @contextlib.contextmanager
+    def patient(self) -> Iterator[None]:
+        """A cell that is interrupted may take its time to say where it was: on a busy machine the prompt would be back before."""
+        self.ok(
+            "from nbray.notebook import interrupt as nbray_interrupt\n"
+            f"nbray_interrupt.PROMPT_S = nbray_interrupt.PATIENCE_S = {LIMIT_S}"
+        )
+        try:
+            yield
+        finally:
+            self.ok(f"nbray_interrupt.PROMPT_S, nbray_interrupt.PATIENCE_S = {PROMPT_S}, {PATIENCE_S}")
+
     def interrupt(self) -> None:
         pid = self.pid
         os.kill(pid, signal.SIGINT)
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a file of that name in the kernel's folder."""
+        return Path(f"/proc/{self.pid}/cwd/{name}").exists()
 
     @property
     def pid(self) -> int:
@@ -162,7 +193,7 @@ class Kernel:
     def restart(self) -> None:
         """Restart the kernel as the button does, and load the extension again."""
         self.manager.restart_kernel(now=True)
-        self.client.wait_for_ready(timeout=LIMIT_S)
+        self._wait_until_heard()
         self.messages.clear()
         if self.load:
             self.ok(LOAD)

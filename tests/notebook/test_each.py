@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kit import Kernel
+from pathlib import Path
+
+from kit import Cell, Kernel
 
 
 def test_lists_in_the_order_of_the_items(kernel: Kernel) -> None:
@@ -42,7 +44,15 @@ def test_names_that_some_items_do_not_bind(kernel: Kernel) -> None:
 
 
 def test_one_error_and_what_had_ended(kernel: Kernel) -> None:
-    cell = kernel.run("%%remote --each x=range(40)\n# comment\ny = x\nz = 1 / (x - 3)\nimport time\ntime.sleep(0.02)")
+    # Item 3 fails when item 0 has ended: its worker has another item since, or this one.
+    kernel.ok(
+        "import os, time\nfrom glob import glob\ndef after_item_0(x):\n    open(f'item-{os.getpid()}-{x}', 'w').close()\n"
+        "    while x == 3:\n        pids = [name.split('-')[1] for name in glob('item-*-0')]\n"
+        "        if pids and len(glob(f'item-{pids[0]}-*')) > 1: break\n        time.sleep(0.01)"
+    )
+    cell = kernel.run(
+        "%%remote --each x=range(40)\nafter_item_0(x); y = x\n\nz = 1 / (x - 3)\nimport time\ntime.sleep(0.02)"
+    )
     assert len(cell.of("error")) == 1
     assert cell.error["ename"] == "ZeroDivisionError"
     assert "----> 4 z = 1 / (x - 3)" in cell.traceback
@@ -68,8 +78,17 @@ def test_a_bad_iterable(kernel: Kernel) -> None:
 
 
 def test_a_progress_line(kernel: Kernel) -> None:
-    cell = kernel.ok("%%remote --each x=range(4) --num-cpus 2\nimport time\ntime.sleep(0.4)")
-    lines = [c["data"]["text/plain"] for c in cell.of("display_data", "update_display_data")]
+    def lines_of(cell: Cell) -> list[str]:
+        return [c["data"]["text/plain"] for c in cell.of("display_data", "update_display_data")]
+
+    cell = kernel.start(
+        "%%remote --each x=range(4) --num-cpus 2\nimport os, time\nwhile not os.path.exists('seen'): time.sleep(0.01)"
+    )
+    kernel.until(lambda: any(" of 4 items, " in line for line in lines_of(cell)))
+    Path(f"/proc/{kernel.pid}/cwd/seen").touch()
+    kernel.finish(cell)
+    assert cell.reply is not None and cell.reply["status"] == "ok"
+    lines = lines_of(cell)
     assert lines[-1].startswith("4 of 4 items in ")
     assert any(" of 4 items, " in line for line in lines[:-1])
     quiet = kernel.ok("%%remote --each x=range(4) --num-cpus 2 --quiet\ntime.sleep(0.2)")

@@ -44,10 +44,20 @@ def test_nbclient_gets_all_outputs(
     assert "nbray" not in caplog.text, "nothing of ours that nobody listens for"
 
 
+# Makes the file once a line stands under the cell: what is quicker than that has none.
+WHEN_SHOWN = """
+import threading, time
+def make_when_shown(path, lines=get_ipython()._nbray_extension.magics.cells.lines):
+    while not any(line.shown for line in list(lines._lines)): time.sleep(0.01)
+    open(path, 'w').close()
+threading.Thread(target=make_when_shown, args=['shown'], daemon=True).start()
+"""
+UNTIL_SHOWN = "import os, time\nwhile not os.path.exists('shown'): time.sleep(0.01)\n"
+
 SOURCES = [
     "steps = 2",
-    "%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2)\nNone",
-    "%%remote --each x=range(steps)\nimport time\ntime.sleep(0.3)\ny = x + 1",
+    "%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2)" + WHEN_SHOWN,
+    "%%remote --each x=range(steps)\n" + UNTIL_SHOWN + "y = x + 1",
     "%%remote --async\nprint('in the background')\nimport time\ntime.sleep(0.8)\nz = sum(y)",
     "nbray.get(z)",
     "%%remote --actor keeper\nimport threading\nlock = threading.Lock()\ntotal = z",
@@ -96,16 +106,17 @@ def test_papermill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ipython_in_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "when_shown.ipy").write_text(WHEN_SHOWN)
     script = tmp_path / "session.ipy"
     script.write_text(
-        "%load_ext nbray\nimport nbray\n"
+        "%load_ext nbray\nimport nbray\n%run when_shown.ipy\n"
         "ip = get_ipython()\n"
         "ip.run_cell('def helper(v):\\n    return 1 / v')\n"
         "ip.run_cell(\"%%remote\\nprint('from the worker')\\nx = 5\\nx + 1\")\n"
         "print('x is', x)\n"
         "ip.run_cell('%%remote\\nhelper(0)')\n"
         "ip.run_cell('%%remote\\ndisplay({1: 2})')\n"
-        "ip.run_cell('%%remote --each i=range(3)\\nimport time\\ntime.sleep(0.5)\\nj = i')\n"
+        f"ip.run_cell({'%%remote --each i=range(3)' + chr(10) + UNTIL_SHOWN + 'j = i'!r})\n"
         "print('j is', j)\n"
         "ip.run_cell('%%remote --async\\nk = 7')\n"
         "print('k is', nbray.get(k))\n"
