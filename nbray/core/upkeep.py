@@ -24,7 +24,7 @@ SEAL = lib.NBS_READY_SEAL
 RING = lib.NBS_READY_RING
 NEWS = lib.NBS_READY_NEWS
 LAZY_NS = 1_000_000  # replies lie this long before the service thread takes them
-LOST_WORKER_GRACE_S = 2.0  # a dead worker's story is waited for this long
+LOST_WORKER_GRACE_S = 10.0  # a dead worker's story is waited for this long
 
 
 class Upkeep(CoreState):

@@ -17,13 +17,15 @@ from nbray.node.zygote_client import ZygoteClient
 from nbray.node.zygote_messages import Exited, Fork, Forked, WorkerBootstrap, ZygoteMessage
 
 UNKNOWN_STATUS = -1
-ZYGOTE_SLOW_S = 0.5  # how long after a pidfd the zygote's word is waited for
+ZYGOTE_SLOW_S = 5.0  # how long after a pidfd the zygote's word is waited for; it may be without a processor
 
 
 class WorkerProcess:
     """One worker, from the request to fork it until it is dead."""
 
-    __slots__ = ("log_path", "orphan", "out_of_memory", "peer", "pid", "pidfd", "started_at", "stop_reason", "token")
+    __slots__ = (
+        "ended", "log_path", "orphan", "out_of_memory", "peer", "pid", "pidfd", "started_at", "stop_reason", "token",
+    )  # fmt: skip
 
     def __init__(self, token: int, log_path: str, now: float) -> None:
         self.token = token
@@ -34,6 +36,7 @@ class WorkerProcess:
         self.peer = 0  # from its registration on
         self.stop_reason = ""  # why we end it
         self.out_of_memory = False  # because the node has no memory left
+        self.ended = False  # its pidfd has said so, and the zygote is about to say how
         self.orphan = False  # its zygote is dead, nobody will say how it ended
 
 
@@ -137,7 +140,7 @@ class WorkerProcesses:
             if self._other_zygotes.get(worker.token) is not zygote:
                 continue
             worker.stop_reason = worker.stop_reason or "the process that forks the workers died"
-            if worker.pidfd < 0:
+            if worker.pidfd < 0 or worker.ended:
                 self._dead(worker, UNKNOWN_STATUS)
             else:
                 worker.orphan = True
@@ -168,6 +171,7 @@ class WorkerProcesses:
 
     def _ended(self, worker: WorkerProcess) -> None:
         """Its pidfd says that it is dead; give the zygote a moment to say how."""
+        worker.ended = True
         self._unwatch(worker.pidfd)
         self._call_after(0.0 if worker.orphan else ZYGOTE_SLOW_S, lambda: self._dead(worker, UNKNOWN_STATUS))
 

@@ -303,6 +303,25 @@ def test_all_workers_are_killed_at_once(ray):
             assert ray.get(refs) == list(range(20))
 
 
+def test_a_zygote_without_a_processor_still_says_how_a_worker_ended(ray, ledger, gate):
+    @ray.remote(max_retries=0)
+    def victim():
+        ledger.add(os.getpid())
+        gate.wait()
+
+    zygote, ref = kit.zygote_pid(), victim.remote()
+    (pid,) = map(int, ledger.await_lines(1))
+    os.kill(zygote, signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(1.0)  # the daemon has long seen its end
+    finally:
+        os.kill(zygote, signal.SIGCONT)
+    with kit.no_hang(), pytest.raises(ray.exceptions.WorkerCrashedError) as caught:
+        ray.get(ref)
+    assert caught.value.signal_name == "SIGKILL"
+
+
 def test_the_zygote_is_killed(ray):
     """Its workers die with it; the daemon starts another, and tasks with retries survive."""
 
