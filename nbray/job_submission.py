@@ -28,7 +28,7 @@ from nbray.node.discovery import LiveSession
 FOLDER = "jobs"
 FACTS = "job.json"
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
-_START_S = 10.0  # for a supervisor to begin
+_START_S = 30.0  # for a supervisor to begin
 _TAIL_EVERY_S = 0.2
 
 __all__ = ["JobDetails", "JobInfo", "JobStatus", "JobSubmissionClient", "JobType"]

@@ -276,7 +276,9 @@ def test_logs_and_timeline(nbray_command, driver, tmp_path):
     assert code == 0
     assert "daemon.log" in said
     (actor,) = json.loads(nbray_command("list", "actors", "--format", "json")[1])
-    assert "the holder waits" in nbray_command("logs", "--actor-id", actor["actor_id"])[1]
+    kit.eventually(
+        lambda: "the holder waits" in nbray_command("logs", "--actor-id", actor["actor_id"])[1], "what it prints first"
+    )
     assert "the holder waits" in nbray_command("logs", "--pid", str(actor["pid"]), "--tail", "1")[1]
     path = tmp_path / "trace.json"
     assert nbray_command("timeline", "-o", str(path))[0] == 0

@@ -129,7 +129,7 @@ def test_interrupt_of_the_process_group(start_driver, tmp_path, call):
     before = set(driver.family())
     dice = random.Random(call)
     delays = []
-    for _ in range(kit.scaled(3 if call in BLOCKING else 8, 200)):
+    for _ in range(kit.scaled(5 if call in BLOCKING else 8, 200)):
         driver.tell("go")
         driver.expect("in")
         time.sleep(dice.uniform(0.01, 0.06))
