@@ -69,6 +69,18 @@ class ClusterHandler(NbrayHandler):
 
     @authenticated
     @authorized
+    async def patch(self, name: str) -> None:
+        """Change how many CPUs it offers."""
+        body: Any = self.get_json_body()
+        cpus = body.get("num_cpus") if isinstance(body, dict) and len(body) == 1 else None
+        if isinstance(cpus, bool) or not isinstance(cpus, int) or not 0 < cpus < 2**31:
+            raise HTTPError(400, "What can be changed is num_cpus: a whole number, 1 or more.")
+        await _run("scale", "--address", name, str(cpus))
+        self.set_status(204)
+        self.finish()
+
+    @authenticated
+    @authorized
     async def delete(self, name: str) -> None:
         """Stop it."""
         await _run("stop", "--address", name)

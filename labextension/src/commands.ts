@@ -8,6 +8,8 @@ export const CommandIDs = {
   startCluster: 'nbray:start-cluster',
   /** Stops a cluster of the server; argument `name`: of its session. Asks first. */
   stopCluster: 'nbray:stop-cluster',
+  /** Changes how many CPUs a cluster of the server offers; argument `name`: of its session. Asks how many. */
+  scaleCluster: 'nbray:scale-cluster',
   /** Joins the notebook in front to a cluster, by a cell that says so; argument `address`. */
   connectCluster: 'nbray:connect-cluster',
   /** Scrolls to the cell that made what is selected in the panel; argument `origin`: of another. */

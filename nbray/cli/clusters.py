@@ -1,4 +1,4 @@
-"""``nbray start`` and ``nbray stop``."""
+"""``nbray start``, ``nbray stop`` and ``nbray scale``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from typing import Any
 
 from nbray.api import init_options
 from nbray.cli.tables import size
+from nbray.core.scaling import set_cpus
 from nbray.node import discovery, process_control, session_dir
 from nbray.node.discovery import LiveSession
 from nbray.node.launcher import NodeConfig, NodeProcess, start_node
+from nbray.util.state import collect
 
 _KILL_WAIT_S = 5.0
 
@@ -135,6 +137,15 @@ def stop(given: argparse.Namespace) -> int:
     if cleaned:
         print(f"Removed {len(cleaned)} leftover session folder{'s' if len(cleaned) > 1 else ''}.")
     return 1 if failed else 0
+
+
+def scale(given: argparse.Namespace) -> int:
+    """Change how many CPUs a cluster offers."""
+    with collect.source(given.address) as where:
+        offered = set_cpus(where, given.num_cpus)
+        name = os.path.basename(where.session_dir)
+    print(f"{name} offers {offered} CPU{'' if offered == 1 else 's'} now.")
+    return 0
 
 
 def _end(session: LiveSession, grace_s: float) -> bool:

@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> int:
     """Load what the command needs, and no more."""
     command = given.command
-    if command in ("start", "stop"):
+    if command in ("start", "stop", "scale"):
         from nbray.cli import clusters  # noqa: PLC0415 - loaded when needed
 
-        return clusters.start(given) if command == "start" else clusters.stop(given)
+        return getattr(clusters, command)(given)
     if command in ("clusters", "feed"):
         from nbray.cli import watch  # noqa: PLC0415
 
@@ -123,6 +123,10 @@ def _clusters(commands: Any) -> None:
     )
     stop.add_argument("--all", action="store_true", help="also the clusters that belong to a driver")
 
+    scale = _add(
+        commands, "scale", "change how many CPUs a running cluster offers, and so how many tasks run side by side"
+    )
+    scale.add_argument("num_cpus", type=int, help="CPUs from now on; what runs goes on")
     clusters = _add(commands, "clusters", "list the clusters of this machine that are yours", joins=False, formats=True)
     clusters.add_argument("--follow", action="store_true", help="go on: a line of JSON whenever something has changed")
     feed = commands.add_parser("feed", description="Write what a cluster does as messages for the panel.")

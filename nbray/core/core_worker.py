@@ -331,6 +331,8 @@ class CoreWorker(
             self.registered = message
         elif isinstance(message, m.StateReply):
             self.latest_state = message
+        elif isinstance(message, m.ResourcesNotice):
+            self.totals = dict(message.resources)
         elif isinstance(message, m.InspectNotice):
             for answer in inspection.answers(self, message):
                 self.control.send(answer)

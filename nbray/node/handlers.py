@@ -10,16 +10,18 @@ from typing import Any
 
 from nbray.control import job_table
 from nbray.control.actor_table import DEAD
-from nbray.node import key_values, listings, report, usage
+from nbray.node import key_values, listings, machine, report, usage
 from nbray.node.clients import DRIVER, OBSERVER, WORKER, Client
 from nbray.node.effects import Effects
 from nbray.node.node_state import NodeState
 from nbray.node.process_control import open_pidfd
+from nbray.resources import CPU, UNITS
 from nbray.scheduling import events as ev
 from nbray.wire import messages as m
 from nbray.wire.channel import identity_of
 from nbray.wire.codec import ProtocolError
 
+MAX_CPUS = 10_000
 MAX_LEASES_WANTED = 1_000_000  # of one request; more is the same
 MAX_NAME_CHARS = 200
 MAX_ENVIRONMENT_CHARS = 32 * 1024
@@ -31,6 +33,7 @@ MAX_ENTRYPOINT = 1000  # characters of a driver's command line
 
 _FOR_OBSERVERS = (
     m.GoodbyeNotice,
+    m.SetCpusRequest,
     m.StateRequest,
     m.UsageRequest,
     m.EventsRequest,
@@ -68,6 +71,7 @@ class Handlers:
             m.RoomWantedNotice: self._room_wanted,
             m.RestoreWantedNotice: self._restore_wanted,
             m.ValueLostNotice: self._value_lost,
+            m.SetCpusRequest: self._set_cpus,
             m.StateRequest: self._state,
             m.EventsRequest: self._events,
             m.UsageRequest: self._usage,
@@ -384,6 +388,18 @@ class Handlers:
         message.kind = message.kind[:MAX_NAME_CHARS]
         self.node.events.define(message)
 
+    def _set_cpus(self, client: Client, message: m.SetCpusRequest) -> None:
+        """Any process of this user may ask: that is who can reach us at all."""
+        totals = self.node.config.totals
+        error = _why_not_so_many(message.units)
+        if not error:
+            totals[CPU] = message.units
+            self.effects.schedule(ev.CpusSet(time.monotonic(), message.units))
+            for other in list(self.node.clients.by_peer.values()):
+                if other.role != OBSERVER:
+                    self.node.send(other.peer, m.ResourcesNotice(dict(totals)))
+        self.node.send(client.peer, m.SetCpusReply(message.request_id, totals.get(CPU, 0), error))
+
     def _state(self, client: Client, message: m.StateRequest) -> None:
         self.node.send(client.peer, report.state(self.node, message.request_id))
 
@@ -429,6 +445,14 @@ def _other_version(message: m.RegisterRequest) -> str:
     if ".".join(message.python.split(".")[:2]) != ours:
         return f"Python {message.python} there, Python {ours} at the daemon ({sys.executable})"
     return ""
+
+
+def _why_not_so_many(units: int) -> str:
+    if units <= 0 or units % UNITS:
+        return f"a node offers whole CPUs, 1 or more, not {units / UNITS:g}"
+    if units > MAX_CPUS * UNITS:
+        return f"at most {MAX_CPUS} CPUs, not {units // UNITS}"
+    return machine.too_low(units // UNITS)
 
 
 def _check_amounts(resources: dict[str, int]) -> None:

@@ -11,6 +11,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 import nbray
 from nbray.core import current
+from nbray.core.scaling import set_cpus
 from nbray.exceptions import RayError
 from nbray.options import UNIT
 
@@ -28,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "gpu": "what the GPUs do, and for whom",
     "log ID": "the log of a task, an actor, a pid, or of a variable that holds a ref or a handle",
     "why NAME": "why the ref in the variable NAME is not ready",
+    "scale N": "offer N CPUs from now on: so many tasks of one CPU run side by side",
     "timeline [FILE]": "write what ran when, for https://ui.perfetto.dev or chrome://tracing",
     "restart": "end this kernel's cluster and start one like it",
     "help": "this list",
@@ -97,6 +99,18 @@ class NbrayMagics(Magics):
         except OSError as error:
             raise cluster_pages.NotFound(f"{path} cannot be written: {error}") from None
         print(f"{path}: open it at https://ui.perfetto.dev or chrome://tracing")
+
+    def _scale(self, rest: str) -> None:
+        if not rest.isdecimal():
+            raise cluster_pages.NotFound(
+                f"{rest or 'nothing'} is no number of CPUs; write for instance: %nbray scale 4"
+            )
+        cluster_pages.status(self.shell)  # says so when there is no cluster
+        try:
+            offered = set_cpus(current.core, int(rest))
+        except ValueError as error:
+            raise cluster_pages.NotFound(str(error)) from None
+        print(f"The cluster offers {offered} CPU{'' if offered == 1 else 's'} now.")
 
     def _restart(self, rest: str) -> None:
         core = current.core

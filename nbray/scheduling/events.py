@@ -97,6 +97,12 @@ class PrestartWanted(Event):
     count: int
 
 
+class CpusSet(Event):
+    """Somebody wants this node to offer ``units`` of CPU from now on."""
+
+    units: int
+
+
 class WorkerReady(Event):
     """The worker with this startup token has registered."""
 

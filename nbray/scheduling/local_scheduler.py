@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray.placement import Target
-from nbray.resources import ResourceSet, describe
+from nbray.resources import CPU, UNITS, ResourceSet, describe
 from nbray.scheduling import events as ev
 from nbray.scheduling.bundle_placement import total_of
 from nbray.scheduling.dispatch import Dispatch
@@ -43,6 +43,7 @@ class LocalScheduler(Dispatch):
             ev.BundlesUnwanted: self._bundles_unwanted,
             ev.LeaseReturned: self._lease_returned,
             ev.PrestartWanted: self._prestart,
+            ev.CpusSet: self._cpus_set,
             ev.WorkerReady: self._worker_ready,
             ev.WorkerStartFailed: self._worker_start_failed,
             ev.InterpreterReady: self._interpreter_ready,
@@ -211,6 +212,32 @@ class LocalScheduler(Dispatch):
     def _prestart(self, event: ev.PrestartWanted) -> list[ev.Effect]:
         self._keep_ready = event.count
         return []
+
+    def _cpus_set(self, event: ev.CpusSet) -> list[ev.Effect]:
+        """Offer another number of CPUs. What runs goes on; what can never run any more is refused."""
+        self.ledger.set_cpus(event.units)
+        self.num_cpus = self.pool.num_cpus = event.units // UNITS
+        self._keep_ready = min(self._keep_ready, max(self.num_cpus, 1)) if self._keep_ready else 0
+        self.cluster.update(self.node_id, self.ledger.totals, self.ledger.free)
+        effects: list[ev.Effect] = []
+        for entry in self.queue:
+            possible = self.ledger.feasible(entry.need) if entry.place == NODE else True
+            if entry.bundles is None and not entry.wait_for_resources and not possible:
+                why = self._why_never(entry.name, entry.place, entry.need, ev.ANYWHERE)
+                effects.append(self._refuse(entry, infeasible=why))
+        # Leases are reused as long as there is work: some have to be asked back, the youngest first.
+        missing = -self.ledger.free.get(CPU, 0)
+        for lease in sorted(self.leases.values(), key=lambda lease: -lease.granted_at):
+            if missing <= 0:
+                break
+            held = lease.allocation.amounts.get(CPU, 0) - lease.allocation.lent_cpu
+            if lease.actor_id or lease.returned or lease.place != NODE or not held:
+                continue
+            missing -= held
+            if not lease.revoked:
+                lease.revoked = True
+                effects.append(ev.RevokeLease(lease.owner, lease.lease_id))
+        return effects
 
     def _worker_ready(self, event: ev.WorkerReady) -> list[ev.Effect]:
         self.pool.ready(event.token, event.worker, event.pid, event.now)

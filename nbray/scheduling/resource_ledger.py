@@ -112,6 +112,12 @@ class ResourceLedger:
             self.free[CPU] -= allocation.lent_cpu
             allocation.lent_cpu = 0
 
+    def set_cpus(self, units: int) -> None:
+        """Have ``units`` of CPU from now on; with fewer than are taken, the free ones are below zero for a while."""
+        change = units - self.totals.get(CPU, 0)
+        self.totals[CPU] = units
+        self.free[CPU] = self.free.get(CPU, 0) + change
+
     def device_numbers(self, allocation: Allocation) -> tuple[int, ...]:
         """Return the GPU numbers that ``allocation`` may use."""
         return tuple(self.gpu_ids[position] for position, _ in allocation.devices)

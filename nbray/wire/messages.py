@@ -421,6 +421,25 @@ class DefineNotice(Message):
     origin: str = ""  # the cell
 
 
+class SetCpusRequest(Message):
+    """Process -> daemon: offer ``units`` of CPU from now on. Reply: SetCpusReply."""
+
+    request_id: int
+    units: int  # 1/10,000 of a CPU
+
+
+class SetCpusReply(Message):
+    request_id: int
+    units: int = 0  # what the node offers now
+    error: str = ""
+
+
+class ResourcesNotice(Message):
+    """Daemon -> drivers and workers: what the node has is another than before."""
+
+    resources: dict[str, int]  # totals of this node
+
+
 class StateRequest(Message):
     """Process -> daemon. Reply: StateReply."""
 

@@ -77,6 +77,11 @@ def test_a_cluster_without_a_kernel(lab):
     card = clusters.get_by_role("listitem", name=re.compile("session_"))
     card.get_by_text("0 of 1 in use").wait_for()
     card.get_by_text("memory").wait_for()
+    card.get_by_role("button", name="Scale").click()
+    dialog = lab.page.get_by_role("dialog")
+    dialog.get_by_role("spinbutton").fill("2")
+    dialog.get_by_role("button", name="Scale").click()
+    card.get_by_text("0 of 2 in use").wait_for()
     card.get_by_role("button", name="Connect notebook").click()
     lab.page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.executionCount > 0"

@@ -199,6 +199,7 @@ def test_a_daemon_that_was_killed_is_cleaned_up_after(command):
         (["stack", "--pid", "1"], "pid 1"),
         (["job", "submit", "no_such_script.py"], "no script"),
         (["job", "submit"], "what to run"),
+        (["scale", "0"], "1 or more"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -251,6 +252,15 @@ def test_lists(nbray_command, driver):
     assert shown["class_name"] == "Holder"
     assert "spin_here" in nbray_command("summary", "tasks")[1]
     assert nbray_command("summary", "actors")[0] == nbray_command("summary", "objects")[0] == 0
+
+
+def test_scale(nbray_command, driver):
+    try:
+        code, said, _ = nbray_command("scale", "3")
+        assert (code, "offers 3 CPUs now" in said) == (0, True)
+        assert json.loads(nbray_command("status", "--format", "json")[1])["resources"]["CPU"]["total"] == 3
+    finally:
+        assert "2 CPUs" in nbray_command("scale", "2")[1]
 
 
 def test_memory_names_the_holders(nbray_command, driver):

@@ -1,11 +1,15 @@
 """Who runs where and when, shown by events: gates and marks decide, not clocks."""
 
+import fcntl
 import os
 import random
 import time
 
 import cluster_kit as kit
 import pytest
+
+from nbray.core import current
+from nbray.core.scaling import set_cpus
 
 CLUSTER = {"num_cpus": 4, "num_gpus": 2, "resources": {"widget": 2}, "object_store_memory": 128 * 2**20}
 
@@ -358,3 +362,40 @@ def test_many_shapes_at_once(ray):
         for i in range(kit.scaled(200)):
             refs.append(f.options(num_cpus=(1 + i % 20) / 10, resources={"widget": (i % 3) / 2}).remote(i))
         assert ray.get(refs) == list(range(len(refs)))
+
+
+def test_scaled_while_it_runs(ray, gate, ledger):
+    """Up: who waits begins. Down: what runs goes on, and then no more than that run side by side."""
+    core = current.core
+    task = ray.remote(hold)
+    try:
+        first = [task.remote(gate, ledger, i) for i in range(6)]
+        ledger.await_lines(4)
+        assert set_cpus(core, 6) == 6
+        ledger.await_lines(6)
+        assert ray.cluster_resources()["CPU"] == 6
+        kit.eventually(lambda: core.totals["CPU"] == 60_000, "the driver knows, too")
+        assert set_cpus(core, 2) == 2
+        gate.open()
+        assert sorted(ray.get(first)) == list(range(6))
+        side_by_side, counter = ray.remote(together), f"{ledger.path}.count"
+        assert max(ray.get([side_by_side.remote(counter) for i in range(60)])) <= 2
+        with pytest.raises(ray.exceptions.TaskUnschedulableError, match="2"):
+            ray.get(task.options(num_cpus=3).remote(gate, ledger, 9))
+        with pytest.raises(ValueError, match="1 or more"):
+            set_cpus(core, 0)
+    finally:
+        set_cpus(core, 4)
+
+
+def together(path):
+    """Return how many run at once, this one included: counted in a file."""
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(b"+")
+    time.sleep(0.01)  # the others have time to begin
+    with open(path, "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        text = file.read()
+        file.write(b"-")
+    return text.count(b"+") - text.count(b"-")

@@ -81,6 +81,21 @@ def test_a_cluster_from_start_to_stop(server):
         assert status == 409 and "runs already" in refused["message"]
         (row,) = ask("GET", "/nbray/clusters")[1]
         assert row["name"] == started["name"] and row["figures"]["cpus_total"] == 1 and len(row["nodes"]) == 1
+        path = f"/nbray/clusters/{started['name']}"
+        assert ask("PATCH", path, body='{"num_cpus": 3}') == (204, None)
+        assert ask("GET", "/nbray/clusters")[1][0]["figures"]["cpus_total"] == 3
+        for body in (
+            '{"num_cpus": 0}',
+            '{"num_cpus": 1.5}',
+            '{"num_cpus": "1; id"}',
+            "{}",
+            '{"num_cpus": 1, "x": 1}',
+            "[]",
+        ):
+            assert ask("PATCH", path, body=body)[0] == 400
+        status, refused = ask("PATCH", path, body='{"num_cpus": 1000000}')
+        assert status == 409 and "CPUs" in refused["message"]
+        assert ask("PATCH", path, body='{"num_cpus": 1}') == (204, None)
         seen = asyncio.run(asyncio.wait_for(listen(server, started), 60))
         assert seen == {"double"}
     finally:

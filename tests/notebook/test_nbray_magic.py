@@ -107,6 +107,14 @@ def test_reprs_of_hostile_names(busy: Kernel) -> None:
         assert "<script>" not in html(busy, shown)
 
 
+def test_scale(busy: Kernel) -> None:
+    assert "offers 3 CPUs now" in busy.ok("%nbray scale 3").text()
+    assert busy.ok("nbray.cluster_resources()['CPU']").value == "3.0"
+    assert "1 or more" in busy.run("%nbray scale 0").text("stderr")
+    assert "no number of CPUs" in busy.run("%nbray scale").text("stderr")
+    assert "offers 2 CPUs now" in busy.ok("%nbray scale 2").text()
+
+
 def test_restart(busy: Kernel) -> None:
     busy.ok("%%remote --actor kept\nx = 1")
     assert "A new cluster runs" in busy.ok("%nbray restart").text()

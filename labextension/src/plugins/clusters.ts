@@ -67,6 +67,27 @@ export const clustersPlugin: JupyterFrontEndPlugin<void> = {
         }
       }
     };
+    const scale = async (row: IClusterRow): Promise<void> => {
+      const answer = await InputDialog.getNumber({
+        title: t('How many CPUs is the cluster to offer?'),
+        label: t('So many tasks of one CPU run side by side. What runs now goes on.'),
+        value: row.figures?.cpus_total,
+        okLabel: t('Scale')
+      });
+      if (answer.button.accept && answer.value !== null) {
+        try {
+          await ask(server, `clusters/${row.name}`, {
+            method: 'PATCH',
+            body: JSON.stringify({ num_cpus: answer.value })
+          });
+        } catch (reason) {
+          await showErrorMessage(
+            t('The cluster was not scaled'),
+            String((reason as Error).message)
+          );
+        }
+      }
+    };
     const join = (address: string | null): boolean => {
       const load = model.status === 'no-nbray' ? '%load_ext nbray\n' : '';
       const argument = address === null ? '' : `address=${JSON.stringify(address)}`;
@@ -79,6 +100,7 @@ export const clustersPlugin: JupyterFrontEndPlugin<void> = {
       actions: {
         start,
         stop,
+        scale,
         connect: row => void join(row.address),
         show: row => {
           model.followCluster(row?.name ?? null);
@@ -143,6 +165,29 @@ export const clustersPlugin: JupyterFrontEndPlugin<void> = {
         }
       }
     });
+    commands.addCommand(CommandIDs.scaleCluster, {
+      label: t('Scale a Cluster…'),
+      caption: t('Change how many CPUs a cluster of this server offers'),
+      describedBy: { args: { type: 'object', properties: { name: { type: 'string' } } } },
+      execute: async args => {
+        const rows = await list();
+        let row = rows.find(({ name }) => name === args['name']);
+        if (row === undefined && rows.length === 1) {
+          row = rows[0];
+        } else if (row === undefined && rows.length > 0) {
+          const picked = await InputDialog.getItem({
+            title: t('Scale which cluster?'),
+            items: rows.map(({ name }) => name)
+          });
+          row = rows.find(({ name }) => name === picked.value);
+        }
+        if (row !== undefined) {
+          await scale(row);
+        } else if (rows.length === 0) {
+          await showErrorMessage(t('Nothing to scale'), t('No cluster is running.'));
+        }
+      }
+    });
     commands.addCommand(CommandIDs.connectCluster, {
       label: t('Connect This Notebook to a Cluster…'),
       caption: t('Put a cell into the notebook in front that joins a cluster, and run it'),
@@ -166,6 +211,7 @@ export const clustersPlugin: JupyterFrontEndPlugin<void> = {
     for (const command of [
       CommandIDs.startCluster,
       CommandIDs.stopCluster,
+      CommandIDs.scaleCluster,
       CommandIDs.connectCluster
     ]) {
       palette?.addItem({ command, category: 'nbray' });

@@ -463,6 +463,9 @@ def test_random_histories(seed):
             (blocked.discard if worker in blocked else blocked.add)(worker)
             node.do(kind, worker=worker)
             new = [effect for effect in node.log if isinstance(effect, ev.GrantLease)][granted_before:]
+        elif action < 0.97:
+            node.do(ev.CpusSet, units=rng.randrange(2 if {CPU: 2 * UNITS} in shapes else 1, 5) * UNITS)
+            new = [effect for effect in node.log if isinstance(effect, ev.GrantLease)][granted_before:]
         else:
             node.tick(rng.random())
             new = [effect for effect in node.log if isinstance(effect, ev.GrantLease)][granted_before:]
@@ -485,6 +488,48 @@ def test_random_histories(seed):
     node.tick(100.0)
     assert node.scheduler.ledger.free == node.scheduler.ledger.totals
     assert not node.scheduler.leases
+
+
+def test_more_cpus_serve_who_waits():
+    node = Node(cpus=1)
+    node.want(A, count=3)
+    assert len(node.of(A)) == 1
+    node.do(ev.CpusSet, units=3 * UNITS)
+    assert len(node.of(A)) == 3
+
+
+def test_fewer_cpus_ask_leases_back_the_youngest_first():
+    node = Node(cpus=4)
+    for owner in (A, B, C):
+        node.now += 1
+        node.want(owner)
+    node.want(A, request_id=2, resources={GPU: 0, "disk": 0})  # holds no CPU: nothing to get there
+    node.do(ev.CpusSet, units=UNITS)
+    assert [effect.owner for effect in node.revoked] == [C, B]
+    node.do(ev.CpusSet, units=UNITS)
+    assert len(node.revoked) == 2, "each is asked once"
+    for owner in (B, C):
+        node.want(owner, request_id=3)
+        (grant,) = node.of(owner)
+        node.give_back(grant)
+        assert not node.of(owner)
+    (grant,) = [grant for grant in node.of(A) if grant.request_id == 1]
+    node.give_back(grant)
+    assert len(node.of(B)) + len(node.of(C)) == 1
+
+
+def test_fewer_cpus_refuse_what_can_never_run():
+    node = Node(cpus=4)
+    node.want(A, count=4)
+    node.want(B, resources={CPU: 3 * UNITS})
+    node.want(C, resources={CPU: 3 * UNITS}, wait_for_resources=True)
+    effects = node.do(ev.CpusSet, units=2 * UNITS)
+    (refusal,) = [effect for effect in effects if isinstance(effect, ev.RefuseLease)]
+    assert refusal.owner == B and "2" in refusal.infeasible
+    node.do(ev.CpusSet, units=4 * UNITS)
+    for grant in node.of(A):
+        node.give_back(grant)
+    assert node.of(C)
 
 
 def test_idle_workers_of_a_job_end_with_it():

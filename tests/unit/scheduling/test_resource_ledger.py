@@ -52,6 +52,13 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert self.ledger.lend_cpu(taken) == 0
                 self.lent.add(taken)
 
+    @rule(cpus=st.integers(0, 4))
+    def scale(self, cpus):
+        self.totals[CPU] = cpus * UNITS
+        self.ledger.set_cpus(cpus * UNITS)
+        assert self.ledger.feasible({CPU: cpus * UNITS})
+        assert not self.ledger.feasible({CPU: cpus * UNITS + 1})
+
     @invariant()
     def nothing_is_over_committed(self):
         if not hasattr(self, "ledger"):

@@ -16,6 +16,7 @@ export interface INewCluster {
 export interface IClusterActions {
   start(wanted: INewCluster): Promise<void>;
   stop(row: IClusterRow): Promise<void>;
+  scale(row: IClusterRow): Promise<void>;
   connect(row: IClusterRow): void;
   show(row: IClusterRow | null): void;
 }
@@ -170,6 +171,14 @@ function Card(props: {
           onClick={() => actions.show(followed ? null : row)}
         >
           {followed ? t('Back to the notebook') : t('Show')}
+        </button>
+        <button
+          className="jp-mod-styled"
+          disabled={figures === null}
+          title={t('Change how many CPUs this cluster offers, and so how many workers run tasks')}
+          onClick={() => void actions.scale(row)}
+        >
+          {t('Scale…')}
         </button>
         <button className="jp-mod-styled" onClick={() => void actions.stop(row)}>
           {t('Stop')}
