@@ -43,7 +43,8 @@ class Executed:
         NotebookClient(
             notebook, timeout=CELL_LIMIT_S, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
         ).execute()
-        self.values = json.loads(notebook.cells.pop().outputs[-1]["text"])
+        printed = notebook.cells.pop().outputs  # in as many pieces as the kernel pleases
+        self.values = json.loads("".join(o["text"] for o in printed if o.get("name") == "stdout"))
         left = [
             line for line in self.values["left"] if "resource_tracker" not in line
         ]  # joblib's, until the kernel ends
