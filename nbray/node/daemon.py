@@ -326,7 +326,7 @@ class NodeDaemon:
         self.log_limit.worker_died(worker.log_path)
         if not worker.peer:
             tail = f"\n{notice.log_tail}" if notice.log_tail else ""
-            self.effects.schedule(ev.WorkerStartFailed(now, worker.token, notice.reason + tail))
+            self.effects.schedule(ev.WorkerStartFailed(now, worker.token, notice.reason + tail, worker.zygote_death))
             return
         self.node.events.drain()
         actor_id = self.node.actors.by_worker.get(worker.peer)

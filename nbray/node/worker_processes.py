@@ -25,6 +25,7 @@ class WorkerProcess:
 
     __slots__ = (
         "ended", "log_path", "orphan", "out_of_memory", "peer", "pid", "pidfd", "started_at", "stop_reason", "token",
+        "zygote_death",
     )  # fmt: skip
 
     def __init__(self, token: int, log_path: str, now: float) -> None:
@@ -38,6 +39,7 @@ class WorkerProcess:
         self.out_of_memory = False  # because the node has no memory left
         self.ended = False  # its pidfd has said so, and the zygote is about to say how
         self.orphan = False  # its zygote is dead, nobody will say how it ended
+        self.zygote_death = 0  # which death of a zygote that was
 
 
 class WorkerProcesses:
@@ -74,6 +76,7 @@ class WorkerProcesses:
         self.by_token: dict[int, WorkerProcess] = {}
         self.by_peer: dict[int, WorkerProcess] = {}
         self._other_zygotes: dict[int, ZygoteClient] = {}  # token -> who forked it, if not the cluster's own zygote
+        self._zygote_deaths = 0
         self._log_dir = log_dir
         self._bootstrap = bootstrap
         self._watch = watch
@@ -136,9 +139,11 @@ class WorkerProcesses:
 
     def zygote_died(self, zygote: ZygoteClient | None = None) -> None:
         """A zygote (None: the cluster's own) is gone; the kernel kills its workers, of which only pidfds tell now."""
+        self._zygote_deaths += 1
         for worker in list(self.by_token.values()):
             if self._other_zygotes.get(worker.token) is not zygote:
                 continue
+            worker.zygote_death = self._zygote_deaths
             worker.stop_reason = worker.stop_reason or "the process that forks the workers died"
             if worker.pidfd < 0 or worker.ended:
                 self._dead(worker, UNKNOWN_STATUS)

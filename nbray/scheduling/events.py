@@ -116,6 +116,7 @@ class WorkerStartFailed(Event):
 
     token: int
     reason: str = ""
+    zygote_death: int = 0  # the number of the zygote's death that it failed with, if it did
 
 
 class InterpreterReady(Event):

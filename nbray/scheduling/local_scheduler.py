@@ -244,7 +244,7 @@ class LocalScheduler(Dispatch):
         return []
 
     def _worker_start_failed(self, event: ev.WorkerStartFailed) -> list[ev.Effect]:
-        interpreter = self.pool.start_failed(event.token)
+        interpreter = self.pool.start_failed(event.token, event.zygote_death)
         if interpreter is None:
             return []
         failures = self.pool.failures.pop(interpreter)

@@ -57,6 +57,7 @@ class WorkerPoolState:
         self.workers: dict[int, WorkerRecord] = {}
         self.starting: dict[int, str] = {}  # token -> interpreter
         self.failures: dict[str, int] = {}  # interpreter -> starts in a row that failed
+        self._zygote_death = 0  # the last one that was counted there
         self._next_token = 1
         self._idle: dict[int, WorkerRecord] = {}  # by peer; the last one was used last, its caches are warm
 
@@ -76,11 +77,15 @@ class WorkerPoolState:
         self._idle[peer] = worker
         return worker
 
-    def start_failed(self, token: int) -> str | None:
-        """Note that a start failed; the interpreter when it is one too many in a row, else None."""
+    def start_failed(self, token: int, zygote_death: int = 0) -> str | None:
+        """Note that a start failed; the interpreter when it is one too many in a row, else None.
+
+        Those that failed with one death of a zygote count once.
+        """
         interpreter = self.starting.pop(token, None)
-        if interpreter is None:
+        if interpreter is None or 0 < zygote_death <= self._zygote_death:
             return None
+        self._zygote_death = max(self._zygote_death, zygote_death)
         failures = self.failures[interpreter] = self.failures.get(interpreter, 0) + 1
         return interpreter if failures >= self.limits.start_failures else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from daemon_kit import family, is_gone, kill, wait_until
+from daemon_kit import CPU1, family, is_gone, kill, wait_until
 
 from nbray.exceptions import RaySystemError, SharedMemoryTooSmallError
 from nbray.node import session_dir
@@ -104,6 +104,20 @@ def test_a_live_session_is_left_alone(other_driver, start):
     start()
     assert "control.sock" in in_session(told["session"])
     assert not any(is_gone(each) for each in node)
+
+
+def test_a_zygote_that_dies_before_it_has_forked_fails_no_requests(start):
+    """Several starts fail with it, all for one reason: that is not several in a row."""
+    driver = start(cpus=6, prestart=0)
+    zygote = next(process for process in family(driver.node.pid) if process.name() == "nbray-zygote")
+    zygote.suspend()
+    driver.send(m.LeaseRequest(request_id=77, resources=CPU1, count=6))
+    driver.state()  # answered in the round after that in which the workers were asked for
+    driver.state()
+    zygote.kill()
+    for _ in range(6):
+        reply = driver.expect(m.LeaseReply)
+        assert reply.worker and not reply.error
 
 
 def test_a_killed_zygote_is_replaced(driver):

@@ -427,6 +427,18 @@ def test_workers_that_do_not_start_fail_the_requests():
     assert not node.to_start
 
 
+def test_starts_that_fail_with_one_zygote_count_once():
+    node = Node(cpus=6, auto_start=False)
+    node.want(A, count=6)
+    for death in range(1, 4):
+        tokens = [node.to_start.pop(0) for _ in range(6)]
+        refused = []
+        for token in tokens:
+            effects = node.do(ev.WorkerStartFailed, token=token, reason="it died", zygote_death=death)
+            refused += [effect for effect in effects if isinstance(effect, ev.RefuseLease)]
+        assert len(refused) == (death == 3)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_histories(seed):
     """Random owners, shapes, deaths, blocks: invariants after each event, and all is served in the end."""
