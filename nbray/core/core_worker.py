@@ -194,9 +194,8 @@ class CoreWorker(
                     if not self._await_dependencies(record):
                         return self._returned(refs, n_returns)
                 pool.submit(record)
-        except (
-            BaseException
-        ):  # nobody gets the refs; the record, with what it keeps, would stay for ever in a cycle with them
+        except BaseException:
+            # Nobody gets the refs; the record, with what it keeps, would stay for ever in a cycle with them.
             for ref in (refs,) if n_returns == 1 else refs:
                 ref._task = None
             raise
