@@ -38,7 +38,8 @@ class ThreadedCalls:
         self._name = f"nbray-call-{name}" if name else "nbray-call"
         self._queue: SimpleQueue[Call] = SimpleQueue()
         self._n_threads = 0
-        self._open: dict[tuple[int, int], Call] = {}  # (channel, number) -> call that is not over
+        # Calls that are not over; by themselves, as one that failed may come again while its first run is put away.
+        self._open: dict[Call, None] = {}
 
     @property
     def busy(self) -> bool:
@@ -47,7 +48,7 @@ class ThreadedCalls:
 
     def start(self, call: Call) -> None:
         """Queue a call; returns at once."""
-        self._open[call.chan, call.number] = call
+        self._open[call] = None
         if self._n_threads < self._limit and len(self._open) > self._n_threads:
             name = f"{self._name}_{self._n_threads}"
             self._n_threads += 1
@@ -56,10 +57,10 @@ class ThreadedCalls:
 
     def cancel(self, chan: int, number: int) -> bool:
         """Cancel a call: one that has not begun never runs, one that runs can ask. False: it is not here."""
-        call = self._open.get((chan, number))
-        if call is not None:
+        found = [call for call in list(self._open) if call.chan == chan and call.number == number]
+        for call in found:
             call.cancelled = True
-        return call is not None
+        return bool(found)
 
     def _serve(self) -> None:
         take, now, is_open = self._queue.get, time.monotonic_ns, self._open
@@ -67,7 +68,7 @@ class ThreadedCalls:
             call = take()
             current_call.set(call)
             self._run(call, now())
-            del is_open[call.chan, call.number]
+            del is_open[call]
             del call
 
     def _run(self, call: Call, began: int) -> None:

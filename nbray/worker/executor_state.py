@@ -29,6 +29,7 @@ NEWS = lib.NBS_READY_NEWS
 IDLE_SLICE_NS = 50_000_000
 DRAINING_SLICE_NS = 2_000_000  # the same while the last calls run
 NO_CHANNEL = -1  # the surroundings have to be entered anew
+MAX_SENT_OUTPUT = 64
 CONSTRUCTOR = -2  # stands for a channel while an actor is made
 SELF = -3  # stands for the channel of an actor's calls to itself
 HEAD = struct.Struct("<IIQHHIQ")  # nbs_msg
@@ -100,6 +101,8 @@ class ExecutorState:
         self._head_bytes = ffi.buffer(self._head)
         self._payload = ffi.new("void **")
         self._early: list[bytes] = []
+        # Large output in the store: its owner reads it long before so much more has come.
+        self._sent_output: deque[Any] = deque(maxlen=MAX_SENT_OUTPUT)
         self._nudged = 0  # nudges that the loop of an async actor has seen
         self._news = False  # the thread that listens for it was told of a message of the daemon
         self._own: deque[tuple[int, int, int, int, int, bytes]] = deque()  # an actor's calls to itself

@@ -184,8 +184,7 @@ class Replies(ExecutorState):
         flags = 0
         if len(payload) > INLINE_MAX_BYTES:
             hold = self.core.store.stash(payload)
-            self.core.kept.append(hold)
-            del self.core.kept[:-64]  # the owner reads it long before 64 more came
+            self._sent_output.append(hold)
             payload, flags = _U64.pack(hold.obj), TASK_INDIRECT
         return self._send_to_owner(chan, flags, payload) != lib.NBS_EAGAIN
 
