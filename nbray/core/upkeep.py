@@ -32,7 +32,7 @@ class Upkeep(CoreState):
 
     def needs_ticks(self) -> bool:
         """Tell whether some task stands behind another in a lane."""
-        for lane in self.lanes.values():
+        for lane in list(self.lanes.values()):  # a copy: this is looked at without the lock
             if len(lane.tasks) > 1:
                 return True
         return False
@@ -104,6 +104,9 @@ class Upkeep(CoreState):
         blob = error_value.from_system_error(error)
         records = list(self.waiting_args.values()) + [record for _, record in self._delayed]
         self._delayed.clear()
+        for _, left in self._dead_workers.values():
+            records += left
+        self._dead_workers.clear()
         for pool in self.pools.values():
             records += pool.queue
             pool.queue.clear()

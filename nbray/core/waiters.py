@@ -46,13 +46,14 @@ class Waiter:
         Of this process, when the wait is for its value and nothing else.
     """
 
-    __slots__ = ("gate", "ident", "ref", "told")
+    __slots__ = ("gate", "ident", "lends", "ref", "told")
 
     def __init__(self, ref: ObjectRef | None = None) -> None:
         self.ident = _get_ident()
         self.ref = ref
         self.gate: Any = None  # a lock that is held: the thread sleeps at it, or is about to
         self.told = False  # that its ref has a value
+        self.lends = False  # the CPUs of its worker, to others
 
 
 class Waiters:
@@ -153,7 +154,8 @@ class Waiters:
 
     def step_down(self) -> None:
         """This thread is about to call users' code: if it leads, somebody else is to."""
-        if self._leader is not None and self._leader.ident == _get_ident():
+        leader = self._leader  # another thread may pass it on meanwhile
+        if leader is not None and leader.ident == _get_ident():
             with self._lock:
                 self._pass_on()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from nbray._cstore import lib
 from nbray.core.core_state import CoreState
+from nbray.core.interrupts import uninterrupted
 from nbray.core.records import (
     StoredValue,
 )
@@ -211,7 +212,7 @@ class Waiting(CoreState):
                 else:
                     if in_task and not blocked:
                         blocked = True
-                        self.lend_cpus()
+                        self.lend_cpus(waiter)
                     self.tick()
                     if long_wait is None:
                         long_wait = LongWait(self, refs)
@@ -223,18 +224,19 @@ class Waiting(CoreState):
                 _add_hint(interrupt)
             raise
         finally:
-            with self.lock:
-                waiters.remove(waiter)
-                if blocked:
-                    self.take_back_cpus()
+            self._leave_wait(waiter)
 
-    def lend_cpus(self) -> None:
+    @uninterrupted
+    def lend_cpus(self, waiter: Waiter | None = None) -> None:
         """A thread of this worker begins to wait for others: the daemon may lend its CPUs on."""
         with self.lock:
             self._blocked += 1
+            if waiter is not None:
+                waiter.lends = True  # noted where it is done: an interrupt may come right before or after
             if self._blocked == 1:
                 self.control.send(m.BlockedNotice())
 
+    @uninterrupted
     def take_back_cpus(self) -> None:
         """It waits no longer."""
         with self.lock:
@@ -249,9 +251,13 @@ class Waiting(CoreState):
                 raise self._failure
             self.waiters.add(waiter)
 
+    @uninterrupted
     def _leave_wait(self, waiter: Waiter) -> None:
         with self.lock:
             self.waiters.remove(waiter)
+            if waiter.lends:
+                waiter.lends = False
+                self.take_back_cpus()
 
     def wait_until(self, done: Callable[[], bool], timeout_s: float | None) -> bool:
         """Serve this process until ``done()``; False after ``timeout_s``."""
@@ -266,6 +272,7 @@ class Waiting(CoreState):
                 or any(lane.tasks for lane in self.lanes.values())
                 or any(calls.open_records() for calls in self.actors.values())
                 or bool(self._dead_workers)
+                or bool(self._delayed)
             )
 
     def on_ring(self, patient: bool = True) -> bool:
