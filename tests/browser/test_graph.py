@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 GRAPH_CELL = """\
 import nbray
@@ -43,12 +44,12 @@ def test_groups_edges_and_what_failed(lab):
     details = lab.panel.get_by_role("complementary", name="clean")
     details.get_by_role("button", name="clean[3]").click()
     task = lab.panel.get_by_role("complementary", name="clean[3]")
-    assert "failed" in task.inner_text()
-    assert "cell 1" in task.inner_text()
+    task.get_by_text("failed").first.wait_for()
+    task.get_by_text("cell 1").first.wait_for()
     task.get_by_role("button", name="load[3]").click()  # its input
-    assert "done" in lab.panel.get_by_role("complementary", name="load[3]").inner_text()
+    lab.panel.get_by_role("complementary", name="load[3]").get_by_text("done").first.wait_for()
     lab.panel.get_by_role("button", name="Close details").click()
-    assert lab.panel.get_by_role("complementary").count() == 0
+    lab.panel.get_by_role("complementary").wait_for(state="detached")
 
 
 def test_the_tasks_are_drawn_listed_and_found(lab):
@@ -56,14 +57,13 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
     lab.show_panel("main")
     lab.run_cell(GRAPH_CELL)
     lab.group("clean, 12 tasks")
-    drawn = lab.page.evaluate(
+    lab.page.wait_for_function(
         """() => {
           const canvas = document.querySelector('.nbray-graph canvas');
           const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
           return data.some((value, i) => i % 4 === 3 && value > 0);
         }"""
     )
-    assert drawn
     lab.show_tab("Tasks")
     table = lab.panel.get_by_role("grid", name="Tasks")
     table.get_by_text("30 of 30 tasks").wait_for()
@@ -71,6 +71,7 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
     table.get_by_text("12 of 30 tasks").wait_for()
     table.get_by_role("columnheader", name="task").click()
     first = table.get_by_role("row").nth(1)
+    first.filter(has_text=re.compile(r"^\s*clean\[0\]")).wait_for()
     assert first.inner_text().startswith("clean[0]")
     first.click()
     lab.panel.get_by_role("complementary", name="clean[0]").wait_for()

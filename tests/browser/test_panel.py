@@ -38,7 +38,7 @@ def test_counts_after_the_first_tasks(lab):
     assert lab.count("FAILED") == 0
     assert lab.fact("node") == 1
     assert "CPU" in lab.panel.locator(".nbray-cluster").inner_text()
-    assert lab.page.locator(".nbray-status-button").is_visible()
+    lab.page.locator(".nbray-status-button").wait_for()
 
 
 def test_a_remote_cell_starts_the_cluster(lab):
@@ -54,7 +54,7 @@ def test_counts_move_while_a_cell_runs(lab):
     lab.show_panel()
     lab.run_cell(FIRST_CELL)
     before = lab.wait_for_count("FINISHED", 200)
-    lab.start_cell(LONG_CELL.format(seconds=30))
+    lab.start_cell(LONG_CELL.format(seconds=300))
     lab.wait_for_count("FINISHED", before + 100)
     assert lab.is_running()
     lab.interrupt()
@@ -66,7 +66,7 @@ def test_counts_are_back_after_a_reload_in_mid_cell(lab):
     lab.run_cell(FIRST_CELL)
     lab.wait_for_count("FINISHED", 200)
     lab.save()
-    lab.start_cell(LONG_CELL.format(seconds=60))
+    lab.start_cell(LONG_CELL.format(seconds=300))
     lab.wait_for_count("FINISHED", 300)
     seen = lab.count("FINISHED")
     lab.reload()
@@ -169,6 +169,8 @@ def test_fits_420_pixels_and_a_whole_tab(lab, theme):
     lab.set_panel_width(420)
     for area in ("right", "main"):
         lab.show_panel(area)
+        # What is inside follows the new width a frame later.
+        lab.page.wait_for_function("e => e.scrollWidth <= e.clientWidth", arg=lab.panel.element_handle())
         wide = lab.panel.evaluate("e => [e.scrollWidth, e.clientWidth]")
         assert wide[0] <= wide[1], f"{area}: needs {wide[0]} of {wide[1]} pixels"
         # Colours of the states come through in either theme.
