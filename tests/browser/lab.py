@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -31,6 +32,15 @@ def find_chromium() -> str | None:
     return None
 
 
+def own_port() -> int:
+    """Return a free port that the system gives to nobody by itself: it is bound only later, by a server."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("none of 100 ports is free")
+
+
 class LabServer:
     """A JupyterLab of its own: own folder, own settings, own port, no token."""
 
@@ -39,9 +49,7 @@ class LabServer:
         for name in ("work", "config", "runtime", "settings", "workspaces", "ipython"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.log_path = folder / "server.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = own_port()
         self.url = f"http://127.0.0.1:{port}"
         env = {
             **os.environ,

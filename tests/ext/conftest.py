@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -26,15 +27,22 @@ def jp_server_config():
     return {"ServerApp": {"jpserver_extensions": {"nbray_ext": True}}}
 
 
+def own_port() -> int:
+    """Return a free port that the system gives to nobody by itself: it is bound only later, by a server."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("none of 100 ports is free")
+
+
 class Server:
     """A Jupyter server that wants a token, and who talks to it."""
 
     TOKEN = "correct-horse"
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = own_port()
         self.log_path = folder / "server.log"
         self._sessions = tempfile.TemporaryDirectory(prefix="nbx")  # paths of sockets are short
         self.environment = {
