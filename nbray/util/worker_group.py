@@ -80,11 +80,12 @@ class Job:
 class _Process:
     """One of the processes, as its owner sees it."""
 
-    __slots__ = ("actor", "call", "jobs", "known", "left")
+    __slots__ = ("actor", "answered", "call", "jobs", "known", "left")
 
     def __init__(self, actor: Any, max_jobs: int) -> None:
         self.actor = actor
         self.call = actor.call
+        self.answered = False  # it has done something: it is not its start that fails
         self.jobs: dict[Job, None] = {}  # sent and not answered, in order
         self.known: OrderedDict[int, None] = OrderedDict()  # functions that it has
         self.left = max_jobs  # jobs that it may still be given; below 0: no limit
@@ -198,6 +199,7 @@ class WorkerGroup:
                 return
             job = self._queue.popleft()
             if job.begin is None or job.begin():
+                job.begin = None  # it has been: an interrupt may send it back into the queue
                 self._send(process, job)
 
     def _choose(self) -> _Process | None:
@@ -267,16 +269,17 @@ class WorkerGroup:
             if error is not None and isinstance(error, RayActorError) and not isinstance(error, RayTaskError):
                 failed = self._lost(process, job, error)
             else:
-                failed = []
+                failed = None
+                process.answered = True
                 if not process.jobs and (process.left == 0 or (self._closed and not self._queue)):
                     self._processes.remove(process)
                     self._end(process)
                 self._dispatch()
                 if not process.jobs and not self._queue:
                     self._relieve()
-        for other in failed:
-            other.done(None, error)
-        if failed:
+        if failed is not None:
+            for other in failed:
+                other.done(None, error)
             return
         if error is not None:
             job.done(None, original(error))
@@ -301,7 +304,6 @@ class WorkerGroup:
             if not self.core.take_back(job.ref):
                 break
             self._unsend(job)
-            job.begin = None  # it has been
             self._queue.appendleft(job)
         self._dispatch()
 
@@ -324,16 +326,19 @@ class WorkerGroup:
             for one in failed:  # their refs fail as well, unheard
                 one.process = one.ref = None
             return failed
-        # What was sent behind the job has not run: it goes elsewhere. Its refs fail as well, unheard.
-        for behind in reversed(list(process.jobs)):
-            behind.process = behind.ref = None
-            behind.begin = None
-            self._queue.appendleft(behind)
+        # What has surely not run goes elsewhere: what was sent behind the job, and the job itself if the process was
+        # dead when it came. Their refs fail as well, unheard.
+        again = list(process.jobs)
+        if process.answered and not getattr(error, "maybe_executed", True):
+            again.insert(0, job)
+        for one in reversed(again):
+            one.process = one.ref = None
+            self._queue.appendleft(one)
         process.jobs.clear()
         if not self._closed:
             self.start_process()
         self._dispatch()
-        return [job]
+        return [] if job in again else [job]
 
     # ----------------------------------------------------------------------- end
 

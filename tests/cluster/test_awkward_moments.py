@@ -1,9 +1,16 @@
 """Moments between two steps: what is dropped, cancelled, refused or interrupted just then."""
 
 import gc
+import os
+import signal
+import time
 
 import cluster_kit as kit
+import joblib
 import pytest
+
+from nbray.util.joblib import ray_backend, register_ray
+from nbray.util.multiprocessing import Pool
 
 
 def test_an_actor_lives_until_a_call_with_a_late_argument_is_answered(ray, gate):
@@ -99,3 +106,33 @@ def test_a_call_is_sent_when_only_cancelled_ones_were_in_its_way(ray, gate, ledg
     gate.open()
     assert ray.get(last) == 1
     ray.get(other)
+
+
+def pid_of(_):
+    time.sleep(0.01)  # the other one has its turn, too
+    return os.getpid()
+
+
+def test_processes_of_a_pool_that_die_while_idle_cost_no_job(ray):
+    """The next job is sent before anybody knows: it surely did not run, so it goes elsewhere."""
+    with Pool(2) as pool:
+        for _ in range(kit.scaled(5)):
+            pids = set(pool.map(pid_of, range(8), chunksize=1))
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            with kit.no_hang():
+                assert pool.map(abs, range(-9, 0)) == list(range(9, 0, -1))
+            assert not pids & set(pool.map(pid_of, range(8), chunksize=1))
+
+
+def test_processes_of_joblib_that_die_while_idle_cost_no_call(ray):
+    register_ray()
+    with joblib.parallel_config("ray", n_jobs=2):
+        for _ in range(kit.scaled(3)):
+            for pid in set(joblib.Parallel()(joblib.delayed(pid_of)(i) for i in range(8))):
+                os.kill(pid, signal.SIGKILL)
+            with kit.no_hang():
+                assert joblib.Parallel()(joblib.delayed(abs)(-i) for i in range(9)) == list(range(9))
+    group = ray_backend._cached[1]
+    ray_backend._forget(group)  # else it waits for the next call
+    group.close()
