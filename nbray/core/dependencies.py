@@ -51,7 +51,16 @@ class Dependencies(CoreState):
         record.n_missing -= 1
         if record.n_missing == 0 and self.waiting_args.pop(record.number, None) is not None:
             lib.nbs_count(self.seg, lib.NBS_CTR_WAIT_ARGS, -1)
-            if self._insert_dependencies(record):
+            try:
+                complete = self._insert_dependencies(record)
+            except (
+                Exception
+            ) as error:  # no room for them in the store: whoever waits for the task is told, not who is here
+                if record.flags & 16:
+                    record.pool.withdraw(record)
+                self.fail(record, error)
+                return
+            if complete:
                 record.pool.submit_late(record) if record.flags & 16 else record.pool.submit(record)
 
     def _insert_dependencies(self, record: TaskRecord) -> bool:

@@ -138,7 +138,7 @@ class Upkeep(CoreState):
                 self.tick()
                 if self._callbacks:
                     self.run_callbacks()
-            except Exception:
+            except BaseException:  # also SystemExit out of a user's callback: the thread is needed by all others
                 if self._stop:
                     return
                 sys.excepthook(*sys.exc_info())

@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import sys
+import threading
 import time
 
 import cluster_kit as kit
@@ -136,3 +138,52 @@ def test_processes_of_joblib_that_die_while_idle_cost_no_call(ray):
     group = ray_backend._cached[1]
     ray_backend._forget(group)  # else it waits for the next call
     group.close()
+
+
+@pytest.mark.parametrize("actor", [False, True], ids=["task", "actor"])
+def test_a_late_argument_that_finds_no_room_fails_its_task_alone(ray, gate, monkeypatch, actor):
+    @ray.remote
+    def late():
+        gate.wait()
+        return bytes(8_000)
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def size(self, *parts):
+            return sum(map(len, parts))
+
+    size = Actor.remote().size if actor else ray.remote(lambda *parts: sum(map(len, parts)))
+    core = late.remote()._cluster
+    parts = [late.remote() for _ in range(40)]  # together more than fits into a message
+    ref, other = size.remote(*parts), size.remote(parts[-1])
+
+    def no_room(payload):
+        raise ray.exceptions.ObjectStoreFullError("no room")
+
+    monkeypatch.setattr(core.store, "stash", no_room)
+    gate.open()
+    with kit.no_hang(), pytest.raises(ray.exceptions.ObjectStoreFullError, match="no room"):
+        ray.get(ref)
+    with kit.no_hang():
+        assert ray.get(other) == 8_000
+    monkeypatch.undo()
+    with kit.no_hang():
+        assert ray.get(size.remote(*parts)) == 40 * 8_000
+
+
+def test_a_callback_that_exits_does_not_end_the_thread_that_serves(ray, gate):
+    @ray.remote
+    def late(n):
+        gate.wait()
+        return n
+
+    first, second = late.remote(1), late.remote(2)
+    heard = threading.Event()
+    first._on_completed(lambda _: sys.exit(3))
+    second._on_completed(lambda _: heard.set())
+    gate.open()
+    assert heard.wait(60)  # nobody is in get: the service thread alone sees to it
+    third = late.remote(3)
+    again = threading.Event()
+    third._on_completed(lambda _: again.set())
+    assert again.wait(60)
