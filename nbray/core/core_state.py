@@ -164,6 +164,7 @@ class CoreState:
     argument_lost: Callable[[TaskRecord, int], None]
     _await_dependencies: Callable[[TaskRecord], bool]
     _settle_borrowed: Callable[[ObjectRef], bool]
+    _wake: Callable[[ObjectRef], None]
     _fill_promise: Callable[[ObjectRef], None]
     _dependency_ready: Callable[[TaskRecord], None]
     _bury: Callable[[int, Any], None]

@@ -118,6 +118,13 @@ class Upkeep(CoreState):
         for record in records:
             self._finish_error(record, blob)
         self.waiting_args.clear()
+        for ref in list(self.borrowed_waits):  # their owners cannot tell any more
+            if not self._settle_borrowed(ref):
+                ref._data = blob
+                self._errors += 1
+                if ref._waiters is not None:
+                    self._wake(ref)
+        self.borrowed_waits.clear()
 
     def _serve(self) -> None:
         """The service thread: acts when no other thread of the process does."""

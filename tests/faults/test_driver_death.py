@@ -152,8 +152,11 @@ def sleep():
 class Actor:
     def sleep(self):
         time.sleep(60)
+    def lend(self):
+        return [sleep.remote()]
 
-actor = Actor.remote()
+actor, lender = Actor.remote(), Actor.remote()
+(borrowed,) = ray.get(lender.lend.remote())
 refs = [sleep.remote() for _ in range(4)] + [actor.sleep.remote()]
 after = sleep.options(max_retries=0).remote
 kept = ray.put(bytes(100_000))
@@ -162,6 +165,9 @@ calls = {
     "get": lambda: ray.get(refs[0]),
     "get actor": lambda: ray.get(refs[-1]),
     "get many": lambda: ray.get(refs),
+    "get borrowed": lambda: ray.get(borrowed),
+    "future": lambda: refs[0].future().result(),
+    "future borrowed": lambda: borrowed.future().result(),
     "wait": lambda: (ray.wait(refs, num_returns=5), ray.get(refs)),
     "submit": lambda: [ray.get(sleep.remote()) for _ in range(100)],
     "new actor": lambda: ray.get(Actor.options(name="x").remote().sleep.remote()),
@@ -198,8 +204,12 @@ say("again")
 
 
 @pytest.mark.parametrize(
-    "call", ["get", "get actor", "get many", "wait", "submit", "new actor", "state", "get_actor", "named actor"]
-)
+    "call",
+    [
+        "get", "get actor", "get many", "get borrowed", "future", "future borrowed", "wait", "submit", "new actor", "state",
+        "get_actor", "named actor",
+    ],
+)  # fmt: skip
 def test_the_daemon_is_killed(start_driver, call):
     """What waits ends with ClusterGoneError (a RaySystemError); shutdown and init work after that."""
     driver = start_driver(PENDING, call)
