@@ -127,7 +127,8 @@ def frames_of(tb: TracebackType | None) -> list[FrameRecord]:
 
 def _frame(tb: TracebackType, code: CodeType) -> FrameRecord:
     first = 1 if code.co_name == "<module>" else code.co_firstlineno
-    frame = FrameRecord(code.co_filename, code.co_name, tb.tb_lineno, first, signature_of(code))
+    # An interrupt may strike between lines, where Python knows of none.
+    frame = FrameRecord(code.co_filename, code.co_name, tb.tb_lineno or first, first, signature_of(code))
     if tb.tb_lasti >= 0 and hasattr(code, "co_positions"):  # Python 3.11
         for index, position in enumerate(code.co_positions()):
             if index == tb.tb_lasti // 2:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbray.core import current
 
-from . import completion, reprs, tracebacks
+from . import completion, kernel_interrupts, reprs, tracebacks
 from .cell_runner import CELL_ENDED
 from .magics import RemoteMagics
 from .nbray_magic import NbrayMagics
@@ -38,6 +38,7 @@ class Extension:
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         set_sink(self.router.sink)
+        self._interrupts = kernel_interrupts.install(shell)
         # The cell that loads the extension runs already.
         self._enter()
 
@@ -63,6 +64,8 @@ class Extension:
         shell = self.shell
         set_sink(None)
         set_origin("")
+        if self._interrupts is not None:
+            self._interrupts.close()
         shell.events.unregister("pre_run_cell", self._before_cell)
         shell.events.unregister("post_run_cell", self._after_cell)
         self._remove_filter()

@@ -1,0 +1,81 @@
+"""Where an interrupt of the kernel may strike, and what is told of one that struck where no line is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import types
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import ipykernel
+import pytest
+
+from nbray.notebook import error_record, tracebacks
+from nbray.notebook.kernel_interrupts import KernelInterrupts
+
+SOURCE = """
+def dispatch_shell(inner):
+    return middle(inner)
+def middle(inner):
+    return inner(sys._getframe())
+"""
+
+
+@pytest.fixture
+def interrupts() -> Iterator[KernelInterrupts]:
+    before = signal.getsignal(signal.SIGINT)
+    kernel = SimpleNamespace(saved_sigint_handler=signal.SIG_IGN)
+    taken = KernelInterrupts(kernel)
+    try:
+        yield taken
+    finally:
+        taken.close()
+        signal.signal(signal.SIGINT, before)
+
+
+def handled_by(filename: str, inner: Any) -> Any:
+    """Call ``inner`` as a message is handled by code of this file."""
+    namespace: dict[str, Any] = {"sys": sys}
+    exec(compile(SOURCE, filename, "exec"), namespace)
+    return namespace["dispatch_shell"](inner)
+
+
+def test_it_strikes_what_the_message_asked_for_and_not_the_kernel(interrupts: KernelInterrupts) -> None:
+    own = os.path.join(os.path.dirname(str(ipykernel.__file__)), "kernelbase.py")
+    for filename in (own, str(asyncio.events.__file__), "<frozen importlib._bootstrap>"):
+        assert not handled_by(filename, interrupts.may_strike), filename
+    for filename in ("<ipython-input-1>", os.path.join(os.path.dirname(str(pytest.__file__)), "x.py"), __file__):
+        assert handled_by(filename, interrupts.may_strike), filename
+
+
+def test_the_handler_of_the_idle_kernel_is_in_force_again_when_all_messages_are_through(
+    interrupts: KernelInterrupts,
+) -> None:
+    kernel = interrupts._kernel
+    kernel.post_handler_hook()  # of the message that loaded it
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    kernel.pre_handler_hook()
+    kernel.pre_handler_hook()  # while the first one awaits something
+    kernel.post_handler_hook()
+    assert signal.getsignal(signal.SIGINT) == interrupts._on_signal
+    kernel.post_handler_hook()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_an_error_where_python_knows_of_no_line() -> None:
+    def fail() -> None:
+        raise ValueError("somewhere")
+
+    nowhere = types.FunctionType(fail.__code__.replace(co_linetable=b""), {})
+    with pytest.raises(ValueError) as caught:
+        nowhere()
+    records = error_record.capture(caught.value, lambda value: b"", lambda error: "")
+    for record in records:
+        made = tracebacks.make_traceback(record.frames)
+        while made is not None:
+            assert made.tb_lineno >= 1
+            made = made.tb_next
