@@ -20,6 +20,9 @@ AGAIN_S = 0.02
 _OWN = ("ipykernel", "jupyter_client", "zmq", "tornado", "traitlets")
 
 
+_HERE = (lambda: None).__code__.co_filename  # what is called before and after a message is the kernel's own, too
+
+
 class KernelInterrupts:
     """What SIGINT does while the kernel handles a message.
 
@@ -48,7 +51,11 @@ class KernelInterrupts:
         for name in ("pre_handler_hook", "post_handler_hook"):
             self._kernel.__dict__.pop(name, None)
 
+    # Messages of a subshell are handled in a thread of its own, which no signal interrupts.
+
     def _begin(self) -> None:
+        if threading.get_ident() != self._main:
+            return
         previous = signal.signal(signal.SIGINT, self._on_signal)
         if not self._handled:
             self._kernel.saved_sigint_handler = previous  # under the kernel's name: see interrupt.py
@@ -56,6 +63,8 @@ class KernelInterrupts:
         self._messages += 1
 
     def _end(self) -> None:
+        if threading.get_ident() != self._main:
+            return
         self._messages += 1
         self._handled = max(0, self._handled - 1)
         if not self._handled:
@@ -76,7 +85,7 @@ class KernelInterrupts:
             standard = file.startswith("<frozen ") or (
                 file.startswith(self._standard) and not file.startswith(self._others)
             )
-            if not standard and not file.startswith(self._own_folders):
+            if not standard and file != _HERE and not file.startswith(self._own_folders):
                 return True
             frame = frame.f_back
         return False

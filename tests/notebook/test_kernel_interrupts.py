@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -46,7 +47,8 @@ def handled_by(filename: str, inner: Any) -> Any:
 
 def test_it_strikes_what_the_message_asked_for_and_not_the_kernel(interrupts: KernelInterrupts) -> None:
     own = os.path.join(os.path.dirname(str(ipykernel.__file__)), "kernelbase.py")
-    for filename in (own, str(asyncio.events.__file__), "<frozen importlib._bootstrap>"):
+    hooks = KernelInterrupts._begin.__code__.co_filename
+    for filename in (own, hooks, str(asyncio.events.__file__), "<frozen importlib._bootstrap>"):
         assert not handled_by(filename, interrupts.may_strike), filename
     for filename in ("<ipython-input-1>", os.path.join(os.path.dirname(str(pytest.__file__)), "x.py"), __file__):
         assert handled_by(filename, interrupts.may_strike), filename
@@ -61,6 +63,19 @@ def test_the_handler_of_the_idle_kernel_is_in_force_again_when_all_messages_are_
     kernel.pre_handler_hook()
     kernel.pre_handler_hook()  # while the first one awaits something
     kernel.post_handler_hook()
+    assert signal.getsignal(signal.SIGINT) == interrupts._on_signal
+    kernel.post_handler_hook()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_messages_of_a_subshell_change_nothing(interrupts: KernelInterrupts) -> None:
+    """They are handled in another thread, while a cell runs in the main one."""
+    kernel = interrupts._kernel
+    for hook in (kernel.pre_handler_hook, kernel.post_handler_hook) * 2:
+        subshell = threading.Thread(target=hook)
+        subshell.start()
+        subshell.join()
+    assert interrupts._handled == 1
     assert signal.getsignal(signal.SIGINT) == interrupts._on_signal
     kernel.post_handler_hook()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
