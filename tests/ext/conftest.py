@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from browser.lab import own_port
 
 # Fixtures jp_fetch and others. A plugin may be named only at the top of all tests, and it is needed here alone.
 from pytest_jupyter.jupyter_server import *  # noqa: F403
@@ -25,15 +25,6 @@ from pytest_jupyter.jupyter_server import *  # noqa: F403
 @pytest.fixture
 def jp_server_config():
     return {"ServerApp": {"jpserver_extensions": {"nbray_ext": True}}}
-
-
-def own_port() -> int:
-    """Return a free port that the system gives to nobody by itself: it is bound only later, by a server."""
-    for port in random.sample(range(20_000, 30_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("none of 100 ports is free")
 
 
 class Server:
