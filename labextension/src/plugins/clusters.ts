@@ -67,6 +67,24 @@ export const clustersPlugin: JupyterFrontEndPlugin<void> = {
         }
       }
     };
+    /** The cluster of this name, else the one that the person picks; undefined: none. */
+    const choose = async (
+      name: unknown,
+      title: string,
+      nothing: string
+    ): Promise<IClusterRow | undefined> => {
+      const rows = await list();
+      if (rows.length === 0) {
+        await showErrorMessage(nothing, t('No cluster is running.'));
+        return undefined;
+      }
+      const named = rows.find(row => row.name === name);
+      if (named !== undefined) {
+        return named;
+      }
+      const picked = await InputDialog.getItem({ title, items: rows.map(row => row.name) });
+      return rows.find(row => row.name === picked.value);
+    };
     const scale = async (row: IClusterRow): Promise<void> => {
       const answer = await InputDialog.getNumber({
         title: t('How many CPUs is the cluster to offer?'),
@@ -149,19 +167,9 @@ export const clustersPlugin: JupyterFrontEndPlugin<void> = {
       caption: t('Stop a cluster of this server'),
       describedBy: { args: { type: 'object', properties: { name: { type: 'string' } } } },
       execute: async args => {
-        const rows = await list();
-        let row = rows.find(({ name }) => name === args['name']);
-        if (row === undefined && rows.length > 0) {
-          const picked = await InputDialog.getItem({
-            title: t('Stop which cluster?'),
-            items: rows.map(({ name }) => name)
-          });
-          row = rows.find(({ name }) => name === picked.value);
-        }
+        const row = await choose(args['name'], t('Stop which cluster?'), t('Nothing to stop'));
         if (row !== undefined) {
           await stop(row);
-        } else if (rows.length === 0) {
-          await showErrorMessage(t('Nothing to stop'), t('No cluster is running.'));
         }
       }
     });
@@ -170,21 +178,9 @@ export const clustersPlugin: JupyterFrontEndPlugin<void> = {
       caption: t('Change how many CPUs a cluster of this server offers'),
       describedBy: { args: { type: 'object', properties: { name: { type: 'string' } } } },
       execute: async args => {
-        const rows = await list();
-        let row = rows.find(({ name }) => name === args['name']);
-        if (row === undefined && rows.length === 1) {
-          row = rows[0];
-        } else if (row === undefined && rows.length > 0) {
-          const picked = await InputDialog.getItem({
-            title: t('Scale which cluster?'),
-            items: rows.map(({ name }) => name)
-          });
-          row = rows.find(({ name }) => name === picked.value);
-        }
+        const row = await choose(args['name'], t('Scale which cluster?'), t('Nothing to scale'));
         if (row !== undefined) {
           await scale(row);
-        } else if (rows.length === 0) {
-          await showErrorMessage(t('Nothing to scale'), t('No cluster is running.'));
         }
       }
     });
