@@ -182,8 +182,10 @@ class RemoteCells:
         __tracebackhide__ = True
         refs = self.submitting(cell, lambda: self._call(cell))
         # What the cell printed here so far stands above what it prints there: the router sees to that. What it printed
-        # is not to wait for the end either; the worker has begun meanwhile.
-        sys.stdout.flush()
+        # is not to wait for the end either; the worker has begun meanwhile. A flush of ipykernel's stream waits for
+        # another thread, 0.5 ms in which the answer may be here already: only where something waits to be sent.
+        if getattr(sys.stdout, "_flush_pending", True):
+            sys.stdout.flush()
         return refs
 
     def _call(self, cell: Prepared) -> Any:
