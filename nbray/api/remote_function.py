@@ -11,7 +11,8 @@ from nbray.api import placing, runtime
 from nbray.core import current
 from nbray.core.records import TASK_RETRIABLE
 
-_MISSING = object()
+_PLAIN = frozenset((int, float, str, bool, type(None)))
+_MAX_VARIANTS = 256  # handles of options() that a function remembers
 
 
 class RemoteFunction:
@@ -39,6 +40,7 @@ class RemoteFunction:
             None  # what a call needs: (descriptor, pool, n_returns, retries, retry_exceptions, name, flags)
         )
         self._check = _argument_check(function)
+        self._variants: dict[Any, _WithOptions] = {}  # by what options() was called with, if that is plain
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = self._function.__name__
@@ -98,6 +100,10 @@ class RemoteFunction:
 
     def options(self, **given: Any) -> _WithOptions:
         """Return a handle that submits with other options."""
+        plain = all(value.__class__ in _PLAIN for value in given.values())
+        key = tuple([(name, value.__class__, value) for name, value in given.items()]) if plain else None
+        if key is not None and (known := self._variants.get(key)) is not None:
+            return known
         checked = {**self._options, **option_table.check("task", given, in_options_call=True)}
         per_yield = self._options.get("_num_objects_per_yield", 1)
         if checked.get("_num_objects_per_yield", 1) != per_yield:
@@ -105,7 +111,12 @@ class RemoteFunction:
                 "_num_objects_per_yield cannot be overridden per task call. Use @remote(_num_objects_per_yield=...) instead."
             )
         option_table.returned(checked, self._is_generator)
-        return _WithOptions(self, checked)
+        handle = _WithOptions(self, checked)
+        if key is not None:
+            if len(self._variants) >= _MAX_VARIANTS:
+                self._variants.clear()
+            self._variants[key] = handle
+        return handle
 
     def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
         """Submit with options in one call (Ray's older form); ``max_calls`` stays as it was defined."""
