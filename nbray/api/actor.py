@@ -6,7 +6,7 @@ import difflib
 import functools
 import inspect
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbray import ids
 from nbray import options as option_table
@@ -14,7 +14,6 @@ from nbray.api import placing as where
 from nbray.api import redefinition, runtime
 from nbray.api.remote_function import argument_check, is_generator
 from nbray.core import code_size, current
-from nbray.core.actor_calls import ActorCalls
 from nbray.core.call_site import label, warn
 from nbray.core.interrupts import uninterrupted
 from nbray.core.records import TASK_METHOD
@@ -28,6 +27,9 @@ from nbray.exceptions import (
 from nbray.serialization import serializer
 from nbray.wire import messages as m
 from nbray.worker.calls import is_async, unknown_group
+
+if TYPE_CHECKING:
+    from nbray.core.actor_calls import ActorCalls
 
 CREATION_TIMEOUT_S = 10.0  # the daemon confirms an actor within this time
 BUILT_IN_METHODS = ("__ray_ready__", "__ray_terminate__", "__ray_call__")
@@ -174,7 +176,7 @@ class ActorClass:
             "window": options.get("_actor_generator_backpressure_num_objects", -1),
         }  # fmt: skip
         handle_info = pickle.dumps(info)
-        calls = ActorCalls(core, actor_id, self._class_name)
+        calls = _calls(core, actor_id, self._class_name)
         calls.spec_hold = hold
         namespace = options.get("namespace") or core.namespace
         request = m.CreateActorRequest(
@@ -269,6 +271,12 @@ def _name_offender(args: Any, kwargs: Any) -> None:
         serializer.dumps(value, f"args[{index}]")
     for key, value in kwargs.items():
         serializer.dumps(value, f"kwargs[{key!r}]")
+
+
+def _calls(core: Any, actor_id: str, class_name: str) -> ActorCalls:
+    from nbray.core.actor_calls import ActorCalls  # noqa: PLC0415 - loaded with the cluster
+
+    return ActorCalls(core, actor_id, class_name)
 
 
 def _await_acceptance(core: Any, calls: ActorCalls, name: str, namespace: str) -> None:
@@ -549,7 +557,7 @@ def _rebuild_handle(actor_id: str, info: dict[str, Any]) -> ActorHandle:
     with core.lock:
         calls = core.actors.get(actor_id)
         if calls is None:
-            calls = core.actors[actor_id] = ActorCalls(core, actor_id, info["class_name"])
+            calls = core.actors[actor_id] = _calls(core, actor_id, info["class_name"])
             core.control.send(m.ActorSubscribeRequest(actor_id=actor_id))
     life_id = info["life_id"]
     hold = core.store.lookup(life_id) if life_id else None

@@ -7,17 +7,19 @@ import json
 import os
 import pickle
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbray import ray_alias, runtime_env
-from nbray.core.core_worker import CoreWorker
-from nbray.core.joining import attach, join
 from nbray.exceptions import VersionMismatchError
 from nbray.job_config import JobConfig
 from nbray.node.discovery import LiveSession
-from nbray.node.launcher import NodeConfig, NodeProcess, start_node
+from nbray.node.launcher import NodeProcess, start_node
+from nbray.node.node_config import NodeConfig
 from nbray.wire.messages import GoodbyeNotice, ShutdownRequest
 from nbray.wire.segment_socket import receive_segment
+
+if TYPE_CHECKING:
+    from nbray.core.core_worker import CoreWorker
 
 HANDOVER_S = 4.0  # for the segment to come; with the registration below 10 s in all
 REGISTER_S = 5.0
@@ -26,9 +28,9 @@ _MAX_ENTRYPOINT = 500  # characters
 
 def start(config: NodeConfig, job: JobConfig) -> tuple[NodeProcess, CoreWorker, dict[str, Any]]:
     """Start a node and become its driver; returns (node, core, facts)."""
-    node = start_node(config)
+    node = start_node(config, _load_runtime)
     try:
-        core, facts = _become_driver(attach(node.segment_fd), node.control_endpoint, job, 20.0)
+        core, facts = _become_driver(node.segment_fd, node.control_endpoint, job, 20.0)
     except BaseException:
         node.stop()
         raise
@@ -51,7 +53,7 @@ def join_cluster(session: LiveSession, job: JobConfig) -> tuple[CoreWorker, dict
         reason = "it does not answer" if isinstance(error, TimeoutError) else str(error)
         raise ConnectionError(_no_way_in(session, f"its daemon did not hand over the segment: {reason}")) from None
     try:
-        core, facts = _become_driver(attach(descriptor), session.control_endpoint, job, REGISTER_S)
+        core, facts = _become_driver(descriptor, session.control_endpoint, job, REGISTER_S)
     except VersionMismatchError:
         raise
     except RuntimeError as error:
@@ -65,11 +67,20 @@ def _no_way_in(session: LiveSession, why: str) -> str:
     return f"Could not join the cluster at {session.path}: {why} (daemon pid {session.pid}, which {state})."
 
 
-def _become_driver(seg: Any, endpoint: str, job: JobConfig, patience_s: float) -> tuple[CoreWorker, dict[str, Any]]:
-    core = CoreWorker(seg, endpoint, "driver", 0, 0)
+def _load_runtime() -> None:
+    """Load what a driver runs on; beside the start of a daemon it costs no time of its own."""
+    from nbray.core import actor_calls, core_worker, joining  # noqa: F401, PLC0415 - see above
+
+
+def _become_driver(
+    descriptor: int, endpoint: str, job: JobConfig, patience_s: float
+) -> tuple[CoreWorker, dict[str, Any]]:
+    from nbray.core import core_worker, joining  # noqa: PLC0415 - see _load_runtime
+
+    core = core_worker.CoreWorker(joining.attach(descriptor), endpoint, "driver", 0, 0)
     try:
         core.namespace = job.ray_namespace or ""
-        answer = join(
+        answer = joining.join(
             core, 0, patience_s, entrypoint=_entrypoint(), metadata=dict(job.metadata),
             runtime_env=json.dumps({**job._submitted_runtime_env, **(job.runtime_env or {})}, default=repr),
         )  # fmt: skip

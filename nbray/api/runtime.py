@@ -9,13 +9,13 @@ import threading
 from typing import Any
 
 from nbray import options as option_table
-from nbray.api import driver, init_options, placing
+from nbray.api import init_options, placing
 from nbray.api.context import RayContext
 from nbray.core import current, output
 from nbray.core import logging_config as logging_setup
 from nbray.exceptions import TaskUnschedulableError
 from nbray.node import discovery
-from nbray.node.launcher import NodeConfig
+from nbray.node.node_config import NodeConfig
 
 _lock = threading.RLock()
 _node: Any = None  # NodeProcess that this driver started; None when it joined a cluster
@@ -131,16 +131,23 @@ def init(
             _logger.warning("include_dashboard=True: no server is started; the panel of nbray is in JupyterLab.")
         session = _cluster_to_join(address, config.base_dir)
         if session is None:
-            _node, core, facts = driver.start(config, job)
+            _node, core, facts = _driver().start(config, job)
         else:
             _refuse_node_settings(num_cpus, num_gpus, resources, labels, object_store_memory, hidden)
             _logger.info("Connecting to existing nbray cluster at address: %s", session.path)
-            core, facts = driver.join_cluster(session, job)
+            core, facts = _driver().join_cluster(session, job)
         current.set_core(core)
         output.attach_driver(core, show=_wants_logs(log_to_driver))
         _register_exit()
         _context = RayContext(facts, shutdown)
         return _context
+
+
+def _driver() -> Any:
+    """Return the module that makes a driver of this process: a program that never becomes one need not load the runtime."""
+    from nbray.api import driver  # noqa: PLC0415 - loaded with the cluster
+
+    return driver
 
 
 class _LocalModeError(RuntimeError, ValueError):
@@ -208,7 +215,7 @@ def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = F
         try:
             if os.getpid() == core.pid:
                 _say_goodbye(core)
-                driver.leave(node, core, _exiting_interpreter)
+                _driver().leave(node, core, _exiting_interpreter)
         finally:  # only now: an interrupted shutdown can be called again
             current.set_core(None)
             _node = _context = None

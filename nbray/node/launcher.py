@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -22,6 +23,7 @@ from nbray.config import Limits
 from nbray.exceptions import PortInUseError, RaySystemError, ResourceLimitError, SharedMemoryTooSmallError
 from nbray.node import machine, process_control, session_dir
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
+from nbray.node.node_config import NodeConfig
 from nbray.node.segment import memory_available
 from nbray.placement import ACCELERATOR_LABEL, ACCELERATOR_PREFIX, NODE_ID_LABEL
 from nbray.resources import CPU, GPU, MEMORY, OBJECT_STORE_MEMORY, UNITS, ResourceSet
@@ -31,28 +33,6 @@ from nbray.wire.segment_socket import receive_descriptor
 # By path and not by -m: that would put the working directory, with whatever lies in it, before the standard library.
 _BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
 _LOG_TAIL_BYTES = 4000
-
-
-class NodeConfig(msgspec.Struct, kw_only=True):
-    """What the caller of start_node decides.
-
-    ``resources`` is in units of 1/10,000; CPU, GPU and memory that are absent are found
-    out. ``object_store_memory`` is in bytes; 0: 30 % of what is available.
-    """
-
-    resources: ResourceSet = {}
-    object_store_memory: int = 0
-    base_dir: str = ""  # where sessions live; "": XDG_RUNTIME_DIR or the temporary folder
-    prestart: int = -1  # workers to start ahead; -1: one per CPU
-    limits: dict[str, float] = {}  # changes to nbray.config.Limits, over those of the environment
-    node_ip: str = "127.0.0.1"
-    end_with_driver: bool = True
-    started_by: str = "init"  # "start": by the command line
-    node_name: str = ""
-    labels: dict[str, str] = {}  # of the node, beside those that are found out
-    metrics_port: int = -1  # of the Prometheus endpoint; 0: any that is free; -1: none
-    spill_base: str = ""  # folder on a disk for objects that have no room; "": the session's
-    worker_module: str = "nbray.worker.main"  # for tests
 
 
 class NodeProcess:
@@ -117,8 +97,15 @@ class NodeProcess:
             self._pidfd = -1
 
 
-def start_node(config: NodeConfig | None = None) -> NodeProcess:
+def start_node(config: NodeConfig | None = None, meanwhile: Callable[[], None] | None = None) -> NodeProcess:
     """Start a node on this machine.
+
+    Parameters
+    ----------
+    config
+        What the node is to offer.
+    meanwhile
+        Called while the daemon starts, for what takes time as well.
 
     Returns
     -------
@@ -159,6 +146,8 @@ def start_node(config: NodeConfig | None = None) -> NodeProcess:
                 process = _spawn(theirs, session)
             with contextlib.suppress(OSError):  # dead already: the answer tells
                 ours.sendall(msgspec.json.encode(daemon_config))
+            if meanwhile is not None:
+                meanwhile()
             codec.prepare()  # while the daemon starts
             with contextlib.suppress(OSError):  # while the daemon imports
                 session_dir.remove_dead(config.base_dir)

@@ -20,7 +20,6 @@ from nbray.serialization import error_value, serializer
 from nbray.wire import messages as m
 from nbray.worker.calls import (
     Call,
-    ConcurrentCore,
     NeverBegan,
     current_call,
     is_async,
@@ -28,6 +27,7 @@ from nbray.worker.calls import (
     warn_of_blocking,
 )
 from nbray.worker.concurrent_calls import for_class
+from nbray.worker.concurrent_core import ConcurrentCore
 from nbray.worker.executor_state import (
     CONSTRUCTOR,
     DRAINING_SLICE_NS,

@@ -8,7 +8,6 @@ from contextvars import ContextVar
 from typing import Any
 
 from nbray.core.call_site import warn
-from nbray.core.core_worker import CoreWorker
 
 
 class Call:
@@ -78,41 +77,3 @@ def parent_key(number: int, owner: int) -> int:
 
 
 current_call: ContextVar[Call | None] = ContextVar("nbray_call", default=None)
-
-
-class ConcurrentCore(CoreWorker):
-    """The runtime of an actor whose calls run beside each other: what belongs to a task is per call.
-
-    A CoreWorker becomes one (by its ``__class__``) when its worker becomes such an actor. So
-    the others read plain attributes.
-    """
-
-    @property
-    def running_number(self) -> int:
-        """The key of the call that this thread or coroutine runs; 0: none."""
-        call = current_call.get()
-        return parent_key(call.number, call.owner) if call is not None else 0
-
-    @running_number.setter
-    def running_number(self, number: int) -> None:
-        return  # each call knows its own
-
-    @property
-    def running_slot(self) -> int:
-        """The slot of the process that owns that call."""
-        call = current_call.get()
-        return call.owner & 0xFFFFFFFF if call is not None else 0
-
-    @running_slot.setter
-    def running_slot(self, slot: int) -> None:
-        return
-
-    @property
-    def origin(self) -> str:
-        """The origin of the call that this thread or coroutine runs; outside of calls, of the last one begun."""
-        call = current_call.get()
-        return call.origin if call is not None else self._last_origin
-
-    @origin.setter
-    def origin(self, origin: str) -> None:
-        self._last_origin = origin

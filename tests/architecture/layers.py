@@ -69,6 +69,10 @@ ENTRY_POINTS = {
 # Imported in the function that needs them, since what they import takes time at every start and few need it.
 LOADED_LATE = {
     "nbray.core.packages",  # zipfile, shutil, pathspec: for runtime environments with files
+    "nbray.api.driver",  # and with it ZeroMQ and the runtime, half of what `import nbray` would take: with the cluster
+    "nbray.core.actor_calls",
+    "nbray.core.core_worker",
+    "nbray.core.joining",
     "nbray.worker.async_calls",  # asyncio, 40 ms: for actors with coroutines
 }
 
