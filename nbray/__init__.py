@@ -13,7 +13,9 @@ if sys.platform != "linux":
     raise ImportError(f"nbray runs on Linux (x86-64, arm64): this is {sys.platform}. On Windows, use it inside WSL 2.")
 
 from nbray import actor, exceptions, job_config, ray_alias, remote_function, util
-from nbray.api.actor import ActorClass, ActorHandle, exit_actor, get_actor, method
+from nbray.api.actor_class import ActorClass
+from nbray.api.actor_handle import ActorHandle, exit_actor, get_actor
+from nbray.api.actor_method import method
 from nbray.api.as_ray import as_ray
 from nbray.api.decorator import remote
 from nbray.api.objects import cancel, get, kill, put, wait

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nbray.api.actor import ActorClass, ActorHandle, ActorMethod, exit_actor, method
+from nbray.api.actor_class import ActorClass
+from nbray.api.actor_handle import ActorHandle, exit_actor
+from nbray.api.actor_method import ActorMethod, method
 from nbray.exceptions import ActorClassInheritanceException
 
 __all__ = ["ActorClass", "ActorClassInheritanceException", "ActorHandle", "ActorMethod", "exit_actor", "method"]

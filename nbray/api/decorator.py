@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from nbray import options as option_table
-from nbray.api.actor import ActorClass
+from nbray.api.actor_class import ActorClass
 from nbray.api.remote_function import RemoteFunction
 
 

@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 from nbray.api import runtime
-from nbray.api.actor import ActorHandle
+from nbray.api.actor_handle import ActorHandle
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import ObjectRefGenerator
 

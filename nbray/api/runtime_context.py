@@ -8,7 +8,7 @@ from typing import Any
 
 from nbray import ids
 from nbray.api import runtime
-from nbray.api.actor import handle_of_this_actor
+from nbray.api.actor_handle import handle_of_this_actor
 from nbray.options import UNIT
 from nbray.runtime_env import RuntimeEnv
 

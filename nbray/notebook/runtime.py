@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbray.api.actor import ActorClass, ActorHandle, get_actor
+from nbray.api.actor_class import ActorClass
+from nbray.api.actor_handle import ActorHandle, get_actor
 from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.remote_function import RemoteFunction
 from nbray.core import current

@@ -7,7 +7,7 @@ import queue
 from collections.abc import Iterable
 from typing import Any
 
-from nbray.api.actor import ActorClass
+from nbray.api.actor_class import ActorClass
 from nbray.api.objects import get, kill, wait
 
 

@@ -20,7 +20,7 @@ from types import GeneratorType
 from typing import Any
 
 from nbray.api import runtime
-from nbray.api.actor import ActorClass
+from nbray.api.actor_class import ActorClass
 from nbray.api.objects import kill
 from nbray.exceptions import RayActorError, RayTaskError
 from nbray.serialization import serializer

@@ -1,0 +1,197 @@
+"""Methods of actors as callers see them: ``@method``, a class's methods, ``handle.method.remote()``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from nbray import options as option_table
+from nbray.api import runtime
+from nbray.api.remote_function import is_generator
+from nbray.core import current
+from nbray.core.call_site import warn
+from nbray.core.records import TASK_METHOD
+from nbray.worker.calls import unknown_group
+
+if TYPE_CHECKING:
+    from nbray.api.actor_handle import ActorHandle
+
+
+def method(*args: Any, **given: Any) -> Any:
+    """Set options of an actor's method: ``@method(num_returns=2)``."""
+    if args or not given:
+        raise ValueError("The @method decorator must be applied using at least one of the arguments.")
+    if "name" in given:
+        raise ValueError("The @method decorator has no 'name': a call gets one by handle.method.options(name=...).")
+    checked = option_table.check("method", given)
+
+    def decorate(function: Any) -> Any:
+        option_table.returned(checked, is_generator(function))
+        function.__ray_method_options__ = checked
+        return function
+
+    return decorate
+
+
+def methods_of(cls: type) -> dict[str, dict[str, Any]]:
+    """Return the methods that callers see, with their options."""
+    found = {}
+    for name, function in inspect.getmembers(cls, callable):
+        if (
+            name.startswith("__")
+            and name.endswith("__")
+            and name not in ("__init__", "__call__", "__len__", "__getitem__")
+        ):
+            continue
+        if name == "__init__" or isinstance(function, type):
+            continue
+        options = dict(getattr(function, "__ray_method_options__", {}))
+        if is_generator(function):
+            options["generator"] = True
+        static = isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
+        try:
+            signature = inspect.signature(function)
+            parameters = list(signature.parameters.values())
+            if not static:
+                parameters = parameters[1:]
+            options["text"] = f"{name}{signature.replace(parameters=parameters)}"
+            options["signature"] = signature.replace(
+                parameters=[p.replace(annotation=p.empty, default=None if p.default is not p.empty else p.empty)
+                            for p in parameters],
+                return_annotation=signature.empty,
+            )  # fmt: skip
+        except (ValueError, TypeError):
+            options["signature"] = None
+        found[name] = options
+    return found
+
+
+class ActorMethod:
+    """A method of an actor, to be called with ``.remote()``."""
+
+    def __init__(self, handle: ActorHandle, name: str, options: dict[str, Any]) -> None:
+        self._handle_calls = handle._calls
+        self._info = handle._info
+        self._lifetime = handle._lifetime  # a bound method keeps its actor alive
+        self._name = name
+        self._options = options
+        self._n_returns = option_table.returned(options, options.get("generator", False), handle._info["window"])
+        retries = options.get("max_task_retries")
+        self._retries = handle._info["max_task_retries"] if retries is None else retries
+        self._retry_exceptions = options.get("retry_exceptions", False)
+        self._group = options.get("concurrency_group") or ""
+        self._signature = options.get("signature")
+        self._text = options.get("text", name)
+        self._core: Any = None
+        self._descriptor: Any = None
+        self._recorded = options.get("enable_task_events", handle._info["recorded"]) is not False
+        self._variants: dict[tuple[str, bool], Any] = {}  # (concurrency group, recorded) -> descriptor
+        self._limits = _limits(self._signature)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            f"Actor methods cannot be called directly. Instead of running 'object.{self._name}()', try "
+            f"'object.{self._name}.remote()'."
+        )
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method; returns at once with the ref(s) of its value(s)."""
+        return self._submit(args, kwargs, self._n_returns, self._retries, self._retry_exceptions, "")
+
+    def _submit(
+        self, args: Any, kwargs: Any, n_returns: Any, retries: int, retry_exceptions: Any, name: str,
+        group: str = "", recorded: bool | None = None,
+    ) -> Any:  # fmt: skip
+        core = current.core
+        calls = self._handle_calls
+        if core is not self._core or core is None:
+            core = self._prepare()
+        fewest, most = self._limits
+        if kwargs or not fewest <= len(args) <= most:
+            self._bind(args, kwargs)
+        descriptor = self._descriptor
+        if group or recorded is not None:
+            descriptor = self._variant(core, group or self._group, self._recorded if recorded is None else recorded)
+        return core.submit(descriptor, calls, args, kwargs, n_returns, retries, retry_exceptions, name, TASK_METHOD)
+
+    def _bind(self, args: Any, kwargs: Any) -> None:
+        if self._signature is None:
+            return
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{error}. The signature is {self._text}.") from None
+
+    def _prepare(self) -> Any:
+        core = runtime.require_core()
+        if self._handle_calls.core is not core:
+            raise ValueError("This actor handle belongs to a cluster that has been shut down.")
+        if self._handle_calls.outdated:
+            text, self._handle_calls.outdated = self._handle_calls.outdated, ""
+            warn(text)
+        self._variants.clear()
+        self._descriptor = self._variant(core, self._group, self._recorded)
+        self._core = core
+        return core
+
+    def _variant(self, core: Any, group: str, recorded: bool) -> Any:
+        descriptor = self._variants.get((group, recorded))
+        if descriptor is None:
+            kind = "actor_task" if recorded else "unrecorded"
+            descriptor = core.describe_method(self._info["class_name"], self._name, group, kind)
+            self._variants[group, recorded] = descriptor
+        return descriptor
+
+    def options(self, **given: Any) -> _MethodWithOptions:
+        """Return the method with other options.
+
+        Raises
+        ------
+        ValueError
+            Also for a concurrency group that the class does not define.
+        """
+        checked = option_table.check("method", given, in_options_call=True)
+        group = checked.get("concurrency_group")
+        if group and group not in self._info["groups"]:
+            raise ValueError(unknown_group(f"{self._info['class_name']}.{self._name}", group, self._info["groups"]))
+        is_generator = self._options.get("generator", False)
+        returned = option_table.returned({**self._options, **checked}, is_generator, self._info["window"])
+        return _MethodWithOptions(self, checked, returned)
+
+    def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
+        return self.options(**given).remote(*(args or ()), **(kwargs or {}))
+
+
+class _MethodWithOptions:
+    """``handle.method.options(...)``."""
+
+    def __init__(self, bound: ActorMethod, options: dict[str, Any], n_returns: Any) -> None:
+        self._bound = bound
+        self._options = options
+        self._n_returns = n_returns
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        bound, given = self._bound, self._options
+        return bound._submit(
+            args, kwargs, self._n_returns, given.get("max_task_retries", bound._retries),
+            given.get("retry_exceptions", bound._retry_exceptions), given.get("name") or "",
+            given.get("concurrency_group") or "", given.get("enable_task_events"),
+        )  # fmt: skip
+
+
+def _limits(signature: inspect.Signature | None) -> tuple[int, int]:
+    """Return the fewest and most positional arguments that surely fit."""
+    if signature is None:
+        return 0, 1 << 60
+    fewest = most = 0
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = 1 << 60
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.default is parameter.empty:
+                fewest = 1 << 60
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            most += 1
+            if parameter.default is parameter.empty:
+                fewest += 1
+    return fewest, most
