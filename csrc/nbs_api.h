@@ -76,6 +76,8 @@ void nbs_detach(nbs_seg *s);
 uint64_t nbs_self(const nbs_seg *s);                  /* this process as a peer */
 int nbs_alive(nbs_seg *s, uint64_t peer);             /* 1 alive, 0 dead (zombies are dead) */
 int64_t nbs_peer_pid(nbs_seg *s, uint64_t peer);      /* or NBS_ENOTFOUND */
+uint64_t nbs_peer_at(nbs_seg *s, uint32_t slot);      /* attached there, alive or not; or 0 */
+uint32_t nbs_slots_used(nbs_seg *s);                  /* slots above were never taken */
 int nbs_signal(nbs_seg *s, uint64_t peer, int signo); /* by pidfd, never to a stranger */
 
 /* nbs_recover gives back everything the dead process of `peer` held: slot, holds,

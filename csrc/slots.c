@@ -143,6 +143,16 @@ int64_t nbs_peer_pid(nbs_seg *s, uint64_t peer) {
   return read_identity(s, peer, &who) == 0 ? who.pid : NBS_ENOTFOUND;
 }
 
+uint64_t nbs_peer_at(nbs_seg *s, uint32_t slot) {
+  if (nbsi_enter(s) != NBS_OK || slot >= nb_atomic_load(&s->h->slots_used, ACQUIRE)) return 0;
+  uint64_t word = nb_atomic_load(&s->slots[slot].word, ACQUIRE);
+  return nbsi_low(word) == NBSI_SLOT_FREE ? 0 : nbsi_word(nbsi_gen(word), slot);
+}
+
+uint32_t nbs_slots_used(nbs_seg *s) {
+  return nbsi_enter(s) == NBS_OK ? nb_atomic_load(&s->h->slots_used, ACQUIRE) : 0;
+}
+
 int nbs_signal(nbs_seg *s, uint64_t peer, int signo) {
   identity who;
   int rc = nbsi_enter(s);

@@ -45,6 +45,8 @@ _LAST_WORDS_LOOK_S = 0.0005
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
 _PRESTART_REST_S = 0.15
 _FORSAKEN_LOOK_S = 1.0  # between looks for actors without handles
+_STRANGERS_LOOK_S = 1.0
+_STRANGERS_AT_ONCE = 32  # slots, of which each costs about 20 us
 _ZYGOTE_RESPAWNS = 5
 _FOLDER_CHECK_S = 3.0
 _TOUCH_TIMES = 1200  # of these checks: once an hour
@@ -167,6 +169,7 @@ class NodeDaemon:
         self._check_folder(0)
         self._look_at_memory()
         self._look_for_forsaken()
+        self._look_for_strangers()
 
     def _prestart(self, wanted: int) -> None:
         self.effects.schedule(ev.PrestartWanted(time.monotonic(), wanted))
@@ -197,6 +200,12 @@ class NodeDaemon:
         if times % _TOUCH_TIMES == 0:
             session_dir.touch(folder)
         self.call_after(_FOLDER_CHECK_S, lambda: self._check_folder(times + 1))
+
+    def _look_for_strangers(self, first: int = 0) -> None:
+        """Clean up after processes that died between attaching and registering; or whose cleaning up was given up."""
+        node = self.node
+        next_one = node.segment.recover_strangers(node.clients.by_peer, first, _STRANGERS_AT_ONCE)
+        self.call_after(_STRANGERS_LOOK_S, lambda: self._look_for_strangers(next_one))
 
     def _round(self) -> None:
         for source, _ in self._poller.poll(self._timeout_ms()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from nbray._cstore import ffi, lib
@@ -69,6 +69,28 @@ class Segment:
     def recover(self, peer: int) -> int:
         """Give back all that a dead process held; returns the status."""
         return int(lib.nbs_recover(self._seg, peer))
+
+    def recover_strangers(self, known: Container[int], first: int, count: int) -> int:
+        """Give back what dead processes hold that nobody knows: they died before they registered.
+
+        Parameters
+        ----------
+        known
+            Peers whose death is told otherwise.
+        first, count
+            Slots to look at.
+
+        Returns
+        -------
+        int
+            Where the next look is to begin.
+        """
+        used = int(lib.nbs_slots_used(self._seg))
+        for slot in range(first, min(first + count, used)):
+            peer = int(lib.nbs_peer_at(self._seg, slot))
+            if peer and peer not in known:
+                lib.nbs_recover(self._seg, peer)  # refuses one that lives
+        return first + count if first + count < used else 0
 
     def drain_events(self) -> tuple[bytes, int]:
         """Return the event records since the last call, and how many were dropped in all."""

@@ -4,11 +4,13 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 
 import msgspec
 import pytest
 import zmq
-from daemon_kit import Driver, wait_for_dump
+from daemon_kit import Driver, wait_for_dump, wait_until
 from nbray._cstore import lib
 
 from nbray.wire import messages as m
@@ -126,6 +128,26 @@ def test_the_segment_socket_gives_nothing_else_and_survives(driver):
     assert os.stat(driver.node.session_dir).st_mode & 0o077 == 0
     for name in os.listdir(os.path.join(driver.node.session_dir, "logs")):
         assert os.stat(os.path.join(driver.node.session_dir, "logs", name)).st_mode & 0o077 == 0
+
+
+STRANGER = """
+import os, signal, sys
+from nbray.store.segment import Segment
+from nbray.wire.segment_socket import receive_segment
+segment = Segment(receive_segment(sys.argv[1], 10.0))
+segment.put(os.urandom(28), b"x" * (4 << 20))
+print(segment.peer, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_process_held_that_died_before_it_registered_is_given_back(driver):
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, driver.node.segment_socket], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    stranger = int(done.stdout)
+    wait_until(lambda: lib.nbs_peer_at(driver.seg, stranger & 0xFFFFFFFF) != stranger)
 
 
 def test_nothing_secret_is_in_the_command_line(driver):
