@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nbray.api.actor_class import ActorClass
-from nbray.api.objects import get, kill, wait
+from nbray.api.objects import cancel, get, kill, wait
 
 
 class Empty(queue.Empty):
@@ -71,7 +71,7 @@ class Queue:
         ValueError
             When ``timeout`` is negative.
         """
-        get(self._put(item, block, timeout))
+        _get_or_withdraw(self._put(item, block, timeout))
 
     async def put_async(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add an item; as ``put``, to be awaited."""
@@ -99,7 +99,7 @@ class Queue:
         ValueError
             When ``timeout`` is negative.
         """
-        return get(self._get(block, timeout))
+        return _get_or_withdraw(self._get(block, timeout))
 
     async def get_async(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take the oldest item out; as ``get``, to be awaited."""
@@ -162,6 +162,15 @@ class Queue:
             if force or not wait([self.actor.__ray_terminate__.remote()], timeout=grace_period_s)[0]:
                 kill(self.actor, no_restart=True)
         self.actor = None
+
+
+def _get_or_withdraw(ref: Any) -> Any:
+    """Wait for a call; an interrupt takes it back, or it would take or add an item later, for nobody."""
+    try:
+        return get(ref)
+    except KeyboardInterrupt:
+        cancel(ref)
+        raise
 
 
 def _seconds(timeout: float | None) -> float | None:

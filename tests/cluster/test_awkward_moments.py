@@ -13,6 +13,7 @@ import pytest
 
 from nbray.util.joblib import ray_backend, register_ray
 from nbray.util.multiprocessing import Pool
+from nbray.util.queue import Queue
 
 
 def test_an_actor_lives_until_a_call_with_a_late_argument_is_answered(ray, gate):
@@ -187,3 +188,21 @@ def test_a_callback_that_exits_does_not_end_the_thread_that_serves(ray, gate):
     again = threading.Event()
     third._on_completed(lambda _: again.set())
     assert again.wait(60)
+
+
+def test_an_interrupted_get_of_a_queue_takes_no_item(ray):
+    queue = Queue()
+    core = queue.actor.qsize.remote()._cluster
+
+    def interrupt():
+        kit.eventually(lambda: len(core.waiters) > 0, "the wait for an item")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        queue.get()
+    thread.join()
+    queue.put("first")
+    assert queue.get(timeout=60) == "first"
+    queue.shutdown()
