@@ -151,6 +151,7 @@ class Failures(CoreState):
     def open_records(self) -> list[TaskRecord]:
         """Return all tasks and calls of this process that are not done."""
         records = list(self.waiting_args.values())
+        records += [record for _, record in self._delayed if record.ref is not None]  # None: cancelled
         for pool in self.pools.values():
             records += pool.queue
         for lane in self.lanes.values():

@@ -154,6 +154,7 @@ def all_refs(core: CoreState) -> list[ObjectRef]:
 def open_records(core: CoreState) -> Iterator[TaskRecord]:
     """Yield the tasks of this process that are not done; with the lock held."""
     yield from core.waiting_args.values()
+    yield from (record for _, record in core._delayed if record.ref is not None)
     for pool in core.pools.values():
         yield from pool.queue
     for lane in core.lanes.values():

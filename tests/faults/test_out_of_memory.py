@@ -105,6 +105,35 @@ def test_cancelled_while_it_waits_to_run_again(ray, ledger):
         ray.get(ref)
 
 
+def test_another_process_cancels_what_waits_to_run_again(ray, ledger, gate):
+    """Its record is nowhere but among the delayed."""
+
+    @ray.remote(max_retries=5)
+    def hungry():
+        ledger.add("run")
+        return eat()
+
+    @ray.remote
+    def cancel(refs):
+        gate.wait()
+        ray.cancel(refs[0])
+
+    ref = hungry.remote()
+    done = cancel.remote([ref])
+    core = ref._cluster
+
+    def is_delayed():
+        core.tick()
+        return bool(core._delayed)
+
+    kit.eventually(is_delayed, "the pause before it runs again")
+    core._delayed = [(at + 600.0, record) for at, record in core._delayed]
+    gate.open()
+    ray.get(done)
+    with kit.no_hang(), pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(ref)
+
+
 def test_processes_are_ranked_for_the_kernel(ray):
     pid = ray.get(ray.remote(lambda: __import__("os").getpid()).remote())
 
