@@ -166,7 +166,7 @@ class CoreWorker(
     ) -> Any:  # fmt: skip
         """Submit a task; returns its ref, a list of refs, None for ``n_returns`` 0, a generator for a Streaming."""
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)
         number = next(self.numbers)
         payload, flags, deps, keep = self.encode_arguments(args, kwargs, number)
         peer = self.peer
@@ -363,7 +363,7 @@ class CoreWorker(
             else:
                 self.tick()
             if self._failure is not None:
-                raise self._failure
+                raise self._failure.with_traceback(None)
 
         self._enter_wait(waiter)
         nudged = nudges[0]

@@ -189,7 +189,7 @@ class Waiting(CoreState):
                 if done():
                     return True
                 if self._failure is not None:
-                    raise self._failure
+                    raise self._failure.with_traceback(None)
                 leads = waiters.lead(waiter)
                 slice_ns = SLICE_NS
                 if leads and self.needs_ticks():
@@ -248,7 +248,7 @@ class Waiting(CoreState):
         """Count this thread among those inside a wait: the segment stays mapped until it leaves."""
         with self.lock:
             if self._stop and self._failure is not None:
-                raise self._failure
+                raise self._failure.with_traceback(None)
             self.waiters.add(waiter)
 
     @uninterrupted

@@ -71,7 +71,7 @@ class ActorHost(ExecutorState):
             self.origins[CONSTRUCTOR] = spec["origin"]
             self._enter(CONSTRUCTOR)
             if self.environment.failure is not None:
-                raise self.environment.failure
+                raise self.environment.failure.with_traceback(None)
             self.incarnation = notice.incarnation
             if notice.gpu_ids or "GPU" in spec["resources"]:
                 self._use_gpus(notice.gpu_ids)

@@ -347,4 +347,4 @@ class _Unloadable:
         self.error = error
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise self.error
+        raise self.error.with_traceback(None)
