@@ -122,6 +122,14 @@ class Inputs:
 
     refs: list[Any]
     values: dict[str, Any]
+    pickler: CellPickler | None = None  # which knows the objects of the stream by number
+
+    def objects(self, numbers: Iterable[int]) -> list[Any]:
+        """Return the objects of these numbers."""
+        if self.pickler is None:
+            return []
+        every = self.pickler.objects()
+        return [every[number] for number in numbers]
 
 
 Place = Callable[[pickle.PickleBuffer], "tuple[Any, int] | None"]
@@ -178,14 +186,14 @@ def build(
         values["Out"] = _picklable_part(values["Out"], namespace, carried_types)
     if for_actor:
         job.uses, job.stores = list(analysis.reads), list(analysis.stored_into)
-    buffers = _write_stream(job, analysis, values, namespace, carried_types, for_actor)
+    pickler, buffers = _write_stream(job, analysis, values, namespace, carried_types, for_actor)
     _place_buffers(job, buffers, refs, place)
     if optional:
         _write_optional(job, optional, namespace, carried_types)
     job.cwd = _working_directory()
     job.environ = process_environ.pack()
     job.sys_path = [entry for entry in sys.path if isinstance(entry, str)]
-    return Inputs(refs, {**namespace, **values})
+    return Inputs(refs, {**namespace, **values}, pickler)
 
 
 def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -258,8 +266,8 @@ def _write_stream(
     namespace: dict[str, Any],
     carried_types: tuple[type, ...],
     for_actor: bool,
-) -> list[pickle.PickleBuffer]:
-    """Pickle the values into the job; returns their large buffers."""
+) -> tuple[CellPickler, list[pickle.PickleBuffer]]:
+    """Pickle the values into the job; returns their large buffers, and who knows the objects by number."""
     while True:
         try:
             return _try_stream(job, analysis, values, namespace, carried_types)
@@ -278,7 +286,7 @@ def _try_stream(
     values: dict[str, Any],
     namespace: dict[str, Any],
     carried_types: tuple[type, ...],
-) -> list[pickle.PickleBuffer]:
+) -> tuple[CellPickler, list[pickle.PickleBuffer]]:
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
 
@@ -307,6 +315,7 @@ def _try_stream(
         small = size <= SMALL_BYTES
         watched = small and not isinstance(value, IMMUTABLE)
         names.append(InputName(name, len(own), small or stored_into, watched, stored_into, not small))
+        pickler.dump([])  # by which the worker knows where the objects of the next name begin
     job.names = names
     job.stream = file.getvalue()
     job.carried = pickler.carried
@@ -318,7 +327,7 @@ def _try_stream(
             number = cell_number(filename)
             if number is not None:
                 job.numbers[filename] = number
-    return buffers
+    return pickler, buffers
 
 
 def _place_buffers(job: CellJob, buffers: list[pickle.PickleBuffer], refs: list[Any], place: Place | None) -> None:

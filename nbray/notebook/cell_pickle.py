@@ -10,7 +10,7 @@ Used in both directions. What differs from plain cloudpickle:
 - refs and actor handles are set aside (``carried``) for the runtime to pickle, which
   must know of every ref that travels;
 - on the way back, an object that came as an input is sent as "your object of that
-  name" and not as a copy.
+  name", or of that number (``shared_objects``), and not as a copy.
 
 Large buffers are kept out of the stream, in ``buffers``.
 """
@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
+import operator
 import pickle
 import sys
 import threading
 import types
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +35,8 @@ from cloudpickle.cloudpickle import _function_getstate, _make_function
 from nbray.serialization.serializer import keep_slots, reduce_code
 
 PROTOCOL = 5
+PROTO = pickle.PROTO + bytes([PROTOCOL])
+NOTHING = pickle.NONE + pickle.STOP  # the end of a pickled None
 
 _LruCache = type(functools.lru_cache(len))
 _receiving = threading.local()  # .namespace, .carried, .inputs, .kept: of the stream being read
@@ -138,6 +142,14 @@ class CellPickler(cloudpickle.Pickler):
         self.sources: dict[str, None] = {}  # file names of the functions seen
         self.globals_ref[id(namespace)] = _Namespace()
 
+    def know(self, objects: Sequence[Any]) -> None:
+        """Refer to these objects, all different, by number: the reader has them."""
+        self.memo = {id(obj): (number, obj) for number, obj in enumerate(objects)}
+
+    def objects(self) -> list[Any]:
+        """Return all objects that were written and may be referred to again, by number."""
+        return [obj for _, obj in sorted(self.memo.copy().values(), key=operator.itemgetter(0))]
+
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if self.inputs:
@@ -196,10 +208,26 @@ def receiving(
 
 
 class StreamReader:
-    """Reads the objects of one stream in the order in which they were written."""
+    """Reads the objects of one stream in the order in which they were written.
 
-    def __init__(self, data: bytes, buffers: Sequence[Any]) -> None:
+    Parameters
+    ----------
+    known
+        Objects that the stream refers to by number: those of ``CellPickler.know``, as they are here.
+    """
+
+    def __init__(self, data: bytes, buffers: Iterable[Any], known: Sequence[Any] = ()) -> None:
+        if known:
+            # As if they had been read: each is taken for a buffer, remembered, and dropped. (An Unpickler's memo cannot be set.)
+            data = PROTO + (pickle.NEXT_BUFFER + pickle.MEMOIZE + pickle.POP) * len(known) + NOTHING + data
+            buffers = itertools.chain(known, buffers)
         self._unpickler = pickle.Unpickler(io.BytesIO(data), buffers=iter(buffers))
+        if known:
+            self._unpickler.load()
 
     def read(self) -> Any:
         return self._unpickler.load()
+
+    def objects(self) -> list[Any]:
+        """Return all objects that were read and may be referred to again, by number."""
+        return list(self._unpickler.memo.copy().values())

@@ -8,6 +8,7 @@ that says so.
 
 from __future__ import annotations
 
+import collections
 import copy
 import copyreg
 import importlib
@@ -16,17 +17,29 @@ import os
 import pickle
 import sys
 import types
-from collections.abc import MutableMapping, MutableSequence, MutableSet
+from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
 from dataclasses import dataclass, field
 from typing import Any
 
 from nbray.serialization.unpicklable import find_offender
 
 from . import code_state, process_settings
+from .cell_job import Inputs
 from .cell_pickle import CellPickler, StreamReader, input_object, receiving
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
 COPY_BELOW_BYTES = 1 << 20  # smaller buffers become writable memory of the notebook
+
+CONTAINERS = (
+    list,
+    dict,
+    set,
+    bytearray,
+    collections.deque,
+    collections.OrderedDict,
+    collections.defaultdict,
+    collections.Counter,
+)
 
 HINTS = {
     "generator": "make a list of it",
@@ -52,20 +65,25 @@ class LeftBehind:
     reason: str
     text: str = ""  # its repr
     actor: str = ""  # where it lives on
+    kept: bool = False  # the notebook keeps its object as it was
 
     def message(self) -> str:
         if self.actor and self.name:
             return f"{self.path} lives in the actor {self.actor} ({self.type_name}); use it in a cell with --actor {self.actor}."
         hint = HINTS.get(self.type_name, "bring back plain data instead")
         subject = self.path if self.name else "the value of the last line" + self.path.lstrip("Out")
-        return f"{subject} did not come back from the worker: {self.type_name} ({self.reason}); {hint}."
+        rest = " What it was put into is here as it was before the cell." if self.kept else ""
+        return f"{subject} did not come back from the worker: {self.type_name} ({self.reason}); {hint}.{rest}"
 
 
 @dataclass(slots=True)
 class CellOutcome:
     """What a cell leaves behind, as it travels."""
 
-    entries: list[tuple[str, str]] = field(default_factory=list)  # (kind, name), in stream order
+    known: list[int] = field(default_factory=list)  # numbers of inputs that the streams refer to
+    first_entries: list[tuple[str, str]] = field(default_factory=list)  # (kind, name), in stream order
+    first: bytes = b""
+    entries: list[tuple[str, str]] = field(default_factory=list)
     stream: bytes = b""
     buffers: list[pickle.PickleBuffer] = field(default_factory=list)
     carried: list[Any] = field(default_factory=list)
@@ -102,59 +120,95 @@ class NotHere:
 
 # -------------------------------------------------------------------------- in the worker
 
-SET, CHANGED, VALUE, STATE = "set", "changed", "value", "state"
+SET, CHANGED, VALUE, STATE, OBJECT = "set", "changed", "value", "state", "object"
+Item = tuple[str, str, Any]  # kind, name, value; of an OBJECT the name is its number
 
 
-def pack(
-    outcome: CellOutcome,
-    items: list[tuple[str, str, Any]],
-    namespace: dict[str, Any],
-    carried_types: tuple[type, ...],
-    inputs: dict[int, str],
-    in_band: bool,
-) -> None:
-    """Write ``(kind, name, value)`` items into the outcome's stream.
+@dataclass(slots=True)
+class Packer:
+    """Writes what comes back into an outcome.
 
     Parameters
     ----------
+    namespace, carried_types
+        See ``CellPickler``.
     inputs
         Names of the objects that the notebook has, by id.
+    known
+        Objects that are referred to by number.
     in_band
-        Keep all in the stream, without buffers beside it.
+        Keep all in the streams, without buffers beside them.
     """
-    remaining = list(items)
-    while True:
-        file = io.BytesIO()
-        buffers: list[pickle.PickleBuffer] = []
 
-        def keep(buffer: pickle.PickleBuffer, buffers: list = buffers) -> bool:
-            try:
-                buffer.raw()
-            except BufferError:
-                return True
-            buffers.append(buffer)
-            return False
+    outcome: CellOutcome
+    namespace: dict[str, Any]
+    carried_types: tuple[type, ...]
+    inputs: dict[int, str]
+    known: list[Any]
+    in_band: bool
 
-        pickler = CellPickler(file, namespace, carried_types, False, inputs, None if in_band else keep)
-        failed = None
-        for item in remaining:
-            kind, name, value = item
-            try:
-                if kind == CHANGED:
-                    value = _contents(value)
-                pickler.dump(value if kind in (CHANGED, STATE) else _alias(value, inputs, kind))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                outcome.left_behind.append(_left_behind(kind, name, value, error))
-                failed = item
-                break
-        if failed is None:
-            break
-        # The pickler now remembers objects that it did not write: start afresh.
-        remaining.remove(failed)
-    outcome.entries = [(kind, name) for kind, name, _ in remaining]
-    outcome.stream, outcome.buffers, outcome.carried = file.getvalue(), buffers, pickler.carried
+    def pack(self, first: list[Item], items: list[Item], came_as: Callable[[Item], tuple[str, Any]]) -> None:
+        """Write both streams.
+
+        Parameters
+        ----------
+        first
+            Objects that may have to be replaced in the notebook. What comes later then refers to the new ones.
+        came_as
+            Returns the name of an item whose value could not travel, and the value under it.
+        """
+        outcome = self.outcome
+        if first:
+            outcome.first_entries, outcome.first = self._write(first, came_as)
+        outcome.entries, outcome.stream = self._write(items, came_as)
+
+    def _write(
+        self, items: list[Item], came_as: Callable[[Item], tuple[str, Any]]
+    ) -> tuple[list[tuple[str, str]], bytes]:
+        outcome = self.outcome
+        remaining = list(items)
+        n_buffers, n_carried = len(outcome.buffers), len(outcome.carried)
+        while True:
+            file = io.BytesIO()
+            buffers: list[pickle.PickleBuffer] = []
+
+            def keep(buffer: pickle.PickleBuffer, buffers: list = buffers) -> bool:
+                try:
+                    buffer.raw()
+                except BufferError:
+                    return True
+                buffers.append(buffer)
+                return False
+
+            pickler = CellPickler(
+                file, self.namespace, self.carried_types, False, self.inputs, None if self.in_band else keep
+            )
+            pickler.carried = outcome.carried
+            if self.known:
+                pickler.know(self.known)
+            failed = None
+            for item in remaining:
+                kind, _, value = item
+                try:
+                    if kind in (CHANGED, OBJECT):
+                        pickler.dump(_contents(value))
+                    else:
+                        pickler.dump(value if kind == STATE else _alias(value, self.inputs))
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    left = _left_behind(kind, *came_as(item), error)
+                    left.kept = kind == OBJECT
+                    if left.name == "" or all(left.name != other.name for other in outcome.left_behind):
+                        outcome.left_behind.append(left)
+                    failed = item
+                    break
+            if failed is None:
+                outcome.buffers += buffers
+                return [(kind, name) for kind, name, _ in remaining], file.getvalue()
+            # The pickler now remembers objects that it did not write: start afresh.
+            remaining.remove(failed)
+            del outcome.buffers[n_buffers:], outcome.carried[n_carried:]
 
 
 class _InputObject:
@@ -167,7 +221,7 @@ class _InputObject:
         return input_object, (self.name,)
 
 
-def _alias(value: Any, inputs: dict[int, str], kind: str) -> Any:
+def _alias(value: Any, inputs: dict[int, str]) -> Any:
     name = inputs.get(id(value))
     return _InputObject(name) if name is not None else value
 
@@ -202,55 +256,67 @@ class Read:
     bound: dict[str, Any] = field(default_factory=dict)
     modules: dict[str, types.ModuleType] = field(default_factory=dict)
     changed: list[tuple[str, Any]] = field(default_factory=list)  # inputs, with their new contents
+    replaced: list[tuple[Any, Any]] = field(default_factory=list)  # objects that were, and those in their places
     messages: list[str] = field(default_factory=list)
 
 
 def read(
-    outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, Any], actor: str = "", in_place: bool = False
+    outcome: CellOutcome, namespace: dict[str, Any], inputs: Inputs, actor: str = "", in_place: bool = False
 ) -> Read:
     """Rebuild what came back.
 
     Parameters
     ----------
     inputs
-        The objects that were sent, by name.
+        The objects that were sent.
     actor
         Name of the actor that keeps the cell's names: what cannot travel lives there.
     in_place
         Update changed inputs at once, so that whoever else holds them sees the change.
     """
     found = Read(messages=list(outcome.hints))
-    known = dict(inputs)
+    known = dict(inputs.values)
+    objects = inputs.objects(outcome.known) if outcome.known else []
     with receiving(namespace, outcome.carried, known):
-        reader = StreamReader(outcome.stream, [_own(b) for b in outcome.buffers])
-        for position, (kind, name) in enumerate(outcome.entries):
-            try:
-                value = reader.read()
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                lost = ", ".join(n or "the value" for _, n in outcome.entries[position:])
-                found.messages.append(
-                    f"{lost} did not come back: {name or 'the value'} cannot be read here"
-                    f" ({type(error).__name__}: {error})."
-                )
-                break
-            if kind == VALUE:
-                found.value = value
-            elif kind == SET:
-                found.bound[name] = value
-            elif kind == STATE and in_place:
-                code_state.apply(known[name], value)
-            elif not in_place:
-                found.changed.append((name, value))
-            elif not update_in_place(known[name], value):
-                found.changed.append((name, value))
-                known[name] = value
+        buffers = iter([_own(b) for b in outcome.buffers])
+        for entries, stream in ((outcome.first_entries, outcome.first), (outcome.entries, outcome.stream)):
+            if not entries:
+                continue
+            reader = StreamReader(stream, buffers, objects)
+            for position, (kind, name) in enumerate(entries):
+                try:
+                    value = reader.read()
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    lost = (
+                        ", ".join(n or "the value" for k, n in entries[position:] if k != OBJECT) or "what it changed"
+                    )
+                    found.messages.append(
+                        f"{lost} did not come back: {name or 'the value'} cannot be read here"
+                        f" ({type(error).__name__}: {error})."
+                    )
+                    break
+                if kind == VALUE:
+                    found.value = value
+                elif kind == SET:
+                    found.bound[name] = value
+                elif kind == STATE and in_place:
+                    code_state.apply(known[name], value)
+                elif kind == OBJECT:
+                    number = int(name)
+                    if not update_in_place(objects[number], value):
+                        _replace(found, known, objects[number], value)
+                        objects[number] = value
+                elif not in_place:
+                    found.changed.append((name, value))
+                elif not update_in_place(known[name], value):
+                    _replace(found, known, known[name], value)
     for left in outcome.left_behind:
         left.actor = actor
         if not (actor and left.name):
             found.messages.append(left.message())
-        if left.name:
+        if left.name and not left.kept:
             found.bound[left.name] = NotHere(left)
     for dotted in outcome.imports:
         _import(dotted, found.messages)
@@ -261,9 +327,15 @@ def read(
     return found
 
 
-def unpack(
-    outcome: CellOutcome, namespace: dict[str, Any], inputs: dict[str, Any], actor: str = ""
-) -> tuple[Any, list[str]]:
+def _replace(found: Read, known: dict[str, Any], old: Any, new: Any) -> None:
+    """Note an object that could not be changed here; its names get the new one."""
+    found.replaced.append((old, new))
+    for name, value in list(known.items()):
+        if value is old:
+            known[name] = new
+
+
+def unpack(outcome: CellOutcome, namespace: dict[str, Any], inputs: Inputs, actor: str = "") -> tuple[Any, list[str]]:
     """Bind what came back; returns the last expression's value and what to tell the user.
 
     Changed inputs are updated in place where their type allows; else every name that is
@@ -272,9 +344,8 @@ def unpack(
     found = read(outcome, namespace, inputs, actor, in_place=True)
     process_settings.write(outcome.settings)
     bound: dict[str, Any] = {}
-    for name, value in found.changed:
-        old = inputs[name]
-        bound.update({other: value for other, present in list(namespace.items()) if present is old})
+    for old, value in found.replaced:
+        bound.update({name: value for name, present in list(namespace.items()) if present is old})
     namespace.update({**bound, **found.bound, **found.modules})
     _show_figures_inline()
     for name in outcome.deleted:
@@ -336,8 +407,7 @@ def update_in_place(old: Any, new: Any) -> bool:
         elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__"):
             return _take_state(old, new)  # there is more to it than its __dict__
         elif type(getattr(old, "__dict__", None)) is dict:
-            old.__dict__.clear()
-            old.__dict__.update(new.__dict__)
+            _take_attributes(old, new.__dict__)
             return True
         else:
             return False
@@ -347,6 +417,21 @@ def update_in_place(old: Any, new: Any) -> bool:
     if type(attributes) is dict and not hasattr(old, "_mgr"):  # of a subclass of list, dict ...
         old.__dict__.update(attributes)
     return True
+
+
+def _take_attributes(old: Any, attributes: dict[str, Any]) -> None:
+    if old.__dict__ is not attributes:  # a __setstate__ may have taken the very dict that both sides know
+        old.__dict__.clear()
+        old.__dict__.update(attributes)
+
+
+def is_updated_surely(value: Any) -> bool:
+    """Whether ``update_in_place`` can give an object like this the state of any other of its class."""
+    if type(value) in CONTAINERS:
+        return True
+    plain = type(value).__basicsize__ <= _Plain.__basicsize__ and not hasattr(type(value), "__slots__")
+    foreign = hasattr(value, "__array_interface__") or hasattr(value, "_mgr")
+    return plain and not foreign and type(getattr(value, "__dict__", None)) is dict
 
 
 class _Plain:
@@ -371,8 +456,7 @@ def _take_state(old: Any, new: Any) -> bool:
     ):
         return False
     if attributes is not None:
-        old.__dict__.clear()
-        old.__dict__.update(attributes)
+        _take_attributes(old, attributes)
     for name, value in (slots or {}).items():
         object.__setattr__(old, name, value)
     return True

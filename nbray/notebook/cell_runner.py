@@ -9,26 +9,26 @@ kind ``CELL_ENDED``, which arrives before the error.
 
 from __future__ import annotations
 
-import ast
-import asyncio
 import builtins
 import copy
 import importlib
-import inspect
 import pickle
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import module_reload, process_settings, read_only
+from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
-from .cell_result import CHANGED, SET, STATE, VALUE, CellOutcome, pack
+from .cell_result import CHANGED, OBJECT, SET, STATE, VALUE, CellOutcome, Packer
 from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
+from .input_changes import InputChanges
 from .runtime import CARRIED_TYPES, emit, put
+from .shared_objects import Known, SharedObjects
 from .surroundings import surroundings
 from .worker_shell import WorkerShell
 
@@ -140,7 +140,10 @@ class _Run:
         self.own_settings: dict[str, bytes] = {}
         self.has_settings = False  # whether those of the notebook are in force
         self.changed: dict[str, bytes] = {}
-        self.digests: dict[str, bytes] = {}
+        self.inputs: InputChanges | None = None
+        self.reader: StreamReader | None = None
+        self.marks: dict[str, Any] = {}  # what was read behind each name of the inputs
+        self.sent: set[str] = set()  # names that came along
         self.aliases: dict[int, str] = {}
         self.shared: list[tuple[str, Any]] = []  # read-only memory of the inputs, by name
 
@@ -161,9 +164,9 @@ class _Run:
         start = dict(namespace)
         if job.names:
             with receiving(namespace, job.carried, {}, mine):
-                reader = StreamReader(job.stream, list(self._buffers()))
+                self.reader = reader = StreamReader(job.stream, list(self._buffers()))
                 for entry in job.names:
-                    value = reader.read()
+                    value, self.marks[entry.name] = reader.read(), reader.read()
                     if entry.name not in mine:
                         namespace[entry.name] = value
         for name, data in job.optional:
@@ -197,14 +200,10 @@ class _Run:
         # Values of refs that methods may change; and of the actor's names, those that the cell uses.
         watched += [name for name in job.ref_names if name not in mine and name not in job.stored_refs]
         watched += [name for name in job.uses if name in mine and name not in job.stores]
-        for name in watched:
-            value = self.before.get(name)
-            if isinstance(value, (*IMMUTABLE, types.ModuleType)):
-                continue
-            digest = self._digest(value)
-            if digest is not None:
-                self.digests[name] = digest
-        self.code_state = CodeState(namespace, sent - mine, self._digest)
+        self.inputs = InputChanges(namespace, self.aliases)
+        self.inputs.watch((name, self.before[name]) for name in dict.fromkeys(watched) if name in self.before)
+        self.sent = sent
+        self.code_state = CodeState(namespace, sent - mine, self.inputs.digest)
         self.loaded = True
 
     def take_settings(self) -> None:
@@ -255,18 +254,6 @@ class _Run:
                     self.shared.append((entry.name, view))
                     yield view if view.readonly else view.toreadonly()
 
-    def _digest(self, value: Any) -> bytes | None:
-        """Return the pickle of a small value; None when it is not small, or none at all."""
-        if getattr(value, "nbytes", 0) > SMALL_BYTES:
-            return None
-        file = LimitedWriter(SMALL_BYTES)
-        others = {key: name for key, name in self.aliases.items() if key != id(value)}
-        try:
-            CellPickler(file, self.namespace, CARRIED_TYPES, False, others).dump(value)
-        except Exception:
-            return None
-        return file.getvalue()
-
     def note(self, error: BaseException) -> str:
         """Return what to do about a store into an input that is read-only here."""
         if not read_only.is_refused_store(error):
@@ -280,21 +267,7 @@ class _Run:
 
     def execute(self) -> Any:
         """Run the code; returns the value of the last expression, if one is wanted."""
-        job, namespace = self.job, self.namespace
-        flags = job.flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        tree = compile(job.source, job.filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-        last: ast.Expression | None = None
-        if job.want_value and tree.body and isinstance(tree.body[-1], ast.Expr):
-            last = ast.Expression(tree.body.pop().value)
-        value = None
-        with _Loop() as loop:
-            if tree.body:
-                code = compile(tree, job.filename, "exec", flags, dont_inherit=True)
-                loop.run(code, namespace)
-            if last is not None:
-                code = compile(last, job.filename, "eval", flags, dont_inherit=True)
-                value = loop.run(code, namespace)
-        return value
+        return run_code(self.job, self.namespace)
 
     # ---------------------------------------------------------------------- after
 
@@ -308,16 +281,17 @@ class _Run:
         stored = {entry.name for entry in job.names if entry.stored_into}
         stored.update(job.stored_refs)
         stored.update(name for name in job.stores if name in mine)
+        changed = self._changed(stored)
         for name, old in before.items():
             if name in self.own:
                 continue
             if name not in self.namespace:
                 outcome.deleted.append(name)
-            elif self._changed(name, old, name in stored):
+            elif name in changed:
                 # The notebook knows its own objects; those of an actor go over as new ones.
                 items.append((SET if name in mine else CHANGED, name, old))
         if self.code_state is not None:
-            items += [(STATE, name, change) for name, change in self.code_state.changes(self._digest).items()]
+            items += [(STATE, name, change) for name, change in self.code_state.changes(self.digest).items()]
         rebound = {item[1] for item in items if item[0] == SET}
         for name, new in list(self.namespace.items()):
             if name in self.own or not isinstance(name, str) or name.startswith("_") or name in rebound:
@@ -342,15 +316,71 @@ class _Run:
             for dotted in job.imports
             if "." in dotted and dotted in sys.modules and dotted.partition(".")[0] in self.namespace
         ]
-        if items:
-            pack(outcome, items, self.namespace, CARRIED_TYPES, self.aliases, in_band)
+        self._pack(items, changed, in_band)
         self._hint()
 
-    def _changed(self, name: str, old: Any, stored_into: bool) -> bool:
-        """Whether the object that came under ``name`` is to be written back."""
-        if stored_into:
-            return not isinstance(old, (*IMMUTABLE, types.ModuleType))
-        return name in self.digests and self._digest(old) != self.digests[name]
+    def _pack(self, items: list[tuple[str, str, Any]], changed: set[str], in_band: bool) -> None:
+        """Write what comes back; objects of the inputs, where they can be told, as references to the notebook's."""
+        job, outcome, before = self.job, self.outcome, self.before
+        shared = self.shared_objects()
+        known = Known()
+        if shared is not None and (items or changed):
+            gone = [before[name] for name in outcome.deleted if name in changed and job.only_names is None]
+            touched = [value for kind, _, value in items if kind in (CHANGED, STATE)]
+            if changed and self.inputs is not None:
+                same = [before[name] for name in self.inputs.watched - changed]
+                touched += [value for value in same if shared.holds_others(value)]
+            known = shared.known(touched + gone, self._notices_changes(changed))
+        outcome.known = known.numbers
+        recorded = {id(record.value): record for record in known.records}
+        items = [item for item in items if item[0] != CHANGED or id(item[2]) not in recorded]
+        objects = [(OBJECT, str(record.number), record.value) for record in known.records]
+        n_first = sum(not record.sure for record in known.records)
+
+        def came_as(item: tuple[str, str, Any]) -> tuple[str, Any]:
+            if item[0] != OBJECT:
+                return item[1], item[2]
+            name = recorded[id(item[2])].name
+            return name, before.get(name, item[2])
+
+        if items or objects:
+            packer = Packer(outcome, self.namespace, CARRIED_TYPES, self.aliases, known.objects, in_band)
+            packer.pack(objects[:n_first], objects[n_first:] + items, came_as)
+
+    def shared_objects(self) -> SharedObjects | None:
+        """Return the objects of the inputs that the notebook can be told of; None: the results go to several places."""
+        if self.reader is None or self.item or self.job.return_names is not None:
+            return None
+        return SharedObjects(self.reader.objects(), self.marks, self.namespace)
+
+    def _notices_changes(self, changed: set[str]) -> Callable[[str], bool]:
+        """Return what tells of a name whether each change to what came under it is noticed, and goes back."""
+        job, before, watched = self.job, self.before, self.inputs.watched if self.inputs is not None else set()
+        entries = {entry.name: entry for entry in job.names}
+        alike = (*IMMUTABLE, types.ModuleType)
+        # Names that came along with functions lie among the objects of these.
+        others = self.sent - entries.keys()
+        all_watched = all(name in watched or isinstance(before[name], alike) for name in others)
+
+        def notices(name: str) -> bool:
+            entry = entries[name]
+            if entry.large or name in self.mine:
+                return False
+            if isinstance(before[name], alike):
+                return all_watched and job.only_names is None
+            goes_back = job.only_names is None or name in job.only_names
+            return goes_back if entry.stored_into else name in watched and (goes_back or name not in changed)
+
+        return notices
+
+    def _changed(self, stored: set[str]) -> set[str]:
+        """Return the names whose objects, as they came, are to be written back."""
+        constant = (*IMMUTABLE, types.ModuleType)
+        changed = {name for name in stored if name in self.before and not isinstance(self.before[name], constant)}
+        return changed | self.inputs.changed() if self.inputs is not None else changed
+
+    def digest(self, value: Any) -> bytes | None:
+        return self.inputs.digest(value) if self.inputs is not None else None
 
     def _left_there(self, kind: str, value: Any) -> Any:
         """Return a ref to a value (``--lazy``); code comes back itself, as do values that cannot be stored."""
@@ -406,40 +436,6 @@ class Unbound:
 
     def __repr__(self) -> str:
         return f"<the cell ended without binding {self.name}>"
-
-
-class _Loop:
-    """Runs code objects; those with a top-level ``await`` in one event loop.
-
-    Not ``asyncio.run``: it would turn an interrupt into the cancellation of a task,
-    and the traceback would not show where the cell was.
-    """
-
-    def __enter__(self) -> _Loop:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        return self
-
-    def run(self, code: types.CodeType, namespace: dict[str, Any]) -> Any:
-        if not code.co_flags & inspect.CO_COROUTINE:
-            return eval(code, namespace)
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)
-        return self._loop.run_until_complete(eval(code, namespace))
-
-    def __exit__(self, *exc_info: Any) -> None:
-        loop = self._loop
-        if loop is None:
-            return
-        try:
-            pending = asyncio.all_tasks(loop)
-            for task in pending:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
 
 
 def _end_figures() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from nbray.exceptions import GetTimeoutError, TaskCancelledError
 
 from . import cell_runner, interrupt, tracebacks
-from .cell_job import Item, unpicklable
+from .cell_job import Inputs, Item, unpicklable
 from .cell_pickle import CellPickler
 from .cell_result import SET, CellOutcome, read
 from .live_line import seconds
@@ -124,7 +124,7 @@ class EachCells:
         __tracebackhide__ = True
         cells, cell, outcomes = self._cells, running.cell, running.outcomes
         namespace = cells.shell.user_ns
-        lists, singles, messages = _merge(outcomes, namespace, cell.inputs.values)
+        lists, singles, messages = _merge(outcomes, namespace, cell.inputs)
         for ref, outcome in zip(running.refs, outcomes, strict=True):
             if outcome is not None and outcome.buffers:
                 cells.large.adopt(ref, outcome)
@@ -354,7 +354,7 @@ def _failed(number: int) -> list[str]:
 
 
 def _merge(
-    outcomes: list[CellOutcome | None], namespace: dict[str, Any], inputs: dict[str, Any]
+    outcomes: list[CellOutcome | None], namespace: dict[str, Any], inputs: Inputs
 ) -> tuple[dict[str, list[Any]], dict[str, Any], list[str]]:
     """Make lists of what the items brought back; "" is the value of the last expression.
 

@@ -144,6 +144,8 @@ class RemoteCells:
             job.return_names = _assigned(analysis, options.only_names)
         actor = self.actors.handle(options) if options.actor else None
         inputs = self._inputs(job, analysis, source, bool(options.actor))
+        if options.each is not None or options.asynchronous:
+            inputs.pickler = None  # which holds all that it has written; nothing is changed in place there
         return Prepared(job, inputs, options, source, analysis, actor)
 
     def _inputs(
@@ -277,7 +279,7 @@ class RemoteCells:
         return waiting.waited_s
 
     def _bind(self, cell: Prepared, ref: ObjectRef, outcome: CellOutcome, large: bool) -> Any:
-        value, messages = unpack(outcome, self.shell.user_ns, cell.inputs.values, cell.options.actor)
+        value, messages = unpack(outcome, self.shell.user_ns, cell.inputs, cell.options.actor)
         if large and outcome.buffers:
             self.large.adopt(ref, outcome)
         if not cell.options.quiet:

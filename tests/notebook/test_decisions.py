@@ -163,3 +163,40 @@ def test_d18_a_shared_object_stays_one_object(kernel: Kernel) -> None:
     assert kernel.ok("%%remote\npair[0] is one, pair[1]['k'] is one").value == "(True, True)"
     kernel.ok("%%remote\nnew = {}\nnew_pair = [new, new]\nold = one")
     assert kernel.ok("new_pair[0] is new, new_pair[1] is new, old is one").value == "(True, True, True)"
+
+
+def test_d18_what_changes_in_a_shared_object_changes_for_all(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np\na = []; d = {'x': a}; unmentioned = [a]\n"
+        "class Node:\n    def __init__(self): self.next = self; self.data = np.zeros(3)\n"
+        "node = Node(); nodes = [node, node.data, Node()]; inner = nodes[2]"
+    )
+    assert kernel.ok("%%remote\nd['x'].append(1)\nnodes[2].k = 5\nnodes[0].data[0] = 7\nd['x'] is a").value == "True"
+    assert kernel.ok("a, unmentioned, d['x'] is a is unmentioned[0], inner.k").value == "([1], [[1]], True, 5)"
+    assert kernel.ok("nodes[1] is node.data, node.next is node, float(node.data[0])").value == "(True, True, 7.0)"
+    # What comes back is the notebook's own object, also inside of new ones.
+    assert kernel.ok("%%remote\nnew = {'n': nodes[2], 'a': [d['x']]}\na.append(2)\nd['x']").value == "[1, 2]"
+    assert kernel.ok("_ is a is new['a'][0], new['n'] is inner, a").value == "(True, True, [1, 2])"
+    # A change by a method cuts what was shared.
+    kernel.ok("%%remote\nd.update(x=list(a))\na.append(3)")
+    assert kernel.ok("d, a").value == "({'x': [1, 2]}, [1, 2, 3])"
+
+
+def test_d18_what_cannot_be_changed_here_is_replaced_wherever_the_cell_could_see_it(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nrow = np.zeros(4); held = {'t': (row, 1), 'l': [row]}; also = row")
+    kernel.ok("%%remote\nrow.shape = 2, 2\nheld['new'] = row")
+    cell = kernel.ok("held['t'][0] is held['l'][0] is held['new'] is row is also, row.shape")
+    assert cell.value == "(True, (2, 2))"
+
+
+def test_d18_a_change_that_cannot_travel_costs_no_other(kernel: Kernel) -> None:
+    kernel.ok("import threading\nlocks = []; holder = {'locks': locks}")
+    told = kernel.ok("%%remote\nholder['locks'].append(threading.Lock())\nholder['n'] = 1").text("stderr")
+    assert "holder['locks'][0] did not come back from the worker: lock" in told
+    assert kernel.ok("locks, holder").value == "([], {'locks': [], 'n': 1})"
+
+
+def test_d18_of_very_many_objects_the_changed_ones_come_back_as_copies(kernel: Kernel) -> None:
+    kernel.ok("many = [[i] for i in range(30_000)]; first = many[0]; bound = many")
+    kernel.ok("%%remote\nmany[1] = 5\nmany[2].append(6)")
+    assert kernel.ok("many[:3], bound is many, first").value == "([[0], 5, [2, 6]], True, [0])"

@@ -1,0 +1,63 @@
+"""Run the code of a cell."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import types
+from typing import Any
+
+from .cell_job import CellJob
+
+
+def run_code(job: CellJob, namespace: dict[str, Any]) -> Any:
+    """Run the code of a job; returns the value of the last expression, if one is wanted."""
+    flags = job.flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    tree = compile(job.source, job.filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    last: ast.Expression | None = None
+    if job.want_value and tree.body and isinstance(tree.body[-1], ast.Expr):
+        last = ast.Expression(tree.body.pop().value)
+    value = None
+    with _Loop() as loop:
+        if tree.body:
+            code = compile(tree, job.filename, "exec", flags, dont_inherit=True)
+            loop.run(code, namespace)
+        if last is not None:
+            code = compile(last, job.filename, "eval", flags, dont_inherit=True)
+            value = loop.run(code, namespace)
+    return value
+
+
+class _Loop:
+    """Runs code objects; those with a top-level ``await`` in one event loop.
+
+    Not ``asyncio.run``: it would turn an interrupt into the cancellation of a task,
+    and the traceback would not show where the cell was.
+    """
+
+    def __enter__(self) -> _Loop:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        return self
+
+    def run(self, code: types.CodeType, namespace: dict[str, Any]) -> Any:
+        if not code.co_flags & inspect.CO_COROUTINE:
+            return eval(code, namespace)
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        return self._loop.run_until_complete(eval(code, namespace))
+
+    def __exit__(self, *exc_info: Any) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            pending = asyncio.all_tasks(loop)
+            for task in pending:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()

@@ -1,0 +1,166 @@
+"""Objects that several names and containers share stay one object, there and back.
+
+Pickle numbers the objects of a stream, alike where it is written and where it is read. So an object in the worker and the one
+in the notebook that it was made from are known to each other by their number among the inputs. What comes back goes on from
+there: the worker's pickler knows the inputs, the notebook's reader has them, and a reference to one is a reference to the
+notebook's own object. What the cell changed goes as the number of an object and its new contents, in which the others are
+again references.
+
+Only objects whose changes would be noticed are referred to so. What a cell gets out of a large input (``large.pop()``) comes
+back as a copy with whatever was changed in it. So does what is in classes and closures, and in a changed input of very many
+objects.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .cell_pickle import CellPickler
+from .cell_result import CONTAINERS, is_updated_surely
+from .runtime import CARRIED_TYPES
+
+# Their contents never change; those of code are seen to by ``code_state``.
+_CONSTANT: tuple[type, ...] = (
+    str, bytes, int, float, complex, type(None), type(Ellipsis), tuple, frozenset, range, slice, enum.Enum, type,
+    types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType, types.ModuleType, types.CellType,
+    property, classmethod, staticmethod, *CARRIED_TYPES,
+)  # fmt: skip
+_ATOMS: tuple[type, ...] = (str, bytes, int, float, complex, type(None))
+_CODE: tuple[type, ...] = (type, types.FunctionType, types.CellType)
+MAX_RECORDS = 20_000  # changed inputs of more objects come back as copies: to tell each takes a few microseconds
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+@dataclass(slots=True)
+class Record:
+    """An input object that goes back with its contents."""
+
+    number: int  # among the objects that both sides know
+    value: Any
+    name: str  # under which it came
+    sure: bool  # whether its contents can be changed in the notebook, whatever is there
+
+
+@dataclass(slots=True)
+class Known:
+    """What both sides know when a cell's names go back."""
+
+    numbers: list[int] = field(default_factory=list)  # among the objects of the inputs, in increasing order
+    objects: list[Any] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+
+class SharedObjects:
+    """The objects of a cell's inputs, in the worker.
+
+    Parameters
+    ----------
+    objects
+        All of the stream, by number.
+    marks
+        What was read behind each name, by name.
+    namespace
+        The cell's names.
+    """
+
+    def __init__(self, objects: list[Any], marks: dict[str, Any], namespace: dict[str, Any]) -> None:
+        self._objects = objects
+        self._namespace = namespace
+        self._ids = set(map(id, objects))
+        numbers = {id(mark): name for name, mark in marks.items()}
+        self._names: list[str] = []  # of each object: the name under which it came
+        pending = 0
+        for number, obj in enumerate(objects):
+            name = numbers.get(id(obj))
+            if name is not None:
+                self._names += [name] * (number + 1 - pending)
+                pending = number + 1
+
+    def known(self, changed: Iterable[Any], may_refer: Callable[[str], bool]) -> Known:
+        """Choose what goes back as a reference, and what with its contents.
+
+        Parameters
+        ----------
+        changed
+            Inputs that the cell changed, with all that is in them.
+        may_refer
+            Tells of a name whether all changes to what came under it are noticed.
+        """
+        changed = list(changed)
+        reached = self._reached(changed, _Data)
+        # What classes and closures keep goes with them, unless it is also found without them.
+        by_value = self._reached(changed, CellPickler) - reached
+        chosen: dict[int, int] = {}  # id -> number among the inputs
+        allowed = {name: may_refer(name) for name in set(self._names)}
+        for number, (name, obj) in enumerate(zip(self._names, self._objects, strict=False)):
+            key = id(obj)
+            if type(obj) in _ATOMS or key in by_value or (key in reached and isinstance(obj, _CODE)):
+                continue
+            if allowed[name] or key in reached:
+                chosen.setdefault(key, number)
+        constant: tuple[type, ...] = (*_CONSTANT, *_numpy_constants())
+        changing = [key for key in chosen if key in reached and not isinstance(self._objects[chosen[key]], constant)]
+        if len(changing) > MAX_RECORDS:
+            tops = {id(value) for value in changed}
+            changing = [key for key in changing if key in tops]
+            chosen = {key: number for key, number in chosen.items() if key not in reached or key in tops}
+        sure = {key: is_updated_surely(self._objects[chosen[key]]) for key in changing}
+        if not all(sure.values()):
+            # A tuple may be around one that is replaced in the notebook: it has to be made anew.
+            chosen = {
+                key: number
+                for key, number in chosen.items()
+                if not (key in reached and isinstance(self._objects[number], tuple))
+            }
+        known = Known(list(chosen.values()), [self._objects[number] for number in chosen.values()])
+        for position, (key, number) in enumerate(chosen.items()):
+            if key in sure:
+                known.records.append(Record(position, self._objects[number], self._names[number], sure[key]))
+        known.records.sort(key=lambda record: record.sure)
+        return known
+
+    def holds_others(self, value: Any) -> bool:
+        """Whether there are containers in an input that are not those that came, although they look the same."""
+        return any(type(obj) in CONTAINERS and id(obj) not in self._ids for obj in self._objects_in(value, _Data))
+
+    def _reached(self, values: list[Any], kind: type[CellPickler]) -> set[int]:
+        """Return the ids of all objects in these values."""
+        reached: set[int] = set()
+        for value in values:
+            if id(value) not in reached:
+                reached.update(map(id, self._objects_in(value, kind)))
+        return reached
+
+    def _objects_in(self, value: Any, kind: type[CellPickler]) -> list[Any]:
+        pickler = kind(_Nowhere(), self._namespace, CARRIED_TYPES, False, keep_buffers=lambda _: False)
+        try:
+            pickler.dump(value)
+        except Exception:  # as far as it goes
+            pass
+        # What was only made to be pickled is gone before its id can be taken for that of another.
+        return [obj for obj in pickler.objects() if id(obj) in self._ids or type(obj) in CONTAINERS]
+
+
+class _Data(CellPickler):
+    """Goes through values, but not into code."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (type, types.FunctionType)):
+            return len, ((),)  # anything that has nothing in it
+        return super().reducer_override(obj)
+
+
+def _numpy_constants() -> tuple[type, ...]:
+    numpy = sys.modules.get("numpy")
+    return (numpy.generic, numpy.dtype) if numpy is not None else ()
