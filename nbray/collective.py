@@ -187,7 +187,7 @@ def create_collective_group(
         raise RuntimeError(f"World size must be greater than zero. Got '{world_size}'.")
     if world_size != len(actors):
         raise RuntimeError(f"The group has {world_size} ranks, but {len(actors)} actors were given.")
-    of_actors = {actor._ray_actor_id: rank for actor, rank in zip(actors, ranks, strict=True)}
+    of_actors = {actor._ray_id: rank for actor, rank in zip(actors, ranks, strict=True)}
     facts = {"world_size": world_size, "timeout_ms": gloo_timeout, "ranks": of_actors}
     with _lock:
         _forget_withdrawn(core)

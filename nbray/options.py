@@ -87,10 +87,14 @@ def _resources(name: str, value: Any) -> dict[str, float] | None:
     return dict(value)
 
 
-def _integer(low: int, allow_none: bool = False, minus_one: str = "") -> Callable[[str, Any], Any]:
+def _integer(
+    low: int, allow_none: bool = False, minus_one: str = "", none: int | None = None
+) -> Callable[[str, Any], Any]:
+    """Return a check for integers from ``low``; None, where it is allowed, stands for ``none``."""
+
     def check(name: str, value: Any) -> Any:
-        if value is None and allow_none:
-            return None
+        if value is None and (allow_none or none is not None):
+            return none
         if isinstance(value, bool) or not isinstance(value, int):
             text = f"The type of keyword '{name}' must be int, but received type {type(value)}: {value!r}"
             raise _Both(text)
@@ -183,7 +187,20 @@ def _retry_exceptions(name: str, value: Any) -> Any:
     raise _Both(f"{name}={value!r}: give True, False or a list of exception classes.")
 
 
+def _namespace(name: str, value: Any) -> str | None:
+    value = _text(name, value)
+    if value == "":
+        raise ValueError('"" is not a valid namespace. Pass None to not specify a namespace.')
+    return value
+
+
+def _pending_calls(name: str, value: Any) -> int:
+    return _integer(0, minus_one="no limit", none=-1)(name, value) or -1  # 0: no limit, as in Ray
+
+
 def _lifetime(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise _type_error(name, "one of (str, None)", value)
     if value not in (None, "detached", "non_detached"):
         raise ValueError(
             f"actor `lifetime` argument must be one of 'detached', 'non_detached' and None, got {value!r}."
@@ -272,13 +289,15 @@ OPTIONS: dict[str, Option] = {
     "placement_group_capture_child_tasks": Option("ta", None, _flag, "the same"),
     "runtime_env": Option("ta", None, runtime_env.checked, "environment of the worker"),
     "wait_for_resources": Option("ta", False, _flag, "queue although no node can satisfy it now (nbray only)"),
-    "max_restarts": Option("a", 0, _integer(0, minus_one="for ever"), "restarts after its process died"),
-    "max_task_retries": Option("a m", 0, _integer(0, minus_one="for ever"), "runs of a call again after a restart"),
+    "max_restarts": Option("a", 0, _integer(0, minus_one="for ever", none=0), "restarts after its process died"),
+    "max_task_retries": Option(
+        "a m", 0, _integer(0, minus_one="for ever", none=0), "runs of a call again after a restart"
+    ),
     "max_concurrency": Option("a", None, _integer(1, allow_none=True), "calls that run at the same time"),
-    "namespace": Option("a", None, _text, "where its name is known"),
+    "namespace": Option("a", None, _namespace, "where its name is known"),
     "lifetime": Option("a", None, _lifetime, "detached: outlives its driver"),
     "get_if_exists": Option("a", False, _flag, "return the actor that has the name"),
-    "max_pending_calls": Option("a", -1, _integer(0, minus_one="no limit"), "calls of one caller queued at it"),
+    "max_pending_calls": Option("a", -1, _pending_calls, "calls of one caller queued at it"),
     "concurrency_groups": Option("a", None, _concurrency_groups, "calls at the same time, per group of methods"),
     "concurrency_group": Option("m", None, _group_name, "group that a method's calls run in"),
     "accelerator_type": Option("ta", None, _text, "kind of GPU that its node must have"),

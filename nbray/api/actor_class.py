@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbray import options as option_table
 from nbray.api import redefinition
@@ -16,6 +16,14 @@ from nbray.core import code_size
 from nbray.exceptions import ActorClassInheritanceException
 from nbray.serialization import serializer
 from nbray.worker.calls import is_async, unknown_group
+
+
+class ActorClassMetadata(NamedTuple):
+    """What packages ask an actor class for, under Ray's names."""
+
+    modified_class: type  # as it was before it was decorated
+    class_name: str
+    options: dict[str, Any]
 
 
 class ActorClass:
@@ -50,6 +58,20 @@ class ActorClass:
     @functools.cached_property
     def _check(self) -> Any:
         return _constructor_check(self._class)
+
+    def __getattr__(self, name: str) -> Any:
+        # Code of the class says `Counter.LIMIT`, and that name is the decorated class.
+        cls = self.__dict__.get("_class")
+        if cls is None or (name.startswith("__") and name.endswith("__")):
+            raise AttributeError(name)
+        try:
+            return getattr(cls, name)
+        except AttributeError:
+            raise AttributeError(f"The actor class {self._class_name} has no attribute '{name}'.") from None
+
+    @property
+    def __ray_metadata__(self) -> ActorClassMetadata:
+        return ActorClassMetadata(self._class, self._class_name, dict(self._options))
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._methods]

@@ -114,7 +114,7 @@ def create(
                 raise
             return create(actor_class, args, kwargs, options)  # somebody was quicker: join his
     handle = ActorHandle(actor_id, info, calls, Lifetime(core, actor_id, life_id, life))
-    handle._made_of = actor_class._class
+    handle._ray_made_of = actor_class._class
     redefinition.note_actor(actor_class._class, handle)
     return handle
 

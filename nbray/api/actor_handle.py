@@ -49,14 +49,17 @@ class Lifetime:
 
 
 class ActorHandle:
-    """Names an actor; its methods are called with ``handle.method.remote(...)``."""
+    """Names an actor; its methods are called with ``handle.method.remote(...)``.
+
+    Attributes of its own begin with ``_ray``, as any other name may be a method of the user's.
+    """
 
     def __init__(self, actor_id: str, info: dict[str, Any], calls: ActorCalls, lifetime: Any) -> None:
-        self._ray_actor_id = actor_id
-        self._made_of: type | None = None  # its class, where it was made
-        self._info = info
-        self._calls = calls
-        self._lifetime = lifetime
+        self._ray_id = actor_id
+        self._ray_made_of: type | None = None  # its class, where it was made
+        self._ray_info = info
+        self._ray_calls = calls
+        self._ray_lifetime = lifetime
         calls.max_pending = info["max_pending_calls"]
         calls.max_task_retries = info["max_task_retries"]
         calls.ordered = info["ordered"]
@@ -65,10 +68,12 @@ class ActorHandle:
 
     @property
     def _actor_id(self) -> ids.ActorID:
-        return ids.ActorID(bytes.fromhex(self._ray_actor_id))
+        return ids.ActorID(bytes.fromhex(self._ray_id))
+
+    _ray_actor_id = _actor_id
 
     def __getattr__(self, name: str) -> ActorMethod:
-        info = self.__dict__.get("_info")
+        info = self.__dict__.get("_ray_info")
         if info is None:
             raise AttributeError(name)
         if name in info["methods"] or name in BUILT_IN_METHODS:
@@ -80,43 +85,41 @@ class ActorHandle:
         raise AttributeError(f"'ActorHandle' object of {info['class_name']} has no attribute '{name}'.{hint}")
 
     def __dir__(self) -> list[str]:
-        return [*self._info["methods"], "__init__", *BUILT_IN_METHODS]
+        return [*self._ray_info["methods"], "__init__", *BUILT_IN_METHODS]
 
     def __repr__(self) -> str:
-        return f"Actor({self._info['class_name']}, {self._ray_actor_id})"
+        return f"Actor({self._ray_info['class_name']}, {self._ray_id})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ActorHandle) and other._ray_actor_id == self._ray_actor_id
+        return isinstance(other, ActorHandle) and other._ray_id == self._ray_id
 
     def __hash__(self) -> int:
-        return hash(self._ray_actor_id)
+        return hash(self._ray_id)
 
-    def _outdated(self) -> None:
+    def _ray_outdated(self) -> None:
         """The class has been defined anew: the next call says that this actor runs the old code."""
-        self._calls.outdated = (
-            f"The class {self._info['class_name']} has been defined anew, but this actor ({self._ray_actor_id}) still runs "
+        self._ray_calls.outdated = (
+            f"The class {self._ray_info['class_name']} has been defined anew, but this actor ({self._ray_id}) still runs "
             "the code that it was made with. Make a new actor to use the new class."
         )
         for bound in list(self.__dict__.values()):
             if isinstance(bound, ActorMethod):
                 bound._core = None  # has it prepared once more, where the warning is
 
-    def _kill(self, no_restart: bool) -> None:
+    def _ray_kill(self, no_restart: bool) -> None:
         core = runtime.require_core()
         with core.lock:
-            self._calls.pause()
-        core.control.send(
-            m.KillActorRequest(actor_id=self._ray_actor_id, no_restart=no_restart, reason="killed by kill()")
-        )
+            self._ray_calls.pause()
+        core.control.send(m.KillActorRequest(actor_id=self._ray_id, no_restart=no_restart, reason="killed by kill()"))
 
     def __reduce__(self) -> Any:
-        calls = self._calls
+        calls = self._ray_calls
         if calls.notice is None and calls.core is current.core:
             # The daemon must know the actor before anybody who gets this handle asks for it.
             calls.core.wait_until(lambda: calls.notice is not None, CREATION_TIMEOUT_S)
-        if self._lifetime._hold is not None and not serializer.note_ref(self._lifetime):
-            self._lifetime.core.kept.append(self._lifetime)  # pickled by hand: kept as long as the session
-        return rebuild_handle, (self._ray_actor_id, self._info)
+        if self._ray_lifetime._hold is not None and not serializer.note_ref(self._ray_lifetime):
+            self._ray_lifetime.core.kept.append(self._ray_lifetime)  # pickled by hand: kept as long as the session
+        return rebuild_handle, (self._ray_id, self._ray_info)
 
 
 def calls_of(core: Any, actor_id: str, class_name: str) -> ActorCalls:
@@ -144,11 +147,17 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     Raises
     ------
     ValueError
-        (ActorHandleNotFoundError) when there is none of that name in the namespace.
+        (ActorHandleNotFoundError) when there is none of that name in the namespace; for an empty name or namespace.
+    TypeError
+        For a name or namespace that is no string.
     """
-    if not isinstance(name, str) or not name:
+    if not name:
         raise ValueError("Please supply a non-empty value to get_actor")
-    if namespace is not None and (not isinstance(namespace, str) or not namespace):
+    if not isinstance(name, str):
+        raise TypeError(f"The name of an actor is a string, got {name!r}.")
+    if namespace is not None and not isinstance(namespace, str):
+        raise TypeError(f"namespace must be None or a string, got {namespace!r}.")
+    if namespace == "":
         raise ValueError('"" is not a valid namespace. Pass None to not specify a namespace.')
     core = runtime.require_core()
     wanted = namespace or core.namespace

@@ -33,22 +33,32 @@ def method(*args: Any, **given: Any) -> Any:
     return decorate
 
 
+# Special methods that the language looks up to make, copy or end an object: a handle has those of its own.
+_NOT_METHODS = frozenset(
+    f"__{name}__"
+    for name in (
+        "new", "init", "del", "init_subclass", "class_getitem", "subclasshook", "getattr", "getattribute", "setattr", "delattr",
+        "dir", "reduce", "reduce_ex", "getstate", "setstate", "getnewargs", "getnewargs_ex", "copy", "deepcopy",
+        "ray_shutdown",
+    )
+)  # fmt: skip
+
+
 def methods_of(cls: type) -> dict[str, dict[str, Any]]:
     """Return the methods that callers see, with their options."""
     found = {}
     for name, function in inspect.getmembers(cls, callable):
-        if (
-            name.startswith("__")
-            and name.endswith("__")
-            and name not in ("__init__", "__call__", "__len__", "__getitem__")
-        ):
+        is_special = name.startswith("__") and name.endswith("__")
+        if is_special and (name in _NOT_METHODS or not (inspect.isfunction(function) or inspect.ismethod(function))):
             continue
-        if name == "__init__" or isinstance(function, type):
+        if isinstance(function, type):
             continue
         options = dict(getattr(function, "__ray_method_options__", {}))
         if is_generator(function):
             options["generator"] = True
-        static = isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
+        static = isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod)) or not hasattr(
+            type(function), "__get__"
+        )
         try:
             signature = inspect.signature(function)
             parameters = list(signature.parameters.values())
@@ -70,21 +80,22 @@ class ActorMethod:
     """A method of an actor, to be called with ``.remote()``."""
 
     def __init__(self, handle: ActorHandle, name: str, options: dict[str, Any]) -> None:
-        self._handle_calls = handle._calls
-        self._info = handle._info
-        self._lifetime = handle._lifetime  # a bound method keeps its actor alive
+        self._handle_type = type(handle)  # not the handle, which keeps its methods: it must go with its last name
+        self._handle_calls = handle._ray_calls
+        self._info = handle._ray_info
+        self._lifetime = handle._ray_lifetime  # a bound method keeps its actor alive
         self._name = name
         self._options = options
-        self._n_returns = option_table.returned(options, options.get("generator", False), handle._info["window"])
+        self._n_returns = option_table.returned(options, options.get("generator", False), handle._ray_info["window"])
         retries = options.get("max_task_retries")
-        self._retries = handle._info["max_task_retries"] if retries is None else retries
+        self._retries = handle._ray_info["max_task_retries"] if retries is None else retries
         self._retry_exceptions = options.get("retry_exceptions", False)
         self._group = options.get("concurrency_group") or ""
         self._signature = options.get("signature")
         self._text = options.get("text", name)
         self._core: Any = None
         self._descriptor: Any = None
-        self._recorded = options.get("enable_task_events", handle._info["recorded"]) is not False
+        self._recorded = options.get("enable_task_events", handle._ray_info["recorded"]) is not False
         self._variants: dict[tuple[str, bool], Any] = {}  # (concurrency group, recorded) -> descriptor
         self._limits = _limits(self._signature)
 
@@ -141,6 +152,10 @@ class ActorMethod:
             descriptor = core.describe_method(self._info["class_name"], self._name, group, kind)
             self._variants[group, recorded] = descriptor
         return descriptor
+
+    def __reduce__(self) -> Any:
+        calls = self._handle_calls
+        return getattr, (self._handle_type(calls.actor_id, self._info, calls, self._lifetime), self._name)
 
     def options(self, **given: Any) -> _MethodWithOptions:
         """Return the method with other options.

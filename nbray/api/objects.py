@@ -184,4 +184,4 @@ def kill(actor: Any, *, no_restart: bool = True) -> None:
     """End an actor at once; calls that it has not answered fail."""
     if not isinstance(actor, ActorHandle):
         raise ValueError(f"kill() only supported for actors. For tasks, try cancel(). Got: {type(actor)}.")
-    actor._kill(no_restart)
+    actor._ray_kill(no_restart)

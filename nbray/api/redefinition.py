@@ -29,8 +29,8 @@ def note_class(cls: type) -> None:
         return
     code = _code_of(cls)
     for handle in list(known):
-        if _code_of(handle._made_of) != code:
-            handle._outdated()
+        if _code_of(handle._ray_made_of) != code:
+            handle._ray_outdated()
 
 
 def _code_of(cls: type) -> dict[str, Any]:

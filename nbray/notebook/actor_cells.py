@@ -41,7 +41,7 @@ class ActorCells:
             wanted["scheduling_strategy"] = options.node
         handle = self._handles.get(name)
         if handle is not None and actor_state(handle) == "DEAD":
-            if handle._calls.core.session.attached:
+            if handle._ray_calls.core.session.attached:
                 cause = actor_death(handle)
                 self._cells.tell(
                     [f"the actor {name} ended{': ' + cause if cause else ''}; a new one begins without names."]
@@ -71,9 +71,9 @@ class ActorCells:
                 return self._class.options(name=name, **given).remote()
         except (RayError, ValueError, TypeError) as error:
             raise UsageError(f"%%remote: {error}") from None
-        if handle._info["class_name"] != CellActor.__name__:
+        if handle._ray_info["class_name"] != CellActor.__name__:
             raise UsageError(
-                f"%%remote: the actor {name} is of the class {handle._info['class_name']}; cells run in actors that"
+                f"%%remote: the actor {name} is of the class {handle._ray_info['class_name']}; cells run in actors that"
                 " --actor made. Take another name."
             )
         return handle

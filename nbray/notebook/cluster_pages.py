@@ -97,7 +97,7 @@ def actors(shell: Any) -> Page:
     _core()
     rows = sorted(state.list_actors(limit=1000, detail=True), key=lambda row: (row.state == "DEAD", row.class_name))
     names = _variables(shell, ActorHandle)
-    by_id = {handle._ray_actor_id: name for name, handle in names}
+    by_id = {handle._ray_id: name for name, handle in names}
     shown = [
         [
             row.actor_id[:12],
@@ -173,7 +173,7 @@ def log(shell: Any, wanted: str) -> str:
 def _which(shell: Any, wanted: str) -> dict[str, Any]:
     value = shell.user_ns.get(wanted)
     if isinstance(value, ActorHandle):
-        return {"actor_id": value._ray_actor_id}
+        return {"actor_id": value._ray_id}
     if isinstance(value, ObjectRef):
         return {"task_id": value.task_id().hex()}
     if wanted.isdigit() and len(wanted) < 12:

@@ -141,7 +141,7 @@ _ACTOR_STATES = {"ALIVE": DONE, "DEAD": FAILED}
 
 def actor_html(handle: ActorHandle) -> str:
     """Return an actor's class, state and process in one line."""
-    calls = handle._calls
+    calls = handle._ray_calls
     notice: Any = calls.notice
     state = str(calls.state)
     waiting = len(calls.queue) + len(calls.tasks)
@@ -152,11 +152,11 @@ def actor_html(handle: ActorHandle) -> str:
         muted.append(amounts.noun(waiting, "call") + " of this process at it")
     if state == "DEAD" and notice is not None and notice.cause:
         muted.append(str(notice.cause))
-    methods = sorted(handle._info["methods"])
+    methods = sorted(handle._ray_info["methods"])
     muted.append(", ".join(methods[:8]) + (f" and {len(methods) - 8} more" if len(methods) > 8 else ""))
     sign = RUNNING if waiting and state == "ALIVE" else _ACTOR_STATES.get(state, PLACE)
     word = state.lower().replace("_", " ")
-    return _row(sign, f"{handle._info['class_name']} actor", handle._ray_actor_id[:12], [word], muted)
+    return _row(sign, f"{handle._ray_info['class_name']} actor", handle._ray_id[:12], [word], muted)
 
 
 def nodes_html(nodes: Any) -> str:

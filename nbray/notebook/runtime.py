@@ -24,7 +24,7 @@ def when_done(ref: ObjectRef, callback: Any) -> None:
 
 def actor_state(handle: ActorHandle) -> str:
     """Return the state of an actor as this process knows it: ALIVE, DEAD ...; after its kill() that which it led to."""
-    calls = handle._calls
+    calls = handle._ray_calls
     if calls.core is not current.core:
         return "DEAD"
     if calls.paused:
@@ -34,7 +34,7 @@ def actor_state(handle: ActorHandle) -> str:
 
 def actor_death(handle: ActorHandle) -> str:
     """Return why a dead actor died; "" when that is not known."""
-    notice = handle._calls.notice
+    notice = handle._ray_calls.notice
     return str(notice.cause) if notice is not None else ""
 
 

@@ -369,7 +369,7 @@ class WorkerGroup:
     def _end(self, process: _Process) -> None:
         process.actor.__ray_terminate__.remote()
         self._ended.append(process.actor)
-        self._ended = [actor for actor in self._ended if actor._calls.state != "DEAD"]
+        self._ended = [actor for actor in self._ended if actor._ray_calls.state != "DEAD"]
 
     def close(self, wait: bool = True) -> None:
         """End the processes after what they have to do; ``wait`` until they are gone."""
@@ -386,7 +386,7 @@ class WorkerGroup:
                     self._end(process)
                 self._processes.clear()
                 ended = self._ended
-            self.core.wait_until(lambda: all(a._calls.state == "DEAD" for a in ended), EXIT_PATIENCE_S)
+            self.core.wait_until(lambda: all(a._ray_calls.state == "DEAD" for a in ended), EXIT_PATIENCE_S)
             self.core.dependents.discard(self)
 
     def terminate(self) -> list[Job]:

@@ -100,11 +100,11 @@ def test_a_call_is_sent_when_only_cancelled_ones_were_in_its_way(ray, gate, ledg
     other = keep_busy.remote(actor)
     ledger.await_lines(1)
     refs = []
-    while not actor._calls.queue:  # the ring is full
+    while not actor._ray_calls.queue:  # the ring is full
         refs.append(actor.echo.remote(1))
     for ref in refs:
         ray.cancel(ref)
-    assert not actor._calls.tasks
+    assert not actor._ray_calls.tasks
     last = actor.echo.remote(1)
     gate.open()
     assert ray.get(last) == 1
