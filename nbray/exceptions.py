@@ -7,6 +7,7 @@ what to do next. Classes that Ray does not have are marked "nbray only".
 from __future__ import annotations
 
 import pickle
+import types
 from typing import Any
 
 
@@ -37,7 +38,9 @@ class RayTaskError(RayError):
     """A task or actor method raised.
 
     What ``get`` raises is also an instance of the user's exception class, when that
-    class allows it, so that ``except ValueError`` works as in local code.
+    class allows it, so that ``except ValueError`` works as in local code. Its ``args``
+    are then the user's exception alone, as in Ray; other attributes are those of the
+    user's exception.
 
     Attributes
     ----------
@@ -53,6 +56,8 @@ class RayTaskError(RayError):
         Id of its node, shortened.
     frames : list of (filename, lineno, function)
         The user's frames, outermost first.
+    proctitle, ip, actor_repr
+        What Ray has in their places: accepted and kept, not filled by nbray.
     """
 
     def __init__(
@@ -60,57 +65,99 @@ class RayTaskError(RayError):
         function_name: str = "",
         traceback_str: str = "",
         cause: BaseException | None = None,
-        pid: int = 0,
+        proctitle: str | None = None,
+        pid: int | None = None,
+        ip: str | None = None,
+        actor_repr: str | None = None,
+        actor_id: str | None = None,
+        *,
         frames: list[tuple[str, int, str]] | None = None,
         node: str = "",
     ) -> None:
-        super().__init__(function_name, traceback_str)
-        self.function_name = function_name
-        self.traceback_str = traceback_str
-        self.cause = cause
-        self.pid = pid
-        self.frames = frames or []
-        self.node = node
+        self.args = (function_name, traceback_str, cause, proctitle, pid, ip)
+        self._tell(
+            (function_name, traceback_str, cause, proctitle, pid or 0, ip, actor_repr, actor_id, frames or [], node)
+        )
+
+    def _tell(self, told: tuple[Any, ...]) -> None:
+        self._told = told  # the user's exception may have attributes of the names below: they win
+        (
+            self.function_name, self.traceback_str, self.cause, self.proctitle, self.pid, self.ip, self.actor_repr,
+            self._actor_id, self.frames, self.node,
+        ) = told  # fmt: skip
 
     def __str__(self) -> str:
-        where = f"worker pid={self.pid}, node {self.node}" if self.node else f"worker pid={self.pid}"
-        return f"{self.function_name}() failed on {where}\n{self.traceback_str.rstrip()}"
+        function_name, text, _, _, pid, _, _, _, _, node = self._told
+        if not pid:  # made by a program, not by the runtime
+            return text.rstrip()
+        where = f"worker pid={pid}, node {node}" if node else f"worker pid={pid}"
+        return f"{function_name}() failed on {where}\n{text.rstrip()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_task_error, (
-            self.function_name, self.traceback_str, self.cause, self.pid, self.frames, self.node,
-        )  # fmt: skip
+        return _rebuild_task_error, (isinstance(self, _Dual), *self._told)
 
     def as_instanceof_cause(self) -> RayTaskError:
         """Return this error as an instance of both RayTaskError and the cause's class."""
         cause = self.cause
-        if cause is None or issubclass(RayTaskError, type(cause)):
+        if cause is None or issubclass(RayTaskError, type(cause)) or isinstance(self, _Dual):
             return self
         error_cls = _dual_class(type(cause))
         if error_cls is None:
             return self
         try:
             try:
-                dual = error_cls.__new__(error_cls, *cause.args)
+                dual = type.__call__(error_cls, *cause.args)  # its __init__ takes anything
             except TypeError:
-                dual = error_cls.__new__(error_cls)
-            Exception.__init__(dual, *getattr(cause, "args", ()))
+                dual = type.__call__(error_cls)
+            dual._tell(self._told)
+            dual.args = (cause,)
+            _take_attributes(dual, cause)
         except BaseException:
             return self
-        for name, value in getattr(cause, "__dict__", {}).items():
-            try:
-                setattr(dual, name, value)
-            except Exception:  # a read-only attribute of the user's class
-                continue
-        dual.function_name, dual.traceback_str = self.function_name, self.traceback_str
-        dual.cause, dual.pid, dual.frames, dual.node = cause, self.pid, self.frames, self.node
-        dual.args = getattr(cause, "args", ())
-        dual.__cause__ = None
         return dual
 
 
-def _rebuild_task_error(*fields: Any) -> RayTaskError:
-    return RayTaskError(*fields).as_instanceof_cause()
+class _Dual:
+    """What comes before both classes in a RayTaskError that is an instance of the user's class as well."""
+
+    cause: Any = None  # a class attribute, so that nothing of this name in the user's class is in the way
+    args: Any = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the user's ``__init__`` has run, in the worker."""
+
+    def __getattr__(self, name: str) -> Any:
+        cause = self.__dict__.get("cause")
+        if cause is None or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(cause, name)
+
+    def __repr__(self) -> str:
+        return f"RayTaskError({type(self.cause).__name__})({self.cause!r})"
+
+
+_FIELDS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_PUBLIC = ("function_name", "traceback_str", "proctitle", "pid", "ip", "actor_repr", "frames", "node")
+_KEPT = frozenset(dir(BaseException)) | {"args", "cause"}
+
+
+def _take_attributes(dual: Any, cause: BaseException) -> None:
+    """Give ``dual`` what ``cause`` has: attributes, and the fields that its class keeps outside of ``__dict__``."""
+    names = [*getattr(cause, "__dict__", ()), *(name for name in _PUBLIC if hasattr(type(cause), name))]
+    for cls in type(cause).__mro__:
+        names += [name for name, field in vars(cls).items() if type(field) in _FIELDS]
+    for name in names:
+        if name not in _KEPT:
+            try:
+                setattr(dual, name, getattr(cause, name))
+            except Exception:  # a read-only attribute of the user's class
+                continue
+
+
+def _rebuild_task_error(dual: bool, *fields: Any) -> RayTaskError:
+    *facts, frames, node = fields
+    error = RayTaskError(*facts, frames=frames, node=node)
+    return error.as_instanceof_cause() if dual else error
 
 
 _dual_classes: dict[type, type | None] = {}
@@ -120,15 +167,15 @@ def _dual_class(cause_cls: type[BaseException]) -> Any:
     """Make (once) the class that is RayTaskError and ``cause_cls`` at the same time."""
     if cause_cls in _dual_classes:
         return _dual_classes[cause_cls]
+    also = tuple(more for base, more in _ALSO.items() if issubclass(cause_cls, base))
     made: type | None
     try:
         made = type(
             f"RayTaskError({cause_cls.__name__})",
-            (RayTaskError, cause_cls),
+            (_Dual, RayTaskError, *also, cause_cls),
             {
                 "__str__": RayTaskError.__str__,
                 "__reduce__": RayTaskError.__reduce__,
-                "__repr__": lambda self: f"RayTaskError({type(self.cause).__name__})({self.cause!r})",
                 "__module__": "nbray.exceptions",
             },
         )
@@ -173,6 +220,47 @@ class WorkerCrashedError(RayError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.args[0], self.pid, self.exit_code, self.signal_name, self.log_tail)
+
+
+class RunningTaskCancelledError(RayTaskError, TaskCancelledError):
+    """The task was cancelled while it ran: in Ray that is the task's own error as well. nbray only."""
+
+    def __init__(self, task_id: str | None = None) -> None:
+        cause = TaskCancelledError(task_id)
+        RayTaskError.__init__(self, "", str(cause), cause)
+        self.task_id, self.error_message = task_id, None
+        self.args = (cause,)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.task_id,)
+
+
+class ForciblyCancelledError(TaskCancelledError, WorkerCrashedError):
+    """The task's worker was ended by ``cancel(force=True)``: what Ray raises and what it documents. nbray only."""
+
+    def __init__(
+        self, task_id: str | None = None, message: str = "", pid: int = 0, exit_code: int | None = None,
+        signal_name: str = "", log_tail: str = "",
+    ) -> None:  # fmt: skip
+        TaskCancelledError.__init__(self, task_id, message)
+        self.pid, self.exit_code, self.signal_name, self.log_tail = pid, exit_code, signal_name, log_tail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (
+            self.task_id, self.error_message, self.pid, self.exit_code, self.signal_name, self.log_tail,
+        )  # fmt: skip
+
+
+for _shown_as_cancelled in (RunningTaskCancelledError, ForciblyCancelledError):
+    _shown_as_cancelled.__name__ = "TaskCancelledError"  # what notebooks show; pickles go by __qualname__
+
+
+# In Ray a task that raises KeyboardInterrupt counts as cancelled, and one that calls sys.exit ends its worker. Here both
+# are errors as any other, and are caught under Ray's names as well.
+_ALSO: dict[type[BaseException], type[RayError]] = {
+    KeyboardInterrupt: TaskCancelledError,
+    SystemExit: WorkerCrashedError,
+}
 
 
 class TaskUnschedulableError(RayError):

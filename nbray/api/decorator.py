@@ -25,7 +25,7 @@ def remote(*args: Any, **given: Any) -> Any:
     if len(args) == 1 and not given and (callable(args[0]) or isinstance(args[0], type)):
         return _make(args[0], {})
     if args or not given:
-        raise TypeError(
+        raise _WronglyApplied(
             "The @remote decorator must be applied either with no arguments and no parentheses, for example "
             "'@nbray.remote', or it must be applied using some of the arguments in the list "
             f"{sorted(set(option_table.names('task')) | set(option_table.names('actor')))}, for example "
@@ -36,6 +36,10 @@ def remote(*args: Any, **given: Any) -> Any:
         if name not in option_table.names("task") and name not in option_table.names("actor"):
             option_table.check("task", {name: given[name]})
     return lambda target: _make(target, given)
+
+
+class _WronglyApplied(TypeError, AssertionError):
+    """Ray asserts here; a wrong call is a TypeError."""
 
 
 def _make(target: Any, given: dict[str, Any]) -> Any:

@@ -131,13 +131,13 @@ def wait(
             rest = refs[1:]
             core.waited = rest[:]
             return [refs[0]], rest
-    elif isinstance(num_returns, bool) or not isinstance(num_returns, int):
+    elif not isinstance(num_returns, int) and not (isinstance(num_returns, float) and num_returns.is_integer()):
         raise TypeError(f"num_returns must be an int, got {type(num_returns).__name__}.")
     elif num_returns <= 0:
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
     elif num_returns > len(refs):
         raise ValueError("num_returns cannot be greater than the number of objects provided to wait.")
-    ready, rest = core.wait(refs, num_returns, timeout)
+    ready, rest = core.wait(refs, int(num_returns), timeout)
     core.waited = rest[:]
     return ready, rest
 

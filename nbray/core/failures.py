@@ -17,6 +17,7 @@ from nbray.core.records import (
     TaskRecord,
 )
 from nbray.exceptions import (
+    ForciblyCancelledError,
     OutOfMemoryError,
     TaskCancelledError,
     WorkerCrashedError,
@@ -60,7 +61,7 @@ class Failures(CoreState):
             if record.cancelled and not record.forced:
                 self.fail(record, TaskCancelledError(self._task_hex(record)))
             elif record.forced:
-                self.fail(record, _crash(record, notice, self.node_id, "It was cancelled with force=True."))
+                self.fail(record, self._forced(record, notice))
             elif notice is not None and notice.group_removed:
                 self.fail(record, record.pool.group_removed(record))
             elif not started:
@@ -71,6 +72,12 @@ class Failures(CoreState):
                 self._retry(record)
             else:
                 self.fail(record, _crash(record, notice, self.node_id, ""))
+
+    def _forced(self, record: TaskRecord, notice: m.WorkerDiedNotice | None) -> ForciblyCancelledError:
+        crash = _crash(record, notice, self.node_id, "It was cancelled with force=True.")
+        return ForciblyCancelledError(
+            self._task_hex(record), str(crash), crash.pid, crash.exit_code, crash.signal_name, crash.log_tail
+        )
 
     def _out_of_memory(self, record: TaskRecord, notice: m.WorkerDiedNotice) -> None:
         """Run a task again after a while, when its worker was ended for lack of memory."""

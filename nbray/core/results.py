@@ -34,7 +34,7 @@ from nbray.core.records import (
 )
 from nbray.exceptions import (
     ObjectLostError,
-    TaskCancelledError,
+    RunningTaskCancelledError,
 )
 from nbray.object_ref import ObjectRef
 from nbray.serialization import error_value, serializer
@@ -146,6 +146,18 @@ class Results(CoreState):
 
     def _result(self, record: TaskRecord, flags: int, payload: bytes) -> None:
         """Take in a result that is not one small value."""
+        if flags & RESULT_MULTI and flags & RESULT_ERROR:  # a generator raised when it had yielded some of its values
+            error = self._last_part(payload)
+            if record.cancelled:
+                self._drop_result(flags, payload)
+                flags = RESULT_CANCELLED
+            elif record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
+                self._drop_result(flags, payload)
+                self._retry(record)
+                return
+            else:
+                self._note_failure(record, error)
+                flags = RESULT_MULTI
         if record.n_returns < 0 and not flags & RESULT_ERROR:
             self._drop_result(flags, payload)
             flags |= RESULT_CANCELLED
@@ -154,7 +166,7 @@ class Results(CoreState):
                 self.argument_lost(record, _U64.unpack(payload)[0])
                 return
             if flags & RESULT_CANCELLED or (record.cancelled and record.n_returns >= 0):
-                error = error_value.from_system_error(TaskCancelledError(self._task_hex(record)))
+                error = error_value.from_system_error(RunningTaskCancelledError(self._task_hex(record)))
             else:
                 error = ErrorValue(self._large_error(payload) if flags & RESULT_STORED else payload)
                 if record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
@@ -186,6 +198,14 @@ class Results(CoreState):
                 self._set(ref, value)
                 at += length
         record.ref = None
+
+    @staticmethod
+    def _last_part(payload: bytes) -> ErrorValue:
+        at = length = 0
+        while at < len(payload):
+            _, length = _PART.unpack_from(payload, at)
+            at += _PART.size + length
+        return ErrorValue(payload[-length:])
 
     def _drop_result(self, flags: int, payload: bytes) -> None:
         """Give back what a call that was cancelled returned all the same."""

@@ -288,7 +288,11 @@ class RemoteCells:
 
     def explained(self, failure: BaseException, cell: Prepared) -> BaseException:
         """Give a failure without a story from the worker the line of the magic."""
-        if isinstance(failure, RayTaskError) and failure.cause is not None:
+        if (
+            isinstance(failure, RayTaskError)
+            and failure.cause is not None
+            and not isinstance(failure, TaskCancelledError)
+        ):
             return failure  # an input's own task failed; it has its frames
         if cell.actor is not None:
             self.actors.failed(cell.options.actor, failure)

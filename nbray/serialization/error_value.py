@@ -21,7 +21,7 @@ from nbray.serialization import serializer, without_code
 
 _TASK, _SYSTEM = 0, 1
 WORKER = os.sep + os.path.join("nbray", "worker") + os.sep
-HIDDEN = os.sep + "nbray" + os.sep  # frames of files below are the runtime's own
+OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # files below are the runtime's own
 
 
 class ErrorValue:
@@ -72,7 +72,7 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     if isinstance(error, ModuleNotFoundError) and error.name:
         version = ".".join(map(str, sys.version_info[:3]))
         hint = f"Node {node} has no module {error.name!r} for Python {version} at {sys.executable}.\n"
-    text = "".join(traceback.format_exception(type(error), error, tb)) + hint
+    text = _traceback(error, tb) + hint
     frames = _frames(tb)
     pickled: bytes | None = None
     try:
@@ -80,11 +80,24 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
         pickled = data if isinstance(data, bytes) else None
         if pickled is not None:
             serializer.loads(pickled)  # classes whose __init__ wants more arguments fail only now
-    except Exception:
+    except Exception as failure:
         pickled = None
+        text += f"(Exception {type(cause).__qualname__} isn't serializable: {type(failure).__name__}: {failure})\n"
     return pickle.dumps(
         (_TASK, function_name, text, os.getpid(), frames, pickled, type(cause).__name__, _text(cause), node)
     )
+
+
+def _traceback(error: BaseException, tb: TracebackType | None) -> str:
+    """Return the text of a traceback without the frames of the runtime, where it was called in the middle."""
+    told = traceback.TracebackException(type(error), error, tb)
+    pending = [told]
+    for part in pending:  # grows; each part is there once
+        part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(OWN)]
+        pending += [
+            other for other in (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())) if other
+        ]
+    return "".join(told.format())
 
 
 def _text(error: BaseException | None) -> str:
@@ -153,8 +166,8 @@ def to_exception(blob: bytes) -> BaseException:
         text += _own_module(cause.name)
     if cause is None:
         cause = UnserializableException(f"{type_name}: {message}")
-        return RayTaskError(function_name, text, cause, pid, frames, node)
-    return RayTaskError(function_name, text, cause, pid, frames, node).as_instanceof_cause()
+    made = RayTaskError(function_name, text, cause, pid=pid, frames=frames, node=node)
+    return made.as_instanceof_cause()
 
 
 def facts(blob: bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from nbray.core.records import (
     KIND_ITEM,
     KIND_OUTPUT,
     KIND_RESULT,
+    PART_ERROR,
     PART_INLINE,
     PART_STORED,
     RESULT_CANCELLED,
@@ -39,6 +40,10 @@ MAX_EARLY_OUTPUT = 64  # pieces of at most 16 KiB that a constructor printed, ke
 MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
 
 
+def _returned(values: int, n_returns: int) -> str:
+    return f"Task returned {values} objects, but num_returns={n_returns}."
+
+
 class Replies(ExecutorState):
     """What goes back to the owners."""
 
@@ -59,8 +64,8 @@ class Replies(ExecutorState):
                 else:
                     self._reply(chan, number, RESULT_STORED, self._store(owner, number, 0, data), ran_ns)
             else:
-                parts = self._parts(owner, name, number, n_returns, result)
-                self._reply(chan, number, RESULT_MULTI, parts, ran_ns)
+                flags, parts = self._parts(owner, name, number, n_returns, result)
+                self._reply(chan, number, flags, parts, ran_ns)
         except (ObjectStoreFullError, OutOfDiskError) as error:  # the runtime's failure, not the function's
             self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error).blob)
         except BaseException as error:
@@ -68,7 +73,9 @@ class Replies(ExecutorState):
                 self._failed(chan, number, name, error)
                 return
             try:  # one value is asked for: the first
-                value = self._values(name, 1, result)[0]
+                value = next(result)
+            except StopIteration:
+                self._failed(chan, number, name, ValueError(_returned(0, 1)))
             except BaseException as raised:
                 self._failed(chan, number, name, raised)
             else:
@@ -83,35 +90,62 @@ class Replies(ExecutorState):
         hold = core.store.write(object_id, value, 0, owner, label)  # type: ignore[arg-type]
         return _U64.pack(hold.obj)
 
-    def _parts(self, owner: int, name: str, number: int, n_returns: int, result: Any) -> bytes:
-        """Return the payload of a call with other than one return value."""
+    def _parts(self, owner: int, name: str, number: int, n_returns: int, result: Any) -> tuple[int, bytes]:
+        """Return the flags and the payload for a call with other than one return value."""
         if n_returns == 0:
-            return b""
-        parts = []
-        for index, value in enumerate(self._values(name, n_returns, result)):
-            data = serializer.dumps(value, f"return value {index} of {name}()")
-            if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:
-                parts.append(_PART.pack(PART_INLINE, len(data)))
-                parts.append(data)
-            else:
-                parts.append(_PART.pack(PART_STORED, 8))
-                parts.append(self._store(owner, number, index, data))
-        return b"".join(parts)
+            return RESULT_MULTI, b""
+        flags = RESULT_MULTI
+        parts: list[bytes] = []
+        if inspect.isgenerator(result):
+            flags |= self._yielded_parts(owner, name, number, n_returns, result, parts)
+        else:
+            for index, value in enumerate(self._values(n_returns, result)):
+                self._part(owner, name, number, index, value, parts)
+        return flags, b"".join(parts)
+
+    def _part(self, owner: int, name: str, number: int, index: int, value: Any, parts: list[bytes]) -> None:
+        data = serializer.dumps(value, f"return value {index} of {name}()")
+        if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:
+            parts += (_PART.pack(PART_INLINE, len(data)), data)
+        else:
+            parts += (_PART.pack(PART_STORED, 8), self._store(owner, number, index, data))
+
+    def _yielded_parts(
+        self, owner: int, name: str, number: int, n_returns: int, generator: Any, parts: list[bytes]
+    ) -> int:
+        """Take what a generator yields for its return values; returns RESULT_ERROR when it raised after some of them.
+
+        What came before the error is kept. What it would yield beyond those is not asked for.
+        """
+        done = 0
+        try:
+            for value in itertools.islice(generator, n_returns):
+                self._part(owner, name, number, done, value, parts)
+                done += 1
+            if done < n_returns:
+                raise ValueError(_returned(done, n_returns))
+        except Exception as error:
+            if done == 0:
+                raise
+            blob = error_value.from_exception(name, error, 1, self.core.node_id[:8])
+            if len(blob) > INLINE_MAX_BYTES // 8:
+                blob = error_value.shorten(blob, INLINE_MAX_BYTES // 8)
+            parts += (_PART.pack(PART_ERROR, len(blob)), blob) * (n_returns - done)
+            return RESULT_ERROR
+        return 0
 
     @staticmethod
-    def _values(name: str, n_returns: int, result: Any) -> list[Any]:
+    def _values(n_returns: int, result: Any) -> list[Any]:
         """Return the values that a call returned as one sequence."""
-        if inspect.isgenerator(result):
-            result = itertools.islice(result, n_returns)  # what it would yield beyond that is not asked for
         try:
             values = list(result)
         except TypeError:
             raise TypeError(
-                f"{name}() has num_returns={n_returns}, but it returned one value of type {type(result).__name__} "
-                "that is not a sequence."
+                f"Task returned one value of type {type(result).__name__} that is not a sequence, but "
+                f"num_returns={n_returns}."
             ) from None
         if len(values) != n_returns:
-            raise ValueError(f"{name}() has num_returns={n_returns}, but it returned {len(values)} values.")
+            raise ValueError(_returned(len(values), n_returns))
         return values
 
     def _failed(self, chan: int, number: int, name: str, error: BaseException) -> None:

@@ -120,6 +120,7 @@ def test_row_29_sys_exit(ray, argument):
     with pytest.raises(ray.exceptions.RayTaskError) as caught:
         ray.get(leave.remote())
     assert isinstance(caught.value.cause, SystemExit)
+    assert isinstance(caught.value, ray.exceptions.WorkerCrashedError), "what Ray raises"
     assert "SystemExit" in str(caught.value)
     os.kill(before, 0)
     assert ray.get(pid.remote()) == before, "the worker survives"

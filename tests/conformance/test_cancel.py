@@ -72,9 +72,25 @@ def test_with_force_the_worker_ends(ray, ledger):
     ref = stubborn.remote()
     ledger.wait_for(1)
     ray.cancel(ref, force=True)
-    with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.WorkerCrashedError)):
+    with pytest.raises(ray.exceptions.TaskCancelledError):
         ray.get(ref)
     assert len(ledger.marks()) == 1
+
+
+def test_what_ran_when_it_was_cancelled_is_an_error_of_the_task(ray, ledger):
+    @ray.remote
+    def sleeps():
+        ledger.add()
+        for _ in range(1000):
+            time.sleep(0.05)
+
+    ref = sleeps.remote()
+    ledger.wait_for(1)
+    ray.cancel(ref)
+    with pytest.raises(ray.exceptions.RayTaskError) as caught:
+        ray.get(ref)
+    assert isinstance(caught.value, ray.exceptions.TaskCancelledError)
+    assert isinstance(caught.value.cause, ray.exceptions.TaskCancelledError)
 
 
 def test_a_put_ref_is_left_alone(ray):
