@@ -158,11 +158,13 @@ def f17(folder: str) -> str:
     def stream(n: int) -> Any:
         i_am_here(folder)
         for i in range(n):
+            time.sleep(0.02)  # it takes long enough to be killed
             yield np.full(MIB, i % 251, np.uint8)
 
     @ray.remote(max_retries=-1)
     def borrow(held: list[Any], i: int) -> bool:
         i_am_here(folder)
+        time.sleep(0.01)
         return bool((ray.get(held[0]) == i % 251).all())
 
     with Killer(folder, 0.3) as killer:
