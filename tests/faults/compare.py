@@ -158,7 +158,7 @@ def f17(folder: str) -> str:
     def stream(n: int) -> Any:
         i_am_here(folder)
         for i in range(n):
-            time.sleep(0.02)  # it takes long enough to be killed
+            time.sleep(0.008)  # long enough to be killed now and then, short enough to end before the next kill
             yield np.full(MIB, i % 251, np.uint8)
 
     @ray.remote(max_retries=-1)
