@@ -6,6 +6,7 @@
  */
 import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
+import type { IObjectNode } from './graph/objectNodes.js';
 import type { IHit } from './graph/scene.js';
 import type { TaskStore } from './graph/taskStore.js';
 
@@ -149,6 +150,15 @@ export interface IClusterModel {
   /** Select; emits `changed`. */
   select(hit: IHit | null): void;
 
+  /** The object or actor whose details are open; null: none. */
+  focus: IFocus | null;
+
+  /** The objects that a person has put into the graph, as of a generation of the tasks; null: they are not shown. */
+  shownObjects: { generation: number; nodes: readonly IObjectNode[] } | null;
+
+  /** What actors are called, by the peer of their process; those that a view has asked for. */
+  actorNames: ReadonlyMap<string, string>;
+
   /** The origin of the cell whose tasks light up; null: all alike. */
   readonly lit: string | null;
 
@@ -157,6 +167,14 @@ export interface IClusterModel {
 
   /** Follow a cluster of the server, by its session's name, instead of what is in front; null: no more. */
   followCluster(name: string | null): void;
+}
+
+/** An object or an actor. */
+export interface IFocus {
+  kind: 'object' | 'actor';
+  id: string;
+  /** What a person calls it. */
+  name: string;
 }
 
 /** A cell of the notebook in front. */

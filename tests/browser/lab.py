@@ -280,6 +280,13 @@ class LabPage:
         mouse.up()
 
 
+def saved(lab: LabPage, command: str, **args: str) -> bytes:
+    """What a command saves as a file."""
+    with lab.page.expect_download() as download:
+        lab.run_command(command, **args)
+    return download.value.path().read_bytes()
+
+
 @contextlib.contextmanager
 def browser_tab(server: LabServer, width: int = 1240, height: int = 800, **options: Any) -> Iterator[LabPage]:
     """A tab in a browser of its own."""

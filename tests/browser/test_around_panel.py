@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .lab import LabPage, LabServer
+from .lab import LabServer, saved
 
 TASKS = """\
 import nbray
@@ -29,12 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
         server = LabServer(tmp_path_factory.mktemp("lab"), XDG_RUNTIME_DIR=sessions)
         yield server
         server.stop()
-
-
-def saved(lab: LabPage, command: str, **args: str) -> bytes:
-    with lab.page.expect_download() as download:
-        lab.run_command(command, **args)
-    return download.value.path().read_bytes()
 
 
 def test_badges_the_switch_and_what_can_be_saved(lab):

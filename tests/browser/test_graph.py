@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
+
+from .lab import saved
 
 GRAPH_CELL = """\
 import nbray
@@ -129,47 +132,159 @@ HOSTILE = [
 
 HOSTILE_CELL = """\
 import json, nbray
+from nbray.notebook.panel_answers import tables
+from nbray.util.placement_group import placement_group
 names = json.loads(open("names.json").read())
-@nbray.remote(max_retries=0)
-def fails(text):
-    raise ValueError(text)
+nbray.init(num_cpus=2, _node_name=names[0])
+# A name has at most 1000 characters and no NUL; the message of an error has what it likes.
+short = [name.replace(chr(0), "")[:1000] for name in names]
+def fails(kind, text):
+    raise type(kind, (ValueError,), {})(text)
+fails = nbray.remote(max_retries=0)(fails)
 @nbray.remote(num_cpus=0)
 class Actor:
     def call(self, text):
         return text
-# A name has at most 1000 characters and no NUL; the message of an error has what it likes.
-refs = [fails.options(name=name.replace(chr(0), "")[:1000]).remote(name) for name in names]
-actors = [Actor.options(name=name).remote() for name in names[:2]]
-kept = nbray.get([actor.call.remote(name) for actor in actors for name in names])
+refs = [fails.options(name=one).remote(one, name) for one, name in zip(short, names)]
+actors = [Actor.options(name=one).remote() for one in short[:2]]
+kept = nbray.get([actors[n % 2].call.remote(one) for n, one in enumerate(short)])
 held = {name: nbray.put(name) for name in names}
+groups = [placement_group([{"CPU": 0.001}], name=one[:200]) for one in short]
+# One node and one actor stand for fifty: a machine has no room for more, and the page cannot tell.
+def many(kind, told):
+    def answer(*args):
+        found = told(*args)
+        row = found[kind][0]
+        found[kind] += [{**row, "id": str(n), "peer": str(n), "name": name, "class": name} for n, name in enumerate(names)]
+        return found
+    return answer
+tables.nodes, tables.actors = many("nodes", tables.nodes), many("actors", tables.actors)
 len(nbray.wait(refs, num_returns=len(refs))[0])"""
 
 # What no name may bring about: an element that runs or loads, a wider panel, a row of another height.
 HARM = """() => {
   const panel = document.querySelector('.nbray-panel');
-  const made = panel.querySelectorAll('img, script, iframe, object, embed, a, link, meta, base, style, form, details, math');
+  const ours = [panel, ...document.querySelectorAll('.nbray-clusters, .nbray-badge, .nbray-status-button, .jp-Dialog')];
+  const kinds = 'img, script, iframe, object, embed, a, link, meta, base, style, math, mtext, form:not(.nbray-start)';
+  const made = ours.flatMap(node => [...node.querySelectorAll(kinds)]);
+  const armed = [...document.querySelectorAll('*')].filter(node => [...node.attributes].some(({ name, value }) =>
+    /^(on.*|src|srcdoc|href|data|action|http-equiv)$/.test(name) && /hostile|example\\.invalid/.test(value)));
   const rows = [...panel.querySelectorAll('.nbray-rows [role=row]')].filter(row => row.offsetHeight !== 26);
-  return [window.hostile ?? null, made.length, rows.length, panel.scrollWidth > panel.clientWidth + 1];
+  return [window.hostile ?? null, made.length, armed.length, rows.length, panel.scrollWidth > panel.clientWidth + 1];
 }"""
+NO_HARM = [None, 0, 0, 0, False]
+
+# Goes through all rows of a table, and waits for the details of each; returns what it found in their titles.
+WALK = """async ([grid, ready]) => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const until = async found => { while (!found()) await frame(); return found(); };
+  const titles = new Set();
+  const table = document.querySelector(`.nbray-panel [role=grid][aria-label="${grid}"]`);
+  const box = table.querySelector('.nbray-rows');
+  for (let n = 2; n <= Number(table.ariaRowCount); n++) {
+    box.scrollTop = (n - 2) * 26;
+    (await until(() => box.querySelector(`[aria-rowindex="${n}"]`))).click();
+    await until(() => document.querySelector(ready));
+    titles.add(document.querySelector('.nbray-details h2').textContent);
+    document.querySelector('.nbray-close').click();
+    await until(() => !document.querySelector('.nbray-details'));
+  }
+  return titles.size;
+}"""
+
+# The kinds of elements in a document that was saved, and whether anything in it would run or load.
+KINDS = """([text, type]) => {
+  const parsed = new DOMParser().parseFromString(text, type);
+  const all = [...parsed.querySelectorAll('*')];
+  const armed = all.filter(node => [...node.attributes].some(({ name }) => /^(on.*|src|srcdoc|href|action)$/.test(name)));
+  return [[...new Set(all.map(node => node.localName))].sort(), armed.length, parsed.documentElement.textContent];
+}"""
+IN_SVG = {"svg", "rect", "path", "g", "title", "clipPath", "text", "tspan", "circle"}
+IN_REPORT = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tbody", "tr", "th", "td"}
 
 
 def test_names_that_want_to_be_more_than_names(lab, server):
-    """Fifty of them, as names of tasks and actors, messages of errors and values; none runs, none breaks the layout."""
+    """Fifty of them as names of tasks, actors, nodes, errors, groups and values: no view and no export makes an element of one."""
     assert len(HOSTILE) == 50
     (server.folder / "work" / "names.json").write_text(json.dumps(HOSTILE))
+    page, seen = lab.page, 0
+
+    def more_nodes(socket: Any) -> None:
+        """The list of clusters, as it would tell of fifty nodes."""
+
+        def change(message: Any) -> None:
+            nonlocal seen
+            rows = json.loads(message)
+            for row in rows:
+                row["nodes"] = [{**row["nodes"][0], "name": name} for name in HOSTILE] if row["nodes"] else []
+                row["error"] = HOSTILE[0]
+                seen += len(row["nodes"])
+            socket.send(json.dumps(rows))
+
+        socket.connect_to_server().on_message(change)
+
+    page.route_web_socket(re.compile("/nbray/clusters/feed"), more_nodes)
+    lab.open()  # what is open already is not routed
     lab.new_notebook()
     lab.show_panel()
     assert lab.run_cell(HOSTILE_CELL) == "50"
     lab.wait_for_count("FAILED", 50)
     lab.panel.get_by_role("button", name="Objects", exact=True).click()
-    for name in ("Graph", "Timeline", "Tasks", "Actors", "Objects", "Nodes", "Tasks"):
+    lab.panel.get_by_role("treeitem", name=f"{HOSTILE[0]}, 25 calls, 25 done").wait_for(state="attached")  # a lane
+    lab.panel.get_by_role("treeitem", name="held, object of").wait_for(state="attached")
+    box = lab.panel.locator("canvas").bounding_box()
+    for x in range(30, int(box["width"]), 60):  # hints
+        page.mouse.move(box["x"] + x, box["y"] + box["height"] / 2)
+    for name in ("Graph", "Timeline", "Tasks", "Actors", "Objects", "Nodes"):
         lab.show_tab(name)
-        lab.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        assert lab.page.evaluate(HARM) == [None, 0, 0, False], name
+        if name == "Nodes":
+            lab.panel.get_by_role("grid", name="Nodes").get_by_text("51 of 51").wait_for()
+            lab.panel.get_by_role("grid", name="Placement groups").get_by_text("50 of 50").wait_for()
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.evaluate(HARM) == NO_HARM, name
+
+    # The details of every failed task, actor and value; harm would stay in `window.hostile`.
+    lab.show_tab("Tasks")
+    lab.panel.get_by_role("searchbox", name="Find tasks").fill("failed")
+    assert page.evaluate(WALK, ["Tasks", ".nbray-details .nbray-error"]) == 50
+    lab.panel.get_by_role("searchbox", name="Find tasks").fill("")
+    lab.show_tab("Actors")
+    lab.panel.get_by_role("grid", name="Actors").get_by_text("52 of 52").wait_for()
+    assert page.evaluate(HARM) == NO_HARM
+    assert page.evaluate(WALK, ["Actors", ".nbray-details h2"]) >= 50
+    lab.show_tab("Objects")
+    values = lab.panel.get_by_role("grid", name="Objects")
+    values.get_by_role("row", name="held['<img").first.click()
+    lab.panel.get_by_role("complementary").get_by_role("button", name="Free").click()
+    page.get_by_role("dialog").get_by_text("Free held['<img").wait_for()
+    assert page.evaluate(HARM) == NO_HARM
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     # The error of each, as its details say it.
-    grid = lab.panel.get_by_role("grid", name="Tasks")
+    lab.show_tab("Tasks")
     lab.panel.get_by_role("searchbox", name="Find tasks").fill("onerror")
-    grid.get_by_text("<img src=x onerror=window.hostile=1>[0]", exact=True).click()
+    grid = lab.panel.get_by_role("grid", name="Tasks")
+    grid.get_by_text("<img src=x onerror=window.hostile=1>[0]", exact=True).first.click()
     details = lab.panel.get_by_role("complementary", name=HOSTILE[0])
-    details.get_by_role("region", name="Why").get_by_text(f"ValueError: {HOSTILE[0]}").wait_for()
-    assert lab.page.evaluate(HARM) == [None, 0, 0, False]
+    details.get_by_role("region", name="Why").get_by_text(f"{HOSTILE[0]}: {HOSTILE[0]}").wait_for()
+    page.get_by_role("button", name="cell 1: 50 of 100 done, 50 failed").wait_for()  # the badge
+    # The list of clusters.
+    page.evaluate("() => window.jupyterapp.shell.activateById('nbray-clusters')")
+    page.get_by_role("region", name="nbray clusters").get_by_text(HOSTILE[1], exact=True).first.wait_for()
+    assert seen >= 50
+    assert page.evaluate(HARM) == NO_HARM
+    # What is saved, opened.
+    svg = saved(lab, "nbray:export-graph").decode()
+    kinds, armed, text = page.evaluate(KINDS, [svg, "image/svg+xml"])
+    assert set(kinds) <= IN_SVG and armed == 0 and HOSTILE[0] in text and "held" in text
+    png = saved(lab, "nbray:export-graph", format="png")
+    size = "async data => { const b = await createImageBitmap(new Blob([new Uint8Array(data)])); return b.width; }"
+    assert page.evaluate(size, list(png)) > 500
+    report = saved(lab, "nbray:export-report").decode()
+    kinds, armed, text = page.evaluate(KINDS, [report, "text/html"])
+    assert set(kinds) <= IN_SVG | IN_REPORT and armed == 0 and HOSTILE[0] in text and "held" in text
+    names = {event["args"].get("task") for event in json.loads(saved(lab, "nbray:export-trace"))["traceEvents"]}
+    assert f"{HOSTILE[0]}[0]" in names
+    (server.folder / "report.html").write_text(report)
+    page.goto((server.folder / "report.html").as_uri())
+    page.get_by_role("heading", name="Tasks").wait_for()
+    assert page.evaluate("() => window.hostile === undefined")

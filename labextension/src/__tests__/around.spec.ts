@@ -1,7 +1,7 @@
 /** What stands around the panel, without a browser: clusters without a kernel, cells, exports. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asCode } from '../exports/asCode.js';
+import { asCode, focusAsCode } from '../exports/asCode.js';
 import { escapeMarkup } from '../exports/escape.js';
 import { graphSvg } from '../exports/graphSvg.js';
 import { reportOf } from '../exports/report.js';
@@ -180,10 +180,11 @@ test('what is saved has every task, and no name in it becomes markup', () => {
     states: Array<string>(7).fill('#123456'),
     background: '#fff',
     line: '#ccc',
+    faint: '#eee',
     text: '#000',
     dim: '#666'
   };
-  const { svg } = graphSvg(store, colors, () => HOSTILE);
+  const { svg } = graphSvg(store, { colors, cellOf: () => HOSTILE });
   const report = reportOf({
     store,
     title: HOSTILE,
@@ -210,6 +211,9 @@ test('a selection as code', () => {
   assert.ok(asCode(store, { group: 0, task: null }, null).includes('("name", "=", "f\\"\\n")'));
   const code = asCode(store, { group: 0, task: 1 }, 'ab12');
   assert.ok(code.includes('get_task("ab12")') && code.includes('# f" [1]'));
+  const actor = focusAsCode({ kind: 'actor', id: 'cd', name: 'Counter “a\nb”' });
+  assert.ok(actor.includes('get_actor("cd")') && actor.includes('# Counter “a b”'));
+  assert.ok(focusAsCode({ kind: 'object', id: 'ef', name: '' }).includes('get_objects("ef")'));
 });
 
 test('keys lead from row to row, and never out of the table', () => {

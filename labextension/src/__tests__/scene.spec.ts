@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NOT_TAKEN, OTHERS, laneName, lanesOf } from '../graph/lanes.js';
 import { objectNodes, type IStoredObject } from '../graph/objectNodes.js';
-import { CARD_WIDTH, Scene } from '../graph/scene.js';
+import { graphSvg } from '../exports/graphSvg.js';
+import { Scene } from '../graph/scene.js';
+import { cardWords } from '../graph/words.js';
 import {
   DONE,
   NO_GROUP,
@@ -44,7 +46,8 @@ function update(
     functions: [
       [0, 'Counter.count', 'actor_task', 'cell-1'],
       [1, 'load', 'task', 'cell-1'],
-      [2, 'train', 'task', 'cell-2']
+      [2, 'train', 'task', 'cell-2'],
+      [3, 'Counter.reset', 'actor_task', 'cell-1']
     ],
     workers: [],
     counts: [0, 0, 0, 0, 0, 0, 0],
@@ -63,7 +66,7 @@ test('each actor has a lane, its calls in the order in which they ran; what wait
     [0, 2, DONE, 20],
     [0, 4, RUNNING, 10]
   ]);
-  const { lanes, columns, height } = lanesOf(store, store.groups[0]!, 12, [12, 80]);
+  const { lanes, columns, height } = lanesOf(store, store.groups, 12, [12, 80]);
   assert.deepEqual(
     lanes.map(({ worker, tasks }) => [worker, tasks]),
     [
@@ -80,7 +83,7 @@ test('each actor has a lane, its calls in the order in which they ran; what wait
 test('long lanes break into rows, and of very many actors the rest share one', () => {
   const rows = Array.from({ length: 1000 }, (_, n): Row => [0, n < 300 ? 0 : n, DONE, n]);
   const store = storeOf(rows);
-  const { lanes, columns } = lanesOf(store, store.groups[0]!, 12, [12, 80]);
+  const { lanes, columns } = lanesOf(store, store.groups, 12, [12, 80]);
   assert.equal(columns, 80);
   assert.equal(lanes[0]!.rows, Math.ceil(300 / 80));
   assert.equal(lanes.at(-1)!.worker, OTHERS);
@@ -88,6 +91,68 @@ test('long lanes break into rows, and of very many actors the rest share one', (
     lanes.reduce((sum, lane) => sum + lane.tasks.length, 0),
     1000
   );
+  // A closed card: a row of the newest each, and how many there are.
+  const closed = lanesOf(store, store.groups, 12, [12, 80], true).lanes;
+  assert.deepEqual([closed.length, closed[0]!.rows, closed[0]!.total], [9, 1, 300]);
+  assert.deepEqual(
+    closed[0]!.tasks,
+    [...Array(12).keys()].map(n => 288 + n)
+  );
+});
+
+test('the methods of a class share one card, which has the lanes of its actors', () => {
+  const store = storeOf(
+    [
+      [0, 0, DONE, 1],
+      [3, 0, RUNNING, 2],
+      [0, 1, DONE, 3],
+      [1, 2, DONE, 0]
+    ],
+    [3, 0, 0, 1] // load -> count -> reset
+  );
+  const scene = new Scene(store);
+  scene.sync();
+  assert.deepEqual(
+    scene.cards.map(card => [cardWords(store, card), card.groups.length]),
+    [
+      ['Counter, actors, 3 calls, 2 done, 1 running', 2],
+      ['load, 1 task, 1 done', 1]
+    ]
+  );
+  assert.equal(scene.places[0], scene.places[1]);
+  assert.equal(scene.edges.length, 1); // those inside the card are not drawn
+  assert.deepEqual(
+    scene.lanes(1)!.lanes.map(({ worker, tasks }) => [worker, tasks]),
+    [
+      [0, [0, 1]],
+      [1, [2]]
+    ]
+  );
+  const spot = scene.spot(1)!; // in its lane without being opened
+  assert.deepEqual(scene.hit(spot.x, spot.y), { group: store.group[1], task: 1 });
+  const { svg } = graphSvg(store, {
+    colors: {
+      states: Array<string>(7).fill('#123'),
+      background: '#fff',
+      line: '#ccc',
+      faint: '#eee',
+      text: '#000',
+      dim: '#666'
+    },
+    cellOf: () => '',
+    laneName: worker => `<b>${worker}`,
+    objects: objectNodes(store, [put(40, { names: ['<i>weights'], takers: [3] })]),
+    objectWords: ({ name }) => ({ name, facts: 'cell 1' })
+  });
+  for (const words of [
+    '&lt;b&gt;0',
+    '&lt;i&gt;weights',
+    '40 B · cell 1',
+    'Counter.reset[0], runs'
+  ]) {
+    assert.ok(svg.includes(words), words);
+  }
+  assert.ok(!svg.includes('<b>') && !svg.includes('<i>'));
 });
 
 test('in an open card of calls every call is found where it is drawn, also after it has moved', () => {
@@ -116,7 +181,7 @@ test('in an open card of calls every call is found where it is drawn, also after
   assert.ok(scene.places[0]!.height < height); // the lane of what waits is gone
   assert.equal(scene.places[0]!.width, width);
   scene.toggle(0);
-  assert.equal(scene.places[0]!.width, CARD_WIDTH);
+  assert.deepEqual(places(), [0, 1, 2]); // also while it is closed: they are among the newest
 });
 
 const put = (size: number, more: Partial<IStoredObject> = {}): IStoredObject => ({

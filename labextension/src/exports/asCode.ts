@@ -2,6 +2,7 @@
 import type { IHit } from '../graph/scene.js';
 import type { TaskStore } from '../graph/taskStore.js';
 import { nameOf } from '../graph/words.js';
+import type { IFocus } from '../tokens.js';
 
 /** The code; `id`: of the selected task, where it is known. */
 export function asCode(store: TaskStore, hit: IHit | null, id: string | null): string {
@@ -15,6 +16,14 @@ export function asCode(store: TaskStore, hit: IHit | null, id: string | null): s
   const name = quoted(nameOf(store, store.groups[hit.group]!));
   const note = hit.task === null ? '' : `# among them ${oneLine(store.title(hit.task))}\n`;
   return `${head} list_tasks\n\n${note}tasks = list_tasks(filters=[("name", "=", ${name})], limit=10_000)`;
+}
+
+/** The code that gets at an object or an actor. */
+export function focusAsCode({ kind, id, name }: IFocus): string {
+  const head = 'from nbray.util.state import';
+  return kind === 'actor'
+    ? `${head} get_actor\n\n# ${oneLine(name)}\nactor = get_actor(${quoted(id)})`
+    : `${head} get_objects\n\n# ${oneLine(name)}\nholders = get_objects(${quoted(id)})`;
 }
 
 /** A string literal of Python: JSON's is one. */

@@ -1,10 +1,21 @@
-/** The graph as SVG: every group as a card, every name as text. Pure. */
-import { Scene } from '../graph/scene.js';
-import { N_STATES, type IGroup, type TaskStore } from '../graph/taskStore.js';
-import { STATE_OF_CODE, groupWords, nameOf } from '../graph/words.js';
-import { formatCount } from '../model/format.js';
+/** The graph as SVG: a card per function, lanes of actors, objects; every name as text. Pure. */
+import { laneName, type ILanes } from '../graph/lanes.js';
+import type { IObjectNode } from '../graph/objectNodes.js';
+import {
+  HEAD_HEIGHT,
+  MARGIN,
+  PITCH,
+  Scene,
+  laneSpot,
+  type ICard,
+  type ISceneEdge,
+  type ISceneObject
+} from '../graph/scene.js';
+import { N_STATES, WAITS_FOR_INPUT, type IGroup, type TaskStore } from '../graph/taskStore.js';
+import { STATE_OF_CODE, cardFacts, cardName, cardWords, wordOf } from '../graph/words.js';
+import { formatBytes, formatCount } from '../model/format.js';
 import { BAR_ORDER } from '../model/states.js';
-import { escapeMarkup } from './escape.js';
+import { escapeMarkup as e } from './escape.js';
 
 /** Colours of a picture: CSS colours. */
 export interface IPictureColors {
@@ -12,8 +23,21 @@ export interface IPictureColors {
   states: readonly string[];
   background: string;
   line: string;
+  faint: string;
   text: string;
   dim: string;
+}
+
+/** What a picture is made of, beside the tasks. */
+export interface IPicture {
+  colors: IPictureColors;
+  /** `cell 12`, or nothing. */
+  cellOf: (group: IGroup) => string;
+  /** The objects that stand in it, and what is said of each. */
+  objects?: readonly IObjectNode[] | undefined;
+  objectWords?: (object: IObjectNode) => { name: string; facts: string };
+  /** What the lane of a worker is called. */
+  laneName?: (worker: number) => string;
 }
 
 const EDGE = 20;
@@ -21,46 +45,24 @@ const EDGE = 20;
 /** The text of the picture, and its size. */
 export function graphSvg(
   store: TaskStore,
-  colors: IPictureColors,
-  cellOf: (group: IGroup) => string
+  picture: IPicture
 ): { svg: string; width: number; height: number } {
+  const { colors } = picture;
   const scene = new Scene(store);
   scene.sync();
+  if (picture.objects !== undefined) {
+    scene.showObjects(picture.objects);
+  }
   const box = scene.bounds();
   const [width, height] = [box.width + 2 * EDGE, box.height + 2 * EDGE].map(Math.ceil) as [
     number,
     number
   ];
-  const parts: string[] = [];
-  for (const edge of scene.edges) {
-    const { from: a, to: b } = edge;
-    {
-      const [x1, y1, x2, y2] = [a.x + a.width, a.y + a.height / 2, b.x, b.y + b.height / 2];
-      const bend = Math.max(24, Math.abs(x2 - x1) / 2);
-      const starts = edge.of.count === 0;
-      const wide = starts ? 1.2 : Math.min(6, 1.4 + Math.log2(edge.of.count + 1) * 0.55);
-      parts.push(
-        `<path d="M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}" fill="none" ` +
-          `stroke="${colors.line}" stroke-width="${wide.toFixed(2)}"${starts ? ' stroke-dasharray="4 4"' : ''}/>`
-      );
-    }
-  }
-  for (const group of store.groups) {
-    const place = scene.places[group.index];
-    if (place === undefined || group.tasks.length === 0) {
-      continue;
-    }
-    const name = escapeMarkup(nameOf(store, group));
-    const facts = [formatCount(group.tasks.length), cellOf(group)].filter(Boolean).join(' · ');
-    parts.push(
-      `<g transform="translate(${place.x} ${place.y})"><title>${escapeMarkup(groupWords(store, group))}</title>` +
-        `<rect width="${place.width}" height="${place.height}" rx="6" fill="${colors.background}" stroke="${colors.line}"/>` +
-        `<clipPath id="c${group.index}"><rect width="${place.width - 12}" height="${place.height}"/></clipPath>` +
-        `<g clip-path="url(#c${group.index})"><text x="10" y="18" font-weight="600" fill="${colors.text}">${name}</text>` +
-        `<text x="10" y="34" font-size="11" fill="${colors.dim}">${escapeMarkup(facts)}</text></g>` +
-        `${bar(group, colors, place.width - 20, place.height - 14)}</g>`
-    );
-  }
+  const parts = [
+    ...scene.edges.map(edge => edgeOf(edge, colors)),
+    ...scene.cards.filter(card => card.total > 0).map(card => cardOf(store, scene, card, picture)),
+    ...scene.objects.map((object, n) => objectOf(object, n, picture))
+  ];
   const svg =
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" ` +
     `viewBox="${box.x - EDGE} ${box.y - EDGE} ${width} ${height}" font-family="system-ui, sans-serif" font-size="12">` +
@@ -69,14 +71,111 @@ export function graphSvg(
   return { svg, width, height };
 }
 
-function bar(group: IGroup, colors: IPictureColors, width: number, y: number): string {
+function edgeOf({ from: a, to: b, of }: ISceneEdge, colors: IPictureColors): string {
+  // As on the canvas: at the height of a card's head.
+  const [y1, y2] = [a, b].map(place => place.y + Math.min(place.height, 58) / 2) as [
+    number,
+    number
+  ];
+  const [x1, x2] = [a.x + a.width, b.x];
+  const bend = Math.max(24, Math.abs(x2 - x1) / 2);
+  const starts = of.count === 0;
+  const wide = starts ? 1.2 : Math.min(6, 1.4 + Math.log2(of.count + 1) * 0.55);
+  return (
+    `<path d="M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}" fill="none" ` +
+    `stroke="${colors.line}" stroke-width="${wide.toFixed(2)}"${starts ? ' stroke-dasharray="4 4"' : ''}/>`
+  );
+}
+
+function cardOf(store: TaskStore, scene: Scene, card: ICard, picture: IPicture): string {
+  const { colors, cellOf } = picture;
+  const place = scene.places[card.head]!;
+  const lanes = scene.lanes(card.head);
+  const facts = cardFacts(card, cellOf(card.groups[0]!));
+  const [clip, high] = [`c${card.head}`, lanes === null ? place.height - 14 : 24];
+  const words =
+    lanes === null
+      ? `<text x="10" y="18" font-weight="600" fill="${colors.text}">${e(cardName(store, card))}</text>` +
+        `<text x="10" y="34" font-size="11" fill="${colors.dim}">${e(facts)}</text>`
+      : `<text x="10" y="18" fill="${colors.text}"><tspan font-weight="600">${e(cardName(store, card))}</tspan>` +
+        `<tspan dx="10" font-size="11" fill="${colors.dim}">${e(facts)}</tspan></text>`;
+  return (
+    `<g transform="translate(${place.x} ${place.y})"><title>${e(cardWords(store, card))}</title>` +
+    `<rect width="${place.width}" height="${place.height}" rx="6" fill="${colors.background}" stroke="${colors.line}"/>` +
+    `<clipPath id="${clip}"><rect width="${place.width - 12}" height="${place.height}"/></clipPath>` +
+    `<g clip-path="url(#${clip})">${words}</g>${bar(card, colors, place.width - 20, high)}` +
+    `${lanes === null ? '' : lanesIn(store, lanes, place.width, picture)}</g>`
+  );
+}
+
+/** The lanes of actors: their names, the shapes of their newest calls, and how many calls there are. */
+function lanesIn(store: TaskStore, lanes: ILanes, width: number, picture: IPicture): string {
+  const { colors } = picture;
+  const named = picture.laneName ?? laneName;
+  const origin = { x: 0, y: 0, width, height: 0, rank: 0 };
+  return lanes.lanes
+    .map(({ worker, tasks, total, y }) => {
+      const top = HEAD_HEIGHT + y;
+      const calls = tasks.map((task, n) => {
+        const spot = laneSpot(origin, lanes, y, n);
+        return shape(store.state[task]!, spot.x, spot.y, store.title(task), colors);
+      });
+      const name = named(worker);
+      return (
+        `<rect x="${MARGIN / 2}" y="${top - 1}" width="${width - MARGIN}" height="${PITCH + 2}" fill="${colors.faint}"/>` +
+        `<text x="${MARGIN / 2 + 6}" y="${top + 9}" font-size="10" fill="${colors.text}">` +
+        `${e(name.length > 13 ? `${name.slice(0, 12)}…` : name)}<title>${e(name)}</title></text>${calls.join('')}` +
+        `<text x="${width - MARGIN / 2 - 5}" y="${top + 9}" font-size="10" text-anchor="end" ` +
+        `fill="${colors.dim}">${formatCount(total)}</text>`
+      );
+    })
+    .join('');
+}
+
+/** A task, by the shape and colour of its state. */
+function shape(code: number, x: number, y: number, title: string, colors: IPictureColors): string {
+  const line = `fill="none" stroke="${colors.states[code]!}" stroke-width="1.4"`;
+  const full = `fill="${colors.states[code]!}"`;
+  const ring = `<circle cx="${x}" cy="${y}" r="3.7" `;
+  const say = `<title>${e(`${title}, ${wordOf(code)}`)}</title>`;
+  switch (STATE_OF_CODE[code]) {
+    case 'RUNNING':
+      return `<path d="M${x - 3.4} ${y - 4.2}L${x + 4.4} ${y}L${x - 3.4} ${y + 4.2}Z" ${full}>${say}</path>`;
+    case 'FINISHED':
+      return `${ring}${full}>${say}</circle>`;
+    case 'FAILED':
+      return `<path d="M${x - 3.6} ${y - 3.6}l7.2 7.2m0 -7.2l-7.2 7.2" ${line}>${say}</path>`;
+    case 'CANCELLED':
+      return `<g ${line}>${say}${ring}/><path d="M${x - 2.4} ${y + 2.4}l4.8 -4.8"/></g>`;
+    default: {
+      const dashes = code === WAITS_FOR_INPUT ? ' stroke-dasharray="1.8 1.4"' : '';
+      return `${ring}${line}${dashes}>${say}</circle>`;
+    }
+  }
+}
+
+function objectOf(object: ISceneObject, n: number, picture: IPicture): string {
+  const { colors, objectWords } = picture;
+  const { x, y, width, height } = object.place;
+  const { name, facts } = objectWords?.(object) ?? { name: object.name, facts: '' };
+  const words = [formatBytes(object.size), facts].filter(Boolean).join(' · ');
+  return (
+    `<g transform="translate(${x} ${y})"><title>${e(`${name}, ${words}`)}</title>` +
+    `<rect width="${width}" height="${height}" rx="${height / 2}" fill="${colors.background}" stroke="${colors.dim}"/>` +
+    `<clipPath id="o${n}"><rect width="${width - 14}" height="${height}"/></clipPath><g clip-path="url(#o${n})">` +
+    `<text x="16" y="18" font-weight="600" fill="${colors.text}">${e(name)}</text>` +
+    `<text x="16" y="34" font-size="11" fill="${colors.dim}">${e(words)}</text></g></g>`
+  );
+}
+
+function bar(card: ICard, colors: IPictureColors, width: number, y: number): string {
   let x = 10;
   let drawn = '';
   for (const state of BAR_ORDER) {
     for (let code = 0; code < N_STATES; code++) {
-      const count = STATE_OF_CODE[code] === state ? group.counts[code]! : 0;
+      const count = STATE_OF_CODE[code] === state ? card.counts[code]! : 0;
       if (count > 0) {
-        const part = (width * count) / group.tasks.length;
+        const part = (width * count) / card.total;
         drawn += `<rect x="${x.toFixed(2)}" y="${y}" width="${part.toFixed(2)}" height="5" fill="${colors.states[code]!}"/>`;
         x += part;
       }

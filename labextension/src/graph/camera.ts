@@ -33,17 +33,19 @@ export class Camera {
     box: { x: number; y: number; width: number; height: number },
     width: number,
     height: number,
-    margin = 24
+    margin = 24,
+    /** Of the canvas, what other things lie over. */
+    top = 0
   ): void {
     const room = {
       width: Math.max(1, width - 2 * margin),
-      height: Math.max(1, height - 2 * margin)
+      height: Math.max(1, height - top - 2 * margin)
     };
     const scale = Math.min(1, room.width / box.width, room.height / box.height);
     this.scale = Math.max(MIN_SCALE, scale);
     // Small scenes begin at the left, where growth leaves them.
     this.x = margin - box.x * this.scale;
-    this.y = (height - box.height * this.scale) / 2 - box.y * this.scale;
+    this.y = top + (height - top - box.height * this.scale) / 2 - box.y * this.scale;
     this.touched = false;
   }
 

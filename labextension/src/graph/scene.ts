@@ -1,13 +1,13 @@
 /**
- * What the graph shows: a card per group, dots for the tasks of an open one (lanes for those of actors),
- * a node per object where they are wanted, edges between all of them.
+ * What the graph shows: a card per group, dots for the tasks of an open one; a card per class of actors with a
+ * lane for each of them and its calls; a node per object where they are wanted; edges between all of them.
  *
  * Pure: knows the tasks and the layout, not how anything is drawn.
  */
-import { isActorGroup, lanesOf, type ILanes } from './lanes.js';
+import { classOf, isActorGroup, lanesOf, type ILanes } from './lanes.js';
 import { Layout, type IPlace } from './layout.js';
 import type { IObjectNode } from './objectNodes.js';
-import { NO_GROUP, type IGroup, type TaskStore } from './taskStore.js';
+import { N_STATES, NO_GROUP, type IGroup, type TaskStore } from './taskStore.js';
 
 export const CARD_WIDTH = 152;
 export const CARD_HEIGHT = 58;
@@ -16,8 +16,9 @@ export const HEAD_HEIGHT = 36;
 /** From dot to dot. */
 export const PITCH = 12;
 export const MARGIN = 14;
-/** Left of the lanes of actors, for their names. */
-export const LANE_NAMES = 62;
+/** Left of the lanes of actors, for their names; and right of them in a closed card, for how many calls there are. */
+export const LANE_NAMES = 76;
+export const LANE_TOTALS = 34;
 const OBJECT_WIDTH = 132;
 const OBJECT_HEIGHT = 44;
 const MIN_COLUMNS = 12;
@@ -28,6 +29,18 @@ export interface IHit {
   group: number;
   /** null: the card itself. */
   task: number | null;
+}
+
+/** A card: a group, or all methods of a class of actors that were called from one place. */
+export interface ICard {
+  /** The first of its groups, by which it is opened. */
+  head: number;
+  groups: readonly IGroup[];
+  /** Whether it has lanes. */
+  ofActors: boolean;
+  total: number;
+  /** Tasks by state. */
+  counts: ArrayLike<number>;
 }
 
 /** An edge between two cards, or a card and an object. */
@@ -47,6 +60,30 @@ export interface ISceneObject extends IObjectNode {
 export class Scene {
   constructor(store: TaskStore) {
     this._store = store;
+  }
+
+  /** The cards, in the order in which they came. */
+  get cards(): ICard[] {
+    return this._heads.map(head => this.card(head));
+  }
+
+  /** The card on which a group stands. */
+  card(group: number): ICard {
+    const store = this._store;
+    const head = this._head[group]!;
+    const groups = this._members.get(head) ?? [store.groups[head]!];
+    const ofActors = isActorGroup(store, groups[0]!);
+    if (groups.length === 1) {
+      const { tasks, counts } = groups[0]!;
+      return { head, groups, ofActors, total: tasks.length, counts };
+    }
+    const counts = new Int32Array(N_STATES);
+    let total = 0;
+    for (const one of groups) {
+      total += one.tasks.length;
+      one.counts.forEach((count, code) => (counts[code]! += count));
+    }
+    return { head, groups, ofActors, total, counts };
   }
 
   /** Of the cards, by group. */
@@ -83,17 +120,24 @@ export class Scene {
       }
       for (; this._edgeCount < store.groupEdges.length; this._edgeCount++) {
         const edge = store.groupEdges[this._edgeCount]!;
-        this._connect(this._nodes[edge.from]!, this._nodes[edge.to]!, edge); // whose count goes on
-        moved = true;
+        const [from, to] = [this._nodes[edge.from]!, this._nodes[edge.to]!];
+        if (from !== to) {
+          this._connect(from, to, edge); // whose count goes on
+          moved = true;
+        }
       }
     }
-    for (const [group, tasks] of this._open) {
-      const now = store.groups[group]!.tasks.length;
-      // A call moves to the lane of the actor that takes it.
-      const lanes = isActorGroup(store, store.groups[group]!);
-      if (now !== tasks || lanes) {
-        this._open.set(group, now);
-        moved = this._fit(group) || moved;
+    for (const [head, tasks] of this._open) {
+      const now = store.groups[head]!.tasks.length;
+      if (now !== tasks) {
+        this._open.set(head, now);
+        moved = this._fit(head) || moved;
+      }
+    }
+    // A call moves to the lane of the actor that takes it.
+    for (const head of this._heads) {
+      if (isActorGroup(store, store.groups[head]!)) {
+        moved = this._fit(head) || moved;
       }
     }
     return moved;
@@ -124,31 +168,35 @@ export class Scene {
     return this._objects.find(({ place }) => inside(place, x, y)) ?? null;
   }
 
-  /** The lanes of an open card of calls of actors; null: its tasks have none. */
+  /** The lanes of a card of actors; null: it has none. In a closed one each lane is a row of the newest calls. */
   lanes(group: number): ILanes | null {
-    const one = this._store.groups[group]!;
-    if (!this._open.has(group) || !isActorGroup(this._store, one)) {
+    const head = this._head[group]!;
+    const groups = this._members.get(head) ?? [this._store.groups[head]!];
+    if (!isActorGroup(this._store, groups[0]!)) {
       return null;
     }
-    const known = this._lanes.get(group);
+    const known = this._lanes.get(head);
     if (known?.version === this._store.version) {
       return known.lanes;
     }
-    const lanes = lanesOf(this._store, one, PITCH, [MIN_COLUMNS, MAX_COLUMNS]);
-    this._lanes.set(group, { version: this._store.version, lanes });
+    const closed = !this._open.has(head);
+    const lanes = lanesOf(this._store, groups, PITCH, [MIN_COLUMNS, MAX_COLUMNS], closed);
+    this._lanes.set(head, { version: this._store.version, lanes });
     return lanes;
   }
 
   isOpen(group: number): boolean {
-    return this._open.has(group);
+    return this._open.has(this._head[group]!);
   }
 
-  /** Open a card into the dots of its tasks, or close it. */
+  /** Open a card into the dots of its tasks, or into all calls of its lanes; or close it. */
   toggle(group: number): void {
-    if (!this._open.delete(group)) {
-      this._open.set(group, this._store.groups[group]!.tasks.length);
+    const head = this._head[group]!;
+    if (!this._open.delete(head)) {
+      this._open.set(head, this._store.groups[head]!.tasks.length);
     }
-    this._fit(group);
+    this._lanes.delete(head);
+    this._fit(head);
   }
 
   /** Dots in a row of an open card. */
@@ -164,10 +212,10 @@ export class Scene {
     if (group === NO_GROUP || place === undefined) {
       return null;
     }
-    if (!this._open.has(group)) {
-      return { x: place.x + place.width / 2, y: place.y + place.height / 2 };
-    }
     const lanes = this.lanes(group);
+    if (lanes === null && !this._open.has(group)) {
+      return middle(place);
+    }
     if (lanes !== null) {
       for (const lane of lanes.lanes) {
         const n = lane.tasks.indexOf(task);
@@ -175,7 +223,7 @@ export class Scene {
           return laneSpot(place, lanes, lane.y, n);
         }
       }
-      return null;
+      return middle(place);
     }
     const columns = this.columns(group);
     const n = this._store.place[task]!;
@@ -187,14 +235,15 @@ export class Scene {
 
   /** What is under a point of the scene. */
   hit(x: number, y: number): IHit | null {
-    for (let group = 0; group < this._places.length; group++) {
+    for (const group of this._heads) {
       const place = this._places[group]!;
       if (!inside(place, x, y)) {
         continue;
       }
       const lanes = this.lanes(group);
       if (lanes !== null) {
-        return { group, task: laneHit(lanes, x - place.x, y - place.y) };
+        const task = laneHit(lanes, x - place.x, y - place.y);
+        return { group: task === null ? group : this._store.group[task]!, task };
       }
       const column = Math.floor((x - place.x - MARGIN) / PITCH);
       const row = Math.floor((y - place.y - HEAD_HEIGHT) / PITCH);
@@ -213,12 +262,37 @@ export class Scene {
   }
 
   private _addGroup(group: IGroup): void {
+    const head = this._headOf(group);
+    this._head.push(head);
+    if (head !== group.index) {
+      this._nodes.push(this._nodes[head]!);
+      this._places.push(this._places[head]!);
+      this._lanes.delete(head);
+      return;
+    }
     const parent = group.parent;
     const above = parent === NO_GROUP ? [] : [this._nodes[parent]!];
     const node = this._add(CARD_WIDTH, CARD_HEIGHT, above);
+    this._heads.push(head);
     this._nodes.push(node);
     this._places.push(this._layout.places[node]!);
     above.forEach(start => this._connect(start, node, STARTS));
+  }
+
+  /** The group on whose card a new one stands: methods of one class share one. */
+  private _headOf(group: IGroup): number {
+    if (!isActorGroup(this._store, group)) {
+      return group.index;
+    }
+    const key = `${group.parent} ${classOf(this._store, group)}`;
+    const head = this._classes.get(key);
+    if (head === undefined) {
+      this._classes.set(key, group.index);
+      this._members.set(group.index, [group]);
+      return group.index;
+    }
+    this._members.get(head)!.push(group);
+    return head;
   }
 
   /** A new node, to the right of those before it. */
@@ -263,13 +337,15 @@ export class Scene {
   }
 
   private _size(group: number): [number, number] {
-    if (!this._open.has(group)) {
-      return [CARD_WIDTH, CARD_HEIGHT];
-    }
     const lanes = this.lanes(group);
+    const open = this._open.has(group);
     if (lanes !== null) {
-      const width = 2 * MARGIN + LANE_NAMES + lanes.columns * PITCH;
+      const totals = open ? 0 : LANE_TOTALS;
+      const width = 2 * MARGIN + LANE_NAMES + lanes.columns * PITCH + totals;
       return [width, HEAD_HEIGHT + lanes.height + MARGIN / 2];
+    }
+    if (!open) {
+      return [CARD_WIDTH, CARD_HEIGHT];
     }
     const columns = this.columns(group);
     const rows = Math.ceil(this._store.groups[group]!.tasks.length / columns);
@@ -282,6 +358,10 @@ export class Scene {
     this._layout = new Layout();
     this._nodes = [];
     this._places = [];
+    this._heads = [];
+    this._head = [];
+    this._members.clear();
+    this._classes.clear();
     this._edges = [];
     this._edgeCount = 0;
     this._shape = -1;
@@ -297,6 +377,12 @@ export class Scene {
   /** The nodes of the groups, and their places. */
   private _nodes: number[] = [];
   private _places: IPlace[] = [];
+  /** The first groups of the cards; the first group of each group's card; the groups of cards of actors. */
+  private _heads: number[] = [];
+  private _head: number[] = [];
+  private readonly _members = new Map<number, IGroup[]>();
+  /** Starter and class of actors -> the first group of their card. */
+  private readonly _classes = new Map<string, number>();
   private _edges: ISceneEdge[] = [];
   private _edgeCount = 0;
   private _generation = Number.NaN;
@@ -315,6 +401,10 @@ export class Scene {
 /** An edge from who starts to who is started; and one from or to an object. */
 const STARTS = { count: 0 };
 const VALUE = { count: 1 };
+
+function middle(place: IPlace): { x: number; y: number } {
+  return { x: place.x + place.width / 2, y: place.y + place.height / 2 };
+}
 
 function inside(place: IPlace, x: number, y: number): boolean {
   return x >= place.x && y >= place.y && x <= place.x + place.width && y <= place.y + place.height;

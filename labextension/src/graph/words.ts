@@ -1,5 +1,7 @@
 /** What the graph says in words: for titles, hints and screen readers. Pure. */
 import { formatCount } from '../model/format.js';
+import { classOf } from './lanes.js';
+import type { ICard } from './scene.js';
 import { STATES, stateWord, type IStateLook } from '../model/states.js';
 import {
   CANCELLED,
@@ -65,6 +67,33 @@ export function countWords(counts: ArrayLike<number>): string[] {
 /** The name of a group's function. */
 export function nameOf(store: TaskStore, group: IGroup): string {
   return store.functions[group.function]?.name || t('task');
+}
+
+/** The name on a card: of its function, or of the class of its actors. */
+export function cardName(store: TaskStore, card: ICard): string {
+  return card.ofActors
+    ? classOf(store, card.groups[0]!) || t('actor')
+    : nameOf(store, card.groups[0]!);
+}
+
+/** What a card says beside its name; `cell`: `cell 12`, or nothing. */
+export function cardFacts(card: ICard, cell: string): string {
+  const total = formatCount(card.total);
+  return [card.ofActors ? callWords(card.total) : total, cell].filter(Boolean).join(' · ');
+}
+
+/** `1 call`, `25 calls`. */
+export function callWords(count: number): string {
+  return count === 1 ? t('1 call') : t('%1 calls', formatCount(count));
+}
+
+/** `Trainer, actors, 18 calls, 17 done, 1 running`; of a card of one function, what `groupWords` says. */
+export function cardWords(store: TaskStore, card: ICard): string {
+  if (!card.ofActors) {
+    return groupWords(store, card.groups[0]!);
+  }
+  const parts = [cardName(store, card), t('actors'), callWords(card.total)];
+  return [...parts, ...countWords(card.counts)].join(', ');
 }
 
 /** A duration with three digits: `3.2 us`, `38 ms`, `14.2 s`, `3 min 20 s`. */

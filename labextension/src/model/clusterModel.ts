@@ -18,6 +18,7 @@ import type {
   ICellRun,
   ICluster,
   IClusterModel,
+  IFocus,
   ISample,
   ISubject,
   Status
@@ -120,6 +121,10 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     this._link.watchTasks(wanted && this._server === null);
     this._serverLink.watchTasks(wanted);
   }
+
+  focus: IFocus | null = null;
+  shownObjects: IClusterModel['shownObjects'] = null;
+  actorNames: ReadonlyMap<string, string> = new Map();
 
   get selected(): IHit | null {
     return this._selected;

@@ -166,7 +166,11 @@ export function RowTable<R>(props: {
                   onClick={() => onSelect?.(row)}
                 >
                   {drawn.map(column => (
-                    <span key={column.name} role="gridcell">
+                    <span
+                      key={column.name}
+                      role="gridcell"
+                      title={column.show === undefined ? String(column.key(row)) : undefined}
+                    >
                       {column.show === undefined ? column.key(row) : column.show(row)}
                     </span>
                   ))}

@@ -2,11 +2,13 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Clipboard, ICommandPalette, showErrorMessage } from '@jupyterlab/apputils';
 import { CommandIDs } from '../commands.js';
-import { asCode } from '../exports/asCode.js';
+import { asCode, focusAsCode } from '../exports/asCode.js';
 import { graphSvg } from '../exports/graphSvg.js';
 import { reportOf } from '../exports/report.js';
 import { traceOf } from '../exports/trace.js';
 import type { IGroup } from '../graph/taskStore.js';
+import { actorLaneName } from '../panels/graph/actorNames.js';
+import { objectWords } from '../panels/graph/graphObjects.js';
 import { readPalette } from '../panels/palette.js';
 import { t } from '../text.js';
 import { IClusterModel } from '../tokens.js';
@@ -37,8 +39,14 @@ export const exportsPlugin: JupyterFrontEndPlugin<void> = {
       return cell === null ? '' : t('cell %1', cell.number);
     };
     const picture = (): ReturnType<typeof graphSvg> => {
-      const palette = readPalette(document.body);
-      return graphSvg(model.tasks, palette, cellOf);
+      const shown = model.shownObjects;
+      return graphSvg(model.tasks, {
+        colors: readPalette(document.body),
+        cellOf,
+        objects: shown?.generation === model.tasks.generation ? shown.nodes : undefined,
+        objectWords: object => objectWords(model, object),
+        laneName: worker => actorLaneName(model, worker)
+      });
     };
     const name = (ending: string): string => {
       const stem = (model.subject?.name ?? 'nbray').replace(/\.ipynb$/, '');
@@ -102,6 +110,10 @@ export const exportsPlugin: JupyterFrontEndPlugin<void> = {
       save(name('report.html'), 'text/html', report);
     });
     add(CommandIDs.copyAsCode, t('Copy the Selection as Code'), async () => {
+      if (model.focus !== null) {
+        Clipboard.copyToSystem(focusAsCode(model.focus));
+        return;
+      }
       const task = model.selected?.task ?? null;
       const { generation } = model.tasks;
       const answer = task === null ? null : await model.request('task', { generation, task });

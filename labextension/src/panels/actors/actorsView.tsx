@@ -1,5 +1,5 @@
 /** The actors: a lane each, with its calls; and what is known of the one that is chosen. */
-import { useMemo, useState, type ReactElement } from 'react';
+import { useEffect, useMemo, useState, type ReactElement } from 'react';
 import { callsByPeer, type ICalls } from '../../graph/actorCalls.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { readActors, type IActor } from '../../model/answers.js';
@@ -33,7 +33,7 @@ export function ActorsView(props: {
   const columns: readonly IColumn<IActor>[] = [
     { name: t('actor'), key: actorTitle, width: 'minmax(90px, 1.6fr)' },
     { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(60px, 1fr)' },
-    { name: t('pid'), key: actor => actor.pid, width: '50px' },
+    { name: t('pid'), key: actor => actor.pid, width: '50px', extra: true },
     {
       name: t('calls'),
       key: actor => callsOf(actor).tasks.length,
@@ -44,13 +44,18 @@ export function ActorsView(props: {
       name: t('cell'),
       key: actor => actor.made,
       show: actor => <MadeAt model={model} at={actor.made} onSelect={onSelect} />,
-      width: 'minmax(50px, 1fr)'
+      width: 'minmax(92px, 1fr)'
     },
     { name: t('done'), key: actor => callsOf(actor).done, width: '44px', extra: true },
     { name: t('pending'), key: actor => actor.pending, width: '54px' },
     { name: t('restarts'), key: actor => actor.restarts, width: '54px', extra: true }
   ];
   const actor = actors?.find(one => one.id === chosen);
+  const title = actor === undefined ? '' : actorTitle(actor);
+  useEffect(() => {
+    model.focus = chosen === null ? null : { kind: 'actor', id: chosen, name: title };
+    return () => void (model.focus = null);
+  }, [model, chosen, title]);
   return (
     <>
       <div className="nbray-table-and-more">
@@ -67,7 +72,7 @@ export function ActorsView(props: {
         />
       </div>
       {actor !== undefined && (
-        <Sheet title={actorTitle(actor)} onClose={() => setChosen(null)}>
+        <Sheet title={title} onClose={() => setChosen(null)}>
           <ActorFacts model={model} actor={actor} calls={callsOf(actor)} onSelect={onSelect} />
         </Sheet>
       )}

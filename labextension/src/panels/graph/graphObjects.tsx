@@ -23,7 +23,9 @@ export function GraphObjects(props: {
   const nodes = value === null ? [] : objectNodes(model.tasks, value.objects);
   useEffect(() => {
     if (value !== null) {
-      show(objectNodes(model.tasks, value.objects));
+      const found = objectNodes(model.tasks, value.objects);
+      show(found);
+      model.shownObjects = { generation: model.tasks.generation, nodes: found };
     }
   }, [model, value, show]);
   useEffect(() => () => show(null), [show]);

@@ -1,13 +1,15 @@
 /** Draws the graph and lets a person move in it: wheel, drag, click. */
 import { Camera } from '../../graph/camera.js';
-import { laneName, type ILanes } from '../../graph/lanes.js';
+import type { ILanes } from '../../graph/lanes.js';
 import {
   HEAD_HEIGHT,
   LANE_NAMES,
+  LANE_TOTALS,
   MARGIN,
   PITCH,
   Scene,
   laneSpot,
+  type ICard,
   type IHit,
   type ISceneObject
 } from '../../graph/scene.js';
@@ -19,15 +21,20 @@ import {
   type TaskStore
 } from '../../graph/taskStore.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
-import { nameOf } from '../../graph/words.js';
+import { cardFacts, cardName } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
+import { t } from '../../text.js';
 import { Surface } from '../surface.js';
 import { drawObject } from './drawObject.js';
 import { BAR, drawMinimap } from './minimap.js';
 import { FILLED, SHAPES, cross, shorten } from './stateShapes.js';
 
-/** Below this scale dots are squares, and cards have no words. */
+/** Below this scale dots are squares; and below this, cards have no words but their name, in larger letters. */
 const FAR = 0.45;
+const FAR_WORDS = 0.7;
+/** Around everything when it is fitted; and at the top, where buttons and failures stand. */
+const EDGE = 20;
+const BUTTONS = 26;
 /** Height of the names on cards that are far away; and below how many pixels nobody could read them. */
 const FAR_TEXT = 26;
 const READABLE = 4;
@@ -45,6 +52,8 @@ export interface IGraphEvents {
   onToggle(): void;
   /** `cell 7` of a group's origin; empty when it is not known. */
   cellWords(group: IGroup): string;
+  /** What the lane of a worker is called. */
+  laneName(worker: number): string;
   /** What an object is called, and what there is to say of it but its size. */
   objectWords(object: ISceneObject): { name: string; facts: string };
 }
@@ -90,7 +99,7 @@ export class GraphSurface extends Surface {
   }
 
   fit(): void {
-    this.camera.fit(this.scene.bounds(), this.width, this.height);
+    this._fitAll();
     this.request();
   }
 
@@ -124,8 +133,12 @@ export class GraphSurface extends Surface {
 
   protected override resized(): void {
     if (!this.camera.touched) {
-      this.camera.fit(this.scene.bounds(), this.width, this.height);
+      this._fitAll();
     }
+  }
+
+  private _fitAll(): void {
+    this.camera.fit(this.scene.bounds(), this.width, this.height, EDGE, BUTTONS);
   }
 
   // ---- drawing ----
@@ -138,16 +151,15 @@ export class GraphSurface extends Surface {
     const from = camera.toScene(0, 0);
     const to = camera.toScene(this.width, this.height);
     this._edges();
-    for (const group of this._store.groups) {
-      const place = this.scene.places[group.index];
+    for (const card of this.scene.cards) {
+      const place = this.scene.places[card.head]!;
       if (
-        place !== undefined &&
         place.x < to.x &&
         place.y < to.y + 40 &&
         place.x + place.width > from.x &&
         place.y + place.height + 40 > from.y
       ) {
-        this._card(group);
+        this._card(card);
       }
     }
     for (const object of this.scene.objects) {
@@ -155,7 +167,7 @@ export class GraphSurface extends Surface {
     }
     this._selectedTask();
     context.restore();
-    drawMinimap(this, this._store, this.scene, this.camera);
+    drawMinimap(this, this.scene, this.camera);
   }
 
   /** Edges that can be seen, one path per width: drawing is a matter of how many paths there are. */
@@ -201,12 +213,16 @@ export class GraphSurface extends Surface {
     context.setLineDash([]);
   }
 
-  private _card(group: IGroup): void {
+  private _card(card: ICard): void {
     const { context, palette, camera } = this;
-    const place = this.scene.places[group.index]!;
-    const open = this.scene.isOpen(group.index);
-    const chosen = this.selected?.group === group.index;
-    context.globalAlpha = this.lit === null || this.lit(group) ? 1 : 0.3;
+    const { head, groups } = card;
+    const place = this.scene.places[head]!;
+    const open = this.scene.isOpen(head);
+    const lanes = this.scene.lanes(head);
+    /** Whether tasks stand in it, so that its words are in one line. */
+    const full = open || lanes !== null;
+    const chosen = groups.some(({ index }) => index === this.selected?.group);
+    context.globalAlpha = this.lit === null || groups.some(this.lit) ? 1 : 0.3;
     context.beginPath();
     context.roundRect(place.x, place.y, place.width, place.height, 6);
     context.fillStyle = palette.card;
@@ -215,42 +231,39 @@ export class GraphSurface extends Surface {
     context.strokeStyle = chosen ? palette.accent : palette.line;
     context.stroke();
     const inner = place.width - 2 * 10;
-    const far = camera.scale < FAR;
-    const cell = this._events.cellWords(group);
-    const facts = [formatCount(group.tasks.length), cell].filter(Boolean).join(' · ');
+    const far = camera.scale < FAR_WORDS;
+    const name = cardName(this._store, card);
     context.textBaseline = 'alphabetic';
     if (!far) {
+      const facts = cardFacts(card, this._events.cellWords(groups[0]!));
       context.fillStyle = palette.text;
       context.font = `600 ${palette.size}px ${palette.font}`;
-      const title = shorten(context, nameOf(this._store, group), open ? inner * 0.5 : inner - 12);
+      const title = shorten(context, name, full ? inner * 0.5 : inner - 12);
       context.fillText(title, place.x + 10, place.y + 18);
       const width = context.measureText(title).width;
       context.fillStyle = palette.dim;
       context.font = `${palette.size - 1}px ${palette.font}`;
-      if (open) {
-        context.fillText(facts, place.x + 10 + width + 10, place.y + 18);
+      if (full) {
+        const room = inner - width - 26;
+        context.fillText(shorten(context, facts, room), place.x + 20 + width, place.y + 18);
       } else {
         context.fillText(shorten(context, facts, inner), place.x + 10, place.y + 34);
       }
       context.fillText(open ? '−' : '+', place.x + place.width - 16, place.y + 17);
-    } else if (!open && FAR_TEXT * camera.scale >= READABLE) {
+    } else if (FAR_TEXT * camera.scale >= READABLE) {
+      const high = full ? Math.min(20, this._farText()) : this._farText();
       context.fillStyle = palette.text;
-      context.font = `600 ${this._farText()}px ${palette.font}`;
-      context.fillText(
-        shorten(context, nameOf(this._store, group), inner),
-        place.x + 10,
-        place.y + 30
-      );
+      context.font = `600 ${high}px ${palette.font}`;
+      context.fillText(shorten(context, name, inner), place.x + 10, place.y + (full ? 20 : 30));
     }
-    this._bar(group, place.x + 10, place.y + (open ? 24 : place.height - 14), inner);
-    const lanes = this.scene.lanes(group.index);
+    this._bar(card, place.x + 10, place.y + (full ? 24 : place.height - 14), inner);
     if (lanes !== null) {
-      this._lanes(group, lanes);
+      this._lanes(head, lanes, !open);
     } else if (open) {
-      this._dots(group);
+      this._dots(groups[0]!);
     }
-    if (group.counts[FAILED]! > 0 && !far) {
-      this._failures(group);
+    if (card.counts[FAILED]! > 0 && !far) {
+      this._failures(card);
     }
     context.globalAlpha = 1;
   }
@@ -258,17 +271,17 @@ export class GraphSurface extends Surface {
   /** Height of names where the rest could not be read; 0: all can be. */
   private _farText(): number {
     const { scale } = this.camera;
-    return scale < FAR ? Math.min(FAR_TEXT, this.palette.size / scale) : 0;
+    return scale < FAR_WORDS ? Math.min(FAR_TEXT, this.palette.size / scale) : 0;
   }
 
-  private _bar(group: IGroup, x: number, y: number, width: number): void {
+  private _bar(card: ICard, x: number, y: number, width: number): void {
     const { context, palette } = this;
-    const total = Math.max(1, group.tasks.length);
+    const total = Math.max(1, card.total);
     context.fillStyle = palette.faint;
     context.fillRect(x, y, width, 5);
     let at = x;
     for (const state of BAR) {
-      const count = group.counts[state]!;
+      const count = card.counts[state]!;
       if (count > 0) {
         const part = Math.max(2, (width * count) / total);
         context.fillStyle = palette.states[state]!;
@@ -278,10 +291,10 @@ export class GraphSurface extends Surface {
     }
   }
 
-  private _failures(group: IGroup): void {
+  private _failures(card: ICard): void {
     const { context, palette } = this;
-    const place = this.scene.places[group.index]!;
-    const text = `${formatCount(group.counts[FAILED]!)} failed`;
+    const place = this.scene.places[card.head]!;
+    const text = t('%1 failed', formatCount(card.counts[FAILED]!));
     context.font = `${palette.size - 1}px ${palette.font}`;
     const width = context.measureText(text).width + 26;
     const y = place.y + place.height - 9;
@@ -297,6 +310,7 @@ export class GraphSurface extends Surface {
     cross(context, x + 11, y + 9, 3.4);
     context.lineWidth = 1.8;
     context.stroke();
+    context.fillStyle = palette.text;
     context.fillText(text, x + 19, y + 13);
   }
 
@@ -354,10 +368,10 @@ export class GraphSurface extends Surface {
     }
   }
 
-  /** The lanes of an open card: the name of each actor's process, and its calls. */
-  private _lanes(group: IGroup, lanes: ILanes): void {
+  /** The lanes of a card: the name of each actor, its calls; `newest`: and how many there are. */
+  private _lanes(head: number, lanes: ILanes, newest: boolean): void {
     const { context, palette, camera } = this;
-    const place = this.scene.places[group.index]!;
+    const place = this.scene.places[head]!;
     const far = camera.scale < FAR;
     const [top, bottom] = [camera.toScene(0, 0).y, camera.toScene(0, this.height).y];
     const seen = lanes.lanes.filter(lane => {
@@ -365,29 +379,37 @@ export class GraphSurface extends Surface {
       return y < bottom && y + lane.rows * PITCH > top;
     });
     context.font = `${palette.size - 2}px ${palette.font}`;
-    for (const { worker, y, rows } of seen) {
+    for (const { worker, y, rows, total } of seen) {
       context.fillStyle = palette.faint;
       const at = { x: place.x + MARGIN / 2, y: place.y + HEAD_HEIGHT + y - 1 };
       context.fillRect(at.x, at.y, place.width - MARGIN, rows * PITCH + 2);
-      if (!far) {
-        context.fillStyle = palette.dim;
-        context.fillText(shorten(context, laneName(worker), LANE_NAMES), at.x + 6, at.y + 10);
+      if (camera.scale >= FAR_WORDS) {
+        context.fillStyle = palette.text;
+        const name = shorten(context, this._events.laneName(worker), LANE_NAMES);
+        context.fillText(name, at.x + 6, at.y + 10);
+        if (newest) {
+          context.fillStyle = palette.dim;
+          const words = shorten(context, formatCount(total), LANE_TOTALS);
+          const width = context.measureText(words).width;
+          context.fillText(words, place.x + place.width - MARGIN / 2 - 5 - width, at.y + 10);
+        }
       }
     }
     for (let code = 0; code < N_STATES; code++) {
-      if (group.counts[code] === 0) {
-        continue;
-      }
+      let any = false;
       context.beginPath();
       for (const lane of seen) {
         lane.tasks.forEach((task, n) => {
           if (this._store.state[task] === code) {
             const { x, y } = laneSpot(place, lanes, lane.y, n);
             this._dot(code, x, y, far);
+            any = true;
           }
         });
       }
-      this._paint(code, far);
+      if (any) {
+        this._paint(code, far);
+      }
     }
   }
 
@@ -397,7 +419,8 @@ export class GraphSurface extends Surface {
       return;
     }
     const spot = this.scene.spot(task);
-    if (spot === null || !this.scene.isOpen(this.selected!.group)) {
+    const { group } = this.selected!;
+    if (spot === null || (!this.scene.isOpen(group) && this.scene.lanes(group) === null)) {
       return;
     }
     const { context, palette } = this;

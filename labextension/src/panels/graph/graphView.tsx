@@ -7,11 +7,13 @@ import {
   type KeyboardEvent,
   type ReactElement
 } from 'react';
-import { laneName } from '../../graph/lanes.js';
+import type { ILane } from '../../graph/lanes.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
-import type { IHit } from '../../graph/scene.js';
-import { FAILED, N_STATES, type IGroup } from '../../graph/taskStore.js';
+import type { ICard, IHit, Scene } from '../../graph/scene.js';
+import { FAILED, type IGroup } from '../../graph/taskStore.js';
 import {
+  callWords,
+  cardWords,
   countWords,
   formatDuration,
   groupWords,
@@ -22,6 +24,7 @@ import {
 import { readTask } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../model/format.js';
 import { StateShape } from '../shapes.js';
+import { actorLaneName, useActorNames } from './actorNames.js';
 import { GraphObjects, objectWords } from './graphObjects.js';
 import { GraphSurface } from './graphSurface.js';
 import { t } from '../../text.js';
@@ -51,11 +54,17 @@ export function GraphView(props: {
   const { lit } = model;
   const select = useRef({ onSelect, onObject });
   select.current = { onSelect, onObject };
-  const [objects, setObjects] = useState(false);
+  const [objects, setObjects] = useState(model.shownObjects !== null);
   const showObjects = useCallback(
     (nodes: readonly IObjectNode[] | null) => surface.current?.showObjects(nodes),
     []
   );
+
+  const drawAgain = useCallback(() => {
+    surface.current?.request();
+    redraw(n => n + 1);
+  }, []);
+  useActorNames(model, drawAgain);
 
   useEffect(() => {
     const made = new GraphSurface(host.current!, model.tasks, {
@@ -64,11 +73,13 @@ export function GraphView(props: {
       onHover: (hit, x, y) => setHint(hit === null ? null : { hit, x, y }),
       onToggle: () => redraw(n => n + 1),
       cellWords: group => cellWords(model, group),
+      laneName: worker => actorLaneName(model, worker),
       objectWords: object => objectWords(model, object)
     });
     surface.current = made;
     const refresh = (): void => made.refresh();
     refresh();
+    redraw(n => n + 1); // the tree says what the scene has
     model.tasksChanged.connect(refresh);
     return () => {
       model.tasksChanged.disconnect(refresh);
@@ -101,7 +112,10 @@ export function GraphView(props: {
           className={objects ? 'jp-mod-styled nbray-mod-on' : 'jp-mod-styled'}
           aria-pressed={objects}
           title={t('Show values that were put, and large results, between the tasks')}
-          onClick={() => setObjects(!objects)}
+          onClick={() => {
+            model.shownObjects = objects ? null : { generation: model.tasks.generation, nodes: [] };
+            setObjects(!objects);
+          }}
         >
           {t('Objects')}
         </button>
@@ -117,73 +131,116 @@ export function GraphView(props: {
         </p>
       )}
       <ul className="nbray-tree" role="tree" aria-label={t('Task graph')} onKeyDown={onTreeKey}>
-        {store.groups.map(group => {
-          const open = surface.current?.scene.isOpen(group.index) ?? false;
-          const lanes = open ? surface.current!.scene.lanes(group.index) : null;
-          return (
-            <li
-              key={group.index}
-              role="treeitem"
-              tabIndex={group.index === 0 ? 0 : -1}
-              aria-level={group.depth + 1}
-              aria-expanded={open}
-              aria-selected={selected?.group === group.index && selected.task === null}
-              aria-label={groupWords(store, group)}
-              data-group={group.index}
-              onFocus={() => surface.current?.select({ group: group.index, task: null }, true)}
-              onKeyDown={event => {
-                if (event.target !== event.currentTarget) {
-                  return;
-                }
-                const isOpen = surface.current?.scene.isOpen(group.index) ?? false;
-                if (event.key === 'Enter') {
-                  onSelect({ group: group.index, task: null });
-                  surface.current?.toggle(group.index);
-                } else if (event.key === (isOpen ? 'ArrowLeft' : 'ArrowRight')) {
-                  surface.current?.toggle(group.index);
-                }
-              }}
-            >
-              {open && (
-                <ul role="group">
-                  {lanes === null ? (
-                    <TaskItems {...props} tasks={group.tasks} level={group.depth + 2} />
-                  ) : (
-                    lanes.lanes.map(({ worker, tasks }) => (
-                      <li
-                        key={worker}
-                        role="treeitem"
-                        tabIndex={-1}
-                        aria-level={group.depth + 2}
-                        aria-expanded={true}
-                        aria-label={laneWords(model, worker, tasks)}
-                      >
-                        <ul role="group">
-                          <TaskItems {...props} tasks={tasks} level={group.depth + 3} />
-                        </ul>
-                      </li>
-                    ))
-                  )}
-                </ul>
-              )}
-            </li>
-          );
-        })}
+        {(surface.current?.scene.cards ?? []).map((card, n) => (
+          <CardItem
+            key={card.head}
+            {...props}
+            card={card}
+            first={n === 0}
+            scene={surface.current!.scene}
+            onToggle={() => surface.current?.toggle(card.head)}
+            onFocus={hit => surface.current?.select(hit, true)}
+          />
+        ))}
         {objects && <GraphObjects model={model} show={showObjects} onObject={onObject} />}
       </ul>
     </div>
   );
 }
 
-/** Tasks as items of the tree. */
-function TaskItems(props: {
+/** What an item of the tree can do. */
+interface IItemProps {
   model: IClusterModel;
   selected: IHit | null;
   onSelect: (hit: IHit | null) => void;
-  tasks: readonly number[];
-  level: number;
-}): ReactElement {
-  const { model, selected, onSelect, tasks, level } = props;
+  /** The keyboard is at it: the canvas shows where that is. */
+  onFocus: (hit: IHit) => void;
+}
+
+/** A card as an item of the tree: a function and its tasks, or a class of actors with its methods and lanes. */
+function CardItem(
+  props: IItemProps & { card: ICard; first: boolean; scene: Scene; onToggle: () => void }
+): ReactElement {
+  const { model, card, scene, selected, onSelect, onFocus } = props;
+  const { head, groups, ofActors } = card;
+  const [group] = groups as [IGroup];
+  const level = group.depth + 1;
+  const open = scene.isOpen(head);
+  const here: IHit = { group: head, task: null };
+  const lanes = scene.lanes(head);
+  return (
+    <li
+      role="treeitem"
+      tabIndex={props.first ? 0 : -1}
+      aria-level={level}
+      aria-expanded={open || ofActors}
+      aria-selected={!ofActors && selected?.group === head && selected.task === null}
+      aria-label={cardWords(model.tasks, card)}
+      data-group={head}
+      onFocus={event => event.target === event.currentTarget && onFocus(here)}
+      onKeyDown={event => {
+        if (event.target !== event.currentTarget) {
+          return;
+        }
+        if (event.key === 'Enter') {
+          onSelect(here);
+          props.onToggle();
+        } else if (event.key === (scene.isOpen(head) ? 'ArrowLeft' : 'ArrowRight')) {
+          props.onToggle();
+        }
+      }}
+    >
+      {lanes !== null ? (
+        <ul role="group">
+          {groups.map(method => (
+            <MethodItem key={method.index} {...props} group={method} level={level + 1} />
+          ))}
+          {lanes.lanes.map(lane => (
+            <li
+              key={`lane ${lane.worker}`}
+              role="treeitem"
+              tabIndex={-1}
+              aria-level={level + 1}
+              aria-expanded={true}
+              aria-label={laneWords(model, lane)}
+            >
+              <ul role="group">
+                <TaskItems {...props} tasks={lane.tasks} level={level + 2} />
+              </ul>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        open && (
+          <ul role="group">
+            <TaskItems {...props} tasks={group.tasks} level={level + 1} />
+          </ul>
+        )
+      )}
+    </li>
+  );
+}
+
+/** A method of a class of actors. */
+function MethodItem(props: IItemProps & { group: IGroup; level: number }): ReactElement {
+  const { model, group, selected } = props;
+  const hit: IHit = { group: group.index, task: null };
+  return (
+    <li
+      role="treeitem"
+      tabIndex={-1}
+      aria-level={props.level}
+      aria-selected={selected?.group === group.index && selected.task === null}
+      aria-label={groupWords(model.tasks, group)}
+      onFocus={() => props.onFocus(hit)}
+      onKeyDown={event => event.key === 'Enter' && props.onSelect(hit)}
+    />
+  );
+}
+
+/** Tasks as items of the tree. */
+function TaskItems(props: IItemProps & { tasks: readonly number[]; level: number }): ReactElement {
+  const { model, selected, onSelect, onFocus, tasks, level } = props;
   const store = model.tasks;
   return (
     <>
@@ -196,10 +253,10 @@ function TaskItems(props: {
           aria-selected={selected?.task === task}
           aria-label={`${store.title(task)}, ${wordOf(store.state[task]!)}`}
           data-task={task}
+          onFocus={() => onFocus({ group: store.group[task]!, task })}
           onKeyDown={event => {
             if (event.key === 'Enter') {
               onSelect({ group: store.group[task]!, task });
-              event.stopPropagation();
             }
           }}
         />
@@ -208,12 +265,9 @@ function TaskItems(props: {
   );
 }
 
-/** `worker 3, 25 calls, 24 done, 1 running`. */
-function laneWords(model: IClusterModel, worker: number, tasks: readonly number[]): string {
-  const counts = new Int32Array(N_STATES);
-  tasks.forEach(task => (counts[model.tasks.state[task]!]! += 1));
-  const calls = tasks.length === 1 ? t('1 call') : t('%1 calls', formatCount(tasks.length));
-  return [laneName(worker), calls, ...countWords(counts)].join(', ');
+/** `trainer-0, 25 calls, 24 done, 1 running`. */
+function laneWords(model: IClusterModel, { worker, total, counts }: ILane): string {
+  return [actorLaneName(model, worker), callWords(total), ...countWords(counts)].join(', ');
 }
 
 /** Arrow keys, Home and End go through the items of a tree; the page does not scroll. */

@@ -8,8 +8,7 @@ import {
   RUNNING,
   SENT,
   WAITS_FOR_INPUT,
-  WAITS_FOR_PLACE,
-  type TaskStore
+  WAITS_FOR_PLACE
 } from '../../graph/taskStore.js';
 import type { Surface } from '../surface.js';
 
@@ -20,11 +19,10 @@ const MINIMAP = { width: 92, height: 70, gap: 12 };
 /** Every card in the colour of the state that most of its tasks have, and what of it can be seen. */
 export function drawMinimap(
   { context, palette, width, height }: Surface,
-  store: TaskStore,
   scene: Scene,
   camera: Camera
 ): void {
-  if (!camera.touched || width < 360 || store.groups.length < 2) {
+  if (!camera.touched || width < 360 || scene.cards.length < 2) {
     return;
   }
   const box = scene.bounds();
@@ -44,17 +42,12 @@ export function drawMinimap(
     x0 + 5 + (x - box.x) * scale,
     y0 + 5 + (y - box.y) * scale
   ];
-  for (const group of store.groups) {
-    const place = scene.places[group.index];
-    if (place !== undefined) {
-      const main = BAR.reduce(
-        (best, code) => (group.counts[code]! > group.counts[best]! ? code : best),
-        DONE
-      );
-      context.fillStyle = palette.states[main]!;
-      const [w, h] = [place.width, place.height].map(size => Math.max(2, size * scale));
-      context.fillRect(...spot(place.x, place.y), w!, h!);
-    }
+  for (const { head, counts } of scene.cards) {
+    const place = scene.places[head]!;
+    const main = BAR.reduce((best, code) => (counts[code]! > counts[best]! ? code : best), DONE);
+    context.fillStyle = palette.states[main]!;
+    const [w, h] = [place.width, place.height].map(size => Math.max(2, size * scale));
+    context.fillRect(...spot(place.x, place.y), w!, h!);
   }
   const from = camera.toScene(0, 0);
   const seen = scale / camera.scale;

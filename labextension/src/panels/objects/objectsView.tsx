@@ -1,6 +1,6 @@
 /** The objects: size, where, who holds them, which cell made them; and freeing one. */
 import { Dialog, showDialog } from '@jupyterlab/apputils';
-import { useState, type ReactElement } from 'react';
+import { useEffect, useState, type ReactElement } from 'react';
 import { readObjects, type IObject } from '../../model/answers.js';
 import { formatBytes, formatBytesOf, formatCount } from '../../model/format.js';
 import { Action } from '../details/actions.js';
@@ -45,10 +45,15 @@ export function ObjectsView(props: {
       name: t('cell'),
       key: one => one.made,
       show: one => <Maker model={model} object={one} onSelect={onSelect} />,
-      width: 'minmax(70px, 1fr)'
+      width: 'minmax(92px, 1fr)'
     }
   ];
   const object = objects.find(one => one.id === chosen);
+  const title = object === undefined ? '' : titleOf(model, object);
+  useEffect(() => {
+    model.focus = chosen === null ? null : { kind: 'object', id: chosen, name: title };
+    return () => void (model.focus = null);
+  }, [model, chosen, title]);
   return (
     <>
       <div className="nbray-table-and-more">
@@ -75,7 +80,7 @@ export function ObjectsView(props: {
         />
       </div>
       {object !== undefined && (
-        <Sheet title={titleOf(model, object)} onClose={() => setChosen(null)}>
+        <Sheet title={title} onClose={() => setChosen(null)}>
           <ObjectFacts model={model} object={object} onSelect={onSelect} again={again} />
         </Sheet>
       )}
