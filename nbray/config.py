@@ -79,6 +79,7 @@ class Limits:
     start_failures = Limit("times", 3, "workers in a row that die while they start; then requests are refused")
     idle_worker_s = Limit("seconds", 5.0, "idle workers beyond num_cpus end after this")
     stop_grace_s = Limit("seconds", 5.0, "between asking a worker to end and killing it")
+    exit_hooks_s = Limit("seconds", 30.0, "for the exit handlers of a worker that ends of itself")
     shutdown_grace_s = Limit("seconds", 1.0, "the same when the whole node ends")
     max_waiting = Limit("requests", 100_000, "lease requests that wait; then new ones are refused")
     queued_tasks = Limit("tasks", 2_000_000, "of one shape queued in one process; then remote() waits")

@@ -317,6 +317,11 @@ class RayActorError(RayError):
         self.cause_blob = cause_blob  # the pickled exception of its constructor, if that is why
 
     @property
+    def error_msg(self) -> str:
+        """The message, under Ray's name."""
+        return str(self)
+
+    @property
     def actor_init_failed(self) -> bool:
         """Whether its constructor raised."""
         return bool(self.cause_blob)

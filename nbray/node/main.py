@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from nbray.config import Limits
+from nbray.core.process_name import set_name
 from nbray.node import machine, process_control, session_dir
 from nbray.node.daemon import NodeDaemon
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
@@ -57,7 +58,7 @@ def _open(
     config: DaemonConfig, zygote: ZygoteClient, connection: socket.socket, split: dict[str, float]
 ) -> NodeDaemon | None:
     """Make the node and answer the launcher; None when that failed."""
-    process_control.set_name("nbray-node")
+    set_name("nbray-node")
     machine.raise_file_limit()
     session_dir.own(config.session_dir, started_by=config.started_by, version=__version__)
     os.chdir(config.session_dir)

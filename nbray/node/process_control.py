@@ -26,12 +26,6 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
-def set_name(name: str) -> None:
-    """Set the name that ``ps`` and ``top`` show (15 bytes)."""
-    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
-        file.write(name)
-
-
 def set_oom_score(score: int) -> None:
     """Tell the kernel whom to end first when memory runs out (1000: me)."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:

@@ -20,6 +20,7 @@ import time
 import traceback
 from typing import Any, NoReturn
 
+from nbray.core.process_name import set_name
 from nbray.node import boot, process_control
 from nbray.node.zygote_messages import MAX_BYTES, End, Exited, Fork, Forked, decode, encode
 
@@ -38,7 +39,7 @@ def main(connection: socket.socket, daemon_pid: int, worker_module: str) -> NoRe
     worker_module : str
         Loaded before the first fork; its ``run(bootstrap)`` is the worker.
     """
-    process_control.set_name("nbray-zygote")
+    set_name("nbray-zygote")
     process_control.die_with_parent(daemon_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -164,7 +165,7 @@ def _run_worker(fork: Fork, worker_module: str) -> NoReturn:
     code = 1
     try:
         os.setsid()
-        process_control.set_name("nbray-worker")
+        set_name("nbray-worker")
         process_control.set_oom_score(WORKER_OOM_SCORE)
         _redirect(fork.bootstrap.log_path)
         os.environ.update(fork.env)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nbray.api.actor_class import ActorClass
@@ -75,7 +76,8 @@ class Queue:
 
     async def put_async(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add an item; as ``put``, to be awaited."""
-        await self._put(item, block, timeout)
+        with _plain_errors():
+            await self._put(item, block, timeout)
 
     def _put(self, item: Any, block: bool, timeout: float | None) -> Any:
         if not block:
@@ -103,7 +105,8 @@ class Queue:
 
     async def get_async(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take the oldest item out; as ``get``, to be awaited."""
-        return await self._get(block, timeout)
+        with _plain_errors():
+            return await self._get(block, timeout)
 
     def _get(self, block: bool, timeout: float | None) -> Any:
         if not block:
@@ -130,7 +133,8 @@ class Queue:
         """
         if not isinstance(items, Iterable):
             raise TypeError("Argument 'items' must be an Iterable")
-        get(self.actor.put_nowait_batch.remote(list(items)))
+        with _plain_errors():
+            get(self.actor.put_nowait_batch.remote(list(items)))
 
     def get_nowait_batch(self, num_items: int) -> list[Any]:
         """Take the oldest ``num_items`` items if there are so many now, else none.
@@ -146,7 +150,8 @@ class Queue:
             raise TypeError("Argument 'num_items' must be an int")
         if num_items < 0:
             raise ValueError("'num_items' must be nonnegative")
-        return get(self.actor.get_nowait_batch.remote(num_items))
+        with _plain_errors():
+            return get(self.actor.get_nowait_batch.remote(num_items))
 
     def shutdown(self, force: bool = False, grace_period_s: int = 5) -> None:
         """End the actor, and with it the queue.
@@ -167,10 +172,22 @@ class Queue:
 def _get_or_withdraw(ref: Any) -> Any:
     """Wait for a call; an interrupt takes it back, or it would take or add an item later, for nobody."""
     try:
-        return get(ref)
+        with _plain_errors():
+            return get(ref)
     except KeyboardInterrupt:
         cancel(ref)
         raise
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raise Empty and Full as a queue of the standard library does: where the call stands, not where the queue lives."""
+    try:
+        yield
+    except Full as error:
+        raise Full(*getattr(error, "cause", error).args) from None
+    except Empty as error:
+        raise Empty(*getattr(error, "cause", error).args) from None
 
 
 def _seconds(timeout: float | None) -> float | None:

@@ -119,7 +119,7 @@ class WorkerGroup:
         self._replace = replace
         # With the key, proxies of multiprocessing's managers work there as in a child process.
         self._start = (_AuthKey(bytes(current_process().authkey)), initializer, tuple(initargs))
-        self._class = ActorClass(PoolWorker, {}).options(num_cpus=0, **(options or {}))
+        self._class = ActorClass(PoolWorker, {}).options(**{"num_cpus": 0, **(options or {})})
         self._processes: list[_Process] = []
         self._ended: list[Any] = []  # actors that were told to end
         self._queue: deque[Job] = deque()

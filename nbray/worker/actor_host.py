@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.core.process_name import set_name
 from nbray.core.records import (
     INLINE_MAX_BYTES,
     KIND_TASK,
@@ -73,6 +75,7 @@ class ActorHost(ExecutorState):
             if self.environment.failure is not None:
                 raise self.environment.failure.with_traceback(None)
             self.incarnation = notice.incarnation
+            set_name(f"nbray::{spec['class_name']}")
             if notice.gpu_ids or "GPU" in spec["resources"]:
                 self._use_gpus(notice.gpu_ids)
             cls = _loads(spec["code"])
@@ -102,6 +105,11 @@ class ActorHost(ExecutorState):
                 self.actor.__init__(*args, **kwargs)
             if cls.__repr__ is not object.__repr__:
                 self.capture.actor = repr(self.actor)[:MAX_TITLE]
+        except (SystemExit, AsyncioActorExit) as error:
+            self.actor = None  # it never came to life: nothing is owed to it
+            self._exit_actor(error)
+            self.stopping = True
+            return
         except BaseException as error:
             error_blob = error_value.from_exception(
                 f"{self.actor_spec.get('class_name', 'actor')}.__init__", error, 1, core.node_id[:8]
@@ -109,6 +117,7 @@ class ActorHost(ExecutorState):
             if len(error_blob) > INLINE_MAX_BYTES:
                 error_blob = error_value.shorten(error_blob, INLINE_MAX_BYTES)
             text = f"{type(error).__name__}: {error}"
+            self.actor = None
         self.capture.flush()
         core.control.send(
             m.ActorReadyNotice(
@@ -151,7 +160,7 @@ class ActorHost(ExecutorState):
 
     def _call_failed(self, call: Call, error: BaseException) -> None:
         if isinstance(error, (SystemExit, AsyncioActorExit)):
-            self._exit_actor()
+            self._exit_actor(error)
         elif isinstance(error, NeverBegan) or type(error).__name__ == "CancelledError":
             self._reply(call.chan, call.number, RESULT_CANCELLED, b"")
         else:
@@ -193,8 +202,8 @@ class ActorHost(ExecutorState):
         while not self.stopping and not (self.draining and not calls.busy):
             try:
                 calls.loop.run_forever()
-            except (SystemExit, AsyncioActorExit):  # out of a task that the user's code began
-                self._exit_actor()
+            except (SystemExit, AsyncioActorExit) as error:  # out of a task that the user's code began
+                self._exit_actor(error)
 
     def _poll(self, timeout_ns: int) -> bool:
         """Start the calls that are there; when there are none, sleep until there are, or something else is to do."""
@@ -202,7 +211,7 @@ class ActorHost(ExecutorState):
         head, head_bytes, payload = self._head, self._head_bytes, self._payload
         take, nudges = lib.nbs_take, self.core.waiters.nudges
         began = 0
-        while began < MAX_BURST and take(seg, head, payload) == 1:
+        while not self.exiting and began < MAX_BURST and take(seg, head, payload) == 1:
             length, chan, number, kind, flags, a, b = HEAD.unpack_from(head_bytes)
             if kind == 1:
                 self._start_call(chan, number, flags, a, b, ffi.buffer(payload[0], length))
@@ -224,7 +233,9 @@ class ActorHost(ExecutorState):
             slice_ns = DRAINING_SLICE_NS if self.draining else IDLE_SLICE_NS
             if 0 < timeout_ns < slice_ns:
                 slice_ns = timeout_ns
-            woken = lib.nbs_wait_since(seg, SERVED | OWNED | RING, slice_ns, self._nudged)
+            woken = lib.nbs_wait_since(
+                seg, OWNED | RING if self.exiting else SERVED | OWNED | RING, slice_ns, self._nudged
+            )
             self._nudged = nudges[0]  # before the loop looks at what other threads have given it
             if woken <= 0 or woken & (OWNED | RING):
                 self._attend(woken)
@@ -244,16 +255,25 @@ class ActorHost(ExecutorState):
 
         return channel_loop(self._poll, wait, lambda: lib.nbs_nudge(self.seg))
 
-    def _exit_actor(self) -> None:
-        """End on purpose: at once, or when the calls that run beside each other are over."""
-        self.core.control.send(
-            m.ActorExitNotice(actor_id=self.actor_id, cause="it ended itself (exit_actor or sys.exit).")
-        )
-        if self.concurrent is None:
+    def _exit_actor(self, error: BaseException | None = None) -> None:
+        """End for good: at once, or when the calls that run beside each other are over.
+
+        A SystemExit with another status than 0 is a death like any other, after which the actor may be made again.
+        """
+        status = 0 if isinstance(error, ActorExit) else getattr(error, "code", None)
+        if status is None or status == 0:
+            self.core.control.send(
+                m.ActorExitNotice(actor_id=self.actor_id, cause="it ended itself (exit_actor or sys.exit).")
+            )
+        else:
+            self.exit_status = status & 0xFF if isinstance(status, int) else 1
+            if not isinstance(status, int):
+                print(status, file=sys.stderr)
+        if self.concurrent is None or self.exit_status:
             self.stopping = True
         else:
-            self.draining = True
-            lib.nbs_ring(self.seg, self.core.peer)
+            self.draining = self.exiting = True
+        lib.nbs_ring(self.seg, self.core.peer)
 
     def exit_here(self) -> None:
         """Carry out exit_actor, called in this process: raises out of a call, or ends it from elsewhere."""
@@ -266,4 +286,3 @@ class ActorHost(ExecutorState):
         # A thread that the user's code began: nobody would catch an exception of it.
         self._exit_actor()
         self.draining, self.stopping = True, False
-        lib.nbs_ring(self.seg, self.core.peer)

@@ -68,6 +68,7 @@ class ThreadedCalls:
             call = take()
             current_call.set(call)
             self._run(call, now())
+            del call.function  # the context keeps the call until the next one, but not the actor
             del is_open[call]
             del call
 

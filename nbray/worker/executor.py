@@ -24,7 +24,6 @@ from nbray.core.records import (
     TASK_INDIRECT,
     TASK_METHOD,
     TASK_STREAM,
-    ActorExit,
 )
 from nbray.exceptions import AsyncioActorExit
 from nbray.serialization import serializer
@@ -81,7 +80,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         buffer = ffi.buffer
         take, wait, nudges = lib.nbs_take, lib.nbs_wait_since, self.core.waiters.nudges
         while not self.stopping:
-            if take(seg, head, payload) == 1:
+            if not self.exiting and take(seg, head, payload) == 1:
                 length, chan, number, kind, flags, a, b = unpack(head_bytes)
                 if kind == 1:
                     if self.concurrent is not None:
@@ -100,7 +99,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                 if self.concurrent is None or not self.concurrent.busy:
                     break
                 slice_ns = DRAINING_SLICE_NS
-            woken = wait(seg, SERVED | OWNED | RING, slice_ns, nudged)
+            woken = wait(seg, OWNED | RING if self.exiting else SERVED | OWNED | RING, slice_ns, nudged)
             if woken > 0 and woken & SERVED and not woken & RING:
                 continue
             self._attend(woken)
@@ -292,14 +291,10 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                 self._leave()
             self._failed(chan, number, name, error)
             return
-        except ActorExit:
-            self.interruptible = False
-            self._exit_actor()
-            return
         except BaseException as error:
             self.interruptible = False
             if isinstance(error, (SystemExit, AsyncioActorExit)) and self.actor is not None:
-                self._exit_actor()
+                self._exit_actor(error)
                 return
             self._failed(chan, number, name, error)
             return

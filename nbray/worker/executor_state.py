@@ -78,6 +78,7 @@ class ExecutorState:
         self.concurrent: Groups | Any = None  # how an actor's calls run beside each other
         self.is_async = False
         self.draining = False  # end when there is nothing to take
+        self.exiting = False  # the actor ends itself: it takes no more calls
         self.gpu_ids: list[int] = []
         self.environment = WorkerEnvironment()
         self.group = ""  # placement group of the running task or actor
@@ -120,4 +121,4 @@ class ExecutorState:
     _reply: Callable[..., None]
     _send_output: Callable[[bytes, str], bool]
     _send_to_owner: Callable[[int, int, bytes], int]
-    _exit_actor: Callable[[], None]
+    _exit_actor: Callable[..., None]

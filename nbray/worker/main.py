@@ -13,6 +13,7 @@ from nbray.core import current
 from nbray.core.core_worker import CoreWorker
 from nbray.core.joining import attach, join
 from nbray.wire.segment_socket import receive_segment
+from nbray.worker.ending import run_hooks
 from nbray.worker.executor import Executor
 
 
@@ -38,6 +39,7 @@ def run(bootstrap: Any) -> None:
         traceback.print_exc(file=sys.__stderr__)
         os._exit(1)
     try:
+        run_hooks(executor, core.limits.exit_hooks_s)
         executor.capture.flush()
         sys.__stdout__ and sys.__stdout__.flush()  # type: ignore[func-returns-value]
         core.stop()
