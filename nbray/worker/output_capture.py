@@ -7,7 +7,6 @@ processes write to descriptors 1 and 2: its last lines are told when the worker 
 
 from __future__ import annotations
 
-import codecs
 import io
 import os
 import pickle
@@ -15,6 +14,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+from .foreign_output import ForeignOutput
 
 COALESCE_S = 0.05
 FLUSH_BYTES = 16 * 1024
@@ -59,51 +60,6 @@ class TaskStream(io.TextIOBase):
         self._capture.flush()
 
 
-class ForeignOutput:
-    """What others than Python's streams append to this worker's log, which descriptors 1 and 2 are, from now on.
-
-    The log stays what it is, so that the last words of a process that dies are in it. What this process logs of its own goes
-    there by a descriptor with a position of its own, which tells where it came to lie, and is left out.
-    """
-
-    def __init__(self) -> None:
-        self._log = os.open("/proc/self/fd/1", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        self._pid = os.getpid()
-        self._seen = os.fstat(self._log).st_size
-        self._own: list[tuple[int, int]] = []  # (begin, end) of what is ours beyond what was seen
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def write_own(self, data: bytes) -> None:
-        """Append to the log what is sent in another way."""
-        if os.getpid() != self._pid:  # a child that was forked has the same position
-            os.write(1, data)
-            return
-        written = os.write(self._log, data)
-        end = os.lseek(self._log, 0, os.SEEK_CUR)
-        self._own.append((end - written, end))
-
-    def read(self) -> str:
-        """Return a part of what others have written since the last time; "" when that was all."""
-        while True:
-            end = os.fstat(self._log).st_size
-            if end < self._seen:  # the log began anew
-                self._seen, self._own = 0, []
-            if self._own and self._own[0][0] <= self._seen:
-                self._seen = max(self._seen, self._own.pop(0)[1])
-                continue
-            end = min(end, self._own[0][0] if self._own else end, self._seen + FLUSH_BYTES)
-            if end <= self._seen:
-                return ""
-            data = os.pread(self._log, end - self._seen, self._seen)
-            self._seen += len(data)
-            if text := self._decoder.decode(data, final=not data):
-                return text
-
-    def close(self) -> None:
-        """Look no longer."""
-        os.close(self._log)
-
-
 class OutputCapture:
     """Buffers text per stream and sends it in order.
 
@@ -133,7 +89,7 @@ class OutputCapture:
         self.actor = ""  # class, or own representation, of the actor that this worker is
         self.dropped = 0  # messages lost because the owner did not read
         self._logged = 0  # bytes in the log since it began
-        self._foreign: ForeignOutput | None = None  # in the cell of a notebook
+        self._foreign: ForeignOutput | None = None  # since the first cell of a notebook
         self._watched_at = float("-inf")  # when a cell last began or ended
         self._looks = False  # the thread looks now and then, and need not be woken when a cell begins
 
@@ -144,7 +100,7 @@ class OutputCapture:
                 self.flush()
                 self.name, self.origin = call.name, call.origin
                 self._task = (call.owner, call.number)
-            self._log(text)  # at once: a worker that dies now is asked for its last words
+            self._log(stream, text)  # at once: a worker that dies now is asked for its last words
             self._add(stream, text)
 
     def _add(self, stream: str, text: str) -> None:
@@ -171,19 +127,22 @@ class OutputCapture:
         with self._lock:
             self._watched_at = time.monotonic()
             if on:
-                self._foreign = ForeignOutput()
+                self._foreign = self._foreign or ForeignOutput()
+                self._foreign.begin()
                 self._start_thread()
                 if not self._looks:
                     self._wake.set()
-            elif self._foreign is not None:
+            elif self._foreign is not None and self._foreign.on:
                 self._take_foreign()
-                self._foreign.close()
-                self._foreign = None
+                self._foreign.end()
+
+    @property
+    def _watching(self) -> bool:
+        return self._foreign is not None and self._foreign.on
 
     def _take_foreign(self) -> None:
-        foreign = self._foreign
-        while foreign is not None and (text := foreign.read()):
-            self._add("stdout", text)
+        for stream, text in self._foreign.read() if self._foreign is not None else ():
+            self._add(stream, text)
 
     def flush(self) -> None:
         """Send what is buffered."""
@@ -196,20 +155,20 @@ class OutputCapture:
                 more = start + FLUSH_BYTES < len(text)
                 self._post("stream", (self._stream, text[start : start + FLUSH_BYTES]), more)
 
-    def _log(self, text: str) -> None:
+    def _log(self, stream: str, text: str) -> None:
         data = text.encode("utf-8", "backslashreplace")
         self._logged += len(data)
-        foreign = self._foreign
         try:
             if self._logged > LOG_MAX_BYTES:
-                self._take_foreign()
-                os.ftruncate(1, 0)  # opened for appending, so the next line is the first
+                if self._watching:
+                    self._take_foreign()
+                os.ftruncate(2, 0)  # opened for appending, so the next line is the first
                 self._logged = len(data)
-            if foreign is None:
-                os.write(1, data)
-            else:
+            if self._foreign is not None and self._foreign.on:
                 self._take_foreign()
-                foreign.write_own(data)
+                self._foreign.write_own(stream, data)
+            else:
+                os.write(2, data)
         except OSError:  # the disk is full, or the user closed the descriptor
             return
 
@@ -240,13 +199,14 @@ class OutputCapture:
     def _run(self) -> None:
         while True:
             with self._lock:
-                self._looks = self._foreign is not None or time.monotonic() - self._watched_at < FOREIGN_LINGER_S
+                self._looks = self._watching or time.monotonic() - self._watched_at < FOREIGN_LINGER_S
             woken = self._wake.wait(FOREIGN_PERIOD_S if self._looks else None)
             if woken:
                 self._wake.clear()
                 time.sleep(COALESCE_S)
-            if self._foreign is not None:
+            if self._watching:
                 with self._lock:
-                    self._take_foreign()
+                    if self._watching:
+                        self._take_foreign()
             if woken:  # else it would cut the line that is being printed
                 self.flush()

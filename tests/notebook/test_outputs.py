@@ -94,10 +94,16 @@ def test_carriage_returns_pass(kernel: Kernel) -> None:
 
 def test_what_child_processes_and_c_code_write_appears_in_its_place(kernel: Kernel, tmp_path: Path) -> None:
     cell = kernel.ok(
-        "%%remote\nimport os, subprocess\nprint('one')\nsubprocess.run(['echo', 'two'])\nprint('three')\n"
-        "os.write(2, 'f\u00fcnf\\n'.encode())\nprint('six', end='')"
+        "%%remote\nimport os, subprocess\nprint('one')\nsubprocess.run(['sh', '-c', 'echo two; echo oops >&2'])\n"
+        "print('three')\nos.write(2, 'f\u00fcnf\\n'.encode())\nprint('six', end='')"
     )
-    kernel.until(lambda: cell.text() == "one\ntwo\nthree\nf\u00fcnf\nsix")
+    assert (cell.text(), cell.text("stderr")) == ("one\ntwo\nthree\nsix", "oops\nf\u00fcnf\n")
+    assert "".join(content["text"] for content in cell.of("stream")) == "one\ntwo\noops\nthree\nf\u00fcnf\nsix"
+    forked = kernel.ok(
+        "%%remote --quiet\nimport sys\nprint('parent')\nif not os.fork():\n    print('child')\n"
+        "    print('child too', file=sys.stderr)\n    os._exit(0)\nos.wait();"
+    )
+    assert (forked.text(), forked.text("stderr")) == ("parent\nchild\n", "child too\n")
     gate = tmp_path / "gate"
     child = f"echo begun; until test -e {gate}; do sleep 0.01; done; echo over"
     cell = kernel.start(f"%%remote --quiet\nimport subprocess\nsubprocess.run(['sh', '-c', {child!r}]);")
