@@ -12,7 +12,6 @@ own (``large_inputs``), which the next cells use again while their contents are 
 from __future__ import annotations
 
 import io
-import linecache
 import os
 import pickle
 import sys
@@ -88,7 +87,7 @@ class CellJob:
     deleted: list[str] = field(default_factory=list)  # names that only `del` uses
     method_calls: dict[str, str] = field(default_factory=dict)
     imports: list[str] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)  # file name -> text of cells
+    text: str = ""  # of the whole cell
     numbers: dict[str, int] = field(default_factory=dict)  # file name -> number of cells
     cwd: str = ""
     settings: dict[str, bytes] | None = None  # see process_settings; None: the worker's own
@@ -320,13 +319,9 @@ def _try_stream(
     job.stream = file.getvalue()
     job.carried = pickler.carried
     for filename in pickler.sources:
-        entry = linecache.cache.get(filename)
-        # Files of modules are there as well; cells exist in this cache alone.
-        if entry is not None and len(entry) == 4 and entry[1] is None:
-            job.texts[filename] = "".join(entry[2])
-            number = cell_number(filename)
-            if number is not None:
-                job.numbers[filename] = number
+        number = cell_number(filename)
+        if number is not None:
+            job.numbers[filename] = number
     return pickler, buffers
 
 

@@ -133,7 +133,7 @@ class RemoteCells:
         job.only_names = options.only_names
         job.lazy = options.lazy
         job.reloads = module_reload.wanted_here(shell)
-        job.texts[source.filename] = source.raw
+        job.text = source.raw
         job.numbers[source.filename] = source.number
         job.filters = self._settings.filters()
         if options.each is None and not options.asynchronous and not options.actor:

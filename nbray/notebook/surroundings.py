@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import linecache
 import os
 import sys
 import types
@@ -17,6 +16,7 @@ from typing import Any
 
 from nbray.core import output
 from nbray.core.call_site import know_cells
+from nbray.serialization.cell_source import remember
 
 from . import process_environ
 from .cell_job import CellJob
@@ -49,8 +49,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
             getpass.getpass = _refuse_input
         shell.prepare()
         shell.enter(module)
-        for filename, text in job.texts.items():
-            linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+        remember(job.filename, job.text)
         know_cells(job.numbers)
         output.watch_descriptors(True)
         yield

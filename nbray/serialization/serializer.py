@@ -31,6 +31,7 @@ from cloudpickle.cloudpickle import _code_reduce
 
 from nbray.exceptions import SerializationError
 from nbray.serialization import array_layouts
+from nbray.serialization.cell_source import with_text
 from nbray.serialization.unpicklable import find_offender
 
 PROTOCOL = 5
@@ -160,13 +161,14 @@ class _QuickPickler(pickle.Pickler):
 
 
 def reduce_code(code: types.CodeType) -> Any:
-    """Reduce a code object as cloudpickle does, but with its file name.
+    """Reduce a code object as cloudpickle does, but with its file name, and the text of its cell.
 
     cloudpickle 3.1.3 writes "<dynamic-code>" instead, so that equal functions have equal
     pickles; no traceback could then say where a function of a notebook stands.
     """
     make, arguments = _code_reduce(code)
-    return make, tuple([code.co_filename if part == "<dynamic-code>" else part for part in arguments])
+    arguments = tuple([code.co_filename if part == "<dynamic-code>" else part for part in arguments])
+    return with_text(make, arguments, code.co_filename)
 
 
 def keep_slots(cls: type, reduced: Any) -> Any:
