@@ -14,8 +14,8 @@ import ast
 import re
 from dataclasses import dataclass, field
 
-from .cell_scopes import FUNCTION_NODES, binds, local_names, may_suppress
-from .cell_text import SHELL_MAGICS, names_in_python, names_in_shell
+from .cell_scopes import FUNCTION_NODES, binds, local_names, may_suppress, value_of_assignment
+from .cell_text import DIRECTORY_MAGICS, NAMESPACE_MAGICS, SHELL_MAGICS, names_in_python, names_in_shell
 
 # Code that looks names up by text: everything small goes along with such a cell.
 DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir"})
@@ -37,6 +37,7 @@ class CellAnalysis:
     mentioned: set[str] = field(default_factory=set)  # by text only
     method_calls: dict[str, str] = field(default_factory=dict)  # lst -> append
     last_expression: bool = False
+    last_assignment: bool = False  # the last statement assigns to one name
     top_level_await: bool = False
     input_line: int = 0  # where input() is called; 0: nowhere
     dynamic: bool = False  # exec, eval, globals() and their like
@@ -66,6 +67,7 @@ def analyse(source: str, filename: str = "<cell>", flags: int = 0) -> CellAnalys
     analysis = CellAnalysis(source)
     analysis.top_level_await = bool(code.co_flags & 0x80)  # inspect.CO_COROUTINE
     analysis.last_expression = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
+    analysis.last_assignment = bool(value_of_assignment(tree.body))
     _Visitor(analysis).run(tree)
     return analysis
 
@@ -218,7 +220,11 @@ class _Visitor(ast.NodeVisitor):
                     self.found.mentioned |= names_in_shell(text)
                 else:
                     self.found.mentioned |= names_in_python(text)
-            if name == "run" and any(re.match(r"\s*-\w*i", text) for text in payload):
+            if name in NAMESPACE_MAGICS:
+                self.found.dynamic = True
+            elif name in DIRECTORY_MAGICS:
+                self.found.mentioned.add("_dh")
+            elif name == "run" and any(re.match(r"\s*-\w*i", text) for text in payload):
                 self.found.dynamic = True
 
     # ----------------------------------------------------------------- scopes

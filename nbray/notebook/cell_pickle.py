@@ -34,6 +34,8 @@ from cloudpickle.cloudpickle import _function_getstate, _make_function
 
 from nbray.serialization.serializer import keep_slots, reduce_code
 
+from .ipywidgets_travel import comm_type, no_connection
+
 PROTOCOL = 5
 PROTO = pickle.PROTO + bytes([PROTOCOL])
 NOTHING = pickle.NONE + pickle.STOP  # the end of a pickled None
@@ -171,6 +173,8 @@ class CellPickler(cloudpickle.Pickler):
         elif kind is _LruCache and obj.__module__ == "__main__":
             # Pickle would only write its name, which the receiver does not have.
             return _cached, (obj.__wrapped__, obj.cache_parameters())
+        elif (comm := comm_type()) is not None and isinstance(obj, comm):
+            return no_connection, ()
         elif kind is io.TextIOWrapper:
             # cloudpickle would turn an open file into a copy of its text
             raise TypeError("cannot pickle '_io.TextIOWrapper' object")

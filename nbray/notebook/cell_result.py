@@ -23,7 +23,7 @@ from typing import Any
 
 from nbray.serialization.unpicklable import find_offender
 
-from . import code_state, process_settings
+from . import code_state, ipywidgets_travel, process_environ, process_settings
 from .cell_job import Inputs
 from .cell_pickle import CellPickler, StreamReader, input_object, receiving
 
@@ -92,7 +92,11 @@ class CellOutcome:
     deleted: list[str] = field(default_factory=list)
     left_behind: list[LeftBehind] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    payloads: list[dict[str, Any]] = field(default_factory=list)  # for the front end: help to show, the next input
+    displays: list[dict[str, Any]] = field(default_factory=list)  # what is shown after the value
     settings: dict[str, bytes] = field(default_factory=dict)  # those that the cell changed
+    cwd: str = ""  # the directory that the cell changed to
+    environ: dict[str, str | None] = field(default_factory=dict)  # variables that it changed; None: it removed them
     ran_s: float = 0.0
     cpu_s: float = 0.0
 
@@ -232,7 +236,8 @@ def _contents(value: Any) -> Any:
         return value.view()
     if hasattr(value, "_mgr"):  # pandas
         return value.copy(deep=False)
-    return copy.copy(value)
+    state = ipywidgets_travel.state_of(value)
+    return state if state is not None else copy.copy(value)
 
 
 def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> LeftBehind:
@@ -343,11 +348,18 @@ def unpack(outcome: CellOutcome, namespace: dict[str, Any], inputs: Inputs, acto
     """
     found = read(outcome, namespace, inputs, actor, in_place=True)
     process_settings.write(outcome.settings)
+    process_environ.change(outcome.environ)
+    if outcome.cwd:
+        try:
+            os.chdir(outcome.cwd)
+        except OSError as error:
+            found.messages.append(f"the cell changed to a directory that cannot be entered here: {error}")
     bound: dict[str, Any] = {}
     for old, value in found.replaced:
         bound.update({name: value for name, present in list(namespace.items()) if present is old})
     namespace.update({**bound, **found.bound, **found.modules})
     _show_figures_inline()
+    ipywidgets_travel.connect([*found.bound.values(), found.value])
     for name in outcome.deleted:
         namespace.pop(name, None)
     return found.value, found.messages
@@ -386,6 +398,10 @@ def _import(dotted: str, messages: list[str]) -> types.ModuleType | None:
 def update_in_place(old: Any, new: Any) -> bool:
     """Make ``old`` equal to ``new`` without a new identity; False when its type cannot."""
     if old is new:
+        return True
+    if isinstance(new, ipywidgets_travel.WidgetState):
+        ipywidgets_travel.connect(new.values())
+        ipywidgets_travel.set_state(old, new)
         return True
     if type(old) is not type(new):
         return False

@@ -29,7 +29,7 @@ from .error_record import PACKAGE_DIR, capture
 from .input_changes import InputChanges
 from .runtime import CARRIED_TYPES, emit, put
 from .shared_objects import Known, SharedObjects
-from .surroundings import surroundings
+from .surroundings import Start, surroundings
 from .worker_shell import WorkerShell
 
 CELL_ENDED = "nbray_cell_ended"
@@ -86,9 +86,11 @@ def run_in(
     """
     namespace = module.__dict__
     key = job.key if item is None else f"{job.key}.{item.number}"
-    with surroundings(job, module, _shell):
-        outcome = CellOutcome()
+    outcome = CellOutcome()
+    _shell.payloads = None if item is not None or job.return_names is not None else outcome.payloads
+    with surroundings(job, module, _shell) as start:
         run = _Run(job, namespace, outcome, kept)
+        run.start = start
         try:
             if job.reloads is not None:
                 module_reload.reload_changed(job.reloads)
@@ -106,7 +108,8 @@ def run_in(
             run.give_back_settings()
             run.keep_names()
             module_reload.note_loaded()
-        _end_figures()
+        # The notebook shows a value, and then the figures.
+        _end_figures(None if value is None or item is not None or job.return_names is not None else outcome.displays)
         if job.return_names is not None:
             return run.separate_values(value)
         run.collect(value, in_band=False)
@@ -132,6 +135,7 @@ class _Run:
         self.before: dict[str, Any] = {}
         self.own: frozenset[str] = frozenset(new_module().__dict__)
         self.begun, self.begun_cpu = time.perf_counter(), time.process_time()
+        self.start: Start | None = None
         self.large: tuple[Any, ...] = ()
         self.item_value: Any = None
         self.item = False  # whether it runs for an item of --each
@@ -267,7 +271,7 @@ class _Run:
 
     def execute(self) -> Any:
         """Run the code; returns the value of the last expression, if one is wanted."""
-        return run_code(self.job, self.namespace)
+        return run_code(self.job, self.namespace, _shell.get)
 
     # ---------------------------------------------------------------------- after
 
@@ -277,6 +281,8 @@ class _Run:
         job, outcome, before, mine = self.job, self.outcome, self.before, self.mine
         outcome.ran_s, outcome.cpu_s = time.perf_counter() - self.begun, time.process_time() - self.begun_cpu
         outcome.settings = self.changed
+        if self.start is not None and not self.item:
+            outcome.cwd, outcome.environ = self.start.changes()
         items: list[tuple[str, str, Any]] = []
         stored = {entry.name for entry in job.names if entry.stored_into}
         stored.update(job.stored_refs)
@@ -438,9 +444,9 @@ class Unbound:
         return f"<the cell ended without binding {self.name}>"
 
 
-def _end_figures() -> None:
+def _end_figures(held: list[dict[str, Any]] | None = None) -> None:
     try:
-        _shell.show_figures()
+        _shell.show_figures(held)
     except Exception as error:
         print(f"a figure could not be drawn: {type(error).__name__}: {error}", file=sys.stderr)
 

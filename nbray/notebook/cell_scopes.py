@@ -6,6 +6,7 @@ import ast
 from collections.abc import Sequence
 
 FUNCTION_NODES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+ASSIGNMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
 COMPREHENSION_NODES = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -53,3 +54,14 @@ def local_names(body: Sequence[ast.AST]) -> set[str]:
             names.add(node.rest)
         stack.extend(ast.iter_child_nodes(node))
     return names - outer
+
+
+def value_of_assignment(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return the expression that shows what the last statement assigned, if it is an assignment to one name."""
+    last = body[-1] if body else None
+    if not isinstance(last, ASSIGNMENTS):
+        return []
+    target = last.target if not isinstance(last, ast.Assign) else last.targets[0] if len(last.targets) == 1 else None
+    if not isinstance(target, ast.Name):
+        return []
+    return [ast.copy_location(ast.Expr(ast.copy_location(ast.Name(target.id, ast.Load()), last)), last)]

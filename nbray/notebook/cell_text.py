@@ -50,6 +50,9 @@ SHELL_MAGICS = frozenset(
         "writefile",
     ]
 )
+# Those that look at all names, and at the directories that the notebook was in.
+NAMESPACE_MAGICS = frozenset({"psearch", "reset_selective", "save", "who", "who_ls", "whos"})
+DIRECTORY_MAGICS = frozenset({"cd", "dhist", "popd", "pushd", "dirs"})
 # A text longer than this is data, not code.
 MAX_TEXT_CHARS = 200_000
 

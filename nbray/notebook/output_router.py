@@ -32,7 +32,7 @@ PENDING_CHARS = 1 << 18  # of text that waits; then it is dealt with at once
 PENDING_MESSAGES = 300  # displays that wait; the oldest beyond them go to the file
 MAX_ORIGINS = 5_000  # cells remembered; the output of older ones goes to the present cell
 MAX_ENDED = 256  # ends of cells that nobody asked for
-DISPLAY_KINDS = ("display_data", "update_display_data")
+DISPLAY_KINDS = ("display_data", "execute_result", "update_display_data")
 
 
 class _Cell:
@@ -68,6 +68,7 @@ class OutputRouter:
         self._ended_kind = ended_kind
         self._lock = threading.RLock()
         self._cells: OrderedDict[str, _Cell] = OrderedDict()  # by origin
+        self._later: list[tuple[str, dict[str, Any]]] = []  # (origin, display) for the end of the cell
         self._waiting: dict[str, _Cell] = {}  # those with something pending
         self._ended: OrderedDict[str, Any] = OrderedDict()  # key of a cell -> its end
         self._own_streams = (sys.stdout, sys.stderr)
@@ -168,8 +169,16 @@ class OutputRouter:
 
     # -------------------------------------------------------------------- flushing
 
+    def show_later(self, displays: list[dict[str, Any]]) -> None:
+        """Display these at the end of the present cell, below its value."""
+        self._later += [(self.origin, content) for content in displays]
+
     def flush(self) -> None:
         """Send all that waits, as at the end of a cell."""
+        if self._later:
+            later, self._later = self._later, []
+            for origin, content in later:
+                self.show(origin, "display_data", content)
         if not self._waiting:
             return
         with self._lock:

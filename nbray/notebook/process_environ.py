@@ -56,6 +56,25 @@ def apply(packed: bytes, before: Raw) -> None:
         _alike = (packed, before)
 
 
+def changes(before: Raw) -> dict[str, str | None]:
+    """Return the variables that differ from those of ``raw`` and are the notebook's; None: it is gone."""
+    now: Raw = os.environ._data  # type: ignore[attr-defined]
+    if now == before:
+        return {}
+    names = [name for name in {**before, **now} if now.get(name) != before.get(name)]
+    found = {os.fsdecode(name): os.fsdecode(now[name]) if name in now else None for name in names}
+    return {name: value for name, value in found.items() if not name.startswith(KEPT_VARIABLES)}
+
+
+def change(changed: dict[str, str | None]) -> None:
+    """Make the changes that ``changes`` found."""
+    for name, value in changed.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 def restore(before: Raw) -> None:
     """Put back the variables of ``raw``."""
     now = raw()

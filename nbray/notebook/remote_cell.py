@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from IPython.core import page
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 
@@ -117,7 +118,13 @@ class RemoteCells:
         source = tracebacks.CellSource(shell, raw, body)
         flags = shell.compile.flags
         # Empty lines stand for what is above the body, so that all lines count alike.
-        code = "\n" * (source.offset + source.empty_lines) + shell.transform_cell(body)
+        above = source.offset + source.empty_lines
+        try:
+            code = "\n" * above + shell.transform_cell(body)
+        except SyntaxError as error:  # found by what looks for magics, which has not seen the lines above
+            error.lineno = (error.lineno or 1) + above
+            error.filename, error.__traceback__ = source.filename, None
+            raise tracebacks.mark(error) from None
         try:
             analysis = analyse(code, source.filename, flags)
         except SyntaxError as error:
@@ -130,11 +137,14 @@ class RemoteCells:
         job = cell_job.CellJob(code, source.filename, flags, want_value=not _silenced(body))
         job.key = f"{os.getpid()}-{next(_numbers)}"
         job.has_value = analysis.last_expression
+        job.interactivity = shell.ast_node_interactivity
+        if job.interactivity == "last_expr_or_assign":
+            job.has_value = job.has_value or analysis.last_assignment
         job.only_names = options.only_names
         job.lazy = options.lazy
         job.reloads = module_reload.wanted_here(shell)
         job.text = source.raw
-        job.numbers[source.filename] = source.number
+        job.numbers[source.filename] = job.number = source.number
         job.filters = self._settings.filters()
         if options.each is None and not options.asynchronous and not options.actor:
             job.settings = (
@@ -282,9 +292,21 @@ class RemoteCells:
         value, messages = unpack(outcome, self.shell.user_ns, cell.inputs, cell.options.actor)
         if large and outcome.buffers:
             self.large.adopt(ref, outcome)
+        self.router.show_later(outcome.displays)
+        for payload in outcome.payloads:
+            self._show_payload(payload)
         if not cell.options.quiet:
             self.tell(messages)
         return value
+
+    def _show_payload(self, payload: dict[str, Any]) -> None:
+        """Hand the front end what the cell has for it: a page of help, the text of the next cell."""
+        if self.router.kernel is not None:
+            self.shell.payload_manager.write_payload(payload)
+        elif payload["source"] == "page":
+            page.page(payload["data"])
+        elif payload["source"] == "set_next_input":
+            self.shell.set_next_input(payload["text"], payload.get("replace", False))
 
     def explained(self, failure: BaseException, cell: Prepared) -> BaseException:
         """Give a failure without a story from the worker the line of the magic."""

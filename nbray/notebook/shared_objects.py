@@ -22,6 +22,7 @@ from typing import Any
 
 from .cell_pickle import CellPickler
 from .cell_result import CONTAINERS, is_updated_surely
+from .ipywidgets_travel import comm_type, state_of
 from .runtime import CARRIED_TYPES
 
 # Their contents never change; those of code are seen to by ``code_state``.
@@ -109,7 +110,7 @@ class SharedObjects:
                 continue
             if allowed[name] or key in reached:
                 chosen.setdefault(key, number)
-        constant: tuple[type, ...] = (*_CONSTANT, *_numpy_constants())
+        constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
         changing = [key for key in chosen if key in reached and not isinstance(self._objects[chosen[key]], constant)]
         if len(changing) > MAX_RECORDS:
             tops = {id(value) for value in changed}
@@ -158,9 +159,12 @@ class _Data(CellPickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, (type, types.FunctionType)):
             return len, ((),)  # anything that has nothing in it
+        state = state_of(obj)
+        if state is not None:
+            return dict, (dict(state),)
         return super().reducer_override(obj)
 
 
-def _numpy_constants() -> tuple[type, ...]:
-    numpy = sys.modules.get("numpy")
-    return (numpy.generic, numpy.dtype) if numpy is not None else ()
+def _library_constants() -> tuple[type, ...]:
+    numpy, comm = sys.modules.get("numpy"), comm_type()
+    return (*((numpy.generic, numpy.dtype) if numpy is not None else ()), *((comm,) if comm is not None else ()))

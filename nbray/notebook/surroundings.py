@@ -23,8 +23,24 @@ from .cell_job import CellJob
 from .worker_shell import WorkerShell
 
 
+class Start:
+    """Directory and environment when a cell begins."""
+
+    def __init__(self, job: CellJob) -> None:
+        self._cwd = job.cwd
+        self._environ = process_environ.raw()
+
+    def changes(self) -> tuple[str, dict[str, str | None]]:
+        """Return the directory that the cell has changed to, or "", and the variables that it has changed."""
+        try:
+            cwd = os.getcwd()
+        except OSError:
+            cwd = ""
+        return cwd if self._cwd and cwd != self._cwd else "", process_environ.changes(self._environ)
+
+
 @contextmanager
-def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> Iterator[None]:
+def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> Iterator[Start]:
     """Make the process look like the kernel, and as before afterwards."""
     main, path = sys.modules.get("__main__"), list(sys.path)
     environ = process_environ.raw()
@@ -48,11 +64,11 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         if getpass is not None:
             getpass.getpass = _refuse_input
         shell.prepare()
-        shell.enter(module)
+        shell.enter(module, job.number)
         remember(job.filename, job.text)
         know_cells(job.numbers)
         output.watch_descriptors(True)
-        yield
+        yield Start(job)
     finally:
         output.watch_descriptors(False)
         shell.leave()
@@ -63,7 +79,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
             sys.modules["__main__"] = main
         sys.path[:] = path
         process_environ.restore(environ)
-        if cwd is not None and job.cwd != cwd:
+        if cwd is not None:
             try:
                 os.chdir(cwd)
             except OSError:

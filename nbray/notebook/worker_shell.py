@@ -20,6 +20,7 @@ from typing import Any
 Emit = Callable[[str, Any], None]
 
 SHELL_MODULE = "IPython.core.interactiveshell"
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 INLINE_MODULE = "matplotlib_inline.backend_inline"
 
 
@@ -36,6 +37,9 @@ class WorkerShell:
         self.emit = emit
         self._shell: Any = None
         self._module: ModuleType | None = None
+        self.number = 0  # of the cell
+        self.held: list[dict[str, Any]] | None = None  # where what is displayed goes meanwhile
+        self.payloads: list[dict[str, Any]] | None = None  # where what is for the front end goes; None: nowhere
 
     def prepare(self) -> None:
         """Make ``get_ipython`` and ``display`` available in this process; idempotent."""
@@ -46,21 +50,27 @@ class WorkerShell:
         elif not any(isinstance(finder, _ShellFinder) for finder in sys.meta_path):
             sys.meta_path.insert(0, _ShellFinder(self._hook))
 
-    def enter(self, module: ModuleType) -> None:
-        """A cell begins; its names live in ``module``."""
-        self._module = module
+    def enter(self, module: ModuleType, number: int) -> None:
+        """A cell begins, of this number; its names live in ``module``."""
+        self._module, self.number = module, number
         if self._shell is not None:
             self._point(module)
 
     def leave(self) -> None:
+        """The cell is over."""
+        if self._shell is not None and self._module is not None:
+            self._shell.display_trap.__exit__(None, None, None)
         self._module = None
 
     def get(self) -> Any:
         """Return the shell; what ``get_ipython()`` does in a cell."""
         if self._shell is None:
             module = self._module or sys.modules["__main__"]
-            self._shell = make_shell(self.emit, module)
+            self._shell = make_shell(self, module)
             self._point(module)
+        if self._module is not None:  # the names of a cell come after it has begun
+            names = self._module.__dict__
+            self._shell.user_ns_hidden.update({name: names[name] for name in ("In", "Out") if name in names})
         return self._shell
 
     def _display(self, *objects: Any, **options: Any) -> Any:
@@ -73,7 +83,14 @@ class WorkerShell:
         shell = self._shell
         shell.user_module = module
         shell.user_ns = module.__dict__
-        module.__dict__.setdefault("_dh", [Path.cwd()])  # which %cd looks at
+        names = module.__dict__
+        names.setdefault("_dh", [Path.cwd()])  # which %cd looks at
+        names.setdefault("_oh", {})  # which whatever shows a value writes to
+        for name in ("_", "__", "___"):
+            names.setdefault(name, "")
+        shell.execution_count = self.number + 1
+        shell.ns_table.update(user_global=names, user_local=names)
+        shell.display_trap.__enter__()  # as around a cell here: one inside of it (%%capture) then sees that there is a hook
 
     def _hook(self, module: ModuleType) -> None:
         """Let IPython itself find the shell: ``initialized()`` is what it asks first."""
@@ -87,15 +104,19 @@ class WorkerShell:
 
         cls.initialized = classmethod(initialized)
 
-    def show_figures(self) -> None:
-        """Display and close the figures of the cell, as the inline backend does here."""
+    def show_figures(self, held: list[dict[str, Any]] | None = None) -> None:
+        """Display and close the figures of the cell, as the inline backend does here; into ``held``, if it is given."""
         inline = sys.modules.get(INLINE_MODULE)
         if inline is None or "matplotlib.pyplot" not in sys.modules:
             return
         if not sys.modules["matplotlib._pylab_helpers"].Gcf.get_all_fig_managers():
             return
         self.get()
-        inline.flush_figures()
+        self.held = held
+        try:
+            inline.flush_figures()
+        finally:
+            self.held = None
 
 
 class _ShellFinder(importlib.abc.MetaPathFinder):
@@ -135,14 +156,27 @@ class _ThenLoader(importlib.abc.Loader):
         return getattr(self._loader, name)
 
 
-def make_shell(emit: Emit, module: ModuleType) -> Any:
+def make_shell(owner: WorkerShell, module: ModuleType) -> Any:
     """Build the shell; the one place of this file that imports IPython."""
+    from IPython.core import page  # noqa: PLC0415
     from IPython.core.builtin_trap import BuiltinTrap  # noqa: PLC0415
+    from IPython.core.displayhook import DisplayHook  # noqa: PLC0415
     from IPython.core.displaypub import DisplayPublisher  # noqa: PLC0415
     from IPython.core.history import HistoryManager  # noqa: PLC0415
     from IPython.core.interactiveshell import InteractiveShell  # noqa: PLC0415
     from traitlets import Type  # noqa: PLC0415
     from traitlets.config import Config  # noqa: PLC0415
+
+    emit = owner.emit
+
+    class EmittingHook(DisplayHook):
+        def write_output_prompt(self) -> None:
+            pass
+
+        def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+            _flush_streams()
+            content = {"data": format_dict, "metadata": md_dict or {}, "execution_count": self.prompt_count}
+            emit("execute_result", content)
 
     class EmittingPublisher(DisplayPublisher):
         def publish(
@@ -150,7 +184,12 @@ def make_shell(emit: Emit, module: ModuleType) -> Any:
             transient: Any = None, update: bool = False, **kwargs: Any,
         ) -> None:  # fmt: skip
             _flush_streams()
+            if len(data) > 1:  # the widget itself is in this process, which no front end talks to
+                data = {mime: part for mime, part in data.items() if mime != WIDGET_MIME}
             content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
+            if owner.held is not None:
+                owner.held.append(content)
+                return
             emit("update_display_data" if update else "display_data", content)
 
         def clear_output(self, wait: bool = False) -> None:
@@ -159,6 +198,8 @@ def make_shell(emit: Emit, module: ModuleType) -> Any:
 
     class CellShell(InteractiveShell):
         display_pub_class = Type(EmittingPublisher)
+        displayhook_class = Type(EmittingHook)
+        _highlights = False
 
         def init_virtualenv(self) -> None:
             pass  # the worker's interpreter is the kernel's already
@@ -169,8 +210,32 @@ def make_shell(emit: Emit, module: ModuleType) -> Any:
         def init_history(self) -> None:
             self.history_manager = HistoryManager(shell=self, parent=self)
 
-        def init_syntax_highlighting(self) -> None:
-            setattr(self, "refresh_style", lambda: None)  # noqa: B010
+        def init_syntax_highlighting(self, changes: Any = None) -> None:
+            pass  # when it is first wanted
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in ("inspector", "pycolorize") or self._highlights:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self._highlights = True
+            InteractiveShell.init_syntax_highlighting(self)
+            return getattr(self, name)
+
+        def init_hooks(self) -> None:
+            super().init_hooks()
+            self.set_hook("show_in_pager", page.as_hook(self._page), 99)
+
+        def _page(self, text: Any, start: int = 0, screen_lines: int = 0, pager_cmd: Any = None) -> None:
+            data = text if isinstance(text, dict) else {"text/plain": text}
+            self._payload({"source": "page", "data": data, "start": max(start, 0)}, data.get("text/plain", ""))
+
+        def set_next_input(self, text: str, replace: bool = False) -> None:
+            self._payload({"source": "set_next_input", "text": text, "replace": replace}, text)
+
+        def _payload(self, payload: dict[str, Any], text: str) -> None:
+            if owner.payloads is None:
+                print(text)
+            else:
+                owner.payloads.append(payload)
 
         def enable_gui(self, gui: Any = None) -> None:
             pass  # there is no event loop to enter

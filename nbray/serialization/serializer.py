@@ -23,6 +23,7 @@ import struct
 import sys
 import threading
 import types
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -178,6 +179,8 @@ def keep_slots(cls: type, reduced: Any) -> Any:
     ``__dict__``, and what is sent back does not fit the class here.
     """
     slots = cls.__dict__.get("__slots__")
+    if typing.NamedTuple in cls.__dict__.get("__orig_bases__", ()):
+        return reduced  # its own maker sees to them
     if slots is None or not isinstance(reduced, tuple) or len(reduced[1]) < 4 or not isinstance(reduced[1][3], dict):
         return reduced
     arguments = list(reduced[1])

@@ -1,0 +1,156 @@
+"""The same cell here and with ``%%remote``: what a user sees of it is the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from kit import Cell, Kernel, strip_ansi
+
+KINDS = ("stream", "execute_result", "display_data", "update_display_data", "clear_output", "comm_msg")
+
+# Each is run here, and then on the cluster.
+CELLS = [
+    "len?",
+    "helper??",
+    "lst.append?",
+    "l*t?",
+    "%pdoc helper",
+    "%page lst",
+    "%who_ls",
+    "%%capture cap\nprint('x'); display(5); 1",
+    "cap.stdout, len(cap.outputs)",
+    "%%bash\necho from $FOO",
+    "got = !echo one; echo two\ngot",
+    "%sx echo a",
+    "!echo {lst} $lst",
+    "%%script python3\nprint('sub')",
+    "%run script.py",
+    "made_by_script",
+    "%load script.py",
+    "v = %timeit -n 1 -r 1 -q -o helper(2)\ntype(v).__name__",
+    "%prun -q helper(1)",
+    "display(1, 'a'); display({'text/plain': 'raw'}, raw=True)\n5",
+    "h = display('x', display_id=True); print(type(h).__name__)",
+    "1; 2;",
+    "3 # comment;",
+    "plt.plot([1, 2])",
+    "fig, ax = plt.subplots(); plt.show(); print('after')",
+    "async def gen():\n    for i in range(3): yield i\nasync for i in gen(): print(i)\nawait asyncio.sleep(0)\ni",
+    "import sys; sys.exit(3)",
+    "assert 1 == 2, 'msg'",
+    "match [1, 2]:\n    case [a, *b]: print(a, b)",
+    "from math import *\nsqrt(4), (n := 10), n",
+    "class Point(typing.NamedTuple):\n    x: int\n    def double(self): return self.x * 2\np = Point(4)\np",
+    "p.double(), p == Point(4), type(p) is Point",
+    "class Bad:\n    def __repr__(self): raise ValueError('bad repr')\nBad()",
+]
+
+
+@pytest.fixture(scope="module")
+def ready(kernel: Kernel) -> Iterator[Kernel]:
+    kernel.ok(
+        "import asyncio, os, typing\nimport matplotlib.pyplot as plt\nlst = [1, 2]\nos.environ['FOO'] = 'foo'\n"
+        "open('script.py', 'w').write('made_by_script = 4\\nprint(5)\\n')\n"
+        "def helper(x):\n    'Doc here.'\n    # a comment\n    return 1 / x"
+    )
+    kernel.ok("%%remote --quiet\nplt.figure().savefig('warm.png'); plt.close()")
+    yield kernel
+
+
+def seen(cell: Cell) -> list[object]:
+    """What a cell shows, without what differs from run to run."""
+    parts: list[object] = []
+    for message in cell.messages:
+        kind, content = message["msg_type"], message["content"]
+        if kind == "stream" and parts and isinstance(parts[-1], list) and parts[-1][0] == content["name"]:
+            parts[-1][1] += content["text"]
+        elif kind == "stream":
+            parts.append([content["name"], content["text"]])
+        elif kind == "error":
+            parts.append((content["ename"], content["evalue"]))
+        elif kind in KINDS and "nbray-live" not in str(content):
+            data = content.get("data", {})
+            parts.append((kind, sorted(data), re.sub("0x[0-9a-f]+", "0x", str(data.get("text/plain")))))
+    assert cell.reply is not None
+    pages = [strip_ansi(str(payload.get("data", payload.get("text")))) for payload in cell.reply.get("payload", [])]
+    return [*(part for part in parts if "To exit: use" not in str(part)), *pages]
+
+
+@pytest.mark.parametrize("code", CELLS)
+def test_a_cell_shows_what_it_shows_here(ready: Kernel, code: str) -> None:
+    here, there = seen(ready.run(code)), seen(ready.run("%%remote --quiet\n" + code))
+    assert there == here
+
+
+@pytest.mark.parametrize(
+    ("setting", "code"),
+    [
+        ("all", "lst\nfor i in range(2):\n    i * 10\n7"),
+        ("all", "lst\n7;"),
+        ("last", "for i in range(2): i"),
+        ("none", "7"),
+        ("last_expr_or_assign", "total = 9"),
+        ("last_expr_or_assign", "total = 9;"),
+        ("last_expr_or_assign", "a, b = 1, 2"),
+    ],
+)
+def test_what_of_a_cell_is_shown_follows_the_setting(ready: Kernel, setting: str, code: str) -> None:
+    ready.ok(f"get_ipython().ast_node_interactivity = {setting!r}")
+    try:
+        here, there = seen(ready.ok(code)), seen(ready.ok("%%remote\n" + code))
+    finally:
+        ready.ok("get_ipython().ast_node_interactivity = 'last_expr'")
+    assert there == here
+
+
+def test_directory_and_environment_are_those_that_the_cell_left(ready: Kernel) -> None:
+    ready.ok("home = os.getcwd(); os.makedirs('deeper', exist_ok=True); os.environ['GOES'] = '1'")
+    assert "deeper" in ready.ok("%%remote\n%cd deeper\n%env STAYS=yes\ndel os.environ['GOES']").text()
+    assert ready.ok("os.getcwd() == home + '/deeper', os.environ['STAYS'], 'GOES' in os.environ").value == (
+        "(True, 'yes', False)"
+    )
+    assert ready.ok("%%remote\n%cd -\nos.getcwd() == home").value == "True"
+    assert ready.ok("os.getcwd() == home, nbray.get(nbray.remote(os.getcwd).remote()) != home + '/deeper'").value == (
+        "(True, True)"
+    )
+
+
+def test_source_of_functions_of_the_notebook(ready: Kernel) -> None:
+    # No cell of the cluster has had this one.
+    ready.ok("import inspect\ndef inverse(x):\n    # a comment\n    return 1 / x")
+    ready.ok(
+        "@nbray.remote\ndef source(): return inspect.getsource(inverse)\n"
+        "@nbray.remote\ndef where():\n    import traceback\n    try: inverse(0)\n"
+        "    except Exception: return traceback.format_exc()"
+    )
+    text = "def inverse(x):\n    # a comment\n    return 1 / x\n"
+    assert ready.ok(f"nbray.get(source.remote()) == {text!r}").value == "True"
+    found = ready.ok("print(nbray.get(where.remote()))").text()
+    assert "try: inverse(0)" in found and "return 1 / x" in found
+    mine = "def mine():\n    return 8\n"
+    there = ready.ok(f"%%remote\n{mine}inspect.getsource(inverse) + inspect.getsource(mine)")
+    assert there.value == repr(text + mine)
+    assert ready.ok("inspect.getsource(mine)").value == repr(mine)
+
+
+def test_what_is_wrong_with_the_text_is_shown_at_its_line(ready: Kernel) -> None:
+    cell = ready.run("%%remote\nif True:\n  pass\n 1")
+    assert cell.error["ename"] == "IndentationError"
+    assert "line 4" in cell.traceback and "nbray" not in cell.traceback
+
+
+def test_widgets_stay_connected(ready: Kernel) -> None:
+    ready.ok(
+        "import ipywidgets\nslider = ipywidgets.IntSlider(5); box = ipywidgets.VBox([slider]); heard = []\n"
+        "slider.observe(lambda change: heard.append(change.new), 'value')"
+    )
+    cell = ready.ok("%%remote\nbox.children[0].value += 2\nnew = ipywidgets.HBox([box])\ndisplay(new)")
+    (update,) = cell.of("comm_msg")
+    assert update["data"]["state"] == {"value": 7}
+    assert "application/vnd.jupyter.widget-view+json" not in cell.of("display_data")[0]["data"]
+    assert ready.ok("slider.value, heard, new.children[0] is box").value == "(7, [7], True)"
+    shown = ready.ok("new").of("execute_result")[0]["data"]["application/vnd.jupyter.widget-view+json"]
+    opened = [content["comm_id"] for content in cell.of("comm_open")]
+    assert shown["model_id"] in opened
