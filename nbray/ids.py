@@ -138,10 +138,10 @@ class JobID(BaseID):
 
     @classmethod
     def from_int(cls, value: int) -> JobID:
-        return cls(value.to_bytes(4, "big"))
+        return cls(value.to_bytes(4, "little"))
 
     def int(self) -> int:
-        return int.from_bytes(self._bytes, "big")
+        return int.from_bytes(self._bytes, "little")
 
 
 class NodeID(BaseID):

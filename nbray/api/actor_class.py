@@ -76,7 +76,7 @@ class ActorClass:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._methods]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         name = self._class_name
         raise TypeError(f"Actors cannot be instantiated directly. Instead of '{name}()', use '{name}.remote()'.")
 
@@ -89,7 +89,7 @@ class ActorClass:
             "not supported. Inherit from the plain class and decorate the subclass."
         )
 
-    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+    def remote(self, /, *args: Any, **kwargs: Any) -> ActorHandle:
         """Make an actor; returns its handle at once."""
         return create(self, args, kwargs, self._options)
 
@@ -98,7 +98,7 @@ class ActorClass:
         checked = option_table.check("actor", given, in_options_call=True)
         return _ActorClassWithOptions(self, {**self._options, **checked})
 
-    def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> ActorHandle:
+    def _remote(self, /, args: Any = (), kwargs: Any = None, **given: Any) -> ActorHandle:
         return self.options(**given).remote(*(args or ()), **(kwargs or {}))
 
     def _code_for(self, core: Any) -> bytes:
@@ -123,7 +123,7 @@ class _ActorClassWithOptions:
         self._parent = parent
         self._options = options
 
-    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+    def remote(self, /, *args: Any, **kwargs: Any) -> ActorHandle:
         return create(self._parent, args, kwargs, self._options)
 
 

@@ -99,13 +99,13 @@ class ActorMethod:
         self._variants: dict[tuple[str, bool], Any] = {}  # (concurrency group, recorded) -> descriptor
         self._limits = _limits(self._signature)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             f"Actor methods cannot be called directly. Instead of running 'object.{self._name}()', try "
             f"'object.{self._name}.remote()'."
         )
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method; returns at once with the ref(s) of its value(s)."""
         return self._submit(args, kwargs, self._n_returns, self._retries, self._retry_exceptions, "")
 
@@ -173,7 +173,7 @@ class ActorMethod:
         returned = option_table.returned({**self._options, **checked}, is_generator, self._info["window"])
         return _MethodWithOptions(self, checked, returned)
 
-    def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
+    def _remote(self, /, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
         return self.options(**given).remote(*(args or ()), **(kwargs or {}))
 
 
@@ -185,7 +185,7 @@ class _MethodWithOptions:
         self._options = options
         self._n_returns = n_returns
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         bound, given = self._bound, self._options
         return bound._submit(
             args, kwargs, self._n_returns, given.get("max_task_retries", bound._retries),

@@ -95,7 +95,7 @@ def _become_driver(
         raise
     facts = {
         "node_id": core.node_id, "session_dir": core.session_dir, "node_ip_address": answer.node_ip,
-        "address": core.session_dir, "gcs_address": core.session_dir, "object_store_address": f"{core.session_dir}/segment.sock",
+        "address": core.session_dir, "gcs_address": core.session_dir, "redis_address": core.session_dir, "object_store_address": f"{core.session_dir}/segment.sock",
         "raylet_socket_name": endpoint, "webui_url": "", "metrics_export_port": answer.metrics_port or None,
         "resources": dict(answer.resources), "joined": False,
     }  # fmt: skip

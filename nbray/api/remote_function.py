@@ -42,14 +42,14 @@ class RemoteFunction:
         self._check = _argument_check(function)
         self._variants: dict[Any, _WithOptions] = {}  # by what options() was called with, if that is plain
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         name = self._function.__name__
         raise TypeError(
             f"Remote functions cannot be called directly. Instead of running '{name}()', try '{name}.remote()'; use "
             f"{name}.remote(...) to run it as a task, or {name}._function(...) to run it here."
         )
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Submit a task; returns at once with the ref(s) of its value(s)."""
         scope = current.scope
         if scope is None or scope is not self._scope:
@@ -118,7 +118,7 @@ class RemoteFunction:
             self._variants[key] = handle
         return handle
 
-    def _remote(self, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
+    def _remote(self, /, args: Any = (), kwargs: Any = None, **given: Any) -> Any:
         """Submit with options in one call (Ray's older form); ``max_calls`` stays as it was defined."""
         given.pop("max_calls", None)
         return self.options(**given).remote(*(args or ()), **(kwargs or {}))
@@ -146,7 +146,7 @@ class _WithOptions:
         self._scope: Any = None
         self._call: Any = None
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         parent = self._parent
         scope = current.scope
         if scope is None or scope is not self._scope:

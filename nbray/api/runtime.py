@@ -111,7 +111,7 @@ def init(
             _node = _context = None
         if current.core is not None:
             if ignore_reinit_error:
-                return _context
+                return _context or _worker_context(current.core)
             raise RuntimeError(
                 "Maybe you called nbray.init twice by accident? This process has a runtime already (session "
                 f"{current.core.session_dir}). Pass 'ignore_reinit_error=True' or call 'nbray.shutdown()' before."
@@ -141,6 +141,15 @@ def init(
         _register_exit()
         _context = RayContext(facts, shutdown)
         return _context
+
+
+def _worker_context(core: Any) -> RayContext:
+    """Return what ``init`` says in a worker, which was in the cluster from its start."""
+    facts = {
+        "node_id": core.node_id, "session_dir": core.session_dir, "node_ip_address": "127.0.0.1",
+        "address": core.session_dir, "gcs_address": core.session_dir, "webui_url": "", "joined": True,
+    }  # fmt: skip
+    return RayContext(facts, shutdown)
 
 
 def _driver() -> Any:
@@ -206,11 +215,14 @@ def _register_exit() -> None:
 
 
 def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = False) -> None:
-    """Leave the cluster; the one that this process started ends. Calling it again does nothing."""
+    """Leave the cluster; the one that this process started ends. Calling it again does nothing.
+
+    In a task or an actor it does nothing: a worker is the cluster's.
+    """
     global _node, _context
     with _lock:
         core, node = current.core, _node
-        if core is None:
+        if core is None or (core.role == "worker" and core.pid == os.getpid()):
             return
         try:
             if os.getpid() == core.pid:

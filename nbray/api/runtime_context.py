@@ -13,6 +13,10 @@ from nbray.options import UNIT
 from nbray.runtime_env import RuntimeEnv
 
 
+# Kinds that Ray knows: programs look them up by name. nbray gives out GPUs alone.
+_OTHER_ACCELERATORS = ("TPU", "neuron_cores", "HPU", "NPU", "RBLN", "FURIOSA", "MBLT", "TTNPU")
+
+
 class RuntimeContext:
     """Facts about where this code runs."""
 
@@ -112,7 +116,7 @@ class RuntimeContext:
     def get_accelerator_ids(self) -> dict[str, list[str]]:
         """Return the ids of the accelerators of this task or actor."""
         gpus = self._executor.gpu_ids if self._executor is not None else []
-        return {"GPU": [str(g) for g in gpus]}
+        return {"GPU": [str(g) for g in gpus], **{kind: [] for kind in _OTHER_ACCELERATORS}}
 
     def get_resource_ids(self) -> dict[str, list[str]]:
         """Return what get_accelerator_ids returns (Ray's older name)."""

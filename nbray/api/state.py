@@ -35,6 +35,10 @@ class NodeList(list):
     """The list of nodes; a notebook shows it as a table (``nbray.notebook.reprs``)."""
 
 
+# That Ray's nodes listen at; nbray has none of them.
+_PORTS = ("NodeManagerPort", "ObjectManagerPort", "MetricsAgentPort", "DashboardAgentListenPort", "RuntimeEnvAgentPort")
+
+
 def nodes() -> list[dict[str, Any]]:
     """Return one dict per node: NodeID, Alive, Resources and more."""
     core, found = _core(), NodeList()
@@ -46,6 +50,8 @@ def nodes() -> list[dict[str, Any]]:
         entry.setdefault("ObjectStoreSocketName", os.path.join(core.session_dir, "segment.sock"))
         entry.setdefault("RayletSocketName", os.path.join(core.session_dir, "control.sock"))
         entry.setdefault("MetricsExportPort", core.registered.metrics_port if core.registered is not None else 0)
+        for port in _PORTS:
+            entry.setdefault(port, 0)
         entry.setdefault("DeathReason", 0)
         entry.setdefault("DeathReasonMessage", "")
         found.append(entry)

@@ -6,6 +6,9 @@ its lock held.
 
 from __future__ import annotations
 
+import gc
+from typing import Any
+
 from nbray import ids
 from nbray._cstore import lib
 from nbray.core import advice
@@ -96,6 +99,8 @@ class References(CoreState):
                 ref._data = error_value.from_system_error(ForeignObjectError(text, object_id.hex()))
                 return ref
             hold = self.store.lookup(object_id)
+            if hold is None and owner == self.peer and (kept := _found(number, index, self)) is not None:
+                return kept
             if hold is None:
                 text = (
                     f"ObjectRef({object_id.hex()}) is not in the store of this node any more: nobody held a "
@@ -125,3 +130,11 @@ class References(CoreState):
             return self.ask_owner(ref)
         self._set(ref, data)
         return True
+
+
+def _found(number: int, index: int, cluster: Any) -> ObjectRef | None:
+    """Return a ref of this process that never left it, by its id alone; looks at every object that there is."""
+    for thing in gc.get_objects():
+        if type(thing) is ObjectRef and thing._number == number and thing._index == index and thing._cluster is cluster:
+            return thing
+    return None

@@ -317,7 +317,7 @@ class LimitedCalls:
         self.left = limit
         self.leave = leave
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.function(*args, **kwargs)
         finally:
@@ -341,5 +341,5 @@ class _Unloadable:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         raise self.error.with_traceback(None)

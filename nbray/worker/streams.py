@@ -61,7 +61,7 @@ class Producer:
 
     # ------------------------------------------------------------------- generators
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
         """Produce everything, in this thread; a task is interruptible only inside the user's code."""
         executor = self.executor
         guarded = self.call is None  # the thread that gets the interrupts
@@ -88,7 +88,7 @@ class Producer:
             if close is not None:
                 close()
 
-    def on_loop(self, *args: Any, **kwargs: Any) -> Any:
+    def on_loop(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return what produces everything on the event loop that awaits it."""
         return self._run_on_loop(args, kwargs)
 
