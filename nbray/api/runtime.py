@@ -20,7 +20,6 @@ from nbray.node.node_config import NodeConfig
 _lock = threading.RLock()
 _node: Any = None  # NodeProcess that this driver started; None when it joined a cluster
 _context: Any = None
-_finalizer_set = False
 _logger = logging_setup.LOGGER
 
 
@@ -138,7 +137,6 @@ def init(
             core, facts = _driver().join_cluster(session, job)
         current.set_core(core)
         output.attach_driver(core, show=_wants_logs(log_to_driver))
-        _register_exit()
         _context = RayContext(facts, shutdown)
         return _context
 
@@ -207,13 +205,6 @@ def _wants_logs(log_to_driver: bool | None) -> bool:
     return bool(log_to_driver)
 
 
-def _register_exit() -> None:
-    global _finalizer_set
-    if not _finalizer_set:
-        _finalizer_set = True
-        atexit.register(shutdown, True)
-
-
 def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = False) -> None:
     """Leave the cluster; the one that this process started ends. Calling it again does nothing.
 
@@ -234,6 +225,10 @@ def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = F
             output.attach_driver(None)
     if core.shield.pending:
         core.shield.strike()
+
+
+# At the import: what a program registers after it still has the cluster when the interpreter ends.
+atexit.register(shutdown, True)
 
 
 def _say_goodbye(core: Any) -> None:

@@ -12,7 +12,6 @@ from nbray.api.actor_handle import handle_of_this_actor
 from nbray.options import UNIT
 from nbray.runtime_env import RuntimeEnv
 
-
 # Kinds that Ray knows: programs look them up by name. nbray gives out GPUs alone.
 _OTHER_ACCELERATORS = ("TPU", "neuron_cores", "HPU", "NPU", "RBLN", "FURIOSA", "MBLT", "TTNPU")
 

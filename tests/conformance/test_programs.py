@@ -452,3 +452,19 @@ def test_the_library_is_what_it_says(run_script):
     done = run_script("print(ray.__name__)")
     assert done.stdout.split()[-1] == LIBRARY
     assert os.environ.get("NBRAY_CONFORMANCE", "nbray") == LIBRARY
+
+
+def test_what_is_registered_for_the_exit_before_init_still_has_the_cluster(run_script):
+    done = run_script(
+        """
+        import atexit
+
+        @ray.remote
+        def f():
+            return 41
+
+        atexit.register(lambda: print("at the exit:", ray.is_initialized(), ray.get(f.remote()) + 1))
+        ray.init(num_cpus=1)
+        """
+    )
+    assert "at the exit: True 42" in done.stdout
