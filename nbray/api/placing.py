@@ -52,6 +52,11 @@ def resolve(
     group = options.get("placement_group", DEFAULT_GROUP)
     rules = options.get("label_selector") or ()
     fallbacks = options.get("fallback_strategy") or ()
+    if strategy is None and group == DEFAULT_GROUP and options.get("placement_group_bundle_index", -1) != -1:
+        raise ValueError(
+            f"placement_group_bundle_index={options['placement_group_bundle_index']} without a placement_group: leave it out, "
+            "or give the group."
+        )
     if strategy is None and group == DEFAULT_GROUP and not scope.group:
         if not rules and not fallbacks:
             return "DEFAULT", ANYWHERE, False

@@ -281,7 +281,7 @@ def _check_bundles(bundles: Any) -> list[dict[str, int]]:
 
 
 def _check_selectors(selectors: Any, count: int) -> list[placement.Rules]:
-    if selectors is None or selectors == []:
+    if selectors is None:
         return []
     if not isinstance(selectors, list) or len(selectors) != count:
         raise ValueError(f"bundle_label_selector must be a list with a dict for each of the {count} bundles.")

@@ -147,7 +147,15 @@ class WorkerGroup:
             self.core.run_callbacks()
 
     def code_of(self, function: Any) -> tuple[int, bytes] | None:
-        """Return (number, pickle) of a function that goes by value, None of one that goes by name."""
+        """Return (number, pickle) of a function that goes by value, None of one that goes by name.
+
+        Raises
+        ------
+        TypeError
+            For what cannot be called.
+        """
+        if not callable(function):  # a number would be taken for that of a function
+            raise TypeError(f"'{type(function).__name__}' object is not callable")
         if serializer.goes_by_name(function):
             return None
         with self._lock:

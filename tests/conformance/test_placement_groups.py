@@ -287,6 +287,8 @@ def test_the_older_options(ray, groups, where):
     assert ray.get(where.options(placement_group="default").remote())[0] is None
     with pytest.raises(ValueError):
         ray.get(where.options(placement_group=group, scheduling_strategy="SPREAD").remote())
+    with pytest.raises(ValueError):
+        where.options(placement_group_bundle_index=1).remote()
 
 
 def test_no_group_at_all(ray, where):

@@ -215,3 +215,13 @@ def test_sizes(ray):
 def test_options_of_the_actors(make):
     pool = make(1, ray_remote_args={"resources": {"widget": 1}})
     assert pool.apply(double, (4,)) == 8
+
+
+def test_what_cannot_be_called(pool):
+    for wrong in (1, None):
+        with pytest.raises(TypeError):
+            pool.map(wrong, [1])
+
+
+def test_processors_of_the_actors(make):
+    assert make(2, ray_remote_args={"num_cpus": 1}).map(abs, [-1, -2, -3]) == [1, 2, 3]

@@ -175,3 +175,14 @@ def test_options_of_the_actor(ray, make):
     queue = make(name="a queue")
     queue.put(1)
     assert ray.get(ray.get_actor("a queue").qsize.remote()) == 1
+
+
+def test_errors_that_need_no_waiting_are_plain(make):
+    queue = make(maxsize=1)
+    with pytest.raises(Empty) as raised:
+        queue.get_nowait()
+    assert type(raised.value) is Empty
+    queue.put(1)
+    with pytest.raises(Full) as raised:
+        queue.put(2, block=False)
+    assert type(raised.value) is Full

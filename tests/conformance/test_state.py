@@ -134,6 +134,33 @@ def test_a_dead_actor_stays_in_the_list(ray, state):
     ray.get(actor.pid.remote())
     ray.kill(actor)
     wait_until(lambda: [one.state for one in actors_of(state, "ShortLived")] == ["DEAD"], "its death")
+    (row,) = actors_of(state, "ShortLived", detail=True)
+    assert "kill" in row.death_cause["actor_died_error_context"]["error_message"]
+    assert row.num_restarts_due_to_lineage_reconstruction == 0
+
+
+def test_why_an_actor_never_lived(ray, state):
+    @ray.remote
+    class StillBorn:
+        def __init__(self):
+            raise ValueError("on purpose")
+
+    actor = StillBorn.remote()
+    with pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(actor.__ray_ready__.remote())
+    wait_until(lambda: [one.state for one in actors_of(state, "StillBorn")] == ["DEAD"], "its death")
+    (row,) = actors_of(state, "StillBorn", detail=True)
+    assert "on purpose" in row.death_cause["creation_task_failure_context"]["formatted_exception_string"]
+
+
+def test_the_states_that_a_task_went_through(ray, state, done):
+    wait_until(lambda: states_of(state, "counted") == ["FINISHED"] * 5, "the tasks in the list")
+    rows = state.list_tasks(filters=[("name", "=", "counted")], limit=100, detail=True)
+    for row in rows:
+        went = [event["state"] for event in row.events]
+        assert went[0] == "PENDING_ARGS_AVAIL" and went[-2:] == ["RUNNING", "FINISHED"]
+        times = [event["created_ms"] for event in row.events]
+        assert times == sorted(times)
 
 
 def test_nodes_jobs_and_workers(ray, state, done):

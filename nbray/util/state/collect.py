@@ -106,6 +106,11 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
                 error_type=row["error_type"] or None, language="PYTHON",
                 required_resources={name: units / 10_000 for name, units in row["resources"].items()},
                 creation_time_ms=ms(row["submitted"]), start_time_ms=ms(row["start"]), end_time_ms=ms(row["end"]),
+                events=[
+                    {"state": state, "created_ms": ms(at)}
+                    for state, at in (("PENDING_ARGS_AVAIL", row["submitted"]), ("RUNNING", row["start"]), (row["state"], row["end"]))
+                    if at
+                ],
                 call_site=row["origin"] or None,
             )
         )  # fmt: skip
@@ -159,11 +164,29 @@ def _actors(where: Any, timeout_s: float) -> list[Any]:
             actor_id=row["actor_id"], class_name=row["class_name"], state=row["state"], job_id=_job_hex(row["job_id"]),
             name=row["name"], node_id=where.node_id if row["peer"] else None, pid=row["pid"],
             ray_namespace=row["namespace"], required_resources=row["resources"],
-            death_cause={"error_message": row["cause"], "died_at_ms": _ms(row["died_at"])} if row["state"] == "DEAD" else None,
-            is_detached=row["detached"], num_restarts=row["restarts"], repr_name="", serialized_runtime_env="{}",
+            death_cause=_death_cause(row) if row["state"] == "DEAD" else None, is_detached=row["detached"],
+            num_restarts=row["restarts"], num_restarts_due_to_lineage_reconstruction=0, num_restarts_due_to_node_preemption=0,
+            repr_name="", serialized_runtime_env="{}",
         )
         for row in cluster_view.table(where, "actors")
     ]  # fmt: skip
+
+
+def _death_cause(actor: dict[str, Any]) -> dict[str, Any]:
+    """Return why an actor is dead, in the form that Ray gives it."""
+    said = {
+        "error_message": actor["cause"], "died_at_ms": _ms(actor["died_at"]), "class_name": actor["class_name"],
+        "name": actor["name"], "ray_namespace": actor["namespace"], "actor_id": actor["actor_id"], "pid": actor["pid"],
+    }  # fmt: skip
+    if actor["failed_in_init"]:
+        return {
+            "creation_task_failure_context": {
+                **said,
+                "formatted_exception_string": actor["cause"],
+                "language": "PYTHON",
+            }
+        }
+    return {"actor_died_error_context": said}
 
 
 def _nodes(where: Any, timeout_s: float) -> list[Any]:

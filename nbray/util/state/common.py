@@ -65,6 +65,7 @@ class TaskState(Row):
     is_debugger_paused: bool | None = field(default=None, metadata=DETAIL)
     call_site: str | None = field(default=None, metadata=DETAIL)
     label_selector: dict[str, str] | None = field(default=None, metadata=DETAIL)
+    fallback_strategy: Any = field(default=None, metadata=DETAIL)
 
 
 @dataclass
@@ -84,8 +85,11 @@ class ActorState(Row):
     placement_group_id: str | None = field(default=None, metadata=DETAIL)
     repr_name: str | None = field(default=None, metadata=DETAIL)
     num_restarts: int | None = field(default=None, metadata=DETAIL)
+    num_restarts_due_to_lineage_reconstruction: int | None = field(default=None, metadata=DETAIL)
+    num_restarts_due_to_node_preemption: int | None = field(default=None, metadata=DETAIL)
     call_site: str | None = field(default=None, metadata=DETAIL)
     label_selector: dict[str, str] | None = field(default=None, metadata=DETAIL)
+    fallback_strategy: Any = field(default=None, metadata=DETAIL)
 
 
 @dataclass
@@ -116,6 +120,9 @@ class JobState(Row):
     metadata: dict[str, str]
     runtime_env: dict[str, Any]
     driver_info: dict[str, Any] | None
+    driver_agent_http_address: str | None = None
+    driver_node_id: str | None = None
+    driver_exit_code: int | None = None
     namespace: str | None = None
 
 
