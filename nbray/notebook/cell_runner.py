@@ -141,8 +141,7 @@ class _Run:
         self.item = False  # whether it runs for an item of --each
         self.loaded = False
         self.code_state: CodeState | None = None
-        self.own_settings: dict[str, bytes] = {}
-        self.has_settings = False  # whether those of the notebook are in force
+        self.settings: process_settings.InForce | None = None
         self.changed: dict[str, bytes] = {}
         self.inputs: InputChanges | None = None
         self.reader: StreamReader | None = None
@@ -213,19 +212,14 @@ class _Run:
     def take_settings(self) -> None:
         """Put the notebook's settings into force in the libraries that its names have brought."""
         process_settings.put_filters(self.job.filters)
-        if self.job.settings:
-            self.own_settings = process_settings.read(self.job.settings)
-            process_settings.write(self.job.settings, self.own_settings)
-            self.has_settings = True
+        if self.job.settings is not None:
+            self.settings = process_settings.InForce(self.job.settings)
 
     def give_back_settings(self) -> None:
         """Put the worker's own settings into force again, and keep what the cell changed of the notebook's."""
-        if self.has_settings:
-            self.has_settings = False
-            given = self.job.settings or {}
-            now = process_settings.read(given)
-            self.changed = {name: data for name, data in now.items() if given.get(name, data) != data}
-            process_settings.write(self.own_settings, now)
+        if self.settings is not None:
+            self.changed = self.settings.end()
+            self.settings = None
 
     def bind(self, item: Item) -> None:
         """Bind the item of ``--each``."""

@@ -56,6 +56,7 @@ class Extension:
 
     def _after_cell(self, result: Any) -> None:
         self.router.flush()
+        self.magics.cells.settings.look()
         self.magics.cells.local.leave()
         self.magics.cells.lines.cell_ends()
 

@@ -1,13 +1,16 @@
 """What libraries keep for a whole process, as a cell finds it here: random numbers, warnings, how things are printed and drawn.
 
 A cell draws the numbers that it would draw here after ``random.seed(1)``, prints as ``numpy.set_printoptions`` says, and draws
-with the colours of ``plt.style.use``; what it changes of these comes back, except for the filters of warnings. Only libraries
-that are loaded on both sides are looked at: nothing is imported for this.
+with the colours of ``plt.style.use``; what it changes of these comes back, except for the filters of warnings. Nothing is
+imported for this: what a cell loads itself gets the notebook's settings then.
 """
 
 from __future__ import annotations
 
+import _random
 import array
+import ast
+import ctypes
 import pickle
 import re
 import sys
@@ -16,7 +19,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-SEEDS = re.compile("seed|set_?state|random_state")
+from .after_import import AfterImport
+
+MT19937_BYTES = 624 * 4 + 4  # numpy's struct: the words, and the position among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ def _put_pandas(config: Any, changes: dict[str, Any]) -> None:
         config.set_option(key, value)
 
 
+RANDOM = ("random", "numpy.random")
 SETTINGS = {
     "random": _Setting("random", _random_state, _put_random_state),
     "numpy.random": _Setting("numpy.random", _numpy_state, _put_numpy_state),
@@ -127,6 +133,54 @@ def write(settings: dict[str, bytes], present: dict[str, bytes] | None = None) -
             continue
 
 
+def marks() -> dict[str, bytes]:
+    """Return what changes whenever random numbers are drawn or made to begin somewhere, of the libraries that are loaded.
+
+    The memory of the generators itself: a look costs a microsecond, to ask them for their states hundreds.
+    """
+    found = {}
+    generator: Any = getattr(sys.modules.get("random"), "_inst", None)
+    if generator is not None:
+        begin, end = object.__basicsize__, _random.Random.__basicsize__
+        found["random"] = ctypes.string_at(id(generator) + begin, end - begin)
+    numpy = sys.modules.get("numpy.random")
+    bits = getattr(getattr(getattr(numpy, "mtrand", None), "_rand", None), "_bit_generator", None)
+    if bits is not None and type(bits).__name__ == "MT19937":
+        found["numpy.random"] = ctypes.string_at(bits.ctypes.state_address, MT19937_BYTES)
+    return found
+
+
+def drawn_since(before: dict[str, bytes]) -> list[str]:
+    """Return the generators that have been used, set or loaded since ``marks``."""
+    return [name for name, mark in marks().items() if before.get(name) != mark]
+
+
+class InForce:
+    """In a worker: settings of the notebook while its cell runs."""
+
+    def __init__(self, given: dict[str, bytes]) -> None:
+        self._given = given
+        self._own = read(given)
+        write(given, self._own)
+        self._late: AfterImport | None = None
+        waiting = {SETTINGS[name].module: name for name in given if SETTINGS[name].module not in sys.modules}
+        if waiting:  # for a library that the cell loads
+            self._late = AfterImport(waiting, lambda module: write({(name := waiting[module.__name__]): given[name]}))
+            self._late.install()
+        self._marks = marks()
+
+    def end(self) -> dict[str, bytes]:
+        """Put the worker's own settings into force again; returns what the cell changed of the notebook's."""
+        if self._late is not None:
+            self._late.remove()
+        given = self._given
+        now = read(given)
+        changed = {name: data for name, data in now.items() if given.get(name, data) != data}
+        changed.update(read(name for name in drawn_since(self._marks) if name not in given))
+        write(self._own, now)
+        return changed
+
+
 class Sender:
     """Chooses what the cells of one notebook take along: nothing of what nobody has touched."""
 
@@ -134,8 +188,16 @@ class Sender:
         self._shell = shell
         self._filters = filters()
         self._filters_changed = False
-        self._looked = 0  # inputs of the notebook
-        self._seeded = False
+        self._used: set[str] = set()  # generators
+        self._marks = marks()
+
+    def look(self) -> None:
+        """A cell has ended. Generators that it has used, or may have, go along from now on."""
+        for name in drawn_since(self._marks) if len(self._used) < len(RANDOM) else ():
+            if name in self._marks or not _only_imports(self._shell.history_manager.input_hist_parsed[-1]):
+                self._used.add(name)
+        if len(self._used) < len(RANDOM):
+            self._marks = marks()
 
     def filters(self) -> list[Filter] | None:
         """Return the filters of warnings, unless they are those of the beginning."""
@@ -143,16 +205,22 @@ class Sender:
         self._filters_changed = self._filters_changed or now != self._filters
         return now if self._filters_changed else None
 
-    def settings(self, cell: str) -> dict[str, bytes]:
+    def settings(self) -> dict[str, bytes]:
         """Return the other settings.
 
-        Whoever has never made random numbers begin at a certain place cannot tell whether they go on elsewhere, and their state
-        takes a tenth of a millisecond each way. Nothing tells that they were seeded but the notebook's text.
+        Whoever has never drawn from a generator, nor made it begin at a certain place, cannot tell whether it goes on elsewhere,
+        and to ask numpy for its state takes longer than all else that a cell brings along.
         """
-        inputs = self._shell.history_manager.input_hist_raw
-        self._seeded = self._seeded or any(SEEDS.search(text) for text in [*inputs[self._looked :], cell])
-        self._looked = len(inputs)
-        return read(SETTINGS if self._seeded else [name for name in SETTINGS if "random" not in name])
+        self.look()
+        return read(name for name in SETTINGS if name not in RANDOM or name in self._used)
+
+
+def _only_imports(cell: str) -> bool:
+    """Whether a cell does nothing but import, by which nobody sets generators that he is to use."""
+    try:
+        return all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(cell).body)
+    except SyntaxError:
+        return False
 
 
 # ------------------------------------------------------------------------------ warnings

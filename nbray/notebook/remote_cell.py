@@ -79,7 +79,7 @@ class RemoteCells:
         self.actors = ActorCells(self)
         self.background = AsyncCells(self)
         self._each = EachCells(self)
-        self._settings = process_settings.Sender(shell)
+        self.settings = process_settings.Sender(shell)
         self._function = RemoteFunction(cell_runner.run_cell, {})
 
     # --------------------------------------------------------------------- running
@@ -145,11 +145,10 @@ class RemoteCells:
         job.reloads = module_reload.wanted_here(shell)
         job.text = source.raw
         job.numbers[source.filename] = job.number = source.number
-        job.filters = self._settings.filters()
+        job.filters = self.settings.filters()
         if options.each is None and not options.asynchronous and not options.actor:
-            job.settings = (
-                process_settings.read()
-            )  # of those that run beside this kernel all would draw the same numbers
+            # Of cells that run beside this kernel all would draw the same numbers.
+            job.settings = self.settings.settings()
         if options.asynchronous:
             job.return_names = _assigned(analysis, options.only_names)
         actor = self.actors.handle(options) if options.actor else None

@@ -8,14 +8,13 @@ a cell of plain Python never pays for them. What it displays is emitted to the n
 from __future__ import annotations
 
 import builtins
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from .after_import import AfterImport
 
 Emit = Callable[[str, Any], None]
 
@@ -36,6 +35,7 @@ class WorkerShell:
     def __init__(self, emit: Emit) -> None:
         self.emit = emit
         self._shell: Any = None
+        self._finder = AfterImport([SHELL_MODULE], self._hook)
         self._module: ModuleType | None = None
         self.number = 0  # of the cell
         self.held: list[dict[str, Any]] | None = None  # where what is displayed goes meanwhile
@@ -47,8 +47,8 @@ class WorkerShell:
         builtins.display = self._display  # type: ignore[attr-defined]
         if SHELL_MODULE in sys.modules:
             self._hook(sys.modules[SHELL_MODULE])
-        elif not any(isinstance(finder, _ShellFinder) for finder in sys.meta_path):
-            sys.meta_path.insert(0, _ShellFinder(self._hook))
+        elif self._finder not in sys.meta_path:
+            self._finder.install()
 
     def enter(self, module: ModuleType, number: int) -> None:
         """A cell begins, of this number; its names live in ``module``."""
@@ -117,43 +117,6 @@ class WorkerShell:
             inline.flush_figures()
         finally:
             self.held = None
-
-
-class _ShellFinder(importlib.abc.MetaPathFinder):
-    """Notices when IPython's shell is imported, by whichever library."""
-
-    def __init__(self, then: Callable[[ModuleType], None]) -> None:
-        self._then = then
-        self._busy = False
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != SHELL_MODULE or self._busy:
-            return None
-        self._busy = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self._busy = False
-        if spec is None or spec.loader is None:
-            return None
-        spec.loader = _ThenLoader(spec.loader, self._then)
-        return spec
-
-
-class _ThenLoader(importlib.abc.Loader):
-    def __init__(self, loader: Any, then: Callable[[ModuleType], None]) -> None:
-        self._loader = loader
-        self._then = then
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self._loader.exec_module(module)
-        self._then(module)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
 
 
 def make_shell(owner: WorkerShell, module: ModuleType) -> Any:

@@ -111,6 +111,26 @@ def test_random_numbers_go_on_where_they_were(kernel: Kernel) -> None:
     assert several.value == "[False, False, False, False]", "items that draw the same numbers would be worth nothing"
 
 
+def test_random_numbers_of_libraries_go_on_too(kernel: Kernel) -> None:
+    kernel.ok(
+        "open('dice.py', 'w').write('import random\\nimport numpy as np\\ndef fix(k):\\n    np.random.seed(k); random.seed(k)\\n'\n"
+        "    'def draw():\\n    return float(np.random.rand()), random.random(), float(np.random.randn())\\n')\nNone"
+    )
+    here = kernel.ok("from dice import draw, fix\nfix(1)\n[draw() for _ in range(5)]").value
+    kernel.ok("fix(1)\nd1 = draw()")
+    kernel.ok("%%remote\nd2 = draw()")
+    kernel.ok("d3 = draw()")
+    kernel.ok("%%remote\nd4 = draw()")
+    assert kernel.ok("[d1, d2, d3, d4, draw()]").value == here
+    kernel.ok("%%remote\nfix(1)")
+    kernel.ok("%%remote\nd1 = draw()")
+    assert kernel.ok(f"[d1, draw()] == {here}[:2]").value == "True"
+    # A cell that loads the library itself, in a worker that has not.
+    kernel.ok("np.random.seed(1); np.set_printoptions(precision=3)")
+    cell = kernel.ok("%%remote --num-cpus 2\nimport numpy as np\nprint(np.array([1.23456]))\nfloat(np.random.rand())")
+    assert (cell.text(), cell.value) == ("[1.235]\n", kernel.ok("np.random.seed(1)\nfloat(np.random.rand())").value)
+
+
 def test_settings_of_libraries_hold_in_a_cell(kernel: Kernel) -> None:
     kernel.ok(
         "import warnings, numpy as np, pandas as pd, matplotlib.pyplot as plt\nwarnings.filterwarnings('ignore', 'well known')\n"
