@@ -29,7 +29,7 @@ class RemoteFunction:
             raise ValueError("'async def' should not be used for remote tasks. Use an actor, or asyncio.run inside.")
         functools.update_wrapper(self, function)
         self._function = function
-        self._function_name = f"{function.__module__}.{function.__qualname__}"
+        self._function_name = f"{function.__module__}.{function.__name__}"
         self._options = options
         self._is_generator = is_generator(function)
         option_table.returned(options, self._is_generator)
@@ -48,6 +48,17 @@ class RemoteFunction:
             f"Remote functions cannot be called directly. Instead of running '{name}()', try '{name}.remote()'; use "
             f"{name}.remote(...) to run it as a task, or {name}._function(...) to run it here."
         )
+
+    def __getattr__(self, name: str) -> Any:
+        """Options under the names that Ray's remote functions have for them: ``_num_cpus``, ``_max_retries``."""
+        option = name[1:]
+        if name == "_default_options":
+            return dict(self._options)
+        if not name.startswith("_") or option not in option_table.names("task"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if option == "max_calls":
+            return _max_calls(self._options)
+        return self._options.get(option, 1 if option == "num_cpus" else option_table.default(option))
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Submit a task; returns at once with the ref(s) of its value(s)."""

@@ -291,10 +291,11 @@ class Waiting(CoreState):
         import concurrent.futures  # noqa: PLC0415 - loaded when needed
 
         future: Any = concurrent.futures.Future()
-        future.set_running_or_notify_cancel()
         future.object_ref = ref
 
         def set_result(ref: ObjectRef) -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # cancelled: the task goes on, its value is nobody's concern here
             try:
                 future.set_result(self.value_of(ref))
             except Exception as error:

@@ -91,17 +91,36 @@ class Replies(ExecutorState):
         return _U64.pack(hold.obj)
 
     def _parts(self, owner: int, name: str, number: int, n_returns: int, result: Any) -> tuple[int, bytes]:
-        """Return the flags and the payload for a call with other than one return value."""
+        """Return the flags and the payload for a call with other than one return value.
+
+        What came before an error is kept; the error stands for the rest.
+        """
         if n_returns == 0:
             return RESULT_MULTI, b""
-        flags = RESULT_MULTI
-        parts: list[bytes] = []
+        failure: Exception | None = None
         if inspect.isgenerator(result):
-            flags |= self._yielded_parts(owner, name, number, n_returns, result, parts)
+            values, failure = self._yielded(n_returns, result)
         else:
-            for index, value in enumerate(self._values(n_returns, result)):
+            values = self._values(n_returns, result)
+        parts: list[bytes] = []
+        for index, value in enumerate(values):
+            try:
                 self._part(owner, name, number, index, value, parts)
-        return flags, b"".join(parts)
+            except (ObjectStoreFullError, OutOfDiskError):
+                raise
+            except Exception as error:
+                failure = error
+                break
+        if failure is None:
+            return RESULT_MULTI, b"".join(parts)
+        done = len(parts) // 2
+        if done == 0:
+            raise failure
+        blob = error_value.from_exception(name, failure, 1, self.core.node_id[:8])
+        if len(blob) > INLINE_MAX_BYTES // 8:
+            blob = error_value.shorten(blob, INLINE_MAX_BYTES // 8)
+        parts += (_PART.pack(PART_ERROR, len(blob)), blob) * (n_returns - done)
+        return RESULT_MULTI | RESULT_ERROR, b"".join(parts)
 
     def _part(self, owner: int, name: str, number: int, index: int, value: Any, parts: list[bytes]) -> None:
         data = serializer.dumps(value, f"return value {index} of {name}()")
@@ -110,29 +129,18 @@ class Replies(ExecutorState):
         else:
             parts += (_PART.pack(PART_STORED, 8), self._store(owner, number, index, data))
 
-    def _yielded_parts(
-        self, owner: int, name: str, number: int, n_returns: int, generator: Any, parts: list[bytes]
-    ) -> int:
-        """Take what a generator yields for its return values; returns RESULT_ERROR when it raised after some of them.
+    @staticmethod
+    def _yielded(n_returns: int, generator: Any) -> tuple[list[Any], Exception | None]:
+        """Return what a generator yields for its return values, and what went wrong after them.
 
-        What came before the error is kept. What it would yield beyond those is not asked for.
+        What it would yield beyond those is not asked for.
         """
-        done = 0
+        values: list[Any] = []
         try:
-            for value in itertools.islice(generator, n_returns):
-                self._part(owner, name, number, done, value, parts)
-                done += 1
-            if done < n_returns:
-                raise ValueError(_returned(done, n_returns))
+            values.extend(itertools.islice(generator, n_returns))
         except Exception as error:
-            if done == 0:
-                raise
-            blob = error_value.from_exception(name, error, 1, self.core.node_id[:8])
-            if len(blob) > INLINE_MAX_BYTES // 8:
-                blob = error_value.shorten(blob, INLINE_MAX_BYTES // 8)
-            parts += (_PART.pack(PART_ERROR, len(blob)), blob) * (n_returns - done)
-            return RESULT_ERROR
-        return 0
+            return values, error
+        return values, None if len(values) == n_returns else ValueError(_returned(len(values), n_returns))
 
     @staticmethod
     def _values(n_returns: int, result: Any) -> list[Any]:

@@ -275,7 +275,7 @@ def test_large_errors_and_outputs(ray, capfd):
         try:
             ray.get(noisy.remote(300_000))
         except ValueError as error:
-            assert error.args == ("y" * 300_000,)  # the whole of it
+            assert error.cause.args == ("y" * 300_000,)  # the whole of it
     kit.settle()
     drops_to(before + 4 * MEG)  # workers keep the last pieces of their output for a while
 

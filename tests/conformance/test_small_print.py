@@ -1,6 +1,7 @@
 """What programs rely on without thinking of it: names of parameters, ids, init and shutdown inside of tasks."""
 
 import pickle
+import threading
 
 import pytest
 
@@ -84,3 +85,44 @@ def test_addresses_and_ports_of_nodes(ray):
 def test_ids_can_be_pickled(ray):
     job = ray.JobID.from_int(3)
     assert pickle.loads(pickle.dumps(job)) == job
+
+
+def test_what_a_remote_function_says_of_its_options(ray):
+    @ray.remote
+    def plain():
+        return 1
+
+    @ray.remote(num_cpus=2, num_returns=2, max_retries=5, name="named", resources={"widget": 1})
+    def full():
+        return 1, 2
+
+    assert (plain._num_cpus, plain._max_retries, plain._max_calls, plain._default_options) == (1, 3, 0, {})
+    assert (full._num_cpus, full._num_returns, full._max_retries, full._name) == (2, 2, 5, "named")
+    assert full._resources == {"widget": 1} and full._default_options["max_retries"] == 5
+    assert plain._function_name.endswith(".plain") and not plain._is_generator
+    with pytest.raises(AttributeError):
+        plain._no_such_option
+
+
+def test_a_future_can_be_cancelled(ray, gate):
+    @ray.remote
+    def f():
+        gate.wait()
+        return 1
+
+    ref = f.remote()
+    future, other = ref.future(), ref.future()
+    assert future.cancel() and future.cancelled()
+    gate.open()
+    assert other.result() == 1 and ray.get(ref) == 1
+
+
+def test_values_before_one_that_cannot_be_pickled(ray):
+    @ray.remote(num_returns=2)
+    def f():
+        return 1, threading.Lock()
+
+    first, second = f.remote()
+    assert ray.get(first) == 1
+    with pytest.raises(TypeError):
+        ray.get(second)
