@@ -142,7 +142,7 @@ $(VENV)/cpython/.made: $(VENV)/.wheel
 # The same fault tests as in `make test`, six times as long.
 test-faults: $(VENV)/.test
 	NBRAY_FAULTS_FULL=1 $(MAKE) --no-print-directory -C csrc test
-	NBRAY_FAULTS_FULL=1 NBRAY_FAULT_SCALE=6 NBRAY_STORM_S=60 $(BIN)/pytest --timeout 1800 tests/store tests/cluster tests/faults $(PYTEST_ARGS)
+	NBRAY_FAULTS_FULL=1 NBRAY_FAULT_SCALE=6 NBRAY_STORM_S=60 $(BIN)/pytest --timeout 1800 tests/store tests/cluster tests/faults tests/notebook/test_endurance.py $(PYTEST_ARGS)
 
 # The notebooks at their own size, also what needs heavy packages (PySpark, TensorFlow, PyTorch).
 test-notebooks: $(VENV)/.notebooks

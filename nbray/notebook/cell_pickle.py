@@ -22,6 +22,7 @@ import io
 import itertools
 import operator
 import pickle
+import re
 import sys
 import threading
 import types
@@ -34,6 +35,7 @@ from cloudpickle.cloudpickle import _function_getstate, _make_function
 
 from nbray.serialization.serializer import keep_slots, reduce_code
 
+from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again
 from .ipywidgets_travel import comm_type, no_connection
 
 PROTOCOL = 5
@@ -176,8 +178,14 @@ class CellPickler(cloudpickle.Pickler):
         elif (comm := comm_type()) is not None and isinstance(obj, comm):
             return no_connection, ()
         elif kind is io.TextIOWrapper:
+            if obj.closed:
+                return closed_file, (kind, getattr(obj, "name", ""), getattr(obj, "mode", "r"), obj.encoding)
             # cloudpickle would turn an open file into a copy of its text
             raise TypeError("cannot pickle '_io.TextIOWrapper' object")
+        elif kind in BINARY_FILES and obj.closed:
+            return closed_file, (kind, getattr(obj, "name", ""))
+        elif kind is re.Match and is_found_again(obj):
+            return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
         reduced = super().reducer_override(obj)
         return keep_slots(obj, reduced) if isinstance(obj, type) else reduced
 

@@ -1,4 +1,4 @@
-"""What libraries keep for a whole process, as a cell finds it here: random numbers, warnings, how things are printed and drawn.
+"""What libraries keep for a whole process, as a cell finds it here: random numbers, warnings, logging, how things are printed.
 
 A cell draws the numbers that it would draw here after ``random.seed(1)``, prints as ``numpy.set_printoptions`` says, and draws
 with the colours of ``plt.style.use``; what it changes of these comes back, except for the filters of warnings. Nothing is
@@ -96,12 +96,63 @@ def _put_pandas(config: Any, changes: dict[str, Any]) -> None:
         config.set_option(key, value)
 
 
+def _logging(logging: Any) -> tuple[dict[str, tuple[int, bool, bool]], list[tuple[Any, ...]]]:
+    """Return the levels of loggers that are set, and what the root logger writes to the standard streams."""
+    loggers = {"": logging.root, **logging.root.manager.loggerDict}
+    levels = {}
+    for name, logger in list(loggers.items()):
+        if isinstance(logger, logging.Logger) and (logger.level or logger.disabled or not logger.propagate):
+            levels[name] = logger.level, logger.disabled, logger.propagate
+    handlers = []
+    for handler in logging.root.handlers:
+        name = _standard_stream(handler, logging)
+        if name:
+            form = handler.formatter
+            style = (
+                (form._style._fmt, form.datefmt, type(form._style).__name__)
+                if type(form) is logging.Formatter
+                else None
+            )
+            handlers.append((name, handler.level, style))
+    return levels, handlers
+
+
+def _standard_stream(handler: Any, logging: Any) -> str:
+    """Return "stdout" or "stderr" when a handler writes there, else ""."""
+    if type(handler) is not logging.StreamHandler:
+        return ""
+    return next((name for name in ("stdout", "stderr") if handler.stream is getattr(sys, name)), "")
+
+
+def _put_logging(logging: Any, state: tuple[dict[str, tuple[int, bool, bool]], list[tuple[Any, ...]]]) -> None:
+    levels, handlers = state
+    now, present = _logging(logging)
+    for name in {*now, *levels}:
+        logger = logging.getLogger(name)
+        level, logger.disabled, logger.propagate = levels.get(name, (0, False, True))
+        logger.setLevel(level)
+    if handlers == present:
+        return
+    for handler in list(logging.root.handlers):
+        if _standard_stream(handler, logging):
+            logging.root.removeHandler(handler)
+    for name, level, style in handlers:
+        handler = logging.StreamHandler(getattr(sys, name))
+        handler.setLevel(level)
+        if style is not None:
+            form = logging.Formatter(style[0], style[1], STYLES[style[2]], validate=False)
+            handler.setFormatter(form)
+        logging.root.addHandler(handler)
+
+
+STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
 RANDOM = ("random", "numpy.random")
 SETTINGS = {
     "random": _Setting("random", _random_state, _put_random_state),
     "numpy.random": _Setting("numpy.random", _numpy_state, _put_numpy_state),
     "numpy": _Setting("numpy", _numpy_output, _put_numpy_output),
     "matplotlib": _Setting("matplotlib", _rc_changes, _put_rc),
+    "logging": _Setting("logging", _logging, _put_logging),
     "pandas": _Setting("pandas._config.config", _pandas_changes, _put_pandas),
 }
 

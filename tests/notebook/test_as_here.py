@@ -44,6 +44,11 @@ CELLS = [
     "from math import *\nsqrt(4), (n := 10), n",
     "class Point(typing.NamedTuple):\n    x: int\n    def double(self): return self.x * 2\np = Point(4)\np",
     "p.double(), p == Point(4), type(p) is Point",
+    "with open('left.txt', 'w') as left: left.write('x')\nwith open('left.txt', 'rb') as raw: raw.read()",
+    "left, left.closed, raw.name",
+    "m = re.search('b(c)', 'abc'); several = list(re.finditer('.', 'xy'))\nm",
+    "m.group(1), several[1]",
+    "log.debug('details'); logging.info('news'); logging.getLogger('quiet').debug('nothing')",
     "class Bad:\n    def __repr__(self): raise ValueError('bad repr')\nBad()",
 ]
 
@@ -51,7 +56,9 @@ CELLS = [
 @pytest.fixture(scope="module")
 def ready(kernel: Kernel) -> Iterator[Kernel]:
     kernel.ok(
-        "import asyncio, os, typing\nimport matplotlib.pyplot as plt\nlst = [1, 2]\nos.environ['FOO'] = 'foo'\n"
+        "import asyncio, logging, os, re, typing\nlogging.basicConfig(level='INFO', format='%(levelname)s|%(message)s')\n"
+        "log = logging.getLogger('mine'); log.setLevel('DEBUG')\n"
+        "import matplotlib.pyplot as plt\nlst = [1, 2]\nos.environ['FOO'] = 'foo'\n"
         "open('script.py', 'w').write('made_by_script = 4\\nprint(5)\\n')\n"
         "def helper(x):\n    'Doc here.'\n    # a comment\n    return 1 / x"
     )
@@ -115,6 +122,13 @@ def test_directory_and_environment_are_those_that_the_cell_left(ready: Kernel) -
     assert ready.ok("os.getcwd() == home, nbray.get(nbray.remote(os.getcwd).remote()) != home + '/deeper'").value == (
         "(True, True)"
     )
+
+
+def test_logging_is_that_of_the_notebook_and_comes_back(ready: Kernel) -> None:
+    ready.ok("%%remote\nlogging.root.setLevel('ERROR')")
+    assert ready.ok("level = logging.root.level; logging.root.setLevel('INFO')\nlevel").value == "40"
+    elsewhere = "nbray.get(nbray.remote(lambda: (logging.root.level, logging.root.handlers)).remote())"
+    assert ready.ok(elsewhere).value == "(30, [])"
 
 
 def test_source_of_functions_of_the_notebook(ready: Kernel) -> None:

@@ -18,7 +18,7 @@ from kit import Kernel
 
 FULL = os.environ.get("NBRAY_FAULTS_FULL") == "1"
 N_INTERRUPTS = 200 if FULL else 25
-N_RESTARTS = 50 if FULL else 2
+N_RESTARTS = 50 if FULL else 4
 
 CELLS = [
     "%%remote\nx = 1\nx + 1",
