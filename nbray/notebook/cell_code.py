@@ -29,7 +29,7 @@ def run_code(job: CellJob, namespace: dict[str, Any], prepare_display: Callable[
     if job.want_value and tree.body and isinstance(tree.body[-1], ast.Expr):
         last = ast.Expression(tree.body.pop().value)
     value = None
-    with _Loop() as loop:
+    with _Loop(job.awaits) as loop:
         if tree.body and job.want_value and job.interactivity in ("all", "last"):
             shown = len(tree.body) if job.interactivity == "all" else int(last is None)
             nodes, tree.body = tree.body[len(tree.body) - shown :], tree.body[: len(tree.body) - shown]
@@ -47,35 +47,46 @@ def run_code(job: CellJob, namespace: dict[str, Any], prepare_display: Callable[
     return value
 
 
+_kept: asyncio.AbstractEventLoop | None = None  # from cell to cell, as the kernel's
+
+
 class _Loop:
-    """Runs code objects; those with a top-level ``await`` in one event loop.
+    """Runs code objects; those of a cell with a top-level ``await`` in one event loop.
 
     Not ``asyncio.run``: it would turn an interrupt into the cancellation of a task,
     and the traceback would not show where the cell was.
     """
 
-    def __enter__(self) -> _Loop:
+    def __init__(self, running: bool) -> None:
+        self._running = (
+            running  # the cell awaits somewhere: as in the kernel, the loop then runs from its first line on
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> _Loop:
+        global _kept
+        if self._running:
+            if _kept is None or _kept.is_closed():
+                _kept = asyncio.new_event_loop()
+            self._loop = _kept
+            asyncio.set_event_loop(_kept)
         return self
 
     def run(self, code: types.CodeType, namespace: dict[str, Any]) -> Any:
-        if not code.co_flags & inspect.CO_COROUTINE:
-            return eval(code, namespace)
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)
-        return self._loop.run_until_complete(eval(code, namespace))
+            return eval(code, namespace)
+        return self._loop.run_until_complete(_run(code, namespace))
 
     def __exit__(self, *exc_info: Any) -> None:
         loop = self._loop
-        if loop is None:
+        if loop is None or loop.is_closed():
             return
-        try:
-            pending = asyncio.all_tasks(loop)
-            for task in pending:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
+        pending = asyncio.all_tasks(loop)
+        for task in pending:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+
+
+async def _run(code: types.CodeType, namespace: dict[str, Any]) -> Any:
+    value = eval(code, namespace)
+    return await value if code.co_flags & inspect.CO_COROUTINE else value

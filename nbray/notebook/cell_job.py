@@ -99,6 +99,7 @@ class CellJob:
     key: str = ""  # by which the notebook knows the end of this cell
     has_value: bool = False  # whether there is a last expression
     interactivity: str = "last_expr"  # the shell's ast_node_interactivity
+    awaits: bool = False  # at top level
     number: int = 0  # of the cell
     lazy: bool = False  # --lazy: values stay in the store
     item_by_ref: bool = False  # --each: the last argument is the item's value

@@ -42,6 +42,7 @@ PROTOCOL = 5
 PROTO = pickle.PROTO + bytes([PROTOCOL])
 NOTHING = pickle.NONE + pickle.STOP  # the end of a pickled None
 
+_DISPATCHER: types.CodeType = vars(functools)["singledispatch"](len).__code__
 _LruCache = type(functools.lru_cache(len))
 _receiving = threading.local()  # .namespace, .carried, .inputs, .kept: of the stream being read
 
@@ -109,6 +110,14 @@ def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     return functools.lru_cache(**parameters)(function)
 
 
+def _dispatcher(registry: dict[type, Callable[..., Any]]) -> Any:
+    """Make a ``functools.singledispatch`` function of its implementations."""
+    made = functools.singledispatch(registry[object])
+    for kind, function in registry.items():
+        made.register(kind, function)
+    return made
+
+
 class CellPickler(cloudpickle.Pickler):
     """cloudpickle with the four differences that the module names.
 
@@ -161,6 +170,8 @@ class CellPickler(cloudpickle.Pickler):
             if name is not None:
                 return input_object, (name,)
         if kind is types.FunctionType:
+            if obj.__code__ is _DISPATCHER and obj.__module__ == "__main__":  # with a cache that does not pickle
+                return _dispatcher, (dict(obj.registry),)
             if obj.__globals__ is self.namespace:
                 return self._reduce_notebook_function(obj)
         elif kind is types.CodeType:

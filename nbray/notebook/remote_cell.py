@@ -137,6 +137,7 @@ class RemoteCells:
         job = cell_job.CellJob(code, source.filename, flags, want_value=not _silenced(body))
         job.key = f"{os.getpid()}-{next(_numbers)}"
         job.has_value = analysis.last_expression
+        job.awaits = analysis.top_level_await
         job.interactivity = shell.ast_node_interactivity
         if job.interactivity == "last_expr_or_assign":
             job.has_value = job.has_value or analysis.last_assignment

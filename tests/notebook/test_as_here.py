@@ -38,6 +38,9 @@ CELLS = [
     "plt.plot([1, 2])",
     "fig, ax = plt.subplots(); plt.show(); print('after')",
     "async def gen():\n    for i in range(3): yield i\nasync for i in gen(): print(i)\nawait asyncio.sleep(0)\ni",
+    "task = asyncio.create_task(asyncio.sleep(0, 'done')); asyncio.get_running_loop().time() > 0\nawait task",
+    "@functools.singledispatch\ndef kind(x): return 'any'\n@kind.register\ndef _(x: int): return 'int'\nkind(1), kind('')",
+    "kind(1), kind('')",
     "import sys; sys.exit(3)",
     "assert 1 == 2, 'msg'",
     "match [1, 2]:\n    case [a, *b]: print(a, b)",
@@ -56,7 +59,7 @@ CELLS = [
 @pytest.fixture(scope="module")
 def ready(kernel: Kernel) -> Iterator[Kernel]:
     kernel.ok(
-        "import asyncio, logging, os, re, typing\nlogging.basicConfig(level='INFO', format='%(levelname)s|%(message)s')\n"
+        "import asyncio, functools, logging, os, re, typing\nlogging.basicConfig(level='INFO', format='%(levelname)s|%(message)s')\n"
         "log = logging.getLogger('mine'); log.setLevel('DEBUG')\n"
         "import matplotlib.pyplot as plt\nlst = [1, 2]\nos.environ['FOO'] = 'foo'\n"
         "open('script.py', 'w').write('made_by_script = 4\\nprint(5)\\n')\n"
