@@ -176,7 +176,7 @@ def cancel(ray_waitable: Any, *, force: bool = False, recursive: bool = True) ->
     if type(ref) is ObjectRefGenerator:
         ref = ref._generator_ref
     if type(ref) is not ObjectRef:
-        raise TypeError(f"cancel() only supported for object refs. Got: {type(ref)}.")
+        raise TypeError(f"cancel() only supported for object refs. For actors, try kill(). Got: {type(ref)}.")
     runtime.require_core().cancel(ref, force, recursive)
 
 

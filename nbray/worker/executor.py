@@ -239,9 +239,13 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         return self.owner, self.task_number, self.task_name, self.function
 
     def function_name(self) -> str:
-        """Return the name of the function or method that runs, whatever the task is called."""
+        """Return the name of the function or method that runs, with its module, whatever the task is called."""
         _, _, name, function = self.running()
-        return getattr(function, "__qualname__", name)
+        if function is None and self.actor is not None:
+            function = getattr(type(self.actor), name.rpartition(".")[2], None)
+        module = getattr(function, "__module__", None)
+        name = getattr(function, "__qualname__", name)
+        return f"{module}.{name}" if module else name
 
     def resources(self) -> dict[str, int]:
         """Return what the running task or actor was given, in units of 1/10,000."""

@@ -51,7 +51,8 @@ def test_workers_have_ids_of_their_own(ray, ask):
 def test_names_of_tasks(ray, ask):
     assert ray.get(ask.options(name="my task").remote("get_task_name")) == ["my task"]
     assert "ask" in ray.get(ask.remote("get_task_name"))[0]
-    assert "ask" in ray.get(ask.remote("get_task_function_name"))[0]
+    module, _, name = ray.get(ask.options(name="other").remote("get_task_function_name"))[0].rpartition(".")
+    assert name == "ask" and module
 
 
 def test_resources_of_a_task(ray, ask):
