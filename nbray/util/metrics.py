@@ -8,6 +8,7 @@ they are kept and go nowhere.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,8 @@ class Metric:
     Parameters
     ----------
     name : str
-        Letters, digits, ``_`` and ``:``.
+        Letters, digits, ``_`` and ``:``, which is all that Prometheus takes. Under another name nothing is recorded,
+        with a warning, as in Ray.
     description : str
     tag_keys : tuple of str, optional
         Names of the tags that each value carries.
@@ -33,7 +35,7 @@ class Metric:
     Raises
     ------
     ValueError
-        For a name that Prometheus does not take.
+        For an empty name.
     TypeError
         For tag keys that are not a tuple of strings.
     """
@@ -43,9 +45,13 @@ class Metric:
     def __init__(self, name: str, description: str = "", tag_keys: tuple[str, ...] | None = None) -> None:
         if not isinstance(name, str) or not name:
             raise ValueError("Empty name is not allowed. Please provide a metric name.")
-        if not _NAME.match(name):
-            raise ValueError(
-                f"Invalid metric name: {name!r}. A name has letters, digits, '_' and ':' and begins with no digit."
+        self._discarded = not _NAME.match(name)
+        if self._discarded:
+            warnings.warn(
+                f"Invalid metric name: {name!r}. A name has letters, digits, '_' and ':' and begins with no digit. Nothing is "
+                "recorded under this one.",
+                UserWarning,
+                stacklevel=3,
             )
         if tag_keys is not None and not isinstance(tag_keys, tuple):
             raise TypeError(f"tag_keys should be a tuple type, got: {type(tag_keys)}")
@@ -74,14 +80,15 @@ class Metric:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"value must be int or float, got {type(value)}.")
         given = {**self._default_tags, **(tags or {})}
-        for key, tag in (tags or {}).items():
-            if key not in self._tag_keys:
-                raise ValueError(f"Unrecognized tag key {key}.")
+        for tag in (tags or {}).values():
             if not isinstance(tag, str):
                 raise TypeError(f"Tag values must be str, got {type(tag)}.")
         missing = [key for key in self._tag_keys if key not in given]
         if missing:
             raise ValueError(f"Missing value for tag key(s): {','.join(missing)}.")
+        if self._discarded:
+            return
+        # Tags that are no tag_keys are left out: a metric of Prometheus has the same ones in all its rows.
         metrics.record(
             self._kind, self._name, self._description, self._tag_keys, tuple(given[key] for key in self._tag_keys),
             float(value), self._boundaries,

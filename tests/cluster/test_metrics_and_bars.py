@@ -78,13 +78,11 @@ def test_a_port_that_is_taken(fresh):
     ("make", "error"),
     [
         (lambda: Counter(""), ValueError),
-        (lambda: Counter("with space"), ValueError),
         (lambda: Counter("x", tag_keys=["a"]), TypeError),
         (lambda: Counter("x", tag_keys=(1,)), TypeError),
         (lambda: Counter("x", tag_keys=("a b",)), ValueError),
         (lambda: Counter("x").inc(0), ValueError),
         (lambda: Counter("x").inc("1"), TypeError),
-        (lambda: Counter("x").inc(tags={"a": "b"}), ValueError),
         (lambda: Counter("x", tag_keys=("a",)).inc(), ValueError),
         (lambda: Counter("x", tag_keys=("a",)).inc(tags={"a": 1}), TypeError),
         (lambda: Counter("x").set_default_tags({"a": "b"}), ValueError),
