@@ -36,6 +36,7 @@ class CellAnalysis:
     chains: set[tuple[str, ...]] = field(default_factory=set)  # ("a", "b", "c")
     mentioned: set[str] = field(default_factory=set)  # by text only
     method_calls: dict[str, str] = field(default_factory=dict)  # lst -> append
+    magics: set[tuple[str, str]] = field(default_factory=set)  # ("line", "time")
     last_expression: bool = False
     last_assignment: bool = False  # the last statement assigns to one name
     top_level_await: bool = False
@@ -214,6 +215,7 @@ class _Visitor(ast.NodeVisitor):
             self.found.mentioned |= names_in_shell(texts[0])
         elif kind in ("run_line_magic", "run_cell_magic") and texts:
             name, *payload = texts
+            self.found.magics.add((kind.split("_")[1], name))
             shell = name.split()[0] in SHELL_MAGICS if name.split() else True
             for text in payload:
                 if shell:

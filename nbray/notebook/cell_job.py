@@ -101,6 +101,9 @@ class CellJob:
     interactivity: str = "last_expr"  # the shell's ast_node_interactivity
     awaits: bool = False  # at top level
     number: int = 0  # of the cell
+    magics: list[tuple[str, str]] = field(default_factory=list)  # that the cell uses: ("line", "time")
+    extensions: list[str] = field(default_factory=list)  # of IPython, that the notebook has loaded
+    aliases: dict[str, str] = field(default_factory=dict)  # %alias, those that the cell uses
     lazy: bool = False  # --lazy: values stay in the store
     item_by_ref: bool = False  # --each: the last argument is the item's value
     assigned: list[str] = field(default_factory=list)  # --each: names that the cell binds
@@ -146,6 +149,7 @@ def build(
     carried_types: tuple[type, ...],
     place: Place | None = None,
     for_actor: bool = False,
+    magics: dict[str, Any] | None = None,
 ) -> Inputs:
     """Fill the job with the values that the cell needs.
 
@@ -160,6 +164,8 @@ def build(
         it is, or None to send it with the job.
     for_actor
         What cannot be pickled matters only if the actor does not have the name itself.
+    magics
+        Functions that the notebook has made magics, by ``magic_name``.
 
     Raises
     ------
@@ -180,6 +186,7 @@ def build(
                 job.stored_refs.append(name)
         else:
             values[name] = value
+    values.update(magics or {})
     job.submodules = submodules(analysis.chains, namespace)
     job.deleted = sorted(name for name in analysis.deleted if name in namespace and name not in wanted)
     job.method_calls = {k: v for k, v in analysis.method_calls.items() if k in values}
@@ -225,6 +232,11 @@ def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, 
             name for name in list(namespace) if name not in wanted and not name.startswith("_") and visible(name)
         ]
     return list(wanted), optional
+
+
+def magic_name(kind: str, name: str) -> str:
+    """Return the private name under which a function that is a magic goes to the worker."""
+    return f"_nbray_{kind}_magic_{name}"
 
 
 def submodules(chains: Iterable[tuple[str, ...]], namespace: dict[str, Any]) -> list[str]:

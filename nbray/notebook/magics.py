@@ -30,6 +30,15 @@ Options:
 Names bound to ObjectRefs are their values inside the cell; refs inside containers stay
 refs. `a[3] = 7` on a name from outside changes it here as well. Private names (`_x`) go
 along but do not come back.
+
+An object that several names or containers share stays one object, in the cell and after it; what the cell
+changes of it is seen wherever it is held here. Copies come back of what is taken out of inputs above 1 MB and
+of changed inputs of more than 20,000 objects; views of one array are arrays of their own in the cell; with
+--each and --async every value comes back on its own.
+
+Random numbers (`random`, `numpy.random`) go on where they were, and so they do here afterwards; not with
+--each, --async and --actor, where all would draw the same. Directory, environment, warnings, logging and
+settings of numpy, pandas and matplotlib are those of the notebook.
 """
 
 

@@ -13,11 +13,13 @@ import os
 import pickle
 import sys
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from IPython.core import page
+from IPython.core.alias import Alias
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 
@@ -173,12 +175,27 @@ class RemoteCells:
                 CARRIED_TYPES,
                 self.large.place,
                 for_actor,
+                self._own_magics(job, analysis),
             )
         except cell_job.UnpicklableInput as error:
             failure = TypeError(str(error))
             raise tracebacks.at_cell_line(failure, source.filename, error.line) from None
         except RayError as error:
             raise tracebacks.at_cell_line(error, source.filename, source.offset) from None
+
+    def _own_magics(self, job: cell_job.CellJob, analysis: CellAnalysis) -> dict[str, Any]:
+        """Note what the worker's shell needs for the magics of the cell; returns those that are functions of the notebook."""
+        shell, functions = self.shell, {}
+        for kind, name in analysis.magics:
+            magic = shell.magics_manager.magics[kind].get(name)
+            if isinstance(magic, Alias):
+                job.aliases[name] = magic.cmd
+            elif isinstance(magic, types.FunctionType) and magic.__module__ == "__main__":
+                functions[cell_job.magic_name(kind, name)] = magic
+        if analysis.magics:
+            job.magics = sorted(analysis.magics)
+            job.extensions = sorted(set(shell.extension_manager.loaded) - {"nbray", __package__})
+        return functions
 
     def task_options(self, cell: Prepared) -> dict[str, Any]:
         """Return the options of the cell's task."""

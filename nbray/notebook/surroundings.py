@@ -64,7 +64,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         if getpass is not None:
             getpass.getpass = _refuse_input
         shell.prepare()
-        shell.enter(module, job.number)
+        shell.enter(module, job)
         remember(job.filename, job.text)
         know_cells(job.numbers)
         output.watch_descriptors(True)

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from .after_import import AfterImport
+from .cell_job import CellJob, magic_name
 
 Emit = Callable[[str, Any], None]
 
@@ -37,6 +38,7 @@ class WorkerShell:
         self._shell: Any = None
         self._finder = AfterImport([SHELL_MODULE], self._hook)
         self._module: ModuleType | None = None
+        self._job: CellJob | None = None  # until the shell knows its magics
         self.number = 0  # of the cell
         self.held: list[dict[str, Any]] | None = None  # where what is displayed goes meanwhile
         self.payloads: list[dict[str, Any]] | None = None  # where what is for the front end goes; None: nowhere
@@ -50,9 +52,9 @@ class WorkerShell:
         elif self._finder not in sys.meta_path:
             self._finder.install()
 
-    def enter(self, module: ModuleType, number: int) -> None:
-        """A cell begins, of this number; its names live in ``module``."""
-        self._module, self.number = module, number
+    def enter(self, module: ModuleType, job: CellJob) -> None:
+        """A cell begins; its names live in ``module``."""
+        self._module, self._job, self.number = module, job, job.number
         if self._shell is not None:
             self._point(module)
 
@@ -71,6 +73,9 @@ class WorkerShell:
         if self._module is not None:  # the names of a cell come after it has begun
             names = self._module.__dict__
             self._shell.user_ns_hidden.update({name: names[name] for name in ("In", "Out") if name in names})
+            job, self._job = self._job, None
+            if job is not None:
+                self._know_magics(job, names)
         return self._shell
 
     def _display(self, *objects: Any, **options: Any) -> Any:
@@ -90,7 +95,8 @@ class WorkerShell:
             names.setdefault(name, "")
         shell.execution_count = self.number + 1
         shell.ns_table.update(user_global=names, user_local=names)
-        shell.display_trap.__enter__()  # as around a cell here: one inside of it (%%capture) then sees that there is a hook
+        if self._module is not None:
+            shell.display_trap.__enter__()  # as around a cell here: one inside of it (%%capture) then sees that there is a hook
 
     def _hook(self, module: ModuleType) -> None:
         """Let IPython itself find the shell: ``initialized()`` is what it asks first."""
@@ -103,6 +109,20 @@ class WorkerShell:
             return cls.__dict__.get("_instance") is not None or bool(getattr(cls, "_instance", None))
 
         cls.initialized = classmethod(initialized)
+
+    def _know_magics(self, job: CellJob, names: dict[str, Any]) -> None:
+        """Have the magics that the cell uses as the notebook has them."""
+        shell = self._shell
+        for kind, name in job.magics:
+            function = names.get(magic_name(kind, name))
+            if function is not None:
+                shell.register_magic_function(function, kind, name)
+            elif name in job.aliases:
+                shell.alias_manager.define_alias(name, job.aliases[name])
+            elif name not in shell.magics_manager.magics[kind]:
+                for extension in job.extensions:
+                    if extension not in shell.extension_manager.loaded:
+                        shell.extension_manager.load_extension(extension)
 
     def show_figures(self, held: list[dict[str, Any]] | None = None) -> None:
         """Display and close the figures of the cell, as the inline backend does here; into ``held``, if it is given."""

@@ -94,6 +94,19 @@ def test_a_cell_shows_what_it_shows_here(ready: Kernel, code: str) -> None:
     assert there == here
 
 
+def test_magics_of_the_notebook(ready: Kernel) -> None:
+    ready.ok(
+        "from IPython.core.magic import register_line_magic, register_cell_magic\nbase = 10\n"
+        "@register_line_magic\ndef plus(line): return base + int(line)\n"
+        "@register_cell_magic\ndef shout(line, cell): print(line, cell.upper())\n"
+        "%alias greet echo hello %s\n"
+        "open('own_extension.py', 'w').write('def load_ipython_extension(shell):\\n"
+        '    shell.register_magic_function(lambda line: line[::-1], magic_name="turn")\\n\')\n%load_ext own_extension'
+    )
+    for code in ("%plus 5", "%%shout a\nb", "%greet you", "%turn abc"):
+        assert seen(ready.ok("%%remote --quiet\n" + code)) == seen(ready.ok(code))
+
+
 @pytest.mark.parametrize(
     ("setting", "code"),
     [
