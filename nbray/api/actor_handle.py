@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbray import ids
 from nbray.api import runtime
-from nbray.api.actor_method import ActorMethod, methods_of
+from nbray.api.actor_method import OF_ANOTHER_CLUSTER, ActorMethod, methods_of
 from nbray.core import current
 from nbray.core.interrupts import uninterrupted
 from nbray.exceptions import ActorHandleNotFoundError
@@ -107,7 +107,9 @@ class ActorHandle:
                 bound._core = None  # has it prepared once more, where the warning is
 
     def _ray_kill(self, no_restart: bool) -> None:
-        core = runtime.require_core()
+        core = self._ray_calls.core
+        if core is not current.core:
+            raise ActorHandleNotFoundError(OF_ANOTHER_CLUSTER)
         with core.lock:
             self._ray_calls.pause()
         core.control.send(m.KillActorRequest(actor_id=self._ray_id, no_restart=no_restart, reason="killed by kill()"))

@@ -6,12 +6,14 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from nbray import options as option_table
-from nbray.api import runtime
 from nbray.api.remote_function import is_generator
 from nbray.core import current
 from nbray.core.call_site import warn
 from nbray.core.records import TASK_METHOD
+from nbray.exceptions import ActorHandleNotFoundError
 from nbray.worker.calls import unknown_group
+
+OF_ANOTHER_CLUSTER = "This actor handle belongs to a cluster that has been shut down: make the actor again."
 
 if TYPE_CHECKING:
     from nbray.api.actor_handle import ActorHandle
@@ -134,9 +136,9 @@ class ActorMethod:
             raise TypeError(f"{error}. The signature is {self._text}.") from None
 
     def _prepare(self) -> Any:
-        core = runtime.require_core()
-        if self._handle_calls.core is not core:
-            raise ValueError("This actor handle belongs to a cluster that has been shut down.")
+        core = self._handle_calls.core
+        if core is not current.core:
+            raise ActorHandleNotFoundError(OF_ANOTHER_CLUSTER)
         if self._handle_calls.outdated:
             text, self._handle_calls.outdated = self._handle_calls.outdated, ""
             warn(text)

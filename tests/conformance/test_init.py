@@ -219,3 +219,23 @@ def test_mistakes_in_logging_config(library):
         library.LoggingConfig(encoding="XML")
     with pytest.raises(ValueError):
         library.LoggingConfig(additional_log_standard_attrs=["nonsense"])
+
+
+def test_a_handle_of_an_earlier_cluster(fresh):
+    ray = fresh
+    ray.init(num_cpus=1)
+
+    @ray.remote
+    class Earlier:
+        def name(self):
+            return "earlier"
+
+    actor = Earlier.remote()
+    name = actor.name
+    assert ray.get(name.remote()) == "earlier"
+    ray.shutdown()
+    ray.init(num_cpus=1)
+    for use in (name.remote, actor.name.remote, lambda: ray.kill(actor)):
+        with pytest.raises(Exception, match="cluster|session"):
+            use()
+    assert ray.get(Earlier.remote().name.remote()) == "earlier"
