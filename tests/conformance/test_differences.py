@@ -173,6 +173,27 @@ def test_a_result_outlives_the_worker_that_submitted_its_task(ray):
     assert ray.get(ref) == "inner"
 
 
+# In Ray an actor ends with the process that made it. In nbray it lives as long as somebody has its handle.
+
+
+def test_an_actor_outlives_the_actor_that_made_it(ray):
+    @ray.remote
+    class Child:
+        def name(self):
+            return "child"
+
+    @ray.remote
+    class Parent:
+        def make(self):
+            return os.getpid(), Child.remote()
+
+    parent = Parent.remote()
+    pid, child = ray.get(parent.make.remote())
+    ray.kill(parent)
+    wait_until(lambda: not process_is_alive(pid), "the end of the parent")
+    assert ray.get(child.name.remote()) == "child"
+
+
 # Ray 2.60 leaves a group that no node can ever have pending without a word.
 
 

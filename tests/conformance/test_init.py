@@ -236,6 +236,6 @@ def test_a_handle_of_an_earlier_cluster(fresh):
     ray.shutdown()
     ray.init(num_cpus=1)
     for use in (name.remote, actor.name.remote, lambda: ray.kill(actor)):
-        with pytest.raises(Exception, match="cluster|session"):
+        with pytest.raises(Exception, match=r"cluster|session"):
             use()
     assert ray.get(Earlier.remote().name.remote()) == "earlier"
