@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from typing import Any
 
 from nbray import options as option_table
@@ -103,7 +104,7 @@ class RemoteFunction:
         recorded = options.get("enable_task_events", True) is not False
         if name or not recorded:
             descriptor = core.describe_variant(descriptor, title, "task" if recorded else "unrecorded")
-        retries = options.get("max_retries", 3)
+        retries = options["max_retries"] if "max_retries" in options else _default_retries()
         return (
             descriptor, pool, option_table.returned(options, self._is_generator), retries,
             options.get("retry_exceptions", False), name, TASK_RETRIABLE if retries else 0,
@@ -169,6 +170,15 @@ class _WithOptions:
             check[2](*args, **kwargs)
         descriptor, pool, n_returns, retries, retry_exceptions, name, flags = self._call
         return scope.core.submit(descriptor, pool, args, kwargs, n_returns, retries, retry_exceptions, name, flags)
+
+
+def _default_retries() -> int:
+    """Return how often a task runs again that does not say so: as Ray, what the environment says, or else 3."""
+    given = os.environ.get("RAY_TASK_MAX_RETRIES", "")
+    try:
+        return max(int(given), -1)
+    except ValueError:
+        return option_table.default("max_retries")
 
 
 def _max_calls(options: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ from nbray.api import init_options, placing
 from nbray.api.context import RayContext
 from nbray.core import current, output
 from nbray.core import logging_config as logging_setup
-from nbray.exceptions import TaskUnschedulableError
+from nbray.exceptions import RaySystemError, TaskUnschedulableError
 from nbray.node import discovery
 from nbray.node.node_config import NodeConfig
 
@@ -29,9 +29,19 @@ def is_initialized() -> bool:
 
 
 def require_core() -> Any:
-    """Return the runtime of this process; start one when there is none."""
+    """Return the runtime of this process; start one when there is none.
+
+    Raises
+    ------
+    RaySystemError
+        When there is none, and the environment variable RAY_ENABLE_AUTO_CONNECT is 0.
+    """
     core = current.core
     if core is None:
+        if os.environ.get("RAY_ENABLE_AUTO_CONNECT", "") == "0":
+            raise RaySystemError(
+                "nbray has not been started yet: call nbray.init() first (RAY_ENABLE_AUTO_CONNECT is 0)."
+            )
         init()
         core = current.core
     else:

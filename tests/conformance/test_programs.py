@@ -468,3 +468,47 @@ def test_what_is_registered_for_the_exit_before_init_still_has_the_cluster(run_s
         """
     )
     assert "at the exit: True 42" in done.stdout
+
+
+def test_no_cluster_starts_by_itself_when_that_is_forbidden(run_script):
+    run_script(
+        """
+        @ray.remote
+        def f():
+            return 1
+
+        for call in (lambda: ray.put(1), f.remote, lambda: ray.wait([])):
+            try:
+                call()
+            except ray.exceptions.RaySystemError:
+                assert not ray.is_initialized()
+            else:
+                raise AssertionError("it started")
+        """,
+        env={"RAY_ENABLE_AUTO_CONNECT": "0"},
+    )
+
+
+def test_retries_by_the_environment(run_script):
+    run_script(
+        """
+        import os, tempfile
+
+        ray.init(num_cpus=1)
+        runs = os.path.join(tempfile.mkdtemp(), "runs")
+
+        @ray.remote
+        def f():
+            with open(runs, "a") as file:
+                file.write("x")
+            os._exit(1)
+
+        try:
+            ray.get(f.remote())
+        except ray.exceptions.WorkerCrashedError:
+            assert len(open(runs).read()) == 2
+        else:
+            raise AssertionError("it returned")
+        """,
+        env={"RAY_TASK_MAX_RETRIES": "1"},
+    )
