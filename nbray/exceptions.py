@@ -60,6 +60,9 @@ class RayTaskError(RayError):
         What Ray has in their places: accepted and kept, not filled by nbray.
     """
 
+    # For subclasses whose __init__ does not call this one.
+    _told: tuple[Any, ...] = ("", "", None, None, 0, None, None, None, [], "")
+
     def __init__(
         self,
         function_name: str = "",
@@ -89,7 +92,7 @@ class RayTaskError(RayError):
     def __str__(self) -> str:
         function_name, text, _, _, pid, _, _, _, _, node = self._told
         if not pid:  # made by a program, not by the runtime
-            return text.rstrip()
+            return text.rstrip() if self._told is not RayTaskError._told else Exception.__str__(self)
         where = f"worker pid={pid}, node {node}" if node else f"worker pid={pid}"
         return f"{function_name}() failed on {where}\n{text.rstrip()}"
 
