@@ -419,7 +419,10 @@ def update_in_place(old: Any, new: Any) -> bool:
                 return False
             old[...] = new
         elif hasattr(old, "_update_inplace") and hasattr(old, "_mgr"):  # pandas
-            old._update_inplace(new)
+            # What was changed here in place stays changeable: large parts of what came back are the store's, and read-only.
+            old._update_inplace(
+                new.copy() if getattr(new, "nbytes", new.memory_usage().sum()) >= COPY_BELOW_BYTES else new
+            )
         elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__"):
             return _take_state(old, new)  # there is more to it than its __dict__
         elif type(getattr(old, "__dict__", None)) is dict:

@@ -102,7 +102,8 @@ def _arrays(value: Any) -> Iterator[Any]:
     parts = [value, *getattr(value, "__dict__", {}).values()] if not isinstance(value, type(sys)) else []
     parts += [block.values for block in getattr(getattr(value, "_mgr", None), "blocks", ())]
     for part in parts:
-        if isinstance(getattr(part, "__array_interface__", None), dict) and not part.flags.writeable:
+        holds_memory = isinstance(getattr(part, "__array_interface__", None), dict) and hasattr(part, "__setitem__")
+        if holds_memory and not part.flags.writeable:  # a scalar of numpy has no memory of its own
             yield part
 
 

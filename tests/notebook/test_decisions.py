@@ -31,6 +31,16 @@ def test_a_store_into_what_came_back_says_how_to_make_it_yours(kernel: Kernel) -
     assert kernel.run("np.arange(3).setflags(write=3) or np.broadcast_to(1, 3).__setitem__(0, 1)").text("stderr") == ""
 
 
+def test_a_frame_that_a_cell_changed_in_place_can_be_changed_here(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np, pandas as pd\nframe = pd.DataFrame(np.zeros((40_000, 5)), columns=list('abcde')); held = [frame]"
+    )
+    kernel.ok("%%remote\nframe['f'] = 1.0\nmade = frame * 2")
+    assert kernel.ok("frame.loc[0, 'f'] = 7\nheld[0] is frame, float(frame.f.sum())").value == "(True, 40006.0)"
+    kernel.ok("scalars = frame.f[0], frame.f[1]\nscalars[1]")
+    assert "`made = made.copy()` makes it yours" in kernel.run("made.loc[0, 'a'] = 5").text("stderr")
+
+
 def test_d2_a_function_that_came_back_sees_the_notebook(kernel: Kernel) -> None:
     kernel.ok("%%remote\nlevel = 1\ndef tell(): return level")
     assert kernel.ok("level = 2\ntell()").value == "2"
