@@ -61,3 +61,7 @@ def __getattr__(name: str) -> Any:
             raise AttributeError(f"module 'nbray.util' has no attribute {name!r}") from None
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
