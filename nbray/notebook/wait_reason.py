@@ -81,7 +81,7 @@ def _resource_reason(core: Any, pool: Any, facts: ClusterFacts, cell_number: Cel
     if not short:
         return "waiting for a worker"  # that is being started, or handed over just now
     name = short[0]
-    text = f"waiting for {amount(name, shape[name])}: {_plain(name, free.get(name, 0))} of {_plain(name, total.get(name, 0))} free"
+    text = f"waiting for {amount(name, shape[name])}: {plain_amount(name, free.get(name, 0))} of {plain_amount(name, total.get(name, 0))} free"
     holders = _holders(core, name, facts, cell_number)
     return f"{text}, held by {', '.join(holders)}" if holders else text
 
@@ -116,12 +116,13 @@ def _title(record: Any, cell_number: CellNumber) -> str:
 def amount(name: str, units: int) -> str:
     """Return an amount of a resource as a person writes it: ``1 GPU``, ``2 CPUs``, ``2 GiB of memory``."""
     if "memory" in name:
-        return f"{_plain(name, units)} of {name.replace('_', ' ')}"
+        return f"{plain_amount(name, units)} of {name.replace('_', ' ')}"
     plural = "s" if name in ("CPU", "GPU") and units > UNIT else ""
-    return f"{_plain(name, units)} {name}{plural}"
+    return f"{plain_amount(name, units)} {name}{plural}"
 
 
-def _plain(name: str, units: int) -> str:
+def plain_amount(name: str, units: int) -> str:
+    """Return the same without the name of the resource."""
     value = units / UNIT
     if "memory" in name:
         return f"{value / (1 << 30):.3g} GiB"

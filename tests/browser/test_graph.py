@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from .lab import saved
+from .lab import LabPage, saved
 
 GRAPH_CELL = """\
 import nbray
@@ -89,12 +89,80 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
     lab.page.wait_for_selector(".nbray-timeline canvas")
 
 
+def walk_by_keyboard(lab: LabPage) -> None:
+    """Without the mouse: tabs, tree, details, their actions and back; by the names that a screen reader says."""
+    page, press = lab.page, lab.page.keyboard.press
+    focused = "words => (e => (e.ariaLabel ?? e.textContent).startsWith(words))(document.activeElement)"
+    page.wait_for_function(
+        "() => document.querySelector('.nbray-panel li[data-state=RUNNING]').ariaLabel === '2 running'"
+    )
+    panel = page.get_by_role("region", name="nbray", exact=True)
+    panel.get_by_label("2 running", exact=True).wait_for()
+    panel.get_by_label("4 waiting for a place", exact=True).wait_for()
+    tabs = panel.get_by_role("tab")
+    assert tabs.all_inner_texts() == ["Graph", "Timeline", "Tasks", "Actors", "Objects", "Nodes"]
+    panel.get_by_role("tab", name="Graph").focus()
+    for _ in range(6):  # all round
+        press("ArrowRight")
+        page.wait_for_function("() => document.activeElement.ariaSelected === 'true'")
+        panel.get_by_role("tabpanel").wait_for()
+    assert panel.get_by_role("tab", selected=True).inner_text() == "Graph"
+    for words in ("Export", "Find tasks", "Objects", "Fit", "held, 6 tasks"):
+        press("Tab")
+        page.wait_for_function(focused, arg=words)
+    assert page.evaluate("() => getComputedStyle(document.querySelector('.nbray-graph')).outlineStyle") == "solid"
+    for key in ("+", "-", "0"):
+        press(key)
+    press("ArrowRight")  # opens
+    lab.group("held[5], waits for a place")
+    for words in ("held[0], runs", "held[1], runs", "held[2], waits for a place"):
+        press("ArrowDown")
+        page.wait_for_function(focused, arg=words)
+    press("Enter")
+    details = panel.get_by_role("complementary", name="held[2]", exact=True)
+    for heading in ("Why", "History", "Log", "Who holds"):
+        details.get_by_role("heading", name=heading, exact=True).wait_for()
+    held = r"Needs 1 CPU; 0 of 2 free; held by held\[\d\] from cell 2 for [\d.]+ m?s, held\[\d\] from cell 2 for [\d.]+ m?s\."
+    details.get_by_role("region", name="Why").get_by_text(re.compile(held)).wait_for()
+    for words in ("Close details", "cell 2", "Cancel"):
+        press("Tab")
+        page.wait_for_function(focused, arg=words)
+    press("Escape")
+    details.wait_for(state="detached")
+    page.wait_for_function(focused, arg="held[2]")  # where the keyboard was
+    page.get_by_role("button", name="cell 2: 0 of 6 done").wait_for()
+    # The menu of what can be saved.
+    panel.get_by_role("button", name="Export").focus()
+    press("Enter")
+    page.get_by_role("menuitem", name="Save a Report of the Run (HTML)").wait_for()
+    press("Escape")
+    page.get_by_role("menuitem", name="Save a Report of the Run (HTML)").wait_for(state="detached")
+    # A stretch of the timeline is chosen by the mouse, and by keys; then it does not follow any more.
+    lab.show_tab("Timeline")
+    follow = panel.get_by_role("button", name="Follow")
+    box = panel.locator("canvas").bounding_box()
+    page.mouse.move(box["x"] + 150, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 220, box["y"] + 8, steps=3)
+    page.mouse.up()
+    panel.locator(".nbray-follow[aria-pressed='false']").wait_for()
+    follow.click()
+    panel.locator(".nbray-follow[aria-pressed='true']").wait_for()
+    panel.get_by_role("treeitem", name="worker 1").focus()
+    press("ArrowLeft")
+    panel.locator(".nbray-follow[aria-pressed='false']").wait_for()
+    press("0")
+    panel.locator(".nbray-follow[aria-pressed='true']").wait_for()
+    lab.show_tab("Graph")
+
+
 def test_running_and_waiting_tasks_while_they_do(lab, server):
     lab.new_notebook()
     lab.show_panel()
     lab.run_cell("import nbray\nnbray.init(num_cpus=2)\n1")
     lab.run_cell(WAITING_CELL + "\n2")
     lab.group("held, 6 tasks, 2 running, 4 waiting for a place")
+    walk_by_keyboard(lab)
     (server.folder / "work" / "go-on").touch()
     lab.group("held, 6 tasks, 6 done")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -79,7 +80,9 @@ def test_six_questions(lab, server):
     # What is it waiting for? One click, a sentence.
     details.get_by_role("region", name="Waiting").get_by_role("button", name="train[1]").click()
     waiting = panel.get_by_role("complementary", name="train[1]")
-    waiting.get_by_role("region", name="Why").get_by_text("0 of 1 GPU free").wait_for()
+    waiting.get_by_role("region", name="Why").get_by_text(
+        re.compile(r"^Needs 1 GPU; 0 of 1 free; held by train\[0\] from cell 2 for [\d.]+ m?s\.$")
+    ).wait_for()
     for heading in ("Why", "History", "Arguments", "Results", "Log", "Who holds", "Lineage"):
         waiting.get_by_role("heading", name=heading, exact=True).wait_for()
     assert waiting.get_by_role("button", name="Retry: it is not over yet").is_disabled()

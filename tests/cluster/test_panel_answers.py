@@ -128,6 +128,9 @@ def test_why_it_waits_who_holds_its_argument_and_cancel(ray, panel, gate, ledger
     kit.eventually(lambda: words in panel.about(last)["value"]["why"], "the daemon knows of the second")
     told = panel.about(last)["value"]
     assert told["open"] and words in told["why"]
+    assert told["waits"]["short"] == [{"needs": "2 CPUs", "free": "0", "total": "2"}]
+    (holder,) = told["waits"]["holders"]
+    assert holder["task"] == panel.index("held", RUNS) and holder["name"] == "held" and holder["pid"] > 0
     (argument,) = [row for row in told["holds"] if row["part"] == "argument"]
     assert argument["name"] == "frame" and argument["made"].startswith("test_panel_answers.py:")
     by = {holder["kind"]: holder for holder in argument["by"]}

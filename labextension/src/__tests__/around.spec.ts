@@ -140,7 +140,7 @@ test('a badge counts, and says so in words', () => {
     label: 'cell 12: 2 of 4 done, 1 running, 1 failed'
   });
   const failed = countByOrigin(storeOf([DONE, FAILED])).get('cell-a')!;
-  assert.equal(badgeOf(failed, 1)!.text, '1 failed');
+  assert.equal(badgeOf(failed, 1)!.text, 'failed');
   assert.equal(badgeOf([0, 0, 0, 0, 12_345, 0, 0], 1)!.text, '12k');
   assert.equal(badgeOf([0, 0, 0, 1_200_000, 1_000, 0, 0], 1)!.text, '1k/1.2M');
   assert.equal(badgeOf(new Int32Array(7), 1), null);

@@ -43,6 +43,14 @@ export class TimeScale {
     this.follow = false;
   }
 
+  /** Show the stretch between two places. */
+  show(x1: number, x2: number, width: number): void {
+    const [from, to] = [this.time(Math.min(x1, x2), width), this.time(Math.max(x1, x2), width)];
+    this.from = from;
+    this.to = Math.max(to, from + 0.01);
+    this.follow = false;
+  }
+
   /** Times for about `count` ticks, at round distances from `zero`. */
   ticks(count: number, zero: number): number[] {
     const span = this.to - this.from;

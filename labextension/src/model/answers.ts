@@ -41,12 +41,22 @@ export interface IHeld {
   by: IHolder[];
 }
 
+/** What a task waits for that others hold. */
+export interface IWaits {
+  /** The resources that are short: `1 GPU`, of which `0` of `1` are free. */
+  short: { needs: string; free: string; total: string }[];
+  holders: { name: string; pid: number; actor: boolean; made: string; task: number | null }[];
+  /** Holders that are not listed. */
+  more: number;
+}
+
 /** All that is known of a task. */
 export interface ITaskAnswer {
   id: string;
   owner: string;
   open: boolean;
   why: string;
+  waits: IWaits | null;
   asked: string;
   retries: number | null;
   arguments: IArgument[];
@@ -156,6 +166,7 @@ export function readTask(value: unknown): ITaskAnswer {
     owner: text(raw.owner),
     open: raw.open === true,
     why: text(raw.why),
+    waits: waits(raw.waits),
     asked: text(raw.asked),
     retries: typeof raw.retries === 'number' ? raw.retries : null,
     arguments: rows(raw.arguments).map(row => ({
@@ -322,4 +333,27 @@ function indexes(value: unknown): number[] {
 
 function amounts(value: unknown): Record<string, number> {
   return Object.fromEntries(Object.entries(record(value)).map(([name, n]) => [name, number(n)]));
+}
+
+function waits(value: unknown): IWaits | null {
+  const raw = record(value);
+  const short = rows(raw.short).map(row => ({
+    needs: text(row.needs),
+    free: text(row.free),
+    total: text(row.total)
+  }));
+  if (short.length === 0) {
+    return null;
+  }
+  return {
+    short,
+    holders: rows(raw.holders).map(row => ({
+      name: text(row.name),
+      pid: number(row.pid),
+      actor: row.actor === true,
+      made: text(row.made),
+      task: index(row.task)
+    })),
+    more: number(raw.more)
+  };
 }

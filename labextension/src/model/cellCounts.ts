@@ -51,7 +51,7 @@ export function badgeOf(counts: ArrayLike<number>, cell: number): IBadge | null 
     return { state, text: `${short(over)}/${short(total)}`, label };
   }
   if (failed > 0) {
-    return { state: 'FAILED', text: t('%1 failed', short(failed)), label };
+    return { state: 'FAILED', text: t('failed'), label };
   }
   return cancelled > 0
     ? { state: 'CANCELLED', text: `${short(cancelled)}/${short(total)}`, label }

@@ -6,6 +6,7 @@ import {
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
+import { Menu } from '@lumino/widgets';
 import { CommandIDs } from '../commands.js';
 import { nbrayIcon } from '../icons.js';
 import { OverviewPanel } from '../panels/overview/index.js';
@@ -31,7 +32,21 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
     launcher: ILauncher | null
   ): void => {
     const { commands, shell } = app;
-    let panel = new OverviewPanel(model);
+    const exports = new Menu({ commands });
+    for (const command of [
+      CommandIDs.exportGraph,
+      CommandIDs.exportReport,
+      CommandIDs.exportTrace
+    ]) {
+      exports.addItem({ command });
+      if (command === CommandIDs.exportGraph) {
+        exports.addItem({ command, args: { format: 'png' } });
+      }
+    }
+    exports.addItem({ type: 'separator' });
+    exports.addItem({ command: CommandIDs.copyAsCode });
+    const menu = (x: number, y: number): void => exports.open(x, y);
+    let panel = new OverviewPanel(model, menu);
     shell.add(panel, 'right', { rank: RANK, type: 'nbray' });
     restorer?.add(panel, panel.id);
 
@@ -60,7 +75,7 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
         const wanted = args['area'] ?? settings.area;
         const area = wanted === 'main' ? 'main' : 'right';
         if (panel.isDisposed) {
-          panel = new OverviewPanel(model); // its tab was closed
+          panel = new OverviewPanel(model, menu); // its tab was closed
         }
         if (!Array.from(shell.widgets(area)).includes(panel)) {
           // A tab needs a word; the side bar shows the icon alone.

@@ -149,6 +149,9 @@ class PanelRequests:
             row["task"] = self._index_of(*row["task"]) if row.get("task") else None
         for held in answer["holds"]:
             self._place_tasks(core, held["by"])
+        for holder in (answer["waits"] or {}).get("holders", ()):
+            runs = holder.pop("runs")
+            holder["task"] = self._index_of(*runs) if runs else None
         return answer
 
     def _place_tasks(self, core: Any, holders: list[dict[str, Any]]) -> None:

@@ -11,14 +11,17 @@ from nbray import ids
 from nbray.core import call_site, inspection
 from nbray.core import why as reasons
 from nbray.core.records import TASK_DEPS, TASK_KWARGS, TASK_METHOD, TASK_STORED, StoredValue, TaskRecord
-from nbray.notebook.panel_answers.holders import Holders, stored_entry_of
+from nbray.exceptions import RayError
+from nbray.notebook.panel_answers.holders import Holders, running_now, stored_entry_of
 from nbray.notebook.panel_answers.store_list import Entry, StoreList
+from nbray.notebook.wait_reason import amount, plain_amount
 from nbray.object_ref import ObjectRef
 from nbray.resources import describe
 from nbray.serialization import error_value, serializer, without_code
 from nbray.serialization.error_value import ErrorValue
 
 MAX_ARGUMENTS = 30
+MAX_HOLDERS = 4  # of a resource
 MANY = 1 << 30
 MAX_TRACEBACK = 20_000  # characters
 MAX_WORKER_LOG = 4_000  # bytes of its end
@@ -82,6 +85,7 @@ class TaskDetails:
             "owner": "this notebook" if self.mine else f"{owner.get('role', 'process')} {owner.get('pid', '?')}",
             "open": record is not None,
             "why": self._why(),
+            "waits": self._waits(),
             "asked": describe(getattr(record.pool, "shape", {}) or {}) if record is not None else "",
             "retries": record.retries if record is not None else None,
             "arguments": arguments,
@@ -108,6 +112,34 @@ class TaskDetails:
             return reasons.why(self._core, self._refs[0])
         except Exception as error:  # the daemon is busy or gone
             return f"The cluster does not answer ({type(error).__name__})."
+
+    def _waits(self) -> dict[str, Any] | None:
+        """Return which resource is short and who holds it, where it waits for one: the page knows how to name those."""
+        record = self.record
+        if record is None or record.n_missing or record.lane is not None or record.flags & TASK_METHOD:
+            return None
+        need = record.pool.shape or {}
+        try:
+            facts = reasons.ClusterFacts(self._core)
+        except RayError:  # as in _why
+            return None
+        short = [name for name in sorted(need) if facts.free.get(name, 0) < need[name]]
+        if not short:
+            return None
+        holders = [holder for holder in facts.holders if any(holder.held.get(name) for name in short)]
+        peers = {row["pid"]: peer for peer, row in facts.processes.items()}
+        running = running_now(self._core)
+        return {
+            "short": [
+                {"needs": amount(name, need[name]), "free": plain_amount(name, facts.free.get(name, 0)),
+                 "total": plain_amount(name, facts.total.get(name, 0))} for name in short
+            ],
+            "holders": [
+                {"name": holder.name, "pid": holder.pid, "actor": holder.is_actor, "made": holder.made_at,
+                 "runs": running.get(peers.get(holder.pid, 0))} for holder in holders[:MAX_HOLDERS]
+            ],
+            "more": max(0, len(holders) - MAX_HOLDERS),
+        }  # fmt: skip
 
     def _no_cancel(self) -> str:
         if self.mine:

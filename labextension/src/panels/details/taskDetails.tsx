@@ -1,8 +1,10 @@
 /** What is known of what is selected: one task, or one group. */
-import type { ReactElement } from 'react';
+import { useEffect, useRef, type ReactElement } from 'react';
+import { classOf, isActorGroup } from '../../graph/lanes.js';
 import type { IHit } from '../../graph/scene.js';
 import { FAILED, RUNNING, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from '../../graph/taskStore.js';
 import { countWords, lookOf, nameOf, wordOf } from '../../graph/words.js';
+import { formatCount } from '../../model/format.js';
 import { Link } from '../sentence.js';
 import { StateShape } from '../shapes.js';
 import { TaskFacts, TaskList } from './taskFacts.js';
@@ -37,7 +39,8 @@ export function TaskDetails(props: {
             <StateShape look={lookOf(code)} /> {wordOf(code)}
           </>
         )}
-        {code === null && t('%1 tasks', group.tasks.length)}
+        {code === null &&
+          (group.tasks.length === 1 ? t('1 task') : t('%1 tasks', formatCount(group.tasks.length)))}
         {cell !== null && (
           <>
             {' · '}
@@ -65,20 +68,36 @@ export function Sheet(props: {
   onClose: () => void;
   children: React.ReactNode;
 }): ReactElement {
+  /** What had the keyboard when it opened, and gets it back when it closes. */
+  const before = useRef<Element | null>(null);
+  const sheet = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (!sheet.current!.contains(document.activeElement)) {
+      before.current = document.activeElement;
+    }
+  }, [props.title]);
+  const close = (): void => {
+    const here = before.current;
+    props.onClose();
+    if (here instanceof HTMLElement && here.isConnected && here !== document.body) {
+      here.focus({ preventScroll: true });
+    }
+  };
   return (
     <aside
       className="nbray-details"
+      ref={sheet}
       role="complementary"
       aria-label={props.title}
       onKeyDown={event => {
         if (event.key === 'Escape') {
-          props.onClose();
+          close();
         }
       }}
     >
       <header>
         <h2>{props.title}</h2>
-        <button className="nbray-close" aria-label={t('Close details')} onClick={props.onClose}>
+        <button className="nbray-close" aria-label={t('Close details')} onClick={close}>
           ×
         </button>
       </header>
@@ -102,9 +121,34 @@ function GroupFacts(props: {
   const { model, hit, onSelect } = props;
   const store = model.tasks;
   const group = store.groups[hit.group]!;
+  const methods = isActorGroup(store, group)
+    ? store.groups.filter(
+        one =>
+          one !== group &&
+          one.parent === group.parent &&
+          isActorGroup(store, one) &&
+          classOf(store, one) === classOf(store, group)
+      )
+    : [];
   return (
     <>
       <p>{countWords(group.counts).join(', ')}</p>
+      {methods.length > 0 && (
+        <section aria-label={t('Other methods')}>
+          <h3>{t('Other methods')}</h3>
+          <ul className="nbray-list">
+            {methods.map(one => (
+              <li key={one.index}>
+                <Link
+                  text={nameOf(store, one)}
+                  onClick={() => onSelect({ group: one.index, task: null })}
+                />{' '}
+                <span className="nbray-dim">{countWords(one.counts).join(', ')}</span>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
       {SECTIONS.map(([name, codes]) => {
         const tasks: number[] = [];
         for (const task of group.tasks) {

@@ -1,7 +1,14 @@
 /** What is known of one task: from the feed at once, the rest from its kernel, asked while it can change. */
 import { useEffect, useRef, type ReactElement } from 'react';
 import { OVER } from '../../graph/history.js';
-import { CANCELLED, DONE, FAILED, NO_GROUP } from '../../graph/taskStore.js';
+import {
+  CANCELLED,
+  DONE,
+  FAILED,
+  NO_GROUP,
+  RUNNING,
+  WAITS_FOR_INPUT
+} from '../../graph/taskStore.js';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { readTask, type ITaskAnswer } from '../../model/answers.js';
 import { formatBytes } from '../../model/format.js';
@@ -10,6 +17,7 @@ import { useAnswer } from '../useAnswer.js';
 import { Actions } from './actions.js';
 import { HistoryView } from './historyView.js';
 import { WhoHolds } from './holds.js';
+import { InputWords, ResourceWords } from './waitWords.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -75,6 +83,12 @@ function Why(props: IProps & { answer: ITaskAnswer | null }): ReactElement {
   const state = store.state[task]!;
   const ran = store.end[task]! - store.start[task]!;
   let sentence = '';
+  let words: ReactElement | null = null;
+  if (state === WAITS_FOR_INPUT) {
+    words = InputWords({ model, task, onSelect });
+  } else if (state < RUNNING && answer !== null && answer.waits !== null) {
+    words = <ResourceWords model={model} waits={answer.waits} onSelect={onSelect} />;
+  }
   if (state === DONE) {
     sentence =
       store.start[task]! > 0 ? t('It is done; it ran %1.', formatDuration(ran)) : t('It is done.');
@@ -95,7 +109,8 @@ function Why(props: IProps & { answer: ITaskAnswer | null }): ReactElement {
     <section className="nbray-why" data-state={state} aria-labelledby="nbray-why">
       <h3 id="nbray-why">{t('Why')}</h3>
       <p>
-        {sentence === '' ? '…' : <Sentence model={model} text={sentence} onSelect={onSelect} />}
+        {words ??
+          (sentence === '' ? '…' : <Sentence model={model} text={sentence} onSelect={onSelect} />)}
       </p>
     </section>
   );

@@ -98,6 +98,12 @@ export class GraphSurface extends Surface {
     this.request();
   }
 
+  /** Scale around the middle. */
+  zoom(factor: number): void {
+    this.camera.zoom(factor, this.width / 2, this.height / 2);
+    this.request();
+  }
+
   fit(): void {
     this._fitAll();
     this.request();

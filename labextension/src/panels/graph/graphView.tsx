@@ -104,12 +104,26 @@ export function GraphView(props: {
     }
   }, [model, query, lit]);
 
+  const onKey = (event: KeyboardEvent<HTMLElement>): void => {
+    if (
+      !onZoomKey(
+        event,
+        factor => surface.current?.zoom(factor),
+        () => surface.current?.fit()
+      )
+    ) {
+      onTreeKey(event);
+    }
+  };
+
   const store = model.tasks;
   return (
     <div className="nbray-graph" ref={host}>
       <div className="nbray-graph-buttons">
         <button
-          className={objects ? 'jp-mod-styled nbray-mod-on' : 'jp-mod-styled'}
+          className={
+            objects ? 'jp-mod-styled nbray-quiet nbray-mod-on' : 'jp-mod-styled nbray-quiet'
+          }
           aria-pressed={objects}
           title={t('Show values that were put, and large results, between the tasks')}
           onClick={() => {
@@ -119,7 +133,7 @@ export function GraphView(props: {
         >
           {t('Objects')}
         </button>
-        <button className="jp-mod-styled" onClick={() => surface.current?.fit()}>
+        <button className="jp-mod-styled nbray-quiet" onClick={() => surface.current?.fit()}>
           {t('Fit')}
         </button>
       </div>
@@ -130,7 +144,7 @@ export function GraphView(props: {
           {t('No tasks yet. Each function that runs becomes a card here.')}
         </p>
       )}
-      <ul className="nbray-tree" role="tree" aria-label={t('Task graph')} onKeyDown={onTreeKey}>
+      <ul className="nbray-tree" role="tree" aria-label={t('Task graph')} onKeyDown={onKey}>
         {(surface.current?.scene.cards ?? []).map((card, n) => (
           <CardItem
             key={card.head}
@@ -268,6 +282,24 @@ function TaskItems(props: IItemProps & { tasks: readonly number[]; level: number
 /** `trainer-0, 25 calls, 24 done, 1 running`. */
 function laneWords(model: IClusterModel, { worker, total, counts }: ILane): string {
   return [actorLaneName(model, worker), callWords(total), ...countWords(counts)].join(', ');
+}
+
+/** Plus and minus scale, 0 shows everything; true: the key was one of them. */
+export function onZoomKey(
+  event: KeyboardEvent<HTMLElement>,
+  zoom: (factor: number) => void,
+  all: () => void
+): boolean {
+  const factor = { '+': 1.25, '=': 1.25, '-': 0.8 }[event.key];
+  if (factor !== undefined) {
+    zoom(factor);
+  } else if (event.key === '0') {
+    all();
+  } else {
+    return false;
+  }
+  event.preventDefault();
+  return true;
 }
 
 /** Arrow keys, Home and End go through the items of a tree; the page does not scroll. */

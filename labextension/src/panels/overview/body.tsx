@@ -38,7 +38,11 @@ const OF_TASKS: readonly Tab[] = ['Graph', 'Timeline', 'Tasks'];
 type Tab = (typeof TABS)[number];
 
 /** The whole panel: a line about the cluster, counts, tabs, and details of what is selected. */
-export function Overview(props: { model: IClusterModel }): ReactElement {
+export function Overview(props: {
+  model: IClusterModel;
+  /** Open the menu of what can be saved, at a place of the page. */
+  onExport: (x: number, y: number) => void;
+}): ReactElement {
   const { model } = props;
   const { cluster, subject } = model;
   const [tab, setTab] = useState<Tab>('Graph');
@@ -90,6 +94,17 @@ export function Overview(props: { model: IClusterModel }): ReactElement {
                 </button>
               ))}
             </div>
+            <button
+              className="jp-mod-styled nbray-quiet nbray-export"
+              aria-haspopup="menu"
+              title={t('Save the graph, a trace or a report; copy the selection as code')}
+              onClick={event => {
+                const { left, bottom } = event.currentTarget.getBoundingClientRect();
+                props.onExport(left, bottom);
+              }}
+            >
+              {t('Export')}
+            </button>
             {tab !== 'Timeline' && (
               <input
                 className="nbray-find jp-mod-styled"

@@ -12,8 +12,10 @@ const TICK_MS = 1_000;
 
 /** Shows the model; draws only while it can be seen. */
 export class OverviewPanel extends ReactWidget {
-  constructor(model: IClusterModel) {
+  /** `menu`: what can be saved and copied, opened at a place of the page. */
+  constructor(model: IClusterModel, menu: (x: number, y: number) => void) {
     super();
+    this._menu = menu;
     this._model = model;
     this.id = 'nbray-panel';
     this.addClass('nbray-panel');
@@ -32,7 +34,7 @@ export class OverviewPanel extends ReactWidget {
   }
 
   protected override render(): ReactElement {
-    return createElement(Overview, { model: this._model });
+    return createElement(Overview, { model: this._model, onExport: this._menu });
   }
 
   protected override onAfterShow(msg: Message): void {
@@ -72,5 +74,6 @@ export class OverviewPanel extends ReactWidget {
   }
 
   private readonly _model: IClusterModel;
+  private readonly _menu: (x: number, y: number) => void;
   private _ticker: ReturnType<typeof setInterval> | undefined;
 }

@@ -85,7 +85,7 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
           <StateShape look={lookOf(store.state[task]!)} /> {wordOf(store.state[task]!)}
         </>
       ),
-      width: 'minmax(76px, 1.4fr)'
+      width: 'minmax(118px, 1.6fr)'
     },
     {
       name: t('cell'),

@@ -6,6 +6,7 @@ import { FAILED, RUNNING, type IUsageSample, type TaskStore } from '../../graph/
 import { formatDuration } from '../../graph/words.js';
 import { formatBytesOf } from '../../model/format.js';
 import { hueOf } from '../palette.js';
+import { shorten } from '../graph/stateShapes.js';
 import { Surface } from '../surface.js';
 import { t } from '../../text.js';
 
@@ -13,14 +14,16 @@ const AXIS = 22;
 const LANE = 22;
 const CURVE = 52;
 const USED_BY = 16;
-/** Left of the lanes, for their names; less where there is little room. */
-const NAMES = 96;
-const NAMES_NARROW = 64;
+/** Left of the lanes, for their names; a little less where there is little room. */
+const NAMES = 112;
+const NAMES_NARROW = 100;
 
 /** What the timeline tells the panel. */
 export interface ITimelineEvents {
   onSelect(task: number | null): void;
   onHover(task: number | null, x: number, y: number): void;
+  /** What the lane of a worker is called: its actor's name, where it has one. */
+  laneName(worker: number): string;
   /** A person has moved or scaled it, so it does not follow any more. */
   onHold(): void;
 }
@@ -44,7 +47,9 @@ export class TimelineSurface extends Surface {
     const { canvas } = this;
     canvas.addEventListener('wheel', this._onWheel, { passive: false });
     canvas.addEventListener('pointerdown', event => {
-      this._down = { x: event.offsetX, moved: false };
+      // Along the times, or with Shift, a stretch is chosen; elsewhere the axis is moved.
+      const brush = event.shiftKey || event.offsetY < AXIS;
+      this._down = { x: event.offsetX, moved: false, brush: brush ? event.offsetX : null };
       canvas.setPointerCapture(event.pointerId);
     });
     canvas.addEventListener('pointermove', this._onMove);
@@ -84,7 +89,7 @@ export class TimelineSurface extends Surface {
       const running = now.get(worker) ?? [];
       const parts = [
         ...this._actorOf(worker),
-        laneName(worker),
+        this._events.laneName(worker),
         count === 1 ? t('1 task') : t('%1 tasks', count)
       ];
       if (running.length > 0) {
@@ -105,6 +110,22 @@ export class TimelineSurface extends Surface {
       return `${curve.name}, ${curve.words}${used}`;
     });
     return { lanes, curves };
+  }
+
+  /** Scale around the middle. */
+  zoom(factor: number): void {
+    const width = this.width - this._left();
+    this.scale.zoom(factor, width / 2, width);
+    this._events.onHold();
+    this.request();
+  }
+
+  /** Move by a tenth of what is shown; 1: later. */
+  move(steps: number): void {
+    const width = this.width - this._left();
+    this.scale.pan((-steps * width) / 10, width);
+    this._events.onHold();
+    this.request();
   }
 
   /** Show everything again, and keep up with now. */
@@ -145,6 +166,12 @@ export class TimelineSurface extends Surface {
     context.strokeStyle = palette.accent;
     context.lineWidth = 1.4;
     line(context, x, AXIS, x, this.height);
+    if (this._down?.moved && this._down.brush !== null) {
+      context.fillStyle = palette.accent;
+      context.globalAlpha = 0.18;
+      context.fillRect(this._down.brush, 0, this._down.x - this._down.brush, this.height);
+      context.globalAlpha = 1;
+    }
     context.restore();
     this._titles(lanes);
   }
@@ -154,16 +181,17 @@ export class TimelineSurface extends Surface {
     context.textBaseline = 'middle';
     lanes.forEach((worker, n) => {
       context.fillStyle = palette.text;
-      const name = this._actorOf(worker)[0];
-      const words = name === undefined ? laneName(worker) : `${name} ${worker + 1}`;
-      context.fillText(words, 10, AXIS + n * LANE + LANE / 2, this._left() - 14);
+      const [own, of] = [this._events.laneName(worker), this._actorOf(worker)[0]];
+      // An actor without a name goes by its class.
+      const words = of !== undefined && own === laneName(worker) ? `${of} ${worker + 1}` : own;
+      context.fillText(shorten(context, words, this._left() - 14), 8, AXIS + n * LANE + LANE / 2);
     });
     let y = AXIS + lanes.length * LANE + 8;
     for (const curve of this._curves()) {
       context.fillStyle = palette.text;
-      context.fillText(curve.name, 10, y + CURVE / 2 - 7, this._left() - 14);
+      context.fillText(shorten(context, curve.name, this._left() - 12), 8, y + CURVE / 2 - 7);
       context.fillStyle = palette.dim;
-      context.fillText(curve.words, 10, y + CURVE / 2 + 8, this._left() - 14);
+      context.fillText(shorten(context, curve.words, this._left() - 10), 8, y + CURVE / 2 + 8);
       y += CURVE + (curve.usedBy === null ? 6 : USED_BY + 6);
     }
   }
@@ -438,6 +466,10 @@ export class TimelineSurface extends Surface {
     if (down.moved || Math.abs(dx) > 4) {
       down.moved = true;
       down.x = event.offsetX;
+      if (down.brush !== null) {
+        this.request();
+        return;
+      }
       this.scale.pan(dx, this.width - this._left());
       this._events.onHold();
       this.request();
@@ -447,7 +479,12 @@ export class TimelineSurface extends Surface {
   private readonly _onUp = (event: PointerEvent): void => {
     const down = this._down;
     this._down = null;
-    if (down !== null && !down.moved) {
+    if (down?.moved && down.brush !== null) {
+      const left = this._left();
+      this.scale.show(down.brush - left, event.offsetX - left, this.width - left);
+      this._events.onHold();
+      this.request();
+    } else if (down !== null && !down.moved) {
       this.selected = this._taskAt(event.offsetX, event.offsetY);
       this._events.onSelect(this.selected);
       this.request();
@@ -456,7 +493,7 @@ export class TimelineSurface extends Surface {
 
   private readonly _store: TaskStore;
   private readonly _events: ITimelineEvents;
-  private _down: { x: number; moved: boolean } | null = null;
+  private _down: { x: number; moved: boolean; brush: number | null } | null = null;
   private _laneList: number[] = [];
   private _lanesVersion = -1;
   private readonly _actors = new Map<number, string>();

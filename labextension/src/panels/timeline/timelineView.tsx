@@ -1,7 +1,8 @@
 /** The timeline as a part of the panel: canvas, a list that says the same in words, follow or hold. */
-import { useEffect, useRef, useState, type ReactElement } from 'react';
+import { useCallback, useEffect, useRef, useState, type ReactElement } from 'react';
 import { formatDuration, wordOf } from '../../graph/words.js';
-import { onTreeKey } from '../graph/graphView.js';
+import { actorLaneName, useActorNames } from '../graph/actorNames.js';
+import { onTreeKey, onZoomKey } from '../graph/graphView.js';
 import { t } from '../../text.js';
 import { TimelineSurface } from './timelineSurface.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -20,6 +21,8 @@ export function TimelineView(props: {
   const surface = useRef<TimelineSurface | null>(null);
   const [hint, setHint] = useState<{ task: number; x: number; y: number } | null>(null);
   const [follows, setFollows] = useState(true);
+  const drawAgain = useCallback(() => surface.current?.request(), []);
+  useActorNames(model, drawAgain);
   const select = useRef(onSelect);
   select.current = onSelect;
 
@@ -27,7 +30,8 @@ export function TimelineView(props: {
     const made = new TimelineSurface(host.current!, model.tasks, {
       onSelect: task => select.current(task),
       onHover: (task, x, y) => setHint(task === null ? null : { task, x, y }),
-      onHold: () => setFollows(false)
+      onHold: () => setFollows(false),
+      laneName: worker => actorLaneName(model, worker)
     });
     surface.current = made;
     const refresh = (): void => {
@@ -54,6 +58,10 @@ export function TimelineView(props: {
     }
   }, [selected]);
 
+  const follow = (): void => {
+    setFollows(true);
+    surface.current?.follow();
+  };
   const store = model.tasks;
   const first = Math.max(0, store.count - LISTED);
   const words = surface.current?.words() ?? { lanes: [], curves: [] };
@@ -76,13 +84,13 @@ export function TimelineView(props: {
       </div>
       <button
         className={
-          follows ? 'jp-mod-styled nbray-follow nbray-mod-on' : 'jp-mod-styled nbray-follow'
+          follows
+            ? 'jp-mod-styled nbray-quiet nbray-follow nbray-mod-on'
+            : 'jp-mod-styled nbray-quiet nbray-follow'
         }
         aria-pressed={follows}
-        onClick={() => {
-          setFollows(true);
-          surface.current?.follow();
-        }}
+        title={t('Keep up with now. Drag along the times, or with Shift, to choose a stretch')}
+        onClick={follow}
       >
         {t('Follow')}
       </button>
@@ -94,7 +102,10 @@ export function TimelineView(props: {
           const task = (event.target as HTMLElement).dataset['task'];
           if (event.key === 'Enter' && task !== undefined) {
             onSelect(Number(task));
-          } else {
+          } else if (event.key === 'ArrowLeft' || event.key === 'ArrowRight') {
+            surface.current?.move(event.key === 'ArrowLeft' ? -1 : 1);
+            event.preventDefault();
+          } else if (!onZoomKey(event, factor => surface.current?.zoom(factor), follow)) {
             onTreeKey(event);
           }
         }}

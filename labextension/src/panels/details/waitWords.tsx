@@ -1,0 +1,125 @@
+/** Why a task waits, in a sentence whose names are links: what it needs and who holds it, or which inputs it lacks. */
+import { Fragment, type ReactElement } from 'react';
+import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStore.js';
+import { formatDuration, wordOf } from '../../graph/words.js';
+import { OVER } from '../../graph/history.js';
+import type { IWaits } from '../../model/answers.js';
+import { formatCount } from '../../model/format.js';
+import { CellLink, Link, TaskLink, type Select } from '../sentence.js';
+import { t } from '../../text.js';
+import type { IClusterModel } from '../../tokens.js';
+
+/** Inputs that are listed by name. */
+const LISTED = 4;
+
+interface IProps {
+  model: IClusterModel;
+  onSelect: Select;
+}
+
+/** `Needs 1 GPU; 0 of 1 free; held by train[3] from cell 12 for 40 s.` */
+export function ResourceWords(props: IProps & { waits: IWaits }): ReactElement {
+  const { short, holders, more } = props.waits;
+  const needs = short.map(({ needs }) => needs).join(t(' and '));
+  const free = short.map(({ free, total }) => t('%1 of %2 free', free, total)).join(', ');
+  return (
+    <>
+      {t('Needs %1; %2', needs, free)}
+      {holders.length > 0 && t('; held by ')}
+      {holders.map((holder, n) => (
+        <Fragment key={n}>
+          {n > 0 && ', '}
+          <HolderOf {...props} holder={holder} />
+        </Fragment>
+      ))}
+      {more > 0 && ` ${t('and %1 more', formatCount(more))}`}.
+    </>
+  );
+}
+
+function HolderOf(props: IProps & { holder: IWaits['holders'][number] }): ReactElement {
+  const { model, onSelect, holder } = props;
+  const store = model.tasks;
+  if (holder.actor || holder.task === null || holder.task >= store.count) {
+    const made = /^In\[(\d+)\]/.exec(holder.made);
+    return (
+      <>
+        {holder.actor ? t('actor %1', holder.name) : holder.name || t('a worker')}
+        {made === null ? (
+          ` ${t('(process %1)', holder.pid)}`
+        ) : (
+          <>
+            {' '}
+            {t('from')} <CellLink model={model} number={Number(made[1])} />
+          </>
+        )}
+      </>
+    );
+  }
+  return (
+    <>
+      <TaskLink model={model} task={holder.task} onSelect={onSelect} />
+      <FromCell model={model} task={holder.task} />
+      <Since model={model} task={holder.task} />
+    </>
+  );
+}
+
+/** `Waits for load[2], running on worker 4 for 3 s.`; none: its inputs are not known. */
+export function InputWords(props: IProps & { task: number }): ReactElement | null {
+  const { model, onSelect, task } = props;
+  const store = model.tasks;
+  const open = missingInputs(model, task);
+  if (open.length === 0) {
+    return null;
+  }
+  return (
+    <>
+      {t('Waits for ')}
+      {open.slice(0, LISTED).map((input, n) => (
+        <Fragment key={input}>
+          {n > 0 && '; '}
+          <TaskLink model={model} task={input} onSelect={onSelect} />
+          {store.state[input] === RUNNING ? (
+            <>
+              {store.worker[input]! >= 0
+                ? t(', running on worker %1', store.worker[input]! + 1)
+                : t(', running')}
+              <Since model={model} task={input} />
+            </>
+          ) : (
+            `, ${t('which %1', wordOf(store.state[input]!))}`
+          )}
+        </Fragment>
+      ))}
+      {open.length > LISTED && ` ${t('and %1 more', formatCount(open.length - LISTED))}`}.
+    </>
+  );
+}
+
+/** The tasks whose results a task still waits for. */
+function missingInputs(model: IClusterModel, task: number): number[] {
+  const store = model.tasks;
+  return store.state[task] === WAITS_FOR_INPUT
+    ? store.neighbours(task).inputs.filter(input => !OVER.includes(store.state[input]!))
+    : [];
+}
+
+function FromCell({ model, task }: { model: IClusterModel; task: number }): ReactElement | null {
+  const store = model.tasks;
+  const cell = model.cellOf(store.functions[store.function[task]!]?.origin ?? '');
+  return cell === null ? null : (
+    <>
+      {' '}
+      {t('from')} <Link text={t('cell %1', cell.number)} onClick={() => void cell.show()} />
+    </>
+  );
+}
+
+function Since({ model, task }: { model: IClusterModel; task: number }): ReactElement | null {
+  const store = model.tasks;
+  const start = store.start[task]!;
+  return start > 0 ? (
+    <> {t('for %1', formatDuration(store.clock(performance.now()) - start))}</>
+  ) : null;
+}
