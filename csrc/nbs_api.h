@@ -447,6 +447,41 @@ int nbs_event_put(nbs_seg *s, uint16_t kind, uint16_t flags, uint64_t seq, uint3
  * `out`; returns how many. One drainer at a time: the node daemon. */
 int64_t nbs_event_drain(nbs_seg *s, nbs_event *out, uint64_t max, uint64_t *dropped);
 
+/* The columns of a table of tasks, and what is known of one owner's tasks in it
+ * (nbray/events/task_table.py says what they mean). */
+typedef struct {
+  uint8_t *state;
+  uint32_t *function;
+  int32_t *parent;
+  int32_t *worker;
+  uint16_t *attempt;
+  int64_t *submitted, *start, *end;
+  uint8_t *is_changed;
+  uint32_t *changed; /* rows that were not marked as changed before; room for one per record */
+  uint32_t n_changed;
+  int64_t *moved; /* by state: how many tasks more there are in it */
+  uint64_t owner;
+  uint64_t base; /* number of the task whose row is dense[0] */
+  const int32_t *dense;
+  uint64_t n_dense;
+  const int32_t *functions; /* by the owner's number: which function of the table; -1: none yet */
+  uint32_t n_functions;
+  const uint64_t *peers; /* by worker of the table */
+  uint32_t n_peers;
+  uint32_t *left; /* places of records of other kinds, counted from `first` of the call */
+  uint32_t n_left;
+  uint32_t first;
+} nbs_task_table;
+
+/* nbs_tasks_unknown writes the numbers of tasks of `t->owner` that were submitted and have no row,
+ * as far as they ascend; returns how many. nbs_tasks_take takes the records of `t->owner` in their
+ * order, notes those of other kinds in `left`, and returns how many it has taken: it stops at one
+ * of another owner, and at one whose task, function or worker is not known. nbs_tasks_rows writes
+ * rows of 44 bytes. None of them touches the segment. */
+uint64_t nbs_tasks_unknown(const nbs_task_table *t, const nbs_event *e, uint64_t n, uint64_t *out);
+uint64_t nbs_tasks_take(nbs_task_table *t, const nbs_event *e, uint64_t n);
+void nbs_tasks_rows(const nbs_task_table *t, const uint32_t *chosen, uint64_t n, uint8_t *out);
+
 /* Exact counters of one process; monotonic but for the gauge. Slots of processes that
  * died are folded into the segment's totals by nbs_recover. */
 enum {

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.core.task_columns import ColumnTable
 from nbray.events.task_table import CANCELLED, FAILED, TaskTable, names_of
 from nbray.wire import messages as m
 
@@ -32,7 +33,7 @@ class TaskFeed:
 
     def __init__(self, core: Any, max_tasks: int = 200_000) -> None:
         self.core = core
-        self.table = TaskTable(max_tasks)
+        self.table: TaskTable = ColumnTable(max_tasks)
         self.dropped = 0  # records that were lost: the table's counts are too low by them
         self._position = 0
         self._for_input: dict[int, int] = {}  # tasks that waited for input at the last look: number -> function
@@ -65,7 +66,7 @@ class TaskFeed:
         core, table = self.core, self.table
         # Each of these lists is made in one step of the interpreter, so no lock is needed.
         waiting = {record.number: record.function.number for record in list(core.waiting_args.values())}
-        new = [(number, function, True) for number, function in waiting.items() if number not in self._for_input]
+        new = [(number, function, 0) for number, function in waiting.items() if number not in self._for_input]
         for number, function in self._for_input.items():
             if number not in waiting:  # its inputs are there
                 table.waiting(core.peer, number, function, False)
@@ -75,12 +76,12 @@ class TaskFeed:
             seen = self._queued.get(pool.request_id, 0)
             newest = list(islice(reversed(queue), QUEUED_AT_ONCE))
             count = next((n for n, record in enumerate(newest) if record.number <= seen), len(newest))
-            new += [(record.number, record.function.number, False) for record in reversed(newest[:count])]
+            new += [(record.number, record.function.number, 1) for record in reversed(newest[:count])]
             if newest:
                 self._queued[pool.request_id] = max(seen, newest[0].number)
         # As they were submitted: that is how a page numbers them. One that has just got its inputs may be in both.
-        for number, function, for_input in sorted(new, key=lambda one: (one[0], not one[2])):
-            table.waiting(core.peer, number, function, for_input)
+        new.sort()
+        table.waiting_all(core.peer, new)
 
     def _look_at_workers(self) -> None:
         count = lib.nbs_running_list(self.core.seg, self._running, MAX_RUNNING)

@@ -12,7 +12,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate, compress, groupby
 from typing import Any
 
 RECORD = struct.Struct("<QQQQQQIHHQ")  # nbs_event
@@ -116,6 +116,13 @@ class TaskTable:
 
     def apply_block(self, block: bytes) -> int:
         """Take records as the C core writes them; returns how many."""
+        self._apply(block)
+        if self._taken:
+            self._settle_takers()
+        return len(block) // RECORD.size
+
+    def _apply(self, block: bytes) -> None:
+        """Take records one by one."""
         index_of = self._index
         state, start, end = self.state, self.start, self.end
         for t_ns, seq, owner, process, dur_ns, b, a, kind, flags, _ in RECORD.iter_unpack(block):
@@ -145,9 +152,6 @@ class TaskTable:
                     self.parent[index] = parent
                     self._touch(index)
             state, start, end = self.state, self.start, self.end  # forgetting makes new ones
-        if self._taken:
-            self._settle_takers()
-        return len(block) // RECORD.size
 
     def waiting(self, owner: int, seq: int, function: int, for_input: bool) -> None:
         """An owner has this task, and has not sent it to a worker."""
@@ -155,6 +159,11 @@ class TaskTable:
         if self.state[index] < SENT or not self.submitted[index]:
             self.function[index] = self._function(owner, function)
             self._move(index, WAITS_FOR_INPUT if for_input else WAITS_FOR_PLACE)
+
+    def waiting_all(self, owner: int, tasks: Sequence[tuple[int, int, int]]) -> None:
+        """As ``waiting`` for many: number, function, and 0 (for input) or 1 (for a place), in ascending order."""
+        for number, function, place in tasks:
+            self.waiting(owner, number, function, not place)
 
     def runs(self, owner: int, seq: int, worker: int, start_ns: int) -> None:
         """This task runs since ``start_ns``."""
@@ -359,9 +368,13 @@ class TaskTable:
         self.forgotten += gone.count(1)
         self.generation += 1
         kept = gone.translate(_NOT)
-        new_index = array(
-            "i", (place - 1 if keep else _NONE for place, keep in zip(accumulate(kept), kept, strict=True))
-        )
+        cut = cut if cut < n and not gone.count(0, 0, cut) else 0  # just the first ones go: the usual case
+        if cut:
+            new_index = array("i", (_NONE,)) * cut + array("i", range(n - cut))
+        else:
+            new_index = array(
+                "i", (place - 1 if keep else _NONE for place, keep in zip(accumulate(kept), kept, strict=True))
+            )
         columns = {name: getattr(self, name) for name in _COLUMNS}
         edges, takers, taken = self.edges, self._takers, self._taken
         self._clear()
@@ -372,8 +385,9 @@ class TaskTable:
         self._taken = [(value, new_index[task]) for value, task in taken if new_index[task] >= 0]
         for name in _COLUMNS:
             column = columns.pop(name)  # one after the other: both are there for a moment
-            setattr(self, name, array(column.typecode, compress(column, kept)))
-        self.parent = array("i", (new_index[parent] if parent >= 0 else _NONE for parent in self.parent))
+            setattr(self, name, column[cut:] if cut else array(column.typecode, compress(column, kept)))
+        if self.parent.count(_NONE) < len(self.parent):
+            self.parent = array("i", (new_index[parent] if parent >= 0 else _NONE for parent in self.parent))
         moved = (new_index[index] for index in edges)
         for source, target in zip(moved, moved, strict=True):
             if source >= 0 and target >= 0:
@@ -381,8 +395,11 @@ class TaskTable:
                 self.edges.append(target)
         self._is_changed = bytearray(len(self.state))
         self._owners = {owner: _Numbers() for owner in self._owners}
-        for index, (owner, number) in enumerate(zip(self.owner, self.number, strict=True)):
-            self._owners[owner].put(number, index)
+        first = 0
+        for owner, same in groupby(self.owner):
+            end = first + len(list(same))
+            self._owners[owner].put_all(self.number[first:end], first)
+            first = end
 
     def validate(self) -> None:
         """Raise AssertionError unless all columns agree."""
@@ -413,6 +430,29 @@ class _Numbers:
             if index >= 0:
                 return index
         return self._sparse.get(seq, _NONE) if self._sparse else _NONE
+
+    @property
+    def dense(self) -> tuple[int, array[int]] | None:
+        """The first number and the index of each from there on, but for some that came out of order; None: none yet."""
+        return (self._base, self._dense) if self._dense else None
+
+    def put_all(self, numbers: array[int], index: int) -> None:
+        """Note numbers: they have the indexes from ``index`` on."""
+        if not self._dense:
+            self._base = numbers[0]
+        end = self._base + len(self._dense)
+        # Those at the end come last in most cases, and in their order; before them those that fill gaps.
+        tail = bisect_left(numbers, end) if numbers[0] < end else 0
+        for number in numbers[:tail]:
+            self.put(number, index)
+            index += 1
+        rest = numbers[tail:]
+        if rest and rest[0] == end and rest == array("Q", range(end, end + len(rest))):
+            self._dense.extend(array("i", range(index, index + len(rest))))
+            return
+        for number in rest:
+            self.put(number, index)
+            index += 1
 
     def put(self, seq: int, index: int) -> None:
         if not self._dense:
