@@ -36,9 +36,9 @@ changes of it is seen wherever it is held here. Copies come back of what is take
 of changed inputs of more than 20,000 objects; views of one array are arrays of their own in the cell; with
 --each and --async every value comes back on its own.
 
-Random numbers (`random`, `numpy.random`) go on where they were, and so they do here afterwards; not with
---each, --async and --actor, where all would draw the same. Directory, environment, warnings, logging and
-settings of numpy, pandas and matplotlib are those of the notebook.
+Directory, environment and filters of warnings are those of the notebook. So are random numbers (`random`,
+`numpy.random`), logging and the settings of numpy, pandas and matplotlib, and what the cell changes of these
+holds here afterwards; not with --each, --async and --actor, where all would draw the same numbers.
 """
 
 
