@@ -108,6 +108,7 @@ class ActorHandle:
 
     def _ray_kill(self, no_restart: bool) -> None:
         core = self._ray_calls.core
+        core.check_usable()
         if core is not current.core:
             raise ActorHandleNotFoundError(OF_ANOTHER_CLUSTER)
         with core.lock:

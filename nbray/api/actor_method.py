@@ -137,6 +137,7 @@ class ActorMethod:
 
     def _prepare(self) -> Any:
         core = self._handle_calls.core
+        core.check_usable()
         if core is not current.core:
             raise ActorHandleNotFoundError(OF_ANOTHER_CLUSTER)
         if self._handle_calls.outdated:
