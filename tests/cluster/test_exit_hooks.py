@@ -5,7 +5,7 @@ import os
 import threading
 from pathlib import Path
 
-from tests.conformance.kit import process_is_alive, wait_until
+import cluster_kit as kit
 
 
 def test_a_handler_that_never_ends(fresh, monkeypatch):
@@ -24,4 +24,4 @@ def test_a_handler_that_never_ends(fresh, monkeypatch):
     pid, name = fresh.get(actor.about.remote())
     assert name == "nbray::Stuck"
     del actor
-    wait_until(lambda: not process_is_alive(pid), "the end of the actor")
+    kit.eventually(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the actor")
