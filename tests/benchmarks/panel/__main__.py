@@ -272,7 +272,12 @@ def size() -> list[Row]:
         if output.exists():
             shutil.copytree(output, kept)
         try:
-            subprocess.run(["jlpm", "build:prod"], cwd=ROOT / "labextension", check=True, capture_output=True)
+            tools = Path(sys.executable).parent  # jlpm, and node where the machine has none
+            path = os.pathsep.join([str(tools / "node-only"), str(tools), os.environ["PATH"]])
+            subprocess.run(
+                ["sh", "-c", "jlpm build:prod"], cwd=ROOT / "labextension", check=True, capture_output=True,
+                env={**os.environ, "PATH": path},
+            )  # fmt: skip
             files = [path for path in (output / "static").iterdir() if path.suffix in (".js", ".css")]
             total = sum(len(gzip.compress(path.read_bytes(), 9)) for path in files)
         finally:
@@ -302,9 +307,11 @@ def main() -> None:
     unknown = set(given.cases) - set(cases)
     if unknown:
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
-    rows = [row for name in given.cases or cases for row in cases[name]()]
+    rows: list[Row] = []
+    for name in given.cases or cases:
+        rows += cases[name]()
+        print(table(rows), flush=True)
     text = table(rows)
-    print(text)
     if given.write:
         where = f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}, headless Chromium, software rendering"
         RESULT.write_text(
