@@ -20,6 +20,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
+import cloudpickle
+
 from nbray.exceptions import GetTimeoutError
 
 from . import read_only
@@ -27,6 +29,7 @@ from .cell_pickle import StreamReader, receiving
 from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
 
 WAITS_IN = os.path.join(PACKAGE_DIR, "api", "objects.py")
+_OUR_DIRS = (PACKAGE_DIR, os.path.dirname(cloudpickle.__file__) + os.sep)
 MARK = "_nbray_traceback"  # attribute of exceptions that are shown by the filter
 
 
@@ -231,6 +234,12 @@ def install(shell: Any) -> Callable[[], None]:
     @functools.wraps(original)
     def showtraceback(exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         value = _current(exc_tuple)
+        try:
+            show(value, exc_tuple, *args, **kwargs)
+        finally:
+            let_go(value)
+
+    def show(value: BaseException | None, exc_tuple: Any, *args: Any, **kwargs: Any) -> None:
         shown = _shown(value)
         if shown is None:
             original(exc_tuple, *args, **kwargs)
@@ -250,6 +259,31 @@ def install(shell: Any) -> Callable[[], None]:
             shell.showtraceback = original
 
     return remove
+
+
+def let_go(error: BaseException | None) -> None:
+    """Empty the frames of nbray, and of cloudpickle, in the tracebacks of an error and of those that led to it.
+
+    IPython keeps an error in a cycle with its frames. What nbray had in hand when it was interrupted, views of memory and
+    pickle buffers upon these, must not wait there for the garbage collector: CPython clears such a view although it is in
+    use, and crashes when it is let go (3.11: ``gc.collect()`` of a cycle with ``PickleBuffer(memoryview(b""))`` in it).
+    """
+    seen: set[int] = set()
+    errors = [error]
+    while errors:
+        one = errors.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        errors += [one.__cause__, one.__context__]
+        tb = one.__traceback__
+        while tb is not None:
+            if tb.tb_frame.f_code.co_filename.startswith(_OUR_DIRS):
+                try:
+                    tb.tb_frame.clear()
+                except RuntimeError:
+                    pass  # it still runs
+            tb = tb.tb_next
 
 
 def _hint(value: BaseException | None, namespace: dict[str, Any]) -> str:

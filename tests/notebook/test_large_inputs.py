@@ -152,3 +152,22 @@ def test_page_watch_does_not_watch_shared_memory() -> None:
     view[:] = 1
     assert PageWatch().arm(view.__array_interface__["data"][0], view.nbytes) is None
     del view
+
+
+def test_an_interrupt_amid_the_copy_of_an_array_does_not_end_the_kernel(kernel):
+    """What was in hand, a buffer upon a view of memory, would be in IPython's cycle of error and frames: CPython 3.11 crashes."""
+    kernel.ok(
+        """
+import pickle, numpy
+import nbray.notebook.large_inputs as inputs
+text = "def put(value):\\n    view = memoryview(bytearray(100))\\n    held = pickle.PickleBuffer(view)\\n    raise KeyboardInterrupt"
+exec(compile(text, inputs.__file__, "exec"), {"pickle": pickle}, names := {})
+kept, inputs.put = inputs.put, names["put"]
+array = numpy.ones(1_000_000)
+"""
+    )
+    cell = kernel.run("%%remote\narray.sum()")
+    assert [content["ename"] for content in cell.of("error")] == ["KeyboardInterrupt"]
+    kernel.run("1 / 0")  # the last error is kept for %debug: now that is another
+    kernel.ok("import gc\ninputs.put = kept\ngc.collect()")
+    assert kernel.ok("%%remote\narray.sum()").value == "np.float64(1000000.0)"
