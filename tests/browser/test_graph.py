@@ -340,7 +340,9 @@ def test_names_that_want_to_be_more_than_names(lab, server):
     page.get_by_role("region", name="nbray clusters").get_by_text(HOSTILE[1], exact=True).first.wait_for()
     assert seen >= 50
     assert page.evaluate(HARM) == NO_HARM
-    # What is saved, opened.
+    # What is saved, opened: what the graph shows.
+    lab.show_tab("Graph")
+    lab.panel.get_by_role("treeitem", name="held, object of").wait_for(state="attached")
     svg = saved(lab, "nbray:export-graph").decode()
     kinds, armed, text = page.evaluate(KINDS, [svg, "image/svg+xml"])
     assert set(kinds) <= IN_SVG and armed == 0 and HOSTILE[0] in text and "held" in text
