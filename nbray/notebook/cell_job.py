@@ -25,7 +25,7 @@ from nbray.serialization.unpicklable import find_offender
 
 from . import process_environ
 from .cell_analysis import CellAnalysis
-from .cell_pickle import CellPickler, LimitedWriter
+from .cell_pickle import CellPickler, LimitedWriter, into
 from .cell_text import names_in_python
 from .error_record import FrameRecord
 from .tracebacks import make_traceback
@@ -304,15 +304,7 @@ def _try_stream(
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
 
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        try:
-            buffer.raw()
-        except BufferError:  # not contiguous: stays in the stream
-            return True
-        buffers.append(buffer)
-        return False
-
-    pickler = CellPickler(file, namespace, carried_types, keep_buffers=keep)
+    pickler = CellPickler(file, namespace, carried_types, keep_buffers=into(buffers))
     names: list[InputName] = []
     for name, value in values.items():
         start, first = file.tell(), len(buffers)

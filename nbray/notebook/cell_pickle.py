@@ -51,6 +51,20 @@ class TooLarge(Exception):
     """Raised when a stream would grow above the limit that its writer was given."""
 
 
+def into(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer], bool]:
+    """Return a ``keep_buffers`` that collects the buffers; one that is not contiguous stays in the stream."""
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            buffer.raw()
+        except BufferError:
+            return True
+        buffers.append(buffer)
+        return False
+
+    return keep
+
+
 class LimitedWriter(io.BytesIO):
     """A stream in memory that refuses to grow above ``limit`` bytes."""
 

@@ -25,7 +25,7 @@ from nbray.serialization.unpicklable import find_offender
 
 from . import code_state, ipywidgets_travel, process_environ, process_settings
 from .cell_job import Inputs
-from .cell_pickle import CellPickler, StreamReader, input_object, receiving
+from .cell_pickle import CellPickler, StreamReader, input_object, into, receiving
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
 COPY_BELOW_BYTES = 1 << 20  # smaller buffers become writable memory of the notebook
@@ -176,16 +176,8 @@ class Packer:
             file = io.BytesIO()
             buffers: list[pickle.PickleBuffer] = []
 
-            def keep(buffer: pickle.PickleBuffer, buffers: list = buffers) -> bool:
-                try:
-                    buffer.raw()
-                except BufferError:
-                    return True
-                buffers.append(buffer)
-                return False
-
             pickler = CellPickler(
-                file, self.namespace, self.carried_types, False, self.inputs, None if self.in_band else keep
+                file, self.namespace, self.carried_types, False, self.inputs, None if self.in_band else into(buffers)
             )
             pickler.carried = outcome.carried
             if self.known:

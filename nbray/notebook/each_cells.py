@@ -18,7 +18,7 @@ from nbray.exceptions import GetTimeoutError, TaskCancelledError
 
 from . import cell_runner, interrupt, tracebacks
 from .cell_job import Inputs, Item, unpicklable
-from .cell_pickle import CellPickler
+from .cell_pickle import CellPickler, into
 from .cell_result import SET, CellOutcome, read
 from .live_line import seconds
 from .magic_options import CellOptions, Each
@@ -95,15 +95,7 @@ class EachCells:
         file = io.BytesIO()
         buffers: list[pickle.PickleBuffer] = []
 
-        def keep(buffer: pickle.PickleBuffer) -> bool:
-            try:
-                buffer.raw()
-            except BufferError:
-                return True
-            buffers.append(buffer)
-            return False
-
-        pickler = CellPickler(file, self._cells.shell.user_ns, CARRIED_TYPES, keep_buffers=keep)
+        pickler = CellPickler(file, self._cells.shell.user_ns, CARRIED_TYPES, keep_buffers=into(buffers))
         targets = cell.options.each.targets
         try:
             pickler.dump(item)
