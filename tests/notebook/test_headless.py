@@ -53,7 +53,7 @@ def test_nbclient_gets_all_outputs(
 WHEN_SHOWN = """
 import threading, time
 def make_when_shown(path, lines=get_ipython()._nbray_extension.magics.cells.lines):
-    while not any(line.shown for line in list(lines._lines)): time.sleep(0.01)
+    while not any(line.shown and not line._done for line in list(lines._lines)): time.sleep(0.01)
     open(path, 'w').close()
 threading.Thread(target=make_when_shown, args=['shown'], daemon=True).start()
 """
@@ -114,13 +114,14 @@ def test_ipython_in_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "when_shown.ipy").write_text(WHEN_SHOWN)
     script = tmp_path / "session.ipy"
     script.write_text(
-        "%load_ext nbray\nimport nbray\n%run when_shown.ipy\n"
+        "%load_ext nbray\nimport nbray\n"
         "ip = get_ipython()\n"
         "ip.run_cell('def helper(v):\\n    return 1 / v')\n"
         "ip.run_cell(\"%%remote\\nprint('from the worker')\\nx = 5\\nx + 1\")\n"
         "print('x is', x)\n"
         "ip.run_cell('%%remote\\nhelper(0)')\n"
         "ip.run_cell('%%remote\\ndisplay({1: 2})')\n"
+        "%run when_shown.ipy\n"  # only now: a cell before may have had a line, because it waited for a worker
         f"ip.run_cell({'%%remote --each i=range(3)' + chr(10) + UNTIL_SHOWN + 'j = i'!r})\n"
         "print('j is', j)\n"
         "ip.run_cell('%%remote --async\\nk = 7')\n"
