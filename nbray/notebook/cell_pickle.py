@@ -17,6 +17,7 @@ Large buffers are kept out of the stream, in ``buffers``.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
 import itertools
@@ -36,7 +37,8 @@ from cloudpickle.cloudpickle import _function_getstate, _make_function
 from nbray.serialization.serializer import keep_slots, reduce_code
 
 from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again
-from .ipywidgets_travel import comm_type, no_connection
+from .cell_loop import reduce_future
+from .ipywidgets_travel import comm_type, no_connection, reduce_observed
 
 PROTOCOL = 5
 PROTO = pickle.PROTO + bytes([PROTOCOL])
@@ -202,6 +204,8 @@ class CellPickler(cloudpickle.Pickler):
             return _cached, (obj.__wrapped__, obj.cache_parameters())
         elif (comm := comm_type()) is not None and isinstance(obj, comm):
             return no_connection, ()
+        elif comm is not None and not self.send_globals and (observed := reduce_observed(obj)) is not None:
+            return observed
         elif kind is io.TextIOWrapper:
             if obj.closed:
                 return closed_file, (kind, getattr(obj, "name", ""), getattr(obj, "mode", "r"), obj.encoding)
@@ -209,6 +213,8 @@ class CellPickler(cloudpickle.Pickler):
             raise TypeError("cannot pickle '_io.TextIOWrapper' object")
         elif kind in BINARY_FILES and obj.closed:
             return closed_file, (kind, getattr(obj, "name", ""))
+        elif isinstance(obj, asyncio.Future):
+            return reduce_future(obj)
         elif kind is re.Match and is_found_again(obj):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
         reduced = super().reducer_override(obj)

@@ -99,6 +99,9 @@ def run_in(
             if item is not None:
                 run.bind(item)
             value = run.execute()
+            # The notebook shows a value, and then the figures. They are drawn as its settings say.
+            alone = value is None or item is not None or job.return_names is not None
+            _end_figures(None if alone else outcome.displays)
         except BaseException as error:
             _end_figures()
             _drop_runner_frames(error, job.filename)
@@ -108,8 +111,6 @@ def run_in(
             run.give_back_settings()
             run.keep_names()
             module_reload.note_loaded()
-        # The notebook shows a value, and then the figures.
-        _end_figures(None if value is None or item is not None or job.return_names is not None else outcome.displays)
         if job.return_names is not None:
             return run.separate_values(value)
         run.collect(value, in_band=False)
@@ -298,6 +299,8 @@ class _Run:
                 continue
             if before.get(name, outcome) is new and not (self.item and name in job.assigned):
                 continue
+            if _shell.owns(name, new):
+                continue  # get_ipython and the like, put there once more (by %reset)
             if isinstance(new, types.ModuleType) and sys.modules.get(new.__name__) is new:
                 outcome.modules.append((name, new.__name__))
                 continue

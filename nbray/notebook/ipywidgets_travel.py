@@ -1,7 +1,8 @@
 """ipywidgets that go to a cell and come back: their connection to the front end stays in the kernel.
 
 In the worker a widget is its state: what sets ``slider.value`` there does so here when the cell ends. One that is made there
-gets its connection here; what was told to observe it in the worker is not there any more.
+gets its connection here. Those that were told to observe a widget come back with it; the notebook's own stay here meanwhile, so
+that a change is heard of once, when it is made here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def no_connection() -> Any:
 
 
 class WidgetState(dict):
-    """What a widget shows, by trait: its new contents when it comes back."""
+    """What a widget shows, by trait: its new contents when it comes back. And who was told to observe it, if anybody."""
+
+
+OBSERVERS, CALLBACKS = "_observers", "_callbacks"  # no names of traits that are shown
 
 
 def state_of(value: Any) -> WidgetState | None:
@@ -32,15 +36,59 @@ def state_of(value: Any) -> WidgetState | None:
     widgets = sys.modules.get("ipywidgets")
     if widgets is None or not isinstance(value, widgets.Widget):
         return None
-    return WidgetState({name: getattr(value, name) for name in value.keys if not name.startswith("_")})
+    state = WidgetState({name: getattr(value, name) for name in value.keys if not name.startswith("_")})
+    if observers := _observers(value):
+        state[OBSERVERS] = observers
+    if callbacks := {name: list(dispatcher.callbacks) for name, dispatcher in _dispatchers(value)}:
+        state[CALLBACKS] = callbacks
+    return state
+
+
+def _observers(widget: Any) -> dict[Any, dict[str, list[Any]]]:
+    """Return whom ``observe`` and the like have told, by trait and kind of event; what the class brings along is there anyway."""
+    handler = sys.modules["traitlets"].EventHandler
+    found: dict[Any, dict[str, list[Any]]] = {}
+    for name, by_kind in widget._trait_notifiers.items():
+        for kind, told in by_kind.items():
+            if own := [one for one in told if not isinstance(one, handler)]:
+                found.setdefault(name, {})[kind] = own
+    return found
+
+
+def _dispatchers(widget: Any) -> list[tuple[str, Any]]:
+    """Return what keeps the callbacks of a widget: ``on_click`` and the like."""
+    kind = sys.modules["ipywidgets"].CallbackDispatcher
+    return [(name, value) for name, value in widget.__dict__.items() if isinstance(value, kind)]
+
+
+def reduce_observed(obj: Any) -> Any:
+    """Pickle a widget with its observers, which it leaves out itself; None: it has none, or is no widget."""
+    traitlets, widgets = sys.modules["traitlets"], sys.modules.get("ipywidgets")
+    if obj is traitlets.All:  # a key among the observers: those of all traits
+        return getattr, (traitlets, "All")
+    if widgets is None or not isinstance(obj, widgets.Widget):
+        return None
+    observers = _observers(obj)
+    reduced = obj.__reduce_ex__(5)
+    if not observers or not isinstance(reduced[2], dict):
+        return None
+    return *reduced[:2], {**reduced[2], "_trait_notifiers": observers}, *reduced[3:]
 
 
 def set_state(widget: Any, state: WidgetState) -> None:
     """Set what differs, as the cell has done: observers here and the front end hear of it."""
+    observers, callbacks = state.pop(OBSERVERS, {}), state.pop(CALLBACKS, {})
     with widget.hold_trait_notifications():
         for name, value in state.items():
             if name in widget.keys and getattr(widget, name) is not value:
                 widget.set_trait(name, value) if widget.traits()[name].read_only else setattr(widget, name, value)
+    for name, by_kind in observers.items():  # new ones: the widget went there without any
+        for kind, told in by_kind.items():
+            for one in told:
+                widget.observe(one, name, kind)
+    for name, dispatcher in _dispatchers(widget):
+        for one in callbacks.get(name, ())[len(dispatcher.callbacks) :]:
+            dispatcher.register_callback(one)
 
 
 def connect(made: Iterable[Any]) -> None:

@@ -11,6 +11,7 @@ import _random
 import array
 import ast
 import ctypes
+import importlib
 import pickle
 import re
 import sys
@@ -145,6 +146,37 @@ def _put_logging(logging: Any, state: tuple[dict[str, tuple[int, bool, bool]], l
         logging.root.addHandler(handler)
 
 
+def _inline_backend() -> Any:
+    """Return the configuration of what makes figures pictures, if there is one already."""
+    kind = getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None)
+    return kind.instance() if kind is not None and kind.initialized() else None
+
+
+def _figures(matplotlib: Any) -> dict[str, Any]:
+    backend = _inline_backend()
+    if backend is not None:
+        found = {"figure_formats": backend.figure_formats, "print_figure_kwargs": dict(backend.print_figure_kwargs)}
+    else:  # what %config has set is kept until there is one
+        shell = getattr(sys.modules.get("IPython.core.interactiveshell"), "InteractiveShell", None)
+        found = dict(shell.instance().config.get("InlineBackend", {})) if shell is not None and shell._instance else {}
+        if "figure_format" in found:
+            found["figure_formats"] = {found["figure_format"]}
+    found["figure_formats"] = sorted(found.get("figure_formats", FIGURES["figure_formats"]))
+    return {name: found[name] for name, default in FIGURES.items() if found.get(name, default) != default}
+
+
+def _put_figures(matplotlib: Any, changes: dict[str, Any]) -> None:
+    backend = _inline_backend()
+    if changes and backend is None:
+        backend = importlib.import_module("matplotlib_inline.config").InlineBackend.instance()
+    if backend is not None:
+        present = {**FIGURES, **_figures(matplotlib)}
+        for name, value in {**FIGURES, **changes}.items():
+            if value != present[name]:
+                setattr(backend, name, set(value) if name == "figure_formats" else value)
+
+
+FIGURES: dict[str, Any] = {"figure_formats": ["png"], "print_figure_kwargs": {"bbox_inches": "tight"}}  # defaults
 STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
 RANDOM = ("random", "numpy.random")
 SETTINGS = {
@@ -152,6 +184,7 @@ SETTINGS = {
     "numpy.random": _Setting("numpy.random", _numpy_state, _put_numpy_state),
     "numpy": _Setting("numpy", _numpy_output, _put_numpy_output),
     "matplotlib": _Setting("matplotlib", _rc_changes, _put_rc),
+    "figures": _Setting("matplotlib", _figures, _put_figures),
     "logging": _Setting("logging", _logging, _put_logging),
     "pandas": _Setting("pandas._config.config", _pandas_changes, _put_pandas),
 }
@@ -214,9 +247,12 @@ class InForce:
         self._own = read(given)
         write(given, self._own)
         self._late: AfterImport | None = None
-        waiting = {SETTINGS[name].module: name for name in given if SETTINGS[name].module not in sys.modules}
+        waiting = {name: SETTINGS[name].module for name in given if SETTINGS[name].module not in sys.modules}
         if waiting:  # for a library that the cell loads
-            self._late = AfterImport(waiting, lambda module: write({(name := waiting[module.__name__]): given[name]}))
+            self._late = AfterImport(
+                set(waiting.values()),
+                lambda module: write({name: given[name] for name in waiting if waiting[name] == module.__name__}),
+            )
             self._late.install()
         self._marks = marks()
 

@@ -25,7 +25,7 @@ from IPython.core.error import UsageError
 
 from nbray.exceptions import GetTimeoutError, RayError, RayTaskError, TaskCancelledError, TaskUnschedulableError
 
-from . import cell_job, cell_runner, interrupt, module_reload, node_choice, process_settings, tracebacks
+from . import cell_job, cell_runner, interrupt, magics_here, module_reload, node_choice, process_settings, tracebacks
 from .actor_cells import ActorCells
 from .async_cells import AsyncCells
 from .cell_analysis import CellAnalysis, analyse
@@ -132,6 +132,7 @@ class RemoteCells:
         except SyntaxError as error:
             error.__traceback__ = None
             raise tracebacks.mark(error) from None
+        magics_here.refuse(analysis.magics, shell.magics_manager.magics)
         for name in bound:
             for names in (analysis.reads, analysis.stored_into):
                 names.pop(name, None)

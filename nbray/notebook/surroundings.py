@@ -44,7 +44,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
     """Make the process look like the kernel, and as before afterwards."""
     main, path = sys.modules.get("__main__"), list(sys.path)
     environ = process_environ.raw()
-    builtin_input = builtins.input
+    builtin_input, breakpoint_hook = builtins.input, sys.breakpointhook
     getpass: Any = importlib.import_module("getpass") if "getpass" in job.source else None
     ask_secret = getattr(getpass, "getpass", None)
     try:
@@ -60,7 +60,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         if job.cwd and job.cwd != cwd:
             os.chdir(job.cwd)
         process_environ.apply(job.environ, environ)
-        builtins.input = _refuse_input
+        builtins.input, sys.breakpointhook = _refuse_input, _refuse_breakpoint
         if getpass is not None:
             getpass.getpass = _refuse_input
         shell.prepare()
@@ -72,7 +72,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
     finally:
         output.watch_descriptors(False)
         shell.leave()
-        builtins.input = builtin_input
+        builtins.input, sys.breakpointhook = builtin_input, breakpoint_hook
         if getpass is not None:
             getpass.getpass = ask_secret
         if main is not None:
@@ -92,4 +92,11 @@ def _refuse_input(prompt: object = "", *_: object, **__: object) -> str:
     raise StdinNotImplementedError(
         "input() cannot ask anybody here: the cell runs on a worker. Ask in a cell without"
         " %%remote and use the answer in this one."
+    )
+
+
+def _refuse_breakpoint(*_: object, **__: object) -> None:
+    raise RuntimeError(
+        "breakpoint() cannot stop here: the cell runs on a worker, where nobody can type. Run the cell without %%remote, or let"
+        " it fail: %debug looks at the error afterwards."
     )

@@ -78,6 +78,10 @@ class WorkerShell:
                 self._know_magics(job, names)
         return self._shell
 
+    def owns(self, name: str, value: Any) -> bool:
+        """Whether the shell itself has put a value under this name."""
+        return self._shell is not None and self._shell.user_ns_hidden.get(name, self) is value
+
     def _display(self, *objects: Any, **options: Any) -> Any:
         self.get()
         from IPython.display import display  # noqa: PLC0415

@@ -39,6 +39,8 @@ CELLS = [
     "fig, ax = plt.subplots(); plt.show(); print('after')",
     "async def gen():\n    for i in range(3): yield i\nasync for i in gen(): print(i)\nawait asyncio.sleep(0)\ni",
     "task = asyncio.create_task(asyncio.sleep(0, 'done')); asyncio.get_running_loop().time() > 0\nawait task",
+    "later = asyncio.create_task(asyncio.sleep(0, 'late')); later.cancelled()",
+    "await later, later.result()",
     "@functools.singledispatch\ndef kind(x): return 'any'\n@kind.register\ndef _(x: int): return 'int'\nkind(1), kind('')",
     "kind(1), kind('')",
     "import sys; sys.exit(3)",
@@ -128,6 +130,23 @@ def test_what_of_a_cell_is_shown_follows_the_setting(ready: Kernel, setting: str
     assert there == here
 
 
+@pytest.mark.parametrize("code", ["%history", "%%debug\n1 / 0", "%reset -f", "%%remote\n1"])
+def test_magics_about_the_notebook_itself_are_refused(ready: Kernel, code: str) -> None:
+    cell = ready.run("%%remote\n" + code)
+    assert "use it in a cell without %%remote" in cell.text("stderr") + str(cell.reply)
+
+
+def test_format_of_figures_is_that_of_the_notebook_and_comes_back(ready: Kernel) -> None:
+    ready.ok("%config InlineBackend.figure_format = 'svg'")
+    try:
+        figure = ready.ok("%%remote --quiet\nplt.plot([1, 2]);").of("display_data")[-1]["data"]
+        assert "image/svg+xml" in figure and "image/png" not in figure
+        ready.ok("%%remote --quiet\n%config InlineBackend.figure_format = 'jpeg'")
+        assert "image/jpeg" in ready.ok("plt.plot([1, 2]);").of("display_data")[-1]["data"]
+    finally:
+        ready.ok("%config InlineBackend.figure_format = 'png'")
+
+
 def test_directory_and_environment_are_those_that_the_cell_left(ready: Kernel) -> None:
     ready.ok("home = os.getcwd(); os.makedirs('deeper', exist_ok=True); os.environ['GOES'] = '1'")
     assert "deeper" in ready.ok("%%remote\n%cd deeper\n%env STAYS=yes\ndel os.environ['GOES']").text()
@@ -184,3 +203,15 @@ def test_widgets_stay_connected(ready: Kernel) -> None:
     shown = ready.ok("new").of("execute_result")[0]["data"]["application/vnd.jupyter.widget-view+json"]
     opened = [content["comm_id"] for content in cell.of("comm_open")]
     assert shown["model_id"] in opened
+
+
+def test_observers_that_a_cell_gives_to_widgets_come_back(ready: Kernel) -> None:
+    ready.ok("import ipywidgets\nold = ipywidgets.IntSlider(5); button = ipywidgets.Button(); heard = []; clicks = []")
+    ready.ok(
+        "%%remote\nnew = ipywidgets.IntSlider(1)\nnew.observe(lambda change: heard.append(change.new), 'value')\n"
+        "old.observe(lambda change: heard.append(-change.new))\nbutton.on_click(clicks.append)\n"
+        "chosen = ipywidgets.interactive(lambda x: x * 2, x=(0, 9))"
+    )
+    ready.ok("%%remote\nold.max")  # once more there and back: nobody is told twice
+    ready.ok("new.value = 3; old.value = 4; button.click(); chosen.children[0].value = 7")
+    assert ready.ok("heard, clicks == [button], chosen.result").value == "([3, -4], True, 14)"

@@ -1,0 +1,160 @@
+"""The event loop of cells in a worker: as in a kernel there is one in every cell, whether the cell awaits or not.
+
+Tasks that a cell leaves behind would go on in a kernel for as long as it lives. Here they come to their end with the cell, which
+waits for those that the notebook's own code has made. What libraries keep running beside (heartbeats, readers) may have no end:
+it is cancelled then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+_ASYNCIO = asyncio.__name__
+_kept: asyncio.AbstractEventLoop | None = None  # from cell to cell, as the kernel's
+_made_by_cells: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+
+
+def kept_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop of this process's cells."""
+    global _kept
+    if _kept is None or _kept.is_closed():
+        _kept = asyncio.new_event_loop()
+    return _kept
+
+
+class CellLoop:
+    """Runs code objects, and what they leave in the event loop.
+
+    Not with ``asyncio.run``: it would turn an interrupt into the cancellation of a task, and the traceback would not show where
+    the cell was.
+
+    Parameters
+    ----------
+    awaits
+        Whether the cell awaits somewhere at its top level: then the loop truly runs, from the first line on.
+    """
+
+    def __init__(self, awaits: bool, namespace: dict[str, Any]) -> None:
+        self._awaits = awaits
+        self._namespace = namespace
+        self._loop = kept_loop()
+
+    def __enter__(self) -> CellLoop:
+        asyncio.set_event_loop(self._loop)
+        self._loop.set_task_factory(self._make_task)
+        if not self._awaits:
+            # What asks for the running loop finds it, and what is begun there runs when the cell's own code has ended.
+            asyncio._set_running_loop(self._loop)
+            _let_asyncio_run()
+        return self
+
+    def run(self, code: types.CodeType) -> Any:
+        if self._awaits:
+            return self._loop.run_until_complete(_run(code, self._namespace))
+        return eval(code, self._namespace)
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+        task = asyncio.Task(coro, loop=loop, **options)
+        caller: types.FrameType | None = sys._getframe(1)
+        while caller is not None and str(caller.f_globals.get("__name__")).partition(".")[0] == _ASYNCIO:
+            caller = caller.f_back
+        if caller is not None and caller.f_globals is self._namespace:
+            _made_by_cells.add(task)
+        return task
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: Any) -> None:
+        loop = self._loop
+        if not self._awaits:
+            asyncio._set_running_loop(None)
+        if loop.is_closed():
+            return
+        try:
+            if kind is None and (getattr(loop, "_ready", True) or asyncio.all_tasks(loop)):
+                self._end_own()
+        finally:
+            if pending := asyncio.all_tasks(loop):
+                for task in pending:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+
+    def _end_own(self) -> None:
+        try:
+            self._loop.run_until_complete(_end_own())
+        except BaseException as error:  # an interrupt: it is shown where one of the tasks stood
+            own = [task for task in asyncio.all_tasks(self._loop) if task in _made_by_cells]
+            stack = own[0].get_stack() if own else []
+            tb = None
+            for frame in reversed(stack):
+                tb = types.TracebackType(tb, frame, frame.f_lasti, frame.f_lineno)
+            raise error.with_traceback(tb) from None
+
+
+async def _run(code: types.CodeType, namespace: dict[str, Any]) -> Any:
+    value = eval(code, namespace)
+    return await value if code.co_flags & inspect.CO_COROUTINE else value
+
+
+async def _end_own() -> None:
+    """Wait until what the notebook's code has begun has ended, and tell of the errors that nobody has looked at."""
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    await asyncio.sleep(0)  # for what stands in the loop already
+    while own := [task for task in asyncio.all_tasks(loop) if task in _made_by_cells and task is not this]:
+        done, _ = await asyncio.wait(own, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if not task.cancelled() and getattr(task, "_log_traceback", False):
+                error = task.exception()
+                about = {"message": "Task exception was never retrieved", "exception": error, "future": task}
+                loop.call_exception_handler(about)
+
+
+@functools.cache
+def _let_asyncio_run() -> None:
+    """Let ``asyncio.run`` work in cells that do not await: no loop runs there, it is only said to.
+
+    A kernel would refuse it. But programs that use it on their way work in a worker, so they do in cells there.
+    """
+    run: Callable[..., Any] = asyncio.run
+
+    @functools.wraps(run)
+    def apart(*args: Any, **options: Any) -> Any:
+        loop = asyncio._get_running_loop()
+        if loop is None or loop.is_running():
+            return run(*args, **options)
+        asyncio._set_running_loop(None)
+        try:
+            return run(*args, **options)
+        finally:
+            asyncio.set_event_loop(loop)  # which it has unset
+            asyncio._set_running_loop(loop)
+
+    asyncio.run = apart
+
+
+def finished(result: Any, error: BaseException | None, cancelled: bool) -> asyncio.Future[Any]:
+    """Make a future that has ended so; a task or future that travels becomes one."""
+    future: asyncio.Future[Any] = asyncio.Future(loop=asyncio._get_running_loop() or kept_loop())
+    if cancelled:
+        future.cancel()
+    elif error is not None:
+        future.set_exception(error)
+        future._log_traceback = False  # it was told where it was raised
+    else:
+        future.set_result(result)
+    return future
+
+
+def reduce_future(future: asyncio.Future[Any]) -> Any:
+    """Pickle a future that has ended; one that has not belongs to its loop."""
+    if not future.done():
+        raise TypeError(f"cannot pickle a {type(future).__name__} of asyncio that has not ended")
+    if future.cancelled():
+        return finished, (None, None, True)
+    error = future.exception()
+    return finished, (None, error, False) if error is not None else (future.result(), None, False)
