@@ -50,21 +50,28 @@ export class Layout {
     this._spacing = spacing;
   }
 
-  /** Add the next node; `near`: nodes that it belongs to, on whose height it likes to stand. */
-  addNode(width: number, height: number, near: readonly number[] = [], rank = 0): number {
+  /** Add the next node. It stands to the right of those in `after`, and likes to stand on their height. */
+  addNode(width: number, height: number, after: readonly number[] = []): number {
     const index = this.places.length;
-    if (index === this.nodes.rank.length) {
+    const { nodes, _home } = this;
+    if (index === nodes.rank.length) {
       this._growNodes();
+      return this.addNode(width, height, after);
     }
     this.places.push(new Place(this, index));
-    this.nodes.width[index] = width;
-    this.nodes.height[index] = height;
+    nodes.width[index] = width;
+    nodes.height[index] = height;
     this._after[index] = this._before[index] = NONE;
     let sum = 0;
-    for (const node of near) {
-      sum += this._home[node]!;
+    let rank = 0;
+    for (let n = 0; n < after.length; n++) {
+      const node = after[n]!;
+      sum += _home[node]!;
+      if (nodes.rank[node]! >= rank) {
+        rank = nodes.rank[node]! + 1;
+      }
     }
-    this._wish[index] = sum / near.length; // NaN: it has none
+    this._wish[index] = sum / after.length; // NaN: it has none
     this._insert(index, rank);
     return index;
   }
@@ -98,14 +105,15 @@ export class Layout {
 
   /** The box around everything: x, y, width, height. */
   bounds(): { x: number; y: number; width: number; height: number } {
-    const { y, width, height } = this.nodes;
+    const { y, height } = this.nodes;
     let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
     for (const column of this.columns) {
-      for (const index of column.nodes) {
+      const [first, last] = [column.nodes[0], column.nodes.at(-1)];
+      if (first !== undefined && last !== undefined) {
         left = Math.min(left, column.left);
-        right = Math.max(right, column.left + width[index]!);
-        top = Math.min(top, y[index]!);
-        bottom = Math.max(bottom, y[index]! + height[index]!);
+        right = Math.max(right, column.left + column.width);
+        top = Math.min(top, y[first]!);
+        bottom = Math.max(bottom, y[last]! + height[last]!); // nothing overlaps, so it is the lowest
       }
     }
     if (this.places.length === 0) {
@@ -198,15 +206,20 @@ export class Layout {
   /** Find room in a column for a node, nearest to where it likes to be: sets its home, returns its position. */
   private _choose(column: readonly number[], index: number): number {
     const { height } = this.nodes;
-    const [home, row, wish] = [this._home, this._spacing.row, this._wish[index]!];
-    const [high, none] = [height[index]!, Number.isNaN(wish)];
+    // One by one: an array that is taken apart is slow until the function is compiled.
+    const home = this._home;
+    const row = this._spacing.row;
+    const wish = this._wish[index]!;
+    const high = height[index]!;
+    const none = Number.isNaN(wish);
     const last = column.at(-1);
     if (last === undefined) {
       home[index] = none ? 0 : wish;
       return 0;
     }
     const end = home[last]! + height[last]! + row;
-    let [best, position] = [none ? end : Math.max(end, wish), column.length];
+    let best = none ? end : Math.max(end, wish);
+    let position = column.length;
     if (!none && column.length <= SEARCHED) {
       let top = -Infinity;
       for (let place = 0; place < column.length; place++) {
@@ -214,7 +227,8 @@ export class Layout {
         const below = home[other]! - row - high;
         const y = Math.max(top, Math.min(wish, below));
         if (y <= below && Math.abs(y - wish) < Math.abs(best - wish)) {
-          [best, position] = [y, place];
+          best = y;
+          position = place;
         }
         top = home[other]! + height[other]! + row;
       }
@@ -267,7 +281,7 @@ export class Layout {
   }
 
   private _growNodes(): void {
-    const size = 2 * this.nodes.rank.length;
+    const size = 4 * this.nodes.rank.length;
     const { y, width, height, rank } = this.nodes;
     this.nodes = {
       y: enlarge(y, new Float64Array(size)),
@@ -282,7 +296,7 @@ export class Layout {
   }
 
   private _growEdges(): void {
-    const size = 2 * this._to.length;
+    const size = 4 * this._to.length;
     this._to = enlarge(this._to, new Int32Array(size));
     this._from = enlarge(this._from, new Int32Array(size));
     this._nextAfter = enlarge(this._nextAfter, new Int32Array(size));

@@ -272,7 +272,7 @@ export class Scene {
     }
     const parent = group.parent;
     const above = parent === NO_GROUP ? [] : [this._nodes[parent]!];
-    const node = this._add(CARD_WIDTH, CARD_HEIGHT, above);
+    const node = this._layout.addNode(CARD_WIDTH, CARD_HEIGHT, above);
     this._heads.push(head);
     this._nodes.push(node);
     this._places.push(this._layout.places[node]!);
@@ -295,12 +295,6 @@ export class Scene {
     return head;
   }
 
-  /** A new node, to the right of those before it. */
-  private _add(width: number, height: number, before: readonly number[]): number {
-    const rank = Math.max(0, ...before.map(node => this._layout.places[node]!.rank + 1));
-    return this._layout.addNode(width, height, before, rank);
-  }
-
   private _connect(from: number, to: number, of: ISceneEdge['of']): void {
     this._layout.addEdge(from, to);
     const { places } = this._layout;
@@ -311,7 +305,7 @@ export class Scene {
     let node = this._objectNodes.get(object.key);
     if (node === undefined) {
       const maker = object.maker === NO_GROUP ? [] : [this._nodes[object.maker]!];
-      node = this._add(OBJECT_WIDTH, OBJECT_HEIGHT, maker);
+      node = this._layout.addNode(OBJECT_WIDTH, OBJECT_HEIGHT, maker);
       this._objectNodes.set(object.key, node);
       maker.forEach(from => this._connect(from, node!, VALUE));
     }
