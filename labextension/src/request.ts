@@ -1,5 +1,6 @@
 /** What is asked of the server's side (`nbray_ext/`): the way there, and nothing of what it means. */
 import { ServerConnection } from '@jupyterlab/services';
+import { t } from './text.js';
 
 /** A row of the list of clusters, as `nbray_ext/response_models.py` describes it; nothing in it is trusted yet. */
 export type Answer = unknown;
@@ -16,7 +17,9 @@ export async function ask(
   const answer: Answer = text === '' ? null : readJson(text);
   if (!response.ok) {
     const said = (answer as { message?: unknown } | null)?.message;
-    throw new Error(typeof said === 'string' ? said : `The server answered ${response.status}.`);
+    throw new Error(
+      typeof said === 'string' ? said : t('The server answered %1.', response.status)
+    );
   }
   return answer;
 }

@@ -13,6 +13,7 @@ import { CellMemory } from '../model/cellMemory.js';
 import { readClusters } from '../model/clusterList.js';
 import type { ILinkListener } from '../model/kernelLink.js';
 import { isRemote, toggleRemote, whyNotRemote } from '../model/remoteLine.js';
+import { objectsForPicture } from '../model/shownObjects.js';
 import { readRecord, ServerLink, type Socket } from '../model/serverLink.js';
 import type { Status } from '../tokens.js';
 
@@ -224,4 +225,21 @@ test('keys lead from row to row, and never out of the table', () => {
   );
   assert.deepEqual([from('ArrowUp', 0), from('PageDown', 95), from('ArrowDown', -1)], [0, 99, 0]);
   assert.equal(rowAfterKey('End', -1, 0, 10), null);
+});
+
+test('a picture has the objects as they are now, also where the graph has not been in view since', async () => {
+  const tasks = storeOf([DONE]);
+  const object = { id: 'a', size: 9, kind: 'value', made: 'cell 1', task: null, takers: [0] };
+  const told = { objects: [{ ...object, names: ['frame'] }] };
+  const seen = { name: 'seen', generation: 0, nodes: [] };
+  const names = async (
+    shownObjects: typeof seen | null,
+    request: () => Promise<unknown>
+  ): Promise<string[] | undefined> =>
+    (await objectsForPicture({ shownObjects, tasks, request }, 1))?.map(node => node.name);
+  const busy = (): Promise<unknown> => new Promise(() => undefined);
+  assert.deepEqual(await names(seen, () => Promise.resolve(told)), ['frame']); // of an older generation
+  assert.equal(await names(null, () => Promise.resolve(told)), undefined);
+  assert.equal(await names(seen, busy), undefined);
+  assert.deepEqual(await names({ ...seen, generation: 1 }, busy), []); // what the graph saw
 });

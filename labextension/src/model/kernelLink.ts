@@ -6,7 +6,7 @@
  * has nbray is known from its name, from a message of the comm `nbray.hello` that the kernel sends when
  * it loads nbray (and lists, for those who ask later), or from this page's memory of before a reload.
  *
- * Imports types only, so that it is tested without JupyterLab.
+ * Imports nothing of JupyterLab's but types, so that it is tested without it.
  */
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import {
@@ -18,6 +18,7 @@ import {
   readReply
 } from './feed.js';
 import type { IFrame } from '../graph/taskStore.js';
+import { t } from '../text.js';
 import type { ICluster, Status } from '../tokens.js';
 
 /** The kernelspec that loads nbray at its start. */
@@ -124,7 +125,7 @@ export class KernelLink {
   request(what: string, args: Record<string, unknown>): Promise<unknown> {
     const comm = this._comm;
     if (comm === null || this._seen === 0) {
-      return Promise.reject(new Error('There is no connection to the kernel now.'));
+      return Promise.reject(new Error(t('There is no connection to the kernel now.')));
     }
     const request = ++this._requests;
     return new Promise((resolve, reject) => {
@@ -138,7 +139,7 @@ export class KernelLink {
         reject: words => done(() => reject(new Error(words)))
       });
       this._setTimeout(
-        () => this._asked.get(request)?.reject('The kernel does not answer.'),
+        () => this._asked.get(request)?.reject(t('The kernel does not answer.')),
         ANSWER_TIMEOUT_MS
       );
       this._send(() => comm.send({ ...args, v: PROTOCOL_VERSION, request, what }));
@@ -374,7 +375,7 @@ export class KernelLink {
   /** Nobody answers any more what was asked over the comm that is gone. */
   private _giveUp(): void {
     for (const asked of [...this._asked.values()]) {
-      asked.reject('The connection to the kernel was lost.');
+      asked.reject(t('The connection to the kernel was lost.'));
     }
   }
 

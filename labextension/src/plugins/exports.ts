@@ -7,6 +7,7 @@ import { graphSvg } from '../exports/graphSvg.js';
 import { reportOf } from '../exports/report.js';
 import { traceOf } from '../exports/trace.js';
 import type { IGroup } from '../graph/taskStore.js';
+import { objectsForPicture } from '../model/shownObjects.js';
 import { actorLaneName } from '../panels/graph/actorNames.js';
 import { objectWords } from '../panels/graph/graphObjects.js';
 import { readPalette } from '../panels/palette.js';
@@ -38,12 +39,12 @@ export const exportsPlugin: JupyterFrontEndPlugin<void> = {
       const cell = model.cellOf(model.tasks.functions[group.function]?.origin ?? '');
       return cell === null ? '' : t('cell %1', cell.number);
     };
-    const picture = (): ReturnType<typeof graphSvg> => {
-      const shown = model.shownObjects;
+    const picture = async (): Promise<ReturnType<typeof graphSvg>> => {
+      const objects = await objectsForPicture(model);
       return graphSvg(model.tasks, {
         colors: readPalette(document.body),
         cellOf,
-        objects: shown?.generation === model.tasks.generation ? shown.nodes : undefined,
+        objects,
         objectWords: object => objectWords(model, object),
         laneName: worker => actorLaneName(model, worker)
       });
@@ -85,7 +86,7 @@ export const exportsPlugin: JupyterFrontEndPlugin<void> = {
       save(name('trace.json'), 'application/json', traceOf(model.tasks, now(model)));
     });
     add(CommandIDs.exportGraph, t('Save the Task Graph as SVG'), async args => {
-      const { svg, width, height } = picture();
+      const { svg, width, height } = await picture();
       if (args['format'] !== 'png') {
         save(name('svg'), 'image/svg+xml', svg);
         return;
@@ -97,13 +98,13 @@ export const exportsPlugin: JupyterFrontEndPlugin<void> = {
       category: 'nbray',
       args: { format: 'png' }
     });
-    add(CommandIDs.exportReport, t('Save a Report of the Run (HTML)'), () => {
+    add(CommandIDs.exportReport, t('Save a Report of the Run (HTML)'), async () => {
       const report = reportOf({
         store: model.tasks,
         title: model.subject?.name ?? 'nbray',
         date: new Date().toLocaleString(),
         now: now(model),
-        svg: picture().svg,
+        svg: (await picture()).svg,
         cellOf,
         maxTasks: settings.reportTasks
       });
