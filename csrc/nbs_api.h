@@ -265,6 +265,14 @@ int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t 
              uint64_t b, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
              uint64_t *ticket);
 
+/* The same for the two messages that there are most of, with no more arguments than they
+ * have: a task sent by the owner, which returns its ticket or an error (below 0), ... */
+int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint32_t a,
+                      uint64_t b, const void *payload, uint32_t n);
+/* ... and the result that the worker sends back. */
+int nbs_send_result(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint64_t b,
+                    const void *payload, uint32_t n);
+
 /* nbs_revoke takes back a message that the worker has not taken yet: NBS_OK, and the
  * worker never sees it; NBS_ESTATE when it has taken it. */
 int nbs_revoke(nbs_seg *s, uint32_t chan, uint64_t ticket);

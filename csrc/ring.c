@@ -113,6 +113,18 @@ int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t 
   return NBS_OK;
 }
 
+int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint32_t a,
+                      uint64_t b, const void *payload, uint32_t n) {
+  uint64_t ticket = 0;
+  int rc = nbs_send(s, chan, NBS_MSG_TASK, flags, seq, a, b, payload, n, NULL, 0, &ticket);
+  return rc == NBS_OK ? (int64_t)ticket : rc;
+}
+
+int nbs_send_result(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint64_t b,
+                    const void *payload, uint32_t n) {
+  return nbs_send(s, chan, NBS_MSG_RESULT, flags, seq, 0, b, payload, n, NULL, 0, NULL);
+}
+
 int nbs_revoke(nbs_seg *s, uint32_t chan, uint64_t ticket) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;

@@ -27,6 +27,36 @@ static int send_task(uint64_t seq, const void *p, uint32_t n, uint64_t *ticket) 
   return nbs_send(owner, chan, NBS_MSG_TASK, 0, seq, 0, 0, p, n, NULL, 0, ticket);
 }
 
+static void the_two_that_are_sent_most(void) {
+  open_pair(4096);
+  nbs_msg m;
+  void *payload;
+  unsigned char buf[4096];
+  NBT_EQ(nbs_send_task(owner, chan, 3, 42, 7, 99, "hello", 5), 0);
+  int64_t second = nbs_send_task(owner, chan, 0, 43, 7, 1, NULL, 0);
+  NBT_TRUE(second > 0);
+  NBT_EQ(nbs_take(worker, &m, &payload), 1);
+  NBT_EQ(m.seq, 42);
+  NBT_EQ(m.kind, NBS_MSG_TASK);
+  NBT_EQ(m.flags, 3);
+  NBT_EQ(m.a, 7);
+  NBT_EQ(m.b, 99);
+  NBT_TRUE(m.len == 5 && memcmp(payload, "hello", 5) == 0);
+  NBT_OK(nbs_revoke(owner, chan, (uint64_t)second));
+  NBT_EQ(nbs_take(worker, &m, &payload), 0);
+  NBT_OK(nbs_send_result(worker, chan, NBS_RESULT_ERROR, 42, 1234, "no", 2));
+  NBT_EQ(nbs_recv_many(owner, buf, sizeof buf), 40);
+  memcpy(&m, buf, sizeof m);
+  NBT_EQ(m.seq, 42);
+  NBT_EQ(m.kind, NBS_MSG_RESULT);
+  NBT_EQ(m.flags, NBS_RESULT_ERROR);
+  NBT_EQ(m.b, 1234);
+  NBT_TRUE(m.len == 2 && memcmp(buf + sizeof m, "no", 2) == 0);
+  while (nbs_send_task(owner, chan, 0, 44, 0, 0, buf, 512) >= 0) continue;
+  NBT_EQ(nbs_send_task(owner, chan, 0, 44, 0, 0, buf, 512), NBS_EAGAIN);
+  close_pair();
+}
+
 static void there_and_back(void) {
   open_pair(4096);
   nbs_msg m;
@@ -285,6 +315,7 @@ static void revoke_against_take(void) {
 
 int main(void) {
   NBT_RUN(there_and_back);
+  NBT_RUN(the_two_that_are_sent_most);
   NBT_RUN(wrap);
   NBT_RUN(largest_at_any_place);
   NBT_RUN(taking_back);

@@ -7,6 +7,7 @@ from typing import Any
 
 from nbray.api import runtime
 from nbray.api.actor_handle import ActorHandle
+from nbray.core import current
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import ObjectRefGenerator
 
@@ -35,7 +36,8 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
         data = object_refs._data
         if type(data) is bytes and data[0] == 0x80:  # a plain pickle
             return _loads(data)
-        runtime.require_core()
+        if data is not None or current.core is None:  # else it is looked at where we wait
+            runtime.require_core()
         return object_refs._cluster.get_one(object_refs, _seconds(timeout))
     core = runtime.require_core()
     if not isinstance(object_refs, list):

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from typing import Any
 
-from nbray._cstore import ffi, lib
+from nbray._cstore import lib
 from nbray.core.lease_pool import Peer
 from nbray.core.records import KIND_CANCEL, KIND_METHOD, KIND_ORIGIN, KIND_TASK, TaskRecord
 from nbray.exceptions import (
@@ -34,7 +34,6 @@ from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
 
 NBS_OK = lib.NBS_OK
-_ticket = ffi.new("uint64_t *")
 
 
 class ActorCalls:
@@ -146,15 +145,14 @@ class ActorCalls:
                 link.origin = record.origin
             payload = record.payload
             tasks[record.number] = record
-            status = lib.nbs_send(
-                seg, link.chan, KIND_TASK, record.flags, record.number, function.number, record.n_returns,
-                payload, len(payload), ffi.NULL, 0, _ticket,
-            )  # fmt: skip
-            if status != NBS_OK:
+            ticket = lib.nbs_send_task(
+                seg, link.chan, record.flags, record.number, function.number, record.n_returns, payload, len(payload)
+            )
+            if ticket < 0:
                 del tasks[record.number]
                 self.core.stalled[self] = None
                 return
-            record.ticket = _ticket[0]
+            record.ticket = ticket
             record.lane = self
             queue.popleft()
 

@@ -169,15 +169,14 @@ class CoreWorker(
             raise self._failure.with_traceback(None)
         number = next(self.numbers)
         payload, flags, deps, keep = self.encode_arguments(args, kwargs, number)
-        peer = self.peer
         refs: Any
         if n_returns == 1 or type(n_returns) is Streaming:
-            refs = ObjectRef(number, 0, peer, self)
+            refs = ObjectRef(number, 0, self.peer, self)
         else:
-            refs = tuple([ObjectRef(number, index, peer, self) for index in range(n_returns)])
+            refs = tuple([ObjectRef(number, index, self.peer, self) for index in range(n_returns)])
         record = TaskRecord(
-            number, refs, function, payload, flags | extra_flags, n_returns, retries, pool, None, 0, deps, 0, keep,
-            self.origin, self.running_number, False, False, retry_exceptions, name,
+            number, refs, function, payload, flags | extra_flags, n_returns, retries, pool, deps, keep,
+            self.origin, self.running_number, retry_exceptions, name,
         )  # fmt: skip
         if n_returns == 1:
             refs._task = record

@@ -12,6 +12,7 @@ handler is looked at whenever the process waits, and with every 32nd task submit
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the C module below `signal`
 import os
 import signal
 import threading
@@ -23,6 +24,9 @@ from nbray._cstore import lib
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# That of the module `signal` looks each handler up in an enumeration first: 4 us, and `get` asks each time.
+_getsignal: Callable[[int], Any] = _signal.getsignal
+_SIGINT = int(signal.SIGINT)
 _uninterrupted: set[CodeType] = set()
 
 
@@ -54,7 +58,7 @@ class InterruptShield:
         """Take the handler of SIGINT, unless we have it, or there is none that raises."""
         if threading.get_ident() != self._main or self.core.role != "driver":
             return  # a worker's handler asks must_wait itself
-        handler = signal.getsignal(signal.SIGINT)
+        handler = _getsignal(_SIGINT)
         if handler is not self._handler and callable(handler):
             self._previous = _unshielded(handler)
             signal.signal(signal.SIGINT, self._handler)

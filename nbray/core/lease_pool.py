@@ -17,7 +17,6 @@ from nbray.core.environments import Environment
 from nbray.core.records import (
     KIND_FUNCTION,
     KIND_ORIGIN,
-    KIND_TASK,
     TaskRecord,
 )
 from nbray.exceptions import (
@@ -34,9 +33,6 @@ NBS_OK = lib.NBS_OK
 NBS_EAGAIN = lib.NBS_EAGAIN
 NBS_EDEAD = lib.NBS_EDEAD
 
-PIPELINE_NS = 1_000_000.0  # work sent ahead into a lane, at most
-PACK_NS = 50_000.0  # work at one worker before another one is woken
-PIPELINE_DEPTH = 256  # tasks sent ahead into a lane, at most
 STUCK_NS = 2_000_000  # a head task that runs longer frees what stands behind it
 IDLE_LEASE_S = 0.25  # an idle lease is kept this long
 MAX_LEASES_WANTED = 64
@@ -44,8 +40,6 @@ REFUSED_PAUSE_S = 0.1  # before asking again, when the daemon could not give a w
 REFUSED_MAX = 5  # so often in a row; then the tasks that wait fail with the daemon's reason
 
 ANYWHERE = Target()
-
-_ticket = ffi.new("uint64_t *")
 
 
 class Peer:
@@ -149,16 +143,12 @@ class LeasePool:
             self.core.fail(record, TaskUnschedulableError(self.infeasible))
             return
         if not self.queue:
-            avg = record.function.avg_ns
-            if avg <= 0.0 or avg >= PIPELINE_NS:
-                depth = pack = 1.0
-            else:
-                depth = min(PIPELINE_NS / avg, PIPELINE_DEPTH)
-                pack = max(PACK_NS / avg, 1.0)  # a task with nothing behind it needs no second worker
+            function = record.function
+            pack = function.pack
             # A worker that is awake and has little to do comes first: waking another one costs
             # more than the wait behind a few short tasks. Else the lane with the fewest tasks.
             best = None
-            least = depth
+            least = function.depth
             for lane in self.lanes:
                 n = len(lane.tasks)
                 if lane.revoked:
@@ -169,11 +159,12 @@ class LeasePool:
                 if n < least:
                     best, least = lane, n
             if best is not None and self.send(best, record):
-                if len(best.tasks) > pack:
+                if not self.wanted and len(best.tasks) > pack:
                     self.want_leases()
                 return
         self.queue.append(record)
-        self.want_leases()
+        if self.wanted < MAX_LEASES_WANTED:
+            self.want_leases()
 
     def again(self, record: TaskRecord) -> None:
         """Run a task once more."""
@@ -190,12 +181,11 @@ class LeasePool:
         payload = record.payload
         lane.tasks[record.number] = record
         record.lane = lane
-        status = lib.nbs_send(
-            self.seg, link.chan, KIND_TASK, record.flags, record.number, function.number, record.n_returns,
-            payload, len(payload), ffi.NULL, 0, _ticket,
-        )  # fmt: skip
-        if status == NBS_OK:
-            record.ticket = _ticket[0]
+        ticket = lib.nbs_send_task(
+            self.seg, link.chan, record.flags, record.number, function.number, record.n_returns, payload, len(payload)
+        )
+        if ticket >= 0:
+            record.ticket = ticket
             return True
         record.lane = None
         del lane.tasks[record.number]
@@ -207,9 +197,7 @@ class LeasePool:
         tasks = lane.tasks
         while queue and not lane.revoked:
             record = queue[0]
-            avg = record.function.avg_ns
-            depth = 1 if avg <= 0.0 or avg >= PIPELINE_NS else min(PIPELINE_NS / avg, PIPELINE_DEPTH)
-            if len(tasks) >= depth:
+            if len(tasks) >= record.function.depth:
                 return
             if not self.send(lane, record):
                 return
@@ -383,6 +371,7 @@ class LeasePool:
                 moved += self._take_back(lane)
                 if head is not None and now_ns - start[0] > STUCK_NS:
                     head.function.avg_ns = max(head.function.avg_ns, float(now_ns - start[0]))
+                    head.function.learn()
         if moved:
             for lane in list(self.lanes):
                 if not lane.tasks:

@@ -294,8 +294,8 @@ class Reconstruction(CoreState):
         nested = [ref() for ref in lineage.nested]
         record = TaskRecord(
             lineage.number, refs[0] if len(refs) == 1 else tuple(refs), lineage.function, lineage.payload, lineage.flags,
-            lineage.n_returns, lineage.retries, lineage.pool, None, 0, deps, 0, (lineage.hold, nested), lineage.origin,
-            self.running_number, False, False, lineage.retry_exceptions, lineage.name, 0, None, lineage,
+            lineage.n_returns, lineage.retries, lineage.pool, deps, (lineage.hold, nested), lineage.origin,
+            self.running_number, lineage.retry_exceptions, lineage.name, lineage=lineage,
         )  # fmt: skip
         for ref in refs:
             if ref._data is None or self.is_lost(ref):

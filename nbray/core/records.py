@@ -1,6 +1,6 @@
 """What the owner remembers of a task, a function, a stored value; and the message kinds.
 
-Plain data, no behaviour beyond giving back holds.
+Plain data; holds give themselves back, and a function's average says how much of it is sent ahead.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ PART_ERROR = 2
 META_ERROR = 1 << 16  # of a stored object: the value is an error blob
 
 INLINE_MAX_BYTES = 32 * 1024  # larger values go through the store
+
+PIPELINE_NS = 1_000_000.0  # work sent ahead into a lane, at most
+PIPELINE_DEPTH = 256.0  # tasks sent ahead into a lane, at most
+PACK_NS = 50_000.0  # work at one worker before another one is woken
 
 
 class ActorExit(SystemExit):
@@ -103,7 +107,20 @@ class Session:
 class FunctionDescriptor:
     """A function (or actor class) as workers are told of it: its code, once."""
 
-    __slots__ = ("__weakref__", "avg_ns", "keep", "message", "message_flags", "name", "number", "pin")
+    __slots__ = (
+        "__weakref__",
+        "avg_ns",
+        "depth",
+        "high",
+        "keep",
+        "low",
+        "message",
+        "message_flags",
+        "name",
+        "number",
+        "pack",
+        "pin",
+    )
 
     def __init__(self, number: int, name: str, message: bytes, message_flags: int = 0, keep: Any = None) -> None:
         self.number = number  # counted by this owner
@@ -113,6 +130,20 @@ class FunctionDescriptor:
         self.keep = keep  # StoreHold of a large message
         self.pin: Any = None  # a view of it, until the runtime ends: code is not spilled
         self.avg_ns = 0.0  # how long it runs: moving average, 0 before the first result
+        # What follows from that, until it leaves ``low`` to ``high``; in tasks:
+        self.depth = 1.0  # sent ahead into a lane, at most
+        self.pack = 1.0  # at one worker before another one is woken
+        self.low = self.high = 0.0
+
+    def learn(self) -> None:
+        """Follow ``avg_ns``, which has changed by much."""
+        avg = self.avg_ns
+        self.low, self.high = 0.8 * avg, 1.25 * avg
+        if avg <= 0.0 or avg >= PIPELINE_NS:
+            self.depth = self.pack = 1.0
+        else:
+            self.depth = min(PIPELINE_NS / avg, PIPELINE_DEPTH)
+            self.pack = max(PACK_NS / avg, 1.0)  # a task with nothing behind it needs no second worker
 
 
 class TaskRecord(msgspec.Struct, gc=False, eq=False):
@@ -129,17 +160,17 @@ class TaskRecord(msgspec.Struct, gc=False, eq=False):
     n_returns: int
     retries: int  # left
     pool: Any = None  # LeasePool or ActorQueue
-    lane: Any = None  # where it was sent
-    ticket: int = 0  # for nbs_revoke
     deps: Any = None  # list of refs whose values go along
-    n_missing: int = 0  # of them not known yet
     keep: Any = None  # holds and refs that must live as long as the task
     origin: str = ""
     parent: int = 0  # number of the task of this process that submitted it
-    cancelled: bool = False
-    forced: bool = False
     retry_exceptions: Any = False
     name: str = ""
+    lane: Any = None  # where it was sent
+    ticket: int = 0  # for nbs_revoke
+    n_missing: int = 0  # of its deps, not known yet
+    cancelled: bool = False
+    forced: bool = False
     ooms: int = 0  # times that its worker was ended for lack of memory
     raw: Any = None  # (payload, flags, keep, deps) before the values of refs were put in front
     lineage: Any = None  # Lineage, when it runs to make a lost value again

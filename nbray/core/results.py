@@ -89,7 +89,9 @@ class Results(CoreState):
                         last_lane = lane
                     function = record.function
                     avg = function.avg_ns
-                    function.avg_ns = ran_ns if avg == 0.0 else avg + 0.2 * (ran_ns - avg)
+                    function.avg_ns = avg = ran_ns if avg == 0.0 else avg + 0.2 * (ran_ns - avg)
+                    if not function.low < avg < function.high:
+                        function.learn()
                     if flags == 0 and record.n_returns == 1:
                         # The lane is free before what waits for the value is submitted: a chain stays in it.
                         del lane.tasks[number]

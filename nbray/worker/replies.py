@@ -15,7 +15,6 @@ from nbray.core.records import (
     INLINE_MAX_BYTES,
     KIND_ITEM,
     KIND_OUTPUT,
-    KIND_RESULT,
     PART_ERROR,
     PART_INLINE,
     PART_STORED,
@@ -36,6 +35,7 @@ _PART = struct.Struct("<BI")
 _U64 = struct.Struct("<Q")
 _dumps = pickle.dumps
 _loads = pickle.loads
+NBS_EAGAIN = lib.NBS_EAGAIN
 MAX_EARLY_OUTPUT = 64  # pieces of at most 16 KiB that a constructor printed, kept until somebody reads them
 MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
 
@@ -189,10 +189,8 @@ class Replies(ExecutorState):
             return
         while True:
             with self.send_lock:
-                status = lib.nbs_send(
-                    seg, chan, KIND_RESULT, flags, number, 0, ran_ns, payload, len(payload), ffi.NULL, 0, ffi.NULL
-                )
-            if status != lib.NBS_EAGAIN:
+                status = lib.nbs_send_result(seg, chan, flags, number, ran_ns, payload, len(payload))
+            if status != NBS_EAGAIN:
                 return  # sent, or the owner is gone and nobody wants it
             # The owner reads slowly: wait for room.
             lib.nbs_wait(seg, 0, 1_000_000)
@@ -211,7 +209,7 @@ class Replies(ExecutorState):
                 status = lib.nbs_send(
                     seg, chan, kind, flags, number, a, 0, payload, len(payload), ffi.NULL, 0, ffi.NULL
                 )
-            if status != lib.NBS_EAGAIN:
+            if status != NBS_EAGAIN:
                 return status == lib.NBS_OK
             lib.nbs_wait(seg, 0, 1_000_000)  # the owner reads slowly: wait for room
 
@@ -228,7 +226,7 @@ class Replies(ExecutorState):
             hold = self.core.store.stash(payload)
             self._sent_output.append(hold)
             payload, flags = _U64.pack(hold.obj), TASK_INDIRECT
-        return self._send_to_owner(chan, flags, payload) != lib.NBS_EAGAIN
+        return self._send_to_owner(chan, flags, payload) != NBS_EAGAIN
 
     def _send_to_owner(self, chan: int, flags: int, payload: bytes) -> int:
         with self.send_lock:
