@@ -79,8 +79,9 @@ def test_pid_reuse(shared):
     s, fd = shared
     if not os.access(LAST_PID, os.W_OK):
         pytest.skip(f"needs root: {LAST_PID} is not writable")
-    worst, reused, rounds = 0.0, 0, 200 if FULL else 8
-    for _ in range(rounds):
+    worst, reused, rounds, wanted = 0.0, 0, 0, 200 if FULL else 8
+    while reused < wanted and rounds < 10 * wanted:  # other processes of the machine may be quicker to take the pid
+        rounds += 1
         owner = Owner(fd, leave_things)
         time.sleep(TICK_S)
         owner.kill()
@@ -97,7 +98,7 @@ def test_pid_reuse(shared):
         os.kill(stranger, signal.SIGKILL)
         os.waitpid(stranger, 0)
     print(f"{reused} of {rounds} pids came back; reclaimed within {worst * 1e3:.1f} ms")
-    assert reused >= rounds * 0.8
+    assert reused == wanted
     assert worst < 30.0
 
 
