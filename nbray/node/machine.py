@@ -94,6 +94,24 @@ def _own_cgroup() -> str:
     return ""
 
 
+def file_of_kills() -> str:
+    """Return the file in which the kernel counts the processes that it has ended for lack of memory.
+
+    That of our own cgroup, where it can be seen: what is ended in others, be it another container, says nothing of us.
+    """
+    folders, names = [], []
+    for line in _read("/proc/self/cgroup").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            folders, names = [f"/sys/fs/cgroup/memory{path}", "/sys/fs/cgroup/memory"], ["memory.oom_control"]
+            break
+        if number == "0":
+            folders, names = [f"/sys/fs/cgroup{path}", "/sys/fs/cgroup"], ["memory.events.local", "memory.events"]
+    # In a container the path may be that of the host, and what is mounted its own group.
+    files = [f"{folder}/{name}" for folder in folders for name in names]
+    return next((file for file in files if "oom_kill " in _read(file)), "/proc/vmstat")
+
+
 def has_address(address: str) -> bool:
     """Tell whether an IP address is one of this machine's."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -6,11 +6,13 @@ The kernel would choose without knowing what can be run again, and may take the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
 
 from nbray._cstore import lib
+from nbray.node import machine
 from nbray.node.node_state import NodeState
 from nbray.node.worker_processes import UNKNOWN_STATUS, WorkerProcess
 from nbray.scheduling.memory_victim import Candidate, choose
@@ -18,6 +20,7 @@ from nbray.scheduling.memory_victim import Candidate, choose
 GIB = 1 << 30
 _LOOKS_PER_COUNT = 20  # of the memory, per look at how many processes the kernel has ended
 _LISTED = 5  # tasks named in the message
+_file_of_kills = functools.cache(machine.file_of_kills)
 
 
 class MemoryMonitor:
@@ -118,8 +121,8 @@ class MemoryMonitor:
 
 
 def _kernel_kills() -> int:
-    """Return how many processes the kernel has ended for lack of memory, ever."""
-    with contextlib.suppress(OSError, ValueError), open("/proc/vmstat", "rb") as file:
+    """Return how many processes of our cgroup the kernel has ended for lack of memory, ever."""
+    with contextlib.suppress(OSError, ValueError), open(_file_of_kills(), "rb") as file:
         text = file.read()
         at = text.find(b"oom_kill ")
         return int(text[at + 9 : text.find(b"\n", at)]) if at >= 0 else 0

@@ -333,6 +333,11 @@ def test_row_26_a_call_that_is_repeated_is_not_counted_twice(ray):
     assert ray.get(Fails.remote().sometimes.remote()) == 3
 
 
+def told(caught):
+    """The warnings of a class that was defined anew; a busy machine, or the garbage collector, may have others given."""
+    return [warning for warning in caught if "defined anew" in str(warning.message)]
+
+
 def test_row_63_a_class_that_is_defined_anew(ray):
     def define(text):
         class Counter:
@@ -362,12 +367,12 @@ def test_row_63_a_class_that_is_defined_anew(ray):
         warnings.simplefilter("always")
         define("old")  # the same code, as when a cell runs again unchanged
         assert ray.get(actor.say.remote()) == "old"
-    assert not caught
+    assert not told(caught)
     second = define_anew()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert ray.get([actor.say.remote(), actor.other.remote(), actor.say.remote()]) == ["old", 0, "old"]
-    (warning,) = caught
+    (warning,) = told(caught)
     assert warning.category is RuntimeWarning
     assert warning.filename == __file__
     for words in ("Counter", "defined anew", "Make a new actor"):

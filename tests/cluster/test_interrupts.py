@@ -288,7 +288,7 @@ array = numpy.ones(50_000)
 wrong = []
 
 def work():
-    while time.monotonic() < stop_at:
+    while time.monotonic() < stop_at or not interrupts:
         refs = [f.remote(i) for i in range(30)]
         more = [g.remote(i) for i in range(10)]
         calls = [actor.add.remote(i) for i in range(10)]

@@ -64,7 +64,7 @@ def test_a_job_that_fails(client, command, words):
 def test_a_job_that_is_stopped(client):
     job_id = client.submit_job(entrypoint="sleep 100 & echo $!; wait")
     pid = int(kit.eventually(lambda: client.get_job_logs(job_id).split()[:1], "its first line")[0])
-    assert client.get_job_status(job_id) == JobStatus.RUNNING
+    kit.eventually(lambda: client.get_job_status(job_id) == JobStatus.RUNNING, "who started it says so")
     with pytest.raises(RuntimeError, match="stop it first"):
         client.delete_job(job_id)
     assert client.stop_job(job_id)

@@ -340,7 +340,7 @@ def one_cycle(ray):
     with pytest.raises(ray.exceptions.WorkerCrashedError):
         ray.get(dies.remote())
     ref = f.remote(2).future()
-    ref.result(10)
+    ref.result(kit.PATIENCE_S)
     ray.kill(actor)
 
 

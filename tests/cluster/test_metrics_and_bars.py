@@ -121,7 +121,8 @@ say("end")
 """
 
 
-def test_prefixes_and_folded_lines(start_driver):
+def test_prefixes_and_folded_lines(start_driver, monkeypatch):
+    monkeypatch.setenv("RAY_DEDUP_LOGS_AGG_WINDOW_S", "600")  # a machine may stand still for the 5 s of the default
     driver = start_driver(SHOW)
     driver.expect("end")
     said = "".join(driver.said)

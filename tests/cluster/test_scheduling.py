@@ -261,7 +261,9 @@ def test_tasks_without_cpus_run_beside_a_full_node(ray, gate, ledger):
     ray.get(full)
 
 
-def test_a_large_request_is_not_starved_by_small_ones(ray, ledger):
+def test_a_large_request_is_not_starved_by_small_ones(ray, gate, ledger):
+    """All are asked for while the processors are held: who is how fast at asking decides nothing."""
+
     @ray.remote
     def small(i):
         end = time.perf_counter() + 0.003
@@ -275,12 +277,17 @@ def test_a_large_request_is_not_starved_by_small_ones(ray, ledger):
         ledger.add("large")
         return "large"
 
+    ray.get([small.remote(i) for i in range(20)])  # short, so that many are sent ahead
+    held = [ray.remote(hold).remote(gate, ledger, "held") for _ in range(4)]
+    kit.eventually(lambda: ledger.lines().count("held") == 4, "all processors are held")
+    before = len(ledger.lines())
     refs = [small.remote(i) for i in range(1500)]
-    ray.wait(refs, num_returns=20)
     ref = large.remote()
+    gate.open()
     with kit.no_hang():
         assert ray.get(ref) == "large"
-        position = ledger.lines().index("large")
+        position = ledger.lines().index("large") - before
+        assert ray.get(held) == ["held"] * 4
         assert ray.get(refs) == list(range(1500))
     print("the large one was number", position, "of 1501")
     assert position < 1495, "it did not wait for all the small ones"

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from .kit import LIBRARY
+
 SHOWN = """
 import sys, time
 ray.init(num_cpus=2, object_store_memory=100 * 2**20{options})
@@ -86,7 +88,9 @@ ray.shutdown()
 
 
 def test_lines_that_workers_print_alike_are_folded(run_script):
-    found = [line for line in lines(run_script(ALIKE)) if "of the same kind" in line]
+    # On a busy machine what is alike may not come within the 5 s of the default. Ray tells the rest when it ends.
+    env = {"RAY_DEDUP_LOGS_AGG_WINDOW_S": "5" if LIBRARY == "ray" else "600"}
+    found = [line for line in lines(run_script(ALIKE, env=env)) if "of the same kind" in line]
     assert len(found) == 2, found
     assert "[repeated 3x across cluster]" in found[1]
 

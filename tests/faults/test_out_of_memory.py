@@ -19,12 +19,13 @@ CLUSTER = {
 }
 
 
-def eat(limit=3000):
-    """Take memory without end (an end far off, so that a bug here does not take the machine)."""
+def eat(limit=700):
+    """Take more memory than there is for all, and stay: whoever is to notice may be without a processor for a while."""
     eaten = []
     for _ in range(limit):
         eaten.append(np.ones(MIB, np.uint8))
         time.sleep(0.002)
+    time.sleep(kit.PATIENCE_S)
     return len(eaten)
 
 

@@ -9,18 +9,36 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
+from traitlets.config import Config
 
 from nbray.notebook.interrupt import PATIENCE_S, PROMPT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
+_folders: list[tempfile.TemporaryDirectory[str]] = []  # of sockets, gone with this process
 LOAD = "%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2)\nNone"
+
+
+def own_sockets() -> dict[str, str]:
+    """Settings of a KernelManager: sockets in a folder of the kernel's own.
+
+    Ports are chosen before the kernel is started, and whoever takes one of them meanwhile ends it.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="nbk", dir="/tmp")  # short: the paths of sockets may be 108 bytes
+    _folders.append(folder)
+    return {"transport": "ipc", "ip": f"{folder.name}/k"}
+
+
+def headless() -> Config:
+    """The same for a NotebookClient or papermill."""
+    return Config({"KernelManager": own_sockets()})
 
 
 class Cell:
@@ -70,7 +88,7 @@ class Kernel:
     def __init__(self, cwd: Path, load: bool = True, env: dict[str, str] | None = None) -> None:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         ipython_dir = cwd / "ipython"
-        self.manager = KernelManager()
+        self.manager = KernelManager(**own_sockets())
         self.manager.start_kernel(
             cwd=str(cwd),
             env={

@@ -11,7 +11,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from kit import ROOT, Cell, Kernel
+from kit import ROOT, Cell, Kernel, headless
 from nbclient import NotebookClient
 from test_headless import environment
 
@@ -202,7 +202,7 @@ def test_nbclient_keeps_a_picture_and_the_text(tmp_path: Path, monkeypatch: pyte
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources, config=headless()).execute()
     nbformat.validate(notebook)
     (data,) = [o["data"] for o in notebook.cells[1].outputs if "image/svg+xml" in o.get("data", {})]
     assert "6 of 6" in data["text/plain"] and "The cluster has ended." in data["text/plain"]

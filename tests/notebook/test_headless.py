@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from kit import ROOT
+from kit import ROOT, headless
 from nbclient import NotebookClient
 
 pytestmark = pytest.mark.slow
@@ -40,6 +40,7 @@ def test_nbclient_gets_all_outputs(
         kernel_name="python3",
         resources={"metadata": {"path": str(tmp_path)}},
         coalesce_streams=True,
+        config=headless(),
     ).execute()
     assert notebook.cells[2].outputs[0]["text"] == "from a task\n"
     kinds = [output["output_type"] for output in notebook.cells[3].outputs]
@@ -86,7 +87,11 @@ def test_nbclient_keeps_what_is_true_at_the_end(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setenv(name, value)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in SOURCES])
     NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+        config=headless(),
     ).execute()
     check_outputs(notebook.cells[2:])
     assert notebook.cells[2].outputs[0]["data"]["text/plain"].startswith("2 of 2 items")
@@ -104,8 +109,9 @@ def test_papermill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), source)
     made = papermill.execute_notebook(
-        str(source), str(target), {"steps": 3}, kernel_name="python3", progress_bar=False, cwd=str(tmp_path)
-    )
+        str(source), str(target), {"steps": 3}, kernel_name="python3", progress_bar=False, cwd=str(tmp_path),
+        config=headless(),
+    )  # fmt: skip
     check_outputs(made.cells[3:])
     assert made.cells[3].outputs[0]["data"]["text/plain"].startswith("3 of 3 items")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from kit import ROOT
+from kit import ROOT, headless
 from nbclient import NotebookClient
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -41,7 +41,11 @@ class Executed:
         for module in FOLDER.glob("*.py"):
             (folder / module.name).symlink_to(module)
         NotebookClient(
-            notebook, timeout=CELL_LIMIT_S, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+            notebook,
+            timeout=CELL_LIMIT_S,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+            config=headless(),
         ).execute()
         printed = notebook.cells.pop().outputs  # in as many pieces as the kernel pleases
         self.values = json.loads("".join(o["text"] for o in printed if o.get("name") == "stdout"))

@@ -58,3 +58,34 @@ def test_totals(monkeypatch):
     totals, gpus = launcher._totals({"CPU": 0, "GPU": 10000}, 1000, 300, "h")
     assert "CPU" not in totals and gpus == [4]
     assert launcher._totals({"GPU": 30000}, 1000, 300, "h")[1] == [4, 7, 0]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, "/proc/vmstat"),
+        ({"/proc/self/cgroup": "0::/"}, "/proc/vmstat"),  # no container: the machine's own group counts nothing
+        (
+            {"/proc/self/cgroup": "0::/a", "/sys/fs/cgroup/a/memory.events": "oom 0\noom_kill 2"},
+            "/sys/fs/cgroup/a/memory.events",
+        ),
+        (
+            {"/proc/self/cgroup": "0::/of/the/host", "/sys/fs/cgroup/memory.events.local": "oom_kill 0"},
+            "/sys/fs/cgroup/memory.events.local",
+        ),
+        (
+            {
+                "/proc/self/cgroup": "4:cpu,memory:/b\n0::/",
+                "/sys/fs/cgroup/memory/b/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1",
+            },
+            "/sys/fs/cgroup/memory/b/memory.oom_control",
+        ),
+        (
+            {"/proc/self/cgroup": "4:memory:/b", "/sys/fs/cgroup/memory/b/memory.oom_control": "oom_kill_disable 0"},
+            "/proc/vmstat",  # an old kernel
+        ),
+    ],
+)
+def test_whom_the_kernel_has_ended_in_our_own_group(monkeypatch, files, expected):
+    monkeypatch.setattr(machine, "_read", lambda path: files.get(path, ""))
+    assert machine.file_of_kills() == expected
