@@ -89,7 +89,9 @@ class Dashboard:
 
     def start(self) -> None:
         """Show it for the first time."""
-        self._watch.look()
+        answered = self._watch.look()
+        if not answered and (self._lines is None or self._lines.router.kernel is None):
+            self._watch.look(at_once=True, patience_s=END_S)  # what is printed is there for good
         self._follow()
         if self._lines is None:
             self._facts = self._present()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-import nbray
+from nbray.core import current
 
 
 def in_a_fork(function):
@@ -121,12 +121,12 @@ def test_row_57_multiprocessing(ray):
 
 
 def interrupt_after(seconds, sent):
-    """Interrupt the main thread so long after it has come to wait in the library."""
-    main, library = threading.main_thread().ident, os.path.dirname(nbray.__file__) + os.sep
+    """Interrupt the main thread so long after it has come to wait for a value."""
+    core = current.core
 
     def send():
         deadline = time.monotonic() + 60
-        while not sys._current_frames()[main].f_code.co_filename.startswith(library):
+        while not len(core.waiters):
             assert time.monotonic() < deadline, "the main thread does not wait"
             time.sleep(0.001)
         time.sleep(seconds)

@@ -14,6 +14,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,8 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-READY_S = 60  # a cold server on a busy machine
-ACTION_MS = 30_000
+READY_S = 180  # a cold server on a busy machine
+ACTION_MS = 120_000
+END_S = 120
 
 
 def find_chromium() -> str | None:
@@ -46,15 +48,18 @@ class LabServer:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        for name in ("work", "config", "runtime", "settings", "workspaces", "ipython"):
+        for name in ("work", "config", "settings", "workspaces", "ipython"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.log_path = folder / "server.log"
+        # Short: the kernels' sockets are in it, and their paths may be 108 bytes. Of ports, which are chosen before a kernel
+        # is started, another process may take one meanwhile.
+        self._runtime = tempfile.TemporaryDirectory(prefix="nbl", dir="/tmp")
         port = own_port()
         self.url = f"http://127.0.0.1:{port}"
         env = {
             **os.environ,
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
-            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "JUPYTER_RUNTIME_DIR": self._runtime.name,
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "IPYTHONDIR": str(folder / "ipython"),
@@ -63,6 +68,7 @@ class LabServer:
         line = [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
             *(f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token="),
+            "--KernelManager.transport=ipc",
             *("--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True"),
             "--JupyterNotebookApp.expose_app_in_browser=True",
             f"--ServerApp.root_dir={folder / 'work'}",
@@ -90,7 +96,7 @@ class LabServer:
 
     def kernels(self) -> list[dict[str, Any]]:
         """The kernels that run, as the server tells."""
-        with urllib.request.urlopen(self.url + "/api/kernels", timeout=10) as reply:
+        with urllib.request.urlopen(self.url + "/api/kernels", timeout=END_S) as reply:
             return json.load(reply)
 
     def stop(self) -> None:
@@ -98,10 +104,11 @@ class LabServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)  # shuts the kernels down in order
             try:
-                self.process.wait(30)
+                self.process.wait(END_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self._runtime.cleanup()
 
 
 class LabPage:
@@ -217,7 +224,7 @@ class LabPage:
         for kernel in self.server.kernels():
             url = f"{self.server.url}/api/kernels/{kernel['id']}"
             with contextlib.suppress(urllib.error.HTTPError):
-                urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=30).close()
+                urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=END_S).close()
 
     def show_panel(self, area: str = "right") -> None:
         """Open the nbray panel."""

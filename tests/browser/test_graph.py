@@ -122,7 +122,8 @@ def walk_by_keyboard(lab: LabPage) -> None:
     details = panel.get_by_role("complementary", name="held[2]", exact=True)
     for heading in ("Why", "History", "Log", "Who holds"):
         details.get_by_role("heading", name=heading, exact=True).wait_for()
-    held = r"Needs 1 CPU; 0 of 2 free; held by held\[\d\] from cell 2 for [\d.]+ m?s, held\[\d\] from cell 2 for [\d.]+ m?s\."
+    holder = r"held\[\d\] from cell 2 for ([\d.]+ m?s|\d+ min \d+ s)"
+    held = rf"Needs 1 CPU; 0 of 2 free; held by {holder}, {holder}\."
     details.get_by_role("region", name="Why").get_by_text(re.compile(held)).wait_for()
     for words in ("Close details", "cell 2", "Cancel"):
         press("Tab")

@@ -183,7 +183,7 @@ def test_nothing_moves_for_those_who_want_it_still(lab):
     lab.new_notebook()
     lab.show_panel()
     lab.run_cell(FIRST_CELL)
-    lab.start_cell("nbray.get(nbray.remote(lambda: __import__('time').sleep(20)).remote())")
+    lab.start_cell("nbray.get(nbray.remote(lambda: __import__('time').sleep(600)).remote())")
     lab.wait_for_count("RUNNING", 1)
     animated = lab.panel.locator("li[data-state='RUNNING'] svg").evaluate("e => getComputedStyle(e).animationName")
     assert animated == "none"

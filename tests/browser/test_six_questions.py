@@ -81,7 +81,7 @@ def test_six_questions(lab, server):
     details.get_by_role("region", name="Waiting").get_by_role("button", name="train[1]").click()
     waiting = panel.get_by_role("complementary", name="train[1]")
     waiting.get_by_role("region", name="Why").get_by_text(
-        re.compile(r"^Needs 1 GPU; 0 of 1 free; held by train\[0\] from cell 2 for [\d.]+ m?s\.$")
+        re.compile(r"^Needs 1 GPU; 0 of 1 free; held by train\[0\] from cell 2 for ([\d.]+ m?s|\d+ min \d+ s)\.$")
     ).wait_for()
     for heading in ("Why", "History", "Arguments", "Results", "Log", "Who holds", "Lineage"):
         waiting.get_by_role("heading", name=heading, exact=True).wait_for()

@@ -128,15 +128,19 @@ def test_a_worker_that_owns_tasks_gets_its_share(ray, ledger, gate):
     refs = [work.remote("driver", i) for i in range(400)]
     ledger.await_lines(2)  # both compete: else the worker's, which hold up a task, come first for as long as a second
     gate.open()
-    with kit.no_hang():
+    with kit.no_hang():  # the driver's queue never ends before the worker's tasks do, however slow the worker is
+        rest = refs
+        while not ray.wait([other], timeout=0)[0]:
+            _, rest = ray.wait(rest, num_returns=20)
+            more = [work.remote("driver", i) for i in range(len(refs), len(refs) + 400 - len(rest))]
+            refs, rest = refs + more, rest + more
         assert ray.get(other) == 120
-        assert ray.get(refs) == list(range(400))
+        assert ray.get(refs) == list(range(len(refs)))
     lines = ledger.lines()
     done = lines[: len(lines) - lines[::-1].index("worker")]  # until the worker's last one
     done_of_driver = done.count("driver")
     print("of", len(done), "tasks", done_of_driver, "were the driver's when the worker's 120 were done")
-    assert done_of_driver < 395, "the worker's tasks were not all behind the driver's"
-    assert done_of_driver > 10, "nor the driver's all behind the worker's"
+    assert done_of_driver > 10, "the driver's tasks were not all behind the worker's, nor the other way round"
 
 
 def test_leases_return_when_idle(ray):

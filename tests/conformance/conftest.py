@@ -17,7 +17,7 @@ import pytest
 
 from .kit import LIBRARY, Gate, Ledger
 
-TIME_LIMIT_S = int(os.environ.get("NBRAY_CONFORMANCE_LIMIT_S", 120 if LIBRARY == "ray" else 100))
+TIME_LIMIT_S = int(os.environ.get("NBRAY_CONFORMANCE_LIMIT_S", 150))
 # What a module gets unless it defines CLUSTER itself. The processors are counted, not real.
 DEFAULT_CLUSTER = {"num_cpus": 4, "num_gpus": 2, "resources": {"widget": 2}, "object_store_memory": 200 * 2**20}
 

@@ -91,8 +91,10 @@ def test_the_button_cancels(kernel: Kernel) -> None:
     cell = kernel.ok("%%remote --async\nimport time\ntime.sleep(100)")
     view = "application/vnd.jupyter.widget-view+json"
     kernel.until(lambda: any(view in c["data"] for c in updates(cell)))
+    shown = next(c["data"][view]["model_id"] for c in reversed(updates(cell)) if view in c["data"])
     kernel.ok(
-        "import ipywidgets\nbutton = [w for w in ipywidgets.Widget.widgets.values() if type(w) is ipywidgets.Button][-1]\nbutton.click()"
+        f"import ipywidgets\nrow = ipywidgets.Widget.widgets[{shown!r}].children[0]\n"
+        "(button,) = [w for w in row.children if type(w) is ipywidgets.Button]\nbutton.click()"
     )
     kernel.until(lambda: "was cancelled after" in lines(cell)[-1])
     # Closed as soon as the line is shown that does without it.

@@ -26,6 +26,21 @@ FULL_SIZE = bool(os.environ.get("NBRAY_NOTEBOOKS_FULL"))
 CELL_LIMIT_S = 900 if FULL_SIZE else 120
 
 
+# What the notebook has ended takes a moment until it is gone. joblib's resource tracker is there until the kernel ends.
+LOOK_FOR_PROCESSES = """
+import json, psutil, time
+def command(process):
+    try:
+        return " ".join(process.cmdline()) if process.status() != psutil.STATUS_ZOMBIE else ""
+    except psutil.Error:
+        return ""
+end, left = time.monotonic() + 60, [""]
+while left and time.monotonic() < end:
+    time.sleep(0.05)
+    left = [line for line in map(command, psutil.Process().children(recursive=True)) if line and "resource_tracker" not in line]
+"""
+
+
 class Executed:
     """A notebook after its run, and the values that its kernel had then."""
 
@@ -34,8 +49,7 @@ class Executed:
         if not FULL_SIZE:
             notebook = parameterize_notebook(notebook, small)
         wanted = ", ".join(f"{key!r}: {expression}" for key, expression in values.items())
-        left = "'left': [' '.join(p.cmdline()) for p in psutil.Process().children(recursive=True)]"
-        look = f"import json, psutil\nprint(json.dumps({{{wanted}, {left}}}))"
+        look = LOOK_FOR_PROCESSES + f"print(json.dumps({{{wanted}, 'left': left}}))"
         notebook.cells.append(nbformat.v4.new_code_cell(look))
         # Not in notebooks/ itself: a run must not leave files there, and needs none but the modules beside it.
         for module in FOLDER.glob("*.py"):
@@ -49,10 +63,7 @@ class Executed:
         ).execute()
         printed = notebook.cells.pop().outputs  # in as many pieces as the kernel pleases
         self.values = json.loads("".join(o["text"] for o in printed if o.get("name") == "stdout"))
-        left = [
-            line for line in self.values["left"] if "resource_tracker" not in line
-        ]  # joblib's, until the kernel ends
-        assert not left, "the notebook ends its cluster"
+        assert not self.values["left"], "the notebook ends its cluster"
         self.outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
         self.text = "".join(o["text"] for o in self.outputs if o["output_type"] == "stream" and o["name"] == "stdout")
 
