@@ -20,6 +20,10 @@ def run_code(job: CellJob, namespace: dict[str, Any], prepare_display: Callable[
         Called when ``sys.displayhook`` is to show values on the way, as the setting ``ast_node_interactivity`` may ask for.
     """
     flags = job.flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    if not job.has_value and job.interactivity == "last_expr":
+        with CellLoop(job.awaits, namespace) as loop:
+            loop.run(compile(job.source, job.filename, "exec", flags, dont_inherit=True))
+        return None
     tree = compile(job.source, job.filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     last: ast.Expression | None = None
     if job.interactivity == "last_expr_or_assign":

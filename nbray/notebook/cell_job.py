@@ -28,6 +28,7 @@ from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into
 from .cell_text import names_in_python
 from .error_record import FrameRecord
+from .quick_pickle import quickly_pickled
 from .tracebacks import make_traceback
 
 SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
@@ -36,6 +37,7 @@ ALWAYS_VISIBLE = frozenset({"_", "__", "___", "In", "Out", "_ih", "_oh", "_dh"})
 IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType)
 
 
+@quickly_pickled
 @dataclass(slots=True)
 class InputName:
     """One name of the stream."""
@@ -48,6 +50,7 @@ class InputName:
     large: bool = False
 
 
+@quickly_pickled
 @dataclass(slots=True)
 class Placed:
     """Stands for a buffer that lies in the store as (part of) an object of its own."""
@@ -67,6 +70,7 @@ class Item:
     carried: list[Any] = field(default_factory=list)
 
 
+@quickly_pickled
 @dataclass(slots=True)
 class CellJob:
     """What the runner gets. Picklable by the runtime without cloudpickle."""

@@ -44,7 +44,8 @@ class CellLoop:
     def __init__(self, awaits: bool, namespace: dict[str, Any]) -> None:
         self._awaits = awaits
         self._namespace = namespace
-        self._loop = kept_loop()
+        self._loop: Any = kept_loop()
+        self._began = False  # whether there was a task
 
     def __enter__(self) -> CellLoop:
         asyncio.set_event_loop(self._loop)
@@ -61,6 +62,7 @@ class CellLoop:
         return eval(code, self._namespace)
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+        self._began = True
         task = asyncio.Task(coro, loop=loop, **options)
         caller: types.FrameType | None = sys._getframe(1)
         while caller is not None and str(caller.f_globals.get("__name__")).partition(".")[0] == _ASYNCIO:
@@ -73,7 +75,7 @@ class CellLoop:
         loop = self._loop
         if not self._awaits:
             asyncio._set_running_loop(None)
-        if loop.is_closed():
+        if not (self._began or getattr(loop, "_ready", True)) or loop.is_closed():
             return
         try:
             if kind is None and (getattr(loop, "_ready", True) or asyncio.all_tasks(loop)):

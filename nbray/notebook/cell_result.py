@@ -26,6 +26,7 @@ from nbray.serialization.unpicklable import find_offender
 from . import code_state, ipywidgets_travel, process_environ, process_settings
 from .cell_job import Inputs
 from .cell_pickle import CellPickler, StreamReader, input_object, into, receiving
+from .quick_pickle import quickly_pickled
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
 COPY_BELOW_BYTES = 1 << 20  # smaller buffers become writable memory of the notebook
@@ -76,6 +77,7 @@ class LeftBehind:
         return f"{subject} did not come back from the worker: {self.type_name} ({self.reason}); {hint}.{rest}"
 
 
+@quickly_pickled
 @dataclass(slots=True)
 class CellOutcome:
     """What a cell leaves behind, as it travels."""

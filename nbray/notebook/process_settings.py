@@ -102,6 +102,8 @@ def _logging(logging: Any) -> tuple[dict[str, tuple[int, bool, bool]], list[tupl
     loggers = {"": logging.root, **logging.root.manager.loggerDict}
     levels = {}
     for name, logger in list(loggers.items()):
+        if name in FRONT_ENDS:
+            continue
         if isinstance(logger, logging.Logger) and (logger.level or logger.disabled or not logger.propagate):
             levels[name] = logger.level, logger.disabled, logger.propagate
     handlers = []
@@ -177,6 +179,7 @@ def _put_figures(matplotlib: Any, changes: dict[str, Any]) -> None:
 
 
 FIGURES: dict[str, Any] = {"figure_formats": ["png"], "print_figure_kwargs": {"bbox_inches": "tight"}}  # defaults
+FRONT_ENDS = ("IPKernelApp", "TerminalIPythonApp")  # which set the levels of their own loggers
 STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
 RANDOM = ("random", "numpy.random")
 SETTINGS = {
@@ -273,7 +276,7 @@ class Sender:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._filters = filters()
+        self._filters, self._seen = filters(), list(warnings.filters)
         self._filters_changed = False
         self._used: set[str] = set()  # generators
         self._marks = marks()
@@ -288,9 +291,12 @@ class Sender:
 
     def filters(self) -> list[Filter] | None:
         """Return the filters of warnings, unless they are those of the beginning."""
-        now = filters()
-        self._filters_changed = self._filters_changed or now != self._filters
-        return now if self._filters_changed else None
+        present = list(warnings.filters)
+        if present != self._seen:
+            now = filters()
+            self._filters_changed = self._filters_changed or now != self._filters
+            self._seen, self._filters = present, now
+        return self._filters if self._filters_changed else None
 
     def settings(self) -> dict[str, bytes]:
         """Return the other settings.

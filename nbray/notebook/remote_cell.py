@@ -30,6 +30,7 @@ from .actor_cells import ActorCells
 from .async_cells import AsyncCells
 from .cell_analysis import CellAnalysis, analyse
 from .cell_result import CellOutcome, unpack
+from .cell_transform import transformed
 from .each_cells import EachCells
 from .large_inputs import LargeInputs
 from .live_line import LiveLines, seconds
@@ -122,7 +123,7 @@ class RemoteCells:
         # Empty lines stand for what is above the body, so that all lines count alike.
         above = source.offset + source.empty_lines
         try:
-            code = "\n" * above + shell.transform_cell(body)
+            code = "\n" * above + transformed(shell, body)
         except SyntaxError as error:  # found by what looks for magics, which has not seen the lines above
             error.lineno = (error.lineno or 1) + above
             error.filename, error.__traceback__ = source.filename, None
@@ -390,4 +391,4 @@ def _assigned(analysis: CellAnalysis, only: list[str] | None) -> list[str]:
 
 def _silenced(body: str) -> bool:
     """Whether the cell ends with a semicolon, which keeps its value from being shown."""
-    return bool(DisplayHook.semicolon_at_end_of_expression(body))
+    return ";" in body and bool(DisplayHook.semicolon_at_end_of_expression(body))

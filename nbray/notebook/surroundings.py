@@ -29,6 +29,7 @@ class Start:
     def __init__(self, job: CellJob) -> None:
         self._cwd = job.cwd
         self._environ = process_environ.raw()
+        self.cwd: str | None = None  # of the process, since the last look
 
     def changes(self) -> tuple[str, dict[str, str | None]]:
         """Return the directory that the cell has changed to, or "", and the variables that it has changed."""
@@ -36,6 +37,7 @@ class Start:
             cwd = os.getcwd()
         except OSError:
             cwd = ""
+        self.cwd = cwd
         return cwd if self._cwd and cwd != self._cwd else "", process_environ.changes(self._environ)
 
 
@@ -47,6 +49,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
     builtin_input, breakpoint_hook = builtins.input, sys.breakpointhook
     getpass: Any = importlib.import_module("getpass") if "getpass" in job.source else None
     ask_secret = getattr(getpass, "getpass", None)
+    start: Start | None = None
     try:
         cwd: str | None = os.getcwd()
     except OSError:
@@ -68,7 +71,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         remember(job.filename, job.text)
         know_cells(job.numbers)
         output.watch_descriptors(True)
-        yield Start(job)
+        start = Start(job)
+        yield start
     finally:
         output.watch_descriptors(False)
         shell.leave()
@@ -79,7 +83,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
             sys.modules["__main__"] = main
         sys.path[:] = path
         process_environ.restore(environ)
-        if cwd is not None:
+        if cwd is not None and (start is None or start.cwd != cwd):
             try:
                 os.chdir(cwd)
             except OSError:

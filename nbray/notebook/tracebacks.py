@@ -217,8 +217,10 @@ class CellSource:
         name = compiler.get_code_name(raw, raw, self.number)
         known = getattr(compiler, "_filename_map", {})
         self.number = known.get(name, self.number)
-        self.filename = compiler.cache(raw, self.number)
-        known[self.filename] = self.number
+        # As `compiler.cache` does, which would take the hash of the text once more.
+        self.filename = name
+        known[name] = self.number
+        linecache.cache[name] = len(raw), None, [line + "\n" for line in raw.splitlines()], name
 
     def cached(self) -> bool:
         return self.filename in linecache.cache

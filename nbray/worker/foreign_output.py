@@ -107,7 +107,10 @@ class ForeignOutput:
             return
         parts = [("stdout", self._stdout), ("stderr", self._stderr)]
         # Which of them wrote first is not known, only which wrote last.
-        parts.sort(key=lambda part: part[1].state()[0])
+        found = {name: part.state() for name, part in parts}
+        if not any(size for _, size in found.values()):
+            return
+        parts.sort(key=lambda part: found[part[0]][0])
         for name, part in parts:
             for text in part.text():
                 yield name, text
