@@ -7,7 +7,6 @@ refused, never ignored.
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
@@ -344,6 +343,8 @@ def check(scope: str, given: Mapping[str, Any], in_options_call: bool = False) -
     for name, value in given.items():
         option = OPTIONS.get(name)
         if option is None or _SCOPES[scope] not in option.applies_to:
+            import difflib  # noqa: PLC0415 - only for who has mistyped
+
             near = difflib.get_close_matches(name, names(scope), 1)
             hint = f" Did you mean '{near[0]}'?" if near else f" Valid ones: {names(scope)}."
             raise ValueError(f"Invalid option keyword {name} for {scope}s.{hint}")

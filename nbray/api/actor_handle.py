@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +79,8 @@ class ActorHandle:
             bound = ActorMethod(self, name, info["methods"].get(name, {}))
             self.__dict__[name] = bound
             return bound
+        import difflib  # noqa: PLC0415 - only for who has mistyped
+
         near = difflib.get_close_matches(name, info["methods"], 3)
         hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(sorted(info['methods']))}."
         raise AttributeError(f"'ActorHandle' object of {info['class_name']} has no attribute '{name}'.{hint}")

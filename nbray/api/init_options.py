@@ -5,7 +5,6 @@ Pure but for the environment and the addresses of this machine, which it reads.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -54,6 +53,8 @@ def check_hidden(given: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     unknown = sorted(set(given) - known)
     if unknown:
+        import difflib  # noqa: PLC0415 - only for who has mistyped
+
         near = difflib.get_close_matches(
             unknown[0], sorted(known | {"num_cpus", "num_gpus", "resources", "address"}), 1
         )
@@ -128,6 +129,8 @@ def check_limits(value: Any) -> dict[str, float]:
     rows = Limits.rows()
     for name in value:
         if name not in rows:
+            import difflib  # noqa: PLC0415 - only for who has mistyped
+
             near = difflib.get_close_matches(str(name), rows, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(

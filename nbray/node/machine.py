@@ -7,7 +7,6 @@ import math
 import os
 import re
 import resource
-import socket
 
 _NVIDIA_CARDS = "/proc/driver/nvidia/gpus"
 _CGROUP_CPU = "/sys/fs/cgroup/cpu.max"
@@ -114,6 +113,8 @@ def file_of_kills() -> str:
 
 def has_address(address: str) -> bool:
     """Tell whether an IP address is one of this machine's."""
+    import socket  # noqa: PLC0415 - `import nbray` comes by here
+
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

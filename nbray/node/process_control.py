@@ -7,12 +7,10 @@ watched and signalled by pidfd.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -20,7 +18,9 @@ def die_with_parent(parent_pid: int) -> None:
 
     Ends this process at once when ``parent_pid`` is gone already.
     """
-    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    import ctypes  # noqa: PLC0415 - `import nbray` comes by here, and needs none of it
+
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent_pid:
         os._exit(1)

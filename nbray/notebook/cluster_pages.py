@@ -12,7 +12,7 @@ from nbray.core import current, live
 from nbray.exceptions import RayError
 from nbray.util import state
 
-from .page import Page, Table
+from .page import NotFound, Page, Table
 from .runtime import ActorHandle, ObjectRef
 from .widgets import picture
 from .widgets.watch import Watch, usage
@@ -22,10 +22,6 @@ MAX_LOG_LINES = 200
 NO_CLUSTER = "No cluster runs: it starts with the first %%remote, the first .remote() or nbray.init()."
 #: What is worth looking at first.
 _ORDER = ("FAILED", "RUNNING", "PENDING")
-
-
-class NotFound(ValueError):
-    """What the user named is not there; the text says what would be."""
 
 
 def status(shell: Any) -> Page:

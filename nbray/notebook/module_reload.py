@@ -15,8 +15,6 @@ import sysconfig
 from types import ModuleType
 from typing import Any
 
-import psutil
-
 from .error_record import PACKAGE_DIR
 
 _loaded: dict[str, int] = {}  # module -> time of its file (ns) when it was loaded
@@ -56,6 +54,8 @@ def note_loaded() -> None:
 
 def reload_changed(reloads: dict[str, Any]) -> None:
     """In a worker, before a cell: load the modules anew whose files have changed."""
+    import psutil  # noqa: PLC0415 - %autoreload alone needs it
+
     names = list(sys.modules) if reloads["all"] else reloads["only"]
     for name in names:
         module = sys.modules.get(name)

@@ -15,8 +15,7 @@ from nbray.core.scaling import set_cpus
 from nbray.exceptions import RayError
 from nbray.options import UNIT
 
-from . import cluster_pages
-from .page import Page
+from .page import NotFound, Page
 from .runtime import ObjectRef
 from .wait_reason import waiting_reason
 
@@ -38,6 +37,12 @@ WORDS = tuple(entry.split()[0] for entry in COMMANDS)
 HELP = "Look at the cluster of this kernel.\n\n" + "\n".join(
     f"    %nbray {name:<16} {meaning}" for name, meaning in COMMANDS.items()
 )
+
+
+def _pages() -> Any:
+    from . import cluster_pages  # noqa: PLC0415 - a quarter of what %load_ext would take
+
+    return cluster_pages
 
 
 @magics_class
@@ -62,17 +67,17 @@ class NbrayMagics(Magics):
         run: Callable[[str], Any] = getattr(self, f"_{word}", None) or self._page(word)
         try:
             return run(rest.strip())
-        except (cluster_pages.NotFound, RayError) as error:
+        except (NotFound, RayError) as error:
             raise UsageError(f"%nbray {word}: {error}") from None
 
     def _page(self, word: str) -> Callable[[str], Page]:
-        make = getattr(cluster_pages, word)
+        make = getattr(_pages(), word)
         if word == "tasks":
             return lambda rest: make(self.shell, rest)
         return lambda rest: make(self.shell)
 
     def _log(self, rest: str) -> None:
-        print(cluster_pages.log(self.shell, rest), end="")
+        print(_pages().log(self.shell, rest), end="")
 
     def _why(self, rest: str) -> None:
         value = self.shell.user_ns.get(rest)
@@ -82,7 +87,7 @@ class NbrayMagics(Magics):
             except Exception:
                 value = None
         if not isinstance(value, ObjectRef):
-            raise cluster_pages.NotFound(f"{rest or 'nothing'} is no ObjectRef; name a variable that holds one.")
+            raise NotFound(f"{rest or 'nothing'} is no ObjectRef; name a variable that holds one.")
         sentence = getattr(nbray, "why", None)
         if sentence is not None:
             print(sentence(value))
@@ -93,23 +98,21 @@ class NbrayMagics(Magics):
 
     def _timeline(self, rest: str) -> None:
         path = os.path.abspath(rest or "timeline.json")
-        cluster_pages.tasks(self.shell)  # says so when there is no cluster
+        _pages().tasks(self.shell)  # says so when there is no cluster
         try:
             nbray.timeline(path)
         except OSError as error:
-            raise cluster_pages.NotFound(f"{path} cannot be written: {error}") from None
+            raise NotFound(f"{path} cannot be written: {error}") from None
         print(f"{path}: open it at https://ui.perfetto.dev or chrome://tracing")
 
     def _scale(self, rest: str) -> None:
         if not rest.isdecimal():
-            raise cluster_pages.NotFound(
-                f"{rest or 'nothing'} is no number of CPUs; write for instance: %nbray scale 4"
-            )
-        cluster_pages.status(self.shell)  # says so when there is no cluster
+            raise NotFound(f"{rest or 'nothing'} is no number of CPUs; write for instance: %nbray scale 4")
+        _pages().status(self.shell)  # says so when there is no cluster
         try:
             offered = set_cpus(current.core, int(rest))
         except ValueError as error:
-            raise cluster_pages.NotFound(str(error)) from None
+            raise NotFound(str(error)) from None
         print(f"The cluster offers {offered} CPU{'' if offered == 1 else 's'} now.")
 
     def _restart(self, rest: str) -> None:
@@ -117,9 +120,7 @@ class NbrayMagics(Magics):
         given: dict[str, Any] = {}
         if core is not None:
             if nbray.init(ignore_reinit_error=True).get("joined"):
-                raise cluster_pages.NotFound(
-                    "this kernel joined a cluster that others may use; nbray.shutdown() leaves it."
-                )
+                raise NotFound("this kernel joined a cluster that others may use; nbray.shutdown() leaves it.")
             total = {name: units / UNIT for name, units in core.totals.items()}
             given["num_cpus"] = total.pop("CPU", 0)
             given["num_gpus"] = total.pop("GPU", 0)

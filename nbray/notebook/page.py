@@ -15,6 +15,10 @@ _CELL = 'style="text-align:left"'
 _MUTED = 'style="color:var(--jp-ui-font-color2,#757575)"'
 
 
+class NotFound(ValueError):
+    """What the user named is not there; the text says what would be."""
+
+
 @dataclass(slots=True)
 class Table:
     """Rows under column names."""

@@ -70,6 +70,7 @@ ENTRY_POINTS = {
 LOADED_LATE = {
     "nbray.core.packages",  # zipfile, shutil, pathspec: for runtime environments with files
     "nbray.api.driver",  # and with it ZeroMQ and the runtime, half of what `import nbray` would take: with the cluster
+    "nbray.notebook.cluster_pages",  # all of the library and of the lists of state, a quarter of what %load_ext would take
     "nbray.core.actor_calls",
     "nbray.core.core_worker",
     "nbray.core.joining",
