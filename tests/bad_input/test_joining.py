@@ -291,7 +291,7 @@ def test_too_few_files_may_be_open(fresh, base):
         except nbray.exceptions.ResourceLimitError as error:
             print("refused", error)
     """)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert "refused Only 40 files may be open (ulimit -n); at least 72" in done.stdout, done.stderr
     assert issubclass(ResourceLimitError, nbray.exceptions.RayError)
 

@@ -172,7 +172,7 @@ def in_namespace(script, program):
     """Run a program as `$PROGRAM` of a shell script that has mounts of its own."""
     environment = {**os.environ, "PROGRAM": textwrap.dedent(program)}
     return subprocess.run(
-        ["unshare", "-m", "sh", "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+        ["unshare", "-m", "sh", "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -246,7 +246,7 @@ def test_row_74_memfd_is_forbidden(run_script):
 def test_row_74_another_operating_system(run_script):
     done = subprocess.run(
         [sys.executable, "-c", "import sys; sys.platform = 'win32'; import nbray"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "ImportError: nbray runs on Linux" in done.stderr and "win32" in done.stderr

@@ -234,6 +234,6 @@ def test_row_59_the_signal_of_the_terminal_reaches_no_worker(tmp_path):
     while "ready" not in process.stdout.readline():
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert "same worker" in output, output
     assert process.returncode == 0

@@ -45,7 +45,7 @@ def run(tmp_path):
         path = tmp_path / "program.py"
         path.write_text(textwrap.dedent(text))
         environ = {name: value for name, value in os.environ.items() if name != "NBRAY_AS_RAY"}
-        done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60, env=environ)
+        done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=120, env=environ)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

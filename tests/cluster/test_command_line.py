@@ -30,7 +30,7 @@ class CommandLine:
 
     def __call__(self, *arguments, **options):
         return subprocess.run(
-            [sys.executable, "-m", "nbray", *arguments], env=self.environ, capture_output=True, text=True, timeout=60, **options
+            [sys.executable, "-m", "nbray", *arguments], env=self.environ, capture_output=True, text=True, timeout=120, **options
         )  # fmt: skip
 
     def family(self):

@@ -402,7 +402,7 @@ def test_a_program_ends_while_its_daemon_threads_wait(tmp_path):
     )
     for moment in ("0", "0.001", "0.01", "all wait"):
         done = subprocess.run(
-            [sys.executable, program, moment], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, program, moment], capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, (moment, done.stderr)
         assert not done.stderr or (moment != "all wait" and "has been shut down" in done.stderr), (moment, done.stderr)

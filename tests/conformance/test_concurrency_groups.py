@@ -169,7 +169,7 @@ def test_a_threaded_actor_runs_calls_side_by_side(ray):
     @ray.remote(max_concurrency=3)
     class Actor:
         def __init__(self):
-            self.meeting = threading.Barrier(3, timeout=30)
+            self.meeting = threading.Barrier(3, timeout=60)
 
         def meet(self):
             self.meeting.wait()
@@ -274,7 +274,7 @@ def test_the_context_belongs_to_the_thread_of_a_call(ray):
     @ray.remote(max_concurrency=2)
     class Actor:
         def __init__(self):
-            self.meeting = threading.Barrier(2, timeout=30)
+            self.meeting = threading.Barrier(2, timeout=60)
 
         def ask(self):
             context = ray.get_runtime_context()

@@ -145,7 +145,7 @@ def test_next_ready_and_is_finished(ray, gate):
         gate.wait()
 
     generator = waits.remote()
-    ray.wait([generator], timeout=20)
+    ray.wait([generator], timeout=60)
     assert generator.next_ready()
     assert not generator.is_finished()
     next(generator)
@@ -167,14 +167,14 @@ def test_wait_takes_generators(ray, count, gate):
         return 2
 
     ready, waiting, ref = count.remote(1), late.remote(), quick.remote()
-    done, rest = ray.wait([waiting, ready, ref], num_returns=2, timeout=30)
+    done, rest = ray.wait([waiting, ready, ref], num_returns=2, timeout=60)
     assert done == [ready, ref]
     assert rest == [waiting]
     assert ray.wait([waiting], timeout=0.05) == ([], [waiting])
     gate.open()
-    assert ray.wait([waiting], timeout=30) == ([waiting], [])
+    assert ray.wait([waiting], timeout=60) == ([waiting], [])
     assert values(ray, waiting) == [1]
-    assert ray.wait([waiting], timeout=30) == ([waiting], [])  # at its end, too
+    assert ray.wait([waiting], timeout=60) == ([waiting], [])  # at its end, too
 
 
 def test_wait_wants_each_once(ray, count):

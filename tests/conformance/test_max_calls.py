@@ -70,7 +70,7 @@ def test_it_waits_for_its_children(ray, gate):
     (ref,) = ray.get(parent.remote())
     time.sleep(0.3)
     gate.open()
-    assert ray.get(ref, timeout=30) == "done"
+    assert ray.get(ref, timeout=60) == "done"
 
 
 def test_errors_and_several_returns(ray):

@@ -61,12 +61,12 @@ def test_reserve_and_give_back(ray, groups, strategy):
 
 
 def test_one_strict_spread_bundle_fits_one_node(ray, groups):
-    assert groups([{"CPU": 1}], strategy="STRICT_SPREAD").wait(30)
+    assert groups([{"CPU": 1}], strategy="STRICT_SPREAD").wait(60)
 
 
 def test_resources_of_a_group_are_shown_under_names_of_their_own(ray, groups):
     group = groups([{"CPU": 1, "GPU": 1}, {"CPU": 2}])
-    assert group.wait(30)
+    assert group.wait(60)
     name = group.id.hex()
     expected = {
         f"CPU_group_0_{name}": 1.0, f"CPU_group_1_{name}": 2.0, f"CPU_group_{name}": 3.0, f"GPU_group_0_{name}": 1.0,
@@ -94,7 +94,7 @@ def test_a_handle_can_be_passed(ray, groups, where):
 
     @ray.remote(num_cpus=0)
     def use(group):
-        assert group.wait(30)
+        assert group.wait(60)
         assert ray.get(group.ready()).id == group.id
         assert group.bundle_specs == [{"CPU": 1.0}]
         return ray.get(where.options(scheduling_strategy=inside(group)).remote())[0]
@@ -104,7 +104,7 @@ def test_a_handle_can_be_passed(ray, groups, where):
 
 def test_wait_and_ready_of_a_group_that_has_to_wait(ray, groups):
     first = groups([{"CPU": 4}])
-    assert first.wait(30) is True
+    assert first.wait(60) is True
     second = groups([{"CPU": 4}])
     assert second.wait(0.2) is False
     ready = second.ready()
@@ -112,13 +112,13 @@ def test_wait_and_ready_of_a_group_that_has_to_wait(ray, groups):
     with pytest.raises(ray.exceptions.GetTimeoutError):
         ray.get(ready, timeout=0.1)
     ray.util.remove_placement_group(first)
-    assert second.wait(30) is True
+    assert second.wait(60) is True
     assert ray.get(ready) == second
 
 
 def test_ready_is_a_ref_like_any_other(ray, groups):
     first = groups([{"CPU": 4}])
-    assert first.wait(30)
+    assert first.wait(60)
     second = groups([{"CPU": 1}])
 
     @ray.remote(num_cpus=0)
@@ -142,7 +142,7 @@ def test_a_group_waits_for_running_tasks(ray, groups, gate, ledger):
     assert group.wait(0.2) is False
     gate.open()
     ray.get(ref)
-    assert group.wait(30) is True
+    assert group.wait(60) is True
 
 
 def test_tasks_run_in_the_group(ray, groups, where):
@@ -158,7 +158,7 @@ def test_tasks_run_in_the_group(ray, groups, where):
 def test_tasks_in_a_group_use_what_it_reserved(ray, groups, where):
     """With all processors in groups nothing runs outside; inside it does."""
     group = groups([{"CPU": 2}, {"CPU": 2}])
-    assert group.wait(30)
+    assert group.wait(60)
     assert ray.get(where.options(scheduling_strategy=inside(group)).remote())[0] == group.id.hex()
     outside = where.remote()
     assert ray.wait([outside], timeout=0.3) == ([], [outside])
@@ -227,7 +227,7 @@ def test_gpus_of_a_bundle(ray, groups):
         return os.environ.get("CUDA_VISIBLE_DEVICES"), ray.get_gpu_ids()
 
     group = groups([{"GPU": 1}, {"GPU": 0.5}])
-    assert group.wait(30)
+    assert group.wait(60)
     whole = ray.get(visible.options(num_gpus=1, scheduling_strategy=inside(group, 0)).remote())
     half = ray.get(visible.options(num_gpus=0.5, scheduling_strategy=inside(group, 1)).remote())
     assert {whole[0], half[0]} == {"0", "1"}
@@ -361,7 +361,7 @@ def test_a_name_is_found_by_tasks(ray, groups):
 
 def test_the_table(ray, groups):
     group = groups([{"CPU": 1, "GPU": 1}, {"CPU": 1}], strategy="STRICT_PACK", name="in the table")
-    assert group.wait(30)
+    assert group.wait(60)
     row = ray.util.placement_group_table(group)
     node = ray.get_runtime_context().get_node_id()
     assert row["placement_group_id"] == group.id.hex()
@@ -378,12 +378,12 @@ def test_the_table(ray, groups):
 
 def test_a_removed_group_is_never_ready(ray, groups):
     blocker = groups([{"CPU": 4}])
-    assert blocker.wait(30)
+    assert blocker.wait(60)
     group = groups([{"CPU": 4}])
     ready = group.ready()
     ray.util.remove_placement_group(group)
     with pytest.raises(ray.exceptions.TaskPlacementGroupRemoved):
-        ray.get(ready, timeout=20)
+        ray.get(ready, timeout=60)
     ray.util.remove_placement_group(group)  # once more does nothing
     with pytest.raises(Exception):
         group.wait(1)
@@ -404,9 +404,9 @@ def test_removal_fails_what_waits_in_the_group(ray, groups, gate, ledger):
     time.sleep(0.3)  # Ray: the second must have come to its queue
     ray.util.remove_placement_group(group)
     with pytest.raises(ray.exceptions.TaskPlacementGroupRemoved):
-        ray.get(waiting, timeout=20)
+        ray.get(waiting, timeout=60)
     with pytest.raises(ray.exceptions.RayError):
-        ray.get(running, timeout=20)
+        ray.get(running, timeout=60)
 
 
 def test_removal_ends_the_actors_of_the_group(ray, groups):
@@ -422,7 +422,7 @@ def test_removal_ends_the_actors_of_the_group(ray, groups):
 
     def dead():
         try:
-            ray.get(actor.ping.remote(), timeout=20)
+            ray.get(actor.ping.remote(), timeout=60)
         except ray.exceptions.RayActorError:
             return True
 
@@ -437,7 +437,7 @@ def test_a_group_outlives_the_actor_that_made_it(ray):
     class Maker:
         def make(self):
             group = ray.util.placement_group([{"CPU": 1}])
-            assert group.wait(30)
+            assert group.wait(60)
             return group
 
     maker = Maker.remote()
@@ -452,7 +452,7 @@ def test_a_group_outlives_the_actor_that_made_it(ray):
 def test_many_groups(ray):
     for _ in range(3):
         made = [ray.util.placement_group([{"CPU": 0.01}, {"CPU": 0.01}]) for _ in range(30)]
-        assert all(group.wait(30) for group in made)
+        assert all(group.wait(60) for group in made)
         for group in made:
             ray.util.remove_placement_group(group)
     wait_until(lambda: ray.available_resources().get("CPU") == 4.0, "all processors free again")

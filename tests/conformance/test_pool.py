@@ -112,7 +112,7 @@ def test_imap_unordered_does_not_wait(pool, gate):
         return x
 
     results = pool.imap_unordered(wait_at_zero, range(3), chunksize=1)
-    first = results.next(timeout=30)
+    first = results.next(timeout=60)
     gate.open()
     assert first != 0
     assert sorted([first, *results]) == [0, 1, 2]

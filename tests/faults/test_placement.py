@@ -22,7 +22,7 @@ def all_free(ray):
 @pytest.fixture
 def group(ray):
     made = ray.util.placement_group([{"CPU": 1}, {"CPU": 1}])
-    assert made.wait(20)
+    assert made.wait(60)
     yield made
     ray.util.remove_placement_group(made)
     all_free(ray)
@@ -113,7 +113,7 @@ def test_a_task_that_made_a_group_is_killed(ray):
     @ray.remote(max_retries=0)
     def make_and_die(box):
         group = ray.util.placement_group([{"CPU": 1}], name="orphan")
-        assert group.wait(20)
+        assert group.wait(60)
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(ray.exceptions.WorkerCrashedError):
@@ -127,7 +127,7 @@ def test_a_task_that_made_a_group_is_killed(ray):
 def test_the_waiting_process_of_a_group_dies(ray):
     """Whoever watches a group may be killed; the group still gets its bundles."""
     blocker = ray.util.placement_group([{"CPU": 3}])
-    assert blocker.wait(20)
+    assert blocker.wait(60)
 
     @ray.remote(num_cpus=0, max_retries=0)
     def wait_and_die():
@@ -140,7 +140,7 @@ def test_the_waiting_process_of_a_group_dies(ray):
     group = ray.util.get_placement_group("waits")
     assert not group.wait(0.1)
     ray.util.remove_placement_group(blocker)
-    assert group.wait(20)
+    assert group.wait(60)
     ray.util.remove_placement_group(group)
     all_free(ray)
 
@@ -153,7 +153,7 @@ def test_a_joined_driver_that_dies_takes_its_groups_along(ray, start_driver):
         own = ray.util.placement_group([{"CPU": 1}], name="own")
         detached = ray.util.placement_group([{"CPU": 1}], name="detached", lifetime="detached")
         waits = ray.util.placement_group([{"CPU": 4}])
-        assert own.wait(20) and detached.wait(20) and not waits.wait(0.1)
+        assert own.wait(60) and detached.wait(60) and not waits.wait(0.1)
         say("ids", own.id.hex(), detached.id.hex(), waits.id.hex())
         hear()
         """,

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FOLDER = ROOT / "notebooks"
 FULL_SIZE = bool(os.environ.get("NBRAY_NOTEBOOKS_FULL"))
-CELL_LIMIT_S = 900 if FULL_SIZE else 120
+CELL_LIMIT_S = 900 if FULL_SIZE else 400
 
 
 # What the notebook has ended takes a moment until it is gone. joblib's resource tracker is there until the kernel ends.

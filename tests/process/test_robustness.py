@@ -143,7 +143,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_what_a_process_held_that_died_before_it_registered_is_given_back(driver):
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, driver.node.segment_socket], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", STRANGER, driver.node.segment_socket], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     stranger = int(done.stdout)
