@@ -13,6 +13,7 @@ from nbray.core import current
 from nbray.core.records import TASK_RETRIABLE
 
 _PLAIN = frozenset((int, float, str, bool, type(None)))
+_NAME = {"name": None}.keys()
 _MAX_VARIANTS = 256  # handles of options() that a function remembers
 
 
@@ -41,6 +42,7 @@ class RemoteFunction:
             None  # what a call needs: (descriptor, pool, n_returns, retries, retry_exceptions, name, flags)
         )
         self._check = _argument_check(function)
+        self._nameless = not options.get("name") and options.get("enable_task_events", True) is not False
         self._variants: dict[Any, _WithOptions] = {}  # by what options() was called with, if that is plain
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -110,6 +112,11 @@ class RemoteFunction:
             options.get("retry_exceptions", False), name, TASK_RETRIABLE if retries else 0,
         )  # fmt: skip
 
+    def _renamed(self, scope: Any, name: str) -> tuple[Any, ...]:
+        """Return what a call needs that differs from the present ones by its name: names are often new for each call."""
+        base, pool, n_returns, retries, retry_exceptions, _, flags = self._call
+        return scope.core.describe_variant(base, name), pool, n_returns, retries, retry_exceptions, name, flags
+
     def options(self, **given: Any) -> _WithOptions:
         """Return a handle that submits with other options."""
         plain = all(value.__class__ in _PLAIN for value in given.values())
@@ -122,8 +129,9 @@ class RemoteFunction:
             raise ValueError(
                 "_num_objects_per_yield cannot be overridden per task call. Use @remote(_num_objects_per_yield=...) instead."
             )
-        option_table.returned(checked, self._is_generator)
-        handle = _WithOptions(self, checked)
+        if len(given) != 1 or "name" not in given:
+            option_table.returned(checked, self._is_generator)
+        handle = _WithOptions(self, checked, checked["name"] or "" if self._nameless and given.keys() == _NAME else "")
         if key is not None:
             if len(self._variants) >= _MAX_VARIANTS:
                 self._variants.clear()
@@ -152,8 +160,9 @@ def _rebuild(function: Any, options: dict[str, Any]) -> RemoteFunction:
 class _WithOptions:
     """``f.options(...)``: submits ``f`` with other options."""
 
-    def __init__(self, parent: RemoteFunction, options: dict[str, Any]) -> None:
+    def __init__(self, parent: RemoteFunction, options: dict[str, Any], only_name: str = "") -> None:
         self._parent = parent
+        self._only_name = only_name  # all that differs from the parent, which has no name
         self._options = options
         self._scope: Any = None
         self._call: Any = None
@@ -163,7 +172,12 @@ class _WithOptions:
         scope = current.scope
         if scope is None or scope is not self._scope:
             scope = parent._describe()
-            self._call = parent._resolve(scope, self._options)
+            if self._only_name:
+                if parent._scope is not scope:
+                    scope = parent._prepare()
+                self._call = parent._renamed(scope, self._only_name)
+            else:
+                self._call = parent._resolve(scope, self._options)
             self._scope = scope
         check = parent._check
         if check is not None and (kwargs or not check[0] <= len(args) <= check[1]):

@@ -40,10 +40,12 @@ from nbray.core.lease_pool import ANYWHERE, Lane, LeasePool, Peer
 from nbray.core.lineage import Reconstruction
 from nbray.core.records import (
     FUNCTION_HEAD,
+    FUNCTION_NAMED,
     INLINE_MAX_BYTES,
     KIND_CONTEXT,
     TASK_INDIRECT,
     FunctionDescriptor,
+    NamedFunction,
     StoredValue,
     StoreHold,
     TaskRecord,
@@ -115,13 +117,11 @@ class CoreWorker(
 
     def describe_variant(self, function: FunctionDescriptor, name: str, kind: str = "task") -> FunctionDescriptor:
         """Return the same code under another name (the option ``name``) or kind."""
-        message = function.message
-        if function.message_flags:
-            message = bytes(self.store.view(function.keep.obj))
-        digest, length, max_calls = FUNCTION_HEAD.unpack_from(message, 0)
-        title = name.encode()
-        code = message[FUNCTION_HEAD.size + length :]
-        return self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name, kind)
+        base = function.base or function
+        named = self._descriptor(_U64.pack(base.number) + name.encode(), name, kind, NamedFunction)
+        named.message_flags |= FUNCTION_NAMED
+        named.base = base
+        return named
 
     def describe_method(
         self, class_name: str, method: str, group: str = "", kind: str = "actor_task"
@@ -130,13 +130,15 @@ class CoreWorker(
         message = f"{method}\0{group}" if group else method
         return self._descriptor(message.encode(), f"{class_name}.{method}", kind)
 
-    def _descriptor(self, message: bytes, name: str, kind: str) -> FunctionDescriptor:
+    def _descriptor(
+        self, message: bytes, name: str, kind: str, make: type[FunctionDescriptor] = FunctionDescriptor
+    ) -> FunctionDescriptor:
         number = next(self.functions)
         flags, keep = 0, None
         if len(message) > self.max_payload:
             keep = self.store.stash(message)
             message, flags = _U64.pack(keep.obj), TASK_INDIRECT
-        descriptor = FunctionDescriptor(number, name, message, flags, keep)
+        descriptor = make(number, name, message, flags, keep)
         if keep is not None:
             descriptor.pin = self.store.view(keep.obj)
             self.pinned.add(descriptor)

@@ -15,6 +15,7 @@ from typing import Any
 from nbray._cstore import ffi, lib
 from nbray.core.environments import Environment
 from nbray.core.records import (
+    FUNCTION_FORGET,
     KIND_FUNCTION,
     KIND_ORIGIN,
     TaskRecord,
@@ -34,6 +35,7 @@ NBS_EAGAIN = lib.NBS_EAGAIN
 NBS_EDEAD = lib.NBS_EDEAD
 
 STUCK_NS = 2_000_000  # a head task that runs longer frees what stands behind it
+MAX_NAMED = 4096  # names of functions that a worker remembers of an owner
 IDLE_LEASE_S = 0.25  # an idle lease is kept this long
 MAX_LEASES_WANTED = 64
 REFUSED_PAUSE_S = 0.1  # before asking again, when the daemon could not give a worker; doubles
@@ -45,13 +47,14 @@ ANYWHERE = Target()
 class Peer:
     """The sending side of a channel to a worker: what it has been told already."""
 
-    __slots__ = ("chan", "closed", "core", "functions", "origin", "peer", "told")
+    __slots__ = ("chan", "closed", "core", "functions", "named", "origin", "peer", "told")
 
     def __init__(self, core: Any, peer: int) -> None:
         self.core = core
         self.peer = peer
         self.chan = core.open_channel(peer)
         self.functions: set[int] = set()
+        self.named: set[int] = set()  # those of them that are names of others
         self.origin = ""
         self.closed = False
         self.told: Any = None  # (pool, GPUs) of the last lease
@@ -65,10 +68,24 @@ class Peer:
     def prepare(self, record: TaskRecord) -> int:
         """Tell the worker what it must know before this task: its function, its origin."""
         function = record.function
-        if function.number not in self.functions:
-            status = self.tell(KIND_FUNCTION, function.number, function.message, function.message_flags)
+        base = function.base
+        if base is not None and base.number not in self.functions:
+            status = self.tell(KIND_FUNCTION, base.number, base.message, base.message_flags)
             if status != NBS_OK:
                 return status
+            self.functions.add(base.number)
+        if function.number not in self.functions:
+            flags = function.message_flags
+            if base is not None and len(self.named) >= MAX_NAMED:
+                flags |= FUNCTION_FORGET
+            status = self.tell(KIND_FUNCTION, function.number, function.message, flags)
+            if status != NBS_OK:
+                return status
+            if base is not None:
+                if flags & FUNCTION_FORGET:
+                    self.functions -= self.named
+                    self.named.clear()
+                self.named.add(function.number)
             self.functions.add(function.number)
         if record.origin != self.origin:
             status = self.tell(KIND_ORIGIN, 0, record.origin.encode())

@@ -16,7 +16,7 @@ from nbray.core.interrupts import uninterrupted
 # Kinds of channel messages beyond NBS_MSG_TASK and NBS_MSG_RESULT.
 KIND_TASK = 1
 KIND_RESULT = 2
-KIND_FUNCTION = 16  # owner -> worker: seq = number; payload: FUNCTION_HEAD, name, code
+KIND_FUNCTION = 16  # owner -> worker: seq = number; payload: FUNCTION_HEAD, name, code; or see FUNCTION_NAMED
 KIND_CONTEXT = 17  # owner -> worker: job, sys.path, working directory ...
 KIND_ORIGIN = 18  # owner -> worker: origin of the tasks that follow
 KIND_METHOD = 19  # owner -> actor: seq = number; payload: method name, NUL and concurrency group when one is given
@@ -26,6 +26,10 @@ KIND_ITEM = 33  # worker -> owner: what a generator yielded; seq = task, a = ind
 KIND_LEAVING = 34  # worker -> owner: it takes no more tasks (max_calls)
 
 FUNCTION_HEAD = struct.Struct("<16sHI")  # hash of the code, length of the name, max_calls
+
+# Flags of a FUNCTION, beside TASK_INDIRECT.
+FUNCTION_NAMED = 1  # one that was told already under another name; payload: its number u64, name
+FUNCTION_FORGET = 2  # and all such names before it are not used any more
 
 # Flags of a TASK.
 TASK_KWARGS = 1  # the pickle holds (args, kwargs), else args alone
@@ -110,6 +114,7 @@ class FunctionDescriptor:
     __slots__ = (
         "__weakref__",
         "avg_ns",
+        "base",
         "depth",
         "high",
         "keep",
@@ -129,6 +134,7 @@ class FunctionDescriptor:
         self.message_flags = message_flags
         self.keep = keep  # StoreHold of a large message
         self.pin: Any = None  # a view of it, until the runtime ends: code is not spilled
+        self.base: Any = None  # of a NamedFunction
         self.avg_ns = 0.0  # how long it runs: moving average, 0 before the first result
         # What follows from that, until it leaves ``low`` to ``high``; in tasks:
         self.depth = 1.0  # sent ahead into a lane, at most
@@ -144,6 +150,25 @@ class FunctionDescriptor:
         else:
             self.depth = min(PIPELINE_NS / avg, PIPELINE_DEPTH)
             self.pack = max(PACK_NS / avg, 1.0)  # a task with nothing behind it needs no second worker
+
+
+def _of_base(name: str) -> Any:
+    return property(
+        lambda self: getattr(self.base, name) if self.base is not None else 0.0,
+        lambda self, value: setattr(self.base, name, value) if self.base is not None else None,
+    )
+
+
+class NamedFunction(FunctionDescriptor):
+    """A function under another name: shares the code of its ``base``, and how long that runs."""
+
+    __slots__ = ()
+
+    avg_ns = _of_base("avg_ns")
+    depth = _of_base("depth")
+    pack = _of_base("pack")
+    low = _of_base("low")
+    high = _of_base("high")
 
 
 class TaskRecord(msgspec.Struct, gc=False, eq=False):

@@ -14,7 +14,9 @@ from nbray._cstore import ffi, lib
 from nbray.core import output
 from nbray.core.core_worker import CoreWorker
 from nbray.core.records import (
+    FUNCTION_FORGET,
     FUNCTION_HEAD,
+    FUNCTION_NAMED,
     KIND_CANCEL,
     KIND_CONTEXT,
     KIND_FUNCTION,
@@ -175,7 +177,14 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
     def _notice(self, kind: int, chan: int, number: int, flags: int, payload: bytes) -> None:
         if flags & TASK_INDIRECT:
             payload = bytes(self.core.store.view(_U64.unpack(payload)[0]))
-        if kind == KIND_FUNCTION:
+        if kind == KIND_FUNCTION and flags & FUNCTION_NAMED:
+            if flags & FUNCTION_FORGET:
+                for key in self.named.pop(chan, ()):
+                    self.functions.pop(key, None)
+            function, _ = self.functions[(chan, *_U64.unpack_from(payload))]
+            self.functions[(chan, number)] = (function, payload[_U64.size :].decode())
+            self.named.setdefault(chan, []).append((chan, number))
+        elif kind == KIND_FUNCTION:
             digest, length, max_calls = FUNCTION_HEAD.unpack_from(payload, 0)
             start = FUNCTION_HEAD.size + length
             name = payload[FUNCTION_HEAD.size : start].decode()
@@ -216,6 +225,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                 known.clear()
                 self.origins.pop(chan, None)
                 self._peers.pop(chan, None)
+                self.named.pop(chan, None)
                 self.functions = {key: value for key, value in self.functions.items() if key[0] != chan}
                 self.methods = {key: value for key, value in self.methods.items() if key[0] != chan}
             while self._early:

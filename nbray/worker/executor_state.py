@@ -59,6 +59,7 @@ class ExecutorState:
         self.core = core
         self.seg = core.seg
         self.functions: dict[tuple[int, int], tuple[Any, str]] = {}  # (channel, number) -> function, name
+        self.named: dict[int, list[tuple[int, int]]] = {}  # channel -> those of its functions that are names of others
         self.loaded: dict[bytes, Any] = {}  # digest of code -> function
         self.limited: dict[bytes, Any] = {}  # those with max_calls
         self.methods: dict[tuple[int, int], tuple[str, str]] = {}  # name, concurrency group
