@@ -193,8 +193,9 @@ int nbs_repromise(nbs_seg *s, uint64_t obj);
 /* nbs_live_many tells which handles still name a sealed object that has a value; returns
  * how many do not. Takes no lock. */
 int64_t nbs_live_many(nbs_seg *s, const uint64_t *objs, uint32_t n, uint8_t *alive);
-/* nbs_spill_note publishes whether the spiller can write, for nbs_stats.spill_blocked. */
-enum { NBS_SPILL_WORKS = 0, NBS_SPILL_NO_DISK = 1, NBS_SPILL_FAILS = 2 };
+/* nbs_spill_note publishes whether the spiller can write, for nbs_stats.spill_blocked, and
+ * above NBS_SPILL_STATE a number that changes while it moves a large object. */
+enum { NBS_SPILL_WORKS = 0, NBS_SPILL_NO_DISK = 1, NBS_SPILL_FAILS = 2, NBS_SPILL_STATE = 0xff };
 int nbs_spill_note(nbs_seg *s, uint32_t blocked);
 /* nbs_punch_hole gives back the disk under a part of a file; NBS_ESYS where the file
  * system cannot do that. */
@@ -209,7 +210,7 @@ typedef struct {
   uint64_t n_repairs;                /* times that a dead lock owner was cleaned up after */
   uint64_t n_spilled, spilled_bytes; /* objects on disk, and their sizes */
   uint64_t n_spilled_total, n_restored_total, n_lost_total;
-  uint64_t spill_blocked; /* NBS_SPILL_... */
+  uint64_t spill_blocked; /* as noted */
 } nbs_stats;
 int nbs_get_stats(nbs_seg *s, nbs_stats *out);
 

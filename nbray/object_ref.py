@@ -26,11 +26,15 @@ def install(core: Any) -> None:
 
 
 class ObjectRef:
-    """Names a value that is, or will be, in the cluster. Made by the runtime only."""
+    """Names a value that is, or will be, in the cluster.
+
+    The runtime makes them. ``ObjectRef(id)`` with the 28 bytes of an id is a ref of that object, too, which some other
+    ref must keep; where this process has one already, ``from_binary`` returns just that, which equals itself alone.
+    """
 
     __slots__ = ("__weakref__", "_cluster", "_data", "_hold", "_index", "_number", "_owner", "_task", "_waiters")
 
-    def __init__(self, number: int, index: int, owner: int, cluster: Any) -> None:
+    def __init__(self, number: Any, index: int = 0, owner: int = 0, cluster: Any = None) -> None:
         self._number = number  # of the task, counted by the owner
         self._index = index  # which return value
         self._owner = owner  # peer
@@ -39,6 +43,24 @@ class ObjectRef:
         self._hold: Any = None  # StoreHold once the object has left this process, or came from another
         self._task: Any = None  # TaskRecord while the task is not done (owner only)
         self._waiters: Any = None  # callables to call with the ref when _data is set
+        if cluster is None:
+            self._name(number)
+
+    def _name(self, object_id: Any) -> None:
+        """Make this the ref of an object by its id."""
+        if not isinstance(object_id, bytes):
+            raise TypeError(f"Unsupported type: {type(object_id)}, expected bytes")
+        if len(object_id) != ids.OBJECT_ID_SIZE:
+            raise ValueError(f"ID string needs to have length {ids.OBJECT_ID_SIZE}, got {len(object_id)}")
+        if object_id == ObjectRef.nil().binary():
+            self._number, self._index, self._owner, self._cluster = _ONES, 0xFFFF_FFFF, _ONES, _NoCluster()
+            return
+        known = _restore(object_id)
+        self._cluster = known._cluster
+        self._number, self._index, self._owner = known._number, known._index, known._owner
+        if known._data is None and known._hold is None:
+            known._cluster.place(known)  # its value comes by way of the store
+        self._data, self._hold = known._data, known._hold
 
     def binary(self) -> bytes:
         """Return the 28 bytes of the object's id."""

@@ -43,7 +43,9 @@ def _amount(name: str, value: Any) -> Any:
     """Check an amount of a resource: a number of at least 0 in steps of 0.0001, or None."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool):  # as in Ray: num_gpus=torch.cuda.is_available()
+        return int(value)
+    if not isinstance(value, numbers.Real):
         raise _Both(
             f"{name}={value!r} is not an amount: give a number >= 0 in steps of {SMALLEST} (got {type(value).__name__})."
         )
@@ -94,7 +96,9 @@ def _integer(
     def check(name: str, value: Any) -> Any:
         if value is None and (allow_none or none is not None):
             return none
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool):
+            value = int(value)
+        if not isinstance(value, int):
             text = f"The type of keyword '{name}' must be int, but received type {type(value)}: {value!r}"
             raise _Both(text)
         if value < low and not (minus_one and value == -1):

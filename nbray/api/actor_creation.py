@@ -10,7 +10,6 @@ from nbray import options as option_table
 from nbray.api import placing as where
 from nbray.api import redefinition, runtime
 from nbray.api.actor_handle import (
-    CREATION_TIMEOUT_S,
     ActorHandle,
     Lifetime,
     calls_of,
@@ -21,13 +20,16 @@ from nbray.api.actor_handle import (
 from nbray.core import current
 from nbray.core.call_site import label
 from nbray.core.surroundings import Surroundings
-from nbray.exceptions import ActorAlreadyExistsError, ActorUnschedulableError
+from nbray.exceptions import ActorAlreadyExistsError, ActorUnschedulableError, RaySystemError
 from nbray.serialization import serializer
 from nbray.wire import messages as m
 
 if TYPE_CHECKING:
     from nbray.api.actor_class import ActorClass
     from nbray.core.actor_calls import ActorCalls
+
+
+NAME_TIMEOUT_S = 60.0  # the daemon says within this time whether a name is free
 
 
 def create(
@@ -137,9 +139,18 @@ def _name_offender(args: Any, kwargs: Any) -> None:
 
 
 def _await_acceptance(core: Any, calls: ActorCalls, name: str, namespace: str) -> None:
-    core.wait_until(lambda: calls.notice is not None, CREATION_TIMEOUT_S)
+    core.wait_until(lambda: calls.notice is not None, NAME_TIMEOUT_S)
     notice = calls.notice
-    if notice is not None and notice.name_taken:
+    if notice is None:
+        core.control.send(
+            m.KillActorRequest(actor_id=calls.actor_id, no_restart=True, reason="its name was never confirmed")
+        )
+        raise RaySystemError(
+            f"The node daemon has not said within {NAME_TIMEOUT_S:g} s whether the name {name} (namespace={namespace}) is "
+            "free, so the actor is not made. The machine is overloaded, or the daemon hangs: `nbray doctor` and `nbray "
+            "stack` tell."
+        )
+    if notice.name_taken:
         core.actors.pop(calls.actor_id, None)
         raise ActorAlreadyExistsError(
             f"The name {name} (namespace={namespace}) is already taken. Please use a different name or get the existing "

@@ -10,6 +10,7 @@ from nbray.api.actor_handle import ActorHandle
 from nbray.core import current
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import ObjectRefGenerator
+from nbray.serialization.unreadable import unreadable
 
 _loads = pickle.loads
 
@@ -35,7 +36,10 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
     if type(object_refs) is ObjectRef:
         data = object_refs._data
         if type(data) is bytes and data[0] == 0x80:  # a plain pickle
-            return _loads(data)
+            try:
+                return _loads(data)
+            except Exception as error:
+                raise unreadable(error) from error
         if data is not None or current.core is None:  # else it is looked at where we wait
             runtime.require_core()
         return object_refs._cluster.get_one(object_refs, _seconds(timeout))

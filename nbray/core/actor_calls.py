@@ -58,6 +58,7 @@ class ActorCalls:
         self.paused = False  # killed by this process: calls wait until that has taken effect
         self.max_pending = -1
         self.max_task_retries = 0
+        self.origin = core.origin  # what made the actor, where its maker is here
         self.ordered = True
         self.side_by_side = False  # the actor runs several calls at a time
         self.outdated = ""  # what to say at the next call: its class has changed since it was made
@@ -234,6 +235,9 @@ class ActorCalls:
             self._lose_link(restarting=True)
         elif notice.state == "DEAD":
             if before != "DEAD":
+                reports = self.core.reports
+                if notice.error and self.spec_hold is not None and reports is not None:
+                    reports.constructor_raised(self.class_name, self.origin, notice.error)
                 self.spec_hold = None
                 self._lose_link(restarting=False)
                 unsent = [*self.queue, *self.late.values()]

@@ -17,6 +17,7 @@ from nbray.core.records import (
     TASK_STORED,
     StoreHold,
 )
+from nbray.exceptions import RayTaskError
 from nbray.object_ref import ObjectRef
 from nbray.serialization import serializer
 
@@ -88,8 +89,13 @@ class Arguments(CoreState):
                 deps.append(arg)
                 positions.append(index)
                 values[index] = None
+            elif isinstance(arg, RayTaskError):  # the call fails with it, as one whose argument could not be made
+                deps.append(self.put(arg))
+                positions.append(index)
+                values[index] = None
         for key, arg in kwargs.items():
-            if type(arg) is ObjectRef:
+            if type(arg) is ObjectRef or isinstance(arg, RayTaskError):
+                arg = self.put(arg) if type(arg) is not ObjectRef else arg
                 self._check_cluster(arg)
                 if named is kwargs:
                     named = dict(kwargs)

@@ -18,6 +18,7 @@ from nbray.config import Limits
 from nbray.core.actor_calls import ActorCalls
 from nbray.core.control_client import ControlClient
 from nbray.core.failure_log import FailureLog
+from nbray.core.failure_reports import FailureReports
 from nbray.core.interrupts import InterruptShield
 from nbray.core.lease_pool import Lane, LeasePool, Peer
 from nbray.core.records import (
@@ -117,6 +118,7 @@ class CoreState:
         self._lineage_bytes = 0  # of theirs, counted anew at the limit
         self._kept_arguments = 0  # bytes of arguments by value that lineages keep; the same
         self.failed = FailureLog()  # what went wrong here
+        self.reports = FailureReports() if role == "driver" else None
         self._asked_owners: dict[int, float] = {}  # lost objects of others: handle -> when their owner was told
         self._callbacks: deque[tuple[Any, Any]] = deque()
         self.dependents: weakref.WeakSet[Any] = weakref.WeakSet()  # their runtime_ended(error) is called at the end
@@ -136,6 +138,7 @@ class CoreState:
 
     # What the parts call of each other; each is defined in the part that does it.
 
+    put: Callable[[Any], ObjectRef]
     _drain: Callable[[], bool]
     drain: Callable[[], bool]
     run_callbacks: Callable[[], None]
@@ -152,7 +155,7 @@ class CoreState:
     when_ready: Callable[[ObjectRef, Callable[[ObjectRef], None]], None]
     _finish_error: Callable[[TaskRecord, ErrorValue], None]
     _set: Callable[[ObjectRef, Any], None]
-    _retry: Callable[[TaskRecord], None]
+    _retry: Callable[..., None]
     _worker_leaves: Callable[[int], None]
     _add_waiter: Callable[[ObjectRef, Any], None]
     run_delayed: Callable[[float], None]

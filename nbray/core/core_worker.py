@@ -61,13 +61,15 @@ from nbray.exceptions import (
     ClusterGoneError,
     ForkedProcessError,
     RaySystemError,
+    RayTaskError,
     TaskUnschedulableError,
 )
 from nbray.object_ref import ObjectRef
 from nbray.options import Streaming
 from nbray.placement import Target
 from nbray.scheduling import infeasible
-from nbray.serialization import serializer
+from nbray.serialization import error_value, serializer
+from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
 
 RING = lib.NBS_READY_RING
@@ -399,6 +401,9 @@ class CoreWorker(
         ref = ObjectRef(number, 0, self.peer, self)
         if type(value) in _SIMPLE:
             data: Any = _dumps(value, 5)
+        elif isinstance(value, RayTaskError):
+            ref._data = ErrorValue(error_value.from_task_error(value))
+            return ref
         else:
             data = serializer.dumps(value, "the value to put")
         if type(data) is bytes and len(data) <= INLINE_MAX_BYTES:

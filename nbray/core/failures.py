@@ -23,6 +23,7 @@ from nbray.exceptions import (
     WorkerCrashedError,
 )
 from nbray.object_ref import ObjectRef
+from nbray.serialization import error_value
 from nbray.wire import messages as m
 
 
@@ -69,7 +70,8 @@ class Failures(CoreState):
             elif notice is not None and notice.out_of_memory:
                 self._out_of_memory(record, notice)
             elif record.retries != 0:
-                self._retry(record)
+                crash = error_value.from_system_error(_crash(record, notice, self.node_id, ""))
+                self._retry(record, crash)
             else:
                 self.fail(record, _crash(record, notice, self.node_id, ""))
 

@@ -112,6 +112,15 @@ def flush() -> None:
         _emitter.flush()
 
 
+def tell(origin: str, text: str) -> None:
+    """In the driver: show a line of the runtime's own, where the output of ``origin`` goes; from any thread."""
+    sink = _sink
+    if sink is not None:
+        sink(origin, "stream", ("stderr", text + "\n"), {})
+    else:
+        _write(sys.stderr, text + "\n")
+
+
 def _receive(flags: int, payload: bytes) -> None:
     origin, kind, content, meta = pickle.loads(payload)
     sink = _sink

@@ -153,15 +153,18 @@ class Patience:
         """See whether anything has moved since the last look."""
         pressure, limits = self._pressure, self._pressure.limits
         stats = pressure.stats()
-        figures = (stats.used, stats.n_created_total, stats.n_spilled_total, stats.n_restored_total)
+        blocked = stats.spill_blocked & lib.NBS_SPILL_STATE
+        figures = (
+            stats.used, stats.n_created_total, stats.n_spilled_total, stats.n_restored_total, stats.spill_blocked,
+        )  # fmt: skip
         if figures != self._figures:
             self._figures, self._moved_at = figures, now
-        if stats.spill_blocked == lib.NBS_SPILL_WORKS:
+        if blocked == lib.NBS_SPILL_WORKS:
             self._blocked_since = 0.0
         elif not self._blocked_since:
             self._blocked_since = now
         elif now - self._blocked_since > limits.disk_wait_s:
-            pressure.refuse_for_disk(self._size, stats.spill_blocked)
+            pressure.refuse_for_disk(self._size, blocked)
         if now - self._moved_at > (limits.argument_wait_s if self._for_task else limits.room_wait_s):
             pressure.refuse(status, self._size)
 

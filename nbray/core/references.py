@@ -32,9 +32,17 @@ class References(CoreState):
 
     def export(self, ref: ObjectRef) -> bytes:
         """Give a ref's object a place in the store, so that any process reaches it by id."""
-        object_id = ref.binary()
         if ref._cluster is not self or not self.session.attached:
-            return object_id  # whoever reads it is told that its cluster is another one
+            return ref.binary()  # whoever reads it is told that its cluster is another one
+        object_id = self.place(ref)
+        if not serializer.note_ref(ref):
+            advice.pickled_by_hand(ref)
+            self.keep_forever(ref)  # pickled by hand: nobody will tell when it is done with
+        return object_id
+
+    def place(self, ref: ObjectRef) -> bytes:
+        """See to it that a ref's object has its place in the store; returns its id."""
+        object_id = ref.binary()
         with self.lock:
             if ref._hold is None:
                 data = ref._data
@@ -46,9 +54,6 @@ class References(CoreState):
                     ref._hold = self.store.promise(object_id)
                     self._fill_promise(ref)
             self.exported[object_id] = ref
-        if not serializer.note_ref(ref):
-            advice.pickled_by_hand(ref)
-            self.keep_forever(ref)  # pickled by hand: nobody will tell when it is done with
         return object_id
 
     def free(self, refs: list[ObjectRef]) -> None:
@@ -79,6 +84,7 @@ class References(CoreState):
         if type(data) is bytes:
             self.store.fulfil(ref.binary(), serializer.plain(data), 0)
         elif type(data) is ErrorValue:
+            data.unread = None  # it may be read elsewhere
             self.store.fulfil(ref.binary(), serializer.plain(data.blob), META_ERROR)
         elif type(data) is StoredValue:
             ref._hold = data.hold

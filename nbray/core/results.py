@@ -155,7 +155,7 @@ class Results(CoreState):
                 flags = RESULT_CANCELLED
             elif record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
                 self._drop_result(flags, payload)
-                self._retry(record)
+                self._retry(record, error)
                 return
             else:
                 self._note_failure(record, error)
@@ -172,7 +172,7 @@ class Results(CoreState):
             else:
                 error = ErrorValue(self._large_error(payload) if flags & RESULT_STORED else payload)
                 if record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
-                    self._retry(record)
+                    self._retry(record, error)
                     return
                 if record.flags & TASK_STREAM:
                     self._note_failure(record, error)
@@ -242,9 +242,12 @@ class Results(CoreState):
         cause = getattr(error.exception(), "cause", None)
         return isinstance(cause, record.retry_exceptions)
 
-    def _retry(self, record: TaskRecord) -> None:
+    def _retry(self, record: TaskRecord, error: ErrorValue | None = None) -> None:
         if record.retries > 0:
             record.retries -= 1
+        if self.reports is not None and error is not None:
+            name = record.name or record.function.name
+            self.reports.retried(name, record.retries, record.origin, error_value.describe(error.blob)[1])
         if record.lane is not None:
             record.lane.tasks.pop(record.number, None)
         record.lane = None
@@ -268,6 +271,8 @@ class Results(CoreState):
 
     def _note_failure(self, record: TaskRecord, error: ErrorValue) -> None:
         name = record.function.name
+        if self.reports is not None and not record.cancelled:
+            self.reports.watch(error, record.origin)
         self.failed.add(
             record.number, record.name or name, name, bool(record.flags & TASK_METHOD), record.cancelled, error.blob,
             self.lineage_of_failed(record) if self.role == "driver" else None,  # where somebody may ask for it

@@ -15,6 +15,7 @@ from nbray.object_ref import ObjectRef
 from nbray.serialization import error_value, serializer
 from nbray.serialization.error_value import ErrorValue
 from nbray.serialization.serializer import Serialized
+from nbray.serialization.unreadable import unreadable
 
 _NULL = ffi.NULL
 _EEXISTS = lib.NBS_EEXISTS
@@ -198,7 +199,11 @@ class StoreAccess:
         """Return the value of a stored object; large buffers are shared, read-only."""
         if not self.session.attached:
             raise ObjectLostError("The cluster that held this object has been shut down.")
-        return serializer.from_store(self.view(hold.obj))[0]
+        view = self.view(hold.obj)
+        try:
+            return serializer.from_store(view)[0]
+        except Exception as error:
+            raise unreadable(error) from error
 
     def data_of(self, hold: StoreHold, ref: ObjectRef) -> Any:
         """Return what a ref's ``_data`` becomes when its stored object is sealed; None: it was, and is lost."""

@@ -71,6 +71,8 @@ class Upkeep(CoreState):
                 self._last_tick = now
                 self._look_for_deaths(now)
             self.waiters.wake(general=False)  # for refs that failed in here
+        if self.reports is not None:
+            self.reports.tell(now)
 
     def _let_go_of_actor(self, actor_id: str, life_id: bytes, hold: StoreHold) -> None:
         """Give back a handle's hold; the actor ends when it was the last of all processes."""

@@ -25,6 +25,7 @@ from nbray.exceptions import (
 from nbray.object_ref import ObjectRef
 from nbray.serialization import serializer
 from nbray.serialization.error_value import ErrorValue
+from nbray.serialization.unreadable import unreadable
 from nbray.wire import messages as m
 
 OWNED = lib.NBS_READY_OWNED
@@ -44,7 +45,10 @@ class Waiting(CoreState):
         """Return the value of a ref that has one; raises the error that it has instead."""
         data = ref._data
         if type(data) is bytes:
-            return serializer.loads(data)
+            try:
+                return serializer.loads(data)
+            except Exception as error:
+                raise unreadable(error) from error
         if type(data) is StoredValue:
             try:
                 return self.store.read(data.hold)

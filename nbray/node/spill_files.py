@@ -12,6 +12,7 @@ import errno
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from nbray._cstore import lib
@@ -20,7 +21,7 @@ _HEAD = struct.Struct("<8s28sQI16x")
 _MAGIC = b"NBSPILL1"
 HEAD_BYTES = _HEAD.size
 _PUNCH_BYTES = 64 * 1024  # smaller objects wait for the end of their file
-_AT_ONCE = 1 << 30  # one system call writes at most 2 GiB
+_AT_ONCE = 16 << 20  # written or read by one system call; who waits for it sees it move
 
 
 class DiskFullError(OSError):
@@ -50,10 +51,13 @@ class SpillFiles:
         A file is closed when it is this large.
     disk_share : float
         Part of the disk that may be full after a write.
+    moved : callable
+        Called after each part of an object that was written or read.
     """
 
-    def __init__(self, folder: str, file_bytes: int, disk_share: float) -> None:
+    def __init__(self, folder: str, file_bytes: int, disk_share: float, moved: Callable[[], None]) -> None:
         self.folder = folder
+        self._moved = moved
         self._file_bytes = file_bytes
         self._disk_share = disk_share
         self._wanted: dict[int, int] = {}  # number of a file -> objects in it that are wanted
@@ -101,6 +105,7 @@ class SpillFiles:
         while view:
             done = os.pwrite(self._current, view[:_AT_ONCE], offset)
             view, offset = view[done:], offset + done
+            self._moved()
 
     def _check_disk(self, size: int, reserve: bool) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
@@ -143,6 +148,7 @@ class SpillFiles:
                 if not done:
                     raise DamagedError("its spill file is too short")
                 got += done
+                self._moved()
         except OSError as error:
             if error.errno == errno.EIO:
                 raise DamagedError("the disk cannot read its spill file") from None

@@ -52,7 +52,9 @@ class Spiller:
     """
 
     def __init__(self, segment: Segment, limits: Limits, folder: str, released: Callable[[], None]) -> None:
-        self.files = SpillFiles(folder, int(limits.spill_file_bytes), limits.spill_disk_share)
+        self.files = SpillFiles(folder, int(limits.spill_file_bytes), limits.spill_disk_share, self._moved)
+        self._state = lib.NBS_SPILL_WORKS
+        self._parts = 0  # of objects that were written or read: whoever waits for room sees that it goes on
         self._segment = segment
         self._high = limits.spill_from_share
         self._low = limits.spill_to_share
@@ -218,14 +220,23 @@ class Spiller:
             place = self.files.write(object_id, view, reserve)
         if self._disk_full_at and not reserve:
             self._disk_full_at = 0.0
-            segment.spill_note(lib.NBS_SPILL_WORKS)
+            self._note(lib.NBS_SPILL_WORKS)
         return _Copy(object_id, place, children)
 
     def _disk_refused(self, state: int, why: str) -> None:
         if not self._disk_full_at or why:
             print(f"cannot spill to {self.files.folder}: {why or 'the disk is full'}", file=sys.stderr, flush=True)
         self._disk_full_at = time.monotonic()
-        self._segment.spill_note(state)
+        self._note(state)
+
+    def _note(self, state: int) -> None:
+        self._state = state
+        self._segment.spill_note(state | self._parts << 8)
+
+    def _moved(self) -> None:
+        """A part of an object has been written or read."""
+        self._parts = (self._parts + 1) & 0xFFFFFF
+        self._note(self._state)
 
     def _bring_back(self, obj: int) -> None:
         segment = self._segment

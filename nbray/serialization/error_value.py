@@ -25,20 +25,43 @@ OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # fi
 
 
 class ErrorValue:
-    """Holds the blob of an error; ``exception()`` makes a fresh exception of it."""
+    """Holds the blob of an error; ``exception()`` makes a fresh exception of it.
 
-    __slots__ = ("blob",)
+    Attributes
+    ----------
+    unread : (deque, object) or None
+        Where to put (object, blob) when it goes before anybody has read it.
+    """
+
+    __slots__ = ("blob", "unread")
 
     def __init__(self, blob: bytes) -> None:
         self.blob = blob
+        self.unread: Any = None
 
     def exception(self) -> BaseException:
+        self.unread = None
         return to_exception(self.blob)
+
+    def __del__(self) -> None:
+        if self.unread is not None:
+            queue, about = self.unread
+            queue.append((about, self.blob))
 
 
 def from_system_error(error: BaseException) -> ErrorValue:
     """Wrap an error that the runtime itself raises in ``get``."""
     return ErrorValue(pickle.dumps((_SYSTEM, pickle.dumps(error))))
+
+
+def from_task_error(error: RayTaskError) -> bytes:
+    """Return the blob of a task's error that a program hands on as a value; whoever gets the value gets the error, as in Ray."""
+    function_name, text, cause, _, pid, _, _, _, frames, node = error._told
+    pickled: bytes | None = None
+    with contextlib.suppress(Exception):
+        data = serializer.dumps(cause)
+        pickled = data if isinstance(data, bytes) and cause is not None else None
+    return pickle.dumps((_TASK, function_name, text, pid, frames, pickled, type(cause).__name__, _text(cause), node))
 
 
 def from_exception(function_name: str, error: BaseException, skip_frames: int = 0, node: str = "") -> bytes:
@@ -139,6 +162,12 @@ def describe(blob: bytes) -> tuple[str, str]:
         if isinstance(error, cls):
             return name, _text(error)
     return "TASK_EXECUTION_EXCEPTION", f"{type(error).__name__}: {_text(error)}"
+
+
+def source(blob: bytes) -> str:
+    """Return which function failed where, as the head of a message; empty for errors of the runtime."""
+    fields: Any = pickle.loads(blob)
+    return f"{fields[1]}() failed on worker pid={fields[3]}\n" if fields[0] == _TASK else ""
 
 
 def pickled_cause(blob: bytes) -> bytes:

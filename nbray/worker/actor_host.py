@@ -19,6 +19,7 @@ from nbray.core.records import (
 )
 from nbray.exceptions import AsyncioActorExit
 from nbray.serialization import error_value, serializer
+from nbray.serialization.unreadable import unreadable
 from nbray.wire import messages as m
 from nbray.worker.calls import (
     Call,
@@ -147,7 +148,10 @@ class ActorHost(ExecutorState):
             if flags & NOT_PLAIN:
                 call.args, call.kwargs = self._arguments(flags, payload)
             else:
-                call.args = _loads(payload) if payload[0] == PICKLE else serializer.loads(bytes(payload))
+                try:
+                    call.args = _loads(payload) if payload[0] == PICKLE else serializer.loads(bytes(payload))
+                except Exception as error:
+                    raise unreadable(error) from error
             self.concurrent.start(call, group)
         except BaseException as error:
             self._failed(chan, number, title, error)

@@ -29,6 +29,7 @@ from nbray.core.records import (
 )
 from nbray.exceptions import AsyncioActorExit
 from nbray.serialization import serializer
+from nbray.serialization.unreadable import unreadable
 from nbray.wire import messages as m
 from nbray.worker.actor_host import ActorHost
 from nbray.worker.calls import (
@@ -181,7 +182,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             if flags & FUNCTION_FORGET:
                 for key in self.named.pop(chan, ()):
                     self.functions.pop(key, None)
-            function, _ = self.functions[(chan, *_U64.unpack_from(payload))]
+            function, _ = self.functions[(chan, _U64.unpack_from(payload)[0])]
             self.functions[(chan, number)] = (function, payload[_U64.size :].decode())
             self.named.setdefault(chan, []).append((chan, number))
         elif kind == KIND_FUNCTION:
@@ -293,7 +294,10 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                     self._cancel_now()
                 result = function(*args, **kwargs)
             else:
-                args = _loads(payload) if payload[0] == PICKLE else serializer.loads(bytes(payload))
+                try:
+                    args = _loads(payload) if payload[0] == PICKLE else serializer.loads(bytes(payload))
+                except Exception as error:
+                    raise unreadable(error) from error
                 self.interruptible = True
                 if self.cancel_came_early:
                     self._cancel_now()

@@ -25,7 +25,7 @@ from nbray.core.records import (
     RESULT_STORED,
     TASK_INDIRECT,
 )
-from nbray.exceptions import ObjectStoreFullError, OutOfDiskError
+from nbray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
 from nbray.worker.executor_state import SELF, ArgumentLost, ExecutorState
@@ -57,6 +57,9 @@ class Replies(ExecutorState):
             if n_returns == 1:
                 if type(result) in serializer.SIMPLE_TYPES:
                     data: Any = _dumps(result, 5)
+                elif isinstance(result, RayTaskError):
+                    self._reply(chan, number, RESULT_ERROR, self._task_error(result), ran_ns)
+                    return
                 else:
                     data = serializer.dumps(result, f"the return value of {name}()")
                 if type(data) is bytes and len(data) <= INLINE_MAX_BYTES:
@@ -122,7 +125,17 @@ class Replies(ExecutorState):
         parts += (_PART.pack(PART_ERROR, len(blob)), blob) * (n_returns - done)
         return RESULT_MULTI | RESULT_ERROR, b"".join(parts)
 
+    @staticmethod
+    def _task_error(error: RayTaskError) -> bytes:
+        """Return what stands for a task's error that a program returns: whoever gets it gets the error."""
+        blob = error_value.from_task_error(error)
+        return blob if len(blob) <= INLINE_MAX_BYTES // 8 else error_value.shorten(blob, INLINE_MAX_BYTES // 8)
+
     def _part(self, owner: int, name: str, number: int, index: int, value: Any, parts: list[bytes]) -> None:
+        if isinstance(value, RayTaskError):
+            blob = self._task_error(value)
+            parts += (_PART.pack(PART_ERROR, len(blob)), blob)
+            return
         data = serializer.dumps(value, f"return value {index} of {name}()")
         if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:
             parts += (_PART.pack(PART_INLINE, len(data)), data)

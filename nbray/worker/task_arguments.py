@@ -15,6 +15,7 @@ from nbray.core.records import (
 )
 from nbray.core.store_access import LostValueError
 from nbray.serialization import serializer
+from nbray.serialization.unreadable import unreadable
 from nbray.worker.executor_state import ArgumentLost, ExecutorState
 
 _PART = struct.Struct("<BI")
@@ -32,6 +33,8 @@ class TaskArguments(ExecutorState):
             return self._read_arguments(flags, payload)
         except LostValueError as error:
             raise ArgumentLost(error.obj) from error
+        except Exception as error:
+            raise unreadable(error) from error
 
     def _read_arguments(self, flags: int, payload: Any) -> tuple[Any, dict[str, Any]]:
         core = self.core
