@@ -95,6 +95,7 @@ def create(
     info = describe(class_name, actor_class._methods, options, actor_class._is_async, life_id, placing)
     calls = calls_of(core, actor_id, class_name)
     calls.spec_hold = hold
+    calls.origin = core.origin
     namespace = options.get("namespace") or core.namespace
     request = m.CreateActorRequest(
         env_key=environment.key if environment is not None else "",

@@ -58,7 +58,7 @@ class ActorCalls:
         self.paused = False  # killed by this process: calls wait until that has taken effect
         self.max_pending = -1
         self.max_task_retries = 0
-        self.origin = core.origin  # what made the actor, where its maker is here
+        self.origin = ""  # of what made the actor, where its maker is here
         self.ordered = True
         self.side_by_side = False  # the actor runs several calls at a time
         self.outdated = ""  # what to say at the next call: its class has changed since it was made

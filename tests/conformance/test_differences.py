@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -253,3 +254,47 @@ def test_a_hook_that_raises_is_told(ray):
 
     with pytest.raises(ray.exceptions.RuntimeEnvSetupError, match="the hook said no"):
         ray.get(task.options(runtime_env={"worker_process_setup_hook": hook}).remote())
+
+
+# Ray 2.60 ends the worker, tries as often as the task has retries, and then tells nothing of the exit.
+
+
+def test_sys_exit_ends_the_task_alone(ray):
+    @ray.remote(max_retries=0)
+    def task(leave):
+        if leave:
+            sys.exit("no more")
+        return os.getpid()
+
+    with pytest.raises(ray.exceptions.WorkerCrashedError, match="no more") as caught:
+        ray.get(task.remote(True))
+    assert isinstance(caught.value.cause, SystemExit)
+
+
+# Ray 2.60 writes what is larger than its whole store to a file of its folder under /tmp, from where it is mapped: slow,
+# and counted nowhere. In nbray the store's size is a promise.
+
+
+def test_a_value_larger_than_the_store_is_refused(ray):
+    with pytest.raises(ray.exceptions.ObjectStoreFullError, match="larger than the store"):
+        ray.put(np.zeros(300 * 2**20, np.uint8))
+
+
+# In Ray 2.60 a ref counts as read when somebody has waited for it.
+
+
+def test_waiting_for_an_error_is_not_reading_it(start_script):
+    process = start_script(
+        """
+        import sys
+        ray.init(num_cpus=1)
+
+        @ray.remote(max_retries=0)
+        def fails():
+            raise ValueError("waited for")
+
+        ray.wait([fails.remote()])
+        sys.stdin.read()
+        """
+    )
+    assert any("ValueError: waited for" in line for line in process.stdout)

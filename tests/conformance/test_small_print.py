@@ -126,3 +126,107 @@ def test_values_before_one_that_cannot_be_pickled(ray):
     assert ray.get(first) == 1
     with pytest.raises(TypeError):
         ray.get(second)
+
+
+@pytest.mark.parametrize("way", ["put", "returned", "one of two", "argument"])
+def test_the_error_of_a_task_as_a_value_is_raised(ray, way):
+    """By whoever gets the value; not when it is inside of another value."""
+
+    @ray.remote
+    def fails():
+        raise KeyError("first")
+
+    @ray.remote
+    def caught():
+        try:
+            ray.get(fails.remote())
+        except KeyError as error:
+            return error
+
+    @ray.remote(num_returns=2)
+    def two():
+        return 1, ray.get(caught_inside.remote())[0]
+
+    @ray.remote
+    def caught_inside():
+        try:
+            ray.get(fails.remote())
+        except KeyError as error:
+            return [error]
+
+    @ray.remote
+    def takes(x):
+        return 1
+
+    (error,) = ray.get(caught_inside.remote())
+    assert isinstance(error, KeyError) and isinstance(error, ray.exceptions.RayTaskError)
+    if way == "put":
+        ref = ray.put(error)
+    elif way == "returned":
+        ref = caught.remote()
+    elif way == "argument":
+        ref = takes.remote(error)
+    else:
+        first, ref = two.remote()
+        assert ray.get(first) == 1
+    with pytest.raises(KeyError) as caught_here:
+        ray.get(ref)
+    assert isinstance(caught_here.value, ray.exceptions.RayTaskError)
+
+
+class Unreadable:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+@pytest.mark.parametrize("way", ["put", "returned", "argument"])
+def test_a_value_that_cannot_be_rebuilt(ray, way):
+    @ray.remote
+    def returns():
+        return Unreadable()
+
+    @ray.remote
+    def takes(x):
+        return 1
+
+    if way == "argument":
+        ref = takes.remote(Unreadable())
+    else:
+        ref = ray.put(Unreadable()) if way == "put" else returns.remote()
+    with pytest.raises(ray.exceptions.RaySystemError, match="no number"):
+        ray.get(ref)
+
+
+def test_a_ref_made_of_an_id(ray):
+    ref = ray.put([1, 2])
+    again = ray.ObjectRef(ref.binary())
+    assert ray.get(again) == [1, 2] and again.hex() == ref.hex() and ray.wait([again]) == ([again], [])
+
+    @ray.remote
+    def reads(object_id):
+        return ray.get(ray.ObjectRef(object_id))
+
+    assert ray.get(reads.remote(ray.put([ref]) and ref.binary())) == [1, 2]
+    for wrong, error in ((b"short", ValueError), (5, TypeError)):
+        with pytest.raises(error):
+            ray.ObjectRef(wrong)
+
+
+def test_truth_values_are_numbers(ray):
+    """As in ``num_gpus=torch.cuda.is_available()``."""
+
+    @ray.remote(num_cpus=True, num_gpus=False, max_retries=True, num_returns=True, resources={"widget": True})
+    def f():
+        return 1
+
+    assert ray.get(f.remote()) == 1
+
+
+def test_many_names(ray):
+    @ray.remote
+    def name():
+        return ray.get_runtime_context().get_task_name()
+
+    names = [f"task {number}" for number in range(300)]
+    assert ray.get([name.options(name=text).remote() for text in names]) == names
+    assert ray.get(name.remote()).endswith("name")
