@@ -45,7 +45,9 @@ class StoredBuffer:
         return self.view
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return StoredBuffer, (pickle.PickleBuffer(self.view),)
+        # Of the array itself where it is stored: a buffer upon a view of memory must not come into a cycle (`tracebacks.let_go`).
+        view = self.view
+        return StoredBuffer, (view if type(view) is pickle.PickleBuffer else pickle.PickleBuffer(view),)
 
 
 class _Known:
@@ -94,7 +96,7 @@ class LargeInputs:
         # Before the copy: a write of another thread meanwhile is seen at the next look. Memory
         # that changes each time is not watched: its first writes would only become slower.
         watch = self._pages.arm(*key) if self._written[key] < MAX_WRITTEN else None
-        ref = self._put(raw)
+        ref = self._put(buffer)
         with self._lock:
             known = _Known(ref, 0, self._get(ref).view, raw.nbytes, False)
             known.watch = watch
@@ -125,14 +127,14 @@ class LargeInputs:
         known.watch = watch
         return same
 
-    def _put(self, raw: memoryview) -> ObjectRef:
+    def _put(self, buffer: pickle.PickleBuffer) -> ObjectRef:
         try:
-            return put(StoredBuffer(raw))
+            return put(StoredBuffer(buffer))
         except ObjectStoreFullError:
             if not self._known:
                 raise
         self.forget()
-        return put(StoredBuffer(raw))
+        return put(StoredBuffer(buffer))
 
     def _remember(self, key: tuple[int, int], known: _Known, owner: Any) -> None:
         if known.ref._cluster is not self._cluster:
