@@ -25,7 +25,7 @@ from nbray.serialization.unpicklable import find_offender
 
 from . import process_environ
 from .cell_analysis import CellAnalysis
-from .cell_pickle import CellPickler, LimitedWriter, into
+from .cell_pickle import CellPickler, LimitedWriter, into, pickles
 from .cell_text import names_in_python
 from .error_record import FrameRecord
 from .quick_pickle import quickly_pickled
@@ -353,7 +353,7 @@ def _place_buffers(job: CellJob, buffers: list[pickle.PickleBuffer], refs: list[
 
 def unpicklable(name: str, value: Any, line: int, error: BaseException) -> UnpicklableInput:
     """Make the error that names the object inside ``value`` that cannot travel."""
-    path, offender = find_offender(value, name)
+    path, offender = find_offender(value, name, pickles)
     where = f", line {line}" if line else ""
     cause = str(error).strip() or type(error).__name__
     made = UnpicklableInput(

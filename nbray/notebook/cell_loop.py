@@ -72,6 +72,12 @@ class CellLoop:
         return task
 
     def __exit__(self, kind: type[BaseException] | None, *exc_info: Any) -> None:
+        try:
+            self._leave(kind)
+        finally:
+            self._loop.set_task_factory(None)  # which holds the names of the cell
+
+    def _leave(self, kind: type[BaseException] | None) -> None:
         loop = self._loop
         if not self._awaits:
             asyncio._set_running_loop(None)

@@ -229,6 +229,15 @@ class CellPickler(cloudpickle.Pickler):
         return _make_function, arguments, (attributes, slots), None, None, _restore_function
 
 
+def pickles(value: Any) -> bool:
+    """Whether a value could be sent; what cloudpickle does with open files is not done here."""
+    try:
+        CellPickler(io.BytesIO(), {}, keep_buffers=lambda _: False).dump(value)
+    except Exception:
+        return False
+    return True
+
+
 @contextmanager
 def receiving(
     namespace: dict[str, Any],

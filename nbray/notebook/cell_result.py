@@ -25,7 +25,7 @@ from nbray.serialization.unpicklable import find_offender
 
 from . import code_state, ipywidgets_travel, process_environ, process_settings
 from .cell_job import Inputs
-from .cell_pickle import CellPickler, StreamReader, input_object, into, receiving
+from .cell_pickle import CellPickler, StreamReader, input_object, into, pickles, receiving
 from .quick_pickle import quickly_pickled
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
@@ -235,7 +235,7 @@ def _contents(value: Any) -> Any:
 
 
 def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> LeftBehind:
-    path, offender = find_offender(value, name or "Out")
+    path, offender = find_offender(value, name or "Out", pickles)
     try:
         text = repr(value)[:500]
     except Exception:

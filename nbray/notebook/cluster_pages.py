@@ -19,6 +19,7 @@ from .widgets.watch import Watch, usage
 
 MAX_ROWS = 20
 MAX_LOG_LINES = 200
+ID_CHARS = 24  # of an id: those of one owner begin alike for 16
 NO_CLUSTER = "No cluster runs: it starts with the first %%remote, the first .remote() or nbray.init()."
 #: What is worth looking at first.
 _ORDER = ("FAILED", "RUNNING", "PENDING")
@@ -74,7 +75,14 @@ def tasks(shell: Any, only: str = "") -> Page:
     groups.sort(key=lambda group: (-group[1], -group[2], -group[3], -sum(group[1:])))
     rows.sort(key=lambda row: (_rank(row.state), -(row.start_time_ms or row.creation_time_ms or 0)))
     shown = [
-        [row.task_id[:16], row.name, row.state.lower(), _took(row), row.worker_pid, row.error_message or row.error_type]
+        [
+            row.task_id[:ID_CHARS],
+            row.name,
+            row.state.lower(),
+            _took(row),
+            row.worker_pid,
+            row.error_message or row.error_type,
+        ]
         for row in rows[:MAX_ROWS]
     ]
     page = Page("", tables=[Table(["function", *(kind.lower() for kind in kinds)], groups[:MAX_ROWS], "by function")])
@@ -120,7 +128,7 @@ def objects(shell: Any) -> Page:
     for row in rows:
         if row.object_id not in seen:
             seen[row.object_id] = [
-                row.object_id[:16], size(row.object_size), held.get(row.object_id), row.call_site or None, row.pid,
+                row.object_id[:ID_CHARS], size(row.object_size), held.get(row.object_id), row.call_site or None, row.pid,
             ]  # fmt: skip
     stats = core.store.stats()
     facts = [("object store", f"{size(stats.used)} of {size(stats.capacity)} in use")]

@@ -95,7 +95,7 @@ def ref_html(ref: ObjectRef, context: Context) -> str:
     if context.has_line(ref):
         # The line above is replaced when the work is done; the value of a cell stays as it was shown.
         state, facts = None, ["of a cell in the background", *facts[1:]]
-    return _row(state, "ObjectRef", ref.hex()[:16], facts[:1], facts[1:])
+    return _row(state, "ObjectRef", ref.hex()[:24], facts[:1], facts[1:])
 
 
 def ref_facts(ref: ObjectRef, context: Context) -> tuple[int, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cloudpickle
@@ -13,7 +13,7 @@ MAX_DEPTH = 12
 MAX_CHILDREN = 1000
 
 
-def find_offender(value: Any, path: str) -> tuple[str, Any]:
+def find_offender(value: Any, path: str, pickles: Callable[[Any], bool] | None = None) -> tuple[str, Any]:
     """Return the path to, and the innermost part of ``value`` that cannot be pickled.
 
     Parameters
@@ -22,6 +22,8 @@ def find_offender(value: Any, path: str) -> tuple[str, Any]:
         Something whose pickling failed.
     path : str
         How the user calls it, for instance ``args[1]``.
+    pickles : callable, optional
+        Tells of a part whether it can be pickled, where that is more than what cloudpickle refuses.
 
     Returns
     -------
@@ -29,10 +31,11 @@ def find_offender(value: Any, path: str) -> tuple[str, Any]:
         For instance ``args[1].model['lock']``.
     offender : object
     """
+    pickles = pickles or _pickles
     seen: set[int] = set()
     for _ in range(MAX_DEPTH):
         for step, child in _children(value):
-            if id(child) in seen or _pickles(child):
+            if id(child) in seen or pickles(child):
                 continue
             seen.add(id(child))
             path, value = path + step, child

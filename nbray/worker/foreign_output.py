@@ -99,7 +99,27 @@ class ForeignOutput:
             return
         written = os.write(self._log, data)
         end = os.lseek(self._log, 0, os.SEEK_CUR)
-        self._stderr.own.append((end - written, end))
+        stderr = self._stderr
+        if not stderr.own and end - written == stderr.seen:  # nobody else has written in between
+            stderr.seen = end
+        else:
+            stderr.own.append((end - written, end))
+
+    def waits(self) -> bool:
+        """Whether others have written something that comes before what this process writes next, as far as one look tells.
+
+        What they wrote to descriptor 2 is only found by ``write_own``, which then leaves something to ``read``: ``left``.
+        """
+        return os.fstat(self._memory).st_size != self._stdout.seen
+
+    @property
+    def left(self) -> bool:
+        """Whether the last ``write_own`` came after something that others wrote to descriptor 2."""
+        return bool(self._stderr.own)
+
+    def log_began_anew(self) -> None:
+        """The log was emptied."""
+        self._stderr.skip()
 
     def read(self) -> Iterator[tuple[str, str]]:
         """Yield (stream, text) of what others have written since the last time."""

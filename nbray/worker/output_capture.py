@@ -163,10 +163,15 @@ class OutputCapture:
                 if self._watching:
                     self._take_foreign()
                 os.ftruncate(2, 0)  # opened for appending, so the next line is the first
+                if self._foreign is not None:
+                    self._foreign.log_began_anew()
                 self._logged = len(data)
             if self._foreign is not None and self._foreign.on:
-                self._take_foreign()
+                if self._foreign.waits():
+                    self._take_foreign()
                 self._foreign.write_own(stream, data)
+                if self._foreign.left:
+                    self._take_foreign()
             else:
                 os.write(2, data)
         except OSError:  # the disk is full, or the user closed the descriptor

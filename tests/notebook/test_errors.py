@@ -123,6 +123,8 @@ def test_unpicklable_inputs_are_named(kernel: Kernel) -> None:
     assert "cfg['a']['handle']: TextIOWrapper, line 3" in cell.error["evalue"]
     assert arrows(cell.traceback) == ["3 print(cfg)"]
     assert cell.text() == ""
+    kernel.ok("cfg['a']['handle'] = open('written.txt')")  # which cloudpickle would take for its text
+    assert "cfg['a']['handle']: TextIOWrapper, line 2" in kernel.run("%%remote\ncfg").error["evalue"]
     assert "lock: lock, line 2" in kernel.run("%%remote\nlock").error["evalue"]
     assert kernel.ok("%%remote\nlock = 5\nlock").value == "5"  # not needed: the cell binds it itself
 
