@@ -120,7 +120,7 @@ class Effects:
             return
         self.node.send(peer, StopNotice(reason, graceful))
         if not graceful:
-            worker.stop_reason = worker.stop_reason or reason
+            self.node.processes.note_reason(worker, reason)
             self.node.processes.kill_later(worker, self.node.limits.stop_grace_s, reason)
 
     # --------------------------------------------------------------------- actors

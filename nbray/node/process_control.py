@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 
 _PR_SET_PDEATHSIG = 1
@@ -48,6 +49,15 @@ def start_time(pid: int) -> int:
 def is_alive(pid: int, started: int) -> bool:
     """Return True when the process of this pid and start time lives."""
     return started != 0 and start_time(pid) == started
+
+
+def has_ended(pidfd: int) -> bool:
+    """Tell whether the process of a pidfd has ended; False when there is none."""
+    if pidfd < 0:
+        return False
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return any(event & select.POLLIN for _, event in poll.poll(0))
 
 
 def open_pidfd(pid: int) -> int:

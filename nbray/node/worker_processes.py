@@ -153,8 +153,14 @@ class WorkerProcesses:
 
     def kill(self, worker: WorkerProcess, reason: str) -> None:
         """SIGKILL a worker; its death is told as any other."""
-        worker.stop_reason = worker.stop_reason or reason
+        self.note_reason(worker, reason)
         process_control.send_signal(worker.pidfd, signal.SIGKILL)
+
+    @staticmethod
+    def note_reason(worker: WorkerProcess, reason: str) -> None:
+        """Note why we end a worker; not when it is dead already, of which we have not heard: that was not we."""
+        if not worker.stop_reason and not process_control.has_ended(worker.pidfd):
+            worker.stop_reason = reason
 
     def kill_later(self, worker: WorkerProcess, after_s: float, reason: str) -> None:
         """SIGKILL a worker after some seconds, unless it has ended by then."""

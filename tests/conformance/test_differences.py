@@ -298,3 +298,15 @@ def test_waiting_for_an_error_is_not_reading_it(start_script):
         """
     )
     assert any("ValueError: waited for" in line for line in process.stdout)
+
+
+# In Ray 2.60 a process that has an id alone waits for its object without end; only the process that has a ref may use it.
+
+
+def test_an_id_alone_names_an_object_anywhere(ray):
+    @ray.remote
+    def read(object_id, _):
+        return ray.get(ray.ObjectRef(object_id))
+
+    ref = ray.put([1, 2])
+    assert ray.get(read.remote(ref.binary(), [ref])) == [1, 2]

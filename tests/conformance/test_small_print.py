@@ -201,12 +201,6 @@ def test_a_ref_made_of_an_id(ray):
     ref = ray.put([1, 2])
     again = ray.ObjectRef(ref.binary())
     assert ray.get(again) == [1, 2] and again.hex() == ref.hex() and ray.wait([again]) == ([again], [])
-
-    @ray.remote
-    def reads(object_id):
-        return ray.get(ray.ObjectRef(object_id))
-
-    assert ray.get(reads.remote(ray.put([ref]) and ref.binary())) == [1, 2]
     for wrong, error in ((b"short", ValueError), (5, TypeError)):
         with pytest.raises(error):
             ray.ObjectRef(wrong)

@@ -54,3 +54,22 @@ def test_not_when_the_zygote_dies(node):
     node.watched[1077]()
     node.processes.zygote_died()
     assert node.deaths == [(77, UNKNOWN_STATUS)]
+
+
+def test_who_is_dead_already_was_not_ended_by_us():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(3)
+    pidfd = os.pidfd_open(pid)
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        worker = SimpleNamespace(stop_reason="", pidfd=pidfd)
+        WorkerProcesses.note_reason(worker, "nobody wants it")
+        assert worker.stop_reason == ""
+        worker.pidfd = os.pidfd_open(os.getpid())
+        WorkerProcesses.note_reason(worker, "nobody wants it")
+        os.close(worker.pidfd)
+        assert worker.stop_reason == "nobody wants it"
+    finally:
+        os.waitpid(pid, 0)
+        os.close(pidfd)
