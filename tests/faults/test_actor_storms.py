@@ -41,8 +41,8 @@ def make_database(ray):
     return actor
 
 
-def reporters(ray, database, kind, **options):
-    """Return 4 actors whose calls report to the database."""
+def reporters(ray, database, kind, gate, **options):
+    """Return 4 actors whose calls report to the database. One call of each ends only when the gate is open."""
     options = {"num_cpus": 0, "max_restarts": -1, **options}
     if kind == "threaded":
         options["max_concurrency"] = 2
@@ -56,6 +56,8 @@ def reporters(ray, database, kind, **options):
 
         def add(self, who, letter):
             time.sleep(PAUSE_S)
+            if letter == LETTERS // 2:
+                gate.wait()
             return ray.get(self.database.add.remote(who, letter))
 
     class Async:
@@ -69,6 +71,8 @@ def reporters(ray, database, kind, **options):
         async def add(self, who, letter):
             async with self.turn:
                 await asyncio.sleep(PAUSE_S)
+                while letter == LETTERS // 2 and not gate.is_open():
+                    await asyncio.sleep(kit.STEP_S)
                 return await self.database.add.remote(who, letter)
 
     cls = ray.remote(**options)(Async if kind == "async" else Plain)
@@ -76,9 +80,10 @@ def reporters(ray, database, kind, **options):
 
 
 class Killer:
-    """Kills one of the actors now and then, by its process id."""
+    """Kills one of the actors now and then, by its process id. Opens the gate when that was often enough to say something."""
 
-    def __init__(self, ray, actors, seed):
+    def __init__(self, ray, actors, seed, gate):
+        self.gate = gate
         self.ray = ray
         self.actors = actors
         self.dice = random.Random(seed)
@@ -104,6 +109,8 @@ class Killer:
                 except ProcessLookupError:
                     continue
                 self.kills += 1
+                if self.kills >= 3:
+                    self.gate.open()
 
 
 @pytest.fixture
@@ -115,12 +122,12 @@ def seed():
 
 @pytest.mark.limit(300)
 @pytest.mark.parametrize("kind", KINDS)
-def test_with_retries_every_call_arrives(ray, seed, kind):
+def test_with_retries_every_call_arrives(ray, seed, kind, gate):
     """And where calls run one after the other, in order."""
     database = make_database(ray)
-    actors = reporters(ray, database, kind, max_task_retries=-1)
+    actors = reporters(ray, database, kind, gate, max_task_retries=-1)
     ray.get([actor.pid.remote() for actor in actors])
-    with kit.no_hang(280), Killer(ray, actors, seed) as killer:
+    with kit.no_hang(280), Killer(ray, actors, seed, gate) as killer:
         refs = [[actor.add.remote(who, i) for i in range(LETTERS)] for who, actor in enumerate(actors)]
         for of_one in refs:
             assert ray.get(of_one) == list(range(LETTERS))
@@ -138,10 +145,10 @@ def test_with_retries_every_call_arrives(ray, seed, kind):
 
 @pytest.mark.limit(300)
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_retries_no_call_runs_twice(ray, seed, kind):
+def test_without_retries_no_call_runs_twice(ray, seed, kind, gate):
     """And what an error says about having run is true."""
     database = make_database(ray)
-    actors = reporters(ray, database, kind)
+    actors = reporters(ray, database, kind, gate)
     ray.get([actor.pid.remote() for actor in actors])
     outcomes = {}
 
@@ -161,7 +168,7 @@ def test_without_retries_no_call_runs_twice(ray, seed, kind):
         except ray.exceptions.ActorUnavailableError as error:
             outcomes[who, i] = error.maybe_executed
 
-    with kit.no_hang(280), Killer(ray, actors, seed) as killer:
+    with kit.no_hang(280), Killer(ray, actors, seed, gate) as killer:
         threads = [threading.Thread(target=call, args=(who, a, range(LETTERS))) for who, a in enumerate(actors)]
         for thread in threads:
             thread.start()
