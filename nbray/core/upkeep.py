@@ -89,6 +89,8 @@ class Upkeep(CoreState):
             self.actors.pop(actor_id, None)
 
     def _look_for_deaths(self, now: float) -> None:
+        if self._stop:
+            return  # the daemon ends because this process does; threads that still wait are left as they are
         if not lib.nbs_alive(self.seg, self.daemon) and self._failure is None:
             why = "" if os.path.isdir(self.session_dir) else f" Its session folder {self.session_dir} was removed."
             self._fail_everything(

@@ -386,7 +386,10 @@ def test_a_program_ends_while_its_daemon_threads_wait(tmp_path):
     """The exit never crashes, and is silent for threads that wait already; one that comes too late is told."""
     program = tmp_path / "program.py"
     program.write_text(
-        "import sys, threading, time, nbray\n"
+        "import atexit, sys, time\n"
+        "if sys.argv[1] == 'all wait':\n"
+        "    atexit.register(time.sleep, 2)  # after nbray's own handler: threads see that the daemon is gone\n"
+        "import threading, nbray\n"
         "nbray.init(num_cpus=1, object_store_memory=64 * 2**20)\n"
         "ref = nbray.remote(lambda: time.sleep(1000)).remote()\n"
         "calls = (lambda: nbray.get(ref), lambda: nbray.wait([ref]), lambda: nbray.get(nbray.put(b'x' * 2**20)))\n"
