@@ -383,6 +383,8 @@ class Startling(threading.Thread):
         self.stop = threading.Event()
 
     def run(self):
+        with contextlib.suppress(OSError):  # root may: so it is quicker than a worker on a busy machine, too
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_RR, os.sched_param(1))
         while not self.stop.is_set() and len(self.killed) < self.most:
             for pid in kit.children(self.zygote):
                 if pid not in self.killed:
