@@ -21,6 +21,10 @@ TIME_LIMIT_S = int(os.environ.get("NBRAY_CONFORMANCE_LIMIT_S", 150))
 # What a module gets unless it defines CLUSTER itself. The processors are counted, not real.
 DEFAULT_CLUSTER = {"num_cpus": 4, "num_gpus": 2, "resources": {"widget": 2}, "object_store_memory": 200 * 2**20}
 
+# The conftest above is not read here: programs that are interrupted must not inherit that a shell ignores it for what runs
+# in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 if LIBRARY == "ray":
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray tells its workers of the program's folder but not of what pytest added to sys.path.
