@@ -6,7 +6,10 @@ import contextlib
 import json
 import os
 import pickle
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbray import ray_alias, runtime_env
@@ -47,6 +50,7 @@ def join_cluster(session: LiveSession, job: JobConfig) -> tuple[CoreWorker, dict
     VersionMismatchError
         When it runs other versions of Python or nbray.
     """
+    _load_runtime()
     try:
         descriptor = receive_segment(session.segment_socket, HANDOVER_S)
     except OSError as error:
@@ -69,7 +73,25 @@ def _no_way_in(session: LiveSession, why: str) -> str:
 
 def _load_runtime() -> None:
     """Load what a driver runs on; beside the start of a daemon it costs no time of its own."""
-    from nbray.core import actor_calls, core_worker, joining  # noqa: F401, PLC0415 - see above
+    with _interrupts_later():
+        from nbray.core import actor_calls, core_worker, joining  # noqa: F401, PLC0415 - see above
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Have a Ctrl-C strike after the block: a library that was loaded by half (pyzmq) is of no use until the process ends."""
+    previous = signal.getsignal(signal.SIGINT)
+    if not callable(previous) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *about: came.append(about))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if came:
+        previous(*came[-1])
 
 
 def _become_driver(
