@@ -6,6 +6,7 @@
  */
 import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
+import type { ICellSpan } from './graph/cellSpans.js';
 import type { IObjectNode } from './graph/objectNodes.js';
 import type { IHit } from './graph/scene.js';
 import type { TaskStore } from './graph/taskStore.js';
@@ -134,6 +135,9 @@ export interface IClusterModel {
 
   /** The last run of a cell of the notebook in front, by the cell's id. */
   runOf(cellId: string): ICellRun | null;
+
+  /** The runs of cells that this page has seen, oldest first, on the clock of the day. */
+  readonly cellRuns: readonly ICellSpan[];
 
   /** How often `tasksChanged` is emitted at most, per second. */
   updatesPerSecond: number;

@@ -6,6 +6,7 @@ import { escapeMarkup } from '../exports/escape.js';
 import { graphSvg } from '../exports/graphSvg.js';
 import { reportOf } from '../exports/report.js';
 import { traceOf } from '../exports/trace.js';
+import { cellSpans, spansOfTasks } from '../graph/cellSpans.js';
 import { rowAfterKey } from '../graph/rowKeys.js';
 import { DONE, FAILED, ROW_BYTES, RUNNING, TaskStore, type IFrame } from '../graph/taskStore.js';
 import { badgeOf, countByOrigin } from '../model/cellCounts.js';
@@ -242,4 +243,20 @@ test('a picture has the objects as they are now, also where the graph has not be
   assert.equal(await names(null, () => Promise.resolve(told)), undefined);
   assert.equal(await names(seen, busy), undefined);
   assert.deepEqual(await names({ ...seen, generation: 1 }, busy), []); // what the graph saw
+});
+
+test('the lane of cells has the runs that the page saw, and those whose tasks alone are known', () => {
+  const ofTasks = spansOfTasks(storeOf([DONE, RUNNING, DONE]));
+  assert.deepEqual([...ofTasks], [['cell-a', { from: 10, to: null }]]);
+  assert.deepEqual([...spansOfTasks(storeOf([DONE, FAILED]))], [['cell-a', { from: 10, to: 30 }]]);
+  const ran = [{ origin: 'cell-b', number: 2, from: 1_005, to: 1_040 }];
+  const numberOf = (origin: string): number | null => (origin === 'cell-a' ? 1 : null);
+  assert.deepEqual(cellSpans(ran, ofTasks, 1_000, numberOf), [
+    { origin: 'cell-b', number: 2, from: 5, to: 40 },
+    { origin: 'cell-a', number: 1, from: 10, to: null }
+  ]);
+  const same = [{ origin: 'cell-a', number: 1, from: 1_000, to: null }];
+  assert.deepEqual(cellSpans(same, ofTasks, 1_000, numberOf), [
+    { origin: 'cell-a', number: 1, from: 0, to: null }
+  ]);
 });

@@ -3,11 +3,14 @@ import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Cell, CodeCell } from '@jupyterlab/cells';
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import type { KernelMessage } from '@jupyterlab/services';
+import type { ICellSpan } from '../graph/cellSpans.js';
 import type { ICellLink, ICellRun } from '../tokens.js';
 import type { CellMemory } from './cellMemory.js';
 
 /** Runs of cells that are remembered per notebook. */
 const MAX_RUNS = 5_000;
+/** Of these, how many with their times. */
+const MAX_TIMED = 500;
 
 /** Remembers the runs of one notebook's (or console's) cells. */
 export class CellLinks {
@@ -57,6 +60,11 @@ export class CellLinks {
     return number === undefined ? null : { origin: origin!, number };
   }
 
+  /** When cells ran since the page was opened, oldest first; of other clients too. */
+  get runs(): readonly ICellSpan[] {
+    return this._runs;
+  }
+
   /** Take over what this tab knew of the kernel before the page was loaded again. */
   private _recall(): void {
     const kernel = this._session.session?.kernel?.id;
@@ -88,7 +96,25 @@ export class CellLinks {
       if (typeof number === 'number') {
         remember(this._numbers, origin, number);
         this._note(origin);
+        const from = Date.parse(message.header.date);
+        this._end(from); // of one whose kernel died nobody said that it is over
+        this._runs.push({ origin, number, from, to: null });
+        this._runs.splice(0, this._runs.length - MAX_TIMED);
       }
+    } else if (message.header.msg_type === 'status') {
+      const { msg_id } = message.parent_header as KernelMessage.IHeader;
+      const { execution_state: state } = message.content as { execution_state?: string };
+      if (state === 'idle' && msg_id === this._runs.at(-1)?.origin) {
+        this._end(Date.parse(message.header.date));
+      }
+    }
+  }
+
+  /** The cell that ran last is over. */
+  private _end(at: number): void {
+    const last = this._runs.at(-1);
+    if (last !== undefined) {
+      last.to ??= at;
     }
   }
 
@@ -124,6 +150,7 @@ export class CellLinks {
   private readonly _notebook: NotebookPanel | null;
   private readonly _session: ISessionContext;
   private readonly _memory: CellMemory | null;
+  private readonly _runs: ICellSpan[] = [];
   /** Cell to the origin of its last run. */
   private readonly _lastRuns = new Map<string, string>();
   private readonly _numbers = new Map<string, number>();

@@ -2,6 +2,7 @@
 import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel } from '@jupyterlab/services';
 import { Signal, type ISignal } from '@lumino/signaling';
+import type { ICellSpan } from '../graph/cellSpans.js';
 import type { IHit } from '../graph/scene.js';
 import { TaskStore, type IFrame } from '../graph/taskStore.js';
 import { t } from '../text.js';
@@ -40,6 +41,8 @@ export interface IFollowed {
   cellNumbered(number: number): ICellLink | null;
   /** The last run of a cell. */
   runOf(cellId: string): ICellRun | null;
+  /** The runs of its cells, oldest first. */
+  cellRuns(): readonly ICellSpan[];
 }
 
 /** How the model is made. */
@@ -170,6 +173,10 @@ export class ClusterModel implements IClusterModel, ILinkListener {
 
   runOf(cellId: string): ICellRun | null {
     return this._followed?.runOf(cellId) ?? null;
+  }
+
+  get cellRuns(): readonly ICellSpan[] {
+    return this._server === null ? (this._followed?.cellRuns() ?? []) : [];
   }
 
   get canInsertCell(): boolean {

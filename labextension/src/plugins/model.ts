@@ -88,6 +88,7 @@ function followed(
     cellOf: origin => cells.cellOf(origin),
     cellNumbered: number => cells.cellNumbered(number),
     runOf: cellId => cells.runOf(cellId),
+    cellRuns: () => cells.runs,
     insertCell: isNotebook ? (text, run) => insertCell(panel as NotebookPanel, text, run) : null
   };
 }

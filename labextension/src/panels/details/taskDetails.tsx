@@ -152,15 +152,16 @@ function GroupFacts(props: {
       {SECTIONS.map(([name, codes]) => {
         const tasks: number[] = [];
         for (const task of group.tasks) {
-          if (tasks.length <= LISTED && codes.includes(store.state[task]!)) {
+          if (tasks.length < LISTED && codes.includes(store.state[task]!)) {
             tasks.push(task);
           }
         }
+        const count = codes.reduce((sum, code) => sum + group.counts[code]!, 0);
         return (
           tasks.length > 0 && (
             <section key={name} aria-label={t(name)}>
               <h3>{t(name)}</h3>
-              <TaskList model={model} tasks={tasks} onSelect={onSelect} />
+              <TaskList model={model} tasks={tasks} count={count} onSelect={onSelect} />
             </section>
           )
         );

@@ -11,7 +11,7 @@ import {
 } from '../../graph/taskStore.js';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { readTask, type ITaskAnswer } from '../../model/answers.js';
-import { formatBytes } from '../../model/format.js';
+import { formatBytes, formatCount } from '../../model/format.js';
 import { CellLink, Sentence, TaskLink, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';
 import { Actions } from './actions.js';
@@ -97,7 +97,7 @@ function Why(props: IProps & { answer: ITaskAnswer | null }): ReactElement {
   } else if (state === FAILED) {
     const error = answer?.error;
     sentence = error
-      ? `${t('It failed:')} ${error.type}: ${firstLine(error.message)}${error.at === '' ? '' : ` (${error.at})`}.`
+      ? `${t('It failed:')} ${error.type}: ${firstLine(error.message)}${error.at === '' ? '' : `, ${error.at}`}.`
       : t('It failed.');
   } else if (answer !== null) {
     sentence =
@@ -342,13 +342,15 @@ function Lineage(props: IProps): ReactElement {
   );
 }
 
-/** Tasks by name, each with its state. */
+/** Tasks by name, each with its state; the first few of `count`. */
 export function TaskList(props: {
   model: IClusterModel;
   tasks: readonly number[];
+  count?: number;
   onSelect: Select;
 }): ReactElement {
   const { model, tasks, onSelect } = props;
+  const count = props.count ?? tasks.length;
   const store = model.tasks;
   return (
     <ul className="nbray-list">
@@ -358,8 +360,8 @@ export function TaskList(props: {
           <span className="nbray-dim">{wordOf(store.state[task]!)}</span>
         </li>
       ))}
-      {tasks.length > LISTED && (
-        <li className="nbray-dim">{t('and %1 more', tasks.length - LISTED)}</li>
+      {count > LISTED && (
+        <li className="nbray-dim">{t('and %1 more', formatCount(count - LISTED))}</li>
       )}
     </ul>
   );

@@ -21,7 +21,13 @@ interface IProps {
 export function ResourceWords(props: IProps & { waits: IWaits }): ReactElement {
   const { short, holders, more } = props.waits;
   const needs = short.map(({ needs }) => needs).join(t(' and '));
-  const free = short.map(({ free, total }) => t('%1 of %2 free', free, total)).join(', ');
+  const free = short
+    .map(({ needs, free, total }) =>
+      short.length === 1
+        ? t('%1 of %2 free', free, total)
+        : t('%1 of %2 %3 free', free, total, needs.replace(/^\S+ /, ''))
+    )
+    .join(', ');
   return (
     <>
       {t('Needs %1; %2', needs, free)}

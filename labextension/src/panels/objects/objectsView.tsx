@@ -62,7 +62,7 @@ export function ObjectsView(props: {
           <p className="nbray-store-line nbray-number">
             {t('object store: %1', formatBytesOf(value.used, value.capacity))}
             {' · '}
-            {t('%1 objects', formatCount(value.total))}
+            {value.total === 1 ? t('1 object') : t('%1 objects', formatCount(value.total))}
             {value.spilled > 0 && ` · ${t('%1 on disk', formatBytes(value.spilled))}`}
             {value.total > objects.length && ` · ${t('the largest are listed')}`}
           </p>

@@ -63,7 +63,7 @@ function newestFirst(store: TaskStore): number[] {
 
 function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
   const store = model.tasks;
-  const narrow = 'minmax(36px, 1fr)';
+  const narrow = 'minmax(34px, 0.6fr)';
   const amount = (name: string, of: (task: number) => number | null): IColumn<number> => ({
     name,
     key: task => of(task) ?? -1,
@@ -72,10 +72,10 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       const ms = of(task);
       return ms === null ? '' : formatDuration(ms);
     },
-    width: 'minmax(54px, 1fr)'
+    width: 'minmax(52px, 1fr)'
   });
   return [
-    { name: t('task'), key: task => store.title(task), width: 'minmax(84px, 2fr)' },
+    { name: t('task'), key: task => store.title(task), width: 'minmax(70px, 2fr)' },
     {
       name: t('state'),
       key: task => store.state[task]!,
@@ -85,7 +85,7 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
           <StateShape look={lookOf(store.state[task]!)} /> {wordOf(store.state[task]!)}
         </>
       ),
-      width: 'minmax(118px, 1.6fr)'
+      width: 'minmax(100px, 1.6fr)'
     },
     {
       name: t('cell'),

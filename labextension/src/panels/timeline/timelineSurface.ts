@@ -1,5 +1,11 @@
-/** Draws the timeline: a lane per worker, and below it CPU, memory, store and GPUs on the same axis. */
+/** Draws the timeline: a lane per worker and one of the cells, and below it CPU, memory, store and GPUs on the same axis. */
 import { ACTOR_CALL } from '../../graph/actorCalls.js';
+import {
+  cellSpans,
+  spansOfTasks,
+  type ICellSpan,
+  type ISpansOfTasks
+} from '../../graph/cellSpans.js';
 import { laneName } from '../../graph/lanes.js';
 import { TimeScale } from '../../graph/timeScale.js';
 import { FAILED, RUNNING, type IUsageSample, type TaskStore } from '../../graph/taskStore.js';
@@ -15,18 +21,28 @@ const LANE = 22;
 const CURVE = 52;
 const USED_BY = 16;
 /** Left of the lanes, for their names; a little less where there is little room. */
-const NAMES = 112;
-const NAMES_NARROW = 100;
+const NAMES = 124;
+const NAMES_NARROW = 116;
+/** Right of the times, for the button that lies over them. */
+const BUTTON = 64;
 
 /** What the timeline tells the panel. */
 export interface ITimelineEvents {
   onSelect(task: number | null): void;
-  onHover(task: number | null, x: number, y: number): void;
+  onHover(what: ITimelineHit | null, x: number, y: number): void;
+  /** A cell was clicked. */
+  onCell(origin: string): void;
+  /** The runs of cells that the page has seen, and the number of any other cell. */
+  cellRuns(): readonly ICellSpan[];
+  cellNumber(origin: string): number | null;
   /** What the lane of a worker is called: its actor's name, where it has one. */
   laneName(worker: number): string;
   /** A person has moved or scaled it, so it does not follow any more. */
   onHold(): void;
 }
+
+/** What is under the pointer. */
+export type ITimelineHit = { task: number } | { cell: ICellSpan };
 
 interface ICurve {
   name: string;
@@ -63,7 +79,7 @@ export class TimelineSurface extends Surface {
 
   /** Height that all lanes and curves need. */
   get wanted(): number {
-    return AXIS + this._lanes().length * LANE + this._curves().length * (CURVE + USED_BY) + 8;
+    return this._floor() + this._curves().length * (CURVE + USED_BY) + 8;
   }
 
   refresh(): void {
@@ -71,21 +87,21 @@ export class TimelineSurface extends Surface {
   }
 
   /** What it draws, in words: the lanes of the workers, then the curves, and who used each GPU. */
-  words(): { lanes: { worker: number; words: string }[]; curves: string[] } {
+  words(): { lanes: { worker: number; words: string }[]; cells: string[]; curves: string[] } {
     const store = this._store;
-    const ran = new Map<number, number>();
+    const done = new Map<number, number>();
     const now = new Map<number, string[]>();
     for (let task = 0; task < store.count; task++) {
       const worker = store.worker[task]!;
       if (store.start[task]! > 0) {
-        ran.set(worker, (ran.get(worker) ?? 0) + 1);
+        done.set(worker, (done.get(worker) ?? 0) + 1);
         if (store.state[task] === RUNNING) {
           now.set(worker, [...(now.get(worker) ?? []), store.title(task)]);
         }
       }
     }
     const lanes = this._lanes().map(worker => {
-      const count = ran.get(worker) ?? 0;
+      const count = done.get(worker) ?? 0;
       const running = now.get(worker) ?? [];
       const parts = [
         ...this._actorOf(worker),
@@ -109,7 +125,17 @@ export class TimelineSurface extends Surface {
             : `, ${t('used by %1', [...users].join(', '))}`;
       return `${curve.name}, ${curve.words}${used}`;
     });
-    return { lanes, curves };
+    const ran = this._cells();
+    const last = ran.at(-1);
+    const cells =
+      last === undefined
+        ? []
+        : [
+            last.to === null
+              ? t('cells, %1 runs, cell %2 runs', ran.length, last.number)
+              : t('cells, %1 runs, cell %2 ran last', ran.length, last.number)
+          ];
+    return { lanes, cells, curves };
   }
 
   /** Scale around the middle. */
@@ -148,16 +174,20 @@ export class TimelineSurface extends Surface {
       context.strokeStyle = palette.faint;
       context.lineWidth = 1;
       line(context, x, AXIS, x, this.height);
-      context.fillStyle = palette.dim;
-      context.fillText(formatDuration(tick - zero).replace('0 us', '0 s'), x + 3, AXIS / 2);
+      const words = formatDuration(tick - zero).replace('0 us', '0 s');
+      if (x + 3 + context.measureText(words).width < this.width - BUTTON) {
+        context.fillStyle = palette.dim;
+        context.fillText(words, x + 3, AXIS / 2);
+      }
     }
     context.save();
     context.beginPath();
     context.rect(left, 0, width, this.height);
     context.clip();
     this._bars(left, width, now);
+    this._cellBars(left, width, now);
     const lanes = this._lanes();
-    let y = AXIS + lanes.length * LANE + 8;
+    let y = this._floor();
     for (const curve of this._curves()) {
       this._curve(curve, left, width, y);
       y += CURVE + (curve.usedBy === null ? 6 : USED_BY + 6);
@@ -186,7 +216,11 @@ export class TimelineSurface extends Surface {
       const words = of !== undefined && own === laneName(worker) ? `${of} ${worker + 1}` : own;
       context.fillText(shorten(context, words, this._left() - 14), 8, AXIS + n * LANE + LANE / 2);
     });
-    let y = AXIS + lanes.length * LANE + 8;
+    if (this._cells().length > 0) {
+      context.fillStyle = palette.text;
+      context.fillText(t('cells'), 8, AXIS + lanes.length * LANE + LANE / 2);
+    }
+    let y = this._floor();
     for (const curve of this._curves()) {
       context.fillStyle = palette.text;
       context.fillText(shorten(context, curve.name, this._left() - 12), 8, y + CURVE / 2 - 7);
@@ -236,6 +270,34 @@ export class TimelineSurface extends Surface {
         context.clip();
         context.fillText(store.title(task), Math.max(x1, left) + 5, y + (LANE - 6) / 2 + 0.5);
         context.restore();
+      }
+    }
+  }
+
+  /** The runs of cells, each with its number; the one that runs now has the colour of what runs. */
+  private _cellBars(left: number, width: number, now: number): void {
+    const { context, palette, scale } = this;
+    const y = AXIS + this._lanes().length * LANE + 4.5;
+    const high = LANE - 9;
+    context.lineWidth = 1;
+    for (const { number, from, to } of this._cells()) {
+      const end = to ?? now;
+      if (end < scale.from || from > scale.to) {
+        continue;
+      }
+      const x1 = Math.max(left - 2, left + scale.x(from, width)) + 0.5;
+      const x2 = Math.max(x1 + 1, Math.min(this.width + 2, left + scale.x(end, width) - 0.5));
+      context.fillStyle = to === null ? palette.states[RUNNING]! : palette.dim;
+      context.globalAlpha = 0.16;
+      context.fillRect(x1, y, x2 - x1, high);
+      context.globalAlpha = 1;
+      context.strokeStyle = to === null ? palette.states[RUNNING]! : palette.line;
+      context.strokeRect(x1, y, x2 - x1, high);
+      const words = to === null ? t('%1 runs', number) : String(number);
+      const room = x2 - Math.max(x1, left) - 8;
+      if (context.measureText(words).width <= room) {
+        context.fillStyle = palette.text;
+        context.fillText(words, Math.max(x1, left) + 5, y + high / 2 + 0.5);
       }
     }
   }
@@ -391,6 +453,25 @@ export class TimelineSurface extends Surface {
     return this._laneList;
   }
 
+  /** The runs of cells that the axis can show. */
+  private _cells(): ICellSpan[] {
+    const { _store: store } = this;
+    if (this._spansVersion !== store.version) {
+      this._spansVersion = store.version;
+      this._spans = spansOfTasks(store);
+    }
+    const { cellRuns, cellNumber } = this._events;
+    const first = this._first(store.clock(performance.now()));
+    return cellSpans(cellRuns(), this._spans, store.wall, cellNumber).filter(
+      ({ to }) => to === null || to > first
+    );
+  }
+
+  /** Where the lanes end. */
+  private _floor(): number {
+    return AXIS + (this._lanes().length + (this._cells().length > 0 ? 1 : 0)) * LANE + 8;
+  }
+
   /** The class of the actor that a worker is; none: it is no actor. */
   private _actorOf(worker: number): string[] {
     const name = this._actors.get(worker);
@@ -441,6 +522,24 @@ export class TimelineSurface extends Surface {
     return best;
   }
 
+  private _cellAt(x: number, y: number): ICellSpan | null {
+    const top = AXIS + this._lanes().length * LANE;
+    if (y < top || y >= top + LANE || x < this._left()) {
+      return null;
+    }
+    const width = this.width - this._left();
+    const slack = ((this.scale.to - this.scale.from) / width) * 2;
+    const time = this.scale.time(x - this._left(), width);
+    const hit = ({ from, to }: ICellSpan): boolean =>
+      from - slack <= time && (to ?? Infinity) + slack >= time;
+    return this._cells().filter(hit).at(-1) ?? null;
+  }
+
+  private _hit(x: number, y: number): ITimelineHit | null {
+    const [task, cell] = [this._taskAt(x, y), this._cellAt(x, y)];
+    return task !== null ? { task } : cell !== null ? { cell } : null;
+  }
+
   private readonly _onWheel = (event: WheelEvent): void => {
     if (event.shiftKey && !event.ctrlKey) {
       return; // the page scrolls
@@ -455,11 +554,8 @@ export class TimelineSurface extends Surface {
   private readonly _onMove = (event: PointerEvent): void => {
     const down = this._down;
     if (down === null) {
-      this._events.onHover(
-        this._taskAt(event.offsetX, event.offsetY),
-        event.offsetX,
-        event.offsetY
-      );
+      const { offsetX: x, offsetY: y } = event;
+      this._events.onHover(this._hit(x, y), x, y);
       return;
     }
     const dx = event.offsetX - down.x;
@@ -485,6 +581,11 @@ export class TimelineSurface extends Surface {
       this._events.onHold();
       this.request();
     } else if (down !== null && !down.moved) {
+      const cell = this._cellAt(event.offsetX, event.offsetY);
+      if (cell !== null) {
+        this._events.onCell(cell.origin);
+        return;
+      }
       this.selected = this._taskAt(event.offsetX, event.offsetY);
       this._events.onSelect(this.selected);
       this.request();
@@ -496,6 +597,8 @@ export class TimelineSurface extends Surface {
   private _down: { x: number; moved: boolean; brush: number | null } | null = null;
   private _laneList: number[] = [];
   private _lanesVersion = -1;
+  private _spans: ISpansOfTasks = new Map();
+  private _spansVersion = -1;
   private readonly _actors = new Map<number, string>();
 }
 

@@ -4,13 +4,13 @@ import { formatDuration, wordOf } from '../../graph/words.js';
 import { actorLaneName, useActorNames } from '../graph/actorNames.js';
 import { onTreeKey, onZoomKey } from '../graph/graphView.js';
 import { t } from '../../text.js';
-import { TimelineSurface } from './timelineSurface.js';
+import { TimelineSurface, type ITimelineHit } from './timelineSurface.js';
 import type { IClusterModel } from '../../tokens.js';
 
 /** The newest tasks that the list in words has. */
 const LISTED = 50;
 
-/** A lane per worker on one time axis with CPU, memory, store and GPUs. */
+/** A lane per worker and one of the cells on one time axis with CPU, memory, store and GPUs. */
 export function TimelineView(props: {
   model: IClusterModel;
   selected: number | null;
@@ -19,7 +19,7 @@ export function TimelineView(props: {
   const { model, selected, onSelect } = props;
   const host = useRef<HTMLDivElement>(null);
   const surface = useRef<TimelineSurface | null>(null);
-  const [hint, setHint] = useState<{ task: number; x: number; y: number } | null>(null);
+  const [hint, setHint] = useState<{ what: ITimelineHit; x: number; y: number } | null>(null);
   const [follows, setFollows] = useState(true);
   const drawAgain = useCallback(() => surface.current?.request(), []);
   useActorNames(model, drawAgain);
@@ -29,7 +29,10 @@ export function TimelineView(props: {
   useEffect(() => {
     const made = new TimelineSurface(host.current!, model.tasks, {
       onSelect: task => select.current(task),
-      onHover: (task, x, y) => setHint(task === null ? null : { task, x, y }),
+      onHover: (what, x, y) => setHint(what === null ? null : { what, x, y }),
+      onCell: origin => void model.cellOf(origin)?.show(),
+      cellRuns: () => model.cellRuns,
+      cellNumber: origin => model.cellOf(origin)?.number ?? null,
       onHold: () => setFollows(false),
       laneName: worker => actorLaneName(model, worker)
     });
@@ -64,21 +67,13 @@ export function TimelineView(props: {
   };
   const store = model.tasks;
   const first = Math.max(0, store.count - LISTED);
-  const words = surface.current?.words() ?? { lanes: [], curves: [] };
+  const words = surface.current?.words() ?? { lanes: [], cells: [], curves: [] };
   return (
     <div className="nbray-timeline">
       <div className="nbray-timeline-canvas" ref={host}>
         {hint !== null && (
           <div className="nbray-hint" style={{ left: hint.x + 14, top: hint.y + 14 }}>
-            {[
-              store.title(hint.task),
-              wordOf(store.state[hint.task]!),
-              store.end[hint.task]! > 0
-                ? formatDuration(store.end[hint.task]! - store.start[hint.task]!)
-                : ''
-            ]
-              .filter(Boolean)
-              .join(' · ')}
+            {hintWords(model, hint.what)}
           </div>
         )}
       </div>
@@ -110,15 +105,17 @@ export function TimelineView(props: {
           }
         }}
       >
-        {[...words.lanes.map(lane => lane.words), ...words.curves].map((line, n) => (
-          <li
-            key={line.split(',', 1)[0]}
-            role="treeitem"
-            aria-level={1}
-            tabIndex={n === 0 ? 0 : -1}
-            aria-label={line}
-          />
-        ))}
+        {[...words.lanes.map(lane => lane.words), ...words.cells, ...words.curves].map(
+          (line, n) => (
+            <li
+              key={line.split(',', 1)[0]}
+              role="treeitem"
+              aria-level={1}
+              tabIndex={n === 0 ? 0 : -1}
+              aria-label={line}
+            />
+          )
+        )}
         <li
           role="treeitem"
           aria-level={1}
@@ -143,4 +140,21 @@ export function TimelineView(props: {
       </ul>
     </div>
   );
+}
+
+/** `evaluate[3] · runs · 1.2 s`; `cell 12 · ran 3 s`. */
+function hintWords(model: IClusterModel, what: ITimelineHit): string {
+  const store = model.tasks;
+  const now = store.clock(performance.now());
+  if ('cell' in what) {
+    const { number, from, to } = what.cell;
+    const took = formatDuration((to ?? now) - from);
+    return `${t('cell %1', number)} · ${to === null ? t('runs for %1', took) : t('ran %1', took)}`;
+  }
+  const [start, end] = [store.start[what.task]!, store.end[what.task]!];
+  const words = [store.title(what.task), wordOf(store.state[what.task]!)];
+  if (start > 0) {
+    words.push(formatDuration((end > 0 ? end : now) - start));
+  }
+  return words.join(' · ');
 }
