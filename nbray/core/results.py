@@ -245,6 +245,8 @@ class Results(CoreState):
     def _retry(self, record: TaskRecord, error: ErrorValue | None = None) -> None:
         if record.retries > 0:
             record.retries -= 1
+        if error is not None:
+            lib.nbs_count(self.seg, lib.NBS_CTR_FAILED, -1)  # its worker counted it, and it has not failed yet
         if self.reports is not None and error is not None:
             name = record.name or record.function.name
             self.reports.retried(name, record.retries, record.origin, error_value.describe(error.blob)[1])
