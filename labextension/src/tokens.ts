@@ -185,8 +185,10 @@ export interface IFocus {
 export interface ICellLink {
   /** What stands in brackets before it, when it ran. */
   number: number;
-  /** Scroll to it; false when it is gone. */
+  /** Go to it; false when it is gone. */
   show(): boolean;
+  /** Scroll it into view, without going there; false when it is gone. */
+  reveal(): boolean;
 }
 
 /** What one run of a cell is known by. */

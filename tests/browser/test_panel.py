@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 FIRST_CELL = """\
@@ -36,6 +38,9 @@ def test_counts_after_the_first_tasks(lab):
     assert lab.run_cell(FIRST_CELL) == "200"
     assert lab.wait_for_count("FINISHED", 200) >= 200
     assert lab.count("FAILED") == 0
+    assert lab.run_cell("len(nbray.get([double.remote(i) for i in range(10_000)]))") == "10000"
+    lab.wait_for_count("FINISHED", 10_200)
+    lab.panel.get_by_role("treeitem", name=re.compile(r"^double, [\d,]{5,} tasks")).first.wait_for(state="attached")
     assert lab.fact("node") == 1
     assert "CPU" in lab.panel.locator(".nbray-cluster").inner_text()
     lab.page.locator(".nbray-status-button").wait_for()

@@ -9,6 +9,7 @@ import cluster_kit as kit
 import pytest
 
 import nbray
+from nbray.core import live
 from nbray.exceptions import PortInUseError
 from nbray.util.metrics import Counter, Gauge, Histogram
 
@@ -56,6 +57,20 @@ def test_values_of_all_processes_are_exported(fresh):
         return int(found[1]) if found else 0
 
     kit.eventually(lambda: finished() >= 2, "two calls that ended")
+
+
+def test_a_task_that_raised_and_ran_again_has_not_failed(fresh, tmp_path):
+    fresh.init(num_cpus=1, object_store_memory=64 * 2**20)
+
+    @fresh.remote(max_retries=1, retry_exceptions=True)
+    def second_time(path):
+        if not path.exists():
+            path.touch()
+            raise ValueError("on purpose")
+
+    nbray.get(second_time.remote(tmp_path / "was here"))
+    tasks = live.snapshot()["tasks"]
+    assert (tasks["FINISHED"], tasks["FAILED"]) == (1, 0)
 
 
 def test_nothing_is_exported_unless_asked_for(fresh):

@@ -39,7 +39,11 @@ export class CellLinks {
     if (number === undefined) {
       return null;
     }
-    return { number, show: () => this._show(origin) };
+    return {
+      number,
+      show: () => this._show(origin, true),
+      reveal: () => this._show(origin, false)
+    };
   }
 
   /** The cell that ran last under this number; null when none did since the page was opened. */
@@ -132,7 +136,7 @@ export class CellLinks {
     }
   }
 
-  private _show(origin: string): boolean {
+  private _show(origin: string, go: boolean): boolean {
     const id = this._cells.get(origin);
     const content = this._notebook?.content;
     if (id === undefined || content === undefined || content.isDisposed) {
@@ -142,7 +146,9 @@ export class CellLinks {
     if (index < 0) {
       return false;
     }
-    content.activeCellIndex = index;
+    if (go) {
+      content.activeCellIndex = index;
+    }
     void content.scrollToItem(index, 'smart');
     return true;
   }

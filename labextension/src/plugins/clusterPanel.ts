@@ -56,7 +56,9 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
           ? 'nbray'
           : args['area'] === 'main'
             ? t('Show Cluster in a Tab')
-            : t('Show Cluster'),
+            : args['area'] === 'below'
+              ? t('Show Cluster Below the Notebook')
+              : t('Show Cluster'),
       caption: t('What the cluster of the notebook in front is doing'),
       icon: nbrayIcon,
       describedBy: {
@@ -65,22 +67,24 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
           properties: {
             area: {
               type: 'string',
-              enum: ['right', 'main'],
-              description: 'Beside the notebook or in a tab of its own; default: as set'
+              enum: ['right', 'main', 'below'],
+              description:
+                'At the right side, in a tab beside the notebook, or below it; default: as set'
             }
           }
         }
       },
       execute: args => {
         const wanted = args['area'] ?? settings.area;
-        const area = wanted === 'main' ? 'main' : 'right';
+        const below = wanted === 'below';
+        const area = below || wanted === 'main' ? 'main' : 'right';
         if (panel.isDisposed) {
           panel = new OverviewPanel(model, menu); // its tab was closed
         }
-        if (!Array.from(shell.widgets(area)).includes(panel)) {
+        if (below || !Array.from(shell.widgets(area)).includes(panel)) {
           // A tab needs a word; the side bar shows the icon alone.
           panel.title.label = area === 'main' ? t('Cluster') : '';
-          const mode = area === 'main' ? 'split-right' : undefined; // beside the notebook
+          const mode = below ? 'split-bottom' : area === 'main' ? 'split-right' : undefined;
           shell.add(panel, area, { rank: RANK, type: 'nbray', mode });
         }
         shell.activateById(panel.id);
@@ -89,6 +93,7 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
     const category = 'nbray';
     palette?.addItem({ command: CommandIDs.openPanel, category });
     palette?.addItem({ command: CommandIDs.openPanel, category, args: { area: 'main' } });
+    palette?.addItem({ command: CommandIDs.openPanel, category, args: { area: 'below' } });
     launcher?.add({
       command: CommandIDs.openPanel,
       category: t('Other'),

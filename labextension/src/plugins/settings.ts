@@ -13,7 +13,7 @@ const SCHEMA = 'nbray-labextension:panel';
 
 /** The settings, each with the default of the schema until the registry has answered. */
 export interface INbraySettings {
-  readonly area: 'right' | 'main';
+  readonly area: 'right' | 'main' | 'below';
   readonly openWithCluster: boolean;
   readonly cellBadges: boolean;
   readonly reportTasks: number;
@@ -42,7 +42,7 @@ export const settingsPlugin: JupyterFrontEndPlugin<INbraySettings> = {
       useTexts(translator.load('nbray'));
     }
     const values = {
-      area: 'right' as 'right' | 'main',
+      area: 'right' as 'right' | 'main' | 'below',
       openWithCluster: false,
       cellBadges: true,
       reportTasks: 2000,
@@ -52,7 +52,8 @@ export const settingsPlugin: JupyterFrontEndPlugin<INbraySettings> = {
     values.changed = changed;
     const take = (settings: ISettingRegistry.ISettings): void => {
       const all = settings.composite as Record<string, unknown>;
-      values.area = all['area'] === 'main' ? 'main' : 'right';
+      const area = all['area'];
+      values.area = area === 'main' || area === 'below' ? area : 'right';
       values.openWithCluster = all['openWithCluster'] === true;
       values.cellBadges = all['cellBadges'] !== false;
       values.reportTasks = Number(all['reportTasks'] ?? 2000);

@@ -24,6 +24,7 @@ import { t } from '../../text.js';
 import { Line } from './line.js';
 import { emptyWords } from './words.js';
 import type {
+  ICellLink,
   ICluster,
   IClusterModel,
   ISample,
@@ -127,7 +128,10 @@ export function Overview(props: {
                 model={model}
                 selected={selected}
                 query={query}
-                onSelect={setSelected}
+                onSelect={hit => {
+                  setSelected(hit);
+                  cellOf(model, hit)?.reveal();
+                }}
                 onObject={id => {
                   setObject(id);
                   setTab('Objects');
@@ -174,6 +178,14 @@ export function Overview(props: {
       )}
     </div>
   );
+}
+
+/** The cell that made what was hit in the graph. */
+function cellOf(model: IClusterModel, hit: IHit | null): ICellLink | null {
+  const group = hit === null ? undefined : model.tasks.groups[hit.group];
+  return group === undefined
+    ? null
+    : model.cellOf(model.tasks.functions[group.function]?.origin ?? '');
 }
 
 function tabWord(tab: Tab): string {
