@@ -24,13 +24,6 @@ def search(n):
 cleaned = [clean.remote(load.remote(i)) for i in range(12)]
 nbray.get(search.remote(5)), len(nbray.wait(cleaned, num_returns=12)[0])"""
 
-# Whether the end of the first cell, where its tasks are made, can be seen.
-IN_VIEW = """() => {
-  const notebook = window.jupyterapp.shell.currentWidget.content;
-  const [cell, box] = [notebook.widgets[0].node, notebook.node].map(node => node.getBoundingClientRect());
-  return cell.bottom > box.top + 10 && cell.top < box.bottom - 10;
-}"""
-
 WAITING_CELL = """\
 import os, time
 @nbray.remote
@@ -49,12 +42,8 @@ def test_groups_edges_and_what_failed(lab):
     lab.group("search, 1 task, 1 done")
     lab.group("load, 5 tasks, 5 done")  # those that search started are a group of their own
     clean = lab.group("clean, 12 tasks, 11 done, 1 failed")
-    lab.run_cell("\n" * 100)
-    lab.page.wait_for_function(f"() => !({IN_VIEW})()")
     clean.focus()
     lab.page.keyboard.press("Enter")
-    # The cell that made it scrolls into view.
-    lab.page.wait_for_function(IN_VIEW)
     details = lab.panel.get_by_role("complementary", name="clean")
     details.get_by_role("button", name="clean[3]").click()
     task = lab.panel.get_by_role("complementary", name="clean[3]")

@@ -72,10 +72,10 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       const ms = of(task);
       return ms === null ? '' : formatDuration(ms);
     },
-    width: 'minmax(52px, 1fr)'
+    width: 'minmax(60px, 1fr)'
   });
   return [
-    { name: t('task'), key: task => store.title(task), width: 'minmax(70px, 2fr)' },
+    { name: t('task'), key: task => store.title(task), width: 'minmax(80px, 2fr)' },
     {
       name: t('state'),
       key: task => store.state[task]!,
@@ -85,7 +85,7 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
           <StateShape look={lookOf(store.state[task]!)} /> {wordOf(store.state[task]!)}
         </>
       ),
-      width: 'minmax(100px, 1.6fr)'
+      width: 'minmax(122px, 1.6fr)'
     },
     {
       name: t('cell'),
@@ -99,7 +99,8 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       key: task => store.worker[task]!,
       find: null,
       show: task => (store.worker[task]! >= 0 ? store.worker[task]! + 1 : ''),
-      width: narrow
+      width: narrow,
+      extra: true
     },
     amount(t('waited'), task => waitedMs(store, task)),
     amount(t('ran'), task => ranMs(store, task))
