@@ -155,6 +155,7 @@ class Results(CoreState):
                 flags = RESULT_CANCELLED
             elif record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
                 self._drop_result(flags, payload)
+                lib.nbs_count(self.seg, lib.NBS_CTR_FAILED, -1)  # its worker counted it, and it has not failed yet
                 self._retry(record, error)
                 return
             else:
@@ -172,6 +173,7 @@ class Results(CoreState):
             else:
                 error = ErrorValue(self._large_error(payload) if flags & RESULT_STORED else payload)
                 if record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
+                    lib.nbs_count(self.seg, lib.NBS_CTR_FAILED, -1)  # its worker counted it, and it has not failed yet
                     self._retry(record, error)
                     return
                 if record.flags & TASK_STREAM:
@@ -245,8 +247,6 @@ class Results(CoreState):
     def _retry(self, record: TaskRecord, error: ErrorValue | None = None) -> None:
         if record.retries > 0:
             record.retries -= 1
-        if error is not None:
-            lib.nbs_count(self.seg, lib.NBS_CTR_FAILED, -1)  # its worker counted it, and it has not failed yet
         if self.reports is not None and error is not None:
             name = record.name or record.function.name
             self.reports.retried(name, record.retries, record.origin, error_value.describe(error.blob)[1])
