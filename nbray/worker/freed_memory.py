@@ -29,6 +29,8 @@ class FreedMemory:
     ----------
     n_views : callable
         How many stored values this process looks at.
+    last_task : callable
+        Tells the task that ran last, or runs.
 
     Attributes
     ----------
@@ -36,10 +38,12 @@ class FreedMemory:
         Whether malloc is ours to set: not where the user's environment does.
     """
 
-    def __init__(self, n_views: Callable[[], int]) -> None:
+    def __init__(self, n_views: Callable[[], int], last_task: Callable[[], object] = lambda: None) -> None:
         self.mine = not chosen_by_user(os.environ)
         self._n_views = n_views
-        self._lasting = n_views()  # views that the last collection left
+        self._last_task = last_task
+        self._lasting = n_views()  # views that the last collection left; after another task they may be others
+        self._collected_after: object = None  # the task that ran last then
         self._collect_at = 0.0
         self._seen = time.process_time()
         self._quiet = 0
@@ -64,15 +68,15 @@ class FreedMemory:
 
     def _collect(self) -> None:
         """Free what is garbage, if stored values may be held by it."""
-        n_views = self._n_views()
-        if n_views <= self._lasting or not gc.isenabled():
+        n_views, last_task = self._n_views(), self._last_task()
+        if (n_views <= self._lasting and (not n_views or last_task == self._collected_after)) or not gc.isenabled():
             self._lasting = min(self._lasting, n_views)
             return
         began = time.monotonic()
         if began < self._collect_at:
             return
         gc.collect()
-        self._lasting = self._n_views()
+        self._lasting, self._collected_after = self._n_views(), last_task
         ended = time.monotonic()
         self._collect_at = ended + (ended - began) / COLLECTING_SHARE
 

@@ -82,6 +82,10 @@ class OutputCapture:
         self._size = 0
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        # A child that the user's function forks and that prints finds the lock free, also when the thread had it just then.
+        os.register_at_fork(
+            before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._new_locks
+        )
         self.pending = False  # whether something is buffered
         self.origin = ""
         self.call_now: Any = None  # where calls run beside each other: tells which one this thread or coroutine runs
@@ -92,6 +96,9 @@ class OutputCapture:
         self._foreign: ForeignOutput | None = None  # since the first cell of a notebook
         self._watched_at = float("-inf")  # when a cell last began or ended
         self._looks = False  # the thread looks now and then, and need not be woken when a cell begins
+
+    def _new_locks(self) -> None:
+        self._lock, self._wake = threading.RLock(), threading.Event()
 
     def write(self, stream: str, text: str) -> None:
         with self._lock:
