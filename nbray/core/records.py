@@ -59,6 +59,7 @@ INLINE_MAX_BYTES = 32 * 1024  # larger values go through the store
 PIPELINE_NS = 1_000_000.0  # work sent ahead into a lane, at most
 PIPELINE_DEPTH = 256.0  # tasks sent ahead into a lane, at most
 PACK_NS = 50_000.0  # work at one worker before another one is woken
+HANDOVER_NS = 10_000.0  # what it costs the owner to hand a task over and to take its result in
 
 
 class ActorExit(SystemExit):
@@ -149,7 +150,9 @@ class FunctionDescriptor:
             self.depth = self.pack = 1.0
         else:
             self.depth = min(PIPELINE_NS / avg, PIPELINE_DEPTH)
-            self.pack = max(PACK_NS / avg, 1.0)  # a task with nothing behind it needs no second worker
+            # A task with nothing behind it needs no second worker. Nor do tasks that are done as quickly as this
+            # process submits them: a second one would find nothing to do, and take a processor from it.
+            self.pack = max(PACK_NS / avg, 1.0) if avg > HANDOVER_NS else self.depth
 
 
 def _of_base(name: str) -> Any:

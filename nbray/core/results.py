@@ -89,7 +89,12 @@ class Results(CoreState):
                         last_lane = lane
                     function = record.function
                     avg = function.avg_ns
-                    function.avg_ns = avg = ran_ns if avg == 0.0 else avg + 0.2 * (ran_ns - avg)
+                    if avg == 0.0:
+                        avg = ran_ns
+                    else:  # one that was robbed of its processor meanwhile says little of the others
+                        most = 8.0 * avg
+                        avg += 0.2 * ((ran_ns if ran_ns < most else most) - avg)
+                    function.avg_ns = avg
                     if not function.low < avg < function.high:
                         function.learn()
                     if flags == 0 and record.n_returns == 1:
