@@ -187,7 +187,7 @@ class TaskRecord(msgspec.Struct, gc=False, eq=False):
     flags: int
     n_returns: int
     retries: int  # left
-    pool: Any = None  # LeasePool or ActorQueue
+    pool: Any = None  # LeasePool or ActorCalls
     deps: Any = None  # list of refs whose values go along
     keep: Any = None  # holds and refs that must live as long as the task
     origin: str = ""
