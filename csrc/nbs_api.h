@@ -483,10 +483,10 @@ typedef struct {
 } nbs_task_table;
 
 /* nbs_tasks_unknown writes the numbers of tasks of `t->owner` that were submitted and have no row,
- * as far as they ascend; returns how many. nbs_tasks_take takes the records of `t->owner` in their
- * order, notes those of other kinds in `left`, and returns how many it has taken: it stops at one
- * of another owner, and at one whose task, function or worker is not known. nbs_tasks_rows writes
- * rows of 44 bytes. None of them touches the segment. */
+ * in the order of the records; returns how many. nbs_tasks_take takes the records of `t->owner` in
+ * their order, notes those of other kinds in `left`, and returns how many it has taken: it stops at
+ * one of another owner, and at one whose task, function or worker is not known. nbs_tasks_rows
+ * writes rows of 44 bytes. None of them touches the segment. */
 uint64_t nbs_tasks_unknown(const nbs_task_table *t, const nbs_event *e, uint64_t n, uint64_t *out);
 uint64_t nbs_tasks_take(nbs_task_table *t, const nbs_event *e, uint64_t n);
 void nbs_tasks_rows(const nbs_task_table *t, const uint32_t *chosen, uint64_t n, uint8_t *out);

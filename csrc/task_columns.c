@@ -58,12 +58,10 @@ static void ended(nbs_task_table *t, uint32_t at, const nbs_event *e, int64_t wo
 
 uint64_t nbs_tasks_unknown(const nbs_task_table *t, const nbs_event *e, uint64_t n, uint64_t *out) {
   uint64_t found = 0;
-  uint64_t from = t->base; /* only those that ascend */
   for (uint64_t i = 0; i < n; i++)
-    if (e[i].kind == NBS_EV_SUBMIT && e[i].owner == t->owner && e[i].seq >= from) {
-      if (row_of(t, e[i].seq) < 0) out[found++] = e[i].seq;
-      from = e[i].seq + 1;
-    }
+    if (e[i].kind == NBS_EV_SUBMIT && e[i].owner == t->owner && e[i].seq >= t->base &&
+        row_of(t, e[i].seq) < 0)
+      out[found++] = e[i].seq;
   return found;
 }
 

@@ -44,10 +44,10 @@ class _Views:
 class ColumnTable(TaskTable):
     """As its base in all but speed."""
 
-    def _apply(self, block: bytes) -> None:
+    def _apply(self, block: bytes, wait: bool = True) -> None:
         many = len(block) // RECORD.size
         if many < LEAST:
-            super()._apply(block)
+            super()._apply(block, wait)
             return
         at = turns = 0
         added: set[int] = set()
@@ -56,7 +56,7 @@ class ColumnTable(TaskTable):
         while at < many:
             turns += 1
             if turns > 16 + many // 16:  # owners or kinds take turns: then it is no faster
-                super()._apply(block[at * RECORD.size :])
+                super()._apply(block[at * RECORD.size :], wait)
                 break
             owner = owners[at]
             if owner not in added:
@@ -65,12 +65,12 @@ class ColumnTable(TaskTable):
             at += self._take(block, at, owner, others)
             if at < many:
                 generation = self.generation
-                super()._apply(block[at * RECORD.size : (at + 1) * RECORD.size])
+                super()._apply(block[at * RECORD.size : (at + 1) * RECORD.size], wait)
                 if generation != self.generation:
                     added.clear()  # some were forgotten: there is room again
                 at += 1
         for place in others:
-            super()._apply(block[place * RECORD.size : (place + 1) * RECORD.size])
+            super()._apply(block[place * RECORD.size : (place + 1) * RECORD.size], wait)
 
     def _add(self, block: bytes, at: int, owner: int) -> None:
         """Make rows for an owner's tasks that are new in a block, as far as there is room."""
@@ -86,9 +86,11 @@ class ColumnTable(TaskTable):
             table.dense, table.n_dense = views.of("int32_t[]", dense[1]), len(dense[1])
             records = views.of("nbs_event[]", block) + at
             found = lib.nbs_tasks_unknown(table, records, left, views.of("uint64_t[]", numbers))
+            numbers = array("Q", sorted(set(numbers[:found])))  # one that waited for input was sent later than others
+        found = len(numbers)
         if self.max_tasks // 4 >= found > self.max_tasks - len(self.state):
             self._forget()  # no number changes by that
-        del numbers[max(0, min(found, self.max_tasks - len(self.state))) :]
+        del numbers[max(0, self.max_tasks - len(self.state)) :]
         if numbers:
             self._append(owner, numbers, bytes((WAITS_FOR_PLACE,)) * len(numbers))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nbray._cstore import ffi, lib
 from nbray.core.task_columns import ColumnTable
-from nbray.events.task_table import CANCELLED, FAILED, TaskTable, names_of
+from nbray.events.task_table import CANCELLED, FAILED, TaskTable, names_of, numbers_sent
 from nbray.wire import messages as m
 
 MAX_RUNNING = 4096  # channels of a node
@@ -37,6 +37,7 @@ class TaskFeed:
         self.dropped = 0  # records that were lost: the table's counts are too low by them
         self._position = 0
         self._for_input: dict[int, int] = {}  # tasks that waited for input at the last look: number -> function
+        self._unread: list[tuple[int, int, int]] = []  # tasks that wait, which the table has not been told of
         self._queued: dict[int, int] = {}  # pool's request id -> highest number that was seen in its queue
         self._failures = 0  # of the process's, that the table has been told
         self._running = ffi.new("nbs_running_task[]", MAX_RUNNING)
@@ -50,44 +51,56 @@ class TaskFeed:
             When the daemon does not answer, or there is none any more.
         """
         core, table = self.core, self.table
+        # Whatever was submitted before a task that one of these tells of is told of by that one or a later one:
+        # the table gets its rows in the order of submission, and a page numbers them so.
+        running = max(0, lib.nbs_running_list(core.seg, self._running, MAX_RUNNING))
+        self._unread += self._look_at_inputs() + self._look_at_pools()
         request = m.EventsRequest(request_id=core.control.next_id(), since=self._position)
         replies = core.request(request, timeout_s=timeout_s, complete=lambda got: bool(got) and got[-1].last)
+        waiting, self._unread = self._unread, []
+        sent: list[int] = []
+        if core.waiting_args or any(not place for _, _, place in waiting):  # later ones go past these
+            sent = [number for reply in replies for number in numbers_sent(reply.block, core.peer)]
+        last = max(sent, default=0)
+        if sent:
+            waiting += self._look_at_inputs(last)
+        waiting.sort()  # one that has just got its input may be there twice
         for reply in replies:
             for name in names_of(reply.definitions):
                 table.define(*name)
+        if sent:
+            table.make_rows(core.peer, {*sent, *(number for number, _, _ in waiting if number < last)})
+        for reply in replies:
             table.apply_block(reply.block)
         self._position = replies[-1].position
         self.dropped = replies[-1].dropped
-        self._look_at_queues()
-        self._look_at_workers()
+        table.waiting_all(core.peer, waiting)
+        for task in self._running[0:running]:
+            table.runs(task.owner, task.seq, task.worker, task.start_ns)
         self._look_at_failures()
 
-    def _look_at_queues(self) -> None:
-        core, table = self.core, self.table
-        # Each of these lists is made in one step of the interpreter, so no lock is needed.
-        waiting = {record.number: record.function.number for record in list(core.waiting_args.values())}
-        new = [(number, function, 0) for number, function in waiting.items() if number not in self._for_input]
-        for number, function in self._for_input.items():
-            if number not in waiting:  # its inputs are there
-                table.waiting(core.peer, number, function, False)
-        self._for_input = waiting
-        for pool in list(core.pools.values()):
+    def _look_at_inputs(self, end: int | None = None) -> list[tuple[int, int, int]]:
+        """Return, as ``TaskTable.waiting_all`` takes them, the tasks before ``end`` that wait for input or did so."""
+        # The list is made in one step of the interpreter, so no lock is needed.
+        waiting = {record.number: record.function.number for record in list(self.core.waiting_args.values())}
+        known = self._for_input
+        moved = [(number, known.pop(number), 1) for number in list(known) if number not in waiting]
+        new = {n: function for n, function in waiting.items() if n not in known and (end is None or n < end)}
+        known.update(new)
+        return [(number, function, 0) for number, function in new.items()] + moved
+
+    def _look_at_pools(self) -> list[tuple[int, int, int]]:
+        """Return the tasks that wait for a place since the last look."""
+        new: list[tuple[int, int, int]] = []
+        for pool in list(self.core.pools.values()):
             queue: deque[Any] = pool.queue
             seen = self._queued.get(pool.request_id, 0)
-            newest = list(islice(reversed(queue), QUEUED_AT_ONCE))
+            newest = list(islice(reversed(queue), QUEUED_AT_ONCE))  # in one step, too
             count = next((n for n, record in enumerate(newest) if record.number <= seen), len(newest))
             new += [(record.number, record.function.number, 1) for record in reversed(newest[:count])]
             if newest:
                 self._queued[pool.request_id] = max(seen, newest[0].number)
-        # As they were submitted: that is how a page numbers them. One that has just got its inputs may be in both.
-        new.sort()
-        table.waiting_all(core.peer, new)
-
-    def _look_at_workers(self) -> None:
-        count = lib.nbs_running_list(self.core.seg, self._running, MAX_RUNNING)
-        for index in range(max(0, count)):
-            task = self._running[index]
-            self.table.runs(task.owner, task.seq, task.worker, task.start_ns)
+        return new
 
     def _look_at_failures(self) -> None:
         """What failed without having been sent, or with its worker, has left no record in the log."""

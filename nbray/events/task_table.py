@@ -13,7 +13,10 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, compress, groupby
+from operator import itemgetter
 from typing import Any
+
+from nbray.events.task_numbers import NONE, TaskNumbers
 
 RECORD = struct.Struct("<QQQQQQIHHQ")  # nbs_event
 SUBMIT, RESULT, INPUT, PARENT = 1, 2, 17, 18  # NBS_EV_...
@@ -31,8 +34,6 @@ ROW = struct.Struct("<IIiiBBHddd")
 MAX_VALUES = 10_000  # values that were put, of which is known who takes them
 MAX_TAKERS = 32  # functions of one value
 NO_FUNCTION = 0xFFFFFFFF  # of a task of which only others have told
-MAX_GAP = 1 << 20  # numbers that an owner may leave out before its tasks are counted as another owner's
-_NONE = -1
 _IS_OVER = bytes(int(code >= 4) for code in range(256))  # DONE and what comes after it
 _NOT = bytes((1, *[0] * 255))
 
@@ -70,7 +71,8 @@ class TaskTable:
         self._named: dict[tuple[str, str, str], int] = {}
         self._worker_index: dict[int, int] = {}
         self._owner_of_slot: dict[int, int] = {}  # the latest process in a slot
-        self._owners: dict[int, _Numbers] = {}
+        self._owners: dict[int, TaskNumbers] = {}
+        self._early: list[bytes] = []  # records of tasks that were not known yet
         self._clear()
 
     def _clear(self) -> None:
@@ -115,18 +117,31 @@ class TaskTable:
         self._function_index[owner, number] = same
 
     def apply_block(self, block: bytes) -> int:
-        """Take records as the C core writes them; returns how many."""
+        """Take records as the C core writes them; returns how many.
+
+        Each process has a ring of its own, so what a worker tells of a task may be read before the record that
+        it was sent. Such a record waits for the next block, so that indexes follow the numbers of an owner.
+        """
+        before, self._early = self._early, []
         self._apply(block)
+        early, self._early = self._early, []
+        self._apply(b"".join(before), wait=False)
+        self._apply(b"".join(early))
         if self._taken:
             self._settle_takers()
         return len(block) // RECORD.size
 
-    def _apply(self, block: bytes) -> None:
-        """Take records one by one."""
+    def _apply(self, block: bytes, wait: bool = True) -> None:
+        """Take records one by one; those of tasks that are not known wait."""
         index_of = self._index
+        many = len(block) // RECORD.size
+        if 1 < many <= self.max_tasks - len(self.state):  # with less room, tasks that are done have to go in between
+            self._make_rows_of_block(block)
         state, start, end = self.state, self.start, self.end
-        for t_ns, seq, owner, process, dur_ns, b, a, kind, flags, _ in RECORD.iter_unpack(block):
-            if kind == SUBMIT:
+        for place, (t_ns, seq, owner, process, dur_ns, b, a, kind, flags, _) in enumerate(RECORD.iter_unpack(block)):
+            if wait and kind != SUBMIT and not self._is_known(kind, owner, seq, a, b, flags):
+                self._early.append(block[place * RECORD.size : (place + 1) * RECORD.size])
+            elif kind == SUBMIT:
                 index = index_of(owner, seq)
                 self.function[index] = self._function(owner, a)
                 self.submitted[index] = t_ns
@@ -152,6 +167,33 @@ class TaskTable:
                     self.parent[index] = parent
                     self._touch(index)
             state, start, end = self.state, self.start, self.end  # forgetting makes new ones
+
+    def _make_rows_of_block(self, block: bytes) -> None:
+        """Give new tasks their indexes: in the order of an owner's numbers, and who starts a task before it."""
+        sent = [
+            (t, owner, seq) for t, seq, owner, _, _, _, _, kind, _, _ in RECORD.iter_unpack(block) if kind == SUBMIT
+        ]
+        numbers: dict[int, list[int]] = {}
+        for _, owner, seq in sent:
+            numbers.setdefault(owner, []).append(seq)
+        ascending = {owner: iter(sorted(numbers[owner])) for owner in numbers}
+        sent.sort(key=itemgetter(0))
+        for _, owner, _ in sent:
+            self._index(owner, next(ascending[owner]))
+
+    def _is_known(self, kind: int, owner: int, seq: int, slot: int, number: int, flags: int) -> bool:
+        """Tell whether the tasks that a record speaks of have rows."""
+        if self._find(owner, seq) is None:
+            return False
+        if kind == PARENT or (kind == INPUT and flags):
+            other = self._in_slot(slot, owner)
+            return self._find(other, number) is not None
+        return True
+
+    def make_rows(self, owner: int, numbers: Iterable[int]) -> None:
+        """Give tasks that an owner has their indexes, in ascending order, before anything is told of them."""
+        for seq in sorted(numbers):
+            self._index(owner, seq)
 
     def waiting(self, owner: int, seq: int, function: int, for_input: bool) -> None:
         """An owner has this task, and has not sent it to a worker."""
@@ -283,7 +325,7 @@ class TaskTable:
         """Return the index of a task, made if it is new."""
         numbers = self._owners.get(owner)
         if numbers is None:
-            numbers = self._owners[owner] = _Numbers()
+            numbers = self._owners[owner] = TaskNumbers()
             self._owner_of_slot[owner & 0xFFFFFFFF] = owner
         index = numbers.get(seq)
         if index >= 0:
@@ -295,8 +337,8 @@ class TaskTable:
         numbers.put(seq, index)
         self.state.append(WAITS_FOR_PLACE)
         self.function.append(NO_FUNCTION)
-        self.parent.append(_NONE)
-        self.worker.append(_NONE)
+        self.parent.append(NONE)
+        self.worker.append(NONE)
         self.attempt.append(0)
         self.submitted.append(0)
         self.start.append(0)
@@ -310,7 +352,7 @@ class TaskTable:
 
     def _find(self, owner: int, seq: int) -> int | None:
         numbers = self._owners.get(owner)
-        index = numbers.get(seq) if numbers is not None else _NONE
+        index = numbers.get(seq) if numbers is not None else NONE
         return index if index >= 0 else None
 
     def _function(self, owner: int, number: int) -> int:
@@ -370,10 +412,10 @@ class TaskTable:
         kept = gone.translate(_NOT)
         cut = cut if cut < n and not gone.count(0, 0, cut) else 0  # just the first ones go: the usual case
         if cut:
-            new_index = array("i", (_NONE,)) * cut + array("i", range(n - cut))
+            new_index = array("i", (NONE,)) * cut + array("i", range(n - cut))
         else:
             new_index = array(
-                "i", (place - 1 if keep else _NONE for place, keep in zip(accumulate(kept), kept, strict=True))
+                "i", (place - 1 if keep else NONE for place, keep in zip(accumulate(kept), kept, strict=True))
             )
         columns = {name: getattr(self, name) for name in _COLUMNS}
         edges, takers, taken = self.edges, self._takers, self._taken
@@ -386,15 +428,15 @@ class TaskTable:
         for name in _COLUMNS:
             column = columns.pop(name)  # one after the other: both are there for a moment
             setattr(self, name, column[cut:] if cut else array(column.typecode, compress(column, kept)))
-        if self.parent.count(_NONE) < len(self.parent):
-            self.parent = array("i", (new_index[parent] if parent >= 0 else _NONE for parent in self.parent))
+        if self.parent.count(NONE) < len(self.parent):
+            self.parent = array("i", (new_index[parent] if parent >= 0 else NONE for parent in self.parent))
         moved = (new_index[index] for index in edges)
         for source, target in zip(moved, moved, strict=True):
             if source >= 0 and target >= 0:
                 self.edges.append(source)
                 self.edges.append(target)
         self._is_changed = bytearray(len(self.state))
-        self._owners = {owner: _Numbers() for owner in self._owners}
+        self._owners = {owner: TaskNumbers() for owner in self._owners}
         first = 0
         for owner, same in groupby(self.owner):
             end = first + len(list(same))
@@ -413,61 +455,14 @@ class TaskTable:
 _COLUMNS = ("state", "function", "parent", "worker", "attempt", "submitted", "start", "end", "owner", "number")
 
 
-class _Numbers:
-    """Task number -> index, of one owner; the numbers of an owner have few gaps."""
-
-    __slots__ = ("_base", "_dense", "_sparse")
-
-    def __init__(self) -> None:
-        self._base = 0
-        self._dense = array("i")
-        self._sparse: dict[int, int] = {}
-
-    def get(self, seq: int) -> int:
-        place = seq - self._base
-        if 0 <= place < len(self._dense):
-            index = self._dense[place]
-            if index >= 0:
-                return index
-        return self._sparse.get(seq, _NONE) if self._sparse else _NONE
-
-    @property
-    def dense(self) -> tuple[int, array[int]] | None:
-        """The first number and the index of each from there on, but for some that came out of order; None: none yet."""
-        return (self._base, self._dense) if self._dense else None
-
-    def put_all(self, numbers: array[int], index: int) -> None:
-        """Note numbers: they have the indexes from ``index`` on."""
-        if not self._dense:
-            self._base = numbers[0]
-        end = self._base + len(self._dense)
-        # Those at the end come last in most cases, and in their order; before them those that fill gaps.
-        tail = bisect_left(numbers, end) if numbers[0] < end else 0
-        for number in numbers[:tail]:
-            self.put(number, index)
-            index += 1
-        rest = numbers[tail:]
-        if rest and rest[0] == end and rest == array("Q", range(end, end + len(rest))):
-            self._dense.extend(array("i", range(index, index + len(rest))))
-            return
-        for number in rest:
-            self.put(number, index)
-            index += 1
-
-    def put(self, seq: int, index: int) -> None:
-        if not self._dense:
-            self._base = seq
-        place = seq - self._base
-        missing = place - len(self._dense)
-        if place < 0 or missing > MAX_GAP:
-            self._sparse[seq] = index
-            return
-        if missing > 0:
-            self._dense.extend(array("i", [_NONE]) * missing)
-        if missing >= 0:
-            self._dense.append(index)
-        else:
-            self._dense[place] = index
+def numbers_sent(block: bytes, owner: int) -> list[int]:
+    """Return the numbers of an owner's tasks that records say were sent, in their order."""
+    words = memoryview(block).cast("Q")
+    kinds = words.cast("B").cast("H")[26 :: RECORD.size // 2]
+    told = zip(
+        kinds.tolist(), words[2 :: RECORD.size // 8].tolist(), words[1 :: RECORD.size // 8].tolist(), strict=True
+    )
+    return [number for kind, whose, number in told if kind == SUBMIT and whose == owner]
 
 
 def names_of(definitions: Iterable[Any]) -> list[tuple[int, int, str, str, str]]:

@@ -1,6 +1,7 @@
 """The table of tasks behind panel and widgets, fed by a real cluster."""
 
 import cluster_kit as kit
+import pytest
 
 from nbray.core import current
 from nbray.core.task_feed import TaskFeed
@@ -80,6 +81,47 @@ def test_what_runs_now_is_listed_for_the_whole_node(ray, gate, ledger):
     assert feed.table.start[running[0]] > 0
     gate.open()
     ray.get(ref, timeout=60)
+
+
+@pytest.mark.parametrize("submitted", ["before the log is read", "after the log is read"])
+def test_tasks_have_the_order_in_which_they_were_submitted(ray, gate, ledger, monkeypatch, submitted):
+    """Also those that are submitted, and sent in part, while the feed looks at one source after the other."""
+
+    @ray.remote
+    def held(x):
+        ledger.add("runs")
+        gate.wait()
+
+    core, refs = current.core, []
+    feed = TaskFeed(core)
+    feed.poll(kit.PATIENCE_S)
+    request = core.request
+
+    def submit():
+        if not refs:
+            ordered = held.options(name=submitted)
+            refs.append(ordered.remote(held.remote(0)))  # waits longer than those after it
+            refs.extend(ordered.remote(i) for i in range(6))
+            ledger.await_lines(2)  # two of them were sent
+
+    def asks(message, **options):
+        if submitted.startswith("before"):
+            submit()
+        replies = request(message, **options)
+        submit()
+        return replies
+
+    monkeypatch.setattr(core, "request", asks)
+
+    def order():
+        feed.poll(kit.PATIENCE_S)
+        table = feed.table
+        return [table.key(i)[1] for i, name in enumerate(names(feed)) if name == submitted]
+
+    kit.eventually(lambda: len(order()) == 7, "all are heard of")
+    assert order() == [ref._number for ref in refs]
+    gate.open()
+    ray.get(refs, timeout=60)
 
 
 def test_a_task_whose_inputs_have_come_waits_for_a_place(ray, gate, tmp_path):

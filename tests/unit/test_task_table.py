@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from nbray.core.task_columns import ColumnTable
 from nbray.events import task_table as tt
 from nbray.events.task_table import TaskTable
 
@@ -77,6 +78,21 @@ def test_the_end_may_be_read_before_the_beginning():
     table = TaskTable()
     table.apply_block(result(1, t=30) + submit(1, t=10))
     assert (table.state[0], table.attempt[0], table.submitted[0], table.start[0]) == (tt.DONE, 0, 10, 25)
+
+
+@pytest.mark.parametrize("kind", [TaskTable, ColumnTable])
+@pytest.mark.parametrize("many", [5, 500])
+def test_indexes_follow_the_numbers_however_the_records_come(kind, many):
+    """Panel and widgets number the tasks of a function by their indexes: ``f[3]`` is the fourth that was submitted."""
+    table = kind()
+    table.apply_block(submit(1))
+    ends = [result(seq) for seq in range(many, 1, -3)]  # of several workers, read before the ring of the owner
+    table.apply_block(b"".join(ends + [submit(seq) for seq in range(3, many + 1)] + [submit(2)]))
+    assert [table.key(index)[1] for index in range(len(table))] == list(range(1, many + 1))
+    table.make_rows(OWNER, {many + 3, many + 1})  # which wait, as their owner says
+    table.apply_block(submit(many + 3) + submit(many + 2) + submit(many + 1))
+    assert [table.key(index)[1] for index in range(many, len(table))] == [many + 1, many + 3, many + 2]
+    table.validate()
 
 
 def test_edges_and_parents():
