@@ -30,6 +30,7 @@ def run(bootstrap):
     dealer = Dealer(bootstrap.control_endpoint, "worker", peer)
     signal.signal(signal.SIGUSR1, lambda *_: dealer.send(m.BlockedNotice()))
     signal.signal(signal.SIGUSR2, lambda *_: dealer.send(m.UnblockedNotice()))
+    print("hello from the worker", flush=True)  # before it can be leased, and killed
     dealer.send(
         m.RegisterRequest(
             version=m.PROTOCOL_VERSION,
@@ -40,7 +41,6 @@ def run(bootstrap):
             startup_token=bootstrap.startup_token,
         )
     )
-    print("hello from the worker", flush=True)
     if os.environ.get("FAKE_WORKER_HAS_CHILD"):
         subprocess.Popen(["sleep", "1000"])
     while True:
