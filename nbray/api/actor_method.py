@@ -13,6 +13,7 @@ from nbray.core.records import TASK_METHOD
 from nbray.exceptions import ActorHandleNotFoundError
 from nbray.worker.calls import unknown_group
 
+_MAX_NAMES = 10_000  # of calls of one method that who looks on is told; the actor keeps them
 OF_ANOTHER_CLUSTER = "This actor handle belongs to a cluster that has been shut down: make the actor again."
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class ActorMethod:
         self._core: Any = None
         self._descriptor: Any = None
         self._recorded = options.get("enable_task_events", handle._ray_info["recorded"]) is not False
-        self._variants: dict[tuple[str, bool], Any] = {}  # (concurrency group, recorded) -> descriptor
+        self._variants: dict[tuple[str, bool, str], Any] = {}  # (concurrency group, recorded, name) -> descriptor
         self._limits = _limits(self._signature)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -123,8 +124,10 @@ class ActorMethod:
         if kwargs or not fewest <= len(args) <= most:
             self._bind(args, kwargs)
         descriptor = self._descriptor
-        if group or recorded is not None:
-            descriptor = self._variant(core, group or self._group, self._recorded if recorded is None else recorded)
+        if group or recorded is not None or name:
+            descriptor = self._variant(
+                core, group or self._group, self._recorded if recorded is None else recorded, name
+            )
         return core.submit(descriptor, calls, args, kwargs, n_returns, retries, retry_exceptions, name, TASK_METHOD)
 
     def _bind(self, args: Any, kwargs: Any) -> None:
@@ -148,12 +151,14 @@ class ActorMethod:
         self._core = core
         return core
 
-    def _variant(self, core: Any, group: str, recorded: bool) -> Any:
-        descriptor = self._variants.get((group, recorded))
+    def _variant(self, core: Any, group: str, recorded: bool, name: str = "") -> Any:
+        descriptor = self._variants.get((group, recorded, name))
         if descriptor is None:
+            if name and len(self._variants) >= _MAX_NAMES:
+                return self._variant(core, group, recorded)
             kind = "actor_task" if recorded else "unrecorded"
-            descriptor = core.describe_method(self._info["class_name"], self._name, group, kind)
-            self._variants[group, recorded] = descriptor
+            descriptor = core.describe_method(self._info["class_name"], self._name, group, kind, name)
+            self._variants[group, recorded, name] = descriptor
         return descriptor
 
     def __reduce__(self) -> Any:

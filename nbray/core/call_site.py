@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from types import FrameType
 from typing import Any
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_IPYTHON = f"{os.sep}IPython{os.sep}"
 _cells: dict[str, int] = {}  # in a worker: what the code of cells is compiled as, and their numbers
 
 
@@ -19,6 +21,11 @@ def label() -> bytes:
             return b""
         frame = frame.f_back
     path = frame.f_code.co_filename
+    above: FrameType | None = frame
+    while above is not None and _IPYTHON in above.f_code.co_filename:  # a magic of ours: the cell is above IPython
+        above = above.f_back
+        if above is not None and cell_number(above.f_code.co_filename) is not None:
+            frame, path = above, above.f_code.co_filename
     return f"{cell_of(path) or os.path.basename(path)[-30:]}:{frame.f_lineno}".encode("utf-8", "replace")
 
 

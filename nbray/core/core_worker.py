@@ -126,11 +126,11 @@ class CoreWorker(
         return named
 
     def describe_method(
-        self, class_name: str, method: str, group: str = "", kind: str = "actor_task"
+        self, class_name: str, method: str, group: str = "", kind: str = "actor_task", name: str = ""
     ) -> FunctionDescriptor:
-        """Number a method (in a concurrency group) for an actor's channel and for the events."""
+        """Number a method (in a concurrency group, called by a name) for an actor's channel and for the events."""
         message = f"{method}\0{group}" if group else method
-        return self._descriptor(message.encode(), f"{class_name}.{method}", kind)
+        return self._descriptor(message.encode(), name or f"{class_name}.{method}", kind)
 
     def _descriptor(
         self, message: bytes, name: str, kind: str, make: type[FunctionDescriptor] = FunctionDescriptor

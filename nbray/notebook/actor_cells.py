@@ -70,7 +70,8 @@ class ActorCells:
             except ValueError:
                 return self._class.options(name=name, **given).remote()
         except (RayError, ValueError, TypeError) as error:
-            raise UsageError(f"%%remote: {error}") from None
+            text = node_choice.for_a_cell(str(error), given).replace(CellActor.__name__, f"the actor {name}")
+            raise UsageError(f"%%remote: {text}") from None
         if handle._ray_info["class_name"] != CellActor.__name__:
             raise UsageError(
                 f"%%remote: the actor {name} is of the class {handle._ray_info['class_name']}; cells run in actors that"

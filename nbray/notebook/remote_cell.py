@@ -222,7 +222,10 @@ class RemoteCells:
     def _call(self, cell: Prepared) -> Any:
         if cell.actor is not None:
             names = cell.job.return_names
-            method = cell.actor.run.options(num_returns=1 if names is None else 2 + len(names))
+            title = (
+                f"{cell.options.actor}.{cell.options.task.get('name', cell.title)}"  # as methods of a class are called
+            )
+            method = cell.actor.run.options(num_returns=1 if names is None else 2 + len(names), name=title)
             return method.remote(cell.job, *cell.inputs.refs)
         return self._function.options(**self.task_options(cell)).remote(cell.job, *cell.inputs.refs)
 
@@ -233,10 +236,9 @@ class RemoteCells:
         try:
             return submit()
         except TaskUnschedulableError as error:
-            # The runtime's sentence says it all; only the function is not the user's.
-            failure = TaskUnschedulableError(
-                str(error).replace("run_cell", "this cell").replace("run_item", "this cell")
-            )
+            # The runtime's sentence says it all; only the function is not the user's, and what could be passed to it.
+            text = str(error).replace("run_cell", "this cell").replace("run_item", "this cell")
+            failure = TaskUnschedulableError(node_choice.for_a_cell(text, cell.options.task))
             raise tracebacks.at_cell_line(failure, source.filename, source.offset) from None
         except RayError as error:
             raise tracebacks.at_cell_line(error, source.filename, source.offset) from None
@@ -337,6 +339,8 @@ class RemoteCells:
             return failure  # an input's own task failed; it has its frames
         if cell.actor is not None:
             self.actors.failed(cell.options.actor, failure)
+        if isinstance(failure, TaskUnschedulableError):  # nodes offer less since it was submitted
+            failure = TaskUnschedulableError(node_choice.for_a_cell(str(failure), cell.options.task))
         failure.__cause__ = failure.__context__ = None
         return tracebacks.at_cell_line(failure, cell.source.filename, cell.source.offset)
 

@@ -53,6 +53,24 @@ def test_actors_and_objects_name_the_variables(busy: Kernel) -> None:
     assert "3.8 MiB" in line
 
 
+def test_cells_of_actors_and_what_cells_send_are_named(busy: Kernel) -> None:
+    busy.ok("%%remote --actor kept\n1")
+    busy.ok("%%remote --actor kept --name second\n2")
+    text = busy.ok("%nbray tasks").value or ""
+    assert "kept.second" in text and "kept.cell " in text and "CellActor.run" not in text
+    sent = busy.ok("sent = np.zeros(1_300_000)\n1") and busy.ok("%%remote\nsent[0]")
+    number = sent.of("execute_input")[0]["execution_count"]
+    (line,) = [line for line in (busy.ok("%nbray objects").value or "").split("\n") if "9.9 MiB" in line]
+    assert f"In[{number}]" in line
+
+
+def test_what_no_node_has_is_told_with_what_a_cell_can_do(busy: Kernel) -> None:
+    cell = busy.run("%%remote --num-cpus 99\n1")
+    assert cell.error["ename"] == "TaskUnschedulableError" and "%nbray scale 99." in cell.error["evalue"]
+    text = busy.run("%%remote --actor huge --num-gpus 9\n1").text("stderr")
+    assert "the actor huge asks for" in text and "nbray.shutdown()" in text and "wait_for" not in text
+
+
 def test_gpu_and_log(busy: Kernel) -> None:
     assert busy.ok("%nbray gpu").value
     assert "added by the counter" in busy.ok("%nbray log counter").text()
