@@ -483,7 +483,7 @@ typedef struct {
 } nbs_task_table;
 
 /* nbs_tasks_unknown writes the numbers of tasks of `t->owner` that were submitted and have no row,
- * in the order of the records; returns how many. nbs_tasks_take takes the records of `t->owner` in
+ * in ascending order; returns how many. nbs_tasks_take takes the records of `t->owner` in
  * their order, notes those of other kinds in `left`, and returns how many it has taken: it stops at
  * one of another owner, and at one whose task, function or worker is not known. nbs_tasks_rows
  * writes rows of 44 bytes. None of them touches the segment. */

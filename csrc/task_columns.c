@@ -2,6 +2,7 @@
  * them. The same as there, for the many records that say nothing new but "sent" and "ended": the
  * thread that does this shares Python's interpreter with the cell that submits the tasks, and here
  * it leaves the interpreter to that. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "impl.h"
@@ -56,13 +57,26 @@ static void ended(nbs_task_table *t, uint32_t at, const nbs_event *e, int64_t wo
   move(t, at, e->flags & CANCELLED_FLAG ? CANCELLED : e->flags & ERROR_FLAG ? FAILED : DONE);
 }
 
+static int by_number(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
 uint64_t nbs_tasks_unknown(const nbs_task_table *t, const nbs_event *e, uint64_t n, uint64_t *out) {
-  uint64_t found = 0;
-  for (uint64_t i = 0; i < n; i++)
-    if (e[i].kind == NBS_EV_SUBMIT && e[i].owner == t->owner && e[i].seq >= t->base &&
-        row_of(t, e[i].seq) < 0)
-      out[found++] = e[i].seq;
-  return found;
+  uint64_t found = 0, kept = 0;
+  int ascends = 1;
+  for (uint64_t i = 0; i < n; i++) {
+    if (e[i].kind != NBS_EV_SUBMIT || e[i].owner != t->owner || e[i].seq < t->base) continue;
+    if (row_of(t, e[i].seq) >= 0) continue;
+    if (found > 0 && e[i].seq <= out[found - 1]) ascends = 0;
+    out[found++] = e[i].seq;
+  }
+  if (ascends) return found;
+  qsort(out, found, sizeof *out,
+        by_number); /* one that waited for input was sent after later ones */
+  for (uint64_t i = 0; i < found; i++)
+    if (kept == 0 || out[i] != out[kept - 1]) out[kept++] = out[i];
+  return kept;
 }
 
 uint64_t nbs_tasks_take(nbs_task_table *t, const nbs_event *e, uint64_t n) {

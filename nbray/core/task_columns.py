@@ -86,11 +86,9 @@ class ColumnTable(TaskTable):
             table.dense, table.n_dense = views.of("int32_t[]", dense[1]), len(dense[1])
             records = views.of("nbs_event[]", block) + at
             found = lib.nbs_tasks_unknown(table, records, left, views.of("uint64_t[]", numbers))
-            numbers = array("Q", sorted(set(numbers[:found])))  # one that waited for input was sent later than others
-        found = len(numbers)
         if self.max_tasks // 4 >= found > self.max_tasks - len(self.state):
             self._forget()  # no number changes by that
-        del numbers[max(0, self.max_tasks - len(self.state)) :]
+        del numbers[max(0, min(found, self.max_tasks - len(self.state))) :]
         if numbers:
             self._append(owner, numbers, bytes((WAITS_FOR_PLACE,)) * len(numbers))
 
