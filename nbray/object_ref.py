@@ -10,11 +10,14 @@ core worker, which installs itself with ``install``.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from nbray import ids
 
 _ONES = (1 << 64) - 1
+_NIL_ID = b"\xff" * ids.OBJECT_ID_SIZE
 
 _core: Any = None  # the core worker of this process, set by install()
 
@@ -25,16 +28,25 @@ def install(core: Any) -> None:
     _core = core
 
 
-class ObjectRef:
+class _ById(type):
+    """What ``ObjectRef(id)`` means; the runtime makes refs past it, with ``new_ref``."""
+
+    def __call__(cls, id: Any) -> Any:
+        return _by_id(id)
+
+
+class ObjectRef(metaclass=_ById):
     """Names a value that is, or will be, in the cluster.
 
-    The runtime makes them. ``ObjectRef(id)`` with the 28 bytes of an id is a ref of that object, too, which some other
-    ref must keep; where this process has one already, ``from_binary`` returns just that, which equals itself alone.
+    Parameters
+    ----------
+    id : bytes
+        The 28 bytes of the id of an object that another ref keeps. This process has one ref of an object: that is the result.
     """
 
     __slots__ = ("__weakref__", "_cluster", "_data", "_hold", "_index", "_number", "_owner", "_task", "_waiters")
 
-    def __init__(self, number: Any, index: int = 0, owner: int = 0, cluster: Any = None) -> None:
+    def __init__(self, number: int, index: int, owner: int, cluster: Any) -> None:
         self._number = number  # of the task, counted by the owner
         self._index = index  # which return value
         self._owner = owner  # peer
@@ -43,28 +55,12 @@ class ObjectRef:
         self._hold: Any = None  # StoreHold once the object has left this process, or came from another
         self._task: Any = None  # TaskRecord while the task is not done (owner only)
         self._waiters: Any = None  # callables to call with the ref when _data is set
-        if cluster is None:
-            self._name(number)
-
-    def _name(self, object_id: Any) -> None:
-        """Make this the ref of an object by its id."""
-        if not isinstance(object_id, bytes):
-            raise TypeError(f"Unsupported type: {type(object_id)}, expected bytes")
-        if len(object_id) != ids.OBJECT_ID_SIZE:
-            raise ValueError(f"ID string needs to have length {ids.OBJECT_ID_SIZE}, got {len(object_id)}")
-        if object_id == ObjectRef.nil().binary():
-            self._number, self._index, self._owner, self._cluster = _ONES, 0xFFFF_FFFF, _ONES, _NoCluster()
-            return
-        known = _restore(object_id)
-        self._cluster = known._cluster
-        self._number, self._index, self._owner = known._number, known._index, known._owner
-        if known._data is None and known._hold is None:
-            known._cluster.place(known)  # its value comes by way of the store
-        self._data, self._hold = known._data, known._hold
 
     def binary(self) -> bytes:
         """Return the 28 bytes of the object's id."""
         cluster = self._cluster
+        if type(cluster) is _NoCluster:
+            return _NIL_ID
         return ids.object_id(self._owner, self._number, cluster.cluster_id, self._index)
 
     def hex(self) -> str:
@@ -74,17 +70,17 @@ class ObjectRef:
     @classmethod
     def nil(cls) -> ObjectRef:
         """Return the ref that names nothing."""
-        return cls(_ONES, 0xFFFF_FFFF, _ONES, _NoCluster())
+        return _NIL
 
     @classmethod
     def from_binary(cls, id_bytes: bytes) -> ObjectRef:
         """Return the ref of an object of this cluster by its id; it has to be one that another ref keeps."""
-        return _restore(id_bytes)
+        return _by_id(id_bytes)
 
     @classmethod
     def from_hex(cls, hex_id: str) -> ObjectRef:
         """The same, by the id as hex digits."""
-        return _restore(bytes.fromhex(hex_id))
+        return _by_id(bytes.fromhex(hex_id))
 
     @staticmethod
     def size() -> int:
@@ -137,17 +133,33 @@ class ObjectRef:
         return cls
 
 
+# new_ref(number, index, owner, cluster)
+new_ref: Callable[[int, int, int, Any], ObjectRef] = functools.partial(type.__call__, ObjectRef)
+
+
 class _NoCluster:
     """Stands for the cluster of a ref that names nothing."""
 
     job_id = cluster_id = 0xFFFF_FFFF
 
 
-def _restore(object_id: bytes) -> ObjectRef:
+_NIL = new_ref(_ONES, 0xFFFF_FFFF, _ONES, _NoCluster())
+
+
+def _by_id(object_id: Any) -> ObjectRef:
+    """Return this process's ref of an object by its id."""
+    if not isinstance(object_id, bytes):
+        raise TypeError(f"Unsupported type: {type(object_id)}, expected bytes")
+    if len(object_id) != ids.OBJECT_ID_SIZE:
+        raise ValueError(f"ID string needs to have length {ids.OBJECT_ID_SIZE}, got {len(object_id)}")
+    return _NIL if object_id == _NIL_ID else _restore(object_id, by_id=True)
+
+
+def _restore(object_id: bytes, by_id: bool = False) -> ObjectRef:
     """Make the ref of an object that another process (or a former self) sent."""
     if _core is None:
         raise RuntimeError(
             "An ObjectRef was unpickled in a process without nbray. Call nbray.init() there first; refs "
             "mean something only inside the cluster that made them."
         )
-    return _core.import_ref(object_id)
+    return _core.import_ref(object_id, by_id)

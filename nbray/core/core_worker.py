@@ -64,7 +64,7 @@ from nbray.exceptions import (
     RayTaskError,
     TaskUnschedulableError,
 )
-from nbray.object_ref import ObjectRef
+from nbray.object_ref import ObjectRef, new_ref
 from nbray.options import Streaming
 from nbray.placement import Target
 from nbray.scheduling import infeasible
@@ -175,9 +175,9 @@ class CoreWorker(
         payload, flags, deps, keep = self.encode_arguments(args, kwargs, number)
         refs: Any
         if n_returns == 1 or type(n_returns) is Streaming:
-            refs = ObjectRef(number, 0, self.peer, self)
+            refs = new_ref(number, 0, self.peer, self)
         else:
-            refs = tuple([ObjectRef(number, index, self.peer, self) for index in range(n_returns)])
+            refs = tuple([new_ref(number, index, self.peer, self) for index in range(n_returns)])
         record = TaskRecord(
             number, refs, function, payload, flags | extra_flags, n_returns, retries, pool, deps, keep,
             self.origin, self.running_number, retry_exceptions, name,
@@ -398,7 +398,7 @@ class CoreWorker(
     def put(self, value: Any) -> ObjectRef:
         """Keep a value; small ones in this process, until a ref leaves it."""
         number = next(self.numbers)
-        ref = ObjectRef(number, 0, self.peer, self)
+        ref = new_ref(number, 0, self.peer, self)
         if type(value) in _SIMPLE:
             data: Any = _dumps(value, 5)
         elif isinstance(value, RayTaskError):

@@ -6,7 +6,7 @@ from typing import Any
 
 from nbray import ids
 from nbray.exceptions import RaySystemError, TaskPlacementGroupRemoved, TaskUnschedulableError
-from nbray.object_ref import ObjectRef
+from nbray.object_ref import ObjectRef, new_ref
 from nbray.serialization import error_value
 from nbray.wire import messages as m
 
@@ -69,7 +69,7 @@ class Groups:
     def ready(self, group_id: str, value: bytes) -> ObjectRef:
         """Return a ref that gets ``value``, pickled, when the group is there."""
         core = self.core
-        ref = ObjectRef(next(core.numbers), 0, core.peer, core)
+        ref = new_ref(next(core.numbers), 0, core.peer, core)
         with core.lock:
             group = self._watch(group_id)
             if group.notice is None or group.notice.state not in (CREATED, REMOVED):

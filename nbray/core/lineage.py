@@ -19,7 +19,7 @@ from nbray.core.core_state import CoreState
 from nbray.core.records import TASK_METHOD, TASK_STREAM, StoredValue, StoreHold, TaskRecord
 from nbray.core.store_access import LostValueError
 from nbray.exceptions import ObjectLostError, ObjectReconstructionFailedError
-from nbray.object_ref import ObjectRef
+from nbray.object_ref import ObjectRef, new_ref
 from nbray.serialization import error_value
 from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
@@ -272,7 +272,7 @@ class Reconstruction(CoreState):
                     f"A value that {name}() made is lost, and it cannot be run again: {why}."
                 )
             number, peer = lineage.number, self.peer
-            alive = [ref or ObjectRef(number, index, peer, self) for index, ref in enumerate(refs)]
+            alive = [ref or new_ref(number, index, peer, self) for index, ref in enumerate(refs)]
             plan[lineage] = alive
             lineage.refs = [weakref.ref(ref) for ref in alive]
             for dep in lineage.deps:
@@ -306,7 +306,7 @@ class Reconstruction(CoreState):
 
     def _argument(self, dep: Any) -> ObjectRef:
         if type(dep) is bytes:
-            ref = ObjectRef(0, 0, self.peer, self)
+            ref = new_ref(0, 0, self.peer, self)
             ref._data = dep
             return ref
         found = dep[0].lives(dep[1]) if type(dep) is tuple else dep()

@@ -22,7 +22,7 @@ from nbray.exceptions import (
     ObjectFreedError,
     ObjectLostError,
 )
-from nbray.object_ref import ObjectRef
+from nbray.object_ref import ObjectRef, new_ref
 from nbray.serialization import error_value, serializer
 from nbray.serialization.error_value import ErrorValue
 
@@ -89,14 +89,14 @@ class References(CoreState):
         elif type(data) is StoredValue:
             ref._hold = data.hold
 
-    def import_ref(self, object_id: bytes) -> ObjectRef:
-        """Return this process's ref of an object that somebody sent."""
+    def import_ref(self, object_id: bytes, by_id: bool = False) -> ObjectRef:
+        """Return this process's ref of an object that somebody sent, or that the user has the id of."""
         with self.lock:
             ref = self.exported.get(object_id)
             if ref is not None:
                 return ref
             owner, number, cluster, index = ids.split_object_id(object_id)
-            ref = ObjectRef(number, index, owner, self)
+            ref = new_ref(number, index, owner, self)
             if cluster != self.cluster_id:
                 text = (
                     f"ObjectRef({object_id.hex()}) belongs to another cluster ({cluster:08x}; this one is "
@@ -104,9 +104,11 @@ class References(CoreState):
                 )
                 ref._data = error_value.from_system_error(ForeignObjectError(text, object_id.hex()))
                 return ref
-            hold = self.store.lookup(object_id)
-            if hold is None and owner == self.peer and (kept := _found(number, index, self)) is not None:
-                return kept
+            hold = None if by_id and owner == self.peer else self.store.lookup(object_id)
+            if hold is None and owner == self.peer:
+                if (kept := _found(number, index, self)) is not None:
+                    return kept
+                hold = self.store.lookup(object_id)
             if hold is None:
                 text = (
                     f"ObjectRef({object_id.hex()}) is not in the store of this node any more: nobody held a "

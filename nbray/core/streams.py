@@ -33,7 +33,7 @@ from nbray.core.records import (
     TaskRecord,
 )
 from nbray.exceptions import ObjectRefStreamEndOfStreamError
-from nbray.object_ref import ObjectRef
+from nbray.object_ref import ObjectRef, new_ref
 from nbray.object_ref_generator import DynamicObjectRefGenerator, ObjectRefGenerator
 from nbray.options import Streaming
 from nbray.serialization import error_value, serializer
@@ -231,7 +231,7 @@ class Streams(CoreState):
             for index in range(stream.received, stream.received + count - len(found)):
                 ref = stream.awaited.get(index)
                 if ref is None:
-                    ref = ObjectRef(stream.number, index + FIRST_ITEM, self.peer, self)
+                    ref = new_ref(stream.number, index + FIRST_ITEM, self.peer, self)
                     if stream.ended:
                         ref._data = self._beyond_the_end(stream)
                     else:
@@ -276,7 +276,7 @@ class Streams(CoreState):
     def _append(self, stream: Stream, data: Any, index: int) -> None:
         ref = stream.awaited.pop(index, None) if stream.awaited else None
         if ref is None:
-            ref = ObjectRef(stream.number, index + FIRST_ITEM, self.peer, self)
+            ref = new_ref(stream.number, index + FIRST_ITEM, self.peer, self)
             ref._data = data
         else:
             self._set(ref, data)

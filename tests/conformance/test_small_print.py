@@ -198,9 +198,21 @@ def test_a_value_that_cannot_be_rebuilt(ray, way):
 
 
 def test_a_ref_made_of_an_id(ray):
-    ref = ray.put([1, 2])
-    again = ray.ObjectRef(ref.binary())
-    assert ray.get(again) == [1, 2] and again.hex() == ref.hex() and ray.wait([again]) == ([again], [])
+    @ray.remote
+    def make(n):
+        return bytes(n)
+
+    made = [ray.put([1, 2]), ray.put(bytes(3_000_000)), make.remote(5), make.remote(3_000_000)]
+    for when in ("perhaps not made yet", "made"):
+        for ref in made:
+            again = ray.ObjectRef(ref.binary())
+            assert again == ref and hash(again) == hash(ref) and {again: when}[ref] == when and again.hex() == ref.hex()
+        values = ray.get([ray.ObjectRef(ref.binary()) for ref in made])
+        assert values[0] == [1, 2] and [len(value) for value in values[1:]] == [3_000_000, 5, 3_000_000]
+    again = ray.ObjectRef(made[0].binary())
+    assert ray.wait([again]) == ([made[0]], [])
+    nil = ray.ObjectRef.nil()
+    assert nil == ray.ObjectRef.nil() == ray.ObjectRef(nil.binary()) == ray.ObjectRef(bytes([255]) * 28) != again
     for wrong, error in ((b"short", ValueError), (5, TypeError)):
         with pytest.raises(error):
             ray.ObjectRef(wrong)
