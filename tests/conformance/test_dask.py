@@ -9,7 +9,7 @@ from .kit import LIBRARY
 
 dask = pytest.importorskip("dask")
 util_dask = importlib.import_module(f"{LIBRARY}.util.dask")
-get, get_sync = util_dask.ray_dask_get, util_dask.ray_dask_get_sync
+get = util_dask.ray_dask_get
 
 
 @dask.delayed
@@ -22,12 +22,10 @@ def _cluster(ray):
     pass
 
 
-# Ray 2.60's sync scheduler does not know today's expressions.
-@pytest.mark.parametrize("scheduler", [get, get_sync] if LIBRARY == "nbray" else [get])
-def test_a_graph(scheduler):
+def test_a_graph():
     graph = add(add(1, 2), add(3, 4), add(add(5), 6))
-    assert graph.compute(scheduler=scheduler) == 21
-    assert dask.compute(graph, add(1), 5, scheduler=scheduler) == (21, 1, 5)
+    assert graph.compute(scheduler=get) == 21
+    assert dask.compute(graph, add(1), 5, scheduler=get) == (21, 1, 5)
 
 
 def test_graphs_of_dictionaries():
@@ -84,7 +82,7 @@ def test_persist():
     import dask.array as da
 
     array = da.arange(1000, chunks=100) * 2
-    (kept,) = util_dask.ray_dask_persist(array) if LIBRARY == "nbray" else dask.persist(array, scheduler=get)
+    (kept,) = util_dask.ray_dask_persist(array, scheduler=get)
     assert int(kept.sum().compute(scheduler=get)) == 999_000
 
 

@@ -310,3 +310,49 @@ def test_an_id_alone_names_an_object_anywhere(ray):
 
     ref = ray.put([1, 2])
     assert ray.get(read.remote(ref.binary(), [ref])) == [1, 2]
+
+
+# Ray 2.60 raises a TypeError from inside when `imap` is to choose the size of its chunks, and yields an exception as if
+# it were a result: the next two tests.
+
+
+@pytest.fixture(scope="module")
+def pool(ray):
+    with ray.util.multiprocessing.Pool(processes=2) as pool:
+        yield pool
+
+
+def fail_at_three(x):
+    if x == 3:
+        raise KeyError(x)
+    return x
+
+
+def test_imap_chooses_a_size(pool):
+    assert list(pool.imap(str, range(10))) == [str(x) for x in range(10)]
+
+
+def test_an_error_of_imap_comes_in_its_place(pool):
+    results = pool.imap(fail_at_three, range(5), chunksize=2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyError):
+        next(results)
+    assert next(results) == 4
+
+
+# Ray 2.60's `ray_dask_get_sync` does not know today's expressions of Dask.
+
+
+def test_a_graph_of_dask_in_one_process(ray):
+    dask = pytest.importorskip("dask")
+    from nbray.util.dask import ray_dask_get_sync
+
+    graph = dask.delayed(sum)([dask.delayed(abs)(-1), 2])
+    assert graph.compute(scheduler=ray_dask_get_sync) == 3
+
+
+# Ray's name for itself is not in question.
+
+
+def test_the_import_line_of_the_readme(run_script):
+    run_script("import nbray as ray; assert ray.__version__")

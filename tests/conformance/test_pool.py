@@ -85,11 +85,6 @@ def test_imap(pool, chunksize):
     assert list(pool.imap(double, iter([4]))) == [8]
 
 
-@pytest.mark.skipif(LIBRARY == "ray", reason="Ray 2.60 raises TypeError from inside")
-def test_imap_chooses_a_size(pool):
-    assert list(pool.imap(double, range(10))) == [2 * x for x in range(10)]
-
-
 def test_imap_waits_for_the_next_in_order(pool, gate):
     def wait_at_zero(x):
         if x == 0:
@@ -137,15 +132,6 @@ def test_errors(pool):
     result = pool.map_async(fail_at_three, range(10), chunksize=1)
     result.wait()
     assert result.ready() and not result.successful()
-
-
-@pytest.mark.skipif(LIBRARY == "ray", reason="Ray 2.60 yields the exception as if it were a result")
-def test_an_error_of_imap_comes_in_its_place(pool):
-    results = pool.imap(fail_at_three, range(5), chunksize=2)
-    assert [next(results) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(KeyError):
-        next(results)
-    assert next(results) == 4
 
 
 def test_timeout_and_readiness(pool, gate):

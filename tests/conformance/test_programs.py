@@ -443,11 +443,6 @@ def test_timeline(run_script, tmp_path):
     )
 
 
-@pytest.mark.skipif(LIBRARY == "ray", reason="Ray's name for itself is not in question")
-def test_the_import_line_of_the_readme(run_script):
-    run_script("import nbray as ray; assert ray.__version__")
-
-
 def test_the_library_is_what_it_says(run_script):
     done = run_script("print(ray.__name__)")
     assert done.stdout.split()[-1] == LIBRARY

@@ -291,7 +291,7 @@ def _size(value: Any) -> int:
 
 def ray_dask_persist(*collections: Any, **kwargs: Any) -> Any:
     """As ``dask.persist``, but the parts stay in the object store: the collections hold handles of them."""
-    return dask.persist(*collections, scheduler=ray_dask_get, ray_persist=True, **kwargs)
+    return dask.persist(*collections, **{"scheduler": ray_dask_get, **kwargs, "ray_persist": True})
 
 
 def enable_dask_on_ray(shuffle: str | None = "tasks", use_shuffle_optimization: bool = True) -> Any:
