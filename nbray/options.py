@@ -270,7 +270,7 @@ def _not_yet(neutral: tuple[Any, ...]) -> Callable[[str, Any], Any]:
 
 
 OPTIONS: dict[str, Option] = {
-    "num_cpus": Option("ta", None, _amount, "CPUs while it runs; task 1, actor 1 to place and 0 while it lives"),
+    "num_cpus": Option("ta", None, _amount, "CPUs while it runs; task 1; actor: see actor_shapes"),
     "num_gpus": Option("ta", None, _num_gpus, "GPUs while it runs; fractions share one GPU"),
     "resources": Option("ta", None, _resources, "custom resources by name"),
     "memory": Option("ta", None, _memory, "bytes of memory, counted, not enforced"),
@@ -427,6 +427,21 @@ def shape(options: Mapping[str, Any], default_cpus: float) -> dict[str, int]:
         amounts[placement.ACCELERATOR_PREFIX + options["accelerator_type"]] = placement.ACCELERATOR_SHARE
     amounts.update(options.get("resources") or {})
     return {name: round(float(value) * UNIT) for name, value in amounts.items() if value}
+
+
+def actor_shapes(options: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return what an actor holds while it lives, and what must be free to place it, as ``shape`` does.
+
+    As in Ray: an actor that asks for something, be it for nothing (``num_gpus=0``), also holds 1 CPU unless it says
+    num_cpus; one that asks for nothing but memory needs a CPU to be placed and holds none.
+    """
+    asks = options.get("resources") or any(
+        options.get(name) is not None for name in ("num_cpus", "num_gpus", "accelerator_type")
+    )
+    if asks:
+        running = shape(options, 1)
+        return running, running
+    return shape(options, 0), shape(options, 1)
 
 
 def describe(resources: Mapping[str, int]) -> str:

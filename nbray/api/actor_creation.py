@@ -61,8 +61,7 @@ def create(
     elif args or kwargs:
         raise TypeError(f"{class_name}() takes no arguments.")
     is_ordered(options, actor_class._is_async)  # refuses what cannot be
-    running = option_table.shape(options, 0)
-    placing = option_table.shape(options, 1) if options.get("num_cpus") is None else running
+    running, placing = option_table.actor_shapes(options)
     scope = current.scope
     assert scope is not None
     _, target, captures = where.resolve(options, scope, running, placing, f"actor {class_name}")

@@ -102,7 +102,7 @@ def _check_fit(group: Any, index: int, shape: dict[str, int], placing_shape: dic
         if not any(all(bundle.get(name, 0) * UNIT >= units for name, units in need.items()) for bundle in bundles):
             why = ""
             if need is not shape:
-                why = " An actor that does not say num_cpus needs 1 CPU to be placed, although it holds none."
+                why = " An actor that asks for nothing needs 1 CPU to be placed, although it holds none."
             raise ValueError(
                 f"Cannot schedule {what} with the placement group: it asks for {describe(need)}, which cannot fit into any "
                 f"bundle of the group, {bundles}.{why}"

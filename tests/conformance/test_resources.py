@@ -60,6 +60,29 @@ def test_available_resources_follow_the_actors(ray):
 
 
 @pytest.mark.parametrize(
+    ("options", "holds"),
+    [
+        ({}, {}),
+        ({"memory": 1000}, {"memory": 1000.0}),
+        ({"num_gpus": 1}, {"CPU": 1.0, "GPU": 1.0}),
+        ({"num_gpus": 0}, {"CPU": 1.0}),
+        ({"resources": {"widget": 1}}, {"CPU": 1.0, "widget": 1.0}),
+        ({"num_cpus": 0, "num_gpus": 1}, {"GPU": 1.0}),
+    ],
+    ids=str,
+)
+def test_an_actor_that_asks_for_something_holds_a_processor_too(ray, options, holds):
+    @ray.remote
+    class Actor:
+        def assigned(self):
+            return ray.get_runtime_context().get_assigned_resources()
+
+    actor = Actor.options(**options).remote()
+    assert {name: amount for name, amount in ray.get(actor.assigned.remote()).items() if amount} == holds
+    ray.kill(actor)
+
+
+@pytest.mark.parametrize(
     ("options", "at_once"),
     [
         ({"num_cpus": 1}, 4),
