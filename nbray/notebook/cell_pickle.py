@@ -38,6 +38,7 @@ from nbray.serialization.serializer import keep_slots, reduce_code
 
 from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again
 from .cell_loop import reduce_future
+from .error_record import bare_exception
 from .ipywidgets_travel import comm_type, no_connection, reduce_observed
 
 PROTOCOL = 5
@@ -134,6 +135,11 @@ def _dispatcher(registry: dict[type, Callable[..., Any]]) -> Any:
     return made
 
 
+def _is_made_of_other_arguments(kind: type[BaseException]) -> bool:
+    """Whether pickle would call an ``__init__`` that may want others than what ``args`` holds."""
+    return kind.__reduce__ is BaseException.__reduce__ and isinstance(kind.__init__, types.FunctionType)
+
+
 class CellPickler(cloudpickle.Pickler):
     """cloudpickle with the four differences that the module names.
 
@@ -215,6 +221,8 @@ class CellPickler(cloudpickle.Pickler):
             return closed_file, (kind, getattr(obj, "name", ""))
         elif isinstance(obj, asyncio.Future):
             return reduce_future(obj)
+        elif isinstance(obj, BaseException) and _is_made_of_other_arguments(kind):
+            return bare_exception, (kind, obj.args, obj.__dict__)
         elif kind is re.Match and is_found_again(obj):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
         reduced = super().reducer_override(obj)

@@ -17,7 +17,7 @@ import os
 import pickle
 import sys
 import types
-from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
+from collections.abc import Callable, Iterator, MutableMapping, MutableSequence, MutableSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from nbray.serialization.unpicklable import find_offender
 from . import code_state, ipywidgets_travel, process_environ, process_settings
 from .cell_job import Inputs
 from .cell_pickle import CellPickler, StreamReader, input_object, into, pickles, receiving
+from .partial_reader import PartialReader
 from .quick_pickle import quickly_pickled
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
@@ -67,6 +68,7 @@ class LeftBehind:
     text: str = ""  # its repr
     actor: str = ""  # where it lives on
     kept: bool = False  # the notebook keeps its object as it was
+    shown: tuple[dict[str, Any], dict[str, Any]] = field(default_factory=lambda: ({}, {}))  # what is shown of a value
 
     def message(self) -> str:
         if self.actor and self.name:
@@ -115,13 +117,25 @@ class NotHere:
 
     def __repr__(self) -> str:
         left = self._left
+        if not left.name and left.text:
+            return left.text  # the value of a cell looks as it does there
         where = f"lives in the actor {left.actor}" if left.actor else "stayed on the worker"
         return f"<{left.name} {where}: {left.text or left.type_name}>"
 
     def __getattr__(self, attribute: str) -> Any:
+        __tracebackhide__ = True
         if attribute.startswith(("__", "_repr_", "_ipython")):
             raise AttributeError(attribute)
         raise AttributeError(self._left.message())
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self._left.shown
+
+    def _refuse(self, *args: Any) -> Any:
+        __tracebackhide__ = True
+        raise TypeError(self._left.message())
+
+    __iter__ = __next__ = __call__ = __len__ = __getitem__ = __enter__ = __exit__ = __await__ = _refuse
 
 
 # -------------------------------------------------------------------------- in the worker
@@ -144,6 +158,8 @@ class Packer:
         Objects that are referred to by number.
     in_band
         Keep all in the streams, without buffers beside them.
+    show
+        Returns what a front end is shown of a value.
     """
 
     outcome: CellOutcome
@@ -152,6 +168,7 @@ class Packer:
     inputs: dict[int, str]
     known: list[Any]
     in_band: bool
+    show: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]] | None = None  # of a value that cannot travel
 
     def pack(self, first: list[Item], items: list[Item], came_as: Callable[[Item], tuple[str, Any]]) -> None:
         """Write both streams.
@@ -197,6 +214,8 @@ class Packer:
                 except BaseException as error:
                     left = _left_behind(kind, *came_as(item), error)
                     left.kept = kind == OBJECT
+                    if kind == VALUE and self.show is not None:
+                        left.shown = self.show(value)
                     if left.name == "" or all(left.name != other.name for other in outcome.left_behind):
                         outcome.left_behind.append(left)
                     failed = item
@@ -281,21 +300,10 @@ def read(
         for entries, stream in ((outcome.first_entries, outcome.first), (outcome.entries, outcome.stream)):
             if not entries:
                 continue
-            reader = StreamReader(stream, buffers, objects)
-            for position, (kind, name) in enumerate(entries):
-                try:
-                    value = reader.read()
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    lost = (
-                        ", ".join(n or "the value" for k, n in entries[position:] if k != OBJECT) or "what it changed"
-                    )
-                    found.messages.append(
-                        f"{lost} did not come back: {name or 'the value'} cannot be read here"
-                        f" ({type(error).__name__}: {error})."
-                    )
-                    break
+            values, buffers = _values(entries, stream, list(buffers), objects, found.messages)
+            for (kind, name), value in zip(entries, values, strict=True):
+                if isinstance(value, NotHere) and kind not in (SET, VALUE):
+                    continue  # it is as it was
                 if kind == VALUE:
                     found.value = value
                 elif kind == SET:
@@ -313,7 +321,9 @@ def read(
                     _replace(found, known, known[name], value)
     for left in outcome.left_behind:
         left.actor = actor
-        if not (actor and left.name):
+        if not left.name:
+            found.value = NotHere(left)
+        elif not actor:
             found.messages.append(left.message())
         if left.name and not left.kept:
             found.bound[left.name] = NotHere(left)
@@ -324,6 +334,40 @@ def read(
         if module is not None:
             found.modules[name] = module
     return found
+
+
+def _values(
+    entries: list[tuple[str, str]], stream: bytes, buffers: list[Any], objects: list[Any], messages: list[str]
+) -> tuple[list[Any], Iterator[Any]]:
+    """Read one stream; returns its values, and the buffers of the next. What cannot be made here is left out alone."""
+    rest = iter(buffers)
+    reader = StreamReader(stream, rest, objects)
+    try:
+        return [reader.read() for _ in entries], rest
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        pass
+    lost: list[LeftBehind] = []
+
+    def stand_in(type_name: str, error: BaseException) -> NotHere:
+        lost.append(LeftBehind("", "", type_name, f"{type(error).__name__}: {error}"))
+        return NotHere(lost[-1])
+
+    values, rest = [], iter(buffers)
+    partial = PartialReader(stream, rest, objects, stand_in)
+    for kind, name in entries:
+        values.append(value := partial.value())
+        where = "what it changed" if kind == OBJECT else name or "the value of the last line"
+        for left in lost:
+            left.name = left.path = "" if kind == OBJECT else name
+            whole = isinstance(value, NotHere) and value._left is left
+            messages.append(
+                f"{'' if whole else 'a part of '}{where} did not come back: its {left.type_name} cannot be made here"
+                f" ({left.reason})."
+            )
+        lost.clear()
+    return values, rest
 
 
 def _replace(found: Read, known: dict[str, Any], old: Any, new: Any) -> None:

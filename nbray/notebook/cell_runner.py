@@ -258,7 +258,7 @@ class _Run:
         if not read_only.is_refused_store(error):
             return ""
         try:
-            return read_only.in_cell(error, self.shared, self.namespace)
+            return read_only.in_cell(error, self.shared, self.namespace) if self.shared else ""
         except Exception:  # odd objects in some frame
             return read_only.GENERAL
 
@@ -347,7 +347,7 @@ class _Run:
             return name, before.get(name, item[2])
 
         if items or objects:
-            packer = Packer(outcome, self.namespace, CARRIED_TYPES, self.aliases, known.objects, in_band)
+            packer = Packer(outcome, self.namespace, CARRIED_TYPES, self.aliases, known.objects, in_band, _shell.shown)
             packer.pack(objects[:n_first], objects[n_first:] + items, came_as)
 
     def shared_objects(self) -> SharedObjects | None:

@@ -14,6 +14,8 @@ Kept = dict[Any, Any]
 Digest = Callable[[Any], "bytes | None"]
 
 _CONSTANT = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType, types.ModuleType)
+_METHODS = (types.FunctionType, staticmethod, classmethod, property)
+_DEFAULTS = ("__defaults__", "__kwdefaults__")  # of arguments: what is kept in a list there is kept
 _DESCRIBES = (staticmethod, classmethod, property, types.GetSetDescriptorType, types.MemberDescriptorType)
 
 
@@ -64,9 +66,10 @@ def kept_by(code: Any) -> Kept | None:
     if getattr(code, "__module__", None) != "__main__":
         return None
     if isinstance(code, type):
-        return {key: value for key, value in vars(code).items() if not key.startswith(("__", "_abc_"))}
+        return {key: value for key, value in vars(code).items() if not _is_of_the_language(key, value)}
     if isinstance(code, types.FunctionType):
         kept: Kept = {key: value for key, value in vars(code).items() if key != "__wrapped__"}
+        kept.update({key: value for key in _DEFAULTS if (value := getattr(code, key)) and not _is_constant(value)})
         for position, cell in enumerate(code.__closure__ or ()):
             try:
                 kept[position] = cell.cell_contents
@@ -74,6 +77,16 @@ def kept_by(code: Any) -> Kept | None:
                 continue
         return kept
     return None
+
+
+def _is_of_the_language(key: str, value: Any) -> bool:
+    """Whether an attribute of a class is none that a program gives it; special methods are."""
+    return key.startswith("_abc_") or (key.startswith("__") and not isinstance(value, _METHODS))
+
+
+def _is_constant(defaults: Any) -> bool:
+    values = defaults.values() if isinstance(defaults, dict) else defaults
+    return all(isinstance(value, _CONSTANT) for value in values)
 
 
 def apply(code: Any, change: tuple[Kept, list[Any]]) -> None:

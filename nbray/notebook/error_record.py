@@ -35,6 +35,7 @@ class FrameRecord:
     end_line: int | None = None
     column: int | None = None
     end_column: int | None = None
+    qualified: str = ""  # name of the function with the classes and functions around it; "": not known
 
 
 @dataclass(slots=True)
@@ -129,6 +130,7 @@ def _frame(tb: TracebackType, code: CodeType) -> FrameRecord:
     first = 1 if code.co_name == "<module>" else code.co_firstlineno
     # An interrupt may strike between lines, where Python knows of none.
     frame = FrameRecord(code.co_filename, code.co_name, tb.tb_lineno or first, first, signature_of(code))
+    frame.qualified = getattr(code, "co_qualname", "")  # Python 3.11
     if tb.tb_lasti >= 0 and hasattr(code, "co_positions"):  # Python 3.11
         for index, position in enumerate(code.co_positions()):
             if index == tb.tb_lasti // 2:
@@ -161,9 +163,9 @@ def signature_of(code: CodeType) -> str:
 # ------------------------------------------------------------------ the exception itself
 
 
-def _bare_exception(cls: type, args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+def bare_exception(cls: type, args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
     """Make an exception without calling its ``__init__``, whose arguments are unknown."""
-    exc: BaseException = cls.__new__(cls, *args)
+    exc: BaseException = BaseException.__new__(cls, *args)
     exc.args = args
     exc.__dict__.update(state)
     return exc
@@ -174,7 +176,7 @@ class _Bare:
         self.parts = parts
 
     def __reduce__(self) -> Any:
-        return _bare_exception, self.parts
+        return bare_exception, self.parts
 
 
 def pickle_exception(exc: BaseException, dump: Callable[[Any], bytes]) -> bytes | None:

@@ -66,7 +66,7 @@ def _frame(record: FrameRecord) -> FrameType:
     except SyntaxError:
         code = _stub("", 0 if tables else line - first)
     if tables:
-        changes["co_qualname"] = record.function
+        changes["co_qualname"] = record.qualified or record.function
         changes["co_linetable"] = _line_table(len(code.co_code) // 2, line - first, record)
     code = code.replace(**changes)
     function = FunctionType(code, {"_getframe": sys._getframe, "__name__": "__main__"})

@@ -82,6 +82,14 @@ class WorkerShell:
         """Whether the shell itself has put a value under this name."""
         return self._shell is not None and self._shell.user_ns_hidden.get(name, self) is value
 
+    def shown(self, value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what a front end is shown of a value that cannot go there, as data and metadata."""
+        try:
+            data, metadata = self.get().display_formatter.format(value)
+        except Exception:  # it has its text
+            return {}, {}
+        return data, metadata
+
     def _display(self, *objects: Any, **options: Any) -> Any:
         self.get()
         from IPython.display import display  # noqa: PLC0415

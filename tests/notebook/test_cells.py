@@ -79,7 +79,9 @@ def test_what_classes_and_functions_keep_comes_back(kernel: Kernel) -> None:
     assert (
         kernel.ok("Registry.items, Registry.made, Registry.extra, count.calls, step()").value == "([1], 1, 'new', 1, 3)"
     )
-    kernel.ok("%%remote\ndel Registry.extra")
+    kernel.ok("def kept(item, items=[]):\n    items.append(item)\n    return items")
+    kernel.ok("%%remote\ndel Registry.extra\nRegistry.__repr__ = lambda self: 'shown'\nkept(1)")
+    assert kernel.ok("Registry(), kept(2)").value == "(shown, [1, 2])"
     assert kernel.ok("hasattr(Registry, 'extra')").value == "False"
     told = kernel.ok("%%remote --each x=range(2)\nRegistry()").text("stderr")
     assert "Registry was changed by the items, each its own copy" in told

@@ -28,7 +28,9 @@ def test_lines_of_the_cell_and_of_other_cells(kernel: Kernel) -> None:
 
 
 def test_the_same_as_local(kernel: Kernel) -> None:
-    kernel.ok("import json\ndef parse(text):\n    return json.loads(text)")
+    kernel.ok(
+        "import json\nclass Text:\n    def parse(self, text):\n        return json.loads(text)\nparse = Text().parse"
+    )
     local, remote = kernel.run("#\nparse('{')"), kernel.run("%%remote\nparse('{')")
     normal = [re.sub(r"In\[\d+\]|#|%%remote", "", cell.traceback) for cell in (local, remote)]
     assert [line.rstrip() for line in normal[0].splitlines()] == [line.rstrip() for line in normal[1].splitlines()]
@@ -139,6 +141,34 @@ def test_unpicklable_results_do_not_cost_the_others(kernel: Kernel) -> None:
     assert "bad['l'][0] did not come back" in text
     assert kernel.ok("good").value == "1"
     assert "stayed on the worker" in (kernel.ok("gen").value or "")
+
+
+def test_a_value_that_cannot_come_back_is_shown_and_says_so_when_it_is_used(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote\nimport sqlite3\nsqlite3.connect(':memory:').execute('select 1')")
+    assert (cell.value or "").startswith("<sqlite3.Cursor ") and cell.text("stderr") == ""
+    assert "did not come back from the worker: Cursor" in kernel.run("_.fetchall()").error["evalue"]
+    kernel.ok("%%remote --quiet\ngen = (i for i in range(3))")
+    assert "make a list of it" in kernel.run("next(gen)").error["evalue"]
+
+
+def test_a_value_that_cannot_be_made_here_does_not_cost_the_others(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote\nclass Odd:\n    def __reduce__(self): return made, (1, 2)\ndef made(one): pass\n"
+        "odd = Odd(); parts = [1, Odd(), 3]; after = 7\nafter"
+    )
+    assert cell.value == "7"
+    text = cell.text("stderr")
+    assert "odd did not come back" in text and "a part of parts did not come back" in text and "takes 1 pos" in text
+    assert kernel.ok("after, parts[0], parts[2]").value == "(7, 1, 3)"
+
+
+def test_errors_are_values_too(kernel: Kernel) -> None:
+    kernel.ok(
+        "%%remote\nclass Coded(Exception):\n    def __init__(self, code, text):\n        super().__init__(text)\n"
+        "        self.code = code\nfound = []\ntry: raise Coded(4, 'four')\nexcept Coded as error: found.append(error)"
+    )
+    assert kernel.ok("%%remote\nfound[0].code, str(found[0])").value == "(4, 'four')"
+    assert kernel.ok("found[0].code, str(found[0]), type(found[0]) is Coded").value == "(4, 'four', True)"
 
 
 def test_input_is_refused(kernel: Kernel) -> None:
