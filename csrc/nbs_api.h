@@ -486,10 +486,17 @@ typedef struct {
  * in ascending order; returns how many. nbs_tasks_take takes the records of `t->owner` in
  * their order, notes those of other kinds in `left`, and returns how many it has taken: it stops at
  * one of another owner, and at one whose task, function or worker is not known. nbs_tasks_rows
- * writes rows of 44 bytes. None of them touches the segment. */
+ * writes rows of 44 bytes, whose tasks are not changed any more. nbs_tasks_span finds the lowest
+ * and the highest number among rows of `owner`; returns how many there are. nbs_tasks_number notes
+ * in `dense`, which has room for them, which rows the tasks of `owner` have: `first` is that of
+ * owners[0]. None of them touches the segment. */
 uint64_t nbs_tasks_unknown(const nbs_task_table *t, const nbs_event *e, uint64_t n, uint64_t *out);
 uint64_t nbs_tasks_take(nbs_task_table *t, const nbs_event *e, uint64_t n);
-void nbs_tasks_rows(const nbs_task_table *t, const uint32_t *chosen, uint64_t n, uint8_t *out);
+void nbs_tasks_rows(nbs_task_table *t, const uint32_t *chosen, uint64_t n, uint8_t *out);
+uint64_t nbs_tasks_span(const uint64_t *owners, const uint64_t *numbers, uint64_t n, uint64_t owner,
+                        uint64_t *low, uint64_t *high);
+void nbs_tasks_number(const uint64_t *owners, const uint64_t *numbers, uint64_t n, uint64_t owner,
+                      int32_t first, uint64_t base, int32_t *dense);
 
 /* Exact counters of one process; monotonic but for the gauge. Slots of processes that
  * died are folded into the segment's totals by nbs_recover. */

@@ -113,7 +113,7 @@ typedef struct {
 #pragma pack(pop)
 _Static_assert(sizeof(row) == 44, "a row is part of the panel's frames");
 
-void nbs_tasks_rows(const nbs_task_table *t, const uint32_t *chosen, uint64_t n, uint8_t *out) {
+void nbs_tasks_rows(nbs_task_table *t, const uint32_t *chosen, uint64_t n, uint8_t *out) {
   for (uint64_t i = 0; i < n; i++) {
     uint32_t at = chosen[i];
     row one = {.index = at,
@@ -126,5 +126,26 @@ void nbs_tasks_rows(const nbs_task_table *t, const uint32_t *chosen, uint64_t n,
                .start = (double)t->start[at] / 1e6,
                .end = (double)t->end[at] / 1e6};
     memcpy(out + i * sizeof one, &one, sizeof one);
+    t->is_changed[at] = 0;
   }
+}
+
+uint64_t nbs_tasks_span(const uint64_t *owners, const uint64_t *numbers, uint64_t n, uint64_t owner,
+                        uint64_t *low, uint64_t *high) {
+  uint64_t found = 0;
+  *low = UINT64_MAX;
+  *high = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    if (owners[i] != owner) continue;
+    found++;
+    if (numbers[i] < *low) *low = numbers[i];
+    if (numbers[i] > *high) *high = numbers[i];
+  }
+  return found;
+}
+
+void nbs_tasks_number(const uint64_t *owners, const uint64_t *numbers, uint64_t n, uint64_t owner,
+                      int32_t first, uint64_t base, int32_t *dense) {
+  for (uint64_t i = 0; i < n; i++)
+    if (owners[i] == owner) dense[numbers[i] - base] = first + (int32_t)i;
 }

@@ -16,6 +16,7 @@ from nbray._cstore import ffi, lib
 from nbray.events.task_table import N_STATES, NO_FUNCTION, RECORD, ROW, WAITS_FOR_INPUT, WAITS_FOR_PLACE, TaskTable
 
 LEAST = 64  # records or rows for which it is worth it
+MAX_OWNERS = 64  # for each of which C looks at all rows
 MAX_FUNCTIONS = 65_536  # of an owner, by number; those beyond are taken one by one
 _COLUMNS = {
     "state": "uint8_t[]", "function": "uint32_t[]", "parent": "int32_t[]", "worker": "int32_t[]", "attempt": "uint16_t[]",
@@ -99,7 +100,12 @@ class ColumnTable(TaskTable):
         dense = known.dense if known is not None else None
         end = dense[0] + len(dense[1]) if dense is not None else 0
         old = bisect_left(tasks, end, key=lambda task: task[0])
-        new = tasks[old:]
+        known_ones, new = tasks[:old], tasks[old:]
+        if dense is not None and len(known_ones) >= LEAST:  # most have been sent since they were seen in a queue
+            base, rows = dense
+            at = [rows[task[0] - base] if task[0] >= base else -1 for task in known_ones]
+            submitted = self.submitted
+            known_ones = [task for task, row in zip(known_ones, at, strict=True) if row < 0 or not submitted[row]]
         numbers = array("Q", [task[0] for task in new])
         if (
             dense is None
@@ -107,9 +113,9 @@ class ColumnTable(TaskTable):
             or len(new) > self.max_tasks - len(self.state)
             or len(set(numbers)) < len(new)
         ):
-            super().waiting_all(owner, tasks)
+            super().waiting_all(owner, [*known_ones, *new])
             return
-        super().waiting_all(owner, tasks[:old])
+        super().waiting_all(owner, known_ones)
         which = {number: self._function(owner, number) for number in {task[1] for task in new}}
         codes = bytes([WAITS_FOR_PLACE if task[2] else WAITS_FOR_INPUT for task in new])
         first = self._append(owner, numbers, codes)
@@ -118,8 +124,6 @@ class ColumnTable(TaskTable):
     def _append(self, owner: int, numbers: array[int], codes: bytes) -> int:
         """Make rows for tasks that are new; returns the first."""
         first, many = len(self.state), len(numbers)
-        known = self._owners[owner]
-        known.put_all(numbers, first)
         self.state.frombytes(codes)
         self.function.extend(array("I", (NO_FUNCTION,)) * many)
         for column in (self.parent, self.worker):
@@ -133,7 +137,32 @@ class ColumnTable(TaskTable):
             self.counts[code] += codes.count(code)
         self._is_changed.extend(bytes((1,)) * many)
         self._changed.extend(array("I", range(first, first + many)))
+        if not self._number(owner, first):
+            self._owners[owner].put_all(numbers, first)
         return first
+
+    def _number_all(self) -> None:
+        if len(self._owners) > MAX_OWNERS or not all(self._number(owner, 0) for owner in self._owners):
+            super()._number_all()
+
+    def _number(self, owner: int, first: int) -> bool:
+        """Note which rows the tasks of an owner from ``first`` on have; False: their numbers are too far apart."""
+        many, ends = len(self.owner) - first, array("Q", (0, 0))
+        with _Views() as views:
+            rows = views.of("uint64_t[]", self.owner) + first, views.of("uint64_t[]", self.number) + first, many, owner
+            low = views.of("uint64_t[]", ends)
+            found = lib.nbs_tasks_span(*rows, low, low + 1)
+        known = self._owners[owner]
+        if found and not known.make_room(*ends):
+            return False
+        dense = known.dense
+        if found and dense is not None:
+            with _Views() as views:
+                rows = (
+                    views.of("uint64_t[]", self.owner) + first, views.of("uint64_t[]", self.number) + first, many, owner,
+                )  # fmt: skip
+                lib.nbs_tasks_number(*rows, first, dense[0], views.of("int32_t[]", dense[1]))
+        return True
 
     def _take(self, block: bytes, at: int, owner: int, others: list[int]) -> int:
         """Have C take records from ``at`` on; returns how many it took, those of other kinds are noted."""
@@ -177,7 +206,9 @@ class ColumnTable(TaskTable):
         out = bytearray(len(chosen) * ROW.size)
         with _Views() as views:
             which = views.of("uint32_t[]", chosen if isinstance(chosen, array) else array("I", chosen))
-            lib.nbs_tasks_rows(self._struct(views), which, len(chosen), views.of("uint8_t[]", out))
+            table = self._struct(views)
+            table.is_changed = views.of("uint8_t[]", self._is_changed)
+            lib.nbs_tasks_rows(table, which, len(chosen), views.of("uint8_t[]", out))
         return bytes(out)
 
     def _struct(self, views: _Views) -> Any:

@@ -54,12 +54,14 @@ class TaskFeed:
         # Whatever was submitted before a task that one of these tells of is told of by that one or a later one:
         # the table gets its rows in the order of submission, and a page numbers them so.
         running = max(0, lib.nbs_running_list(core.seg, self._running, MAX_RUNNING))
-        self._unread += self._look_at_inputs() + self._look_at_pools()
+        inputs = self._look_at_inputs()
+        has_inputs = bool(inputs or self._unread)  # what is unread may be some of them
+        self._unread += inputs + self._look_at_pools()
         request = m.EventsRequest(request_id=core.control.next_id(), since=self._position)
         replies = core.request(request, timeout_s=timeout_s, complete=lambda got: bool(got) and got[-1].last)
         waiting, self._unread = self._unread, []
         sent: list[int] = []
-        if core.waiting_args or any(not place for _, _, place in waiting):  # later ones go past these
+        if has_inputs or core.waiting_args:  # later ones go past these
             sent = [number for reply in replies for number in numbers_sent(reply.block, core.peer)]
         last = max(sent, default=0)
         if sent:

@@ -32,6 +32,17 @@ class TaskNumbers:
         """The first number and the index of each from there on, but for some that came out of order; None: none yet."""
         return (self._base, self._dense) if self._dense else None
 
+    def make_room(self, low: int, high: int) -> bool:
+        """Have ``dense`` cover these numbers; False: they are too far from the others, or before them."""
+        if not self._dense:
+            self._base = low
+        missing = high + 1 - self._base - len(self._dense)
+        if low < self._base or missing > MAX_GAP:
+            return False
+        if missing > 0:
+            self._dense.extend(array("i", [NONE]) * missing)
+        return True
+
     def put_all(self, numbers: array[int], index: int) -> None:
         """Note numbers: they have the indexes from ``index`` on."""
         if not self._dense:

@@ -247,8 +247,6 @@ class TaskTable:
         if not n and nothing_new and self._edges_told == len(self.edges):
             return None
         chosen, self._changed = self._changed[:max_rows], self._changed[max_rows:]
-        for index in chosen:
-            self._is_changed[index] = 0
         frame = {
             "functions": [
                 [index, f["name"], f["kind"], f["origin"]]
@@ -293,17 +291,21 @@ class TaskTable:
     # -------------------------------------------------------------------- inside
 
     def _rows(self, chosen: Sequence[int]) -> bytes:
-        """Return the rows of some tasks, made in place: a list of two hundred thousand pieces takes more than they do."""
+        """Return the rows of some tasks, which are told by that.
+
+        They are made in place: a list of two hundred thousand pieces takes more than they do.
+        """
         rows = bytearray(len(chosen) * ROW.size)
         function, parent, worker, state, attempt = self.function, self.parent, self.worker, self.state, self.attempt
         submitted, start, end = self.submitted, self.start, self.end
-        at, pack_into, size = 0, ROW.pack_into, ROW.size
+        at, pack_into, size, is_changed = 0, ROW.pack_into, ROW.size, self._is_changed
         for i in chosen:
             pack_into(
                 rows, at, i, function[i], parent[i], worker[i], state[i], 0, attempt[i],
                 submitted[i] / 1e6, start[i] / 1e6, end[i] / 1e6,
             )  # fmt: skip
             at += size
+            is_changed[i] = 0
         return bytes(rows)
 
     def _touch(self, index: int) -> None:
@@ -437,6 +439,10 @@ class TaskTable:
                 self.edges.append(target)
         self._is_changed = bytearray(len(self.state))
         self._owners = {owner: TaskNumbers() for owner in self._owners}
+        self._number_all()
+
+    def _number_all(self) -> None:
+        """Note which rows the tasks have, where nothing is known of that."""
         first = 0
         for owner, same in groupby(self.owner):
             end = first + len(list(same))
