@@ -12,7 +12,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, compress, groupby
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -35,7 +35,7 @@ MAX_VALUES = 10_000  # values that were put, of which is known who takes them
 MAX_TAKERS = 32  # functions of one value
 NO_FUNCTION = 0xFFFFFFFF  # of a task of which only others have told
 _IS_OVER = bytes(int(code >= 4) for code in range(256))  # DONE and what comes after it
-_NOT = bytes((1, *[0] * 255))
+MAX_KEPT = 2_000  # tasks between the forgotten ones, of which a reader is told; with more it has to start anew
 
 
 class TaskTable:
@@ -53,7 +53,8 @@ class TaskTable:
     workers : list of int
         Peers by worker index.
     generation : int
-        Moves when indexes change their meaning: a reader has to start anew.
+        Moves when indexes change their meaning. The next ``delta`` says how, if ``goes_on``; who reads no deltas has
+        to start anew.
     forgotten : int
         Tasks that were let go.
     counts : list of int
@@ -95,6 +96,8 @@ class TaskTable:
         self._edges_told = 0
         self._functions_told = 0
         self._workers_told = 0
+        # What was forgotten since the last frame: rows before the first number, but for those that follow it.
+        self._forgets: list[list[int]] | None = []
 
     def __len__(self) -> int:
         return len(self.state)
@@ -228,6 +231,7 @@ class TaskTable:
         """Return a frame with everything; the next ``delta`` goes on from here."""
         self._changed = array("I")
         self._is_changed = bytearray(len(self.state))
+        self._forgets = []
         self._edges_told, self._functions_told, self._workers_told = (
             len(self.edges),
             len(self.functions),
@@ -240,14 +244,24 @@ class TaskTable:
             "edges": self.edges.tobytes(),
         }
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a delta can tell what became of the indexes; else a reader has to start anew."""
+        return self._forgets is not None
+
     def delta(self, max_rows: int = 20_000) -> dict[str, Any] | None:
-        """Return what changed since the last frame, at most ``max_rows`` tasks at once; None: nothing did."""
+        """Return what changed since the last frame, at most ``max_rows`` tasks at once; None: nothing did.
+
+        ``forget`` comes first: each entry says that all rows before its first number are gone but those that follow it
+        there, which come before what is left.
+        """
         n = len(self._changed)
         nothing_new = self._functions_told == len(self.functions) and self._workers_told == len(self.workers)
-        if not n and nothing_new and self._edges_told == len(self.edges):
+        if not n and nothing_new and self._edges_told == len(self.edges) and not self._forgets:
             return None
         chosen, self._changed = self._changed[:max_rows], self._changed[max_rows:]
         frame = {
+            "forget": self._forgets or [],
             "functions": [
                 [index, f["name"], f["kind"], f["origin"]]
                 for index, f in enumerate(self.functions[self._functions_told :], self._functions_told)
@@ -260,6 +274,7 @@ class TaskTable:
             "edges": b"" if self._changed else self.edges[self._edges_told :].tobytes(),
         }
         self._functions_told, self._workers_told = len(self.functions), len(self.workers)
+        self._forgets = []
         if not self._changed:
             self._edges_told = len(self.edges)
         return frame
@@ -406,38 +421,38 @@ class TaskTable:
         over = self.state.tobytes().translate(_IS_OVER)
         # Up to here there are so many.
         cut = bisect_left(range(n), many, key=lambda place: over.count(1, 0, place)) if over.count(1) > many else n
-        gone = over[:cut] + bytes(n - cut)
-        if not gone.count(1):  # nothing is done: the oldest go all the same, and are not shown any more
-            gone = b"\1" * many + bytes(n - many)
-        self.forgotten += gone.count(1)
+        kept = [place for place in range(cut) if not over[place]] if over.count(0, 0, cut) else []
+        if len(kept) == cut:  # nothing is done: the oldest go all the same, and are not shown any more
+            cut, kept = many, []
+        self.forgotten += cut - len(kept)
         self.generation += 1
-        kept = gone.translate(_NOT)
-        cut = cut if cut < n and not gone.count(0, 0, cut) else 0  # just the first ones go: the usual case
-        if cut:
-            new_index = array("i", (NONE,)) * cut + array("i", range(n - cut))
-        else:
-            new_index = array(
-                "i", (place - 1 if keep else NONE for place, keep in zip(accumulate(kept), kept, strict=True))
-            )
-        columns = {name: getattr(self, name) for name in _COLUMNS}
-        edges, takers, taken = self.edges, self._takers, self._taken
-        self._clear()
-        for value, tasks in takers.items():
-            left = {function: new_index[task] for function, task in tasks.items() if new_index[task] >= 0}
-            if left:
-                self._takers[value] = left
-        self._taken = [(value, new_index[task]) for value, task in taken if new_index[task] >= 0]
+        if self._forgets is not None:
+            self._forgets.append([cut, *kept])
+            if sum(map(len, self._forgets)) > MAX_KEPT:
+                self._forgets = None
+        new_index = array("i", (NONE,)) * cut + array("i", range(len(kept), len(kept) + n - cut))
+        for place, index in enumerate(kept):
+            new_index[index] = place
         for name in _COLUMNS:
-            column = columns.pop(name)  # one after the other: both are there for a moment
-            setattr(self, name, column[cut:] if cut else array(column.typecode, compress(column, kept)))
+            column = getattr(self, name)  # one after the other: both are there for a moment
+            left = array(column.typecode, (column[index] for index in kept))
+            left.extend(column[cut:])
+            setattr(self, name, left)
         if self.parent.count(NONE) < len(self.parent):
             self.parent = array("i", (new_index[parent] if parent >= 0 else NONE for parent in self.parent))
-        moved = (new_index[index] for index in edges)
-        for source, target in zip(moved, moved, strict=True):
-            if source >= 0 and target >= 0:
-                self.edges.append(source)
-                self.edges.append(target)
+        takers, self._takers = self._takers, {}
+        for value, tasks in takers.items():
+            there = {function: new_index[task] for function, task in tasks.items() if new_index[task] >= 0}
+            if there:
+                self._takers[value] = there
+        self._taken = [(value, new_index[task]) for value, task in self._taken if new_index[task] >= 0]
+        told = _moved_edges(self.edges[: self._edges_told], new_index)
+        self.edges = told + _moved_edges(self.edges[self._edges_told :], new_index)
+        self._edges_told = len(told)
+        self._changed = array("I", (new_index[index] for index in self._changed if new_index[index] >= 0))
         self._is_changed = bytearray(len(self.state))
+        for index in self._changed:
+            self._is_changed[index] = 1
         self._owners = {owner: TaskNumbers() for owner in self._owners}
         self._number_all()
 
@@ -456,6 +471,17 @@ class TaskTable:
         assert len(self._is_changed) == n and sum(self._is_changed) == len(self._changed)
         assert all(0 <= index < n for index in self.edges)
         assert all(self._find(*self.key(index)) == index for index in range(n))
+
+
+def _moved_edges(edges: array[int], new_index: array[int]) -> array[int]:
+    """Return edges between rows that have other indexes now, but for those of rows that are gone."""
+    left = array("I")
+    moved = (new_index[index] for index in edges)
+    for source, target in zip(moved, moved, strict=True):
+        if source >= 0 and target >= 0:
+            left.append(source)
+            left.append(target)
+    return left
 
 
 _COLUMNS = ("state", "function", "parent", "worker", "attempt", "submitted", "start", "end", "owner", "number")

@@ -8,7 +8,8 @@
       comm_msg   {v, seq, cluster, ask}  <-      somebody else opened a comm: is this one still there?
       comm_msg   {v, ack: seq}           ->      it is; and all messages up to `seq` have been read
       comm_msg   {v, tasks: bool}        ->      the tasks are wanted, or no more (also in comm_open)
-      comm_msg   {v, seq, frame, ask}    <-      tasks, at most 10 times a second: see task_stream; has buffers
+      comm_msg   {v, seq, frame, ask}    <-      tasks, at most 10 times a second, in a flood 3 times: see task_stream;
+                                                 has buffers
       comm_msg   {v, request: n, what}   ->      a question; answered by {v, reply: n, ...}: see panel_answers/requests
       comm_close                         ->      a subscriber less; with the last one the sender thread ends
       comm_msg   nbray.hello {v}         <-      once, when nbray is loaded; stays in the kernel's list as a mark
@@ -28,7 +29,8 @@ The other end is `labextension/src/model/kernelLink.ts`. A page that is reloaded
 each new comm makes the kernel ask the older ones, and those that do not answer within a minute are dropped.
 Acknowledging every message would be simpler, but each message to the kernel sets the kernel's status back to "idle"
 in the browser, also in the middle of a cell. So of frames only those are to be acknowledged that say `ask`, one per
-256 KiB; a page that has 2 MiB unread gets no more until it has caught up, then a snapshot.
+256 KiB; a page that has 2 MiB of deltas unread gets no more until it has caught up, then a snapshot; while a flood goes
+on not within two seconds of the last, for a snapshot is more to read than what it was behind.
 
 Comm handlers run in a subshell thread, the sender in its own, `register` in the main thread: one lock guards all.
 """
@@ -52,6 +54,9 @@ VERSION = 1
 
 PERIOD_S = 0.2  # between two looks at the cluster
 TASKS_PERIOD_S = 0.1  # the same while a page watches the tasks
+FLOOD_BYTES = 192 * 1024  # of the frames of one look, some 4,000 tasks: then they come at
+FLOOD_PERIOD_S = 0.35  # so that a task is told of once, not in each of its states
+SNAPSHOT_PERIOD_S = 2.0  # between two for a page that has fallen behind, in a flood
 ASK_BYTES = 256 * 1024  # of frames after which a page is asked whether it keeps up
 MAX_UNREAD_BYTES = 2 * 1024 * 1024  # of frames that a page has not read; then it has to catch up
 ANSWER_S = 60.0  # a comm that was asked has this long to answer
@@ -70,6 +75,8 @@ class _Subscriber:
         self.asked_at: float | None = None  # when the question was sent that is not answered yet
         self.tasks = False  # whether it wants the tasks
         self.in_step = False  # it has had a snapshot and every delta since
+        self.snapshot_at = -SNAPSHOT_PERIOD_S  # when it had the last
+        self._snapshot: tuple[int, int] = (0, 0)  # its (seq, bytes) while that is unread
         self.unread: deque[tuple[int, int]] = deque()  # (seq, bytes) of frames that it has not acknowledged
         self.unread_bytes = 0
         self._asked_bytes = 0
@@ -82,8 +89,12 @@ class _Subscriber:
             message["ask"] = True
         self.comm.send(message)
 
-    def send_frame(self, frame: Frame, clock: float) -> None:
-        """Send a frame. Raises what the comm raises."""
+    def send_frames(self, frames: list[Frame], clock: float) -> None:
+        """Send deltas. Raises what the comm raises."""
+        for frame in frames:
+            self._send_frame(frame, clock)
+
+    def _send_frame(self, frame: Frame, clock: float) -> None:
         self.seq += 1
         message: dict[str, Any] = {"v": VERSION, "seq": self.seq, "frame": frame.header}
         self.unread.append((self.seq, frame.size))
@@ -96,8 +107,21 @@ class _Subscriber:
                 self.asked_at = clock
         self.comm.send(message, buffers=frame.buffers)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has more deltas to read than it may have; a snapshot is long, and does not count."""
+        return self.unread_bytes - self._snapshot[1] > MAX_UNREAD_BYTES
+
+    def send_snapshot(self, frames: list[Frame], clock: float) -> None:
+        """Send one, from which deltas go on. Raises what the comm raises."""
+        self.in_step, self.snapshot_at = True, clock
+        self._snapshot = self.seq + len(frames), sum(frame.size for frame in frames)
+        self.send_frames(frames, clock)
+
     def read_up_to(self, seq: int) -> None:
         """The page has read all messages up to ``seq``."""
+        if seq >= self._snapshot[0]:
+            self._snapshot = (0, 0)
         while self.unread and self.unread[0][0] <= seq:
             self.unread_bytes -= self.unread.popleft()[1]
 
@@ -151,12 +175,17 @@ class PanelFeed:
             self._requests.close()
 
     def _send_changes(self) -> None:
+        tasks_at = -FLOOD_PERIOD_S  # when the tasks are to be looked at
         while True:
             with self._lock:
                 watched = any(subscriber.tasks for subscriber in self._subscribers.values())
             self._wake.wait(min(self._period_s, TASKS_PERIOD_S) if watched else self._period_s)
             view = self._look()
-            frames = self._look_at_tasks() if watched else []
+            looks = watched and time.monotonic() >= tasks_at
+            frames = self._look_at_tasks() if looks else []
+            flood = frames is not None and sum(frame.size for frame in frames) > FLOOD_BYTES
+            if flood:
+                tasks_at = time.monotonic() + FLOOD_PERIOD_S
             with self._lock:
                 self._drop_silent()
                 if not self._subscribers:
@@ -166,8 +195,8 @@ class PanelFeed:
                     self._last = view
                     for comm_id in list(self._subscribers):
                         self._send(comm_id, view)
-                if watched:
-                    self._send_frames(frames)
+                if looks:
+                    self._send_frames(frames, flood)
 
     def _look_at_tasks(self) -> list[Frame] | None:
         try:
@@ -175,17 +204,20 @@ class PanelFeed:
         except Exception:  # as in _look
             return []
 
-    def _send_frames(self, frames: list[Frame] | None) -> None:
+    def _send_frames(self, frames: list[Frame] | None, flood: bool) -> None:
         """Send deltas to those who are in step, and a snapshot to those who can begin (anew)."""
         watching = [(comm_id, page) for comm_id, page in self._subscribers.items() if page.tasks]
+        now = self._clock()
+        waiting = []
         for comm_id, page in watching:
-            if frames is None or page.unread_bytes > MAX_UNREAD_BYTES:
+            if frames is None or page.is_behind:
                 page.in_step = False
-            elif page.in_step:
-                self._send_frames_to(comm_id, page, frames)
-        waiting = [
-            (i, page) for i, page in watching if not page.in_step and not page.unread_bytes > MAX_UNREAD_BYTES // 2
-        ]
+            if page.in_step:
+                self._try_to_send(comm_id, page.send_frames, frames or [])
+            elif page.unread_bytes <= MAX_UNREAD_BYTES // 2 and not (
+                flood and now - page.snapshot_at < SNAPSHOT_PERIOD_S
+            ):
+                waiting.append((comm_id, page))
         if not waiting:
             return
         if self._stream.pending:
@@ -195,13 +227,11 @@ class PanelFeed:
         except Exception:  # as in _look
             return
         for comm_id, page in waiting:
-            page.in_step = True
-            self._send_frames_to(comm_id, page, snapshot)
+            self._try_to_send(comm_id, page.send_snapshot, snapshot)
 
-    def _send_frames_to(self, comm_id: str, page: _Subscriber, frames: list[Frame]) -> None:
+    def _try_to_send(self, comm_id: str, send: Callable[[list[Frame], float], None], frames: list[Frame]) -> None:
         try:
-            for frame in frames:
-                page.send_frame(frame, self._clock())
+            send(frames, self._clock())
         except Exception:  # as in _send
             self._drop(comm_id, tell=False)
 

@@ -3,7 +3,9 @@
 A frame is a small header (plain data) and two buffers:
 
     kind        "snapshot": forget what was there; "delta": goes on from it
-    generation  moves when indexes change their meaning; a snapshot follows
+    generation  moves when indexes change their meaning: with a snapshot, or one that says what to forget
+    forget      lists of indexes: the rows before the first are gone, but for those that follow it in the list, which
+                come first now; all others follow
     functions   [[index, name, kind, origin], ...], new or renamed
     workers     [[index, peer], ...], new
     counts      tasks by state code, with those that were forgotten
@@ -97,7 +99,8 @@ class TaskStream:
         if table.generation != self._table_generation:
             self._table_generation = table.generation
             self._generation += 1
-            return None
+            if not table.goes_on:
+                return None
         frames = []
         for _ in range(FRAMES_PER_POLL):
             delta = table.delta(MAX_ROWS)
@@ -164,6 +167,7 @@ class TaskStream:
         header = {
             "kind": kind,
             "generation": self._generation,
+            "forget": part.get("forget", []),
             "functions": part["functions"],
             "workers": part["workers"],
             "counts": list(feed.table.counts) if feed is not None else [],

@@ -237,6 +237,7 @@ class Stream:
     def __init__(self):
         self.next: list | None = None
         self.polls = 0
+        self.all = b"all"
 
     def poll(self):
         self.polls += 1
@@ -244,7 +245,7 @@ class Stream:
         return frames
 
     def snapshot(self):
-        return [Frame({"kind": "snapshot"}, [b"all", b""])]
+        return [Frame({"kind": "snapshot"}, [self.all, b""])]
 
 
 class TaskComm(Comm):
@@ -350,3 +351,14 @@ def test_another_cluster_means_a_snapshot_for_all(task_feed, stream):
     comm.wait_for_frames(1)
     stream.next = None
     assert comm.wait_for_frames(2) == ["snapshot", "snapshot"]
+
+
+def test_a_long_snapshot_puts_no_page_behind(task_feed, stream, cluster):
+    """Else it would get the next one as soon as it has read the first, and so on."""
+    comm = TaskComm()
+    stream.all = bytes(2 * MAX_UNREAD_BYTES)
+    task_feed.on_open(comm, opening_tasks())
+    comm.wait_for_frames(1)
+    wait_for_looks(cluster, 2)
+    stream.next = [delta()]
+    assert comm.wait_for_frames(2) == ["snapshot", "delta"]

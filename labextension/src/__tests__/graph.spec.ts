@@ -140,6 +140,58 @@ test('a snapshot forgets what was there', () => {
   assert.equal(store.generation, 2);
 });
 
+test('what is forgotten goes, and the rest keeps its name', () => {
+  const store = new TaskStore();
+  const rows = rowsOf([
+    { index: 0, state: DONE },
+    { index: 1, state: RUNNING },
+    { index: 2, func: 1, parent: 0, state: DONE },
+    { index: 3, state: DONE },
+    { index: 4, func: 1, parent: 1 },
+    { index: 5 }
+  ]);
+  const edges = edgesOf([
+    [0, 3],
+    [1, 5],
+    [3, 5]
+  ]);
+  store.apply(frame({ kind: 'snapshot', functions: NAMES }), rows, edges, 0);
+  const { epoch } = store;
+  const delta = frame({ generation: 2, forget: [[3, 1]] });
+  assert.ok(store.follows(delta) && !store.follows(frame({ generation: 2 })));
+  store.apply(delta, rowsOf([{ index: 4, state: RUNNING }]), none, 0);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map(task => store.title(task)),
+    ['load[1]', 'load[2]', 'clean[1]', 'load[3]', 'load[4]']
+  );
+  assert.deepEqual([store.generation, store.epoch], [2, epoch]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5].map(task => store.moved(task)),
+    [null, 0, null, 1, 2, 3]
+  );
+  assert.deepEqual([...store.state.subarray(0, 4)], [RUNNING, DONE, SENT, SENT]);
+  assert.deepEqual(store.edges, [0, 3, 1, 3]);
+  assert.equal(store.parent[2], 0);
+  assert.deepEqual(
+    store.groups.map(group => group.tasks),
+    [[0, 1, 3, 4], [2]]
+  );
+  assert.equal(store.groups[0]!.counts[DONE], 1);
+  // The last of a function: groups are made anew, in two steps at once.
+  const twice = [[1], [2, 0]];
+  store.apply(frame({ generation: 3, forget: twice }), rowsOf([]), none, 0);
+  assert.deepEqual(
+    [0, 1, 2].map(task => store.title(task)),
+    ['load[2]', 'load[3]', 'load[4]']
+  );
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map(task => store.moved(task)),
+    [null, 0, null, 1, 2]
+  );
+  assert.equal(store.epoch, epoch + 1);
+  assert.deepEqual(store.groupEdges, []);
+});
+
 test('a hundred thousand tasks', () => {
   const store = new TaskStore();
   const rows = rowsOf(Array.from({ length: 100_000 }, (_, index) => ({ index, func: index % 2 })));

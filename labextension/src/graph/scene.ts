@@ -106,8 +106,8 @@ export class Scene {
   sync(): boolean {
     const store = this._store;
     let moved = false;
-    if (store.generation !== this._generation) {
-      this._generation = store.generation;
+    if (store.epoch !== this._epoch) {
+      this._epoch = store.epoch;
       this._open = new Map();
       this._begin();
       moved = true;
@@ -379,7 +379,7 @@ export class Scene {
   private readonly _classes = new Map<string, number>();
   private _edges: ISceneEdge[] = [];
   private _edgeCount = 0;
-  private _generation = Number.NaN;
+  private _epoch = Number.NaN;
   private _shape = -1;
   /** Open groups, and for how many tasks they have room. */
   private _open = new Map<number, number>();

@@ -52,6 +52,8 @@ export interface IGpuSample {
 export interface IFrame {
   kind: 'snapshot' | 'delta';
   generation: number;
+  /** Lists of rows: those before the first are gone, but for those that follow it, which come first now. */
+  forget?: readonly (readonly number[])[];
   functions: readonly (readonly [number, string, string, string])[];
   workers: readonly (readonly [number, string])[];
   counts: readonly number[];
@@ -82,6 +84,8 @@ export interface IGroup {
   parent: number;
   depth: number;
   tasks: number[];
+  /** How many it has had, with those that are forgotten. */
+  made: number;
   /** Tasks by state. */
   counts: Int32Array;
 }
@@ -106,6 +110,8 @@ export class TaskStore {
   group = new Int32Array(FIRST_SIZE);
   /** Place of a task in its group. */
   place = new Int32Array(FIRST_SIZE);
+  /** The same among all that its group has had: its name keeps it. */
+  ordinal = new Uint32Array(FIRST_SIZE);
   submitted = new Float64Array(FIRST_SIZE);
   start = new Float64Array(FIRST_SIZE);
   end = new Float64Array(FIRST_SIZE);
@@ -123,6 +129,8 @@ export class TaskStore {
   forgotten = 0;
   dropped = 0;
   generation = -1;
+  /** Moves when groups change their meaning; as long as it stays there are only more of them. */
+  epoch = 0;
   /** The node's clock when the last frame was made, and this browser's when it came; milliseconds. */
   now = 0;
   receivedAt = 0;
@@ -136,8 +144,10 @@ export class TaskStore {
   apply(frame: IFrame, rows: DataView, edges: DataView, at: number): void {
     if (frame.kind === 'snapshot') {
       this.clear();
-      this.generation = frame.generation;
     }
+    this._moved = null;
+    frame.forget?.forEach(([end = 0, ...kept]) => this._forget(end, kept));
+    this.generation = frame.generation;
     // A snapshot, in one frame or several, tells of the past: when that was is not known.
     this._at = frame.kind === 'snapshot' || frame.more === true || this._rest ? 0 : frame.now;
     this._rest = frame.more === true;
@@ -166,18 +176,30 @@ export class TaskStore {
     this.version += 1;
   }
 
+  /** Whether a frame goes on from what is here. */
+  follows(frame: IFrame): boolean {
+    const { kind, generation, forget } = frame;
+    return (
+      kind === 'snapshot' ||
+      generation === this.generation ||
+      (generation === this.generation + 1 && forget !== undefined && forget.length > 0)
+    );
+  }
+
+  /** The index that a task has since the last frame; null: it is forgotten. */
+  moved(task: number): number | null {
+    const now = this._moved === null ? task : (this._moved[task] ?? NO_GROUP);
+    return now < 0 ? null : now;
+  }
+
   /** Forget everything. */
   clear(): void {
     this.count = 0;
     this.edges = [];
     this.functions = [];
     this.workers = [];
-    this.groups = [];
-    this.groupEdges = [];
+    this._clearGroups();
     this.usage = [];
-    this._groupByKey.clear();
-    this._edgeByKey.clear();
-    this._openEdges = [];
     this._inputs = null;
     this.counts = new Array<number>(N_STATES).fill(0);
     this.forgotten = 0;
@@ -195,7 +217,7 @@ export class TaskStore {
   /** What a task is called: its function, and its place among those of its group. */
   title(task: number): string {
     const name = this.functions[this.function[task]!]?.name || 'task';
-    return this.group[task]! === NO_GROUP ? name : `${name}[${this.place[task]}]`;
+    return this.group[task]! === NO_GROUP ? name : `${name}[${this.ordinal[task]}]`;
   }
 
   /** The tasks whose results a task takes, and those that take its own. */
@@ -210,6 +232,76 @@ export class TaskStore {
       this._inputsUpTo = this.edges.length;
     }
     return { inputs: this._inputs.get(task) ?? [], outputs: this._outputs.get(task) ?? [] };
+  }
+
+  private _clearGroups(): void {
+    this.groups = [];
+    this.groupEdges = [];
+    this._groupByKey.clear();
+    this._edgeByKey.clear();
+    this._openEdges = [];
+    this.epoch += 1;
+    this.shapeVersion += 1;
+  }
+
+  /** The rows before `end` are gone, but for those that are kept: all others get lower indexes. */
+  private _forget(end: number, kept: readonly number[]): void {
+    const before = this.count;
+    const now = new Int32Array(before).fill(NO_GROUP);
+    kept.forEach((task, place) => task < before && (now[task] = place));
+    for (let task = end; task < before; task++) {
+      now[task] = task - end + kept.length;
+    }
+    const first = kept.filter(task => task < before);
+    for (const name of COLUMNS) {
+      const column = this[name];
+      first.forEach((task, place) => (column[place] = column[task]!));
+      if (end < before) {
+        column.copyWithin(kept.length, end, before);
+      }
+    }
+    this.count = end < before ? kept.length + before - end : first.length;
+    for (let task = 0; task < this.count; task++) {
+      const parent = this.parent[task]!;
+      this.parent[task] = parent >= 0 && parent < before ? now[parent]! : -1;
+    }
+    const gone = this._moved;
+    this._moved = gone === null ? now : gone.map(task => (task < 0 ? task : now[task]!));
+    this.edges = movedEdges(this.edges, now);
+    this._openEdges = movedEdges(this._openEdges, now);
+    this._inputs = null;
+    this._regroup(now);
+  }
+
+  /** Groups lose their tasks that are gone; when one has none left, all are made anew. */
+  private _regroup(now: Int32Array): void {
+    for (const group of this.groups) {
+      group.tasks = group.tasks.map(task => now[task]!).filter(task => task >= 0);
+      group.counts.fill(0);
+      group.tasks.forEach((task, place) => {
+        this.place[task] = place;
+        group.counts[this.state[task]!]! += 1;
+      });
+    }
+    if (this.groups.some(group => group.tasks.length === 0)) {
+      this._clearGroups();
+      for (let task = 0; task < this.count; task++) {
+        const ordinal = this.ordinal[task]!;
+        const named = this.group[task]! !== NO_GROUP;
+        this.group[task] = NO_GROUP;
+        if (named) {
+          this._join(task);
+          this.ordinal[task] = ordinal; // its name stays
+          const group = this.groups[this.group[task]!]!;
+          group.made = Math.max(group.made, ordinal + 1);
+        }
+      }
+      const { edges } = this;
+      this.edges = [];
+      for (let at = 0; at < edges.length; at += 2) {
+        this._edge(edges[at]!, edges[at + 1]!);
+      }
+    }
   }
 
   private _row(rows: DataView, at: number): void {
@@ -270,6 +362,7 @@ export class TaskStore {
     this.worker = enlarge(this.worker, new Int32Array(size));
     this.group = enlarge(this.group, new Int32Array(size));
     this.place = enlarge(this.place, new Int32Array(size));
+    this.ordinal = enlarge(this.ordinal, new Uint32Array(size));
     this.submitted = enlarge(this.submitted, new Float64Array(size));
     this.start = enlarge(this.start, new Float64Array(size));
     this.end = enlarge(this.end, new Float64Array(size));
@@ -289,7 +382,9 @@ export class TaskStore {
       const place = this.place[index]!;
       group.tasks[place] = last;
       this.place[last] = place;
+      this.ordinal[last] = this.ordinal[index]!;
     }
+    group.made -= 1;
     this.group[index] = NO_GROUP;
   }
 
@@ -300,6 +395,7 @@ export class TaskStore {
     const group = this.groups[this._groupOf(func, above)]!;
     this.group[index] = group.index;
     this.place[index] = group.tasks.length;
+    this.ordinal[index] = group.made++;
     group.tasks.push(index);
     group.counts[this.state[index]!]! += 1;
   }
@@ -326,6 +422,7 @@ export class TaskStore {
         parent: above,
         depth: above === NO_GROUP ? 0 : this.groups[above]!.depth + 1,
         tasks: [],
+        made: 0,
         counts: new Int32Array(N_STATES)
       });
       this.shapeVersion += 1;
@@ -373,6 +470,8 @@ export class TaskStore {
     }
   }
 
+  /** What the last frame made of the indexes before it; null: they stayed. */
+  private _moved: Int32Array | null = null;
   /** The moment of the frame that is being read; 0: it tells of the past. */
   private _at = 0;
   private _rest = false;
@@ -383,6 +482,24 @@ export class TaskStore {
   private _inputs: Map<number, number[]> | null = null;
   private _outputs = new Map<number, number[]>();
   private _inputsUpTo = 0;
+}
+
+/** What there is per task. */
+const COLUMNS = [
+  ...(['state', 'attempt', 'function', 'parent', 'worker', 'group', 'place', 'ordinal'] as const),
+  ...(['submitted', 'start', 'end', 'seen', 'ready'] as const)
+] as const;
+
+/** Edges between tasks that have other indexes now, but for those of tasks that are gone. */
+function movedEdges(edges: readonly number[], now: Int32Array): number[] {
+  const left: number[] = [];
+  for (let at = 0; at < edges.length; at += 2) {
+    const [from, to] = [now[edges[at]!] ?? NO_GROUP, now[edges[at + 1]!] ?? NO_GROUP];
+    if (from >= 0 && to >= 0) {
+      left.push(from, to);
+    }
+  }
+  return left;
 }
 
 /** Ten minutes at four samples a second. */

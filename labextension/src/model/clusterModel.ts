@@ -244,19 +244,36 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   }
 
   onFrame(frame: IFrame, rows: DataView, edges: DataView): void {
-    if (frame.kind === 'delta' && frame.generation !== this.tasks.generation) {
+    if (!this.tasks.follows(frame)) {
       return; // of a table that this page has not seen; its snapshot is on the way
     }
     if (frame.kind === 'snapshot') {
       this._selected = null; // indexes mean other tasks now
     }
     const now = performance.now();
+    const { epoch } = this.tasks;
     this.tasks.apply(frame, rows, edges, now);
+    this._keepSelected(epoch);
     const due = this._toldAt + 1000 / this.updatesPerSecond - SLACK_MS;
     if (now >= due) {
       this._tell();
     } else {
       this._later ??= setTimeout(() => this._tell(), due - now);
+    }
+  }
+
+  /** Tasks were forgotten: the one that is selected has another index, or is gone. */
+  private _keepSelected(epoch: number): void {
+    const hit = this._selected;
+    if (hit === null) {
+      return;
+    }
+    const task = hit.task === null ? null : this.tasks.moved(hit.task);
+    const gone = task === null && (hit.task !== null || epoch !== this.tasks.epoch);
+    if (gone) {
+      this._selected = null;
+    } else if (task !== hit.task || epoch !== this.tasks.epoch) {
+      this._selected = { group: task === null ? hit.group : this.tasks.group[task]!, task };
     }
   }
 

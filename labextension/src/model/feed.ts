@@ -63,6 +63,7 @@ export function readFrame(data: unknown, buffers: readonly unknown[]): IFrameMes
   const frame: IFrame = {
     kind: raw.kind,
     generation: amount(raw.generation),
+    forget: list(raw.forget).filter(isRows),
     functions: list(raw.functions).filter(isFunction),
     workers: list(raw.workers).filter(isWorker),
     counts: list(raw.counts).map(amount),
@@ -94,6 +95,13 @@ function list(value: unknown): unknown[] {
 
 /** Frames keep their lists dense: an index that is out of all bounds would make a list of gaps. */
 const MAX_INDEX = 1_000_000;
+
+function isRows(rows: unknown): rows is number[] {
+  return (
+    Array.isArray(rows) &&
+    rows.every((row, n) => Number.isInteger(row) && row >= 0 && (n === 0 || row < rows[0]))
+  );
+}
 
 function isFunction(row: unknown): row is [number, string, string, string] {
   return (
