@@ -73,6 +73,13 @@ int nbs_attach(int fd, nbs_seg **out, char *why, size_t why_len);
  * objects that are still alive keep the mapping alive: it is unmapped with the last. */
 void nbs_detach(nbs_seg *s);
 
+/* nbs_map_private maps `len` bytes of an object at `data`, which the caller views, once more
+ * for this process alone: nothing is copied but the pages that it then writes, which nobody
+ * else sees. The view must last as long. Returns the address of the bytes, or NULL when they
+ * are not part of the segment or cannot be mapped; nbs_unmap_private ends it. */
+void *nbs_map_private(nbs_seg *s, const void *data, uint64_t len);
+void nbs_unmap_private(void *data, uint64_t len);
+
 uint64_t nbs_self(const nbs_seg *s);                  /* this process as a peer */
 int nbs_alive(nbs_seg *s, uint64_t peer);             /* 1 alive, 0 dead (zombies are dead) */
 int64_t nbs_peer_pid(nbs_seg *s, uint64_t peer);      /* or NBS_ENOTFOUND */

@@ -167,6 +167,12 @@ void *nbsi_map(int fd, uint64_t size) {
   return p;
 }
 
+void *nbsi_map_private(int fd, uint64_t off, uint64_t size) {
+  void *p =
+      mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, (off_t)off);
+  return p == MAP_FAILED ? NULL : p;
+}
+
 void nbsi_unmap(void *base, uint64_t size) { munmap(base, (size_t)size); }
 
 void nbsi_populate(void *addr, uint64_t len) {

@@ -29,6 +29,7 @@ int nbsi_fd_back(int fd, uint64_t off, uint64_t len);
 int nbsi_fd_touch(int fd, uint64_t off, uint64_t len);
 int nbsi_fd_punch(int fd, uint64_t off, uint64_t len); /* the file keeps its size; -1: cannot */
 void *nbsi_map(int fd, uint64_t size); /* shared, not in core dumps; NULL on failure */
+void *nbsi_map_private(int fd, uint64_t off, uint64_t size); /* copied on write; NULL on failure */
 void nbsi_unmap(void *base, uint64_t size);
 void nbsi_populate(void *addr, uint64_t len); /* maps pages that exist; best effort */
 void *nbsi_anon(uint64_t size); /* zeroed private memory, given lazily; NULL on failure */

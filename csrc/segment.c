@@ -248,6 +248,22 @@ int nbs_attach(int fd, nbs_seg **out, char *why, size_t why_len) {
   return finish(s, base, out, why, why_len);
 }
 
+void *nbs_map_private(nbs_seg *s, const void *data, uint64_t len) {
+  if (nbsi_enter(s) != NBS_OK) return NULL;
+  uintptr_t base = (uintptr_t)s->base, at = (uintptr_t)data;
+  if (len == 0 || at < base || at - base >= s->geo.total_size) return NULL;
+  uint64_t off = at - base;
+  if (len > s->geo.total_size - off) return NULL;
+  uint64_t before = off % nbsi_page_size();
+  uint8_t *p = nbsi_map_private(s->fd, off - before, before + len);
+  return p == NULL ? NULL : p + before;
+}
+
+void nbs_unmap_private(void *data, uint64_t len) {
+  uint64_t before = (uintptr_t)data % nbsi_page_size();
+  nbsi_unmap((uint8_t *)data - before, before + len);
+}
+
 int nbsi_attach_again(nbs_seg *other, nbs_seg **out) {
   char why[128];
   nbs_seg *s = new_handle(&other->geo, other->fd);

@@ -293,6 +293,25 @@ static void old_events_do_not_come_back(void) {
   close(fd);
 }
 
+static void private_pages_are_copied_when_written(void) {
+  nbs_seg *s = nbt_segment(1 << 20);
+  enum { SIZE = 100000 };
+  uint64_t obj = nbt_put(s, 1, SIZE, 0, 7);
+  uint64_t size = 0;
+  uint8_t *shared = nbs_view_sized(s, obj, &size);
+  NBT_TRUE(shared != NULL && size == SIZE);
+  uint8_t *mine = nbs_map_private(s, shared + 5, SIZE - 5);
+  NBT_TRUE(mine != NULL && mine[0] == 7 && mine[SIZE - 6] == 7);
+  mine[0] = 8;
+  NBT_TRUE(mine[0] == 8 && shared[5] == 7);
+  nbs_unmap_private(mine, SIZE - 5);
+  NBT_TRUE(nbs_map_private(s, shared, UINT64_MAX) == NULL);
+  NBT_TRUE(nbs_map_private(s, &size, sizeof size) == NULL);
+  nbs_view_end(shared);
+  nbs_release(s, obj);
+  nbs_detach(s);
+}
+
 static void names(void) {
   NBT_TRUE(strcmp(nbs_status_name(NBS_OK), "OK") == 0);
   NBT_TRUE(strcmp(nbs_status_name(NBS_EINVAL), "EINVAL") == 0);
@@ -316,6 +335,7 @@ int main(void) {
   NBT_RUN(grows_and_warms);
   NBT_RUN(events_are_counted);
   NBT_RUN(old_events_do_not_come_back);
+  NBT_RUN(private_pages_are_copied_when_written);
   NBT_RUN(names);
   return 0;
 }

@@ -23,7 +23,7 @@ from typing import Any
 
 from nbray.serialization.unpicklable import find_offender
 
-from . import code_state, ipywidgets_travel, process_environ, process_settings
+from . import code_state, ipywidgets_travel, private_memory, process_environ, process_settings
 from .cell_job import Inputs
 from .cell_pickle import CellPickler, StreamReader, input_object, into, pickles, receiving
 from .partial_reader import PartialReader
@@ -296,7 +296,8 @@ def read(
     known = dict(inputs.values)
     objects = inputs.objects(outcome.known) if outcome.known else []
     with receiving(namespace, outcome.carried, known):
-        buffers = iter([_own(b) for b in outcome.buffers])
+        outcome.buffers = [_own(buffer) for buffer in outcome.buffers]
+        buffers = iter(outcome.buffers)
         for entries, stream in ((outcome.first_entries, outcome.first), (outcome.entries, outcome.stream)):
             if not entries:
                 continue
@@ -416,11 +417,13 @@ def _show_figures_inline() -> None:
 
 
 def _own(buffer: Any) -> Any:
-    """Copy a small buffer into memory of this process, which may be written."""
+    """Return a buffer in memory of this process, which may be written: a small one is copied, a large one mapped."""
     view = memoryview(buffer)
     if view.nbytes < COPY_BELOW_BYTES:
         return bytearray(view)
-    return view if view.readonly else view.toreadonly()
+    view = view if view.readonly else view.toreadonly()
+    mine = private_memory.own(view)
+    return view if mine is None else mine
 
 
 def _import(dotted: str, messages: list[str]) -> types.ModuleType | None:
@@ -457,10 +460,7 @@ def update_in_place(old: Any, new: Any) -> bool:
                 return False
             old[...] = new
         elif hasattr(old, "_update_inplace") and hasattr(old, "_mgr"):  # pandas
-            # What was changed here in place stays changeable: large parts of what came back are the store's, and read-only.
-            old._update_inplace(
-                new.copy() if getattr(new, "nbytes", new.memory_usage().sum()) >= COPY_BELOW_BYTES else new
-            )
+            old._update_inplace(new)
         elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__"):
             return _take_state(old, new)  # there is more to it than its __dict__
         elif type(getattr(old, "__dict__", None)) is dict:

@@ -5,7 +5,7 @@ same memory, its contents are compared with the stored ones: equal, and the obje
 again (a comparison costs a fraction of a copy into fresh memory, and can never be wrong);
 different, because the array was changed in place, and it is stored anew. Where the kernel
 can tell which pages were written (``page_watch``) even the comparison falls away. Memory
-that lies in the store already, because a cell brought it back, is never copied.
+that lies in the store already, because a cell brought it back (``private_memory``), is copied only when it was changed here.
 
 What is remembered is given up when the array is gone, and the oldest first when it is more
 than a share of the store.
@@ -23,6 +23,7 @@ from typing import Any
 from nbray._cstore import ffi
 from nbray.exceptions import ObjectStoreFullError
 
+from . import private_memory
 from .cell_job import SMALL_BYTES
 from .cell_result import CellOutcome
 from .page_watch import PageWatch
@@ -53,14 +54,14 @@ class StoredBuffer:
 class _Known:
     """One buffer that is in the store."""
 
-    __slots__ = ("gone", "n_bytes", "part", "read_only", "ref", "view", "watch")
+    __slots__ = ("gone", "mapped", "n_bytes", "part", "ref", "view", "watch")
 
-    def __init__(self, ref: ObjectRef, part: int, view: Any, n_bytes: int, read_only: bool) -> None:
+    def __init__(self, ref: ObjectRef, part: int, view: Any, n_bytes: int, mapped: bool) -> None:
         self.ref = ref
         self.part = part
         self.view = view  # of the stored bytes
         self.n_bytes = n_bytes
-        self.read_only = read_only  # the array itself lies in the store
+        self.mapped = mapped  # the array itself lies in the store, but for what was written since
         self.gone: Any = None  # weak reference that forgets this entry
         self.watch: Any = None
 
@@ -107,9 +108,12 @@ class LargeInputs:
         """A cell brought large buffers back: they need not go into the store again."""
         for part, buffer in enumerate(outcome.buffers):
             view = memoryview(buffer)
-            if view.nbytes >= SMALL_BYTES and view.readonly:
+            if view.nbytes < SMALL_BYTES:
+                continue
+            stored = private_memory.stored_behind(_address(view)) or (view if view.readonly else None)
+            if stored is not None:
                 with self._lock:
-                    known = _Known(ref, part, None, view.nbytes, True)
+                    known = _Known(ref, part, stored if stored is not view else None, view.nbytes, True)
                     self._remember((_address(view), view.nbytes), known, view.obj)
 
     def forget(self) -> None:
@@ -118,8 +122,16 @@ class LargeInputs:
             self._known.clear()
 
     def _same(self, known: _Known, raw: memoryview, key: tuple[int, int]) -> bool:
-        if known.read_only:
-            return raw.readonly
+        if known.mapped:
+            if known.view is None:
+                return raw.readonly
+            if known.watch is not None and self._pages.unwritten(known.watch):
+                return True
+            watch = self._pages.arm(*key, mapped=True)  # before the look, as above
+            if not self._pages.none_of_its_own(*key):
+                return _memcmp(key[0], _address(known.view), key[1]) == 0
+            known.watch = watch
+            return True
         if known.watch is not None and self._pages.unwritten(known.watch):
             return True
         watch = self._pages.arm(*key) if known.watch is not None else None

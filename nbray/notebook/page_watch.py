@@ -2,7 +2,7 @@
 
 Pages are write-protected in the mode that resolves faults in the kernel by itself: the
 first write to a page costs a fraction of a microsecond more, and PAGEMAP_SCAN tells at
-once which pages were written. Only private anonymous memory is watched: what other
+once which pages were written. Only private memory is watched: what other
 processes or devices could write is not, nor anything while a GPU library is loaded, which
 may have memory pinned. Where any of this is missing, nothing is watched and callers
 compare contents instead.
@@ -25,7 +25,7 @@ _REGISTER, _MODE_WP = 0xC020AA00, 2
 _FEATURES = 1 << 15 | 1 << 13  # WP_ASYNC, WP_UNPOPULATED
 _PAGEMAP_SCAN = 0xC0606610
 _WP_MATCHING, _CHECK_WPASYNC = 1, 2
-_PAGE_IS_WRITTEN, _PAGE_IS_FILE = 1 << 1, 1 << 2
+_PAGE_IS_WRITTEN, _PAGE_IS_FILE, _PAGE_IS_PRESENT, _PAGE_IS_SWAPPED = 1 << 1, 1 << 2, 1 << 3, 1 << 4
 _SCAN = struct.Struct("<12Q")
 #: Libraries with which devices may write to memory that the kernel does not see written.
 DEVICE_LIBRARIES = ("torch.cuda", "cupy", "pycuda", "numba.cuda", "tensorflow", "jax", "ucp", "mpi4py")
@@ -52,8 +52,14 @@ class PageWatch:
         self._pid = 0
         self._tried = False
 
-    def arm(self, address: int, n_bytes: int) -> Watch | None:
-        """Watch for writes from now on; None when that is not possible."""
+    def arm(self, address: int, n_bytes: int, mapped: bool = False) -> Watch | None:
+        """Watch for writes from now on; None when that is not possible.
+
+        Parameters
+        ----------
+        mapped
+            It is mapped from a file for this process alone, and nobody writes to the file.
+        """
         if not self._open() or any(name in sys.modules for name in DEVICE_LIBRARIES):
             return None
         first = -(-address // _PAGE) * _PAGE
@@ -62,7 +68,7 @@ class PageWatch:
             return None
         try:
             fcntl.ioctl(self._fault_fd, _REGISTER, bytearray(struct.pack("<4Q", first, end - first, _MODE_WP, 0)))
-            if self._scan(first, end, _PAGE_IS_FILE, 0):
+            if not mapped and self._scan(first, end, _PAGE_IS_FILE, 0):
                 return None
             self._scan(first, end, 0, _WP_MATCHING | _CHECK_WPASYNC)
         except OSError:
@@ -86,6 +92,21 @@ class PageWatch:
         head = ctypes.string_at(watch.address, watch.first - watch.address)
         tail = ctypes.string_at(watch.end, watch.address + watch.n_bytes - watch.end)
         return head == watch.head and tail == watch.tail
+
+    def none_of_its_own(self, address: int, n_bytes: int) -> bool:
+        """Tell whether it is certain that of memory which is mapped from a file for this process alone no page was written.
+
+        One that was is no page of the file any more.
+        """
+        first, end = address // _PAGE * _PAGE, -(-(address + n_bytes) // _PAGE) * _PAGE
+        region = ctypes.create_string_buffer(24)
+        own, there = _PAGE_IS_FILE, _PAGE_IS_PRESENT | _PAGE_IS_SWAPPED
+        call = _SCAN.pack(_SCAN.size, 0, first, end, 0, ctypes.addressof(region), 1, 1, own, own, there, there)
+        try:
+            with open("/proc/self/pagemap", "rb", buffering=0) as pages:
+                return fcntl.ioctl(pages, _PAGEMAP_SCAN, bytearray(call)) == 0
+        except OSError:  # before Linux 6.7
+            return False
 
     def _scan(self, first: int, end: int, category: int, flags: int) -> bool:
         """Tell whether a page of the category is there; without one: protect all pages."""

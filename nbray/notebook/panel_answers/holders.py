@@ -11,6 +11,7 @@ from nbray._cstore import ffi, lib
 from nbray.core import cluster_view
 from nbray.core.records import StoredValue, TaskRecord
 from nbray.notebook.panel_answers.store_list import Entry
+from nbray.notebook.private_memory import stored_address
 from nbray.object_ref import ObjectRef
 
 MAX_REFS = 10_000  # of one container that are looked at
@@ -67,7 +68,7 @@ class Holders:
                     self._note(f"{name}[{str(key)[:40]!r}]", one)
         else:
             for array in arrays_in(value):
-                self._arrays.append((int(array.__array_interface__["data"][0]), name))
+                self._arrays.append((stored_address(int(array.__array_interface__["data"][0])), name))
 
     def _note(self, name: str, ref: ObjectRef) -> None:
         if ref._cluster is self._core:

@@ -1,0 +1,60 @@
+"""Large values that came back, as memory that the notebook may write.
+
+They lie in the store, where others may use them. The notebook gets the same pages mapped for itself alone: reading costs no copy,
+and a page that is written is copied first, so that nobody else sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbray._cstore import ffi, lib
+from nbray.core import current
+
+_places: dict[int, _Place] = {}  # by address; gone with the mapping
+
+
+class _Place:
+    """One mapping, and the memory of the store behind it."""
+
+    def __init__(self, address: int, stored: memoryview) -> None:
+        self.address = address
+        self.stored = stored  # as long as it is viewed the object stays, and stays where it is
+
+    def end(self, pointer: Any) -> None:
+        # Runs inside any allocation.
+        _places.pop(self.address, None)
+        lib.nbs_unmap_private(pointer, self.stored.nbytes)
+
+
+def own(stored: memoryview) -> memoryview | None:
+    """Return memory like this that may be written; None: it is not in the store, or cannot be mapped.
+
+    Parameters
+    ----------
+    stored
+        A view of an object, or of a part of it.
+    """
+    core = current.core
+    if core is None or not core.session.attached:
+        return None
+    pointer = lib.nbs_map_private(core.seg, ffi.from_buffer(stored), stored.nbytes)
+    if not pointer:
+        return None
+    place = _Place(int(ffi.cast("uintptr_t", pointer)), stored)
+    _places[place.address] = place
+    return memoryview(ffi.buffer(ffi.gc(pointer, place.end), stored.nbytes))
+
+
+def stored_behind(address: int) -> memoryview | None:
+    """Return the memory of the store that is mapped at an address."""
+    place = _places.get(address)
+    return place.stored if place is not None else None
+
+
+def stored_address(address: int) -> int:
+    """Return the address in the store of what is mapped around an address; itself where nothing is."""
+    for place in list(_places.values()):
+        if 0 <= address - place.address < place.stored.nbytes:
+            return int(ffi.cast("uintptr_t", ffi.from_buffer(place.stored))) + address - place.address
+    return address
