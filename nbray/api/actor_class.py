@@ -30,6 +30,11 @@ class ActorClass:
     """A class whose instances are actors: processes of their own."""
 
     def __init__(self, cls: type, options: dict[str, Any]) -> None:
+        if inspect.isabstract(cls):
+            lacking = ", ".join(sorted(vars(cls)["__abstractmethods__"]))
+            raise TypeError(
+                f"Can't instantiate abstract class {cls.__name__}: it lacks {lacking}. Decorate a subclass that has them."
+            )
         self._set(cls, options)
         _check_groups(cls.__name__, self._methods, options.get("concurrency_groups") or {})
 

@@ -1,5 +1,6 @@
 """Actors: state, order, handles, names, several returns and what their classes look like."""
 
+import abc
 import os
 import threading
 
@@ -343,6 +344,20 @@ def test_wrong_uses_are_refused(ray, Counter):
     with pytest.raises(AttributeError, match="subtract"):
         counter.subtract.remote()
     assert ray.get(counter.add.remote()) == 1
+
+
+def test_an_abstract_class_is_refused(ray):
+    class Abstract(abc.ABC):
+        @abc.abstractmethod
+        def size(self): ...
+
+    class Concrete(Abstract):
+        def size(self):
+            return 3
+
+    with pytest.raises(TypeError, match="abstract"):
+        ray.remote(Abstract).remote()
+    assert ray.get(ray.remote(Concrete).remote().size.remote()) == 3
 
 
 def test_inheriting_from_an_actor_class_is_refused(ray, Counter):
