@@ -84,6 +84,8 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module("nbray.util.executor").Executor
         globals()[name] = value
         return value
+    if name == "experimental":
+        return importlib.import_module("nbray.experimental")
     if not name.startswith("__") and name not in ray_alias.ABSENT | ray_alias.PLACEHOLDERS:
         try:
             return importlib.import_module(f"nbray.ray_names.{name}")

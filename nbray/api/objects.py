@@ -94,9 +94,15 @@ def put(value: Any, *, _owner: Any = None) -> ObjectRef:
     ------
     TypeError
         For a ref, or a value that cannot be pickled (SerializationError).
+    ValueError
+        For ``_owner``, which Ray has taken back as well.
     ObjectStoreFullError
         When there is no room.
     """
+    if _owner is not None:
+        raise ValueError(
+            "put() takes no _owner: a value belongs to the node, and lives as long as somebody has its ref."
+        )
     if type(value) is ObjectRef:
         raise TypeError(
             "Calling 'put' on an ObjectRef is not allowed. If you really want to do this, you can wrap the ObjectRef in "

@@ -160,3 +160,12 @@ def test_a_large_array_in_parts(ray):
     assert (result["y"][0] == 1).all()
     assert result["y"][1] == "text"
     assert result["z"] == bytes(1000)
+
+
+def test_nobody_else_may_own_it(ray):
+    @ray.remote
+    class Actor:
+        pass
+
+    with pytest.raises(ValueError, match="_owner"):
+        ray.put(1, _owner=Actor.remote())

@@ -236,3 +236,13 @@ def test_many_names(ray):
     names = [f"task {number}" for number in range(300)]
     assert ray.get([name.options(name=text).remote() for text in names]) == names
     assert ray.get(name.remote()).endswith("name")
+
+
+def test_modules_that_need_no_import_of_their_own(run_script):
+    done = run_script(
+        """
+        print(ray.experimental.tqdm_ray.tqdm.__name__, ray.experimental.internal_kv._internal_kv_initialized())
+        print(ray._private.services.get_node_ip_address().count("."), ray.util.scheduling_strategies.In("a") is None)
+        """
+    )
+    assert done.stdout.split() == ["tqdm", "False", "3", "False"]
