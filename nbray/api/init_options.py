@@ -215,6 +215,10 @@ def check_amounts(num_cpus: Any, num_gpus: Any, resources: Any, memory: Any) -> 
     if check["num_cpus"] is not None:
         found["CPU"] = round(check["num_cpus"] * option_table.UNIT)
     if check["num_gpus"] is not None:
+        if check["num_gpus"] != int(check["num_gpus"]):
+            raise ValueError(
+                f"num_gpus={num_gpus!r}: a node has a whole number of GPUs; a task may ask for a part of one."
+            )
         found["GPU"] = round(check["num_gpus"] * option_table.UNIT)
     for name, value in (check["resources"] or {}).items():
         found[name] = round(value * option_table.UNIT)

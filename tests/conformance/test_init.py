@@ -114,7 +114,9 @@ def test_no_processors_at_all(fresh):
     assert ray.get(free.remote()) == 1
 
 
-@pytest.mark.parametrize("option", [{"num_cpus": -1}, {"resources": {"CPU": 1}}, {"resources": {"x": -1}}], ids=str)
+@pytest.mark.parametrize(
+    "option", [{"num_cpus": -1}, {"num_gpus": 0.5}, {"resources": {"CPU": 1}}, {"resources": {"x": -1}}], ids=str
+)
 def test_resources_that_init_refuses(fresh, option):
     with pytest.raises((ValueError, AssertionError)):
         fresh.init(**option)
