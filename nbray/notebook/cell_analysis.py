@@ -9,8 +9,11 @@ the text. ``symtable`` was tried first: it knows no lines, takes no top-level
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
+import functools
+import operator
 import re
 from dataclasses import dataclass, field
 
@@ -19,6 +22,11 @@ from .cell_text import DIRECTORY_MAGICS, NAMESPACE_MAGICS, SHELL_MAGICS, names_i
 
 # Code that looks names up by text: everything small goes along with such a cell.
 DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir"})
+# The same through IPython's shell.
+DYNAMIC_ATTRIBUTES = frozenset({"user_ns", "user_global_ns", "ev", "ex", "run_cell"})
+_FUTURE_FLAGS = functools.reduce(
+    operator.or_, [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
+)
 
 
 @dataclass(slots=True)
@@ -43,6 +51,7 @@ class CellAnalysis:
     input_line: int = 0  # where input() is called; 0: nowhere
     dynamic: bool = False  # exec, eval, globals() and their like
     star_import: bool = False
+    future_flags: int = 0  # of the compiler, that its `from __future__` lines set for the cells after it
 
 
 def analyse(source: str, filename: str = "<cell>", flags: int = 0) -> CellAnalysis:
@@ -66,11 +75,19 @@ def analyse(source: str, filename: str = "<cell>", flags: int = 0) -> CellAnalys
     tree = compile(source, filename, "exec", flags | await_flag | ast.PyCF_ONLY_AST)
     code = compile(tree, filename, "exec", flags | await_flag)
     analysis = CellAnalysis(source)
+    analysis.future_flags = code.co_flags & _FUTURE_FLAGS
     analysis.top_level_await = bool(code.co_flags & 0x80)  # inspect.CO_COROUTINE
     analysis.last_expression = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
     analysis.last_assignment = bool(value_of_assignment(tree.body))
     _Visitor(analysis).run(tree)
     return analysis
+
+
+def _is_shell(node: ast.expr) -> bool:
+    """Whether an expression is ``get_ipython()``, or may be a name of the same."""
+    return isinstance(node, ast.Name) or (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"
+    )
 
 
 class _Visitor(ast.NodeVisitor):
@@ -147,6 +164,8 @@ class _Visitor(ast.NodeVisitor):
         while isinstance(inner, ast.Attribute):
             chain.append(inner.attr)
             inner = inner.value
+        if not DYNAMIC_ATTRIBUTES.isdisjoint(chain) and _is_shell(inner):
+            self.found.dynamic = True
         if isinstance(inner, ast.Name):
             self.found.chains.add((inner.id, *reversed(chain)))
         self.generic_visit(node)

@@ -98,6 +98,7 @@ class CellJob:
     filters: list[Any] | None = None  # of warnings; None: the worker's own
     environ: bytes = b""  # of process_environ.pack
     sys_path: list[str] = field(default_factory=list)
+    argv: list[str] = field(default_factory=list)  # the kernel's sys.argv
     return_names: list[str] | None = None  # --async: these, one value each
     only_names: list[str] | None = None  # -o: these alone come back
     key: str = ""  # by which the notebook knows the end of this cell
@@ -205,6 +206,7 @@ def build(
         _write_optional(job, optional, namespace, carried_types)
     job.cwd = _working_directory()
     job.environ = process_environ.pack()
+    job.argv = [text for text in sys.argv if isinstance(text, str)]
     job.sys_path = [entry for entry in sys.path if isinstance(entry, str)]
     return Inputs(refs, {**namespace, **values}, pickler)
 

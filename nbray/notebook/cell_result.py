@@ -9,6 +9,7 @@ that says so.
 from __future__ import annotations
 
 import collections
+import contextlib
 import copy
 import copyreg
 import importlib
@@ -101,6 +102,8 @@ class CellOutcome:
     settings: dict[str, bytes] = field(default_factory=dict)  # those that the cell changed
     cwd: str = ""  # the directory that the cell changed to
     environ: dict[str, str | None] = field(default_factory=dict)  # variables that it changed; None: it removed them
+    sys_path: list[str] = field(default_factory=list)  # if it changed it
+    argv: list[str] = field(default_factory=list)  # the same
     ran_s: float = 0.0
     cpu_s: float = 0.0
 
@@ -388,6 +391,10 @@ def unpack(outcome: CellOutcome, namespace: dict[str, Any], inputs: Inputs, acto
     found = read(outcome, namespace, inputs, actor, in_place=True)
     process_settings.write(outcome.settings)
     process_environ.change(outcome.environ)
+    if outcome.sys_path:
+        sys.path[:] = outcome.sys_path
+    if outcome.argv:
+        sys.argv[:] = outcome.argv
     if outcome.cwd:
         try:
             os.chdir(outcome.cwd)
@@ -428,7 +435,11 @@ def _own(buffer: Any) -> Any:
 
 def _import(dotted: str, messages: list[str]) -> types.ModuleType | None:
     try:
-        return importlib.import_module(dotted)
+        if (module := sys.modules.get(dotted)) is not None:
+            return module
+        # What it prints when it is loaded has been seen: it was loaded there.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return importlib.import_module(dotted)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

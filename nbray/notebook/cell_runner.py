@@ -33,6 +33,7 @@ from .surroundings import Start, surroundings
 from .worker_shell import WorkerShell
 
 CELL_ENDED = "nbray_cell_ended"
+OF_IPYTHON = frozenset({"_exit_code"})  # private names that come back: of the last `!command`
 UNSEEN_CHANGE_TYPES = ("ndarray", "DataFrame", "Series", "Index", "Tensor")
 MAX_ERROR_BYTES = 16 * SMALL_BYTES  # of a pickled exception
 
@@ -278,6 +279,7 @@ class _Run:
         outcome.settings = self.changed
         if self.start is not None and not self.item:
             outcome.cwd, outcome.environ = self.start.changes()
+            outcome.sys_path, outcome.argv = self.start.changed_lists()
         items: list[tuple[str, str, Any]] = []
         stored = {entry.name for entry in job.names if entry.stored_into}
         stored.update(job.stored_refs)
@@ -295,7 +297,9 @@ class _Run:
             items += [(STATE, name, change) for name, change in self.code_state.changes(self.digest).items()]
         rebound = {item[1] for item in items if item[0] == SET}
         for name, new in list(self.namespace.items()):
-            if name in self.own or not isinstance(name, str) or name.startswith("_") or name in rebound:
+            if name in self.own or not isinstance(name, str) or name in rebound:
+                continue
+            if name.startswith("_") and name not in OF_IPYTHON:
                 continue
             if before.get(name, outcome) is new and not (self.item and name in job.assigned):
                 continue
@@ -305,7 +309,7 @@ class _Run:
                 outcome.modules.append((name, new.__name__))
                 continue
             items.append((SET, name, new))
-        items = [item for item in items if not item[1].startswith("_") or item[0] != SET]
+        items = [item for item in items if not item[1].startswith("_") or item[1] in OF_IPYTHON or item[0] != SET]
         if job.only_names is not None:
             wanted = set(job.only_names)
             items = [item for item in items if item[1] in wanted]

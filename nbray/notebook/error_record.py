@@ -19,6 +19,7 @@ from typing import Any
 PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # (Python 3.10 has no groups.)
 GROUP_TYPES: tuple[Any, ...] = tuple(filter(None, [getattr(builtins, "BaseExceptionGroup", None)]))
+_MAGICS = os.path.join(os.sep, "IPython", "core", "magics", "")
 MAX_FRAMES = 200  # of one exception: the first and the last half are kept
 MAX_EXCEPTIONS = 100
 
@@ -114,11 +115,11 @@ def _text(exc: BaseException) -> str:
 
 
 def frames_of(tb: TracebackType | None) -> list[FrameRecord]:
-    """Return the frames of a traceback, outermost first, without nbray's own."""
+    """Return the frames of a traceback, outermost first, without nbray's own and those of magics, which are not shown here either."""
     found: list[tuple[TracebackType, CodeType]] = []
     while tb is not None:
         code = tb.tb_frame.f_code
-        if not code.co_filename.startswith(PACKAGE_DIR):
+        if not code.co_filename.startswith(PACKAGE_DIR) and _MAGICS not in code.co_filename:
             found.append((tb, code))
         tb = tb.tb_next
     if len(found) > MAX_FRAMES:

@@ -133,6 +133,7 @@ class RemoteCells:
         except SyntaxError as error:
             error.__traceback__ = None
             raise tracebacks.mark(error) from None
+        shell.compile.flags |= analysis.future_flags
         magics_here.refuse(analysis.magics, shell.magics_manager.magics)
         for name in bound:
             for names in (analysis.reads, analysis.stored_into):

@@ -29,6 +29,8 @@ class Start:
     def __init__(self, job: CellJob) -> None:
         self._cwd = job.cwd
         self._environ = process_environ.raw()
+        self._path, self._argv = list(sys.path), list(sys.argv)
+        self._added = {*self._path} - {*job.sys_path}  # the worker's own
         self.cwd: str | None = None  # of the process, since the last look
 
     def changes(self) -> tuple[str, dict[str, str | None]]:
@@ -40,11 +42,16 @@ class Start:
         self.cwd = cwd
         return cwd if self._cwd and cwd != self._cwd else "", process_environ.changes(self._environ)
 
+    def changed_lists(self) -> tuple[list[str], list[str]]:
+        """Return ``sys.path`` and ``sys.argv``, each empty when the cell has not changed it."""
+        path = [] if sys.path == self._path else [entry for entry in sys.path if entry not in self._added]
+        return path, [] if sys.argv == self._argv else list(sys.argv)
+
 
 @contextmanager
 def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> Iterator[Start]:
     """Make the process look like the kernel, and as before afterwards."""
-    main, path = sys.modules.get("__main__"), list(sys.path)
+    main, path, argv = sys.modules.get("__main__"), list(sys.path), sys.argv
     environ = process_environ.raw()
     builtin_input, breakpoint_hook = builtins.input, sys.breakpointhook
     getpass: Any = importlib.import_module("getpass") if "getpass" in job.source else None
@@ -60,6 +67,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
             # What a runtime_env or job_config added stays; the driver's directory of then does not.
             added = [entry for entry in path if entry not in job.sys_path and entry != cwd]
             sys.path[:] = job.sys_path + added
+        if job.argv:
+            sys.argv = list(job.argv)
         if job.cwd and job.cwd != cwd:
             os.chdir(job.cwd)
         process_environ.apply(job.environ, environ)
@@ -82,6 +91,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         if main is not None:
             sys.modules["__main__"] = main
         sys.path[:] = path
+        sys.argv = argv
         process_environ.restore(environ)
         if cwd is not None and (start is None or start.cwd != cwd):
             try:

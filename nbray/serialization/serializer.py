@@ -173,11 +173,16 @@ def reduce_code(code: types.CodeType) -> Any:
 
 
 def keep_slots(cls: type, reduced: Any) -> Any:
-    """Complete what cloudpickle makes of a class: one with ``__slots__`` must be made with them.
+    """Complete what cloudpickle makes of a class: one with ``__slots__`` must be made with them, one in another knows it.
 
     cloudpickle 3.1.3 makes the class without and sets the attribute afterwards, so that there its instances have a
-    ``__dict__``, and what is sent back does not fit the class here.
+    ``__dict__``, and what is sent back does not fit the class here. Of ``Outer.Inner`` it keeps the last part alone.
     """
+    if cls.__qualname__ != cls.__name__ and isinstance(reduced, tuple) and len(reduced) > 2:
+        state = reduced[2]
+        if isinstance(state, tuple) and isinstance(state[0], dict):
+            attributes = {**state[0], "__qualname__": cls.__qualname__}
+            reduced = (*reduced[:2], (attributes, *state[1:]), *reduced[3:])
     slots = cls.__dict__.get("__slots__")
     if typing.NamedTuple in cls.__dict__.get("__orig_bases__", ()):
         return reduced  # its own maker sees to them

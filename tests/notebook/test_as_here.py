@@ -54,6 +54,8 @@ CELLS = [
     "m = re.search('b(c)', 'abc'); several = list(re.finditer('.', 'xy'))\nm",
     "m.group(1), several[1]",
     "log.debug('details'); logging.info('news'); logging.getLogger('quiet').debug('nothing')",
+    "class Outer:\n    class Inner: pass\nOuter.Inner, Outer.Inner()",
+    "%%bash\nexit 2",
     "class Bad:\n    def __repr__(self): raise ValueError('bad repr')\nBad()",
 ]
 
@@ -145,6 +147,19 @@ def test_format_of_figures_is_that_of_the_notebook_and_comes_back(ready: Kernel)
         assert "image/jpeg" in ready.ok("plt.plot([1, 2]);").of("display_data")[-1]["data"]
     finally:
         ready.ok("%config InlineBackend.figure_format = 'png'")
+
+
+def test_process_is_as_the_cell_left_it(ready: Kernel) -> None:
+    ready.ok("import sys; sys.argv = ['program', '--rate', '2']; path = list(sys.path); known = 5")
+    ready.ok(
+        "open('loud.py', 'w').write('print(1)')\ndef lazily():\n    import argparse\n    parser = argparse.ArgumentParser()\n"
+        "    parser.add_argument('--rate', type=int)\n    return parser.parse_args().rate"
+    )
+    assert ready.ok("%%remote\nsys.path.append('/somewhere')\n!exit 3\nimport loud\nlazily()").text() == "1\n"
+    assert ready.ok("sys.path == [*path, '/somewhere'], _exit_code, loud.__name__").value == "(True, 3, 'loud')"
+    ready.ok("%%remote\nsys.argv.append('more'); sys.path.remove('/somewhere')")
+    assert ready.ok("sys.argv[1:], sys.path == path").value == "(['--rate', '2', 'more'], True)"
+    assert ready.ok("%%remote\nget_ipython().user_ns['known'], get_ipython().ev('known + 1')").value == "(5, 6)"
 
 
 def test_directory_and_environment_are_those_that_the_cell_left(ready: Kernel) -> None:

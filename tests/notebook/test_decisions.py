@@ -64,6 +64,14 @@ def test_d3_imports_come_back_by_name(kernel: Kernel) -> None:
     )
 
 
+def test_d3_features_of_the_future_hold_from_then_on(kernel: Kernel) -> None:
+    kernel.ok("%%remote\nfrom __future__ import annotations")
+    try:
+        assert kernel.ok("def later(x: Unknown): pass\nlater.__annotations__").value == "{'x': 'Unknown'}"
+    finally:
+        kernel.ok("get_ipython().compile.reset_compiler_flags()")
+
+
 def test_d4_names_bound_before_the_error_come_back(kernel: Kernel) -> None:
     kernel.run("%%remote\nbefore = [1]\nraise ValueError\nafter = 2")
     assert kernel.ok("before, 'after' in globals()").value == "([1], False)"
