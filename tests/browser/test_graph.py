@@ -24,6 +24,14 @@ def search(n):
 cleaned = [clean.remote(load.remote(i)) for i in range(12)]
 nbray.get(search.remote(5)), len(nbray.wait(cleaned, num_returns=12)[0])"""
 
+# Whether something of the first cell, where its tasks are made, can be seen.
+IN_VIEW = """() => {
+  const isNotebook = one => one.isVisible && one.content?.widgets !== undefined; // the panel may be in front
+  const notebook = [...window.jupyterapp.shell.widgets('main')].find(isNotebook).content;
+  const [cell, box] = [notebook.widgets[0].node, notebook.outerNode].map(node => node.getBoundingClientRect());
+  return cell.height > 0 && cell.bottom > box.top + 10 && cell.top < box.bottom - 10;
+}"""
+
 WAITING_CELL = """\
 import os, time
 @nbray.remote
@@ -42,8 +50,11 @@ def test_groups_edges_and_what_failed(lab):
     lab.group("search, 1 task, 1 done")
     lab.group("load, 5 tasks, 5 done")  # those that search started are a group of their own
     clean = lab.group("clean, 12 tasks, 11 done, 1 failed")
+    lab.run_cell("\n" * 100 + "1")
+    lab.page.wait_for_function(f"() => !({IN_VIEW})()")
     clean.focus()
     lab.page.keyboard.press("Enter")
+    lab.page.wait_for_function(IN_VIEW)  # the cell that made it has come
     details = lab.panel.get_by_role("complementary", name="clean")
     # Numbers are given as tasks become known: where loads end in another order, it is not the third.
     details.get_by_role("region", name="Failed").get_by_role("button", name=re.compile(r"^clean\[\d+\]")).click()
@@ -52,12 +63,15 @@ def test_groups_edges_and_what_failed(lab):
     task.get_by_text("cell 1").first.wait_for()
     task.get_by_role("button", name=re.compile(r"^load\[\d+\]")).click()  # its input
     lab.panel.get_by_role("complementary", name=re.compile(r"^load\[\d+\]")).get_by_text("done").first.wait_for()
+    lab.panel.get_by_role("button", name="Cancel: it is over").wait_for()
     lab.panel.get_by_role("button", name="Close details").click()
     lab.panel.get_by_role("complementary").wait_for(state="detached")
 
 
 def test_the_tasks_are_drawn_listed_and_found(lab):
     lab.new_notebook()
+    lab.page.locator(".jp-NotebookPanel [data-jp-item-name='nbray-panel'] [data-command='nbray:open-panel']").click()
+    lab.panel.wait_for()
     lab.show_panel("main")
     lab.run_cell(GRAPH_CELL)
     lab.group("clean, 12 tasks")

@@ -1,7 +1,7 @@
 /** What a person can do with a task. */
 import { Clipboard } from '@jupyterlab/apputils';
 import { useState, type ReactElement } from 'react';
-import { RUNNING } from '../../graph/taskStore.js';
+import { DONE, RUNNING } from '../../graph/taskStore.js';
 import type { ITaskAnswer } from '../../model/answers.js';
 import { download } from '../download.js';
 import { t } from '../../text.js';
@@ -29,18 +29,21 @@ export function Actions(props: {
     );
   };
   const unknown = answer === null ? t('its details are not here yet') : '';
+  // Of a task of another process only the page knows that it is over.
+  const over = store.state[task]! >= DONE ? t('it is over') : '';
+  const noCancel = over || (answer?.noCancel ?? unknown);
   const noForce = answer?.noForce || (store.state[task] === RUNNING ? '' : t('it does not run'));
   return (
     <>
       <div className="nbray-actions" role="group" aria-label={t('Actions')}>
         <Action
           name={t('Cancel')}
-          why={answer?.noCancel ?? unknown}
+          why={noCancel}
           onClick={() => ask('cancel', t('It was told to stop.'))}
         />
         <Action
           name={t('Stop by force')}
-          why={answer?.noCancel || noForce || unknown}
+          why={noCancel || noForce}
           onClick={() => ask('cancel', t('Its worker is being ended.'), { force: true })}
         />
         <Action
