@@ -1,23 +1,15 @@
 /** Draws the timeline: a lane per worker and one of the cells, and below it CPU, memory, store and GPUs on the same axis. */
-import { ACTOR_CALL } from '../../graph/actorCalls.js';
-import {
-  cellSpans,
-  spansOfTasks,
-  type ICellSpan,
-  type ISpansOfTasks
-} from '../../graph/cellSpans.js';
-import { laneName } from '../../graph/lanes.js';
+import type { ICellSpan } from '../../graph/cellSpans.js';
 import { TimeScale } from '../../graph/timeScale.js';
-import { FAILED, RUNNING, type IUsageSample, type TaskStore } from '../../graph/taskStore.js';
+import { RUNNING, type IUsageSample, type TaskStore } from '../../graph/taskStore.js';
 import { formatDuration } from '../../graph/words.js';
 import { formatBytesOf } from '../../model/format.js';
 import { hueOf } from '../palette.js';
 import { shorten } from '../graph/stateShapes.js';
 import { Surface } from '../surface.js';
 import { t } from '../../text.js';
+import { AXIS, TimelineLanes, type ILaneFacts } from './timelineLanes.js';
 
-const AXIS = 22;
-const LANE = 22;
 const CURVE = 52;
 const USED_BY = 16;
 /** Left of the lanes, for their names; a little less where there is little room. */
@@ -27,16 +19,11 @@ const NAMES_NARROW = 116;
 const BUTTON = 64;
 
 /** What the timeline tells the panel. */
-export interface ITimelineEvents {
+export interface ITimelineEvents extends ILaneFacts {
   onSelect(task: number | null): void;
   onHover(what: ITimelineHit | null, x: number, y: number): void;
   /** A cell was clicked. */
   onCell(origin: string): void;
-  /** The runs of cells that the page has seen, and the number of any other cell. */
-  cellRuns(): readonly ICellSpan[];
-  cellNumber(origin: string): number | null;
-  /** What the lane of a worker is called: its actor's name, where it has one. */
-  laneName(worker: number): string;
   /** A person has moved or scaled it, so it does not follow any more. */
   onHold(): void;
 }
@@ -60,6 +47,7 @@ export class TimelineSurface extends Surface {
     super(host, 'timeline');
     this._store = store;
     this._events = events;
+    this._lanes = new TimelineLanes(store, events);
     const { canvas } = this;
     canvas.addEventListener('wheel', this._onWheel, { passive: false });
     canvas.addEventListener('pointerdown', event => {
@@ -89,30 +77,6 @@ export class TimelineSurface extends Surface {
   /** What it draws, in words: the lanes of the workers, then the curves, and who used each GPU. */
   words(): { lanes: { worker: number; words: string }[]; cells: string[]; curves: string[] } {
     const store = this._store;
-    const done = new Map<number, number>();
-    const now = new Map<number, string[]>();
-    for (let task = 0; task < store.count; task++) {
-      const worker = store.worker[task]!;
-      if (store.start[task]! > 0) {
-        done.set(worker, (done.get(worker) ?? 0) + 1);
-        if (store.state[task] === RUNNING) {
-          now.set(worker, [...(now.get(worker) ?? []), store.title(task)]);
-        }
-      }
-    }
-    const lanes = this._lanes().map(worker => {
-      const count = done.get(worker) ?? 0;
-      const running = now.get(worker) ?? [];
-      const parts = [
-        ...this._actorOf(worker),
-        this._events.laneName(worker),
-        count === 1 ? t('1 task') : t('%1 tasks', count)
-      ];
-      if (running.length > 0) {
-        parts.push(t('runs %1', running.slice(0, 4).join(', ')));
-      }
-      return { worker, words: parts.join(', ') };
-    });
     const curves = this._curves().map(curve => {
       const users = new Set(
         curve.usedBy === null ? [] : store.usage.map(curve.usedBy).filter(names => names !== '')
@@ -125,17 +89,7 @@ export class TimelineSurface extends Surface {
             : `, ${t('used by %1', [...users].join(', '))}`;
       return `${curve.name}, ${curve.words}${used}`;
     });
-    const ran = this._cells();
-    const last = ran.at(-1);
-    const cells =
-      last === undefined
-        ? []
-        : [
-            last.to === null
-              ? t('cells, %1 runs, cell %2 runs', ran.length, last.number)
-              : t('cells, %1 runs, cell %2 ran last', ran.length, last.number)
-          ];
-    return { lanes, cells, curves };
+    return { ...this._lanes.words(), curves };
   }
 
   /** Scale around the middle. */
@@ -163,7 +117,7 @@ export class TimelineSurface extends Surface {
   protected override draw(): void {
     const { context, palette, _store: store, scale } = this;
     const now = store.clock(performance.now());
-    const zero = this._first(now);
+    const zero = this._lanes.first(now);
     scale.followTo(zero, now);
     const left = this._left();
     const width = this.width - left;
@@ -184,9 +138,7 @@ export class TimelineSurface extends Surface {
     context.beginPath();
     context.rect(left, 0, width, this.height);
     context.clip();
-    this._bars(left, width, now);
-    this._cellBars(left, width, now);
-    const lanes = this._lanes();
+    this._lanes.draw(this, left, now);
     let y = this._floor();
     for (const curve of this._curves()) {
       this._curve(curve, left, width, y);
@@ -203,23 +155,13 @@ export class TimelineSurface extends Surface {
       context.globalAlpha = 1;
     }
     context.restore();
-    this._titles(lanes);
+    this._titles();
   }
 
-  private _titles(lanes: readonly number[]): void {
+  private _titles(): void {
     const { context, palette } = this;
     context.textBaseline = 'middle';
-    lanes.forEach((worker, n) => {
-      context.fillStyle = palette.text;
-      const [own, of] = [this._events.laneName(worker), this._actorOf(worker)[0]];
-      // An actor without a name goes by its class.
-      const words = of !== undefined && own === laneName(worker) ? `${of} ${worker + 1}` : own;
-      context.fillText(shorten(context, words, this._left() - 14), 8, AXIS + n * LANE + LANE / 2);
-    });
-    if (this._cells().length > 0) {
-      context.fillStyle = palette.text;
-      context.fillText(t('cells'), 8, AXIS + lanes.length * LANE + LANE / 2);
-    }
+    this._lanes.drawNames(this, this._left());
     let y = this._floor();
     for (const curve of this._curves()) {
       context.fillStyle = palette.text;
@@ -227,78 +169,6 @@ export class TimelineSurface extends Surface {
       context.fillStyle = palette.dim;
       context.fillText(shorten(context, curve.words, this._left() - 10), 8, y + CURVE / 2 + 8);
       y += CURVE + (curve.usedBy === null ? 6 : USED_BY + 6);
-    }
-  }
-
-  /** The tasks, as bars; what is narrower than a pixel is drawn once per pixel. */
-  private _bars(left: number, width: number, now: number): void {
-    const { context, palette, _store: store, scale } = this;
-    const lanes = this._lanes();
-    const laneOf = new Map(lanes.map((worker, n) => [worker, n]));
-    const painted = lanes.map(() => -1);
-    for (let task = 0; task < store.count; task++) {
-      const start = store.start[task]!;
-      const lane = start > 0 ? laneOf.get(store.worker[task]!) : undefined;
-      if (lane === undefined) {
-        continue;
-      }
-      const state = store.state[task]!;
-      const end = state === RUNNING ? now : store.end[task]!;
-      if (end < scale.from || start > scale.to || end < start) {
-        continue;
-      }
-      const x1 = left + scale.x(start, width);
-      const x2 = Math.max(x1 + 1, left + scale.x(end, width) - 0.5);
-      const chosen = task === this.selected;
-      if (x2 - x1 <= 1.01 && !chosen && state !== FAILED && painted[lane] === Math.floor(x1)) {
-        continue;
-      }
-      painted[lane] = Math.floor(x1);
-      const y = AXIS + lane * LANE + 3;
-      context.fillStyle = state === FAILED ? palette.states[FAILED]! : hueOf(store.function[task]!);
-      context.fillRect(x1, y, x2 - x1, LANE - 6);
-      if (chosen) {
-        context.strokeStyle = palette.accent;
-        context.lineWidth = 2;
-        context.strokeRect(x1 - 1, y - 1, x2 - x1 + 2, LANE - 4);
-      }
-      if (x2 - x1 > 46) {
-        context.fillStyle = '#1b1b1b';
-        context.save();
-        context.beginPath();
-        context.rect(x1, y, x2 - x1 - 4, LANE - 6);
-        context.clip();
-        context.fillText(store.title(task), Math.max(x1, left) + 5, y + (LANE - 6) / 2 + 0.5);
-        context.restore();
-      }
-    }
-  }
-
-  /** The runs of cells, each with its number; the one that runs now has the colour of what runs. */
-  private _cellBars(left: number, width: number, now: number): void {
-    const { context, palette, scale } = this;
-    const y = AXIS + this._lanes().length * LANE + 4.5;
-    const high = LANE - 9;
-    context.lineWidth = 1;
-    for (const { number, from, to } of this._cells()) {
-      const end = to ?? now;
-      if (end < scale.from || from > scale.to) {
-        continue;
-      }
-      const x1 = Math.max(left - 2, left + scale.x(from, width)) + 0.5;
-      const x2 = Math.max(x1 + 1, Math.min(this.width + 2, left + scale.x(end, width) - 0.5));
-      context.fillStyle = to === null ? palette.states[RUNNING]! : palette.dim;
-      context.globalAlpha = 0.16;
-      context.fillRect(x1, y, x2 - x1, high);
-      context.globalAlpha = 1;
-      context.strokeStyle = to === null ? palette.states[RUNNING]! : palette.line;
-      context.strokeRect(x1, y, x2 - x1, high);
-      const words = to === null ? t('%1 runs', number) : String(number);
-      const room = x2 - Math.max(x1, left) - 8;
-      if (context.measureText(words).width <= room) {
-        context.fillStyle = palette.text;
-        context.fillText(words, Math.max(x1, left) + 5, y + high / 2 + 0.5);
-      }
     }
   }
 
@@ -432,111 +302,32 @@ export class TimelineSurface extends Surface {
     return curves;
   }
 
-  /** Workers that ran something, in the order in which they were first heard of. */
-  private _lanes(): number[] {
-    if (this._lanesVersion !== this._store.version) {
-      this._lanesVersion = this._store.version;
-      this._actors.clear();
-      const { functions } = this._store;
-      const seen = new Set<number>();
-      for (let task = 0; task < this._store.count; task++) {
-        if (this._store.start[task]! > 0 && this._store.worker[task]! >= 0) {
-          const func = functions[this._store.function[task]!];
-          seen.add(this._store.worker[task]!);
-          if (func?.kind === ACTOR_CALL) {
-            this._actors.set(this._store.worker[task]!, func.name.split('.')[0]!);
-          }
-        }
-      }
-      this._laneList = [...seen].sort((a, b) => a - b);
-    }
-    return this._laneList;
-  }
-
-  /** The runs of cells that the axis can show. */
-  private _cells(): ICellSpan[] {
-    const { _store: store } = this;
-    if (this._spansVersion !== store.version) {
-      this._spansVersion = store.version;
-      this._spans = spansOfTasks(store);
-    }
-    const { cellRuns, cellNumber } = this._events;
-    const first = this._first(store.clock(performance.now()));
-    return cellSpans(cellRuns(), this._spans, store.wall, cellNumber).filter(
-      ({ to }) => to === null || to > first
-    );
-  }
-
   /** Where the lanes end. */
   private _floor(): number {
-    return AXIS + (this._lanes().length + (this._cells().length > 0 ? 1 : 0)) * LANE + 8;
-  }
-
-  /** The class of the actor that a worker is; none: it is no actor. */
-  private _actorOf(worker: number): string[] {
-    const name = this._actors.get(worker);
-    return name === undefined ? [] : [name];
-  }
-
-  private _first(now: number): number {
-    let first = now;
-    for (let task = 0; task < Math.min(this._store.count, 1000); task++) {
-      const start = this._store.start[task]!;
-      if (start > 0 && start < first) {
-        first = start;
-      }
-    }
-    return first;
+    return this._lanes.end + 8;
   }
 
   private _left(): number {
     return this.width < 480 ? NAMES_NARROW : NAMES;
   }
 
-  private _taskAt(x: number, y: number): number | null {
-    const store = this._store;
-    const lane = this._lanes()[Math.floor((y - AXIS) / LANE)];
-    if (lane === undefined || y < AXIS || x < this._left()) {
-      return null;
+  /** The task and the run of a cell at a point. */
+  private _at(x: number, y: number): { task: number | null; cell: ICellSpan | null } {
+    const left = this._left();
+    if (x < left) {
+      return { task: null, cell: null };
     }
-    const width = this.width - this._left();
+    const width = this.width - left;
     const slack = ((this.scale.to - this.scale.from) / width) * 2;
-    const time = this.scale.time(x - this._left(), width);
-    const now = store.clock(performance.now());
-    let best: number | null = null;
-    for (let task = 0; task < store.count; task++) {
-      const start = store.start[task]!;
-      const end = store.state[task] === RUNNING ? now : store.end[task]!;
-      if (
-        store.worker[task] === lane &&
-        start > 0 &&
-        start - slack <= time &&
-        end + slack >= time
-      ) {
-        best = task;
-        if (start <= time && end >= time) {
-          return task;
-        }
-      }
-    }
-    return best;
-  }
-
-  private _cellAt(x: number, y: number): ICellSpan | null {
-    const top = AXIS + this._lanes().length * LANE;
-    if (y < top || y >= top + LANE || x < this._left()) {
-      return null;
-    }
-    const width = this.width - this._left();
-    const slack = ((this.scale.to - this.scale.from) / width) * 2;
-    const time = this.scale.time(x - this._left(), width);
-    const hit = ({ from, to }: ICellSpan): boolean =>
-      from - slack <= time && (to ?? Infinity) + slack >= time;
-    return this._cells().filter(hit).at(-1) ?? null;
+    const time = this.scale.time(x - left, width);
+    return {
+      task: this._lanes.taskAt(y, time, slack),
+      cell: this._lanes.cellAt(y, time, slack)
+    };
   }
 
   private _hit(x: number, y: number): ITimelineHit | null {
-    const [task, cell] = [this._taskAt(x, y), this._cellAt(x, y)];
+    const { task, cell } = this._at(x, y);
     return task !== null ? { task } : cell !== null ? { cell } : null;
   }
 
@@ -581,12 +372,12 @@ export class TimelineSurface extends Surface {
       this._events.onHold();
       this.request();
     } else if (down !== null && !down.moved) {
-      const cell = this._cellAt(event.offsetX, event.offsetY);
+      const cell = this._at(event.offsetX, event.offsetY).cell;
       if (cell !== null) {
         this._events.onCell(cell.origin);
         return;
       }
-      this.selected = this._taskAt(event.offsetX, event.offsetY);
+      this.selected = this._at(event.offsetX, event.offsetY).task;
       this._events.onSelect(this.selected);
       this.request();
     }
@@ -594,12 +385,8 @@ export class TimelineSurface extends Surface {
 
   private readonly _store: TaskStore;
   private readonly _events: ITimelineEvents;
+  private readonly _lanes: TimelineLanes;
   private _down: { x: number; moved: boolean; brush: number | null } | null = null;
-  private _laneList: number[] = [];
-  private _lanesVersion = -1;
-  private _spans: ISpansOfTasks = new Map();
-  private _spansVersion = -1;
-  private readonly _actors = new Map<number, string>();
 }
 
 function line(
