@@ -129,7 +129,7 @@ class CoreWorker(
         self, class_name: str, method: str, group: str = "", kind: str = "actor_task", name: str = ""
     ) -> FunctionDescriptor:
         """Number a method (in a concurrency group, called by a name) for an actor's channel and for the events."""
-        message = f"{method}\0{group}" if group else method
+        message = f"{method}\0{group}\0{name}".rstrip("\0")
         return self._descriptor(message.encode(), name or f"{class_name}.{method}", kind)
 
     def _descriptor(

@@ -133,8 +133,8 @@ class ActorHost(ExecutorState):
         owner = self._peers.get(chan)
         if owner is None:
             owner = self._peers[chan] = lib.nbs_chan_peer(self.seg, chan)
-        name, group = self.methods[(chan, method)]
-        title = f"{self.actor_spec['class_name']}.{name}"
+        name, group, title = self.methods[(chan, method)]
+        title = title or f"{self.actor_spec['class_name']}.{name}"
         call = Call(chan, number, owner, title, n_returns, self._terminate, (), {}, self.origins.get(chan, ""))
         try:
             if name == "__ray_terminate__":

@@ -207,8 +207,8 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                 function = self.limited.setdefault(digest, LimitedCalls(function, max_calls, self._leave))
             self.functions[(chan, number)] = (function, name)
         elif kind == KIND_METHOD:
-            name, _, group = payload.decode().partition("\0")
-            self.methods[(chan, number)] = (name, group)
+            method, group, name, *_ = (payload.decode() + "\0\0").split("\0")
+            self.methods[(chan, number)] = (method, group, name)
         elif kind == KIND_CANCEL:
             self._cancel_call(chan, number, bool(flags))
         elif kind == KIND_ORIGIN:
@@ -274,10 +274,11 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         try:
             self.task_number = core.running_number = number
             if flags & TASK_METHOD:
-                method, group = self.methods[(chan, function_number)]
-                name = f"{self.actor_spec.get('class_name', '')}.{method}"
+                method, group, name = self.methods[(chan, function_number)]
+                title = f"{self.actor_spec.get('class_name', '')}.{method}"
+                name = name or title
                 if group:
-                    raise ValueError(unknown_group(name, group, []))
+                    raise ValueError(unknown_group(title, group, []))
                 function: Callable[..., Any] = self._method(method)
                 self.function = function
             else:

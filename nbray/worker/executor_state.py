@@ -62,7 +62,7 @@ class ExecutorState:
         self.named: dict[int, list[tuple[int, int]]] = {}  # channel -> those of its functions that are names of others
         self.loaded: dict[bytes, Any] = {}  # digest of code -> function
         self.limited: dict[bytes, Any] = {}  # those with max_calls
-        self.methods: dict[tuple[int, int], tuple[str, str]] = {}  # name, concurrency group
+        self.methods: dict[tuple[int, int], tuple[str, str, str]] = {}  # method, concurrency group, name of the calls
         self.contexts: dict[int, dict[str, Any]] = {}
         self.origins: dict[int, str] = {}
         self._peers: dict[int, int] = {SELF: core.peer}  # channel -> who calls through it

@@ -133,3 +133,22 @@ def test_static_and_class_methods(ray):
 
     actor = Actor.remote()
     assert ray.get([actor.fixed.remote(2), actor.of_class.remote(2)]) == [2, 3]
+
+
+@pytest.mark.parametrize("kind", ["plain", "threaded", "async"])
+def test_names_of_calls(ray, kind):
+    class Actor:
+        def names(self):
+            context = ray.get_runtime_context()
+            return context.get_task_name(), context.get_task_function_name().rpartition(".")[2]
+
+        async def names_async(self):
+            return self.names()
+
+    if kind != "async":
+        del Actor.names_async
+    actor = ray.remote(Actor).options(max_concurrency=2 if kind == "threaded" else None).remote()
+    method, called = (actor.names_async, "names_async") if kind == "async" else (actor.names, "names")
+    assert ray.get(method.remote()) == (f"Actor.{called}", called)
+    assert ray.get(method.options(name="given").remote()) == ("given", called)
+    assert ray.get(method.remote()) == (f"Actor.{called}", called)
