@@ -39,7 +39,7 @@ class RuntimeContext:
         """Return the id of the running task; None in a driver."""
         if self._executor is None:
             return None
-        owner, number, _, _ = self._executor.running()
+        owner, number, _ = self._executor.running()
         return ids.task_id(owner, number, self._core.cluster_id).hex()
 
     def get_task_name(self) -> str | None:

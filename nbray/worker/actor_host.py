@@ -135,7 +135,7 @@ class ActorHost(ExecutorState):
             owner = self._peers[chan] = lib.nbs_chan_peer(self.seg, chan)
         name, group, title = self.methods[(chan, method)]
         title = title or f"{self.actor_spec['class_name']}.{name}"
-        call = Call(chan, number, owner, title, n_returns, self._terminate, (), {}, self.origins.get(chan, ""))
+        call = Call(chan, number, owner, title, n_returns, self._terminate, (), {}, self.origins.get(chan, ""), name)
         try:
             if name == "__ray_terminate__":
                 self._exit_actor()

@@ -39,7 +39,7 @@ class LoopCalls:
         self._n_running = 0
         self._waiting: deque[Call] = deque()  # beyond the limit
         self._open: dict[tuple[int, int], Call] = {}  # (channel, number) -> call that is not over
-        self._coroutines: dict[str, bool] = {}  # title of a method -> whether it is an ``async def``
+        self._coroutines: dict[str, bool] = {}  # method -> whether it is an ``async def``
 
     @property
     def busy(self) -> bool:
@@ -72,9 +72,9 @@ class LoopCalls:
 
     def _begin(self, call: Call) -> None:
         self._n_running += 1
-        is_coroutine = self._coroutines.get(call.name)
+        is_coroutine = self._coroutines.get(call.method)
         if is_coroutine is None:
-            is_coroutine = self._coroutines[call.name] = inspect.iscoroutinefunction(call.function)
+            is_coroutine = self._coroutines[call.method] = inspect.iscoroutinefunction(call.function)
         if is_coroutine:
             call.task = self.loop.create_task(self._run(call))
         else:

@@ -17,18 +17,19 @@ class Call:
     """
 
     __slots__ = (
-        "args", "begun", "cancelled", "chan", "function", "kwargs", "n_returns", "name", "number", "origin", "owner",
-        "task",
+        "args", "begun", "cancelled", "chan", "function", "kwargs", "method", "n_returns", "name", "number", "origin",
+        "owner", "task",
     )  # fmt: skip
 
     def __init__(
         self, chan: int, number: int, owner: int, name: str, n_returns: int, function: Callable[..., Any], args: Any,
-        kwargs: dict[str, Any], origin: str,
+        kwargs: dict[str, Any], origin: str, method: str = "",
     ) -> None:  # fmt: skip
         self.chan = chan
         self.number = number
         self.owner = owner  # peer
-        self.name = name
+        self.name = name  # that the caller gave, or class and method
+        self.method = method
         self.n_returns = n_returns
         self.function = function
         self.args = args

@@ -242,17 +242,20 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             raise RuntimeError("is_canceled() is not for coroutines: one that is cancelled gets a CancelledError.")
         return call.cancelled if call is not None else lib.nbs_cancel_wanted(self.seg) == 1
 
-    def running(self) -> tuple[int, int, str, Any]:
-        """Return owner, number, name and function of what runs here: in this thread or coroutine, if it is a call."""
+    def running(self) -> tuple[int, int, str]:
+        """Return owner, number and name of what runs here: in this thread or coroutine, if it is a call."""
         call = current_call.get()
         if call is not None:
-            return call.owner, call.number, call.name, call.function
-        return self.owner, self.task_number, self.task_name, self.function
+            return call.owner, call.number, call.name
+        return self.owner, self.task_number, self.task_name
 
     def function_name(self) -> str:
         """Return the name of the function or method that runs, with its module, whatever the task is called."""
-        _, _, name, function = self.running()
-        if function is None and self.actor is not None:
+        call = current_call.get()
+        name, function = self.task_name, self.function
+        if call is not None:
+            name, function = call.name, getattr(type(self.actor), call.method, None)
+        elif function is None and self.actor is not None:
             function = getattr(type(self.actor), name.rpartition(".")[2], None)
         module = getattr(function, "__module__", None)
         name = getattr(function, "__qualname__", name)
