@@ -24,6 +24,7 @@ from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
 from . import process_environ
+from .array_views import owner_of, owners
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into, pickles
 from .cell_text import names_in_python
@@ -311,8 +312,18 @@ def _try_stream(
     buffers: list[pickle.PickleBuffer] = []
 
     pickler = CellPickler(file, namespace, carried_types, keep_buffers=into(buffers))
+    pickler.owners = arrays = owners(values.values())
+    stored = set(analysis.stored_into)
+    order = list(values)
+    if arrays:
+        # What is stored into a view is stored into the array that it shows, which is written first.
+        changed = {id(owner_of(values[name], arrays)) for name in stored if name in values}
+        stored.update(name for name, value in values.items() if id(value) in changed)
+        whole = set(map(id, arrays.values()))
+        order.sort(key=lambda name: (name not in stored, id(values[name]) not in whole))
     names: list[InputName] = []
-    for name, value in values.items():
+    for name in order:
+        value = values[name]
         start, first = file.tell(), len(buffers)
         try:
             pickler.dump(value)
@@ -323,7 +334,7 @@ def _try_stream(
             raise unpicklable(name, value, line, error) from None
         own = buffers[first:]
         size = file.tell() - start + sum(buffer.raw().nbytes for buffer in own)
-        stored_into = name in analysis.stored_into
+        stored_into = name in stored
         small = size <= SMALL_BYTES
         watched = small and not isinstance(value, IMMUTABLE)
         names.append(InputName(name, len(own), small or stored_into, watched, stored_into, not small))

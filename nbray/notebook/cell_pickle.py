@@ -36,6 +36,7 @@ from cloudpickle.cloudpickle import _function_getstate, _make_function
 
 from nbray.serialization.serializer import keep_slots, reduce_code
 
+from .array_views import reduce_view
 from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again
 from .cell_loop import reduce_future
 from .error_record import bare_exception
@@ -174,6 +175,7 @@ class CellPickler(cloudpickle.Pickler):
         self.carried: list[Any] = []
         self.send_globals = send_globals
         self.inputs = inputs or {}
+        self.owners: dict[int, Any] = {}  # see array_views
         self.sources: dict[str, None] = {}  # file names of the functions seen
         self.globals_ref[id(namespace)] = _Namespace()
 
@@ -225,6 +227,8 @@ class CellPickler(cloudpickle.Pickler):
             return bare_exception, (kind, obj.args, obj.__dict__)
         elif kind is re.Match and is_found_again(obj):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
+        elif self.owners and (view := reduce_view(obj, self.owners)) is not None:
+            return view
         reduced = super().reducer_override(obj)
         return keep_slots(obj, reduced) if isinstance(obj, type) else reduced
 

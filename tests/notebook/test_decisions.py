@@ -194,6 +194,27 @@ def test_d18_a_shared_object_stays_one_object(kernel: Kernel) -> None:
     assert kernel.ok("new_pair[0] is new, new_pair[1] is new, old is one").value == "(True, True, True)"
 
 
+def test_d18_views_of_an_array_stay_views_of_it(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np\na = np.arange(10); even = a[::2]; back = a[::-1]; held = [a[1:3]]; fixed = a[3:]; fixed.flags.writeable = False"
+    )
+    cell = kernel.ok(
+        "%%remote\na[0] = 7; even[1] = 50\nint(even[0]), int(back[-1]), held[0].tolist(), fixed.flags.writeable"
+    )
+    assert cell.value == "(7, 7, [1, 50], False)"
+    assert (
+        kernel.ok("a[:3].tolist(), even[:2].tolist(), held[0].tolist(), even.base is a").value
+        == "([7, 1, 50], [7, 50], [1, 50], True)"
+    )
+    kernel.ok("large = np.zeros(300_000); part = large[5:10]\ndef inside(array): array[9] = 4")
+    assert kernel.ok("%%remote\npart[0] = 3; inside(large)\nfloat(large[5])").value == "3.0"
+    assert (
+        kernel.ok("large[5:10].tolist(), part.tolist()").value
+        == "([3.0, 0.0, 0.0, 0.0, 4.0], [3.0, 0.0, 0.0, 0.0, 4.0])"
+    )
+    assert "large is shared with others" in kernel.run("%%remote\npart\ninside(large)").traceback
+
+
 def test_d18_what_changes_in_a_shared_object_changes_for_all(kernel: Kernel) -> None:
     kernel.ok(
         "import numpy as np\na = []; d = {'x': a}; unmentioned = [a]\n"

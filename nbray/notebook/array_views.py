@@ -1,0 +1,65 @@
+"""Arrays that are views of another input stay views of it.
+
+NumPy pickles a view as an array of its own. Where the array that owns the memory goes along anyway, its views among the inputs
+are written as what they show of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+
+def owners(values: Iterable[Any]) -> dict[int, Any]:
+    """Return, by the id of what holds the memory, the arrays among these values that are all of it."""
+    numpy = sys.modules.get("numpy")
+    arrays = [value for value in values if type(value) is numpy.ndarray] if numpy is not None else []
+    found: dict[int, Any] = {}
+    for array in arrays:
+        root = _root(array)
+        flags = array.flags
+        whole = array.nbytes == root.nbytes and _address(array) == _address(root)
+        if whole and (flags.c_contiguous or flags.f_contiguous) and not array.dtype.hasobject:
+            found.setdefault(id(root), array)
+    return found
+
+
+def owner_of(value: Any, known: dict[int, Any]) -> Any:
+    """Return the array of ``owners`` that a value is a view of; None: it is none, or none that can be made so."""
+    if type(value).__name__ != "ndarray" or getattr(value, "base", None) is None or value.dtype.hasobject:
+        return None
+    owner = known.get(id(_root(value)))
+    return None if owner is value else owner
+
+
+def reduce_view(array: Any, known: dict[int, Any]) -> Any:
+    """Return how to make a view; None: see ``owner_of``."""
+    owner = owner_of(array, known)
+    if owner is None:
+        return None
+    offset = _address(array) - _address(owner)
+    return view_of, (owner, array.shape, array.dtype, offset, array.strides, bool(array.flags.writeable))
+
+
+def view_of(owner: Any, shape: tuple[int, ...], dtype: Any, offset: int, strides: Any, writable: bool) -> Any:
+    """Make a view."""
+    import numpy  # noqa: PLC0415 - loaded by whoever has an array
+
+    view = numpy.ndarray(
+        shape, dtype, owner.data.cast("B") if owner.flags.c_contiguous else owner.T.data.cast("B"), offset, strides
+    )
+    if not writable:
+        view.flags.writeable = False
+    return view
+
+
+def _root(array: Any) -> Any:
+    kind = type(array)
+    while type(array.base) is kind:
+        array = array.base
+    return array
+
+
+def _address(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])
