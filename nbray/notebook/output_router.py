@@ -30,6 +30,7 @@ from .output_overflow import Overflow
 COALESCE_S = 0.05
 PENDING_CHARS = 1 << 18  # of text that waits; then it is dealt with at once
 PENDING_MESSAGES = 300  # displays that wait; the oldest beyond them go to the file
+MANY_MESSAGES = 20  # that wait; what was printed to both streams in turn is then told as two texts
 MAX_ORIGINS = 5_000  # cells remembered; the output of older ones goes to the present cell
 MAX_ENDED = 256  # ends of cells that nobody asked for
 DISPLAY_KINDS = ("display_data", "execute_result", "update_display_data")
@@ -204,6 +205,8 @@ class OutputRouter:
                 self._send(origin, "stream", {"name": overflow.tail_name, "text": tail})
 
     def _flush(self, origin: str, cell: _Cell, final: bool = False) -> None:
+        if len(cell.pending) > MANY_MESSAGES:
+            _join_streams(cell.pending)
         pending, now = cell.pending, time.monotonic()
         while pending:
             entry = pending[0]
@@ -344,6 +347,23 @@ class OutputRouter:
             else:
                 content = {"ename": type(error).__name__, "evalue": str(error), "traceback": text}
                 self._send(origin, "error", content)
+
+
+def _join_streams(pending: deque[list[Any]]) -> None:
+    """Make one text of each stream of those that follow each other: as many messages as changes of the stream would be too many."""
+    joined: list[list[Any]] = []
+    texts: dict[str, list[Any]] = {}
+    for entry in pending:
+        if entry[0] != "stream":
+            texts = {}
+        elif entry[1] in texts:
+            texts[entry[1]][2].extend(entry[2])
+            continue
+        else:
+            texts[entry[1]] = entry
+        joined.append(entry)
+    pending.clear()
+    pending.extend(joined)
 
 
 def _without_bytes(content: dict[str, Any]) -> dict[str, Any]:

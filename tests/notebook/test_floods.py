@@ -57,6 +57,22 @@ def test_last_lines_that_are_shown_are_not_told_again(capsys: pytest.CaptureFixt
     path.unlink()
 
 
+def test_both_streams_in_turn_are_few_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    shell = SimpleNamespace(
+        display_pub=None, execution_count=1, history_manager=SimpleNamespace(input_hist_parsed=[""])
+    )
+    router = OutputRouter(shell, "ended")
+    origin = router.enter_cell()
+    sent: list[str] = []
+    router._send = lambda origin, kind, content: sent.append(content["text"])  # type: ignore[method-assign]
+    for number in range(5000):
+        router.sink(origin, "stream", (("stdout", "stderr")[number % 2], f"{number}\n"), {})
+    router.finish(origin)
+    router.close()
+    assert len(sent) < 500
+    assert sorted("".join(sent).split(), key=int) == [str(number) for number in range(5000)]
+
+
 def test_a_hundred_megabytes(kernel: Kernel) -> None:
     kernel.ok("%%remote\nprint('warm')")
     process = psutil.Process(kernel.pid)
