@@ -60,7 +60,8 @@ def test_the_driver_keeps_its_own(ray):
 def test_the_list_of_jobs_has_it(ray):
     state = importlib.import_module(f"{LIBRARY}.util.state")
     context = ray.get_runtime_context()
-    (job,) = [job for job in state.list_jobs(address=context.gcs_address) if job.job_id == context.get_job_id()]
+    jobs = state.list_jobs(address=context.gcs_address, detail=True)
+    (job,) = [job for job in jobs if job.job_id == context.get_job_id()]
     assert job.runtime_env["env_vars"]["SHARED"] == "job"
 
 
