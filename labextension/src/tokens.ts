@@ -117,6 +117,8 @@ export interface IClusterModel {
 
   /** Emitted when the tasks have changed, at most ten times a second. */
   readonly tasksChanged: ISignal<IClusterModel, void>;
+  /** Emitted when something has happened in the cluster, or a cell has ended: what was asked about may be different now. */
+  readonly stirred: ISignal<IClusterModel, void>;
 
   /** Watch the tasks until the returned function is called. */
   watchTasks(): () => void;

@@ -3,6 +3,7 @@ import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Cell, CodeCell } from '@jupyterlab/cells';
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import type { KernelMessage } from '@jupyterlab/services';
+import { Signal, type ISignal } from '@lumino/signaling';
 import type { ICellSpan } from '../graph/cellSpans.js';
 import type { ICellLink, ICellRun } from '../tokens.js';
 import type { CellMemory } from './cellMemory.js';
@@ -69,6 +70,11 @@ export class CellLinks {
     return this._runs;
   }
 
+  /** Emitted when a cell has ended. */
+  get ended(): ISignal<this, void> {
+    return this._ended;
+  }
+
   /** Take over what this tab knew of the kernel before the page was loaded again. */
   private _recall(): void {
     const kernel = this._session.session?.kernel?.id;
@@ -110,6 +116,7 @@ export class CellLinks {
       const { execution_state: state } = message.content as { execution_state?: string };
       if (state === 'idle' && msg_id === this._runs.at(-1)?.origin) {
         this._end(Date.parse(message.header.date));
+        this._ended.emit();
       }
     }
   }
@@ -153,6 +160,7 @@ export class CellLinks {
     return true;
   }
 
+  private readonly _ended = new Signal<this, void>(this);
   private readonly _notebook: NotebookPanel | null;
   private readonly _session: ISessionContext;
   private readonly _memory: CellMemory | null;

@@ -43,6 +43,8 @@ export interface IFollowed {
   runOf(cellId: string): ICellRun | null;
   /** The runs of its cells, oldest first. */
   cellRuns(): readonly ICellSpan[];
+  /** Emitted when a cell has ended. */
+  cellEnded: ISignal<unknown, void>;
 }
 
 /** How the model is made. */
@@ -94,6 +96,10 @@ export class ClusterModel implements IClusterModel, ILinkListener {
 
   get tasksChanged(): ISignal<this, void> {
     return this._tasksChanged;
+  }
+
+  get stirred(): ISignal<this, void> {
+    return this._stirred;
   }
 
   watchTasks(): () => void {
@@ -200,11 +206,13 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     if (old !== null && !old.sessionContext.isDisposed) {
       old.sessionContext.kernelChanged.disconnect(this._onKernelChanged, this);
       old.sessionContext.propertyChanged.disconnect(this._emit, this);
+      old.cellEnded.disconnect(this._stir, this);
     }
     this._followed = followed;
     if (followed !== null) {
       followed.sessionContext.kernelChanged.connect(this._onKernelChanged, this);
       followed.sessionContext.propertyChanged.connect(this._emit, this);
+      followed.cellEnded.connect(this._stir, this);
     }
     this._onKernelChanged();
   }
@@ -240,6 +248,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
       this._cluster = cluster;
       this._history = addSample(this._history, sampleOf(cluster, Date.now()));
     }
+    this._stir();
     this._emit();
   }
 
@@ -254,6 +263,9 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     const { epoch } = this.tasks;
     this.tasks.apply(frame, rows, edges, now);
     this._keepSelected(epoch);
+    if (rows.byteLength > 0 || edges.byteLength > 0) {
+      this._stir(); // not by samples of what the node does
+    }
     const due = this._toldAt + 1000 / this.updatesPerSecond - SLACK_MS;
     if (now >= due) {
       this._tell();
@@ -313,6 +325,10 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     }
   }
 
+  private _stir(): void {
+    this._stirred.emit();
+  }
+
   private _emit(): void {
     this._changed.emit();
   }
@@ -326,6 +342,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     k: Kernel.IKernelConnection
   ) => Kernel.IKernelConnection | null;
   private readonly _changed = new Signal<this, void>(this);
+  private readonly _stirred = new Signal<this, void>(this);
   private readonly _tasksChanged = new Signal<this, void>(this);
   updatesPerSecond = 10;
   private _toldAt = 0;

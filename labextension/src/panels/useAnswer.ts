@@ -1,5 +1,6 @@
 /** A question to the kernel, asked while its answer is shown. */
 import { useCallback, useEffect, useRef, useState } from 'react';
+import { AskOnChange } from '../model/askOnChange.js';
 import type { IClusterModel } from '../tokens.js';
 
 /** What is known of an answer. */
@@ -13,7 +14,8 @@ export interface IAnswer<T> {
 }
 
 /**
- * Ask for `what` now, whenever `key` changes, and every `every` milliseconds (0: only then).
+ * Ask for `what` now, whenever `key` changes, and when something has changed in the cluster or the notebook, but not more
+ * often than every `every` milliseconds (0: only once). `live`: the answer changes by itself.
  *
  * Never asks while it waits for an answer, or page or panel are hidden; an answer that comes when `key` has changed is dropped.
  */
@@ -22,7 +24,8 @@ export function useAnswer<T>(
   what: string,
   args: Record<string, unknown>,
   read: (value: unknown) => T,
-  every: number
+  every: number,
+  live = false
 ): IAnswer<T> {
   const key = JSON.stringify([what, args]);
   const [state, setState] = useState<{ key: string; value: T | null; error: string }>({
@@ -31,37 +34,51 @@ export function useAnswer<T>(
     error: ''
   });
   const [turn, setTurn] = useState(0);
-  const waiting = useRef('');
+  const asker = useRef<AskOnChange | null>(null);
   useEffect(() => {
     let over = false;
-    const ask = (): void => {
-      if (waiting.current === key || document.hidden || isAway()) {
-        return;
+    const put = (value: T | null, error: string): void => {
+      if (!over) {
+        setState({ key, value, error });
       }
-      waiting.current = key;
-      model
-        .request(what, args)
-        .then(
-          value => !over && setState({ key, value: read(value), error: '' }),
-          (error: unknown) =>
-            !over &&
-            setState({ key, value: null, error: error instanceof Error ? error.message : '' })
-        )
-        .finally(() => {
-          if (waiting.current === key) {
-            waiting.current = '';
-          }
-        });
     };
-    ask();
-    const timer = every > 0 ? setInterval(ask, every) : undefined;
+    const made = new AskOnChange({
+      every,
+      ask: () =>
+        model.request(what, args).then(
+          value => {
+            put(read(value), '');
+            return true;
+          },
+          (error: unknown) => {
+            put(null, error instanceof Error ? error.message : '');
+            return false;
+          }
+        ),
+      isSeen: () => !document.hidden && !isAway()
+    });
+    asker.current = made;
+    made.look();
+    const changed = (): void => made.changed();
+    const look = (): void => made.look();
+    if (every > 0) {
+      model.stirred.connect(changed);
+    }
+    document.addEventListener('visibilitychange', look);
+    const timer = live ? setInterval(changed, every) : undefined;
     return () => {
       over = true;
-      waiting.current = '';
+      made.stop();
+      if (every > 0) {
+        model.stirred.disconnect(changed);
+      }
+      document.removeEventListener('visibilitychange', look);
       clearInterval(timer);
     };
     // `key` stands for the question.
-  }, [model, key, every, turn]);
+  }, [model, key, every, live, turn]);
+  // The panel draws when it is shown again.
+  useEffect(() => asker.current?.look());
   const again = useCallback(() => setTurn(n => n + 1), []);
   return state.key === key
     ? { value: state.value, error: state.error, again }

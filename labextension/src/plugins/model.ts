@@ -89,6 +89,7 @@ function followed(
     cellNumbered: number => cells.cellNumbered(number),
     runOf: cellId => cells.runOf(cellId),
     cellRuns: () => cells.runs,
+    cellEnded: cells.ended,
     insertCell: isNotebook ? (text, run) => insertCell(panel as NotebookPanel, text, run) : null
   };
 }

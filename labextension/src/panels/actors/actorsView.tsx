@@ -12,7 +12,7 @@ import { useAnswer } from '../useAnswer.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
-const EVERY_MS = 1_000;
+const EVERY_MS = 2_000;
 /** Calls that a lane draws, and that the details list: the newest. */
 const DRAWN = 60;
 const LISTED = 30;

@@ -43,7 +43,7 @@ export function TaskFacts(props: IProps): ReactElement {
     value: answer,
     error,
     again
-  } = useAnswer(model, 'task', args, readTask, over ? 0 : EVERY_MS);
+  } = useAnswer(model, 'task', args, readTask, over ? 0 : EVERY_MS, !over); // its log grows
   const origin = store.functions[store.function[task]!]?.origin ?? '';
   const cell = model.cellOf(origin);
   return (
