@@ -149,6 +149,9 @@ export function RowTable<R>(props: {
         onFocus={() => (inside.current = true)}
         onBlur={() => (inside.current = false)}
       >
+        {order.length === 0 && rows.length > 0 && (
+          <p className="nbray-none">{nothingWith(query)}</p>
+        )}
         <div role="presentation" style={{ height: order.length * ROW }}>
           <div role="presentation" style={{ transform: `translateY(${top * ROW}px)` }}>
             {shown.map((row, n) => {
@@ -188,6 +191,11 @@ export function RowTable<R>(props: {
       </p>
     </div>
   );
+}
+
+/** Said where a search finds nothing. */
+export function nothingWith(query: string): string {
+  return t('Nothing here has “%1” in it.', query.trim());
 }
 
 /** The rows that match, in the order of a column; as they come when no column says so. */

@@ -120,7 +120,9 @@ export class GraphSurface extends Surface {
 
   select(hit: IHit | null, bringIntoView = false): void {
     this.selected = hit;
-    if (hit !== null && bringIntoView) {
+    // Before the canvas has its size nothing is in view; the first size brings it.
+    this._isWanted = bringIntoView && !this._isSized;
+    if (hit !== null && bringIntoView && this._isSized) {
       const place = this.scene.places[hit.group];
       const spot = hit.task === null ? null : this.scene.spot(hit.task);
       if (place !== undefined) {
@@ -140,6 +142,10 @@ export class GraphSurface extends Surface {
   protected override resized(): void {
     if (!this.camera.touched) {
       this._fitAll();
+    }
+    this._isSized = true;
+    if (this._isWanted) {
+      this.select(this.selected, true);
     }
   }
 
@@ -183,6 +189,7 @@ export class GraphSurface extends Surface {
     const to = camera.toScene(this.width, this.height);
     const far = camera.scale < FAR;
     const paths = new Map<number, Path2D>();
+    context.globalAlpha = this.lit === null ? 1 : 0.3;
     for (const edge of scene.edges) {
       const { from: a, to: b } = edge;
       const starts = edge.of.count === 0;
@@ -217,6 +224,7 @@ export class GraphSurface extends Surface {
       context.stroke(path);
     }
     context.setLineDash([]);
+    context.globalAlpha = 1;
   }
 
   private _card(card: ICard): void {
@@ -516,5 +524,8 @@ export class GraphSurface extends Surface {
 
   private readonly _store: TaskStore;
   private readonly _events: IGraphEvents;
+  /** Whether the canvas has the size of its box; and whether what is selected is to be brought into view then. */
+  private _isSized = false;
+  private _isWanted = false;
   private _down: { x: number; y: number; moved: boolean } | null = null;
 }

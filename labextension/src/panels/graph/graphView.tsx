@@ -23,6 +23,7 @@ import {
 } from '../../graph/words.js';
 import { readTask } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../model/format.js';
+import { nothingWith } from '../rowTable.js';
 import { StateShape } from '../shapes.js';
 import { actorLaneName, useActorNames } from './actorNames.js';
 import { GraphObjects, objectWords } from './graphObjects.js';
@@ -93,12 +94,11 @@ export function GraphView(props: {
   useEffect(() => {
     const made = surface.current;
     if (made !== null) {
-      const words = query.trim().toLowerCase();
       made.lit =
-        words === '' && lit === null
+        query.trim() === '' && lit === null
           ? null
           : group =>
-              nameOf(model.tasks, group).toLowerCase().includes(words) &&
+              isNamed(model, group, query) &&
               (lit === null || model.tasks.functions[group.function]?.origin === lit);
       made.request();
     }
@@ -117,6 +117,7 @@ export function GraphView(props: {
   };
 
   const store = model.tasks;
+  const found = (group: IGroup): boolean => isNamed(model, group, query);
   return (
     <div className="nbray-graph" ref={host}>
       <div className="nbray-graph-buttons">
@@ -144,6 +145,9 @@ export function GraphView(props: {
           {t('No tasks yet. Each function that runs becomes a card here.')}
         </p>
       )}
+      {store.count > 0 && query.trim() !== '' && !store.groups.some(found) && (
+        <p className="nbray-none">{nothingWith(query)}</p>
+      )}
       <ul className="nbray-tree" role="tree" aria-label={t('Task graph')} onKeyDown={onKey}>
         {(surface.current?.scene.cards ?? []).map((card, n) => (
           <CardItem
@@ -160,6 +164,11 @@ export function GraphView(props: {
       </ul>
     </div>
   );
+}
+
+/** Whether the name of a group has these words in it. */
+function isNamed(model: IClusterModel, group: IGroup, query: string): boolean {
+  return nameOf(model.tasks, group).toLowerCase().includes(query.trim().toLowerCase());
 }
 
 /** What an item of the tree can do. */

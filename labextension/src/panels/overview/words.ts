@@ -23,7 +23,10 @@ export function emptyWords(status: Status): IEmptyWords {
         more: t('The panel follows the notebook or console in front.')
       };
     case 'no-kernel':
-      return { sentence: t('No kernel is running here.') };
+      return {
+        sentence: t('No kernel is running here.'),
+        more: t('Start one in the notebook: the panel follows it.')
+      };
     case 'asking':
       return {
         sentence: t('Asking the kernel for nbray.'),
