@@ -47,10 +47,11 @@ class LoopCalls:
         return bool(self._open)
 
     def construct(self, function: Callable[[], Any]) -> Any:
-        """Run the constructor, where a running loop is expected, and return its result."""
+        """Run the constructor, where a running loop is expected, and return its result; it may be a coroutine."""
 
         async def call() -> Any:
-            return function()
+            result = function()
+            return await result if inspect.iscoroutine(result) else result
 
         return self.loop.run_until_complete(call())
 

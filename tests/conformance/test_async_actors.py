@@ -117,6 +117,28 @@ def test_a_running_loop_in_every_method(ray):
     assert ray.get(actor.spawn.remote()) == "inner"
 
 
+def test_an_async_constructor(ray):
+    @ray.remote
+    class Slow:
+        async def __init__(self, x):
+            await asyncio.sleep(0)
+            self.loop = asyncio.get_running_loop()
+            if x is None:
+                raise ValueError("nothing to begin with")
+            self.x = x
+
+        def get(self):
+            return self.x
+
+        async def same_loop(self):
+            return asyncio.get_running_loop() is self.loop
+
+    actor = Slow.remote(5)
+    assert ray.get([actor.get.remote(), actor.same_loop.remote()]) == [5, True]
+    with pytest.raises(ray.exceptions.ActorDiedError, match="nothing to begin with"):
+        ray.get(Slow.remote(None).get.remote())
+
+
 def test_an_error(ray):
     @ray.remote
     class Actor:
