@@ -46,9 +46,9 @@ def view_of(owner: Any, shape: tuple[int, ...], dtype: Any, offset: int, strides
     """Make a view."""
     import numpy  # noqa: PLC0415 - loaded by whoever has an array
 
-    view = numpy.ndarray(
-        shape, dtype, owner.data.cast("B") if owner.flags.c_contiguous else owner.T.data.cast("B"), offset, strides
-    )
+    # As bytes: times and other types of an array have no buffer of their own.
+    memory = (owner if owner.flags.c_contiguous else owner.T).reshape(-1).view(numpy.uint8)
+    view = numpy.ndarray(shape, dtype, memory, offset, strides)
     if not writable:
         view.flags.writeable = False
     return view

@@ -317,7 +317,7 @@ def _try_stream(
     order = list(values)
     if arrays:
         # What is stored into a view is stored into the array that it shows, which is written first.
-        changed = {id(owner_of(values[name], arrays)) for name in stored if name in values}
+        changed = {id(owner_of(values[name], arrays)) for name in stored if name in values} - {id(None)}
         stored.update(name for name, value in values.items() if id(value) in changed)
         whole = set(map(id, arrays.values()))
         order.sort(key=lambda name: (name not in stored, id(values[name]) not in whole))
