@@ -140,6 +140,20 @@ test('a snapshot forgets what was there', () => {
   assert.equal(store.generation, 2);
 });
 
+test('who started a task may come after it, in the same frame or the next', () => {
+  const store = new TaskStore();
+  const rows = rowsOf([
+    { index: 0, parent: 2 },
+    { index: 1, parent: 3 },
+    { index: 2, func: 1 }
+  ]);
+  store.apply(frame({ kind: 'snapshot', functions: NAMES }), rows, none, 0);
+  assert.equal(store.groups[store.group[0]!]!.parent, store.group[2]);
+  store.apply(frame(), rowsOf([{ index: 3, func: 1 }]), none, 0);
+  assert.equal(store.group[1], store.group[0]);
+  assert.equal(store.groups.length, 2);
+});
+
 test('what is forgotten goes, and the rest keeps its name', () => {
   const store = new TaskStore();
   const rows = rowsOf([

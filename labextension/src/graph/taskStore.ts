@@ -161,6 +161,7 @@ export class TaskStore {
     for (let at = 0; at + ROW_BYTES <= rows.byteLength; at += ROW_BYTES) {
       this._row(rows, at);
     }
+    this._settle();
     for (let at = 0; at + 8 <= edges.byteLength; at += 8) {
       this._edge(edges.getUint32(at, true), edges.getUint32(at + 4, true));
     }
@@ -240,6 +241,7 @@ export class TaskStore {
     this._groupByKey.clear();
     this._edgeByKey.clear();
     this._openEdges = [];
+    this._orphans = [];
     this.epoch += 1;
     this.shapeVersion += 1;
   }
@@ -270,6 +272,7 @@ export class TaskStore {
     this.edges = movedEdges(this.edges, now);
     this._openEdges = movedEdges(this._openEdges, now);
     this._inputs = null;
+    this._orphans = this._orphans.map(task => now[task]!).filter(task => task >= 0);
     this._regroup(now);
   }
 
@@ -285,17 +288,23 @@ export class TaskStore {
     }
     if (this.groups.some(group => group.tasks.length === 0)) {
       this._clearGroups();
+      const named: number[] = [];
       for (let task = 0; task < this.count; task++) {
-        const ordinal = this.ordinal[task]!;
-        const named = this.group[task]! !== NO_GROUP;
-        this.group[task] = NO_GROUP;
-        if (named) {
-          this._join(task);
-          this.ordinal[task] = ordinal; // its name stays
-          const group = this.groups[this.group[task]!]!;
-          group.made = Math.max(group.made, ordinal + 1);
+        if (this.group[task]! !== NO_GROUP) {
+          this.group[task] = NO_GROUP;
+          named.push(task);
         }
       }
+      const ordinals = named.map(task => this.ordinal[task]!);
+      named.forEach(task => this._join(task));
+      this._settle();
+      named.forEach((task, n) => {
+        const group = this.groups[this.group[task]!];
+        if (group !== undefined) {
+          this.ordinal[task] = ordinals[n]!; // its name stays
+          group.made = Math.max(group.made, ordinals[n]! + 1);
+        }
+      });
       const { edges } = this;
       this.edges = [];
       for (let at = 0; at < edges.length; at += 2) {
@@ -335,6 +344,20 @@ export class TaskStore {
     if (func < this.functions.length) {
       this._join(index);
     }
+  }
+
+  /** Tasks whose starter came after them, in one frame, find their groups: a group is known by that of its starters. */
+  private _settle(): void {
+    let waiting = this._orphans;
+    for (let before = -1; waiting.length !== before;) {
+      before = waiting.length;
+      this._orphans = [];
+      waiting.forEach(task => this._join(task));
+      waiting = this._orphans;
+    }
+    // The rows of some starters come with the next frame; of others not even the function is known.
+    this._orphans = waiting.filter(task => this.parent[task]! >= this.count);
+    waiting.filter(task => this.parent[task]! < this.count).forEach(task => this._join(task, true));
   }
 
   private _add(): void {
@@ -388,10 +411,18 @@ export class TaskStore {
     this.group[index] = NO_GROUP;
   }
 
-  private _join(index: number): void {
+  /** Put a task into its group; unless `atOnce`, it waits for that of its starter. */
+  private _join(index: number, atOnce = false): void {
+    if (this.group[index]! !== NO_GROUP) {
+      return;
+    }
     const func = this.function[index]!;
     const parent = this.parent[index]!;
     const above = parent >= 0 && parent < this.count ? this.group[parent]! : NO_GROUP;
+    if (parent >= 0 && above === NO_GROUP && !atOnce) {
+      this._orphans.push(index);
+      return;
+    }
     const group = this.groups[this._groupOf(func, above)]!;
     this.group[index] = group.index;
     this.place[index] = group.tasks.length;
@@ -479,6 +510,8 @@ export class TaskStore {
   private readonly _edgeByKey = new Map<number, IGroupEdge>();
   /** Edges whose ends have no group yet. */
   private _openEdges: number[] = [];
+  /** Tasks that wait for the group of who started them. */
+  private _orphans: number[] = [];
   private _inputs: Map<number, number[]> | null = null;
   private _outputs = new Map<number, number[]>();
   private _inputsUpTo = 0;
