@@ -18,6 +18,7 @@ NO_FUNCTION = 0xFFFFFFFF
 MAX_GROUPS = 5_000  # more functions than anybody looks at: the rest are one group per scope
 MAX_FAILED = 100  # of the newest failed tasks, by index
 MAX_OPEN = 10_000  # edges whose ends are not known yet; of tasks from before the log they never will be
+MAX_CHAIN = 10_000  # of starters: records may be damaged, and none is longer
 
 ScopeOf = Callable[[int, int], int]
 
@@ -117,12 +118,20 @@ class TaskGroups:
             self._timed.extend(bytes(missing))
         moved = False
         for task in changed:
-            moved |= self._count(task)
+            for one in self._with_starters(task):
+                moved |= self._count(one)
         if moved:  # a task's starter was heard of later than the task
             self.edges.clear()
             self._edges_open.clear()
             self._edges_read = 0
         return self._read_edges() or bool(changed)
+
+    def _with_starters(self, task: int) -> list[int]:
+        """Return a task after those that started it and have no group yet: their rows may come after its own."""
+        parents, chain = self.table.parent, [task]
+        while (parent := parents[chain[-1]]) >= 0 and self._group[parent] == NO_GROUP and len(chain) < MAX_CHAIN:
+            chain.append(parent)
+        return chain[::-1]
 
     def _count(self, task: int) -> bool:
         """Count a task where it belongs now; tells whether it left another group."""
@@ -184,7 +193,7 @@ class TaskGroups:
     def _root(self, task: int) -> int:
         """Return the task at the beginning of a chain of starters."""
         parents = self.table.parent
-        for _ in range(10_000):  # records may be damaged, and no chain is longer
+        for _ in range(MAX_CHAIN):
             if parents[task] < 0:
                 break
             task = parents[task]

@@ -81,6 +81,17 @@ def test_a_starter_that_is_heard_of_late_moves_its_tasks_and_their_edges():
     assert groups.edges == {(f_of_search, groups.group_of(table.find(OWNER, 2))): 1}
 
 
+def test_a_starter_whose_row_comes_later():
+    """Its owner's ring was read before it was sent, that of the worker which runs it after."""
+    table = named(a="search", b="f")
+    groups = TaskGroups(table)
+    table.apply_block(submit(1, 2, NESTED) + started_by(1, 1) + result(1, owner=NESTED))
+    table.apply_block(submit(1, 1))
+    groups.update()
+    assert table.find(NESTED, 1) < table.find(OWNER, 1)
+    assert sorted(shape(groups)) == [("f", 0, 1), ("search", NO_GROUP, 1)]
+
+
 def test_scopes_follow_the_first_starter():
     table = named(a="f", b="g")
     groups = TaskGroups(table, lambda owner, number: 7 if number >= 100 else 1)
