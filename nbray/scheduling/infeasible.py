@@ -6,7 +6,6 @@ resource that nobody has, the names that come nearest.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 from nbray.placement import Target, allows, describe_rules
@@ -81,6 +80,8 @@ def _amount(name: str, units: int) -> str:
 
 
 def _nearest(name: str, nodes: Sequence[tuple[str, Mapping[str, int]]]) -> str:
+    import difflib  # noqa: PLC0415 - `import nbray` comes by here, and a name is mistyped seldom
+
     names = sorted({other for _, totals in nodes for other in totals if other not in _KNOWN and ":" not in other})
     folded = {other.lower(): other for other in names}
     near = [folded[match] for match in difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.5)]
