@@ -42,6 +42,13 @@ class ObjectRef(metaclass=_ById):
     ----------
     id : bytes
         The 28 bytes of the id of an object that another ref keeps. This process has one ref of an object: that is the result.
+
+    Raises
+    ------
+    TypeError
+        When ``id`` is no bytes.
+    ValueError
+        When it has another length.
     """
 
     __slots__ = ("__weakref__", "_cluster", "_data", "_hold", "_index", "_number", "_owner", "_task", "_waiters")
