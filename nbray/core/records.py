@@ -19,9 +19,8 @@ KIND_RESULT = 2
 KIND_FUNCTION = 16  # owner -> worker: seq = number; payload: FUNCTION_HEAD, name, code; or see FUNCTION_NAMED
 KIND_CONTEXT = 17  # owner -> worker: job, sys.path, working directory ...
 KIND_ORIGIN = 18  # owner -> worker: origin of the tasks that follow
-KIND_METHOD = (
-    19  # owner -> actor: seq = number; payload: method, NUL, group, NUL, name of the calls, without NULs at its end
-)
+# owner -> actor: seq = number; payload: method, NUL, group, NUL, name of the calls, without NULs at its end
+KIND_METHOD = 19
 KIND_CANCEL = 20  # owner -> actor: seq = number of a call that is cancelled; flags 1: its children, too
 KIND_OUTPUT = 32  # worker -> owner: what a task printed or displayed
 KIND_ITEM = 33  # worker -> owner: what a generator yielded; seq = task, a = index, flags of a RESULT
