@@ -132,8 +132,10 @@ def wait(
         raise TypeError("wait() expected a list of ObjectRef, got a single ObjectRef")
     if not isinstance(refs, list):
         raise TypeError(f"wait() expected a list of ObjectRef, got {type(refs)}")
-    if not _seen(refs, core.waited):
+    waited = core.waited
+    if not _seen(refs, waited):
         _check_refs(refs)
+        waited = None
     if timeout is not None and timeout < 0:
         raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
     if not refs:
@@ -141,7 +143,11 @@ def wait(
     if num_returns == 1 and type(num_returns) is int:
         if refs[0]._data is not None:  # the loop over what is done: nothing to look for
             rest = refs[1:]
-            core.waited = rest[:]
+            if waited is None:
+                core.waited = rest[:]
+            else:  # moves pointers; a copy would count each ref once more, the dearest part of this loop
+                del waited[:1]
+                core.waited = waited
             return [refs[0]], rest
     elif not isinstance(num_returns, int) and not (isinstance(num_returns, float) and num_returns.is_integer()):
         raise TypeError(f"num_returns must be an int, got {type(num_returns).__name__}.")

@@ -89,6 +89,19 @@ def test_one_by_one(ray, echo):
     assert sorted(seen) == list(range(100))
 
 
+def test_the_rest_is_looked_at_again_when_it_changed(ray):
+    rest = [ray.put(i) for i in range(6)]
+    for _ in range(2):
+        _, rest = ray.wait(rest)
+    rest[-1] = rest[0]
+    with pytest.raises(ValueError):
+        ray.wait(rest)
+    _, rest = ray.wait(rest[:-1])
+    rest[0] = 1
+    with pytest.raises(TypeError):
+        ray.wait(rest)
+
+
 def test_an_error_counts_as_ready(ray, blocked):
     @ray.remote
     def failing():
