@@ -1,4 +1,4 @@
-"""Do something as soon as a module has been loaded, by whomever."""
+"""Do something as soon as a module has been loaded, or just before, by whomever."""
 
 from __future__ import annotations
 
@@ -64,3 +64,32 @@ class _ThenLoader(importlib.abc.Loader):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
+
+
+class BeforeImport(importlib.abc.MetaPathFinder):
+    """Does something when one of these modules is about to be loaded.
+
+    Parameters
+    ----------
+    names
+        Names of modules.
+    do
+        Called without arguments.
+    """
+
+    def __init__(self, names: Iterable[str], do: Callable[[], Any]) -> None:
+        self._names = set(names)
+        self._do = do
+
+    def install(self) -> None:
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+
+    def remove(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name in self._names:
+            self._do()
+        return None

@@ -110,6 +110,7 @@ class CellJob:
     magics: list[tuple[str, str]] = field(default_factory=list)  # that the cell uses: ("line", "time")
     extensions: list[str] = field(default_factory=list)  # of IPython, that the notebook has loaded
     aliases: dict[str, str] = field(default_factory=dict)  # %alias, those that the cell uses
+    kernel_shell: str = ""  # module and class of the notebook's shell, where it is a kernel's
     lazy: bool = False  # --lazy: values stay in the store
     item_by_ref: bool = False  # --each: the last argument is the item's value
     assigned: list[str] = field(default_factory=list)  # --each: names that the cell binds

@@ -40,7 +40,7 @@ from .array_views import reduce_view
 from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again
 from .cell_loop import reduce_future
 from .error_record import bare_exception
-from .ipywidgets_travel import comm_type, no_connection, reduce_observed
+from .ipywidgets_travel import comm_type, connection, reduce_observed
 
 PROTOCOL = 5
 PROTO = pickle.PROTO + bytes([PROTOCOL])
@@ -211,7 +211,7 @@ class CellPickler(cloudpickle.Pickler):
             # Pickle would only write its name, which the receiver does not have.
             return _cached, (obj.__wrapped__, obj.cache_parameters())
         elif (comm := comm_type()) is not None and isinstance(obj, comm):
-            return no_connection, ()
+            return connection, (obj.comm_id,)
         elif comm is not None and not self.send_globals and (observed := reduce_observed(obj)) is not None:
             return observed
         elif kind is io.TextIOWrapper:

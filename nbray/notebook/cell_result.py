@@ -143,7 +143,7 @@ class NotHere:
 
 # -------------------------------------------------------------------------- in the worker
 
-SET, CHANGED, VALUE, STATE, OBJECT = "set", "changed", "value", "state", "object"
+SET, CHANGED, VALUE, STATE, OBJECT, WIDGET = "set", "changed", "value", "state", "object", "widget"
 Item = tuple[str, str, Any]  # kind, name, value; of an OBJECT the name is its number
 
 
@@ -215,13 +215,15 @@ class Packer:
                 except KeyboardInterrupt:
                     raise
                 except BaseException as error:
+                    failed = item
+                    if kind == WIDGET:
+                        break  # the page still shows it
                     left = _left_behind(kind, *came_as(item), error)
                     left.kept = kind == OBJECT
                     if kind == VALUE and self.show is not None:
                         left.shown = self.show(value)
                     if left.name == "" or all(left.name != other.name for other in outcome.left_behind):
                         outcome.left_behind.append(left)
-                    failed = item
                     break
             if failed is None:
                 outcome.buffers += buffers
@@ -278,6 +280,7 @@ class Read:
     modules: dict[str, types.ModuleType] = field(default_factory=dict)
     changed: list[tuple[str, Any]] = field(default_factory=list)  # inputs, with their new contents
     replaced: list[tuple[Any, Any]] = field(default_factory=list)  # objects that were, and those in their places
+    widgets: list[Any] = field(default_factory=list)  # that the page shows, and that may have no name
     messages: list[str] = field(default_factory=list)
 
 
@@ -312,6 +315,8 @@ def read(
                     found.value = value
                 elif kind == SET:
                     found.bound[name] = value
+                elif kind == WIDGET:
+                    found.widgets.append(value)
                 elif kind == STATE and in_place:
                     code_state.apply(known[name], value)
                 elif kind == OBJECT:
@@ -363,7 +368,7 @@ def _values(
     for kind, name in entries:
         values.append(value := partial.value())
         where = "what it changed" if kind == OBJECT else name or "the value of the last line"
-        for left in lost:
+        for left in lost if kind != WIDGET else ():
             left.name = left.path = "" if kind == OBJECT else name
             whole = isinstance(value, NotHere) and value._left is left
             messages.append(
@@ -405,7 +410,7 @@ def unpack(outcome: CellOutcome, namespace: dict[str, Any], inputs: Inputs, acto
         bound.update({name: value for name, present in list(namespace.items()) if present is old})
     namespace.update({**bound, **found.bound, **found.modules})
     _show_figures_inline()
-    ipywidgets_travel.connect([*found.bound.values(), found.value])
+    ipywidgets_travel.connect([*found.bound.values(), found.value, *found.widgets])
     for name in outcome.deleted:
         namespace.pop(name, None)
     return found.value, found.messages

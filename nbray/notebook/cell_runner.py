@@ -22,8 +22,8 @@ from typing import Any
 from . import module_reload, process_settings, read_only
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
-from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
-from .cell_result import CHANGED, OBJECT, SET, STATE, VALUE, CellOutcome, Packer
+from .cell_pickle import CellPickler, LimitedWriter, StreamReader, pickles, receiving
+from .cell_result import CHANGED, OBJECT, SET, STATE, VALUE, WIDGET, CellOutcome, Packer
 from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
 from .input_changes import InputChanges
@@ -89,7 +89,7 @@ def run_in(
     key = job.key if item is None else f"{job.key}.{item.number}"
     outcome = CellOutcome()
     _shell.payloads = None if item is not None or job.return_names is not None else outcome.payloads
-    with surroundings(job, module, _shell) as start:
+    with surroundings(job, module, _shell, kept is not None) as start:
         run = _Run(job, namespace, outcome, kept)
         run.start = start
         try:
@@ -104,11 +104,13 @@ def run_in(
             alone = value is None or item is not None or job.return_names is not None
             _end_figures(None if alone else outcome.displays)
         except BaseException as error:
+            _shell.comms.pause()
             _end_figures()
             _drop_runner_frames(error, job.filename)
             _emit_failure(run, key, error)
             raise
         finally:
+            _shell.comms.pause()
             run.give_back_settings()
             run.keep_names()
             module_reload.note_loaded()
@@ -174,6 +176,7 @@ class _Run:
                     value, self.marks[entry.name] = reader.read(), reader.read()
                     if entry.name not in mine:
                         namespace[entry.name] = value
+            _shell.comms.connect(reader.objects)
         for name, data in job.optional:
             try:
                 with receiving(namespace, (), {}, mine):
@@ -318,6 +321,8 @@ class _Run:
             items = [(kind, name, self._left_there(kind, val)) for kind, name, val in items]
         if value is not None:
             items.append((VALUE, "", value))
+        if not self.item:
+            items += [(WIDGET, "", widget) for widget in _shell.comms.shown() if pickles(widget)]
         outcome.imports = [
             dotted
             for dotted in job.imports

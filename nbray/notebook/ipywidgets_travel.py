@@ -1,27 +1,37 @@
-"""ipywidgets that go to a cell and come back: their connection to the front end stays in the kernel.
+"""ipywidgets that go to a cell and come back.
 
-In the worker a widget is its state: what sets ``slider.value`` there does so here when the cell ends. One that is made there
-gets its connection here. Those that were told to observe a widget come back with it; the notebook's own stay here meanwhile, so
+Their connection to the front end is relayed while the cell runs (``worker_comms``, ``comm_relay``). What sets ``slider.value``
+there is seen at once, and holds for the object here when the cell ends. One that is made there is taken over here, with the
+connection that it has. Those that were told to observe a widget come back with it; the notebook's own stay here meanwhile, so
 that a change is heard of once, when it is made here.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
-def comm_type() -> type | None:
+def comm_type() -> Any:
     """Return the class of connections, if it is loaded."""
     return getattr(sys.modules.get("comm.base_comm"), "BaseComm", None)
 
 
-def no_connection() -> Any:
-    """Stand for a connection in another process."""
+make_connection: Callable[[str], Any] | None = (
+    None  # in a worker: connects to what the kernel has; see ``worker_comms``
+)
+adopt: Callable[[Any], bool] | None = None  # in a kernel: gives a widget the connection that it had; see ``comm_relay``
+
+
+def connection(comm_id: str) -> Any:
+    """Make the connection of a widget that came from another process; what has none here gets a dumb one."""
+    made = make_connection(comm_id) if make_connection is not None else None
+    if made is not None:
+        return made
     from comm import DummyComm  # noqa: PLC0415 - only where there are widgets
 
-    return DummyComm()
+    return DummyComm(comm_id=comm_id, primary=False)
 
 
 class WidgetState(dict):
@@ -59,6 +69,21 @@ def _dispatchers(widget: Any) -> list[tuple[str, Any]]:
     """Return what keeps the callbacks of a widget: ``on_click`` and the like."""
     kind = sys.modules["ipywidgets"].CallbackDispatcher
     return [(name, value) for name, value in widget.__dict__.items() if isinstance(value, kind)]
+
+
+def is_listened_to(widget: Any) -> bool:
+    """Whether something would happen here if a person used a widget, or one in it."""
+    seen: set[int] = set()
+    todo = [widget]
+    while todo:
+        one = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if type(one).__module__ == "__main__" or _observers(one) or any(d.callbacks for _, d in _dispatchers(one)):
+            return True
+        todo += _parts(one, sys.modules["ipywidgets"].Widget)
+    return False
 
 
 def reduce_observed(obj: Any) -> Any:
@@ -108,8 +133,8 @@ def _open(widget: Any, kind: type, seen: set[int]) -> None:
     seen.add(id(widget))
     for part in _parts(widget, kind):
         _open(part, kind, seen)
-    if type(widget.comm).__name__ == "DummyComm":
-        widget.comm = None
+    if type(widget.comm).__name__ == "DummyComm" and not (adopt is not None and adopt(widget)):
+        widget.comm = widget._model_id = None
         widget.open()
 
 

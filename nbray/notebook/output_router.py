@@ -24,6 +24,7 @@ import time
 from collections import OrderedDict, deque
 from typing import Any
 
+from . import comm_relay
 from .output_flow import Flow
 from .output_overflow import Overflow
 
@@ -78,6 +79,7 @@ class OutputRouter:
         self._flusher: threading.Thread | None = None
         self._closed = False
         self.origin = ""
+        self.comms = comm_relay.CommRelay(self.kernel, self._show_comm) if self.kernel is not None else None
 
     # --------------------------------------------------------------------- origins
 
@@ -128,6 +130,8 @@ class OutputRouter:
                     self._ended.popitem(last=False)
             return
         with self._lock:
+            if kind in comm_relay.KINDS and (self.comms is None or not self.comms.received(origin, kind, content)):
+                return
             cell = self._cell(origin)
             if kind == "stream":
                 self._add_text(cell, *content)
@@ -151,16 +155,25 @@ class OutputRouter:
         pending = cell.pending
         if kind == "clear_output" and pending:
             # What waits would be gone as soon as it was seen; only updates may be of other cells.
-            kept = [entry for entry in pending if entry[0] == "update_display_data"]
+            begin = max(
+                (n for n, entry in enumerate(pending) if _turns(entry)), default=-1
+            )  # what is before is elsewhere
+            kept = [
+                entry
+                for n, entry in enumerate(pending)
+                if n <= begin or entry[0] == "update_display_data" or entry[0] in comm_relay.KINDS
+            ]
             pending.clear()
             pending.extend(kept)
-            cell.pending_chars = 0
+            cell.pending_chars = sum(sum(map(len, entry[2])) for entry in kept if entry[0] == "stream")
         elif kind == "update_display_data":
             name = content.get("transient", {}).get("display_id")
             for entry in pending:
                 if entry[0] == kind and entry[1].get("transient", {}).get("display_id") == name:
                     pending.remove(entry)
                     break
+        elif kind == "comm_msg":
+            content = _with_earlier(pending, content)
         pending.append([kind, content])
 
     def take_end(self, key: str) -> Any:
@@ -193,6 +206,8 @@ class OutputRouter:
             if cell is None:
                 return
             self._flush(origin, cell, final=True)
+            if self.comms is not None:
+                self.comms.ended(origin)
             overflow = cell.overflow
             if overflow is None:
                 return
@@ -279,6 +294,8 @@ class OutputRouter:
     def close(self) -> None:
         """Send what waits and end the thread."""
         self.flush()
+        if self.comms is not None:
+            self.comms.close()
         self._closed = True
         self._wake.set()
 
@@ -297,11 +314,17 @@ class OutputRouter:
                 self._flush(origin, self._cells[origin])
             self._send(origin, kind, content)
 
+    def _show_comm(self, origin: str, kind: str, content: Any, extra: dict[str, Any]) -> None:
+        with self._lock:
+            self._send(origin, kind, (content, extra))
+
     def _send(self, origin: str, kind: str, content: Any) -> None:
         if kind in DISPLAY_KINDS:
             content = _without_bytes(content)
         try:
-            if self.kernel is None or (origin == self.origin and self._redirected()):
+            if kind in comm_relay.KINDS:
+                self._send_comm(origin, kind, *content)
+            elif self.kernel is None or (origin == self.origin and self._redirected()):
                 self._send_local(kind, content)
             else:
                 self._send_to_front_end(origin, kind, content)
@@ -321,6 +344,22 @@ class OutputRouter:
         kernel = self.kernel
         kernel.session.send(kernel.iopub_socket, kind, content, parent=parent, ident=kernel._topic(kind))
 
+    def _send_comm(self, origin: str, kind: str, content: Any, extra: dict[str, Any]) -> None:
+        cell, kernel = self._cells.get(origin), self.kernel
+        answered = self.comms.parent(extra.get("parent", "")) if self.comms is not None else None
+        parent = cell.parent if cell is not None and cell.parent else self._parent_now()
+        if answered is not None:
+            parent = {"header": answered}
+        kernel.session.send(
+            kernel.iopub_socket,
+            kind,
+            content,
+            metadata=extra.get("metadata"),
+            parent=parent,
+            ident=f"comm-{content['comm_id']}".encode(),
+            buffers=extra.get("buffers"),
+        )
+
     def _send_local(self, kind: str, content: Any) -> None:
         if kind == "stream":
             stream = sys.stdout if content["name"] == "stdout" else sys.stderr
@@ -335,6 +374,8 @@ class OutputRouter:
             )
         elif kind == "clear_output":
             self.shell.display_pub.clear_output(content.get("wait", False))
+        elif kind == "error":
+            print("\n".join(content["traceback"]), file=sys.stderr)
 
     def show_error(self, origin: str, error: BaseException, text: list[str]) -> None:
         """Show an error under a cell that has ended (``--async``)."""
@@ -364,6 +405,53 @@ def _join_streams(pending: deque[list[Any]]) -> None:
         joined.append(entry)
     pending.clear()
     pending.extend(joined)
+
+
+def _update_of(entry: list[Any]) -> dict[str, Any] | None:
+    """Return the state that a message of a widget sets, if that is all that it does."""
+    data = entry[1][0].get("data")
+    if not isinstance(data, dict) or data.get("method") != "update" or "msg_id" in data.get("state", {"msg_id": 0}):
+        return None
+    state: dict[str, Any] = data["state"]
+    return state
+
+
+def _turns(entry: list[Any]) -> bool:
+    """Whether output goes elsewhere from this message on: into an ``ipywidgets.Output``, or out of it."""
+    if entry[0] != "comm_msg":
+        return False
+    data = entry[1][0].get("data")
+    return isinstance(data, dict) and isinstance(data.get("state"), dict) and "msg_id" in data["state"]
+
+
+def _with_earlier(pending: deque[list[Any]], content: Any) -> Any:
+    """Take the last update of a widget, if it still waits, into the one that comes now."""
+    new = _update_of(["comm_msg", content])
+    if new is None:
+        return content
+    body, extra = content
+    for entry in reversed(pending):
+        if entry[0] not in comm_relay.KINDS or entry[1][0]["comm_id"] != body["comm_id"]:
+            continue
+        old = _update_of(entry) if entry[0] == "comm_msg" else None
+        if old is None or entry[1][1]["parent"] != extra["parent"]:
+            return content
+        before, both = entry[1][0]["data"], body["data"]
+        set_again = {*new, *(path[0] for path in both.get("buffer_paths", ()))}
+        kept = [
+            (path, buffer)
+            for path, buffer in zip(before.get("buffer_paths", ()), entry[1][1]["buffers"], strict=False)
+            if path[0] not in set_again
+        ]
+        data = {
+            **both,
+            "state": {**{name: value for name, value in old.items() if name not in set_again}, **new},
+            "buffer_paths": [path for path, _ in kept] + list(both.get("buffer_paths", ())),
+        }
+        pending.remove(entry)
+        buffers = [buffer for _, buffer in kept] + list(extra["buffers"])
+        return {**body, "data": data}, {**extra, "buffers": buffers}
+    return content
 
 
 def _without_bytes(content: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,10 @@ def _made_by(maker: Any, given: list[Any]) -> str:
     arguments = given[0] if given and isinstance(given[0], tuple) else ()
     if not isinstance(maker, type) and arguments and isinstance(arguments[0], type | _Missing):
         maker = arguments[0]  # of copyreg.__newobj__ and its like
-    return str(getattr(maker, "__name__", type(maker).__name__))
+    try:
+        return str(getattr(maker, "__name__", type(maker).__name__))
+    except Exception:  # an object that was not made whole, whose attributes come from what it lacks
+        return type(maker).__name__
 
 
 def _guard(opcode: bytes, n_taken: int) -> None:

@@ -141,6 +141,8 @@ class RemoteCells:
             analysis.mentioned.discard(name)
         job = cell_job.CellJob(code, source.filename, flags, want_value=not _silenced(body))
         job.key = f"{os.getpid()}-{next(_numbers)}"
+        if self.router.kernel is not None:
+            job.kernel_shell = f"{type(shell).__module__}.{type(shell).__qualname__}"
         job.has_value = analysis.last_expression
         job.awaits = analysis.top_level_await
         job.interactivity = shell.ast_node_interactivity

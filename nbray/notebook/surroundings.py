@@ -49,8 +49,8 @@ class Start:
 
 
 @contextmanager
-def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> Iterator[Start]:
-    """Make the process look like the kernel, and as before afterwards."""
+def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kept: bool = False) -> Iterator[Start]:
+    """Make the process look like the kernel, and as before afterwards. What an actor's cell makes is ``kept``."""
     main, path, argv = sys.modules.get("__main__"), list(sys.path), sys.argv
     environ = process_environ.raw()
     builtin_input, breakpoint_hook = builtins.input, sys.breakpointhook
@@ -76,7 +76,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell) -> 
         if getpass is not None:
             getpass.getpass = _refuse_input
         shell.prepare()
-        shell.enter(module, job)
+        shell.enter(module, job, kept)
         remember(job.filename, job.text)
         know_cells(job.numbers)
         output.watch_descriptors(True)

@@ -8,18 +8,22 @@ a cell of plain Python never pays for them. What it displays is emitted to the n
 from __future__ import annotations
 
 import builtins
+import contextlib
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .after_import import AfterImport
+from .after_import import AfterImport, BeforeImport
 from .cell_job import CellJob, magic_name
+from .worker_comms import CellComms
 
 Emit = Callable[[str, Any], None]
 
 SHELL_MODULE = "IPython.core.interactiveshell"
+TQDM_MODULE = "tqdm.autonotebook"  # looks whether IPython is there and runs in a kernel
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 INLINE_MODULE = "matplotlib_inline.backend_inline"
 
@@ -37,9 +41,12 @@ class WorkerShell:
         self.emit = emit
         self._shell: Any = None
         self._finder = AfterImport([SHELL_MODULE], self._hook)
+        self._before = BeforeImport([TQDM_MODULE], self._as_in_kernel)
+        self.comms = CellComms(emit)
         self._module: ModuleType | None = None
         self._job: CellJob | None = None  # until the shell knows its magics
-        self.number = 0  # of the cell
+        self.number, self.filename = 0, ""  # of the cell
+        self.kernel_class = ""  # module and name of the kernel's shell, if there is a kernel
         self.held: list[dict[str, Any]] | None = None  # where what is displayed goes meanwhile
         self.payloads: list[dict[str, Any]] | None = None  # where what is for the front end goes; None: nowhere
 
@@ -47,19 +54,27 @@ class WorkerShell:
         """Make ``get_ipython`` and ``display`` available in this process; idempotent."""
         builtins.get_ipython = self.get  # type: ignore[attr-defined]
         builtins.display = self._display  # type: ignore[attr-defined]
+        self.comms.prepare()
         if SHELL_MODULE in sys.modules:
             self._hook(sys.modules[SHELL_MODULE])
         elif self._finder not in sys.meta_path:
             self._finder.install()
 
-    def enter(self, module: ModuleType, job: CellJob) -> None:
-        """A cell begins; its names live in ``module``."""
-        self._module, self._job, self.number = module, job, job.number
+    def enter(self, module: ModuleType, job: CellJob, kept: bool = False) -> None:
+        """A cell begins; its names live in ``module``, and stay there if they are ``kept``."""
+        self._module, self._job = module, job
+        self.number, self.filename = job.number, job.filename
+        self.kernel_class = job.kernel_shell
+        if self.kernel_class:
+            self._before.install()
+        self.comms.enter(bool(self.kernel_class), kept)
         if self._shell is not None:
             self._point(module)
 
     def leave(self) -> None:
         """The cell is over."""
+        self.comms.leave()
+        self._before.remove()
         if self._shell is not None and self._module is not None:
             self._shell.display_trap.__exit__(None, None, None)
         self._module = None
@@ -78,6 +93,12 @@ class WorkerShell:
                 self._know_magics(job, names)
         return self._shell
 
+    def _as_in_kernel(self) -> None:
+        """Load what a kernel has loaded, for code that looks whether it runs in one."""
+        self.get()
+        with contextlib.suppress(ImportError):
+            importlib.import_module(self.kernel_class.rpartition(".")[0])
+
     def owns(self, name: str, value: Any) -> bool:
         """Whether the shell itself has put a value under this name."""
         return self._shell is not None and self._shell.user_ns_hidden.get(name, self) is value
@@ -89,6 +110,13 @@ class WorkerShell:
         except Exception:  # it has its text
             return {}, {}
         return data, metadata
+
+    def without_unknown_widgets(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Leave out the view of a widget that the front end does not know."""
+        view = data.get(WIDGET_MIME)
+        if not isinstance(view, dict) or self.comms.show(view.get("model_id")):
+            return data
+        return {mime: part for mime, part in data.items() if mime != WIDGET_MIME}
 
     def _display(self, *objects: Any, **options: Any) -> Any:
         self.get()
@@ -107,6 +135,8 @@ class WorkerShell:
             names.setdefault(name, "")
         shell.execution_count = self.number + 1
         shell.ns_table.update(user_global=names, user_local=names)
+        if self.filename:  # under which a traceback that is shown there names the cell
+            getattr(shell.compile, "_filename_map", {})[self.filename] = self.number
         if self._module is not None:
             shell.display_trap.__enter__()  # as around a cell here: one inside of it (%%capture) then sees that there is a hook
 
@@ -179,8 +209,8 @@ def make_shell(owner: WorkerShell, module: ModuleType) -> Any:
             transient: Any = None, update: bool = False, **kwargs: Any,
         ) -> None:  # fmt: skip
             _flush_streams()
-            if len(data) > 1:  # the widget itself is in this process, which no front end talks to
-                data = {mime: part for mime, part in data.items() if mime != WIDGET_MIME}
+            if len(data) > 1:
+                data = owner.without_unknown_widgets(data)
             content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
             if owner.held is not None:
                 owner.held.append(content)
@@ -215,6 +245,10 @@ def make_shell(owner: WorkerShell, module: ModuleType) -> Any:
             InteractiveShell.init_syntax_highlighting(self)
             return getattr(self, name)
 
+        def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
+            _flush_streams()
+            emit("error", {"ename": str(etype.__name__), "evalue": str(evalue), "traceback": list(stb)})
+
         def init_hooks(self) -> None:
             super().init_hooks()
             self.set_hook("show_in_pager", page.as_hook(self._page), 99)
@@ -243,6 +277,10 @@ def make_shell(owner: WorkerShell, module: ModuleType) -> Any:
             pass
 
     config = Config()
+    if owner.kernel_class:  # what asks where it runs hears what it would there
+        config.IPKernelApp = Config()
+        CellShell.__module__, _, CellShell.__name__ = owner.kernel_class.rpartition(".")
+        CellShell.__qualname__ = CellShell.__name__
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
     shell = CellShell.instance(config=config, user_module=module, user_ns=module.__dict__)
