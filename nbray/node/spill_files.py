@@ -21,6 +21,7 @@ _HEAD = struct.Struct("<8s28sQI16x")
 _MAGIC = b"NBSPILL1"
 HEAD_BYTES = _HEAD.size
 _PUNCH_BYTES = 64 * 1024  # smaller objects wait for the end of their file
+_BLOCK = 4096  # larger ones have blocks of the disk for themselves, so that all of these can be given back
 _AT_ONCE = 16 << 20  # written or read by one system call; who waits for it sees it move
 
 
@@ -70,8 +71,8 @@ class SpillFiles:
         """Return the path of a file."""
         return os.path.join(self.folder, f"objects-{number}.spill")
 
-    def write(self, object_id: bytes, data: memoryview, reserve: bool = False) -> Place:
-        """Append an object; ``reserve``: also where the disk would be fuller than its share, almost to the end.
+    def write(self, object_id: bytes, data: memoryview, leave: float = 1.0) -> Place:
+        """Append an object, and leave alone ``leave`` of what the disk is to keep free.
 
         Raises
         ------
@@ -81,21 +82,25 @@ class SpillFiles:
             For all else that the disk refuses.
         """
         size = data.nbytes
-        self._check_disk(HEAD_BYTES + size, reserve)
+        self._check_disk(HEAD_BYTES + size, leave)
         full = self._end and self._end + HEAD_BYTES + size > self._file_bytes
         if self._current < 0 or full or not os.fstat(self._current).st_nlink:  # somebody has removed it
             self._next_file()
-        place = Place(self._number, self._end, size)
+        place = Place(self._number, _blocks(self._end) if size >= _PUNCH_BYTES else self._end, size)
         try:
-            self._write_all(_head(object_id, data), self._end)
-            self._write_all(data, self._end + HEAD_BYTES)
+            self._write_all(_head(object_id, data), place.offset)
+            self._write_all(data, place.offset + HEAD_BYTES)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._current, self._end)
+            if error.errno == errno.EFBIG and place.offset:  # a limit of this process or of the file system
+                self._next_file()
+                return self.write(object_id, data, leave)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(error.errno, error.strerror, self.folder) from None
             raise
-        self._end += HEAD_BYTES + size
+        end = place.offset + HEAD_BYTES + size
+        self._end = _blocks(end) if size >= _PUNCH_BYTES else end
         self.bytes_written += HEAD_BYTES + size
         self._wanted[self._number] = self._wanted.get(self._number, 0) + 1
         return place
@@ -107,11 +112,11 @@ class SpillFiles:
             view, offset = view[done:], offset + done
             self._moved()
 
-    def _check_disk(self, size: int, reserve: bool) -> None:
+    def _check_disk(self, size: int, leave: float) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         disk = os.statvfs(self.folder)
         free = disk.f_bavail * disk.f_frsize
-        kept = disk.f_blocks * disk.f_frsize * (1.0 - self._disk_share) * (0.2 if reserve else 1.0)
+        kept = disk.f_blocks * disk.f_frsize * (1.0 - self._disk_share) * leave
         if free - size < kept:
             raise DiskFullError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
 
@@ -164,7 +169,7 @@ class SpillFiles:
         if not self._remove_if_done(place.file) and place.size >= _PUNCH_BYTES:
             with contextlib.suppress(OSError):
                 descriptor = os.open(self.path(place.file), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                lib.nbs_punch_hole(descriptor, place.offset, HEAD_BYTES + place.size)
+                lib.nbs_punch_hole(descriptor, place.offset, _blocks(HEAD_BYTES + place.size))
                 os.close(descriptor)
 
     def _remove_if_done(self, number: int) -> bool:
@@ -189,6 +194,10 @@ class SpillFiles:
             for name in os.listdir(self.folder):
                 os.unlink(os.path.join(self.folder, name))
             os.rmdir(self.folder)
+
+
+def _blocks(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
 
 
 def _head(object_id: bytes, data: memoryview) -> bytes:

@@ -24,16 +24,19 @@ _TRY_AGAIN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAI
 _ROUNDS = 4  # of choosing victims anew, when somebody was quicker
 _LOOK_S = 0.5  # between looks for objects on disk that nobody wants any more
 _DISK_PAUSE_S = 0.2  # after the disk was found full
+# Which part of what the disk is to keep free is left alone: for what is new, to bring something back, to exchange.
+_LEAVE, _LEAVE_SOME, _LEAVE_NOTHING = 1.0, 0.2, 0.0
 
 
 class _Copy:
-    """An object that is on disk."""
+    """An object that is on disk; with ``bytes`` set it is aside in this process instead, and ``place`` is void."""
 
-    __slots__ = ("children", "held", "object_id", "place")
+    __slots__ = ("bytes", "children", "held", "object_id", "place")
 
     def __init__(self, object_id: bytes, place: Place, children: list[int]) -> None:
         self.object_id = object_id
         self.place = place
+        self.bytes: bytearray | None = None
         self.children = children
         self.held = False  # whether we hold the children: while the object is not in memory
 
@@ -68,6 +71,7 @@ class Spiller:
         self._ended = False
         self._thread: threading.Thread | None = None
         self._disk_full_at = 0.0
+        self._aside: _Copy | None = None  # the one object whose bytes are here, see _exchange
 
     # --------------------------------------------------------------- wishes of others
 
@@ -151,10 +155,10 @@ class Spiller:
             return True
         return False
 
-    def _clear(self, size: int, reserve: bool = False) -> bool:
+    def _clear(self, size: int, leave: float = _LEAVE) -> bool:
         """Make room for an object of ``size`` bytes in one piece; False when that is not possible now.
 
-        With ``reserve`` what the disk keeps back is used, too: with memory and disk both full
+        With a smaller ``leave`` what the disk keeps back is used, too: with memory and disk both full
         nothing could be brought back any more, as for that something has to be spilled first.
         """
         if self._disk_full_at:  # what has a copy on disk costs nothing
@@ -167,7 +171,7 @@ class Spiller:
         for obj in self._segment.spill_victims(0, 2 * size, self._smallest) or ():
             if self._segment.spill_victims(size) == []:
                 return True
-            if self._ended or not self._spill(obj, reserve):
+            if self._ended or not self._spill(obj, leave):
                 return False
         for _ in range(_ROUNDS):
             victims = self._segment.spill_victims(size)
@@ -176,11 +180,11 @@ class Spiller:
             if not victims:
                 return True
             for obj in victims:
-                if self._ended or not self._spill(obj, reserve):
+                if self._ended or not self._spill(obj, leave):
                     return False
         return False
 
-    def _spill(self, obj: int, reserve: bool = False) -> bool:
+    def _spill(self, obj: int, leave: float = _LEAVE) -> bool:
         """Give back an object's memory; False when the disk refuses."""
         segment = self._segment
         if not segment.hold_again(obj):
@@ -188,9 +192,9 @@ class Spiller:
         try:
             copy = self._copies.get(obj)
             if copy is None:
-                if not reserve and time.monotonic() - self._disk_full_at < _DISK_PAUSE_S:
+                if leave == _LEAVE and time.monotonic() - self._disk_full_at < _DISK_PAUSE_S:
                     return False
-                copy = self._write(obj, reserve)
+                copy = self._write(obj, leave)
                 if copy is None:
                     return True
                 self._copies[obj] = copy
@@ -209,7 +213,7 @@ class Spiller:
             segment.release(obj)
         return True
 
-    def _write(self, obj: int, reserve: bool) -> _Copy | None:
+    def _write(self, obj: int, leave: float) -> _Copy | None:
         self._forget_the_dead()
         segment = self._segment
         with segment.view(obj) as view:
@@ -217,8 +221,8 @@ class Spiller:
                 return None
             object_id = segment.id_of(obj)
             children = segment.children(obj)
-            place = self.files.write(object_id, view, reserve)
-        if self._disk_full_at and not reserve:
+            place = self.files.write(object_id, view, leave)
+        if self._disk_full_at and leave == _LEAVE:
             self._disk_full_at = 0.0
             self._note(lib.NBS_SPILL_WORKS)
         return _Copy(object_id, place, children)
@@ -247,34 +251,90 @@ class Spiller:
             for attempt in range(2):
                 status, target = segment.restore_begin(obj, copy.children)
                 if status in (lib.NBS_EFULL, lib.NBS_ENOMEM) and not attempt:
-                    if not self._clear(copy.place.size + 8 * len(copy.children) + 64, reserve=True):
+                    room = copy.place.size + (8 * len(copy.children) + 64 if copy.children else 0)
+                    if not self._clear(room, _LEAVE_SOME) and not self._exchange(obj, copy, room):
                         return  # whoever wants it asks again
                     continue
                 break
             if status == lib.NBS_OK:
-                self._fill(obj, copy, target)
+                outcome = self._fill(copy, target)
+                target.release()
+                self._end_restore(obj, copy, outcome)
         finally:
             segment.release(obj)
 
-    def _fill(self, obj: int, copy: _Copy, target: memoryview) -> None:
-        """Read an object that has room now; what cannot be read is lost."""
-        outcome = 1
+    def _exchange(self, obj: int, copy: _Copy, room: int) -> bool:
+        """Memory and disk are full: let an object on disk change places with what lies in memory.
+
+        Its bytes wait in this process while others are written where they were. They stay here if that fails and the
+        disk does not take them back; one object at most does.
+
+        Returns
+        -------
+        bool
+            Whether there is room for it in memory now.
+        """
+        victims = self._segment.spill_victims(room)
+        if not victims:
+            return victims is not None
+        if self._aside is not None and self._aside is not copy and not self._put_back(self._aside):
+            return False
+        if copy.bytes is None:
+            try:
+                data = bytearray(copy.place.size)
+            except MemoryError:
+                return False
+            outcome = self._fill(copy, memoryview(data))
+            if outcome != 1:
+                if outcome < 0:
+                    self._end_restore(obj, copy, outcome)
+                return False
+            self.files.drop(copy.place)
+            copy.bytes, self._aside = data, copy
+        if all(self._spill(victim, _LEAVE_NOTHING) for victim in victims):
+            return True
+        self._put_back(copy)
+        return False
+
+    def _put_back(self, copy: _Copy) -> bool:
+        """Write what is aside to the disk again."""
+        assert copy.bytes is not None
         try:
-            self.files.read(copy.object_id, copy.place, target)
+            copy.place = self.files.write(copy.object_id, memoryview(copy.bytes), _LEAVE_NOTHING)
+        except OSError:  # the disk is full, or worse
+            return False
+        copy.bytes = self._aside = None
+        return True
+
+    def _fill(self, copy: _Copy, target: memoryview) -> int:
+        """Read an object into ``target``; 1 = it is there, 0 = not now, -1 = it is lost."""
+        try:
+            if copy.bytes is not None:
+                target[:] = copy.bytes
+            else:
+                self.files.read(copy.object_id, copy.place, target)
+            return 1
         except DamagedError as error:
-            outcome = -1
             print(f"object {copy.object_id.hex()} is lost: {error}", file=sys.stderr, flush=True)
+            return -1
         except OSError as error:
-            outcome = 0 if error.errno in _TRY_AGAIN else -1
             print(f"object {copy.object_id.hex()} cannot be read: {error}", file=sys.stderr, flush=True)
-        finally:
-            target.release()
+            return 0 if error.errno in _TRY_AGAIN else -1
+
+    def _end_restore(self, obj: int, copy: _Copy, outcome: int) -> None:
         self._segment.restore_end(obj, outcome)
         if outcome:
             self._let_children_go(copy)
-        if outcome < 0:
+        if outcome < 0 or (outcome and copy.bytes is not None):
             self._copies.pop(obj)
+            self._drop(copy)
+
+    def _drop(self, copy: _Copy) -> None:
+        """Forget the bytes of an object."""
+        if copy.bytes is None:
             self.files.drop(copy.place)
+        else:
+            copy.bytes = self._aside = None
 
     def _let_children_go(self, copy: _Copy) -> None:
         if copy.held:
@@ -290,6 +350,6 @@ class Spiller:
             copy = self._copies.pop(obj)
             some = some or (copy.held and bool(copy.children))
             self._let_children_go(copy)
-            self.files.drop(copy.place)
+            self._drop(copy)
         if some:
             self._released()
