@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -13,6 +14,8 @@ from nbray.object_ref_generator import ObjectRefGenerator
 from nbray.serialization.unreadable import unreadable
 
 _loads = pickle.loads
+
+_FOR_EVER_S = 1e9  # 30 years
 
 
 def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bool = False) -> Any:
@@ -32,6 +35,8 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
         (also a TimeoutError) when a value was not there in time.
     TypeError
         When something is not a ref.
+    ValueError
+        When ``timeout`` is negative (other than -1: no limit, as in Ray) or not a number.
     """
     if type(object_refs) is ObjectRef:
         data = object_refs._data
@@ -42,7 +47,7 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
                 raise unreadable(error) from error
         if data is not None or current.core is None:  # else it is looked at where we wait
             runtime.require_core()
-        return object_refs._cluster.get_one(object_refs, _seconds(timeout))
+        return object_refs._cluster.get_one(object_refs, _patience(timeout))
     core = runtime.require_core()
     if not isinstance(object_refs, list):
         if type(object_refs) is ObjectRefGenerator:
@@ -51,7 +56,7 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
     for index, ref in enumerate(object_refs):
         if type(ref) is not ObjectRef:
             raise _wrong_item(index, ref)
-    return core.get(object_refs, _seconds(timeout))
+    return core.get(object_refs, _patience(timeout))
 
 
 class _TypeAndValueError(TypeError, ValueError):
@@ -72,16 +77,24 @@ def _wrong_item(index: int, value: Any) -> Exception:
     )
 
 
+def _patience(timeout: Any) -> float | None:
+    """The seconds that ``get`` waits: -1 is no limit, as in Ray."""
+    return None if timeout is None or timeout == -1 else _seconds(timeout)
+
+
 def _seconds(timeout: Any) -> float | None:
+    """Check a timeout; what no clock can count to, like ``inf``, is no limit."""
     if timeout is None:
         return None
-    if timeout == -1:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+    if isinstance(timeout, (str, bytes)) or not hasattr(timeout, "__float__"):
         raise TypeError(f"timeout must be a number of seconds or None, got {type(timeout).__name__}.")
-    if timeout < 0:
-        raise ValueError(f"timeout must be at least 0, got {timeout}.")
-    return float(timeout)
+    try:
+        seconds = float(timeout)
+    except OverflowError:
+        seconds = math.inf if timeout > 0 else -math.inf
+    if seconds < 0 or seconds != seconds:
+        raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
+    return None if seconds > _FOR_EVER_S else seconds
 
 
 def put(value: Any, *, _owner: Any = None) -> ObjectRef:
@@ -136,8 +149,8 @@ def wait(
     if not _seen(refs, waited):
         _check_refs(refs)
         waited = None
-    if timeout is not None and timeout < 0:
-        raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
+    if timeout is not None:
+        timeout = _seconds(timeout)
     if not refs:
         return [], []
     if num_returns == 1 and type(num_returns) is int:

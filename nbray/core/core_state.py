@@ -90,6 +90,7 @@ class CoreState:
         self.stalled: dict[ActorCalls, None] = {}  # their ring was full; of what stands in it no answer may come
         self.waiting_args: dict[int, TaskRecord] = {}
         self.streams: dict[int, Any] = {}  # number of a generator task that is not done -> Stream
+        self.n_stored_puts = 0  # values that went into the store by put()
         self.exported: weakref.WeakValueDictionary[bytes, ObjectRef] = weakref.WeakValueDictionary()
         self.borrowed_waits: dict[ObjectRef, None] = {}  # borrowed refs that somebody waits for
         self.kept: list[Any] = []

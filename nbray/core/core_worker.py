@@ -69,7 +69,6 @@ from nbray.options import Streaming
 from nbray.placement import Target
 from nbray.scheduling import infeasible
 from nbray.serialization import error_value, serializer
-from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
 
 RING = lib.NBS_READY_RING
@@ -402,7 +401,7 @@ class CoreWorker(
         if type(value) in _SIMPLE:
             data: Any = _dumps(value, 5)
         elif isinstance(value, RayTaskError):
-            ref._data = ErrorValue(error_value.from_task_error(value))
+            ref._data = error_value.from_task_error(value)
             return ref
         else:
             data = serializer.dumps(value, "the value to put")
@@ -411,9 +410,14 @@ class CoreWorker(
         else:
             stored = serializer.plain(data) if type(data) is bytes else data
             ref._data = StoredValue(self.store.write(ref.binary(), stored, label=call_site.label()))
+            self.n_stored_puts += 1
             if self.shield.pending:
                 self.shield.strike()
         return ref
+
+    def n_held(self) -> int:
+        """Return how many stored values this process may hold: views, refs that have travelled, and values that it has put."""
+        return lib.nbs_n_views(self.seg) + len(self.exported) + self.n_stored_puts
 
     def start(self) -> None:
         """Start the service thread."""

@@ -85,7 +85,7 @@ class References(CoreState):
             self.store.fulfil(ref.binary(), serializer.plain(data), 0)
         elif type(data) is ErrorValue:
             data.unread = None  # it may be read elsewhere
-            self.store.fulfil(ref.binary(), serializer.plain(data.blob), META_ERROR)
+            self.store.fulfil(ref.binary(), data.stored(), META_ERROR)
         elif type(data) is StoredValue:
             ref._hold = data.hold
 

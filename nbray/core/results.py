@@ -37,7 +37,7 @@ from nbray.exceptions import (
     RunningTaskCancelledError,
 )
 from nbray.object_ref import ObjectRef
-from nbray.serialization import error_value, serializer
+from nbray.serialization import error_value
 from nbray.serialization.error_value import ErrorValue
 
 _HEAD = struct.Struct("<IIQHHIQ")  # nbs_msg
@@ -176,7 +176,7 @@ class Results(CoreState):
             if flags & RESULT_CANCELLED or (record.cancelled and record.n_returns >= 0):
                 error = error_value.from_system_error(RunningTaskCancelledError(self._task_hex(record)))
             else:
-                error = ErrorValue(self._large_error(payload) if flags & RESULT_STORED else payload)
+                error = self._large_error(payload) if flags & RESULT_STORED else ErrorValue(payload)
                 if record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
                     lib.nbs_count(self.seg, lib.NBS_CTR_FAILED, -1)  # its worker counted it, and it has not failed yet
                     self._retry(record, error)
@@ -228,10 +228,9 @@ class Results(CoreState):
         elif flags & RESULT_STORED:
             self._value_part(PART_STORED, payload)
 
-    def _large_error(self, payload: bytes) -> bytes:
-        """Take an error out of the store, where it was too large to be sent."""
-        stored = self._value_part(PART_STORED, payload)
-        return bytes(serializer.pickle_of_store(self.store.view(stored.hold.obj)))
+    def _large_error(self, payload: bytes) -> ErrorValue:
+        """Take an error out of the store, where it was too large to be sent, or has refs inside."""
+        return self.store.error(self._value_part(PART_STORED, payload).hold)
 
     def _value_part(self, kind: int, payload: bytes) -> Any:
         if kind == PART_INLINE:

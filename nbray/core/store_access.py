@@ -13,7 +13,7 @@ from nbray.core.records import META_ERROR, Session, StoredValue, StoreHold
 from nbray.exceptions import ObjectLostError, ObjectStoreFullError, OutOfDiskError, OwnerDiedError, RaySystemError
 from nbray.object_ref import ObjectRef
 from nbray.serialization import error_value, serializer
-from nbray.serialization.error_value import ErrorValue
+from nbray.serialization.error_value import ErrorValue, Kept
 from nbray.serialization.serializer import Serialized
 from nbray.serialization.unreadable import unreadable
 
@@ -217,8 +217,14 @@ class StoreAccess:
             )
             return error_value.from_system_error(OwnerDiedError(text, ref.hex()))
         if meta & META_ERROR:
-            return ErrorValue(bytes(serializer.pickle_of_store(self.view(hold.obj))))
+            return self.error(hold)
         return StoredValue(hold)
+
+    def error(self, hold: StoreHold) -> ErrorValue:
+        """Return the error that a stored object is; it keeps the object if that keeps refs inside the exception."""
+        blob = bytes(serializer.pickle_of_store(self.view(hold.obj)))
+        has_refs = lib.nbs_obj_children(self.seg, hold.obj, _NULL, 0) > 0
+        return ErrorValue(blob, (Kept(hold),) if has_refs else ())
 
     def is_lost(self, obj: int) -> bool:
         """Tell whether an object that this process holds was spilled and cannot be read any more."""

@@ -12,6 +12,7 @@ import os
 import pickle
 import sys
 import traceback
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -29,19 +30,26 @@ class ErrorValue:
 
     Attributes
     ----------
+    refs : sequence
+        What has to live as long: the refs inside the exception, or (``Kept``) the stored object that keeps them.
     unread : (deque, object) or None
         Where to put (object, blob) when it goes before anybody has read it.
     """
 
-    __slots__ = ("blob", "unread")
+    __slots__ = ("blob", "refs", "unread")
 
-    def __init__(self, blob: bytes) -> None:
+    def __init__(self, blob: bytes, refs: Sequence[Any] = ()) -> None:
         self.blob = blob
+        self.refs = refs
         self.unread: Any = None
 
     def exception(self) -> BaseException:
         self.unread = None
         return to_exception(self.blob)
+
+    def stored(self) -> serializer.Serialized:
+        """Return it as the store takes it."""
+        return serializer.Serialized(self.blob, (), list(self.refs))
 
     def __del__(self) -> None:
         if self.unread is not None:
@@ -49,22 +57,43 @@ class ErrorValue:
             queue.append((about, self.blob))
 
 
+class Kept:
+    """Stands among the refs of an error for a stored object that keeps them."""
+
+    __slots__ = ("_hold",)
+
+    def __init__(self, hold: Any) -> None:
+        self._hold = hold
+
+
 def from_system_error(error: BaseException) -> ErrorValue:
     """Wrap an error that the runtime itself raises in ``get``."""
     return ErrorValue(pickle.dumps((_SYSTEM, pickle.dumps(error))))
 
 
-def from_task_error(error: RayTaskError) -> bytes:
-    """Return the blob of a task's error that a program hands on as a value; whoever gets the value gets the error, as in Ray."""
+def from_task_error(error: RayTaskError) -> ErrorValue:
+    """Wrap a task's error that a program hands on as a value; whoever gets the value gets the error, as in Ray."""
     function_name, text, cause, _, pid, _, _, _, frames, node = error._told
     pickled: bytes | None = None
+    refs: list[Any] = []
     with contextlib.suppress(Exception):
-        data = serializer.dumps(cause)
-        pickled = data if isinstance(data, bytes) and cause is not None else None
-    return pickle.dumps((_TASK, function_name, text, pid, frames, pickled, type(cause).__name__, _text(cause), node))
+        pickled = _pickled(cause, refs) if cause is not None else None
+    fields = (_TASK, function_name, text, pid, frames, pickled, type(cause).__name__, _text(cause), node)
+    return ErrorValue(pickle.dumps(fields), refs)
 
 
-def from_exception(function_name: str, error: BaseException, skip_frames: int = 0, node: str = "") -> bytes:
+def _pickled(cause: BaseException | None, refs: list[Any]) -> bytes:
+    """Return an exception as bytes for ``loads``; the refs inside are added to ``refs``."""
+    data = serializer.dumps(cause)
+    if isinstance(data, bytes):
+        return data
+    refs += data.refs
+    return data.pack() if data.buffers else data.pickled
+
+
+def from_exception(
+    function_name: str, error: BaseException, skip_frames: int = 0, node: str = "", refs: list[Any] | None = None
+) -> bytes:
     """Return the blob for an exception that user code raised in this process.
 
     Parameters
@@ -76,6 +105,9 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
         Outermost frames that belong to the runtime.
     node : str
         Id of this node, shortened.
+    refs : list, optional
+        Gets the refs inside the exception, which have to live as long as the blob. Without it an exception that has
+        refs inside goes as text.
     """
     if getattr(error, "of_the_runtime", False):
         return from_system_error(error).blob
@@ -98,11 +130,14 @@ def from_exception(function_name: str, error: BaseException, skip_frames: int = 
     text = _traceback(error, tb) + hint
     frames = _frames(tb)
     pickled: bytes | None = None
+    found: list[Any] = []
     try:
-        data = serializer.dumps(cause)
-        pickled = data if isinstance(data, bytes) else None
-        if pickled is not None:
-            serializer.loads(pickled)  # classes whose __init__ wants more arguments fail only now
+        pickled = _pickled(cause, found)
+        serializer.loads(pickled)  # classes whose __init__ wants more arguments fail only now
+        if refs is not None:
+            refs += found
+        elif found:
+            raise TypeError("there are refs inside it, which nothing would keep here")
     except Exception as failure:
         pickled = None
         text += f"(Exception {type(cause).__qualname__} isn't serializable: {type(failure).__name__}: {failure})\n"

@@ -89,7 +89,7 @@ class ExecutorState:
         self.cancel_children = True  # of the task that is cancelled
         self.producers: dict[Any, Callable[[], object]] = {}  # generators that wait for their consumer -> wakes them
         self.shared_window: SharedWindow | None = None  # of all generators of an actor that limits them
-        self.freed = FreedMemory(lambda: lib.nbs_n_views(core.seg), lambda: (self.owner, self.task_number))
+        self.freed = FreedMemory(core.n_held, lambda: (self.owner, self.task_number))
         self.stopping = False
         self.leaving = False  # max_calls is reached, or:
         self.import_cut = False  # an interrupt hit an import: some C extensions cannot be loaded again in this process

@@ -22,13 +22,13 @@ class FreedMemory:
     and the next task faults them in again, page by page: 3 ms for 6 MB. So it keeps up to KEEP_BYTES of them, as glibc's own
     rule would had it seen larger blocks freed (mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD).
 
-    A stored value that a task has looked at may be left in a cycle (a function of a cell and its globals, a traceback). It
-    then stays in the store until Python's collector comes by, which in an idle worker is never: so it is called.
+    A stored value that a task has looked at, or a ref, may be left in a cycle (a function of a cell and its globals, a
+    traceback). It then stays in the store until Python's collector comes by, which in an idle worker is never: so it is called.
 
     Parameters
     ----------
-    n_views : callable
-        How many stored values this process looks at.
+    n_held : callable
+        How many stored values this process may hold: no fewer than it does, and more whenever there is another.
     last_task : callable
         Tells the task that ran last, or runs.
 
@@ -38,11 +38,11 @@ class FreedMemory:
         Whether malloc is ours to set: not where the user's environment does.
     """
 
-    def __init__(self, n_views: Callable[[], int], last_task: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, n_held: Callable[[], int], last_task: Callable[[], object] = lambda: None) -> None:
         self.mine = not chosen_by_user(os.environ)
-        self._n_views = n_views
+        self._n_held = n_held
         self._last_task = last_task
-        self._lasting = n_views()  # views that the last collection left; after another task they may be others
+        self._lasting = n_held()  # what the last collection left; after another task they may be others
         self._collected_after: object = None  # the task that ran last then
         self._collect_at = 0.0
         self._seen = time.process_time()
@@ -68,15 +68,15 @@ class FreedMemory:
 
     def _collect(self) -> None:
         """Free what is garbage, if stored values may be held by it."""
-        n_views, last_task = self._n_views(), self._last_task()
-        if (n_views <= self._lasting and (not n_views or last_task == self._collected_after)) or not gc.isenabled():
-            self._lasting = min(self._lasting, n_views)
+        n_held, last_task = self._n_held(), self._last_task()
+        if (n_held <= self._lasting and (not n_held or last_task == self._collected_after)) or not gc.isenabled():
+            self._lasting = min(self._lasting, n_held)
             return
         began = time.monotonic()
         if began < self._collect_at:
             return
         gc.collect()
-        self._lasting, self._collected_after = self._n_views(), last_task
+        self._lasting, self._collected_after = self._n_held(), last_task
         ended = time.monotonic()
         self._collect_at = ended + (ended - began) / COLLECTING_SHARE
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import os
 import pickle
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from nbray import ids
@@ -37,7 +39,7 @@ _dumps = pickle.dumps
 _loads = pickle.loads
 NBS_EAGAIN = lib.NBS_EAGAIN
 MAX_EARLY_OUTPUT = 64  # pieces of at most 16 KiB that a constructor printed, kept until somebody reads them
-MAX_ERROR_BYTES = 4 * 1024 * 1024  # of an exception that is sent whole
+MAX_ERROR_BYTES = 64 * 1024 * 1024  # of an exception that is sent whole
 
 
 def _returned(values: int, n_returns: int) -> str:
@@ -58,7 +60,8 @@ class Replies(ExecutorState):
                 if type(result) in serializer.SIMPLE_TYPES:
                     data: Any = _dumps(result, 5)
                 elif isinstance(result, RayTaskError):
-                    self._reply(chan, number, RESULT_ERROR, self._task_error(result), ran_ns)
+                    error_given = error_value.from_task_error(result)
+                    self._raised(chan, number, error_given.blob, error_given.refs)
                     return
                 else:
                     data = serializer.dumps(result, f"the return value of {name}()")
@@ -127,9 +130,11 @@ class Replies(ExecutorState):
 
     @staticmethod
     def _task_error(error: RayTaskError) -> bytes:
-        """Return what stands for a task's error that a program returns: whoever gets it gets the error."""
-        blob = error_value.from_task_error(error)
-        return blob if len(blob) <= INLINE_MAX_BYTES // 8 else error_value.shorten(blob, INLINE_MAX_BYTES // 8)
+        """Return what stands for a task's error among the values that a program returns: whoever gets it gets the error."""
+        value = error_value.from_task_error(error)
+        if len(value.blob) <= INLINE_MAX_BYTES // 8 and not value.refs:
+            return value.blob
+        return error_value.shorten(value.blob, INLINE_MAX_BYTES // 8)
 
     def _part(self, owner: int, name: str, number: int, index: int, value: Any, parts: list[bytes]) -> None:
         if isinstance(value, RayTaskError):
@@ -184,13 +189,20 @@ class Replies(ExecutorState):
         if isinstance(error, NotStored):
             self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error.error).blob)
             return
-        blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8])
-        if len(blob) > INLINE_MAX_BYTES:
+        refs: list[Any] = []
+        blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8], refs)
+        self._raised(chan, number, blob, refs)
+
+    def _raised(self, chan: int, number: int, blob: bytes, refs: Sequence[Any]) -> None:
+        """Reply with an error: through the store when it is large, or has refs inside."""
+        if refs or len(blob) > INLINE_MAX_BYTES:
             if len(blob) <= MAX_ERROR_BYTES:
                 with contextlib.suppress(ObjectStoreFullError, OutOfDiskError):
                     owner = self.core.peer if chan == SELF else lib.nbs_chan_peer(self.seg, chan)
-                    handle = self._store(owner, number, 0, blob)
-                    self._reply(chan, number, RESULT_ERROR | RESULT_STORED, handle)
+                    label = f"error of {self.task_name}"[:80].encode("utf-8", "replace")
+                    # Not under the id of the result, which the next attempt may make.
+                    hold = self.core.store.write(os.urandom(28), Serialized(blob, (), list(refs)), 0, owner, label)
+                    self._reply(chan, number, RESULT_ERROR | RESULT_STORED, _U64.pack(hold.obj))
                     return
             blob = error_value.shorten(blob, INLINE_MAX_BYTES)
         self._reply(chan, number, RESULT_ERROR, blob)

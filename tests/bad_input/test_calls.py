@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 
 import nbray
@@ -70,6 +71,27 @@ def test_row_8_get_of_other_things(ray, wrong, words):
         ray.get(wrong(ray.put(1)))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"), [(float("nan"), ValueError), (-0.5, ValueError), ("1", TypeError), ([], TypeError)]
+)
+def test_timeouts_that_mean_nothing(ray, timeout, error):
+    ref = ray.ObjectRef.nil()
+    with pytest.raises(error, match="timeout"):
+        ray.get([ref], timeout=timeout)
+    with pytest.raises(error, match="timeout"):
+        ray.wait([ref], timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**400, True, np.float32(60)])
+def test_timeouts_that_are_odd(ray, timeout):
+    @ray.remote
+    def seven():
+        return 7
+
+    assert ray.get(seven.remote(), timeout=60 if timeout is True else timeout) == 7
+    assert ray.wait([ray.put(1)], timeout=timeout)[1] == []
 
 
 def test_row_22_a_missing_method(ray):

@@ -45,6 +45,23 @@ def test_results_that_are_dropped(ray):
     drops_to(before)
 
 
+def test_a_ref_in_an_error_that_names_itself(ray):
+    """The exception, its traceback and the frame that raised it hold each other, in a worker that has nothing more to do."""
+
+    @ray.remote
+    def fail():
+        error = ValueError()
+        error.ref = ray.put(numpy.ones(MEG, numpy.uint8))
+        raise error
+
+    before = settled_use()
+    with pytest.raises(ValueError) as caught:
+        ray.get(fail.remote())
+    assert ray.get(caught.value.cause.ref).sum() == MEG
+    del caught
+    drops_to(before)
+
+
 def test_results_that_nobody_ever_looks_at(ray):
     @ray.remote
     def make():

@@ -3,6 +3,7 @@
 import pickle
 import threading
 
+import numpy as np
 import pytest
 
 
@@ -83,6 +84,80 @@ def test_one_that_cannot_be_rebuilt(ray, failing):
     error = failing(lambda: Wordy(1, 2))
     assert isinstance(error, ray.exceptions.UnserializableException)
     assert "1 and 2" in str(error)
+
+
+@pytest.mark.parametrize("size", [1_000, 100_000, 10_000_000])
+def test_one_that_carries_an_array(failing, size):
+    error = failing(lambda: Fault(np.ones(size, np.uint8), "here"))
+    assert isinstance(error, Fault)
+    assert error.cause.code.sum() == size and error.place == "here"
+
+
+def test_one_that_carries_refs(ray):
+    """The values live as long as somebody has the error, or a ref of it."""
+
+    @ray.remote(max_retries=0)
+    def fail():
+        error = Fault(ray.put(np.ones(100_000)), "here")
+        error.small = ray.put(3)
+        raise error
+
+    @ray.remote
+    def hand_on(value):
+        return value
+
+    @ray.remote
+    def submit():
+        return [fail.remote()]
+
+    @ray.remote
+    def caught():
+        with pytest.raises(Fault) as info:
+            ray.get(fail.remote())
+        return info.value
+
+    @ray.remote
+    class Keeper:
+        def keep(self, refs):
+            self.refs = refs
+
+        def look(self):
+            with pytest.raises(Fault) as info:
+                ray.get(self.refs[0])
+            return ray.get(info.value.cause.code).sum()
+
+    def check(ref):
+        with pytest.raises(Fault) as info:
+            ray.get(ref)
+        cause = info.value.cause
+        del info
+        assert ray.get(cause.code).sum() == 100_000 and ray.get(cause.small) == 3
+
+    check(fail.remote())
+    check(hand_on.remote(fail.remote()))
+    check(ray.get(submit.remote())[0])
+    check(caught.remote())
+    keeper = Keeper.remote()
+    early = fail.remote()
+    ray.get(keeper.keep.remote([early]))
+    del early
+    assert ray.get(keeper.look.remote()) == 100_000
+    late = fail.remote()
+    ray.wait([late])
+    ray.get(keeper.keep.remote([late]))
+    del late
+    assert ray.get(keeper.look.remote()) == 100_000
+
+
+def test_an_attempt_that_carried_a_ref_is_followed_by_one_that_succeeds(ray, ledger):
+    @ray.remote(max_retries=1, retry_exceptions=[Fault])
+    def second_time():
+        ledger.add()
+        if len(ledger.marks()) == 1:
+            raise Fault(ray.put(np.zeros(100_000)), "here")
+        return np.ones(100_000)
+
+    assert ray.get(second_time.remote()).sum() == 100_000
 
 
 def test_one_that_cannot_be_pickled(ray, failing):
