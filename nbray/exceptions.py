@@ -16,7 +16,23 @@ class RayError(Exception):
 
 
 class RaySystemError(RayError):
-    """The runtime itself failed: its daemon died, or it met a state it cannot be in."""
+    """The runtime itself failed: its daemon died, or it met a state it cannot be in.
+
+    Attributes
+    ----------
+    client_exc : str or BaseException
+        What happened.
+    traceback_str : str or None
+        Where.
+    """
+
+    def __init__(self, client_exc: Any = "", traceback_str: str | None = None) -> None:
+        super().__init__(*(one for one in (client_exc, traceback_str) if one is not None))
+        self.client_exc = client_exc
+        self.traceback_str = traceback_str
+
+    def __str__(self) -> str:
+        return f"{self.client_exc}\ntraceback: {self.traceback_str}" if self.traceback_str else str(self.client_exc)
 
 
 class AuthenticationError(RayError):
@@ -29,6 +45,14 @@ class CrossLanguageError(RayError):
 
 class RpcError(RayError):
     """A control message could not be delivered."""
+
+    def __init__(self, message: str = "", rpc_code: int | None = None) -> None:
+        super().__init__(message, rpc_code)
+        self.message = message
+        self.rpc_code = rpc_code
+
+    def __str__(self) -> str:
+        return self.message
 
 
 # ------------------------------------------------------------------------------ tasks
@@ -254,8 +278,8 @@ class ForciblyCancelledError(TaskCancelledError, WorkerCrashedError):
         )  # fmt: skip
 
 
-for _shown_as_cancelled in (RunningTaskCancelledError, ForciblyCancelledError):
-    _shown_as_cancelled.__name__ = "TaskCancelledError"  # what notebooks show; pickles go by __qualname__
+# What notebooks show; pickles go by __qualname__.
+RunningTaskCancelledError.__name__ = ForciblyCancelledError.__name__ = TaskCancelledError.__name__
 
 
 # In Ray a task that raises KeyboardInterrupt counts as cancelled, and one that calls sys.exit ends its worker. Here both
@@ -266,28 +290,53 @@ _ALSO: dict[type[BaseException], type[RayError]] = {
 }
 
 
-class TaskUnschedulableError(RayError):
+class _Told(RayError):
+    """Base of errors that are made from one sentence.
+
+    Attributes
+    ----------
+    error_message : str
+        The sentence, under Ray's name.
+    """
+
+    _default = ""
+
+    def __init__(self, error_message: str | None = None) -> None:
+        super().__init__(*([self._default] if error_message is None else [error_message]))
+
+    @property
+    def error_message(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class TaskUnschedulableError(_Told):
     """No node can ever give the task what it asks for."""
 
 
-class ActorUnschedulableError(RayError):
+class ActorUnschedulableError(_Told):
     """No node can ever give the actor what it asks for."""
 
 
-class TaskPlacementGroupRemoved(RayError):
+class TaskPlacementGroupRemoved(_Told):
     """The task's placement group was removed."""
 
+    _default = "The placement group of this task has been removed."
 
-class ActorPlacementGroupRemoved(RayError):
+
+class ActorPlacementGroupRemoved(_Told):
     """The actor's placement group was removed."""
+
+    _default = "The placement group of this actor has been removed."
 
 
 class PendingCallsLimitExceeded(RayError):
     """More calls are queued at an actor than its ``max_pending_calls`` allows."""
 
 
-class RuntimeEnvSetupError(RayError):
+class RuntimeEnvSetupError(_Told):
     """The runtime environment could not be made."""
+
+    _default = "Failed to set up runtime environment."
 
 
 class OutOfMemoryError(RayError):
@@ -302,37 +351,39 @@ class RayActorError(RayError):
 
     Attributes
     ----------
-    actor_id : str
+    actor_id : str or None
+    error_msg : str
+    actor_init_failed : bool
+        Whether its constructor raised.
+    preempted : bool
+        Whether its node was taken away; that does not happen on one machine.
     maybe_executed : bool
-        True when the call may have run, wholly or in part.
+        True when the call may have run, wholly or in part. nbray only.
+    cause_blob : bytes
+        The pickled exception of its constructor, if that is why. nbray only.
     """
 
-    def __init__(
-        self,
-        message: str = "The actor died.",
-        actor_id: str = "",
-        maybe_executed: bool = False,
-        cause_blob: bytes = b"",
-    ) -> None:
-        super().__init__(message)
-        self.actor_id = actor_id
-        self.maybe_executed = maybe_executed
-        self.cause_blob = cause_blob  # the pickled exception of its constructor, if that is why
+    BASE_ERROR_MSG = "The actor experienced an error before finishing this task."
 
-    @property
-    def error_msg(self) -> str:
-        """The message, under Ray's name."""
-        return str(self)
+    def __init__(
+        self, actor_id: str | None = None, error_msg: str = BASE_ERROR_MSG, actor_init_failed: bool = False,
+        preempted: bool = False, *, maybe_executed: bool = False, cause_blob: bytes = b"",
+    ) -> None:  # fmt: skip
+        super().__init__(error_msg)
+        self.actor_id = actor_id
+        self.error_msg = error_msg
+        self._preempted = preempted
+        self.maybe_executed = maybe_executed
+        self.cause_blob = cause_blob
+        self._init_failed = actor_init_failed
 
     @property
     def actor_init_failed(self) -> bool:
-        """Whether its constructor raised."""
-        return bool(self.cause_blob)
+        return self._init_failed or bool(self.cause_blob)
 
     @property
     def preempted(self) -> bool:
-        """Whether its node was taken away; that does not happen on one machine."""
-        return False
+        return self._preempted
 
     @property
     def cause(self) -> BaseException | None:
@@ -343,22 +394,60 @@ class RayActorError(RayError):
             return None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.actor_id, self.maybe_executed, self.cause_blob)
+        facts = (self.actor_id, self.error_msg, self._init_failed, self._preempted)
+        return _rebuild_actor_error, (type(self), facts, self.maybe_executed, self.cause_blob)
+
+
+def _rebuild_actor_error(
+    cls: type[RayActorError], facts: tuple[Any, ...], maybe_executed: bool, cause_blob: bytes
+) -> RayActorError:
+    error: RayActorError = Exception.__new__(cls)
+    RayActorError.__init__(error, *facts, maybe_executed=maybe_executed, cause_blob=cause_blob)
+    return error
 
 
 class ActorDiedError(RayActorError):
-    """The actor is dead and will not come back."""
+    """The actor is dead and will not come back.
+
+    Parameters
+    ----------
+    cause : RayTaskError or str, optional
+        What its constructor raised, or a sentence that says why it is dead.
+    """
+
+    BASE_ERROR_MSG = "The actor died unexpectedly before finishing this task."
+
+    def __init__(
+        self, cause: RayTaskError | str | None = None, actor_id: str | None = None, *, maybe_executed: bool = False
+    ) -> None:
+        text = str(cause or self.BASE_ERROR_MSG)
+        if isinstance(cause, RayTaskError):
+            text = f"The actor died because of an error raised in its creation task, {cause}"
+            actor_id = actor_id or cause._actor_id
+        super().__init__(actor_id, text, isinstance(cause, RayTaskError), maybe_executed=maybe_executed)
+
+    @staticmethod
+    def from_task_error(task_error: RayTaskError) -> ActorDiedError:
+        """Return the error of an actor whose constructor raised this."""
+        return ActorDiedError(task_error)
 
 
 class ActorUnavailableError(RayActorError):
     """The actor restarts just now; the call may be tried again."""
 
+    def __init__(
+        self, error_message: str, actor_id: str | bytes | None = None, *, maybe_executed: bool = False
+    ) -> None:
+        if isinstance(actor_id, bytes):
+            actor_id = actor_id.hex()
+        super().__init__(actor_id, error_message, maybe_executed=maybe_executed)
 
-class ActorAlreadyExistsError(ValueError, RayError):
+
+class ActorAlreadyExistsError(_Told, ValueError):
     """An actor of this name lives in this namespace."""
 
 
-class ActorHandleNotFoundError(ValueError, RayError):
+class ActorHandleNotFoundError(_Told, ValueError):
     """There is no such actor handle or named actor."""
 
 
@@ -378,14 +467,40 @@ class GetTimeoutError(RayError, TimeoutError):
 
 
 class ObjectLostError(RayError):
-    """The object is gone and cannot be made again."""
+    """The object is gone and cannot be made again.
 
-    def __init__(self, message: str = "The object is lost.", object_id: str = "") -> None:
-        super().__init__(message)
-        self.object_id = object_id
+    Attributes
+    ----------
+    object_ref_hex : str
+    owner_address : bytes or None
+        Accepted and kept, not filled by nbray.
+    call_site : str
+        Where its ref was made, if that is known.
+    """
+
+    _what = "All copies of it are lost."
+
+    def __init__(
+        self, object_ref_hex: str = "", owner_address: bytes | None = None, call_site: str = "", *, message: str = ""
+    ) -> None:
+        made = f", made at {call_site}" if call_site else ""
+        super().__init__(message or f"Failed to retrieve object {object_ref_hex}{made}. {self._what}")
+        self.object_ref_hex = object_ref_hex
+        self.owner_address = owner_address
+        self.call_site = call_site
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.object_id)
+        facts = (self.object_ref_hex, self.owner_address, self.call_site)
+        return _rebuild_lost_error, (type(self), facts, self.args[0], self.__dict__)
+
+
+def _rebuild_lost_error(
+    cls: type[ObjectLostError], facts: tuple[Any, ...], message: str, attributes: dict[str, Any]
+) -> ObjectLostError:
+    error: ObjectLostError = Exception.__new__(cls)
+    ObjectLostError.__init__(error, *facts, message=message)
+    error.__dict__.update(attributes)
+    return error
 
 
 class ForeignObjectError(ObjectLostError, ValueError):
@@ -395,21 +510,41 @@ class ForeignObjectError(ObjectLostError, ValueError):
 class ObjectFetchTimedOutError(ObjectLostError):
     """The object could not be brought to this node in time."""
 
+    _what = "It could not be brought here in time."
+
 
 class OwnerDiedError(ObjectLostError):
     """The process that should have made the object died before it did."""
+
+    _what = "The process that should have made it has died."
 
 
 class ObjectFreedError(ObjectLostError):
     """The object was freed by hand."""
 
+    _what = "It was freed by hand."
+
 
 class ObjectReconstructionFailedError(ObjectLostError):
     """The object was lost, and making it again failed."""
 
+    _what = "Making it again failed."
+
+    def __init__(
+        self, object_ref_hex: str = "", reason: Any = None, reason_message: str | None = None,
+        owner_address: bytes | None = None, call_site: str = "", *, message: str = "",
+    ) -> None:  # fmt: skip
+        if reason_message and not message:
+            message = f"Failed to retrieve object {object_ref_hex}. {reason_message}"
+        super().__init__(object_ref_hex, owner_address, call_site, message=message)
+        self.reason = reason
+        self.reason_message = reason_message
+
 
 class ReferenceCountingAssertionError(ObjectLostError, AssertionError):
     """The object was given back although somebody still refers to it."""
+
+    _what = "It was given back although somebody still refers to it."
 
 
 class ObjectStoreFullError(RayError):
@@ -439,6 +574,14 @@ class SerializationError(TypeError, RayError):
 
 class UnserializableException(RayError):
     """Stands for an exception that could not be brought over from the worker."""
+
+    def __init__(self, original_stack_trace: str = "") -> None:
+        super().__init__(original_stack_trace)
+
+    @property
+    def original_stack_trace(self) -> str:
+        """Its traceback, as text."""
+        return str(self.args[0])
 
 
 class OufOfBandObjectRefSerializationException(RayError):

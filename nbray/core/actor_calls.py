@@ -299,14 +299,15 @@ class ActorCalls:
         )
         if log:
             text += f"\n{log}"
-        error = ActorDiedError(text, self.actor_id, maybe_executed)
+        error = ActorDiedError(text, self.actor_id, maybe_executed=maybe_executed)
         if notice.error:
             raised = error_value.to_exception(notice.error)
             if isinstance(raised, RuntimeEnvSetupError):
                 return RuntimeEnvSetupError(str(raised))
-            error.args = (
-                f"The actor {self.class_name} ({self.actor_id}) died because its constructor raised:\n{raised}",
+            error.error_msg = (
+                f"The actor {self.class_name} ({self.actor_id}) died because its constructor raised:\n{raised}"
             )
+            error.args = (error.error_msg,)
             error.cause_blob = error_value.pickled_cause(notice.error)
         return error
 

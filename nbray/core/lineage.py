@@ -269,7 +269,7 @@ class Reconstruction(CoreState):
                 why = "a ref inside its arguments is gone"
             if why:
                 raise ObjectReconstructionFailedError(
-                    f"A value that {name}() made is lost, and it cannot be run again: {why}."
+                    message=f"A value that {name}() made is lost, and it cannot be run again: {why}."
                 )
             number, peer = lineage.number, self.peer
             alive = [ref or new_ref(number, index, peer, self) for index, ref in enumerate(refs)]
@@ -282,8 +282,8 @@ class Reconstruction(CoreState):
                         todo.append(dep[0])
                 elif type(dep) is not bytes and (dep() is None or self.is_lost(dep())):
                     raise ObjectReconstructionFailedError(
-                        f"A value that {name}() made is lost, and it cannot be run again: an argument that was put() or made "
-                        "by another process is gone."
+                        message=f"A value that {name}() made is lost, and it cannot be run again: an argument that was put() "
+                        "or made by another process is gone."
                     )
         return plan
 

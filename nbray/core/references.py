@@ -69,7 +69,7 @@ class References(CoreState):
                     continue
                 object_id = ref.binary()
                 text = f"ObjectRef({ref.hex()}) was freed with internal.free() by process {self.pid}. Make the value again."
-                ref._data = error_value.from_system_error(ObjectFreedError(text, ref.hex()))
+                ref._data = error_value.from_system_error(ObjectFreedError(ref.hex(), message=text))
                 ref._hold = None
                 self.exported.pop(object_id, None)
                 lib.nbs_delete(self.seg, object_id)
@@ -102,7 +102,7 @@ class References(CoreState):
                     f"ObjectRef({object_id.hex()}) belongs to another cluster ({cluster:08x}; this one is "
                     f"{self.cluster_id:08x}). Refs die with their cluster: make the value again."
                 )
-                ref._data = error_value.from_system_error(ForeignObjectError(text, object_id.hex()))
+                ref._data = error_value.from_system_error(ForeignObjectError(object_id.hex(), message=text))
                 return ref
             hold = None if by_id and owner == self.peer else self.store.lookup(object_id)
             if hold is None and owner == self.peer:
@@ -114,7 +114,7 @@ class References(CoreState):
                     f"ObjectRef({object_id.hex()}) is not in the store of this node any more: nobody held a "
                     "reference to it. Keep the ref alive (a pickled copy on disk does not)."
                 )
-                ref._data = error_value.from_system_error(ObjectLostError(text, object_id.hex()))
+                ref._data = error_value.from_system_error(ObjectLostError(object_id.hex(), message=text))
                 return ref
             ref._hold = hold
             self.exported[object_id] = ref
@@ -128,7 +128,8 @@ class References(CoreState):
             return False
         state = lib.nbs_obj_state(self.seg, ref._hold.obj)
         if state < 0:
-            lost = ObjectLostError(f"ObjectRef({ref.hex()}) has vanished from the store of this node.", ref.hex())
+            text = f"ObjectRef({ref.hex()}) has vanished from the store of this node."
+            lost = ObjectLostError(ref.hex(), message=text)
             self._set(ref, error_value.from_system_error(lost))
             return True
         if state != lib.NBS_SEALED:

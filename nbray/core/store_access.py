@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 from typing import Any
@@ -153,7 +154,7 @@ class StoreAccess:
         out = ffi.new("nbs_object *")
         status = lib.nbs_obj_info(self.seg, obj, out)
         if status != 0:
-            raise ObjectLostError(f"The object is not in the store any more ({_name(status)}).")
+            raise ObjectLostError(message=f"The object is not in the store any more ({_name(status)}).")
         return out
 
     @uninterrupted
@@ -181,7 +182,7 @@ class StoreAccess:
             status = lib.nbs_obj_info(self.seg, obj, out)
             if status == lib.NBS_ESTATE:  # nobody here holds it but the message that named it
                 if lib.nbs_hold(self.seg, obj) != 0:
-                    raise ObjectLostError("The object is not in the store any more.")
+                    raise ObjectLostError(message="The object is not in the store any more.")
                 try:
                     return self._restored(obj, for_task)
                 finally:
@@ -198,7 +199,7 @@ class StoreAccess:
     def read(self, hold: StoreHold) -> Any:
         """Return the value of a stored object; large buffers are shared, read-only."""
         if not self.session.attached:
-            raise ObjectLostError("The cluster that held this object has been shut down.")
+            raise ObjectLostError(message="The cluster that held this object has been shut down.")
         view = self.view(hold.obj)
         try:
             return serializer.from_store(view)[0]
@@ -215,7 +216,7 @@ class StoreAccess:
                 f"ObjectRef({ref.hex()}): the process that should have made this value died before it did. "
                 "Submit the task again."
             )
-            return error_value.from_system_error(OwnerDiedError(text, ref.hex()))
+            return error_value.from_system_error(OwnerDiedError(ref.hex(), message=text))
         if meta & META_ERROR:
             return self.error(hold)
         return StoredValue(hold)
@@ -243,11 +244,12 @@ class LostValueError(ObjectLostError):
 
     def __init__(self, object_id: bytes, obj: int) -> None:
         name = f"ObjectRef({object_id.hex()})" if object_id else "The object"
-        super().__init__(f"{name} is lost: its value was on disk and cannot be read any more.", object_id.hex())
+        text = f"{name} is lost: its value was on disk and cannot be read any more."
+        super().__init__(object_id.hex(), message=text)
         self.obj = obj
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ObjectLostError, (self.args[0], self.object_id)
+        return functools.partial(ObjectLostError, message=self.args[0]), (self.object_ref_hex,)
 
 
 class _Raw:

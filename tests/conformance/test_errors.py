@@ -418,3 +418,36 @@ def test_hierarchy(ray):
 def test_errors_of_the_library_pickle(ray):
     for error in (ray.exceptions.GetTimeoutError("t"), ray.exceptions.WorkerCrashedError()):
         assert type(pickle.loads(pickle.dumps(error))) is type(error)
+
+
+def test_errors_that_a_program_makes_itself(library):
+    """The order of what goes by position, and what becomes of it."""
+    errors = library.exceptions
+    made = errors.RayActorError("ab" * 16, "it is gone", True, True)
+    assert (made.actor_id, made.error_msg, str(made)) == ("ab" * 16, "it is gone", "it is gone")
+    assert (made.actor_init_failed, made.preempted) == (True, True)
+    assert str(errors.RayActorError()) == errors.RayActorError.BASE_ERROR_MSG
+    assert str(errors.ActorDiedError()) == errors.ActorDiedError.BASE_ERROR_MSG
+    raised = errors.RayTaskError("f", "the traceback", ValueError("no"))
+    died = errors.ActorDiedError.from_task_error(raised)
+    assert died.actor_init_failed and "creation task" in str(died) and "the traceback" in str(died)
+    away = errors.ActorUnavailableError("it restarts", b"\x01" * 16)
+    assert away.actor_id == "01" * 16 and "it restarts" in str(away)
+    names = ["ObjectLostError", "ObjectFreedError", "OwnerDiedError", "ObjectFetchTimedOutError", "ReferenceCountingAssertionError"]
+    for name in names:
+        lost = getattr(errors, name)("cd" * 28, b"", "here.py:3")
+        assert (lost.object_ref_hex, lost.owner_address, lost.call_site) == ("cd" * 28, b"", "here.py:3")
+        assert "cd" * 28 in str(lost) and "here.py:3" in str(lost)
+    lost = errors.ObjectReconstructionFailedError("cd" * 28, None, "no tries left")
+    assert lost.reason_message == "no tries left" and "no tries left" in str(lost)
+    system = errors.RaySystemError("what", "where")
+    assert (system.client_exc, system.traceback_str) == ("what", "where")
+    assert "what" in str(system) and "where" in str(system)
+    assert (errors.RpcError("not sent", 14).rpc_code, str(errors.RpcError("not sent", 14))) == (14, "not sent")
+    for name in ["RuntimeEnvSetupError", "TaskUnschedulableError", "ActorUnschedulableError", "ActorAlreadyExistsError"]:
+        assert getattr(errors, name)("why").error_message == "why"
+    assert "has been removed" in str(errors.TaskPlacementGroupRemoved())
+    assert "failed to set up" in str(errors.RuntimeEnvSetupError()).lower()
+    for error in (made, away, lost, system):
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error) and str(again) == str(error)
