@@ -95,6 +95,16 @@ def parse_selector(name: str, selector: Any) -> Rules:
     return tuple(_parse_rule(name, key, text) for key, text in selector.items())
 
 
+def selector_of(rules: Rules) -> dict[str, str]:
+    """Return the label selector that has these rules, as ``parse_selector`` takes it."""
+    found = {}
+    for rule in rules:
+        if rule.operator in (IN, NOT_IN):
+            values = rule.values[0] if len(rule.values) == 1 else f"in({', '.join(rule.values)})"
+            found[rule.key] = values if rule.operator == IN else f"!{values}"
+    return found
+
+
 def _parse_rule(name: str, key: str, text: str) -> LabelRule:
     _check_key(name, key)
     wanted = not text.startswith("!")

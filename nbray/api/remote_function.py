@@ -36,6 +36,7 @@ class RemoteFunction:
         self._is_generator = is_generator(function)
         option_table.returned(options, self._is_generator)
         self._descriptor: Any = None
+        self._asking: dict[Any, Any] = {}  # what tasks without a name ask for -> descriptor
         self._core: Any = None  # the runtime that has the function's code
         self._scope: Any = None  # in which the next was resolved
         self._call: Any = (
@@ -79,8 +80,9 @@ class RemoteFunction:
         core = runtime.require_core()
         if self._core is not core:
             self._descriptor = core.describe_function(
-                self._function, self._function.__name__, max_calls=_max_calls(self._options)
+                self._function, self._function.__name__, max_calls=_max_calls(self._options), told=False
             )
+            self._asking = {}
             self._core = core
         return current.scope
 
@@ -102,20 +104,46 @@ class RemoteFunction:
             core.environments.resolve(options.get("runtime_env")),
         )  # fmt: skip
         runtime.refuse_impossible(core, pool, title)
-        descriptor = self._descriptor
-        recorded = options.get("enable_task_events", True) is not False
-        if name or not recorded:
-            descriptor = core.describe_variant(descriptor, title, "task" if recorded else "unrecorded")
+        if options.get("enable_task_events", True) is False:
+            descriptor = core.describe_variant(self._descriptor, title, "unrecorded", pool)
+        elif name:
+            descriptor = core.describe_variant(self._descriptor, title, "task", pool)
+        else:
+            descriptor = self._asks(core, pool)
         retries = options["max_retries"] if "max_retries" in options else _default_retries()
         return (
             descriptor, pool, option_table.returned(options, self._is_generator), retries,
             options.get("retry_exceptions", False), name, TASK_RETRIABLE if retries else 0,
         )  # fmt: skip
 
+    def _asks(self, core: Any, pool: Any) -> Any:
+        """Return the descriptor of tasks without a name in a pool; who looks on is told what they ask for."""
+        environment = pool.environment.key if pool.environment is not None else ""
+        key = (tuple(sorted(pool.shape.items())), environment, pool.target)
+        descriptor = self._asking.get(key)
+        if descriptor is None:
+            if not self._asking:
+                descriptor = self._descriptor
+                core.tell_of(descriptor, "task", pool)
+            elif len(self._asking) < _MAX_VARIANTS:
+                descriptor = core.describe_variant(self._descriptor, self._function.__name__, "task", pool)
+            else:
+                return self._descriptor
+            self._asking[key] = descriptor
+        return descriptor
+
     def _renamed(self, scope: Any, name: str) -> tuple[Any, ...]:
         """Return what a call needs that differs from the present ones by its name: names are often new for each call."""
         base, pool, n_returns, retries, retry_exceptions, _, flags = self._call
-        return scope.core.describe_variant(base, name), pool, n_returns, retries, retry_exceptions, name, flags
+        return (
+            scope.core.describe_variant(base, name, pool=pool),
+            pool,
+            n_returns,
+            retries,
+            retry_exceptions,
+            name,
+            flags,
+        )
 
     def options(self, **given: Any) -> _WithOptions:
         """Return a handle that submits with other options."""

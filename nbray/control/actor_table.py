@@ -106,13 +106,15 @@ class ActorRecord:
     """One actor."""
 
     __slots__ = (
-        "cause", "died_at", "ending", "env_error", "error", "false_starts", "gpu_ids", "graceful_end", "group_removed",
-        "incarnation", "infeasible", "init_deaths", "lease_id", "owner", "pid", "placing", "request", "restart_at",
+        "cause", "created_at", "died_at", "ending", "env_error", "error", "false_starts", "gpu_ids", "graceful_end", "group_removed",
+        "incarnation", "infeasible", "init_deaths", "lease_id", "owner", "pid", "placed_at", "placing", "ready_at", "request", "restart_at",
         "restarts", "state", "subscribers", "worker",
     )  # fmt: skip
 
-    def __init__(self, request: CreateActorRequest, owner: int) -> None:
+    def __init__(self, request: CreateActorRequest, owner: int, wall: float) -> None:
         self.request = request
+        self.created_at = wall  # seconds of the wall clock, as all times here
+        self.placed_at = self.ready_at = 0.0  # of the latest worker
         self.owner = owner  # peer that created it
         self.state = PENDING_CREATION
         self.worker = 0  # peer, from placement on
@@ -184,7 +186,7 @@ class ActorTable:
                 ),
             )  # fmt: skip
             return [Notify((owner,), notice)]
-        actor = ActorRecord(request, owner)
+        actor = ActorRecord(request, owner, wall)
         self.actors[request.actor_id] = actor
         if request.name:
             self.names[name] = request.actor_id
@@ -192,13 +194,14 @@ class ActorTable:
         return [Notify((owner,), actor.notice()), Place(request.actor_id)]
 
     def placed(
-        self, actor_id: str, worker: int, pid: int, lease_id: int, gpu_ids: tuple[int, ...] = ()
+        self, actor_id: str, worker: int, pid: int, lease_id: int, gpu_ids: tuple[int, ...] = (), wall: float = 0.0
     ) -> list[Effect]:
         """The scheduler found a worker."""
         actor = self._find(actor_id, "placed")
         if actor is None:  # it was killed meanwhile
             return [EndWorker(worker, "its actor was killed before it began")]
         actor.placing = False
+        actor.placed_at = wall
         actor.worker, actor.pid, actor.lease_id, actor.gpu_ids = worker, pid, lease_id, gpu_ids
         self.by_worker[worker] = actor_id
         return [Become(actor_id)]
@@ -219,12 +222,13 @@ class ActorTable:
             error = f"The placement group of actor {actor.request.class_name} was removed."
         return self._die(actor, infeasible or error or env_error, wall)
 
-    def ready(self, actor_id: str, worker: int, incarnation: int) -> list[Effect]:
+    def ready(self, actor_id: str, worker: int, incarnation: int, wall: float = 0.0) -> list[Effect]:
         """Its constructor returned."""
         actor = self._find(actor_id, "ready")
         if actor is None or actor.worker != worker or actor.incarnation != incarnation:
             return []
         self._enter(actor, ALIVE, "ready")
+        actor.ready_at = wall
         actor.init_deaths = actor.false_starts = 0
         actor.cause = ""
         effects: list[Effect] = [self._notify(actor)]

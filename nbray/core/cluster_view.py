@@ -76,7 +76,7 @@ def tasks(source: Any, timeout_s: float = 2.0) -> Snapshot:
         for name in reply.definitions:
             view.apply(
                 {"type": "define", "owner": name.owner, "number": name.number, "name": name.name, "kind": name.kind,
-                 "origin": name.origin}
+                 "origin": name.origin, "resources": name.resources, "env_key": name.env_key, "of": name.function, "target": name.target}
             )  # fmt: skip
         offset_ns = reply.monotonic_offset_ns or offset_ns
         dropped = reply.dropped or dropped

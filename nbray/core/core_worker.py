@@ -108,20 +108,28 @@ class CoreWorker(
         self.environments = Environments(self)
         object_ref.install(self)
 
-    def describe_function(self, function: Any, name: str, kind: str = "task", max_calls: int = 0) -> FunctionDescriptor:
-        """Serialize a function for the workers of this owner, once."""
+    def describe_function(
+        self, function: Any, name: str, kind: str = "task", max_calls: int = 0, told: bool = True
+    ) -> FunctionDescriptor:
+        """Serialize a function for the workers of this owner, once; the caller tells of it himself with ``told=False``."""
         code = serializer.dumps_code(function, f"the remote function {name}")
         code_size.check(code, function, name)
         digest = hashlib.blake2b(code, digest_size=16).digest()
         title = name.encode()
-        return self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name, kind)
+        descriptor = self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name)
+        if told:
+            self.tell_of(descriptor, kind)
+        return descriptor
 
-    def describe_variant(self, function: FunctionDescriptor, name: str, kind: str = "task") -> FunctionDescriptor:
-        """Return the same code under another name (the option ``name``) or kind."""
+    def describe_variant(
+        self, function: FunctionDescriptor, name: str, kind: str = "task", pool: LeasePool | None = None
+    ) -> FunctionDescriptor:
+        """Return the same code under another name (the option ``name``) or kind, or for another pool."""
         base = function.base or function
-        named = self._descriptor(_U64.pack(base.number) + name.encode(), name, kind, NamedFunction)
+        named = self._descriptor(_U64.pack(base.number) + name.encode(), name, NamedFunction)
         named.message_flags |= FUNCTION_NAMED
-        named.base = base
+        named.base, named.function = base, base.name
+        self.tell_of(named, kind, pool)
         return named
 
     def describe_method(
@@ -129,10 +137,25 @@ class CoreWorker(
     ) -> FunctionDescriptor:
         """Number a method (in a concurrency group, called by a name) for an actor's channel and for the events."""
         message = f"{method}\0{group}\0{name}".rstrip("\0")
-        return self._descriptor(message.encode(), name or f"{class_name}.{method}", kind)
+        descriptor = self._descriptor(message.encode(), name or f"{class_name}.{method}")
+        descriptor.function = f"{class_name}.{method}"
+        self.tell_of(descriptor, kind)
+        return descriptor
+
+    def tell_of(self, function: FunctionDescriptor, kind: str = "task", pool: LeasePool | None = None) -> None:
+        """Tell those who look on what its tasks are called, and what they ask for."""
+        notice = m.DefineNotice(
+            owner=self.peer, number=function.number, name=function.name, kind=kind, origin=self.origin
+        )
+        if function.function != function.name:
+            notice.function = function.function
+        if pool is not None:
+            notice.resources, notice.target = pool.shape, pool.target
+            notice.env_key = pool.environment.key if pool.environment is not None else ""
+        self.control.send_soon(notice)
 
     def _descriptor(
-        self, message: bytes, name: str, kind: str, make: type[FunctionDescriptor] = FunctionDescriptor
+        self, message: bytes, name: str, make: type[FunctionDescriptor] = FunctionDescriptor
     ) -> FunctionDescriptor:
         number = next(self.functions)
         flags, keep = 0, None
@@ -143,8 +166,6 @@ class CoreWorker(
         if keep is not None:
             descriptor.pin = self.store.view(keep.obj)
             self.pinned.add(descriptor)
-        # Names are for those who look on.
-        self.control.send_soon(m.DefineNotice(owner=self.peer, number=number, name=name, kind=kind, origin=self.origin))
         return descriptor
 
     def pool(

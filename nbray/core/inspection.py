@@ -61,7 +61,7 @@ def _tasks(core: CoreState) -> Iterator[dict[str, Any]]:
         return {
             "seq": record.number,
             "name": (record.name or record.function.name)[:_MAX_NAME],
-            "function": record.function.name[:_MAX_NAME],
+            "function": record.function.function[:_MAX_NAME],
             "kind": "ACTOR_TASK" if record.flags & METHOD else "NORMAL_TASK",
             "state": state,
             "process": process,

@@ -118,6 +118,7 @@ class FunctionDescriptor:
         "avg_ns",
         "base",
         "depth",
+        "function",
         "high",
         "keep",
         "low",
@@ -132,6 +133,7 @@ class FunctionDescriptor:
     def __init__(self, number: int, name: str, message: bytes, message_flags: int = 0, keep: Any = None) -> None:
         self.number = number  # counted by this owner
         self.name = name
+        self.function = name  # what it is called where it is defined
         self.message = message  # payload of its KIND_FUNCTION (or KIND_METHOD) message
         self.message_flags = message_flags
         self.keep = keep  # StoreHold of a large message

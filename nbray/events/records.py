@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 RECORD = struct.Struct("<QQQQQQIHHQ")  # nbs_event
-SUBMIT, RESULT = 1, 2
+SUBMIT, RESULT, PARENT = 1, 2, 18
 ERROR, CANCELLED = 1, 2  # flags of a RESULT
 
 
 def decode(block: bytes) -> Iterator[dict[str, Any]]:
     """Yield the events in a block of records; kinds that are not known are left out."""
-    for t_ns, seq, owner, process, dur_ns, _, a, kind, flags, _ in RECORD.iter_unpack(block):
+    for t_ns, seq, owner, process, dur_ns, b, a, kind, flags, _ in RECORD.iter_unpack(block):
         if kind == SUBMIT:
             yield {"type": "submit", "t": t_ns, "owner": owner, "seq": seq, "function": a}
         elif kind == RESULT:
@@ -22,3 +22,5 @@ def decode(block: bytes) -> Iterator[dict[str, Any]]:
                 "type": "result", "t": t_ns, "owner": owner, "seq": seq, "process": process, "duration": dur_ns,
                 "status": status,
             }  # fmt: skip
+        elif kind == PARENT:
+            yield {"type": "parent", "owner": owner, "seq": seq, "slot": a, "number": b}

@@ -3,9 +3,12 @@
 Events are plain maps with a ``type``:
 
 =========  ==========================================================================
-define     ``owner, number, name, kind, origin``: a name for an owner's function
+define     ``owner, number, name, kind, origin``: a name for an owner's function; perhaps also
+           what its tasks ask for (``resources`` in units, ``env_key``, ``target``), and ``of``: the
+           function, where the name is another
 submit     ``t, owner, seq, function``: a task was sent to a worker
 result     ``t, owner, seq, process, duration, status``: it ended, ``ok|error|cancelled``
+parent     ``owner, seq, slot, number``: the task that submitted it, by its owner's slot
 owned      ``t, owner, tasks``: all tasks of an owner that are not done, at that time
 process    ``peer, pid, role, job_id, ended_at, ...``: a process, as it is now
 job        ``job_id, ...``; actor ``actor_id, ...``; node ``node_id, ...``;
@@ -61,6 +64,8 @@ class View:
         self.tables: dict[str, dict[Any, dict[str, Any]]] = {kind: {} for kind in _TABLES}
         self.forgotten = 0
         self._open: dict[int, dict[int, None]] = {}  # owner -> tasks that are not done
+        self._parents: dict[tuple[int, int], tuple[int, int]] = {}  # task -> slot of its parent's owner, number
+        self._owners_of_slot: dict[int, list[int]] = {}  # oldest first
 
     def apply(self, event: dict[str, Any]) -> None:
         """Take one event; one of an unknown type changes nothing."""
@@ -69,6 +74,8 @@ class View:
             self._submit(event)
         elif kind == "result":
             self._result(event)
+        elif kind == "parent":
+            self._parents[event["owner"], event["seq"]] = event["slot"], event["number"]
         elif kind == "define":
             self.names[event["owner"], event["number"]] = event
         elif kind == "owned":
@@ -97,6 +104,9 @@ class View:
                 "process": 0, "submitted": 0, "start": 0, "end": 0, "error_type": "", "origin": "", "parent": 0,
                 "actor_id": "", "resources": {},
             }  # fmt: skip
+            owners = self._owners_of_slot.setdefault(owner & 0xFFFFFFFF, [])
+            if owner not in owners:
+                owners.append(owner)
         return row
 
     def _forget(self) -> None:
@@ -105,6 +115,7 @@ class View:
         done = [key for key, row in self.tasks.items() if row["state"] in DONE][:many]
         for key in done or list(self.tasks)[:many]:
             del self.tasks[key]
+            self._parents.pop(key, None)
             self._open.get(key[0], {}).pop(key[1], None)
             self.forgotten += 1
 
@@ -132,10 +143,13 @@ class View:
     def _name(self, row: dict[str, Any], function: int) -> None:
         name = self.names.get((row["owner"], function))
         if name is not None:
-            row["function"] = name["name"]
+            row["function"] = name.get("of") or name["name"]
             row["name"] = row["name"] or name["name"]
             row["kind"] = _KINDS.get(name.get("kind", "task"), "NORMAL_TASK")
             row["origin"] = row["origin"] or name.get("origin", "")
+            for asked in ("resources", "env_key", "target"):
+                if name.get(asked):
+                    row[asked] = name[asked]
             if name.get("kind") == "unrecorded":
                 self._unrecorded.add((row["owner"], row["seq"]))
 
@@ -175,6 +189,13 @@ class View:
                 self._enter(self.tasks[event["peer"], seq], FAILED, "OWNER_DIED")
 
     # ------------------------------------------------------------------ questions
+
+    def parent_of(self, owner: int, seq: int) -> tuple[int, int] | None:
+        """Return the task that submitted a task, as (owner, seq); None: none did, or it is not known."""
+        slot, number = self._parents.get((owner, seq), (0, 0))
+        owners = self._owners_of_slot.get(slot, ())
+        known = [one for one in owners if (one, number) in self.tasks]  # else it made an actor, or is forgotten
+        return ((known or owners)[-1], number) if owners else None
 
     def leave_out_unrecorded(self) -> None:
         """Forget the tasks that are not to be recorded (``enable_task_events=False``); after all events."""

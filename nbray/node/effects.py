@@ -127,7 +127,7 @@ class Effects:
 
     def _place_actor(self, effect: ev.PlaceActor) -> None:
         placed = self.node.actors.placed(
-            effect.actor_id, effect.worker, effect.pid, effect.lease_id, effect.gpu_ids
+            effect.actor_id, effect.worker, effect.pid, effect.lease_id, effect.gpu_ids, time.time()
         )  # fmt: skip
         self.run(placed)
 

@@ -353,7 +353,7 @@ class Handlers:
                 message.actor_id, client.peer, message.incarnation, message.error, message.error_text, time.time()
             )  # fmt: skip
         else:
-            effects = actors.ready(message.actor_id, client.peer, message.incarnation)
+            effects = actors.ready(message.actor_id, client.peer, message.incarnation, time.time())
         self.effects.run(effects)
 
     def _actor_exit(self, client: Client, message: m.ActorExitNotice) -> None:
@@ -386,6 +386,8 @@ class Handlers:
         message.name = message.name[:MAX_NAME_CHARS]
         message.origin = message.origin[:MAX_NAME_CHARS]
         message.kind = message.kind[:MAX_NAME_CHARS]
+        message.env_key, message.function = message.env_key[:MAX_NAME_CHARS], message.function[:MAX_NAME_CHARS]
+        _check_amounts(message.resources)
         self.node.events.define(message)
 
     def _set_cpus(self, client: Client, message: m.SetCpusRequest) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from nbray.control.actor_table import ActorRecord
 from nbray.node import report
 from nbray.node.node_state import NodeState
+from nbray.placement import selector_of
 from nbray.resources import unpack
 from nbray.wire.messages import ListReply
 
@@ -78,7 +79,14 @@ def _actor(actor: ActorRecord) -> dict[str, Any]:
         "peer": actor.worker,
         "pid": actor.pid,
         "owner": actor.owner,
-        "resources": unpack(request.resources),
+        "resources": unpack(request.running_resources),  # while it lives
+        "placing_resources": unpack(request.resources),
+        "env_key": request.env_key,
+        "group_id": request.target.group,
+        "label_selector": selector_of(request.target.rules),
+        "created_at": actor.created_at,
+        "placed_at": actor.placed_at,
+        "ready_at": actor.ready_at,
         "restarts": actor.restarts,
         "max_restarts": request.max_restarts,
         "failed_in_init": bool(actor.error),
@@ -96,6 +104,7 @@ def _environments(node: NodeState) -> list[dict[str, Any]]:
     used = Counter(worker.binding[1] for worker in node.scheduler.pool.workers.values() if worker.binding)
     return [
         {
+            "key": environment.key,
             "runtime_env": environment.text,
             "success": True,  # one that cannot be made fails the requests for it, which say why
             "creation_time_ms": environment.defined_at * 1e3,

@@ -412,13 +412,17 @@ class ListGroupsReply(Message):
 
 
 class DefineNotice(Message):
-    """Process -> daemon: names for events. Sent once per function of an owner."""
+    """Process -> daemon: names for events. Sent once per function of an owner, once more for calls that ask for other things."""
 
     owner: int  # peer
     number: int  # nbs_msg.a of this owner's tasks
     name: str
     kind: str = "task"  # task, actor_task, actor_creation, put; unrecorded: its tasks are left out of lists
     origin: str = ""  # the cell
+    function: str = ""  # whose tasks have this name; empty: it is the function's own
+    resources: dict[str, int] = {}  # what its tasks hold, in units
+    env_key: str = ""  # their runtime environment
+    target: Target = ANYWHERE  # where they may run
 
 
 class SetCpusRequest(Message):

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from nbray import ids
 from nbray._cstore import ffi, lib
 from nbray.core.process_name import set_name
 from nbray.core.records import (
@@ -73,6 +74,8 @@ class ActorHost(ExecutorState):
             self.contexts[CONSTRUCTOR] = spec["context"]
             self.origins[CONSTRUCTOR] = spec["origin"]
             self._enter(CONSTRUCTOR)
+            _, self.task_number = ids.split_actor_id(bytes.fromhex(notice.actor_id))
+            core.running_number = self.task_number
             if self.environment.failure is not None:
                 raise self.environment.failure.with_traceback(None)
             self.incarnation = notice.incarnation

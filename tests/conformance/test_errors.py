@@ -433,7 +433,13 @@ def test_errors_that_a_program_makes_itself(library):
     assert died.actor_init_failed and "creation task" in str(died) and "the traceback" in str(died)
     away = errors.ActorUnavailableError("it restarts", b"\x01" * 16)
     assert away.actor_id == "01" * 16 and "it restarts" in str(away)
-    names = ["ObjectLostError", "ObjectFreedError", "OwnerDiedError", "ObjectFetchTimedOutError", "ReferenceCountingAssertionError"]
+    names = [
+        "ObjectLostError",
+        "ObjectFreedError",
+        "OwnerDiedError",
+        "ObjectFetchTimedOutError",
+        "ReferenceCountingAssertionError",
+    ]
     for name in names:
         lost = getattr(errors, name)("cd" * 28, b"", "here.py:3")
         assert (lost.object_ref_hex, lost.owner_address, lost.call_site) == ("cd" * 28, b"", "here.py:3")
@@ -444,7 +450,12 @@ def test_errors_that_a_program_makes_itself(library):
     assert (system.client_exc, system.traceback_str) == ("what", "where")
     assert "what" in str(system) and "where" in str(system)
     assert (errors.RpcError("not sent", 14).rpc_code, str(errors.RpcError("not sent", 14))) == (14, "not sent")
-    for name in ["RuntimeEnvSetupError", "TaskUnschedulableError", "ActorUnschedulableError", "ActorAlreadyExistsError"]:
+    for name in [
+        "RuntimeEnvSetupError",
+        "TaskUnschedulableError",
+        "ActorUnschedulableError",
+        "ActorAlreadyExistsError",
+    ]:
         assert getattr(errors, name)("why").error_message == "why"
     assert "has been removed" in str(errors.TaskPlacementGroupRemoved())
     assert "failed to set up" in str(errors.RuntimeEnvSetupError()).lower()

@@ -158,7 +158,7 @@ def test_the_states_that_a_task_went_through(ray, state, done):
     rows = state.list_tasks(filters=[("name", "=", "counted")], limit=100, detail=True)
     for row in rows:
         went = [event["state"] for event in row.events]
-        assert went[0] == "PENDING_ARGS_AVAIL" and went[-2:] == ["RUNNING", "FINISHED"]
+        assert went == ["PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT", "SUBMITTED_TO_WORKER", "RUNNING", "FINISHED"]
         times = [event["created_ms"] for event in row.events]
         assert times == sorted(times)
 
@@ -224,6 +224,104 @@ def test_limits_and_filters(ray, state, done):
     assert "broken" in names
     assert state.list_tasks(filters=[("name", "=", "COUNTED")]) != [], "case does not matter"
     assert state.list_tasks(filters=[("name", "=", "no such task")]) == []
+
+
+def test_what_tasks_asked_for(ray, state):
+    @ray.remote
+    def asks():
+        return 1
+
+    @ray.remote
+    class Holds:
+        def call(self):
+            return 1
+
+    plain = Holds.remote()
+    held = Holds.options(num_cpus=0.5, name="holder", runtime_env={"env_vars": {"LISTED": "yes"}}).remote()
+    ray.get([asks.remote(), plain.call.remote(), held.call.options(name="called").remote()])
+    ray.get(
+        [asks.options(num_cpus=0.25, name="less").remote(), asks.options(runtime_env={"env_vars": {"A": "1"}}).remote()]
+    )
+
+    def rows():
+        return [
+            row
+            for row in state.list_tasks(detail=True, limit=1000)
+            if row.func_or_class_name.split(".")[0] in ("asks", "Holds")
+        ]
+
+    wait_until(lambda: [row.state for row in rows()] == ["FINISHED"] * 7, "their ends")
+    found = sorted(
+        (
+            row.func_or_class_name,
+            row.name,
+            sorted(row.required_resources.items()),
+            row.runtime_env_info["serialized_runtime_env"],
+        )
+        for row in rows()
+    )
+    assert found == [
+        ("Holds.__init__", "Holds.__init__", [], "{}"),
+        ("Holds.__init__", "holder:Holds.__init__", [("CPU", 0.5)], '{"env_vars": {"LISTED": "yes"}}'),
+        ("Holds.call", "Holds.call", [("CPU", 1.0)], "{}"),
+        ("Holds.call", "called", [], "{}"),
+        ("asks", "asks", [("CPU", 1.0)], '{"env_vars": {"A": "1"}}'),
+        ("asks", "asks", [("CPU", 1.0)], "{}"),
+        ("asks", "less", [("CPU", 0.25)], "{}"),
+    ]
+    went = [[event["state"] for event in row.events] for row in rows() if row.name == "Holds.__init__"]
+    assert went == [["PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT", "RUNNING", "FINISHED"]]
+    holders = {row.name: row for row in actors_of(state, "Holds", detail=True)}
+    assert holders[""].required_resources == {} and holders["holder"].required_resources == {"CPU": 0.5}
+    assert holders["holder"].serialized_runtime_env == '{"env_vars": {"LISTED": "yes"}}'
+
+
+def test_who_submitted_a_task(ray, state):
+    @ray.remote
+    def child():
+        return ray.get_runtime_context().get_task_id()
+
+    @ray.remote
+    def parent():
+        return ray.get_runtime_context().get_task_id(), ray.get(child.remote())
+
+    @ray.remote
+    class Parent:
+        def __init__(self):
+            self.made_by = ray.get_runtime_context().get_task_id()
+
+        def call(self):
+            return ray.get_runtime_context().get_task_id(), ray.get(child.remote()), self.made_by
+
+    task, of_task = ray.get(parent.remote())
+    actor = Parent.remote()
+    call, of_call, made_by = ray.get(actor.call.remote())
+
+    def parent_of(task_id):
+        wait_until(lambda: state.get_task(task_id) is not None, "the task in the list")
+        return state.get_task(task_id).parent_task_id
+
+    assert [parent_of(one) for one in (of_task, of_call)] == [task, call]
+    assert parent_of(task) == parent_of(call) == "f" * 40 + ray.get_runtime_context().get_job_id()
+    assert state.get_task(made_by).name == "Parent.__init__"
+
+
+def test_wrong_limits_and_ids(ray, state):
+    error = importlib.import_module(f"{LIBRARY}.util.state.exception").RayStateApiException
+    assert state.list_tasks(limit=0) == []
+    for limit in (-1, 10_001):
+        with pytest.raises(error):
+            state.list_tasks(limit=limit)
+    for limit in (None, 1.5, "many"):
+        with pytest.raises(ValueError):
+            state.list_tasks(limit=limit)
+    for get, characters in ((state.get_task, 48), (state.get_actor, 32), (state.get_node, 56)):
+        assert get("f" * characters) is None
+        for wrong in ("", "zz", "ab" * 5):
+            with pytest.raises(error):
+                get(wrong)
+    for get in (state.get_worker, state.get_job, state.get_placement_group):
+        assert get("no id") is None
 
 
 def test_wrong_filters(ray, state):

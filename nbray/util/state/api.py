@@ -38,7 +38,7 @@ def list_state(
     filters : iterable of (column, "=" or "!=", value), optional
         Only rows for which all hold; strings are compared without regard to case.
     limit : int
-        Most rows, at most 10,000.
+        Most rows, 0 to 10,000.
     timeout : float
         Seconds that the processes have to answer.
     detail : bool
@@ -47,7 +47,7 @@ def list_state(
     Raises
     ------
     RayStateApiException
-        For a column that there is not, or when the cluster does not answer.
+        For a column that there is not, a limit out of range, or when the cluster does not answer.
     ValueError
         For a limit or a filter of another form.
     ConnectionError
@@ -55,8 +55,7 @@ def list_state(
     """
     cls = collect.row_class(resource)
     checked = [_check_filter(cls, one) for one in filters or ()]
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MAX_LIMIT:
-        raise ValueError(f"limit={limit!r}: give 1 to {MAX_LIMIT}.")
+    limit = _check_limit(limit)
     with collect.source(address) as where:
         rows = collect.rows(where, resource, min(float(timeout), ANSWER_S))
     kept = [row for row in rows if all(_holds(row, *one) for one in checked)]
@@ -64,6 +63,18 @@ def list_state(
         for row in kept:
             _strip(row)
     return kept[:limit]
+
+
+def _check_limit(given: Any) -> int:
+    try:
+        limit = int(given)
+        if limit != float(given):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(f"limit={given!r} is not an integer: give 0 to {MAX_LIMIT}.") from None
+    if not 0 <= limit <= MAX_LIMIT:
+        raise RayStateApiException(f"Given limit {limit} exceeds what is supported: give 0 to {MAX_LIMIT}.")
+    return limit
 
 
 def _check_filter(cls: type[Row], given: Any) -> tuple[str, str, Any]:
@@ -106,6 +117,7 @@ def _strip(row: Row) -> None:
 def get_state(resource: str, id: str, address: str | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
     """Return one row with all its columns, a list of rows for an object (one per process), None when there is none."""
     key = collect.require_key(resource)
+    id = collect.require_id(resource, id)
     with collect.source(address) as where:
         rows = [row for row in collect.rows(where, resource, min(float(timeout), ANSWER_S)) if getattr(row, key) == id]
     if resource == "objects":
@@ -138,7 +150,9 @@ def _get(name: str, resource: str, what: str) -> Callable[..., Any]:
     """Return the function that returns one row of a resource."""
 
     def get_row(id: Any, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
-        return get_state(resource, id if isinstance(id, str) else id.task_id().hex(), address, timeout)
+        return get_state(
+            resource, id.task_id().hex() if resource == "tasks" and not isinstance(id, str) else id, address, timeout
+        )
 
     return _named(get_row, name, f"Return {what}; None when it is not known.")
 

@@ -11,7 +11,10 @@ from nbray import ids
 from nbray.core import cluster_view, current
 from nbray.core.observer import Observer
 from nbray.node import discovery
+from nbray.options import UNIT
+from nbray.placement import Target, selector_of
 from nbray.resources import unpack
+from nbray.runtime_env import DEFAULT_SETUP_TIMEOUT_S
 from nbray.util.state.common import (
     ActorState,
     ClusterEventState,
@@ -29,6 +32,7 @@ from nbray.util.state.exception import RayStateApiException
 _ACTOR_TASK_STATES = {
     "ALIVE": "FINISHED", "DEAD": "FINISHED", "RESTARTING": "RUNNING", "DEPENDENCIES_UNREADY": "PENDING_ARGS_AVAIL",
 }  # fmt: skip
+_ANYWHERE = Target()
 _INTENDED = ("INTENDED_USER_EXIT", "INTENDED_SYSTEM_EXIT")
 
 
@@ -79,9 +83,50 @@ def _ms(seconds: float) -> int | None:
     return int(seconds * 1000) if seconds else None
 
 
+class _Asked:
+    """What tasks and actors asked for, in the forms that Ray gives it."""
+
+    def __init__(self, where: Any) -> None:
+        self._environments = {row["key"]: row["runtime_env"] for row in cluster_view.table(where, "runtime_envs")}
+
+    def serialized_runtime_env(self, key: str) -> str:
+        """Return an environment as JSON."""
+        return self._environments.get(key, "{}")
+
+    def runtime_env_info(self, key: str) -> dict[str, Any]:
+        """Return the same as tasks have it."""
+        text = self.serialized_runtime_env(key)
+        environment = _environment(text)
+        given = environment.get("config") if isinstance(environment, dict) else None
+        config = {
+            "setup_timeout_seconds": DEFAULT_SETUP_TIMEOUT_S,
+            "eager_install": True,
+            "log_files": [],
+            **(given or {}),
+        }
+        return {"serialized_runtime_env": text, "runtime_env_config": config}
+
+    @staticmethod
+    def by_calls(actor: dict[str, Any]) -> dict[str, float]:
+        """Return what calls of an actor ask for: as Ray says it, a CPU where the actor holds nothing of its own."""
+        return {} if actor["resources"] == actor["placing_resources"] else {"CPU": 1.0}
+
+
+_BEFORE_IT_RUNS = ("PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT", "SUBMITTED_TO_WORKER")
+
+
+def _events(state: str, submitted: int | None, start: int | None, end: int | None) -> list[dict[str, Any]]:
+    """Return the states that a task went through. When it left its owner is one moment: it waits there for all at once."""
+    went = [(one, submitted) for one in _BEFORE_IT_RUNS]
+    went += [("RUNNING", start), (state, end)]
+    return [{"state": state, "created_ms": float(at)} for state, at in went if at]
+
+
 def _tasks(where: Any, timeout_s: float) -> list[Any]:
     snapshot = cluster_view.tasks(where, timeout_s)
     view = snapshot.view
+    asked = _Asked(where)
+    actors = view.tables["actor"]
     actor_of_peer = {row["peer"]: row["actor_id"] for row in view.processes.values() if row.get("actor_id")}
 
     def task(owner: int, seq: int) -> str:
@@ -90,33 +135,40 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
     def ms(t_ns: int) -> int | None:
         return (t_ns + snapshot.offset_ns) // 1_000_000 if t_ns else None
 
+    def root(owner: int) -> str | None:
+        """Return the id that Ray gives a driver as the parent of its tasks."""
+        process = view.processes.get(owner, {})
+        return "f" * 40 + _job_hex(process["job_id"]) if process.get("role") == "driver" else None
+
     found = []
     for row in view.tasks.values():
         process = view.processes.get(row["process"], {})
+        parent = view.parent_of(row["owner"], row["seq"])
         owner = view.processes.get(row["owner"], {})
         actor_id = row["actor_id"] or (actor_of_peer.get(row["process"]) if row["kind"] == "ACTOR_TASK" else None)
+        resources = {name: units / UNIT for name, units in row["resources"].items()}
+        if actor_id in actors:
+            resources = asked.by_calls(actors[actor_id])
+        target = row.get("target") or _ANYWHERE
+        submitted, start, end = ms(row["submitted"]), ms(row["start"]), ms(row["end"])
         found.append(
             TaskState(
                 task_id=task(row["owner"], row["seq"]), attempt_number=row["attempt"], name=row["name"], state=row["state"],
                 job_id=_job_hex(owner.get("job_id", 0) or process.get("job_id", 0)), actor_id=actor_id or None,
                 type=row["kind"], func_or_class_name=row["function"] or row["name"],
-                parent_task_id=task(row["owner"], row["parent"]) if row["parent"] else None,
+                parent_task_id=task(*parent) if parent else root(row["owner"]),
                 node_id=where.node_id if row["process"] else None,
                 worker_id=ids.worker_id(row["process"]) if row["process"] else None, worker_pid=process.get("pid"),
                 error_type=row["error_type"] or None, language="PYTHON",
-                required_resources={name: units / 10_000 for name, units in row["resources"].items()},
-                creation_time_ms=ms(row["submitted"]), start_time_ms=ms(row["start"]), end_time_ms=ms(row["end"]),
-                events=[
-                    {"state": state, "created_ms": ms(at)}
-                    for state, at in (("PENDING_ARGS_AVAIL", row["submitted"]), ("RUNNING", row["start"]), (row["state"], row["end"]))
-                    if at
-                ],
-                call_site=row["origin"] or None,
+                required_resources=resources, runtime_env_info=asked.runtime_env_info(row.get("env_key", "")),
+                placement_group_id=target.group or None, label_selector=selector_of(target.rules),
+                creation_time_ms=submitted, start_time_ms=start, end_time_ms=end,
+                events=_events(row["state"], submitted, start, end), call_site=row["origin"] or None,
             )
         )  # fmt: skip
     _add_errors(found, where, timeout_s, ms)
-    for actor in view.tables["actor"].values():
-        found.append(_creation(actor, where))
+    for actor in actors.values():
+        found.append(_creation(actor, where, asked))
     return found
 
 
@@ -141,24 +193,32 @@ def _add_errors(found: list[TaskState], where: Any, timeout_s: float, ms: Callab
                 row.error_type, row.error_message = error["error_type"], error["error_message"]
 
 
-def _creation(actor: dict[str, Any], where: Any) -> TaskState:
+def _creation(actor: dict[str, Any], where: Any, asked: _Asked) -> TaskState:
     """Return the task that made an actor, as Ray lists it."""
     state = _ACTOR_TASK_STATES.get(actor["state"]) or ("PENDING_NODE_ASSIGNMENT" if actor["placing"] else "RUNNING")
     if actor["failed_in_init"]:
         state = "FAILED"
     owner, number = ids.split_actor_id(bytes.fromhex(actor["actor_id"]))
-    name = f"{actor['class_name']}.__init__"
+    function = f"{actor['class_name']}.__init__"
+    end = _ms(actor["ready_at"]) if state == "FINISHED" else _ms(actor["died_at"])
+    events = _events(state, _ms(actor["created_at"]), _ms(actor["placed_at"]), end)
+    events = [event for event in events if event["state"] != "SUBMITTED_TO_WORKER"]  # the daemon places it itself
     return TaskState(
-        task_id=ids.task_id(owner, number, where.cluster_id).hex(), attempt_number=actor["restarts"], name=name,
+        task_id=ids.task_id(owner, number, where.cluster_id).hex(), attempt_number=actor["restarts"],
+        name=f"{actor['name']}:{function}" if actor["name"] else function,
         state=state, job_id=_job_hex(actor["job_id"]), actor_id=actor["actor_id"], type="ACTOR_CREATION_TASK",
-        func_or_class_name=name, parent_task_id=None, node_id=where.node_id if actor["peer"] else None,
+        func_or_class_name=function, parent_task_id=None, node_id=where.node_id if actor["peer"] else None,
         worker_id=ids.worker_id(actor["peer"]) if actor["peer"] else None, worker_pid=actor["pid"] or None,
         error_type="TASK_EXECUTION_EXCEPTION" if state == "FAILED" else None, language="PYTHON",
         required_resources=actor["resources"], error_message=actor["cause"] if state == "FAILED" else None,
+        runtime_env_info=asked.runtime_env_info(actor["env_key"]), placement_group_id=actor["group_id"] or None,
+        creation_time_ms=_ms(actor["created_at"]), start_time_ms=_ms(actor["placed_at"]), end_time_ms=end,
+        events=events, label_selector=actor["label_selector"],
     )  # fmt: skip
 
 
 def _actors(where: Any, timeout_s: float) -> list[Any]:
+    asked = _Asked(where)
     return [
         ActorState(
             actor_id=row["actor_id"], class_name=row["class_name"], state=row["state"], job_id=_job_hex(row["job_id"]),
@@ -166,7 +226,9 @@ def _actors(where: Any, timeout_s: float) -> list[Any]:
             ray_namespace=row["namespace"], required_resources=row["resources"],
             death_cause=_death_cause(row) if row["state"] == "DEAD" else None, is_detached=row["detached"],
             num_restarts=row["restarts"], num_restarts_due_to_lineage_reconstruction=0, num_restarts_due_to_node_preemption=0,
-            repr_name="", serialized_runtime_env="{}",
+            repr_name="", serialized_runtime_env=asked.serialized_runtime_env(row["env_key"]),
+            placement_group_id=row["group_id"] or None, call_site=row["made_at"] or None,
+            label_selector=row["label_selector"],
         )
         for row in cluster_view.table(where, "actors")
     ]  # fmt: skip
@@ -342,6 +404,33 @@ KEYS = {
     "workers": "worker_id",
     "placement-groups": "placement_group_id",
 }
+
+
+_ID_BYTES = {"tasks": 24, "actors": 16, "nodes": 28}  # whose form is checked, as in Ray
+
+
+def require_id(resource: str, given: Any) -> str:
+    """Return an id as rows have it.
+
+    Raises
+    ------
+    RayStateApiException
+        For None, and for what cannot be the id of a task, an actor or a node.
+    """
+    if given is None:
+        raise RayStateApiException(f"The id of one of the {resource} is None: give it as a hexadecimal text.")
+    text = str(given).lower()
+    size = _ID_BYTES.get(resource)
+    if size is not None:
+        try:
+            found = len(bytes.fromhex(text))
+        except ValueError as error:
+            raise RayStateApiException(f"{given!r} is not the id of one of the {resource}: {error}") from None
+        if found != size:
+            raise RayStateApiException(
+                f"The id of one of the {resource} needs to have length {size}, got {found} bytes: {text!r}"
+            )
+    return text
 
 
 def require_key(resource: str) -> str:
