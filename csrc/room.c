@@ -10,6 +10,7 @@
 int nbsi_room_want(nbs_seg *s, nbsi_room *r, uint64_t size, const uint64_t *children,
                    uint32_t n_children) {
   uint64_t head = ((uint64_t)n_children * 8 + 63) / 64 * 64 + sizeof(nbsi_block);
+  if (size > s->geo.capacity) return NBS_ETOOBIG; /* the arena is rounded up */
   if (head > s->geo.arena_size || size > s->geo.arena_size - head) return NBS_ETOOBIG;
   uint64_t block = head + (size + NBS_ALIGN - 1) / NBS_ALIGN * NBS_ALIGN;
   if (block > s->geo.arena_size) return NBS_ETOOBIG;

@@ -103,8 +103,12 @@ static int format(int fd, const nbsi_geometry *g) {
 
 int nbs_create(uint64_t capacity, uint32_t max_entries, int *fd, char *why, size_t why_len) {
   char figures[512];
-  if (capacity == 0 || capacity > 1ull << 46 || max_entries > 1u << 24) {
+  if (capacity == 0 || capacity > 1ull << 46) {
     snprintf(why, why_len, "capacity must lie between 1 byte and 64 TiB");
+    return NBS_EINVAL;
+  }
+  if (max_entries > 1u << 24) {
+    snprintf(why, why_len, "%u objects are too many: the most is %u", max_entries, 1u << 24);
     return NBS_EINVAL;
   }
   nbsi_geometry g;

@@ -251,10 +251,11 @@ def test_sizes_that_do_not_fit(segment, size):
 
 
 @pytest.mark.parametrize("less", [1, 0, -1])
-def test_sizes_around_the_capacity(less):
-    """S21. The whole capacity is one object's if it wants; one byte more is not."""
-    with Segment.make(1 << 20) as s:
-        size = (1 << 20) - less
+@pytest.mark.parametrize("capacity", [1 << 20, 12_345])
+def test_sizes_around_the_capacity(capacity, less):
+    """S21. The whole capacity is one object's if it wants; one byte more is not, however the store is rounded."""
+    with Segment.make(capacity) as s:
+        size = capacity - less
         if less < 0:
             with pytest.raises(errors.TooBigError):
                 s.create(oid(1), size)
