@@ -23,6 +23,43 @@ __attribute__((format(printf, 2, 3))) static int bad(walk *w, const char *format
   return NBS_ECORRUPT;
 }
 
+/* attached: `peer` has a slot; it may be dead, and be recovered right now. */
+static int attached(const nbs_seg *s, uint64_t peer) {
+  uint32_t slot = nbsi_slot_of(peer);
+  if (slot >= s->h->slots_used) return 0;
+  uint64_t word = s->slots[slot].word;
+  return nbsi_gen(word) == peer >> 32 && nbsi_low(word) != NBSI_SLOT_FREE;
+}
+
+/* Frontiers: what is in use was backed, and what is backed lies in its region. */
+static int check_frontiers(walk *w) {
+  const nbsi_header *h = w->s->h;
+  const nbsi_geometry *g = &w->s->geo;
+  if (h->reserved > g->arena_size || h->entries_used > h->entries_backed ||
+      h->entries_backed > g->max_entries || h->slots_used > h->slots_backed ||
+      h->slots_backed > NBS_MAX_SLOTS || h->chans_used > NBS_MAX_CHANNELS ||
+      h->rings_backed > NBSI_RING_UNITS || h->fext_used > h->entries_backed + 2)
+    return bad(w, "more is in use than was backed, or backed than there is");
+  return NBS_OK;
+}
+
+/* The evictable objects hang in one list, from the oldest to the newest. */
+static int check_lru(walk *w) {
+  nbs_seg *s = w->s;
+  uint64_t n = 0;
+  uint32_t prev = NBSI_NIL, i = s->h->lru_head;
+  for (; i != NBSI_NIL; n++) {
+    if (i >= s->h->entries_used || n >= s->h->n_kept || s->entries[i].lru_prev != prev)
+      return bad(w, "the list of evictable objects is broken at entry %u", i);
+    prev = i;
+    i = s->entries[i].lru_next;
+  }
+  if (n != s->h->n_kept || prev != s->h->lru_tail)
+    return bad(w, "the list of evictable objects ends after %llu of %llu", (unsigned long long)n,
+               (unsigned long long)s->h->n_kept);
+  return NBS_OK;
+}
+
 /* Blocks and free pieces tile [0, reserved) exactly; free ones are not neighbours and
  * hang in their size class. */
 static int check_extents(walk *w) {
@@ -52,6 +89,8 @@ static int check_extents(walk *w) {
     ref = is_free ? nbsi_fext_at(s, ref)->ext_next : s->entries[ref].ext_next;
   }
   if (at != s->h->reserved || prev != s->h->ext_last) return bad(w, "extents end too early");
+  if (n_free > s->h->fext_used) return bad(w, "more free extents than records of them");
+  const uint32_t in_use = (uint32_t)n_free;
   if (used != s->h->used_bytes)
     return bad(w, "used_bytes %llu, blocks %llu", (unsigned long long)s->h->used_bytes,
                (unsigned long long)used);
@@ -69,14 +108,30 @@ static int check_extents(walk *w) {
       n_free--;
     }
   }
-  return n_free == 0 ? NBS_OK
-                     : bad(w, "%llu free extents are in no bin", (unsigned long long)n_free);
+  if (n_free != 0) return bad(w, "%llu free extents are in no bin", (unsigned long long)n_free);
+  uint32_t spare = s->h->fext_used - in_use;
+  for (ref = s->h->fext_free; ref != NBSI_NIL && spare > 0; spare--) {
+    if (ref >= s->h->fext_used) return bad(w, "the list of spare extent records names %u", ref);
+    ref = s->fexts[ref].bin_next;
+  }
+  return ref == NBSI_NIL && spare == 0 ? NBS_OK
+                                       : bad(w, "the list of spare extent records is not complete");
 }
 
 static int check_one_entry(walk *w, uint32_t i) {
   nbs_seg *s = w->s;
   const nbsi_entry *e = &s->entries[i];
   if (!nbsi_entry_sane(s, i)) return bad(w, "entry %u has fields out of bounds", i);
+  uint32_t state = nbsi_state(e->word);
+  if (state == NBS_PROMISED && !attached(s, e->promiser))
+    return bad(w, "entry %u was promised by a process that is gone", i);
+  if (state == NBS_CREATED && !attached(s, e->creator))
+    return bad(w, "entry %u is being written by a process that is gone", i);
+  if ((e->word & (NBSI_F_SPILLED | NBSI_F_BLOCK)) == (NBSI_F_SPILLED | NBSI_F_BLOCK) &&
+      !attached(s, e->loader))
+    return bad(w, "entry %u is being read from disk by a process that is gone", i);
+  if (e->transit != 0 && !attached(s, e->transit))
+    return bad(w, "entry %u has a hold for a process that is gone", i);
   if (e->child_refs != s->scratch[i])
     return bad(w, "entry %u: child_refs %u, listed %u times", i, e->child_refs, s->scratch[i]);
   if ((e->word & NBSI_F_DELETED) == 0 && nbsi_index_find(s, e->id) != i)
@@ -173,6 +228,17 @@ static int check_entries(walk *w) {
   return in_list == blocks ? NBS_OK : bad(w, "blocks and extents differ in number");
 }
 
+/* Positions move without the lock, and only forward: what is read between two looks at the
+ * other one must lie between them. */
+static int check_ring(walk *w, const nbsi_ring *r, uint32_t bytes, uint32_t i) {
+  uint64_t head = nb_atomic_load(&r->head, ACQUIRE), tail = nb_atomic_load(&r->tail, ACQUIRE);
+  uint64_t later = nb_atomic_load(&r->head, ACQUIRE);
+  if (head > tail || (later < tail && tail - later > bytes) || (head | tail) % 8 != 0)
+    return bad(w, "channel %u: a ring of %u bytes from %llu to %llu", i, bytes,
+               (unsigned long long)head, (unsigned long long)tail);
+  return NBS_OK;
+}
+
 static int check_channels(walk *w) {
   nbs_seg *s = w->s;
   uint64_t n = 0, slots = 0, units = 0, mapped = 0;
@@ -183,6 +249,14 @@ static int check_channels(walk *w) {
     uint32_t m = 2 * c->ring_bytes / NBSI_RING_UNIT;
     if (m == 0 || c->ring_unit > s->h->rings_backed || m > s->h->rings_backed - c->ring_unit)
       return bad(w, "channel %u has rings out of bounds", i);
+    if ((c->ring_bytes & (c->ring_bytes - 1)) != 0)
+      return bad(w, "channel %u: %u bytes are no power of two", i, c->ring_bytes);
+    if (((c->word & NBSI_CHAN_OWNER_GONE) == 0 && !attached(s, c->owner)) ||
+        ((c->word & NBSI_CHAN_WORKER_GONE) == 0 && !attached(s, c->worker)))
+      return bad(w, "channel %u waits for a process that is gone", i);
+    int rc = check_ring(w, &c->down, c->ring_bytes, i);
+    if (rc == NBS_OK) rc = check_ring(w, &c->up, c->ring_bytes, i);
+    if (rc != NBS_OK) return rc;
     for (uint32_t u = c->ring_unit; u < c->ring_unit + m; u++)
       if ((s->h->ring_map[u / 64] >> (u % 64) & 1) == 0)
         return bad(w, "channel %u: ring unit %u is marked free", i, u);
@@ -206,8 +280,10 @@ int nbs_check(nbs_seg *s, char *why, size_t why_len) {
   walk w = {s, why, why_len};
   if ((rc = nbsi_lock(s)) != NBS_OK) return rc;
   if (why_len > 0) why[0] = 0;
-  rc = check_extents(&w);
+  rc = check_frontiers(&w);
+  if (rc == NBS_OK) rc = check_extents(&w);
   if (rc == NBS_OK) rc = check_entries(&w);
+  if (rc == NBS_OK) rc = check_lru(&w);
   if (rc == NBS_OK) rc = check_channels(&w);
   nbsi_unlock(s);
   return rc;
