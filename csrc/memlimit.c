@@ -71,14 +71,34 @@ static void walk_groups(char *dir, const char *root, int v2, uint64_t *best, gro
   }
 }
 
+/* group_path finds the line "number:controllers:path" of a controller, which may be mounted
+ * together with others; "" is that of v2. Returns the path, or NULL. */
+static const char *group_path(const char *cgroups, const char *controller) {
+  size_t n = strlen(controller);
+  for (const char *line = cgroups; *line != 0; line += strcspn(line, "\n")) {
+    if (*line == '\n') line++;
+    const char *at = line + strcspn(line, ":\n");
+    while (*at == ':' || *at == ',') {
+      at++;
+      size_t len = strcspn(at, ",:\n");
+      if (len == n && strncmp(at, controller, n) == 0) {
+        at += strcspn(at, ":\n");
+        return *at == ':' ? at + 1 : NULL;
+      }
+      at += len;
+      if (*at == ':') break;
+    }
+  }
+  return NULL;
+}
+
 /* own_group builds the directory of this process's group, or the root where the path is
  * not to be seen (inside a container the file tells the path outside). */
-static void own_group(const char *cgroups, const char *key, const char *root, char *dir,
+static void own_group(const char *cgroups, const char *controller, const char *root, char *dir,
                       size_t len) {
   snprintf(dir, len, "%s", root);
-  const char *line = strstr(cgroups, key);
+  const char *line = group_path(cgroups, controller);
   if (line == NULL) return;
-  line += strlen(key);
   size_t n = strcspn(line, "\n");
   if (n <= 1 || n > 512) return;
   char path[768], probe[64];
@@ -100,10 +120,9 @@ static uint64_t look(char *why, size_t why_len, uint64_t *limit) {
   uint64_t best = UINT64_MAX;
   group tightest = {0, 0, 0, 0};
   if (nbsi_file_text("/proc/self/cgroup", text, sizeof text) > 0) {
-    own_group(text, ":memory:", "/sys/fs/cgroup/memory", dir, sizeof dir);
+    own_group(text, "memory", "/sys/fs/cgroup/memory", dir, sizeof dir);
     walk_groups(dir, "/sys/fs/cgroup/memory", 0, &best, &tightest, where, sizeof where);
-    const char *v2 = strncmp(text, "0::", 3) == 0 ? "0::" : "\n0::";
-    own_group(text, v2, "/sys/fs/cgroup", dir, sizeof dir);
+    own_group(text, "", "/sys/fs/cgroup", dir, sizeof dir);
     walk_groups(dir, "/sys/fs/cgroup", 1, &best, &tightest, where, sizeof where);
   }
   uint64_t result = best < mem_available ? best : mem_available;
