@@ -102,9 +102,10 @@ test:
 	@$(SIDE_BY_SIDE) --output-sync=target test-c browser $(VENV)/.test
 	@$(SIDE_BY_SIDE) test-js test-py
 
-# The C core by itself; asan and tsan are the same tests under the sanitizers.
+# The C core by itself; then the same tests under the sanitizers.
 test-c:
 	$(MAKE) --no-print-directory -C csrc test
+	$(MAKE) --no-print-directory -C csrc sanitizers
 
 test-js: $(VENV)/.js
 	$(JLPM) test
