@@ -31,6 +31,7 @@ from nbray.node.node_state import NodeState
 from nbray.node.spiller import Spiller
 from nbray.node.warmer import Warmer
 from nbray.node.worker_processes import WorkerProcess, WorkerProcesses
+from nbray.node.zygote import ORPHANS_END_S
 from nbray.node.zygote_client import ZygoteClient
 from nbray.node.zygote_messages import WorkerBootstrap
 from nbray.scheduling import events as ev
@@ -165,6 +166,7 @@ class NodeDaemon:
         # nobody asks for them before, can wait until the processors have done that.
         self._prestart(min(wanted, 1))
         self.call_after(_PRESTART_REST_S, lambda: self._prestart(wanted))
+        self.call_after(_PRESTART_REST_S, process_control.adopt_orphans)  # should the zygote die, who is their parent
         self.call_after(_WARM_DELAY_S, self.warmer.poke)
         self._check_folder(0)
         self._look_at_memory()
@@ -393,6 +395,7 @@ class NodeDaemon:
                 if zygote.pidfd >= 0 and not select.select([zygote.pidfd], [], [], left)[0]:
                     zygote.kill()
                 zygote.reap()
+            process_control.end_children(ORPHANS_END_S)  # of a zygote that was killed
         self.warmer.stop()
         self.node.spiller.stop()
         with contextlib.suppress(OSError):

@@ -3,6 +3,9 @@
 It is forked from the daemon before that has threads, ZeroMQ or a segment, so that a
 worker starts in milliseconds and inherits nothing half-used. It reaps its workers and
 tells the daemon at once. When the daemon dies the kernel kills it, and with it them.
+
+What a worker started dies with it, but for what took a session of its own (a daemon, a
+server): that may outlive the worker, becomes the zygote's child, and ends with the node.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from nbray.core.process_name import set_name
 from nbray.node import boot, process_control
 from nbray.node.zygote_messages import MAX_BYTES, End, Exited, Fork, Forked, decode, encode
 
+ORPHANS_END_S = 0.5  # a killed process may be busy in the kernel
 WORKER_OOM_SCORE = 1000  # workers go before daemon and driver when memory runs out
 
 
@@ -41,6 +45,7 @@ def main(connection: socket.socket, daemon_pid: int, worker_module: str) -> NoRe
     """
     set_name("nbray-zygote")
     process_control.die_with_parent(daemon_pid)
+    process_control.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
@@ -84,6 +89,7 @@ class _Zygote:
             self._reap()
             if self.ending_at is not None:
                 if not self.tokens:
+                    process_control.end_children(ORPHANS_END_S)
                     return None
                 if time.monotonic() >= self.ending_at:
                     self._signal_all(signal.SIGKILL)
@@ -100,6 +106,7 @@ class _Zygote:
                     if not data:
                         poll.unregister(self.connection)
                     if not self.tokens:
+                        process_control.end_children(ORPHANS_END_S)
                         return None
 
     def _timeout_ms(self) -> int | None:
@@ -135,17 +142,18 @@ class _Zygote:
         return True
 
     def _reap(self) -> None:
-        while self.tokens:
+        while True:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
             if info is None:
                 return
-            # While it is a zombie its pid is taken, so this can only hit what it left behind.
-            process_control.kill_group(info.si_pid, signal.SIGKILL)
-            _, status = os.waitpid(info.si_pid, 0)
             token = self.tokens.pop(info.si_pid, None)
+            if token is not None:
+                # While it is a zombie its pid is taken, so this can only hit what it left behind.
+                process_control.kill_group(info.si_pid, signal.SIGKILL)
+            _, status = os.waitpid(info.si_pid, 0)
             if token is not None:
                 self._send(Exited(token, info.si_pid, status))
 

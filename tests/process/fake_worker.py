@@ -42,7 +42,8 @@ def run(bootstrap):
         )
     )
     if os.environ.get("FAKE_WORKER_HAS_CHILD"):
-        subprocess.Popen(["sleep", "1000"])
+        own = os.environ["FAKE_WORKER_HAS_CHILD"] == "session"
+        subprocess.Popen(["sleep", "1000"], start_new_session=own)
     while True:
         message = dealer.receive(1000)
         if isinstance(message, m.StopNotice):

@@ -85,6 +85,22 @@ def test_killed_daemon_takes_all_along(other_driver):
     wait_until(lambda: all(is_gone(each) for each in node))
 
 
+def test_what_left_its_worker_ends_with_the_node(start, monkeypatch):
+    """A process in a session of its own is not its worker's group: it may outlive that, but not the node."""
+    monkeypatch.setenv("FAKE_WORKER_HAS_CHILD", "session")
+    driver = start()
+    lease = driver.lease()
+    worker = psutil.Process(lease.pid)
+    zygote = worker.ppid()
+    wait_until(worker.children)
+    (child,) = worker.children()
+    kill(lease.pid)
+    wait_until(lambda: child.ppid() == zygote)
+    driver.send(m.ShutdownRequest())
+    assert driver.node.wait_dead(30.0)
+    wait_until(lambda: is_gone(child))
+
+
 def test_everything_killed_at_once_and_the_next_start_cleans_up(other_driver, start):
     process, told, node = other_driver
     os.kill(told["daemon"], signal.SIGSTOP)  # at once: it must not see the driver's death before its own
