@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import io
+import itertools
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -100,6 +103,13 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (set, frozenset)):
         for item in list(value)[:MAX_CHILDREN]:
             yield f" item {item!r}", item
+    elif isinstance(value, collections.deque):
+        for index, item in enumerate(itertools.islice(value, MAX_CHILDREN)):
+            yield f"[{index}]", item
+    elif isinstance(value, functools.partial):
+        yield ".func", value.func
+        yield ".args", value.args
+        yield ".keywords", value.keywords
     elif isinstance(value, types.FunctionType):
         names = value.__code__.co_freevars
         for name, cell in zip(names, value.__closure__ or (), strict=True):
@@ -119,6 +129,8 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
         for name, item in list(vars(value).items())[:MAX_CHILDREN]:
             if not (name.startswith("__") and name.endswith("__")) or name == "__init__":
                 yield f".{name}", item
+    elif type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
+        yield from _cells(value)
     else:
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
@@ -129,6 +141,24 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if hasattr(value, name):
                     yield f".{name}", getattr(value, name)
+
+
+def _cells(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the objects in an array, a series or a frame, without loading what has not been loaded."""
+    name = type(value).__name__
+    if name == "ndarray" and value.dtype.hasobject:
+        for index, item in zip(
+            itertools.islice(itertools.product(*map(range, value.shape)), MAX_CHILDREN), value.flat, strict=False
+        ):
+            yield "[" + ", ".join(map(str, index)) + "]", item
+    elif name in ("Series", "Index") and value.dtype == object:
+        step = ".iloc" if name == "Series" else ""
+        for place, item in enumerate(value.array[:MAX_CHILDREN]):
+            yield f"{step}[{place}]", item
+    elif name == "DataFrame":
+        for column in value.columns[:MAX_CHILDREN]:
+            if getattr(value.dtypes[column], "hasobject", False):
+                yield f"[{column!r}]", value[column]
 
 
 def _global_names(code: types.CodeType) -> set[str]:

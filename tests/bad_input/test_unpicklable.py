@@ -1,8 +1,11 @@
 """Rows 1 and 2: arguments and results that cannot be pickled."""
 
+import collections
+import functools
 import socket
 import threading
 
+import numpy as np
 import pytest
 
 
@@ -60,8 +63,11 @@ def test_row_1_the_argument_itself(ray, offender):
         (lambda x: {"key": [0, x]}, "args[1]['key'][1]"),
         (lambda x: [Holder({"m": Model(x)})], "args[1][0].model['m'].lock"),
         (lambda x: lambda: x, "args[1]"),
+        (lambda x: functools.partial(print, 1, end=Model(x)), "args[1].keywords['end'].lock"),
+        (lambda x: collections.deque([0, Model(x)]), "args[1][1].lock"),
+        (lambda x: np.array([[0, Model(x)]], dtype=object), "args[1][0, 1].lock"),
     ],
-    ids=["attributes", "containers", "both", "closure"],
+    ids=["attributes", "containers", "both", "closure", "partial", "deque", "array"],
 )
 def test_row_1_deep_inside(ray, offender, wrap, path):
     thing, kind = offender
