@@ -166,7 +166,6 @@ class NodeDaemon:
         # nobody asks for them before, can wait until the processors have done that.
         self._prestart(min(wanted, 1))
         self.call_after(_PRESTART_REST_S, lambda: self._prestart(wanted))
-        self.call_after(_PRESTART_REST_S, process_control.adopt_orphans)  # should the zygote die, who is their parent
         self.call_after(_WARM_DELAY_S, self.warmer.poke)
         self._check_folder(0)
         self._look_at_memory()
@@ -387,6 +386,7 @@ class NodeDaemon:
                 if not (self.node.ended_by_owner and client.pid == self.node.config.driver_pid):
                     self.node.send(client.peer, ClusterEndedNotice(self.ended))
             self.listener.close()
+            process_control.adopt_orphans()  # of a zygote that has to be killed; not before: nobody would reap them
             zygotes = [*self.effects.interpreters.end(grace_s), self.zygote]
             self.zygote.end(grace_s)
             deadline = time.monotonic() + grace_s + 1.0
@@ -395,7 +395,7 @@ class NodeDaemon:
                 if zygote.pidfd >= 0 and not select.select([zygote.pidfd], [], [], left)[0]:
                     zygote.kill()
                 zygote.reap()
-            process_control.end_children(ORPHANS_END_S)  # of a zygote that was killed
+            process_control.end_children(ORPHANS_END_S)
         self.warmer.stop()
         self.node.spiller.stop()
         with contextlib.suppress(OSError):

@@ -136,6 +136,15 @@ def test_a_zygote_that_dies_before_it_has_forked_fails_no_requests(start):
         assert reply.worker and not reply.error
 
 
+def zombies(pid):
+    found = []
+    for process in family(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
 def test_a_killed_zygote_is_replaced(driver):
     lease = driver.lease()
     zygote = next(process for process in family(driver.node.pid) if process.name() == "nbray-zygote")
@@ -145,6 +154,7 @@ def test_a_killed_zygote_is_replaced(driver):
     again = driver.lease()
     assert again.pid != lease.pid
     assert driver.wait_state(lambda state: state.available["CPU"] == 10000)
+    assert driver.wait_state(lambda state: not zombies(driver.node.pid))  # they are the node's children now
 
 
 def test_start_and_stop_many_times(start, base_dir):
