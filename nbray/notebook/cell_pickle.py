@@ -41,6 +41,7 @@ from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_aga
 from .cell_loop import reduce_future
 from .error_record import bare_exception
 from .ipywidgets_travel import comm_type, connection, reduce_observed
+from .weak_references import reduce_weak
 
 PROTOCOL = 5
 PROTO = pickle.PROTO + bytes([PROTOCOL])
@@ -227,6 +228,8 @@ class CellPickler(cloudpickle.Pickler):
             return bare_exception, (kind, obj.args, obj.__dict__)
         elif kind is re.Match and is_found_again(obj):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
+        elif kind.__module__ == "weakref" and (weak := reduce_weak(obj)) is not None:
+            return weak
         elif self.owners and (view := reduce_view(obj, self.owners)) is not None:
             return view
         reduced = super().reducer_override(obj)

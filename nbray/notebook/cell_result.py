@@ -68,6 +68,7 @@ class LeftBehind:
     reason: str
     text: str = ""  # its repr
     actor: str = ""  # where it lives on
+    quiet: bool = False  # nobody wants it back: what a `with` gave a name to and has ended
     kept: bool = False  # the notebook keeps its object as it was
     shown: tuple[dict[str, Any], dict[str, Any]] = field(default_factory=lambda: ({}, {}))  # what is shown of a value
 
@@ -332,7 +333,7 @@ def read(
         left.actor = actor
         if not left.name:
             found.value = NotHere(left)
-        elif not actor:
+        elif not actor and not left.quiet:
             found.messages.append(left.message())
         if left.name and not left.kept:
             found.bound[left.name] = NotHere(left)

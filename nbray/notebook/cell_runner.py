@@ -24,6 +24,7 @@ from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, pickles, receiving
 from .cell_result import CHANGED, OBJECT, SET, STATE, VALUE, WIDGET, CellOutcome, Packer
+from .cell_scopes import names_of_with
 from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
 from .input_changes import InputChanges
@@ -358,6 +359,10 @@ class _Run:
         if items or objects:
             packer = Packer(outcome, self.namespace, CARRIED_TYPES, self.aliases, known.objects, in_band, _shell.shown)
             packer.pack(objects[:n_first], objects[n_first:] + items, came_as)
+        if outcome.left_behind:
+            ended = names_of_with(job.source)
+            for left in outcome.left_behind:
+                left.quiet = left.name in ended and not left.kept
 
     def shared_objects(self) -> SharedObjects | None:
         """Return the objects of the inputs that the notebook can be told of; None: the results go to several places."""

@@ -18,6 +18,16 @@ def may_suppress(manager: ast.expr) -> bool:
     return name in ("suppress", "raises", "ExitStack", "AsyncExitStack")
 
 
+def names_of_with(source: str) -> set[str]:
+    """Return the names that `with ... as name` gives in a piece of Python."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.With | ast.AsyncWith):
+            targets = [item.optional_vars for item in node.items if item.optional_vars is not None]
+            found.update(part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name))
+    return found
+
+
 def binds(node: ast.AST) -> bool:
     """Whether a statement binds names in its own scope."""
     return bool(local_names([node]))

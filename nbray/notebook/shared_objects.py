@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ from .runtime import CARRIED_TYPES
 _CONSTANT: tuple[type, ...] = (
     str, bytes, int, float, complex, type(None), type(Ellipsis), tuple, frozenset, range, slice, enum.Enum, type,
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType, types.ModuleType, types.CellType,
-    property, classmethod, staticmethod, *CARRIED_TYPES,
+    property, classmethod, staticmethod, weakref.ref, *CARRIED_TYPES,
 )  # fmt: skip
 _ATOMS: tuple[type, ...] = (str, bytes, int, float, complex, type(None))
 _CODE: tuple[type, ...] = (type, types.FunctionType, types.CellType)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import shell_command
 from .after_import import AfterImport, BeforeImport
 from .cell_job import CellJob, magic_name
 from .worker_comms import CellComms
@@ -248,6 +249,13 @@ def make_shell(owner: WorkerShell, module: ModuleType) -> Any:
         def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
             _flush_streams()
             emit("error", {"ename": str(etype.__name__), "evalue": str(evalue), "traceback": list(stb)})
+
+        def system_piped(self, cmd: str) -> None:
+            if cmd.rstrip().endswith("&"):
+                raise OSError("Background processes not supported.")
+            self.user_ns["_exit_code"] = shell_command.run(self.var_expand(cmd, depth=1), sys.stdout.write)
+
+        system = system_piped
 
         def init_hooks(self) -> None:
             super().init_hooks()

@@ -205,6 +205,36 @@ def test_what_is_wrong_with_the_text_is_shown_at_its_line(ready: Kernel) -> None
     assert "line 4" in cell.traceback and "nbray" not in cell.traceback
 
 
+def test_weak_references_go_with_what_they_refer_to(ready: Kernel) -> None:
+    ready.ok("import weakref\nclass Node: pass\nhere = Node(); seen = weakref.ref(here)")
+    cell = ready.ok(
+        "%%remote\nnode = Node(); ref = weakref.ref(node); names = weakref.WeakValueDictionary(a=node)\n"
+        "dead = weakref.ref(Node()); seen() is here"
+    )
+    assert cell.value == "True" and cell.text("stderr") == ""
+    assert ready.ok("ref() is node, names['a'] is node, dead(), seen() is here").value == "(True, True, None, True)"
+    ready.ok("%%remote\nhere.found = seen().__class__ is Node")
+    assert ready.ok("here.found, seen() is here").value == "(True, True)"
+
+
+def test_what_a_with_statement_has_ended_is_not_missed(ready: Kernel) -> None:
+    cell = ready.ok(
+        "%%remote\nfrom concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(1) as pool: pass"
+    )
+    assert cell.text("stderr") == ""
+    assert "stayed on the worker" in str(ready.ok("pool").value)
+
+
+def test_a_command_is_read_at_its_pace_and_interrupted(ready: Kernel) -> None:
+    text = ready.ok("%%remote --quiet\n!seq 1 60000").text().replace("\r", "")
+    assert text == "".join(f"{n}\n" for n in range(1, 60_001))
+    cell = ready.start("%%remote --quiet\n!echo begun; sleep 1000\nended = _exit_code")
+    ready.until(lambda: "begun" in cell.text())
+    ready.interrupt()
+    ready.finish(cell)
+    assert "^C" in cell.text()
+
+
 def test_widgets_stay_connected(ready: Kernel) -> None:
     ready.ok(
         "import ipywidgets\nslider = ipywidgets.IntSlider(5); box = ipywidgets.VBox([slider]); heard = []\n"
