@@ -128,6 +128,7 @@ class CoreState:
         self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records
         self._death_notices: dict[int, m.WorkerDiedNotice] = {}
         self._failure: BaseException | None = None
+        self._polled_at = 0.0  # when a wait that had lent its CPUs last ended in vain
         self._blocked = 0  # threads of this worker that wait for others, which lends its CPUs on
         self._stop = False
         self.before_stop: list[Callable[[], None]] = []  # called at a shutdown while everything still works

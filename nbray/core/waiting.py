@@ -35,6 +35,7 @@ NEWS = lib.NBS_READY_NEWS
 SLICE_NS = 50_000_000  # a wait looks up at least this often
 TICK_NS = 2_000_000  # and this often while tasks stand behind others
 BLOCKED_AFTER_NS = 1_000_000  # a task that waits longer lends its CPU on
+POLL_GAP_S = 0.002  # one that waits again so soon after a wait in vain polls, and lends it at once
 RING_PATIENCE_MS = 2  # a message of the daemon follows its ring within this time
 
 
@@ -173,6 +174,7 @@ class Waiting(CoreState):
         waiter = Waiter(None if borrowed else only)
         in_task = self.role == "worker"  # or in a thread that a task started
         blocked = False
+        polls = in_task and time.monotonic() - self._polled_at < POLL_GAP_S
         long_wait: LongWait | None = None
         self.shield.install()
         try:
@@ -194,6 +196,9 @@ class Waiting(CoreState):
                     return True
                 if self._failure is not None:
                     raise self._failure.with_traceback(None)
+                if polls and not blocked:
+                    blocked = True
+                    self.lend_cpus(waiter)
                 leads = waiters.lead(waiter)
                 slice_ns = SLICE_NS
                 if leads and self.needs_ticks():
@@ -203,6 +208,8 @@ class Waiting(CoreState):
                 if deadline is not None:
                     left = deadline - time.monotonic()
                     if left <= 0:
+                        if blocked:
+                            self._polled_at = time.monotonic()
                         return False
                     slice_ns = min(slice_ns, int(left * 1e9) + 1)
                 if leads:

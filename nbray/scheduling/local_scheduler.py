@@ -34,6 +34,7 @@ class LocalScheduler(Dispatch):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._lent_unseen = False  # CPUs were lent since the last decision
         self._handlers: dict[type, Callable[[Any], list[ev.Effect]]] = {
             ev.LeaseWanted: self._lease_wanted,
             ev.ActorWanted: self._actor_wanted,
@@ -63,6 +64,7 @@ class LocalScheduler(Dispatch):
     def decide(self, now: float) -> list[ev.Effect]:
         """Return who gets what, and which workers start and end; due after any event."""
         effects: list[ev.Effect] = []
+        self._lent_unseen = False
         self._dispatch(now, effects)
         self._trim_idle(now, effects)
         self._replenish(now, effects)
@@ -305,16 +307,23 @@ class LocalScheduler(Dispatch):
             lease = self.leases[worker.lease_id]
             lease.blocked = True
             lease.allocation.ledger.lend_cpu(lease.allocation)
+            self._lent_unseen = True
         return []
 
     def _worker_unblocked(self, event: ev.WorkerUnblocked) -> list[ev.Effect]:
+        effects: list[ev.Effect] = []
         worker = self.pool.workers.get(event.worker)
         if worker is not None and worker.lease_id and worker.blocked:
+            if self._lent_unseen:
+                # A task that polls (wait with a short timeout) may take back in the same round what it
+                # lent; whom it waits for might need just that, so it is offered first.
+                self._lent_unseen = False
+                self._dispatch(event.now, effects)
             worker.blocked = False
             lease = self.leases[worker.lease_id]
             lease.blocked = False
             lease.allocation.ledger.reclaim_cpu(lease.allocation)
-        return []
+        return effects
 
     def stop_worker(self, peer: int, now: float) -> None:
         """Note that a worker was asked to end for another reason (its actor is over)."""

@@ -259,6 +259,21 @@ def test_blocked_workers_lend_their_cpu():
     assert node.of(B)
 
 
+def test_what_is_lent_for_a_moment_is_offered():
+    """A task that polls lends and takes back between two decisions: whom it waits for gets the CPU all the same."""
+    node = Node(cpus=1)
+    node.want(A)
+    outer = node.of(A)[0]
+    node.want(B, resources={})
+    node.give_back(node.of(B)[0])  # a worker is idle
+    node.want(outer.worker, depth=1)
+    assert node.scheduler.feed(ev.WorkerBlocked(node.now, outer.worker)) == []
+    (granted,) = node.scheduler.feed(ev.WorkerUnblocked(node.now, outer.worker))
+    assert isinstance(granted, ev.GrantLease) and granted.owner == outer.worker
+    assert node.scheduler.ledger.free[CPU] == -UNITS
+    node.scheduler.validate()
+
+
 def test_a_hundred_nested_gets_on_two_cpus():
     node = Node(cpus=2)
     node.want(A)
