@@ -35,8 +35,8 @@ class FailureReports:
 
     def retried(self, name: str, left: int, origin: str, why: str) -> None:
         """Note that a task runs again."""
-        remaining = f"{left} retries remaining" if left >= 0 else "no limit of retries"
-        text = f"Task {name} failed. There are {remaining}, so the task will be retried. Error: {why}"
+        remaining = str(left) if left >= 0 else "infinite"
+        text = f"Task {name} failed. There are {remaining} retries remaining, so the task will be retried. Error: {why}"
         self._told.append((origin, text))
 
     def constructor_raised(self, class_name: str, origin: str, blob: bytes) -> None:
