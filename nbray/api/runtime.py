@@ -218,17 +218,22 @@ def _wants_logs(log_to_driver: bool | None) -> bool:
 def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = False) -> None:
     """Leave the cluster; the one that this process started ends. Calling it again does nothing.
 
-    In a task or an actor it does nothing: a worker is the cluster's.
+    In a task or an actor it does nothing: a worker is the cluster's. A forked child leaves nothing but forgets its
+    parent's cluster, and may ``init`` one of its own.
     """
     global _node, _context
     with _lock:
         core, node = current.core, _node
-        if core is None or (core.role == "worker" and core.pid == os.getpid()):
+        if isinstance(core, current.ForkedCore):
+            current.set_core(None)
+            _node = _context = None
+            output.attach_driver(None)
+            return
+        if core is None or core.role == "worker":
             return
         try:
-            if os.getpid() == core.pid:
-                _say_goodbye(core)
-                _driver().leave(node, core, _exiting_interpreter)
+            _say_goodbye(core)
+            _driver().leave(node, core, _exiting_interpreter)
         finally:  # only now: an interrupted shutdown can be called again
             current.set_core(None)
             _node = _context = None

@@ -291,10 +291,11 @@ class ActorCalls:
         if notice.group_removed:
             return ActorPlacementGroupRemoved(notice.cause)
         when = time.strftime("%H:%M:%S", time.localtime(notice.died_at)) if notice.died_at else ""
-        where = f" (pid {notice.pid})" if notice.pid else ""
+        pid = f" (pid {notice.pid})" if notice.pid else ""
         how, _, log = notice.cause.partition("\n")
         text = (
-            f"The actor {self.class_name} ({self.actor_id}){where} died{' at ' + when if when else ''}: "
+            f"The actor {self.class_name} ({self.actor_id}){pid} died{' at ' + when if when else ''} "
+            f"on node {self.core.node_id[:8]}: "
             f"{how.rstrip('. ')}. This call {'may have run in part' if maybe_executed else 'did not run'}."
         )
         if log:

@@ -7,6 +7,7 @@ processes write to descriptors 1 and 2: its last lines are told when the worker 
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import pickle
@@ -32,6 +33,7 @@ class TaskStream(io.TextIOBase):
         self._capture = capture
         self._name = name
         self._descriptor = descriptor
+        self._bytes: _ByteStream | None = None
 
     @property
     def name(self) -> str:
@@ -56,8 +58,40 @@ class TaskStream(io.TextIOBase):
             self._capture.write(self._name, text)
         return len(text)
 
+    @property
+    def buffer(self) -> _ByteStream:
+        """The same stream for bytes, which are taken for UTF-8."""
+        if self._bytes is None:
+            self._bytes = _ByteStream(self)
+        return self._bytes
+
+    def reconfigure(self, **options: Any) -> None:
+        """Do nothing: text is sent soon in any case, and its encoding is settled."""
+
     def flush(self) -> None:
         self._capture.flush()
+
+
+class _ByteStream(io.BufferedIOBase):
+    """``sys.stdout.buffer``: a character may be written in pieces, and what is none is shown as an escape."""
+
+    def __init__(self, text: TaskStream) -> None:
+        self._text = text
+        self._decoder = codecs.getincrementaldecoder(text.encoding)(text.errors)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._text.fileno()
+
+    def write(self, data: Any) -> int:
+        with memoryview(data) as view:
+            self._text.write(self._decoder.decode(view.tobytes()))
+            return view.nbytes
+
+    def flush(self) -> None:
+        self._text.flush()
 
 
 class OutputCapture:

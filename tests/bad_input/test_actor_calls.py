@@ -199,7 +199,7 @@ def test_row_24_an_actor_that_was_killed(ray):
     ray.kill(actor)
     error = in_time(ray, actor.pid.remote(), ray.exceptions.ActorDiedError)
     assert error.maybe_executed is False
-    for words in ("Victim", "killed by kill()", "did not run", "died at"):
+    for words in ("Victim", "killed by kill()", "did not run", "died at", f"on node {ray.nodes()[0]['NodeID'][:8]}"):
         assert words in str(error)
     del pid
 

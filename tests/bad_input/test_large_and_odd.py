@@ -154,6 +154,9 @@ def test_row_69_odd_output(run_script):
             print("\x1b[31mred\x1b[0m", "a\rb", "nul\0nul", "\ud800 lone")
             sys.stderr.write("no newline")
             os.write(1, b"\xff\xfe raw\n")
+            for part in (b"bytes \xe2\x82", bytearray(b"\xac \xff\n")):
+                sys.stdout.buffer.write(part)
+            sys.stdout.reconfigure(line_buffering=True)
             print("x" * 5_000_000)
             print("the end")
             return 1
@@ -163,6 +166,7 @@ def test_row_69_odd_output(run_script):
     )
     assert "\x1b[31mred\x1b[0m" in done.stdout
     assert "nul\0nul" in done.stdout
+    assert "bytes \u20ac \\xff\n" in done.stdout
     assert "the end" in done.stdout
     assert done.stdout.count("x") >= 5_000_000
     assert "no newline" in done.stderr

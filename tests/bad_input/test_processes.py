@@ -78,8 +78,12 @@ def test_row_57_calls_in_a_forked_child(ray, call):
     assert best < 0.1
 
 
-def test_row_57_init_in_the_child(ray):
+@pytest.mark.parametrize("leaves", [False, True], ids=["", "after shutdown"])
+def test_row_57_init_in_the_child(ray, leaves):
     def child():
+        if leaves:
+            ray.shutdown()
+            ray.shutdown()
         ray.init(num_cpus=1, ignore_reinit_error=True)
         result = ray.get(ray.remote(lambda: "of the child").remote())
         ray.shutdown()
