@@ -77,9 +77,10 @@ def test_the_driver_is_killed_at_a_random_moment(start_driver):
         driver.close()
 
 
+@pytest.mark.limit(kit.full_length(60, 300))
 def test_the_driver_is_killed_while_it_starts(start_driver):
     dice = random.Random(5)
-    for number in range(kit.scaled(4, 40)):
+    for number in range(kit.full_length(4, 40)):
         driver = start_driver("say('go')\n" + BUSY)
         driver.expect("go")
         time.sleep(dice.uniform(0.02, 0.25))

@@ -143,6 +143,7 @@ def test_what_depends_on_a_dead_task_fails_with_it(ray):
             ray.get(after.remote(after.remote(dying.remote())))
 
 
+@pytest.mark.limit(kit.full_length(60, 600))
 def test_suicide_loop(ray):
     """F2: Dask once hung at round 426 of this."""
 
@@ -151,7 +152,7 @@ def test_suicide_loop(ray):
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)
 
-    for number in range(kit.scaled(60, 2000)):
+    for number in range(kit.full_length(60, 2000)):
         with kit.no_hang(what=f"round {number}"):
             with pytest.raises(ray.exceptions.WorkerCrashedError) as caught:
                 ray.get(suicide.remote())
@@ -198,6 +199,7 @@ class Killer:
                 self.killed += 1
 
 
+@pytest.mark.limit(kit.full_length(60, 1200))
 def test_worker_chaos(ray):
     """F1: a random worker is killed every 100 ms under tasks of 1 to 10 ms; all results are right."""
     seed = random.randrange(2**32)
@@ -211,7 +213,7 @@ def test_worker_chaos(ray):
             pass
         return i * i, payload[::-1]
 
-    count = kit.scaled(1000)
+    count = kit.full_length(1000, 20_000)
     with Killer(0.1, seed) as killer:
         results, open_refs, next_one = {}, {}, 0
         while len(results) < count or killer.killed < 10:  # who kills may have no processor for a while
