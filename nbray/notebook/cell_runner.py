@@ -23,11 +23,12 @@ from . import module_reload, process_settings, read_only
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, pickles, receiving
-from .cell_result import CHANGED, OBJECT, SET, STATE, VALUE, WIDGET, CellOutcome, Packer
+from .cell_result import CHANGED, FORMATTERS, OBJECT, SET, STATE, VALUE, WIDGET, CellOutcome
 from .cell_scopes import names_of_with
 from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
 from .input_changes import InputChanges
+from .result_packer import Packer
 from .runtime import CARRIED_TYPES, emit, put
 from .shared_objects import Known, SharedObjects
 from .surroundings import Start, surroundings
@@ -178,6 +179,7 @@ class _Run:
                     if entry.name not in mine:
                         namespace[entry.name] = value
             _shell.comms.connect(reader.objects)
+        _shell.loaded()
         for name, data in job.optional:
             try:
                 with receiving(namespace, (), {}, mine):
@@ -322,6 +324,8 @@ class _Run:
             items = [(kind, name, self._left_there(kind, val)) for kind, name, val in items]
         if value is not None:
             items.append((VALUE, "", value))
+        if printers := _shell.new_formatters():
+            items.append((FORMATTERS, "", printers))
         if not self.item:
             items += [(WIDGET, "", widget) for widget in _shell.comms.shown() if pickles(widget)]
         outcome.imports = [

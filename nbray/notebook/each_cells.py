@@ -19,9 +19,10 @@ from nbray.exceptions import GetTimeoutError, TaskCancelledError
 from . import cell_runner, interrupt, tracebacks
 from .cell_job import Inputs, Item, unpicklable
 from .cell_pickle import CellPickler, into
-from .cell_result import SET, CellOutcome, read
+from .cell_result import SET, CellOutcome
 from .live_line import seconds
 from .magic_options import CellOptions, Each
+from .result_reader import read
 from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, put, wait
 from .wait_reason import waiting_reason
 from .widgets import amounts

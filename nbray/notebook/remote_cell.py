@@ -25,11 +25,22 @@ from IPython.core.error import UsageError
 
 from nbray.exceptions import GetTimeoutError, RayError, RayTaskError, TaskCancelledError, TaskUnschedulableError
 
-from . import cell_job, cell_runner, interrupt, magics_here, module_reload, node_choice, process_settings, tracebacks
+from . import (
+    cell_job,
+    cell_pickle,
+    cell_runner,
+    formatters,
+    interrupt,
+    magics_here,
+    module_reload,
+    node_choice,
+    process_settings,
+    tracebacks,
+)
 from .actor_cells import ActorCells
 from .async_cells import AsyncCells
 from .cell_analysis import CellAnalysis, analyse
-from .cell_result import CellOutcome, unpack
+from .cell_result import CellOutcome
 from .cell_transform import transformed
 from .each_cells import EachCells
 from .large_inputs import LargeInputs
@@ -37,6 +48,7 @@ from .live_line import LiveLines, seconds
 from .local_cells import LocalCells
 from .magic_options import CellOptions
 from .output_router import OutputRouter
+from .result_reader import unpack
 from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, kill, wait
 from .waiting_cell import WaitingCell
 from .widgets.cell_lines import CellLines
@@ -83,6 +95,7 @@ class RemoteCells:
         self.background = AsyncCells(self)
         self._each = EachCells(self)
         self.settings = process_settings.Sender(shell)
+        self._formatters = formatters.registered(shell)  # before the user says anything
         self._function = RemoteFunction(cell_runner.run_cell, {})
 
     # --------------------------------------------------------------------- running
@@ -180,7 +193,7 @@ class RemoteCells:
                 CARRIED_TYPES,
                 self.large.place,
                 for_actor,
-                self._own_magics(job, analysis),
+                self._for_its_shell(job, analysis),
             )
         except cell_job.UnpicklableInput as error:
             failure = TypeError(str(error))
@@ -188,8 +201,8 @@ class RemoteCells:
         except RayError as error:
             raise tracebacks.at_cell_line(error, source.filename, source.offset) from None
 
-    def _own_magics(self, job: cell_job.CellJob, analysis: CellAnalysis) -> dict[str, Any]:
-        """Note what the worker's shell needs for the magics of the cell; returns those that are functions of the notebook."""
+    def _for_its_shell(self, job: cell_job.CellJob, analysis: CellAnalysis) -> dict[str, Any]:
+        """Note what the worker's shell needs for the magics of the cell; returns what it needs of the notebook's own functions."""
         shell, functions = self.shell, {}
         for kind, name in analysis.magics:
             magic = shell.magics_manager.magics[kind].get(name)
@@ -197,10 +210,19 @@ class RemoteCells:
                 job.aliases[name] = magic.cmd
             elif isinstance(magic, types.FunctionType) and magic.__module__ == "__main__":
                 functions[cell_job.magic_name(kind, name)] = magic
+        if not formatters.is_as(shell, self._formatters):
+            functions.update(self._own_formatters())
         if analysis.magics:
             job.magics = sorted(analysis.magics)
             job.extensions = sorted(set(shell.extension_manager.loaded) - {"nbray", __package__})
         return functions
+
+    def _own_formatters(self) -> dict[str, Any]:
+        """Return how the user has said that values are shown, as far as it can travel."""
+        found = formatters.added(self.shell, self._formatters)
+        if not cell_pickle.pickles(found):
+            found = {mime: (_that_pickle(by[0]), _that_pickle(by[1])) for mime, by in found.items()}
+        return {formatters.NAME: found}
 
     def task_options(self, cell: Prepared) -> dict[str, Any]:
         """Return the options of the cell's task."""
@@ -313,7 +335,7 @@ class RemoteCells:
         return waiting.waited_s
 
     def _bind(self, cell: Prepared, ref: ObjectRef, outcome: CellOutcome, large: bool) -> Any:
-        value, messages = unpack(outcome, self.shell.user_ns, cell.inputs, cell.options.actor)
+        value, messages = unpack(outcome, self.shell, cell.inputs, cell.options.actor)
         if large and outcome.buffers:
             self.large.adopt(ref, outcome)
         self.router.show_later(outcome.displays)
@@ -394,6 +416,10 @@ def _assigned(analysis: CellAnalysis, only: list[str] | None) -> list[str]:
     names -= analysis.deleted
     chosen = sorted(name for name in names if not name.startswith("_"))
     return chosen if only is None else [name for name in chosen if name in only]
+
+
+def _that_pickle(functions: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: function for key, function in functions.items() if cell_pickle.pickles((key, function))}
 
 
 def _silenced(body: str) -> bool:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .cell_pickle import CellPickler
-from .cell_result import CONTAINERS, is_updated_surely
+from .in_place import CONTAINERS, is_updated_surely
 from .ipywidgets_travel import comm_type, state_of
 from .runtime import CARRIED_TYPES
 

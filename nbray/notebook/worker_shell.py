@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import shell_command
+from . import formatters, shell_command
 from .after_import import AfterImport, BeforeImport
 from .cell_job import CellJob, magic_name
 from .worker_comms import CellComms
@@ -48,6 +48,8 @@ class WorkerShell:
         self._job: CellJob | None = None  # until the shell knows its magics
         self.number, self.filename = 0, ""  # of the cell
         self.kernel_class = ""  # module and name of the kernel's shell, if there is a kernel
+        self._printers: formatters.Printers = {}  # the shell's own, before those of the notebook
+        self._sent_printers: formatters.Printers = {}  # with those of the notebook
         self.held: list[dict[str, Any]] | None = None  # where what is displayed goes meanwhile
         self.payloads: list[dict[str, Any]] | None = None  # where what is for the front end goes; None: nowhere
 
@@ -78,6 +80,8 @@ class WorkerShell:
         self._before.remove()
         if self._shell is not None and self._module is not None:
             self._shell.display_trap.__exit__(None, None, None)
+            if not formatters.is_as(self._shell, self._printers):
+                formatters.put_back(self._shell, self._printers)
         self._module = None
 
     def get(self) -> Any:
@@ -92,7 +96,25 @@ class WorkerShell:
             job, self._job = self._job, None
             if job is not None:
                 self._know_magics(job, names)
+                self._know_formatters(names)
         return self._shell
+
+    def loaded(self) -> None:
+        """The names of the cell are there: what shows values here shows them as the notebook would."""
+        if self._shell is not None:
+            self.get()
+
+    def _know_formatters(self, names: dict[str, Any]) -> None:
+        if not self._printers:
+            self._printers = formatters.registered(self._shell)
+        formatters.register(self._shell, names.get(formatters.NAME, {}))
+        self._sent_printers = formatters.registered(self._shell)
+
+    def new_formatters(self) -> formatters.Printers:
+        """Return what the cell has registered."""
+        if self._shell is None or not self._sent_printers or formatters.is_as(self._shell, self._sent_printers):
+            return {}
+        return formatters.added(self._shell, self._sent_printers)
 
     def _as_in_kernel(self) -> None:
         """Load what a kernel has loaded, for code that looks whether it runs in one."""

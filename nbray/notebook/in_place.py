@@ -1,0 +1,104 @@
+"""Give an object of the notebook the contents that a cell gave it on a worker, so that whoever holds it sees them."""
+
+from __future__ import annotations
+
+import collections
+import copyreg
+from collections.abc import MutableMapping, MutableSequence, MutableSet
+from typing import Any
+
+from . import ipywidgets_travel
+
+CONTAINERS = (
+    list,
+    dict,
+    set,
+    bytearray,
+    collections.deque,
+    collections.OrderedDict,
+    collections.defaultdict,
+    collections.Counter,
+)
+
+
+def update_in_place(old: Any, new: Any) -> bool:
+    """Make ``old`` equal to ``new`` without a new identity; False when its type cannot."""
+    if old is new:
+        return True
+    if isinstance(new, ipywidgets_travel.WidgetState):
+        ipywidgets_travel.connect(new.values())
+        ipywidgets_travel.set_state(old, new)
+        return True
+    if type(old) is not type(new):
+        return False
+    try:
+        if isinstance(old, MutableSequence):  # list, bytearray, deque
+            old[:] = new
+        elif isinstance(old, MutableMapping):
+            old.clear()
+            old.update(new)
+        elif isinstance(old, MutableSet):
+            old.clear()
+            old |= new
+        elif hasattr(old, "__array_interface__") and hasattr(old, "dtype"):
+            if old.shape != new.shape or old.dtype != new.dtype or not old.flags.writeable:
+                return False
+            old[...] = new
+        elif hasattr(old, "_update_inplace") and hasattr(old, "_mgr"):  # pandas
+            old._update_inplace(new)
+        elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__"):
+            return _take_state(old, new)  # there is more to it than its __dict__
+        elif type(getattr(old, "__dict__", None)) is dict:
+            _take_attributes(old, new.__dict__)
+            return True
+        else:
+            return False
+    except (TypeError, ValueError, AttributeError, IndexError):
+        return False
+    attributes = getattr(new, "__dict__", None)
+    if type(attributes) is dict and not hasattr(old, "_mgr"):  # of a subclass of list, dict ...
+        old.__dict__.update(attributes)
+    return True
+
+
+def _take_attributes(old: Any, attributes: dict[str, Any]) -> None:
+    if old.__dict__ is not attributes:  # a __setstate__ may have taken the very dict that both sides know
+        old.__dict__.clear()
+        old.__dict__.update(attributes)
+
+
+def is_updated_surely(value: Any) -> bool:
+    """Whether ``update_in_place`` can give an object like this the state of any other of its class."""
+    if type(value) in CONTAINERS:
+        return True
+    plain = type(value).__basicsize__ <= _Plain.__basicsize__ and not hasattr(type(value), "__slots__")
+    foreign = hasattr(value, "__array_interface__") or hasattr(value, "_mgr")
+    return plain and not foreign and type(getattr(value, "__dict__", None)) is dict
+
+
+class _Plain:
+    """An object whose state is its ``__dict__``."""
+
+
+def _take_state(old: Any, new: Any) -> bool:
+    """Give an object the state of another as pickle would; False when it has none that can be set."""
+    reduced = new.__reduce_ex__(4)
+    state = reduced[2] if len(reduced) > 2 else None
+    made_plainly = not reduced[1] or (reduced[0] is copyreg.__newobj__ and len(reduced[1]) == 1)  # type: ignore[attr-defined]
+    if state is None or not made_plainly:
+        return False
+    if hasattr(old, "__setstate__"):
+        old.__setstate__(state)
+        return True
+    attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+    if (
+        not isinstance(attributes, dict | None)
+        or not isinstance(slots, dict | None)
+        or reduced[3:4] not in ((), (None,))
+    ):
+        return False
+    if attributes is not None:
+        _take_attributes(old, attributes)
+    for name, value in (slots or {}).items():
+        object.__setattr__(old, name, value)
+    return True

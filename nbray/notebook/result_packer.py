@@ -1,0 +1,137 @@
+"""Pack what comes back of a cell, in the worker."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nbray.serialization.unpicklable import find_offender
+
+from . import ipywidgets_travel
+from .cell_pickle import CellPickler, input_object, into, pickles
+from .cell_result import CHANGED, FORMATTERS, OBJECT, STATE, VALUE, WIDGET, CellOutcome, Item, LeftBehind
+
+
+@dataclass(slots=True)
+class Packer:
+    """Writes what comes back into an outcome.
+
+    Parameters
+    ----------
+    namespace, carried_types
+        See ``CellPickler``.
+    inputs
+        Names of the objects that the notebook has, by id.
+    known
+        Objects that are referred to by number.
+    in_band
+        Keep all in the streams, without buffers beside them.
+    show
+        Returns what a front end is shown of a value.
+    """
+
+    outcome: CellOutcome
+    namespace: dict[str, Any]
+    carried_types: tuple[type, ...]
+    inputs: dict[int, str]
+    known: list[Any]
+    in_band: bool
+    show: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]] | None = None  # of a value that cannot travel
+
+    def pack(self, first: list[Item], items: list[Item], came_as: Callable[[Item], tuple[str, Any]]) -> None:
+        """Write both streams.
+
+        Parameters
+        ----------
+        first
+            Objects that may have to be replaced in the notebook. What comes later then refers to the new ones.
+        came_as
+            Returns the name of an item whose value could not travel, and the value under it.
+        """
+        outcome = self.outcome
+        if first:
+            outcome.first_entries, outcome.first = self._write(first, came_as)
+        outcome.entries, outcome.stream = self._write(items, came_as)
+
+    def _write(
+        self, items: list[Item], came_as: Callable[[Item], tuple[str, Any]]
+    ) -> tuple[list[tuple[str, str]], bytes]:
+        outcome = self.outcome
+        remaining = list(items)
+        n_buffers, n_carried = len(outcome.buffers), len(outcome.carried)
+        while True:
+            file = io.BytesIO()
+            buffers: list[pickle.PickleBuffer] = []
+
+            pickler = CellPickler(
+                file, self.namespace, self.carried_types, False, self.inputs, None if self.in_band else into(buffers)
+            )
+            pickler.carried = outcome.carried
+            if self.known:
+                pickler.know(self.known)
+            failed = None
+            for item in remaining:
+                kind, _, value = item
+                try:
+                    if kind in (CHANGED, OBJECT):
+                        pickler.dump(_contents(value))
+                    else:
+                        pickler.dump(value if kind == STATE else _alias(value, self.inputs))
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    failed = item
+                    if kind in (WIDGET, FORMATTERS):
+                        break  # the page still shows it; what is shown is shown plainly
+                    left = _left_behind(kind, *came_as(item), error)
+                    left.kept = kind == OBJECT
+                    if kind == VALUE and self.show is not None:
+                        left.shown = self.show(value)
+                    if left.name == "" or all(left.name != other.name for other in outcome.left_behind):
+                        outcome.left_behind.append(left)
+                    break
+            if failed is None:
+                outcome.buffers += buffers
+                return [(kind, name) for kind, name, _ in remaining], file.getvalue()
+            # The pickler now remembers objects that it did not write: start afresh.
+            remaining.remove(failed)
+            del outcome.buffers[n_buffers:], outcome.carried[n_carried:]
+
+
+class _InputObject:
+    """Stands for an input of the cell where reducer_override is not asked (lists, dicts)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> Any:
+        return input_object, (self.name,)
+
+
+def _alias(value: Any, inputs: dict[int, str]) -> Any:
+    name = inputs.get(id(value))
+    return _InputObject(name) if name is not None else value
+
+
+def _contents(value: Any) -> Any:
+    """Return a new object with the state of a changed input; the old one stays an input."""
+    if hasattr(value, "__array_interface__") and hasattr(value, "view"):
+        return value.view()
+    if hasattr(value, "_mgr"):  # pandas
+        return value.copy(deep=False)
+    state = ipywidgets_travel.state_of(value)
+    return state if state is not None else copy.copy(value)
+
+
+def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> LeftBehind:
+    path, offender = find_offender(value, name or "Out", pickles)
+    try:
+        text = repr(value)[:500]
+    except Exception:
+        text = f"a {type(value).__name__}"
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return LeftBehind("" if kind == VALUE else name, path, type(offender).__name__, reason, text)

@@ -1,0 +1,210 @@
+"""Bind what came back of a cell, in the notebook."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import code_state, formatters, ipywidgets_travel, private_memory, process_environ, process_settings
+from .cell_job import Inputs
+from .cell_pickle import StreamReader, receiving
+from .cell_result import FORMATTERS, OBJECT, SET, STATE, VALUE, WIDGET, CellOutcome, LeftBehind, NotHere
+from .in_place import update_in_place
+from .partial_reader import PartialReader
+
+INLINE_MODULE = "matplotlib_inline.backend_inline"
+COPY_BELOW_BYTES = 1 << 20  # smaller buffers become writable memory of the notebook
+
+
+@dataclass(slots=True)
+class Read:
+    """What one outcome holds, before anything is bound."""
+
+    value: Any = None  # of the last expression
+    bound: dict[str, Any] = field(default_factory=dict)
+    modules: dict[str, types.ModuleType] = field(default_factory=dict)
+    changed: list[tuple[str, Any]] = field(default_factory=list)  # inputs, with their new contents
+    replaced: list[tuple[Any, Any]] = field(default_factory=list)  # objects that were, and those in their places
+    widgets: list[Any] = field(default_factory=list)  # that the page shows, and that may have no name
+    formatters: dict[str, Any] = field(default_factory=dict)  # that the cell has registered
+    messages: list[str] = field(default_factory=list)
+
+
+def read(
+    outcome: CellOutcome, namespace: dict[str, Any], inputs: Inputs, actor: str = "", in_place: bool = False
+) -> Read:
+    """Rebuild what came back.
+
+    Parameters
+    ----------
+    inputs
+        The objects that were sent.
+    actor
+        Name of the actor that keeps the cell's names: what cannot travel lives there.
+    in_place
+        Update changed inputs at once, so that whoever else holds them sees the change.
+    """
+    found = Read(messages=list(outcome.hints))
+    known = dict(inputs.values)
+    objects = inputs.objects(outcome.known) if outcome.known else []
+    with receiving(namespace, outcome.carried, known):
+        outcome.buffers = [_own(buffer) for buffer in outcome.buffers]
+        buffers = iter(outcome.buffers)
+        for entries, stream in ((outcome.first_entries, outcome.first), (outcome.entries, outcome.stream)):
+            if not entries:
+                continue
+            values, buffers = _values(entries, stream, list(buffers), objects, found.messages)
+            for (kind, name), value in zip(entries, values, strict=True):
+                if isinstance(value, NotHere) and kind not in (SET, VALUE):
+                    continue  # it is as it was
+                if kind == VALUE:
+                    found.value = value
+                elif kind == SET:
+                    found.bound[name] = value
+                elif kind == WIDGET:
+                    found.widgets.append(value)
+                elif kind == FORMATTERS:
+                    found.formatters = value
+                elif kind == STATE and in_place:
+                    code_state.apply(known[name], value)
+                elif kind == OBJECT:
+                    number = int(name)
+                    if not update_in_place(objects[number], value):
+                        _replace(found, known, objects[number], value)
+                        objects[number] = value
+                elif not in_place:
+                    found.changed.append((name, value))
+                elif not update_in_place(known[name], value):
+                    _replace(found, known, known[name], value)
+    for left in outcome.left_behind:
+        left.actor = actor
+        if not left.name:
+            found.value = NotHere(left)
+        elif not actor and not left.quiet:
+            found.messages.append(left.message())
+        if left.name and not left.kept:
+            found.bound[left.name] = NotHere(left)
+    for dotted in outcome.imports:
+        _import(dotted, found.messages)
+    for name, dotted in outcome.modules:
+        module = _import(dotted, found.messages)
+        if module is not None:
+            found.modules[name] = module
+    return found
+
+
+def _values(
+    entries: list[tuple[str, str]], stream: bytes, buffers: list[Any], objects: list[Any], messages: list[str]
+) -> tuple[list[Any], Iterator[Any]]:
+    """Read one stream; returns its values, and the buffers of the next. What cannot be made here is left out alone."""
+    rest = iter(buffers)
+    reader = StreamReader(stream, rest, objects)
+    try:
+        return [reader.read() for _ in entries], rest
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        pass
+    lost: list[LeftBehind] = []
+
+    def stand_in(type_name: str, error: BaseException) -> NotHere:
+        lost.append(LeftBehind("", "", type_name, f"{type(error).__name__}: {error}"))
+        return NotHere(lost[-1])
+
+    values, rest = [], iter(buffers)
+    partial = PartialReader(stream, rest, objects, stand_in)
+    for kind, name in entries:
+        values.append(value := partial.value())
+        where = "what it changed" if kind == OBJECT else name or "the value of the last line"
+        for left in lost if kind not in (WIDGET, FORMATTERS) else ():
+            left.name = left.path = "" if kind == OBJECT else name
+            whole = isinstance(value, NotHere) and value._left is left
+            messages.append(
+                f"{'' if whole else 'a part of '}{where} did not come back: its {left.type_name} cannot be made here"
+                f" ({left.reason})."
+            )
+        lost.clear()
+    return values, rest
+
+
+def _replace(found: Read, known: dict[str, Any], old: Any, new: Any) -> None:
+    """Note an object that could not be changed here; its names get the new one."""
+    found.replaced.append((old, new))
+    for name, value in list(known.items()):
+        if value is old:
+            known[name] = new
+
+
+def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") -> tuple[Any, list[str]]:
+    """Bind what came back; returns the last expression's value and what to tell the user.
+
+    Changed inputs are updated in place where their type allows; else every name that is
+    bound to the old object is bound to the new one. For the parameters see ``read``.
+    """
+    namespace = shell.user_ns
+    found = read(outcome, namespace, inputs, actor, in_place=True)
+    process_settings.write(outcome.settings)
+    process_environ.change(outcome.environ)
+    if outcome.sys_path:
+        sys.path[:] = outcome.sys_path
+    if outcome.argv:
+        sys.argv[:] = outcome.argv
+    if outcome.cwd:
+        try:
+            os.chdir(outcome.cwd)
+        except OSError as error:
+            found.messages.append(f"the cell changed to a directory that cannot be entered here: {error}")
+    bound: dict[str, Any] = {}
+    for old, value in found.replaced:
+        bound.update({name: value for name, present in list(namespace.items()) if present is old})
+    namespace.update({**bound, **found.bound, **found.modules})
+    _show_figures_inline()
+    if found.formatters:
+        formatters.register(shell, found.formatters)
+    ipywidgets_travel.connect([*found.bound.values(), found.value, *found.widgets])
+    for name in outcome.deleted:
+        namespace.pop(name, None)
+    return found.value, found.messages
+
+
+def _show_figures_inline() -> None:
+    """Make a figure that came back a picture when it is shown.
+
+    The inline backend registers its formatters when it is loaded, which pyplot does at
+    the first figure made here; one that was made on the worker does not count.
+    """
+    if "matplotlib.figure" not in sys.modules or INLINE_MODULE in sys.modules:
+        return
+    if os.environ.get("MPLBACKEND") in ("inline", "module://" + INLINE_MODULE):
+        importlib.import_module(INLINE_MODULE)
+
+
+def _own(buffer: Any) -> Any:
+    """Return a buffer in memory of this process, which may be written: a small one is copied, a large one mapped."""
+    view = memoryview(buffer)
+    if view.nbytes < COPY_BELOW_BYTES:
+        return bytearray(view)
+    view = view if view.readonly else view.toreadonly()
+    mine = private_memory.own(view)
+    return view if mine is None else mine
+
+
+def _import(dotted: str, messages: list[str]) -> types.ModuleType | None:
+    try:
+        if (module := sys.modules.get(dotted)) is not None:
+            return module
+        # What it prints when it is loaded has been seen: it was loaded there.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return importlib.import_module(dotted)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        messages.append(f"module {dotted} cannot be imported here: {type(error).__name__}: {error}")
+        return None
