@@ -19,7 +19,7 @@ class ActorCells:
 
     def __init__(self, cells: Any) -> None:
         self._cells = cells
-        self._class = ActorClass(CellActor, {})
+        self._methods = ActorClass(CellActor, {})._methods  # by which one that is made for cells is known
         self._handles: dict[str, Any] = {}
         self._asked: dict[str, dict[str, Any]] = {}  # options with which each was made
 
@@ -68,11 +68,13 @@ class ActorCells:
             try:
                 handle = get_actor(name)
             except ValueError:
-                return self._class.options(name=name, **given).remote()
+                made = ActorClass(CellActor, {})
+                made._class_name = name  # lists and the panel show the user's word, not the name of a class of ours
+                return made.options(name=name, **given).remote()
         except (RayError, ValueError, TypeError) as error:
-            text = node_choice.for_a_cell(str(error), given).replace(CellActor.__name__, f"the actor {name}")
+            text = node_choice.for_a_cell(str(error), given).replace(f"{name} asks", f"the actor {name} asks")
             raise UsageError(f"%%remote: {text}") from None
-        if handle._ray_info["class_name"] != CellActor.__name__:
+        if handle._ray_info["methods"] != self._methods:
             raise UsageError(
                 f"%%remote: the actor {name} is of the class {handle._ray_info['class_name']}; cells run in actors that"
                 " --actor made. Take another name."

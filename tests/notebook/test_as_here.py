@@ -235,6 +235,20 @@ def test_a_command_is_read_at_its_pace_and_interrupted(ready: Kernel) -> None:
     assert "^C" in cell.text()
 
 
+def test_values_are_shown_as_the_user_has_said_on_both_sides(ready: Kernel) -> None:
+    html = "get_ipython().display_formatter.formatters['text/html']"
+    ready.ok(f"class Cat: pass\n{html}.for_type(Cat, lambda cat: '<b>cat</b>')")
+    cell = ready.ok(
+        f"%%remote --quiet\nfrom fractions import Fraction\nclass Dog: pass\n{html}.for_type(Dog, lambda dog: '<b>dog</b>')\n"
+        f"{html}.for_type_by_name('fractions', 'Fraction', lambda part: '<sub>part</sub>')\ndisplay(Cat(), Fraction(1, 2))"
+    )
+    assert [content["data"]["text/html"] for content in cell.of("display_data")] == ["<b>cat</b>", "<sub>part</sub>"]
+    assert ready.ok("Dog()").of("execute_result")[0]["data"]["text/html"] == "<b>dog</b>"
+    ready.ok(f"for kind in (Cat, Dog, 'fractions.Fraction'): {html}.pop(kind)")
+    shown = ready.ok("%%remote --quiet\ndisplay(Cat(), Dog(), Fraction(1, 2))").of("display_data")
+    assert not any("text/html" in content["data"] for content in shown)
+
+
 def test_widgets_stay_connected(ready: Kernel) -> None:
     ready.ok(
         "import ipywidgets\nslider = ipywidgets.IntSlider(5); box = ipywidgets.VBox([slider]); heard = []\n"
