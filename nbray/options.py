@@ -177,9 +177,22 @@ def _group_name(name: str, value: Any) -> str | None:
     return value or None
 
 
-def _only_none(name: str, value: Any) -> None:
+def _store_share(name: str, value: Any) -> None:
+    """Check what Ray reserves nothing for either: it takes it for actors and refuses it for tasks (in ``check``)."""
     if value is not None:
-        raise ValueError(f"Setting '{name}' is not implemented: nothing is reserved by it. Leave it out.")
+        _integer(0)(name, value)
+
+
+def _labels(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, dict):
+        raise _type_error(name, "one of (dict, None)", value)
+
+
+def _transport(name: str, value: Any) -> Any:
+    raise ValueError(
+        f"Invalid tensor transport: {value!r}. Values go through the object store, where arrays are shared without a copy; "
+        "leave it out."
+    )
 
 
 def _retry_exceptions(name: str, value: Any) -> Any:
@@ -306,7 +319,10 @@ OPTIONS: dict[str, Option] = {
     "accelerator_type": Option("ta", None, _text, "kind of GPU that its node must have"),
     "label_selector": Option("ta", (), _label_selector, "labels that its node must have"),
     "fallback_strategy": Option("ta", (), _fallbacks, "label selectors to try when no node has those"),
-    "object_store_memory": Option("ta", None, _only_none, "deprecated in Ray, where it reserves nothing either"),
+    "object_store_memory": Option("ta", None, _store_share, "for actors; reserves nothing, in Ray neither"),
+    "enable_tensor_transport": Option("a", False, _flag, "accepted: tensors go through the store all the same"),
+    "tensor_transport": Option("m", None, _transport, "refused: there is one transport"),
+    "_labels": Option("ta m", None, _labels, "accepted: in Ray they are kept and shown nowhere"),
     "enable_task_events": Option("ta m", True, _flag, "record its events"),
     "allow_out_of_order_execution": Option("a", None, _flag, "calls may overtake one whose arguments are late"),
 }
@@ -365,6 +381,10 @@ def check(scope: str, given: Mapping[str, Any], in_options_call: bool = False) -
         raise ValueError(
             "placement_group and scheduling_strategy say the same thing twice: give "
             "scheduling_strategy=PlacementGroupSchedulingStrategy(...) alone."
+        )
+    if scope == "task" and given.get("object_store_memory") is not None:
+        raise ValueError(
+            "Setting 'object_store_memory' is not implemented for tasks: nothing is reserved by it. Leave it out."
         )
     if scope == "actor" and checked.get("get_if_exists") and not checked.get("name"):
         if not in_options_call:

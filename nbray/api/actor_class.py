@@ -11,7 +11,7 @@ from nbray.api import redefinition
 from nbray.api.actor_creation import create
 from nbray.api.actor_handle import ActorHandle
 from nbray.api.actor_method import methods_of
-from nbray.api.remote_function import argument_check
+from nbray.api.remote_function import argument_check, no_graphs
 from nbray.core import code_size
 from nbray.exceptions import ActorClassInheritanceException
 from nbray.serialization import serializer
@@ -114,6 +114,8 @@ class ActorClass:
             self._core = core
         return self._code
 
+    bind = no_graphs
+
     def __repr__(self) -> str:
         return f"ActorClass({self._class_name})"
 
@@ -127,6 +129,8 @@ class _ActorClassWithOptions:
     def __init__(self, parent: ActorClass, options: dict[str, Any]) -> None:
         self._parent = parent
         self._options = options
+
+    bind = no_graphs
 
     def remote(self, /, *args: Any, **kwargs: Any) -> ActorHandle:
         return create(self._parent, args, kwargs, self._options)

@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from nbray import options as option_table
-from nbray.api.remote_function import is_generator
+from nbray.api.remote_function import is_generator, no_graphs
 from nbray.core import current
 from nbray.core.call_site import warn
 from nbray.core.records import TASK_METHOD
@@ -160,6 +160,8 @@ class ActorMethod:
             descriptor = core.describe_method(self._info["class_name"], self._name, group, kind, name)
             self._variants[group, recorded, name] = descriptor
         return descriptor
+
+    bind = no_graphs
 
     def __reduce__(self) -> Any:
         calls = self._handle_calls

@@ -17,6 +17,19 @@ _NAME = {"name": None}.keys()
 _MAX_VARIANTS = 256  # handles of options() that a function remembers
 
 
+def no_graphs(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Refuse Ray's graphs that are bound first and run later, with what to do instead.
+
+    Raises
+    ------
+    NotImplementedError
+    """
+    raise NotImplementedError(
+        "nbray has no graphs that are bound first and run later (Ray's DAG API, .bind() and compiled graphs). Call "
+        ".remote() and pass the refs that it returns on to the next .remote(): what depends on them waits by itself."
+    )
+
+
 class RemoteFunction:
     """A function that runs as a task.
 
@@ -177,8 +190,7 @@ class RemoteFunction:
     def __repr__(self) -> str:
         return f"RemoteFunction({self._function_name})"
 
-    def bind(self, *args: Any, **kwargs: Any) -> Any:
-        raise AttributeError("Static graphs (.bind) are not part of nbray; call .remote() and pass refs.")
+    bind = no_graphs
 
 
 def _rebuild(function: Any, options: dict[str, Any]) -> RemoteFunction:
@@ -194,6 +206,8 @@ class _WithOptions:
         self._options = options
         self._scope: Any = None
         self._call: Any = None
+
+    bind = no_graphs
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         parent = self._parent

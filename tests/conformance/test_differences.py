@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -241,7 +242,8 @@ def test_a_task_may_bring_its_own_working_directory(ray, tmp_path):
     assert ray.get(read.options(runtime_env={"working_dir": str(tmp_path)}).remote()) == "here"
 
 
-# Ray 2.60 says that the worker crashed, after as many retries as the task has.
+# Ray 2.60 takes a hook for the job alone, and when it raises says that the worker crashed, after as many retries as the
+# task has.
 
 
 def test_a_hook_that_raises_is_told(ray):
@@ -300,20 +302,8 @@ def test_waiting_for_an_error_is_not_reading_it(start_script):
     assert any("ValueError: waited for" in line for line in process.stdout)
 
 
-# In Ray 2.60 a process that has an id alone waits for its object without end; only the process that has a ref may use it.
-
-
-def test_an_id_alone_names_an_object_anywhere(ray):
-    @ray.remote
-    def read(object_id, _):
-        return ray.get(ray.ObjectRef(object_id))
-
-    ref = ray.put([1, 2])
-    assert ray.get(read.remote(ref.binary(), [ref])) == [1, 2]
-
-
-# Ray 2.60 raises a TypeError from inside when `imap` is to choose the size of its chunks, and yields an exception as if
-# it were a result: the next two tests.
+# Ray 2.60 raises a TypeError from inside when `imap` is to choose the size of its chunks (`None`), and yields an
+# exception as if it were a result: the next two tests.
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +319,7 @@ def fail_at_three(x):
 
 
 def test_imap_chooses_a_size(pool):
-    assert list(pool.imap(str, range(10))) == [str(x) for x in range(10)]
+    assert list(pool.imap(str, range(10), None)) == [str(x) for x in range(10)]
 
 
 def test_an_error_of_imap_comes_in_its_place(pool):
@@ -349,6 +339,72 @@ def test_a_graph_of_dask_in_one_process(ray):
 
     graph = dask.delayed(sum)([dask.delayed(abs)(-1), 2])
     assert graph.compute(scheduler=ray_dask_get_sync) == 3
+
+
+# Ray 2.60 runs an async actor in a thread of its own, where signal handlers cannot be set and libraries that insist on
+# the main thread fail.
+
+
+def test_an_async_actor_has_the_main_thread(ray):
+    @ray.remote
+    class Actor:
+        def __init__(self):
+            self.threads = [threading.current_thread()]
+
+        def plain(self):
+            self.threads.append(threading.current_thread())
+
+        async def look(self):
+            return [thread is threading.main_thread() for thread in [*self.threads, threading.current_thread()]]
+
+    actor = Actor.remote()
+    ray.get(actor.plain.remote())
+    assert ray.get(actor.look.remote()) == [True] * 3
+
+
+# Ray's graphs that are bound first and run later are no part of nbray: calls make the graph as they come.
+
+
+def test_nothing_can_be_bound(ray):
+    @ray.remote
+    def function():
+        pass
+
+    @ray.remote
+    class Actor:
+        def method(self):
+            pass
+
+    actor = Actor.remote()
+    things = [function, function.options(num_cpus=1), Actor, Actor.options(num_cpus=1), actor.method]
+    for thing in things:
+        with pytest.raises(NotImplementedError, match=r"\.remote\(\)"):
+            thing.bind()
+
+
+# In Ray 2.60 `get_objects` returns None for an object that nobody knows, though it says that it returns a list.
+
+
+def test_references_to_an_unknown_object_are_no_rows(ray):
+    from nbray.util import state
+
+    assert state.get_objects("f" * 56) == []
+
+
+# In Ray 2.60 refs end with their cluster: `get` begins another one, and raises a ValueError of an unknown owner.
+
+
+def test_values_that_are_here_outlive_their_cluster(run_script):
+    run_script(
+        """
+        ray.init(num_cpus=1)
+        ref = ray.put("kept")
+        value = ray.get(ref)
+        ray.shutdown()
+        assert ray.get(ref) == value == "kept"
+        assert not ray.is_initialized()
+        """
+    )
 
 
 # Ray's name for itself is not in question.

@@ -151,3 +151,16 @@ def test_options_takes_keywords_only(ray, function, actor_class):
         function.options(1)
     with pytest.raises(TypeError):
         actor_class.options(1)
+
+
+def test_options_that_change_nothing(ray, function, actor_class):
+    assert ray.get(function.options(_labels={"kind": "test"}).remote()) == ray.get(function.remote())
+    actor_class.options(_labels=None, object_store_memory=1000, enable_tensor_transport=False)
+    with pytest.raises(TypeError, match="_labels"):
+        function.options(_labels=3)
+    with pytest.raises(ValueError, match="not implemented for tasks"):
+        function.options(object_store_memory=1000)
+    with pytest.raises(ValueError, match="enable_tensor_transport"):
+        function.options(enable_tensor_transport=True)
+    with pytest.raises(ValueError, match="Invalid tensor transport"):
+        ray.method(tensor_transport="carrier pigeon")(lambda self: 1)

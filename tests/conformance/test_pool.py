@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .kit import LIBRARY
+from .kit import LIBRARY, wait_until
 
 module = importlib.import_module(f"{LIBRARY}.util.multiprocessing")
 Pool, TimeoutError = module.Pool, module.TimeoutError
@@ -76,6 +76,9 @@ def test_map_of_any_iterable(pool):
 def test_starmap(pool):
     assert pool.starmap(pow, [(2, 3), (3, 2)]) == [8, 9]
     assert pool.starmap_async(pow, [(2, 3)]).get() == [8]
+    told = []
+    assert pool.starmap_async(pow, [(2, 3)], told.append, print).get() == [8]
+    wait_until(lambda: told == [[8]], "the callback")
 
 
 @pytest.mark.parametrize("chunksize", [1, 3])

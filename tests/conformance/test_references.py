@@ -296,3 +296,12 @@ def test_a_ref_pickled_by_hand_does_not_become_a_value(ray):
     except Exception:  # refusing is fine as well
         return
     assert len(data) < 10_000
+
+
+def test_the_id_of_an_object_that_this_process_has(ray):
+    @ray.remote
+    def read(object_id, _):
+        return ray.get(ray.ObjectRef(object_id))
+
+    ref = ray.put([1, 2])
+    assert ray.get(read.remote(ref.binary(), [ref])) == [1, 2]

@@ -414,7 +414,12 @@ class Pool:
         callback: Callable[[list[Any]], Any] | None = None,
         error_callback: Callable[[BaseException], Any] | None = None,
     ) -> AsyncResult:  # fmt: skip
-        """As ``starmap``, but return at once; the callbacks as of ``apply_async``."""
+        """As ``starmap``, but return at once; the callbacks as of ``apply_async``.
+
+        As in Ray the callbacks may also come third and fourth, without a ``chunksize``.
+        """
+        if callable(chunksize):
+            chunksize, callback, error_callback = None, chunksize, error_callback or callback
         return self._map_async(_call_each_star, func, iterable, chunksize, callback, error_callback)
 
     def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> IMapIterator:

@@ -39,7 +39,6 @@ DIFFERENT = {
     "ray.actor.ActorClass": _MADE,
     "ray.actor.ActorHandle": _MADE,
     "ray.actor.ActorMethod": _MADE,
-    "ray.actor.*.bind": _GRAPHS,
     "ray.actor.DEFAULT_MAX_CONCURRENCY_ASYNC": _INNER,
     "ray.actor.STREAMING_GENERATOR_RETURN": _INNER,
     "ray.remote_function.*": _MADE,
