@@ -7,4 +7,15 @@ from nbray.api.actor_handle import ActorHandle, exit_actor
 from nbray.api.actor_method import ActorMethod, method
 from nbray.exceptions import ActorClassInheritanceException
 
-__all__ = ["ActorClass", "ActorClassInheritanceException", "ActorHandle", "ActorMethod", "exit_actor", "method"]
+#: What annotations call a handle: ``counter: ActorProxy[Counter]``.
+ActorProxy = ActorHandle
+
+__all__ = [
+    "ActorClass",
+    "ActorClassInheritanceException",
+    "ActorHandle",
+    "ActorMethod",
+    "ActorProxy",
+    "exit_actor",
+    "method",
+]

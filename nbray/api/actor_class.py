@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from types import GenericAlias
 from typing import Any, NamedTuple
 
 from nbray import options as option_table
@@ -115,6 +116,7 @@ class ActorClass:
         return self._code
 
     bind = no_graphs
+    __class_getitem__: Any = classmethod(GenericAlias)  # for annotations
 
     def __repr__(self) -> str:
         return f"ActorClass({self._class_name})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from types import GenericAlias
 from typing import TYPE_CHECKING, Any
 
 from nbray import ids
@@ -52,6 +53,8 @@ class ActorHandle:
 
     Attributes of its own begin with ``_ray``, as any other name may be a method of the user's.
     """
+
+    __class_getitem__: Any = classmethod(GenericAlias)  # for annotations
 
     def __init__(self, actor_id: str, info: dict[str, Any], calls: ActorCalls, lifetime: Any) -> None:
         self._ray_id = actor_id

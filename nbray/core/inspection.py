@@ -112,11 +112,8 @@ def _refs(core: CoreState) -> Iterator[dict[str, Any]]:
         size, where = 0, ""
         if type(data) is bytes:
             size, where = len(data), "process"
-        elif type(data) is StoredValue or ref._hold is not None:
-            hold = data.hold if type(data) is StoredValue else ref._hold
-            info = ffi.new("nbs_object *")
-            if hold.obj and lib.nbs_obj_info(core.seg, hold.obj, info) == 0:
-                size, where = int(info.size), "store"
+        elif (info := _stored(core, ref)) is not None:
+            size, where = int(info.size), "store"
         status = "FINISHED"
         if type(data) is ErrorValue:
             status = "FAILED"
@@ -144,6 +141,24 @@ def _refs(core: CoreState) -> Iterator[dict[str, Any]]:
             }
         )
     return iter(sorted(rows, key=lambda row: row["size"], reverse=True))
+
+
+def _stored(core: CoreState, ref: ObjectRef) -> Any:
+    """Return the nbs_object of a ref's value, or of the place that waits for it; None: it has none in the store."""
+    data = ref._data
+    hold = data.hold if type(data) is StoredValue else ref._hold
+    info = ffi.new("nbs_object *")
+    return info if hold is not None and hold.obj and lib.nbs_obj_info(core.seg, hold.obj, info) == 0 else None
+
+
+def location(core: CoreState, ref: ObjectRef) -> tuple[int | None, bool]:
+    """Return the bytes of a ref's value, None when it is not there, and whether it lies on disk; with the lock held."""
+    if type(ref._data) is bytes:
+        return len(ref._data), False
+    info = _stored(core, ref)
+    if info is None or info.state != lib.NBS_SEALED or info.meta & lib.NBS_META_LOST:
+        return None, False
+    return int(info.size), bool(info.meta & lib.NBS_META_SPILLED)
 
 
 def all_refs(core: CoreState) -> list[ObjectRef]:

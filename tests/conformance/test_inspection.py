@@ -94,3 +94,27 @@ def test_a_serializer_of_ones_own(ray):
 def test_the_address_of_the_node(ray):
     address = ray.util.get_node_ip_address()
     assert address.count(".") == 3
+
+
+def test_where_values_are(ray, gate):
+    @ray.remote
+    def late():
+        gate.wait()
+
+    here = ray.get_runtime_context().get_node_id()
+    stored, pending = ray.put(b"x" * 1_000_000), late.remote()
+    found = ray.experimental.get_object_locations([stored, pending])
+    assert found[stored]["node_ids"] == [here] and found[stored]["object_size"] >= 1_000_000
+    assert found[stored]["did_spill"] is False
+    assert found[pending] == {"node_ids": [], "object_size": None, "did_spill": False}
+    gate.open()
+    ray.get(pending)
+    assert ray.experimental.get_local_object_locations([stored]) == {stored: found[stored]}
+    assert ray.experimental.get_object_locations([]) == {}
+
+
+def test_classes_in_annotations(library):
+    assert library.ObjectRef[int] is not None
+    actor = library.actor
+    for cls in (actor.ActorClass, actor.ActorHandle, actor.ActorProxy):
+        assert cls[int] is not None

@@ -1,0 +1,1 @@
+"""Where Ray had the lists of state before they moved to ``ray.util.state``."""

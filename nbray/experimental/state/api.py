@@ -1,0 +1,3 @@
+"""``ray.util.state`` under its older name."""
+
+from nbray.util.state import *  # noqa: F403
