@@ -69,6 +69,7 @@ def create(
         reason = core.impossible(class_name, placing, bool(options.get("wait_for_resources")))
         if reason:
             raise ActorUnschedulableError(reason)
+    core.follow_path()
     code = actor_class._code_for(core)
     environment = core.environments.resolve(options.get("runtime_env"))
     number = next(core.numbers)

@@ -147,18 +147,10 @@ def _entrypoint() -> str:
 
 def driver_context(core: Any, job: JobConfig) -> bytes:
     """Return what workers take over from this driver, pickled."""
-    path = [p if p else os.getcwd() for p in sys.path]
-    main = sys.modules.get("__main__")
-    main_file = getattr(main, "__file__", None)
-    if main_file:
-        folder = os.path.dirname(os.path.abspath(main_file))
-        if folder not in path:
-            path.insert(0, folder)
-    first = [os.path.abspath(p) for p in [*job.code_search_path, *job._py_driver_sys_path]]
     context = {
         "job_id": core.job_id,
         "namespace": core.namespace,
-        "sys_path": first + [p for p in path if p not in first],
+        "sys_path": core.path_of_driver([*job.code_search_path, *job._py_driver_sys_path]),
         "cwd": os.getcwd(),
         "depth": 1,
         "threads_set": "OMP_NUM_THREADS" in os.environ,

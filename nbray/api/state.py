@@ -68,20 +68,29 @@ def available_resources() -> dict[str, float]:
     return _plain(_state().available)
 
 
-def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
+def timeline(filename: str | os.PathLike[str] | None = None) -> list[dict[str, Any]] | None:
     """Return the tasks so far as a Chrome trace (for chrome://tracing or Perfetto).
 
     Parameters
     ----------
-    filename : str, optional
+    filename : str or path, optional
         Write the trace to this file instead of returning it.
 
     Returns
     -------
     list of dict or None
         Events with ``ts`` and ``dur`` in microseconds.
+
+    Raises
+    ------
+    TypeError
+        When ``filename`` is no path.
+    OSError
+        When the file cannot be written.
     """
     core = _core()
+    if filename is not None and not isinstance(filename, (str, os.PathLike)):
+        raise TypeError(f"filename must be a path or None, got {type(filename).__name__}.")
     core.drain()
     replies = core.request(
         m.EventsRequest(request_id=core.control.next_id()), complete=lambda r: bool(r) and r[-1].last, timeout_s=30.0

@@ -267,9 +267,11 @@ class ActorCalls:
                 record.retries -= maybe_executed and record.retries > 0  # what did not begin uses up none
                 again.append(record)
             elif restarting:
+                how = self.notice.cause.partition("\n")[0].rstrip(". ") if self.notice else ""
+                reason = f": {how}" if how else ""
                 text = (
-                    f"The actor {self.class_name} ({self.actor_id}) died while this call was at it and is restarted: "
-                    f"{self.notice.cause if self.notice else ''} The call "
+                    f"The actor {self.class_name} ({self.actor_id}) on node {self.core.node_id[:8]} died at "
+                    f"{time.strftime('%H:%M:%S')} while this call was at it, and is restarted{reason}. The call "
                     f"{'may have run' if maybe_executed else 'has not begun'}; try it again."
                 )
                 self.core.fail(record, ActorUnavailableError(text, self.actor_id, maybe_executed=maybe_executed))

@@ -29,6 +29,7 @@ from nbray.core.records import (
     TaskRecord,
 )
 from nbray.core.store_access import StoreAccess
+from nbray.core.surroundings import ModulePath
 from nbray.core.waiters import Waiter, Waiters
 from nbray.object_ref import ObjectRef
 from nbray.serialization.error_value import ErrorValue
@@ -102,6 +103,7 @@ class CoreState:
         self._parents_cancelled: deque[int] = deque()  # whose children are to be cancelled; appended without the lock
         self._gone_handles: deque[tuple[str, bytes, StoreHold]] = deque()  # of actors; appended without the lock
         self.context = b""
+        self.module_path: ModulePath | None = None  # of a driver
         self.output_sink: Callable[[int, bytes], None] | None = None
         # In an actor, for its calls to itself: (kind, number, flags, function, n_returns, payload) as in a channel.
         self.to_self: Callable[[int, int, int, int, int, bytes], None] | None = None

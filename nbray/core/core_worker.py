@@ -54,6 +54,7 @@ from nbray.core.references import References
 from nbray.core.results import Results
 from nbray.core.stack_dump import StackDump
 from nbray.core.streams import Streams
+from nbray.core.surroundings import ModulePath
 from nbray.core.upkeep import Upkeep
 from nbray.core.waiters import Waiter
 from nbray.core.waiting import Waiting
@@ -112,6 +113,7 @@ class CoreWorker(
         self, function: Any, name: str, kind: str = "task", max_calls: int = 0, told: bool = True
     ) -> FunctionDescriptor:
         """Serialize a function for the workers of this owner, once; the caller tells of it himself with ``told=False``."""
+        self.follow_path()
         code = serializer.dumps_code(function, f"the remote function {name}")
         code_size.check(code, function, name)
         digest = hashlib.blake2b(code, digest_size=16).digest()
@@ -284,6 +286,16 @@ class CoreWorker(
                     if link.tell(KIND_CONTEXT, 1, payload) != lib.NBS_EAGAIN:
                         break
                     lib.nbs_wait(self.seg, 0, 1_000_000)
+
+    def path_of_driver(self, first: Sequence[str]) -> list[str]:
+        """Return where workers of this driver find modules, these folders first; ``follow_path`` keeps to it."""
+        self.module_path = ModulePath(first)
+        return self.module_path.folders()
+
+    def follow_path(self) -> None:
+        """Let workers know where modules are found, when this driver's ``sys.path`` has changed."""
+        if self.module_path is not None and self.module_path.changed():
+            self.change_context(sys_path=self.module_path.folders())
 
     def announce(self, lane: Lane) -> None:
         """Tell a leased worker what its lease comes with, when that has changed."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from nbray.core import current
@@ -16,6 +19,36 @@ class Surroundings(dict[str, Any]):
 
     def __reduce__(self) -> Any:
         return _arrive, (dict(self),)
+
+
+class ModulePath:
+    """The driver's ``sys.path``, as its workers get it: what is added later reaches them with the next function or actor.
+
+    Parameters
+    ----------
+    first : list of str
+        Folders that stand before all others.
+    """
+
+    def __init__(self, first: Sequence[str] = ()) -> None:
+        self._first = [os.path.abspath(folder) for folder in first]
+        self._here = os.getcwd()  # what an empty entry means
+        self._seen: list[str] = []
+
+    def changed(self) -> bool:
+        """Tell whether ``sys.path`` is another than when ``folders`` was called last."""
+        return sys.path != self._seen
+
+    def folders(self) -> list[str]:
+        """Return the path for workers."""
+        self._seen = list(sys.path)
+        path = [folder or self._here for folder in self._seen if isinstance(folder, str)]
+        main_file = getattr(sys.modules.get("__main__"), "__file__", None)
+        if main_file:
+            folder = os.path.dirname(os.path.abspath(os.path.join(self._here, main_file)))
+            if folder not in path:
+                path.insert(0, folder)
+        return self._first + [folder for folder in path if folder not in self._first]
 
 
 def _arrive(context: dict[str, Any]) -> dict[str, Any]:

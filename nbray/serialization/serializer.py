@@ -119,6 +119,16 @@ def note_ref(ref: Any) -> bool:
     return True
 
 
+def _by_hand(module: types.ModuleType) -> bool:
+    """Tell whether a module was made in a cell, and not found anywhere."""
+    return (
+        getattr(module, "__spec__", None) is None
+        and getattr(module, "__file__", None) is None
+        and module.__name__ != "__main__"
+        and sys.modules.get(module.__name__) is module
+    )
+
+
 def _importable(obj: Any) -> bool:
     """Tell whether a worker finds this class or function under its name."""
     name = getattr(obj, "__module__", None)
@@ -127,8 +137,8 @@ def _importable(obj: Any) -> bool:
     module = sys.modules.get(name)
     if module is None or name in _by_value_modules():
         return False
-    if getattr(module, "__spec__", None) is None and getattr(module, "__file__", None) is None:
-        return False  # made by hand, in a cell
+    if _by_hand(module):
+        return False
     found: Any = module
     for part in obj.__qualname__.split("."):
         found = getattr(found, part, None)
@@ -203,8 +213,10 @@ class _CodePickler(cloudpickle.Pickler):
             name = getattr(obj, "__module__", None)
             module = sys.modules.get(name) if name else None
             if module is not None and name not in ("__main__", "builtins"):
-                if getattr(module, "__spec__", None) is None and getattr(module, "__file__", None) is None:
+                if _by_hand(module):
                     cloudpickle.register_pickle_by_value(module)
+        if type(obj) is types.ModuleType and _by_hand(obj):
+            cloudpickle.register_pickle_by_value(obj)
         reducer = _custom_reducers.get(type(obj)) if _custom_reducers else None
         if reducer is not None:
             return reducer(obj)

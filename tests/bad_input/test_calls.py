@@ -94,6 +94,12 @@ def test_timeouts_that_are_odd(ray, timeout):
     assert ray.wait([ray.put(1)], timeout=timeout)[1] == []
 
 
+@pytest.mark.parametrize("filename", [3, True, ["trace"]])
+def test_a_timeline_is_written_to_a_path(ray, filename):
+    with pytest.raises(TypeError, match="path"):
+        ray.timeline(filename)
+
+
 def test_row_22_a_missing_method(ray):
     @ray.remote
     class Counter:

@@ -1,0 +1,53 @@
+"""Modules reach workers: those on a path that the driver adds later, and those that were made by hand."""
+
+import sys
+import types
+
+import pytest
+
+CLUSTER = {"num_cpus": 1, "object_store_memory": 64 * 2**20}
+
+
+@pytest.fixture
+def found_late(ray, tmp_path, monkeypatch):
+    """Name a module in a folder that comes onto the path when the cluster, its worker and its channel are there."""
+
+    @ray.remote
+    def warm():
+        return 1
+
+    assert ray.get(warm.remote()) == 1
+    name = f"found_late_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text("VALUE = 7\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def test_a_path_that_is_added_later(ray, found_late):
+    @ray.remote
+    def value():
+        return __import__(found_late).VALUE
+
+    assert ray.get(value.remote()) == 7
+
+
+def test_a_path_that_is_added_before_an_actor_is_made(ray, found_late):
+    @ray.remote(num_cpus=0)
+    class Reader:
+        def value(self):
+            return __import__(found_late).VALUE
+
+    assert ray.get(Reader.remote().value.remote()) == 7
+
+
+def test_a_module_made_by_hand(ray, monkeypatch):
+    module = types.ModuleType("made_by_hand")
+    exec("K = 5\ndef add(x): return x + K\nclass Box:\n    def __init__(self): self.k = K\n", module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    @ray.remote
+    def use():
+        return module.add(1), module.Box()
+
+    total, box = ray.get(use.remote())
+    assert total == 6 and type(box) is module.Box and box.k == 5
