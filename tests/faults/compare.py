@@ -10,9 +10,11 @@ results.md. A row that hangs is ended after its time and says so.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -247,6 +249,116 @@ def f20(folder: str) -> str:
     return f"{rounds} rounds, all processes gone after {worst:.1f} s at the latest"
 
 
+def s20(folder: str) -> str:
+    rounds = scaled(3, 100)
+    slowest, left = 0.0, 0
+    program = (
+        f"import importlib, sys, time\nbegan = time.monotonic()\nray = importlib.import_module({ray.__name__!r})\n"
+        "ray.init(num_cpus=2, log_to_driver=False, object_store_memory=100 * 2**20)\n"
+        "print('ready', time.monotonic() - began, flush=True)\n"
+        "kept = [ray.put(bytes(2**20)) for _ in range(20)]\nprint('full', flush=True)\ntime.sleep(1000)\n"
+    )
+    for number in range(rounds):
+        mark = f"NBRAY_FAULT_DRIVER={os.environ['NBRAY_FAULT_ROW']}-{number}"
+        environ = {**os.environ, **dict([mark.split("=")])}
+        before = set(os.listdir("/dev/shm"))
+        driver = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environ, text=True)
+        words = [driver.stdout.readline().split() for _ in range(2)]  # type: ignore[union-attr]
+        slowest = max(slowest, float(words[0][1]))
+        deadline = time.monotonic() + 120
+        while pids := marked(mark):  # those that are being started, too
+            assert time.monotonic() < deadline, "they do not die"
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        driver.wait()
+        left += len(set(os.listdir("/dev/shm")) - before)
+    return f"{rounds} rounds, {left} files left in /dev/shm; slowest init with import {slowest:.1f} s"
+
+
+def s22(folder: str) -> str:
+    import numpy as np
+
+    start(store=100 * MIB)
+    rounds = scaled(3, 30)
+    for number in range(rounds):
+        view = ray.get(ray.put(np.full(MIB, number, np.uint8)))
+        for i in range(125):
+            ray.put(np.full(8 * MIB, i, np.uint8))
+        assert (view == number).all(), "the view has changed"
+        try:
+            view[0] = 1
+        except ValueError:
+            continue
+        raise AssertionError("the view could be written to")
+    return f"{rounds} views unchanged while ten times the store went through, writing refused"
+
+
+def f27(folder: str) -> str:
+    start()
+    dice, count = random.Random(1), scaled(300, 2000)
+
+    @ray.remote(max_retries=0)
+    def work(i: int) -> int:
+        time.sleep(0.002)
+        return i
+
+    @ray.remote(max_retries=0)
+    def nested(i: int) -> int:
+        return ray.get(work.remote(i))
+
+    right = cancelled = 0
+    worst = 0.0
+    for first in range(0, count, 100):
+        refs = [(nested if i % 3 == 0 else work).remote(i) for i in range(first, first + 100)]
+        for ref in dice.sample(refs, 50):
+            ray.cancel(ref, force=dice.random() < 0.2)
+        for i, ref in enumerate(refs, first):
+            began = time.monotonic()
+            try:
+                assert ray.get(ref, timeout=60) == i
+                right += 1
+            except (ray.exceptions.TaskCancelledError, ray.exceptions.WorkerCrashedError):
+                cancelled += 1
+            worst = max(worst, time.monotonic() - began)
+    began = time.monotonic()
+    while ray.available_resources().get("CPU") != 2:
+        assert time.monotonic() - began < 60, "processors were lost"
+        time.sleep(0.05)
+    return f"{count // 2} cancels of {count} tasks: {right} right, {cancelled} ended; longest wait {worst:.1f} s"
+
+
+def j7(folder: str) -> str:
+    start()
+    kept = ray.put(b"x" * MIB)
+    calls = {"get": lambda: ray.get(kept), "put": lambda: ray.put(1), "remote": lambda: ray.remote(int).remote()}
+    found = []
+    for name, call in calls.items():
+        reader, writer = os.pipe()
+        began = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                call()
+                os.write(writer, b"no error")
+            except BaseException as error:
+                os.write(writer, f"{type(error).__name__} after {1000 * (time.monotonic() - began):.0f} ms".encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            said = pipe.read() if select.select([pipe], [], [], 20)[0] else "no end in 20 s"
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        found.append(f"{name}: {said or 'died'}")
+    try:
+        assert ray.get(ray.remote(lambda: 7).remote(), timeout=30) == 7
+        found.append("parent unharmed")
+    except Exception as error:
+        found.append(f"**the parent fails**: {type(error).__name__}")
+    return "; ".join(found)
+
+
 def marked(mark: str) -> list[int]:
     """Processes with this in their environment."""
     found = []
@@ -261,6 +373,8 @@ def marked(mark: str) -> list[int]:
 
 
 ROWS = {
+    "S20": (s20, "all processes are killed at once", "nothing left; next init <= 2 s"),
+    "S22": (s22, "a view is kept while ten times the store goes through", "view unchanged, writing refused"),
     "F1": (f1, "a worker is killed every 200 ms under tasks of 1 to 10 ms", "100 % right, <= 2.0x as long, <= Ray's"),
     "F2": (f2, "a task kills its own worker, `max_retries=0`", "2,000 x `WorkerCrashedError`, no hang"),
     "F16": (f16, "actors with retries are killed while calls are queued", "all arrive, in order"),
@@ -268,6 +382,8 @@ ROWS = {
     "F18": (f18, "a task allocates without end", "`OutOfMemoryError` with figures; neighbours right; no daemon killed"),
     "F19": (f19, "a working set eight times the store", "bit-exact"),
     "F20": (f20, "the driver is killed", "all processes gone <= 5 s"),
+    "F27": (f27, "random cancels of plain and nested tasks, a fifth with force", "no leak, no hang, the right error"),
+    "J7": (j7, "fork after init: what the child's calls do", "typed error <= 100 ms, parent unharmed"),
 }
 
 
