@@ -61,4 +61,5 @@ def _signal_name(signo: int) -> str:
     try:
         return signal.Signals(signo).name
     except ValueError:
-        return f"signal {signo}"
+        ahead = signo - signal.SIGRTMIN  # only the first and the last of these have names of their own
+        return f"SIGRTMIN+{ahead}" if 0 <= ahead <= signal.SIGRTMAX - signal.SIGRTMIN else f"signal {signo}"

@@ -1,5 +1,7 @@
 """How a worker died, in words, with the end of its log."""
 
+import signal
+
 import pytest
 
 from nbray.config import Limits
@@ -59,3 +61,9 @@ def test_large_logs_are_emptied_and_old_ones_go(tmp_path):
         path.write_text("")
         limit.worker_died(str(path))
     assert sorted(path.name for path in tmp_path.glob("dead-*")) == ["dead-2", "dead-3"]
+
+
+@pytest.mark.parametrize(("offset", "name"), [(0, "SIGRTMIN"), (3, "SIGRTMIN+3")])
+def test_real_time_signals_have_names(worker, offset, name):
+    notice = death.describe(worker, signal.SIGRTMIN + offset, Limits())
+    assert notice.signal_name == name and f"killed by {name}" in notice.reason
