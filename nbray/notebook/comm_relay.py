@@ -288,6 +288,9 @@ class CommRelay:
                     if relayed.own is not None and self._relayed.get(relayed.comm_id) is relayed:
                         del self._relayed[relayed.comm_id]
             self._ended += running
+            used = {relayed.link.address for relayed in self._relayed.values() if relayed.link is not None}
+            for address in self._links.keys() - used:
+                self._links.pop(address).close()
 
     def settle(self) -> None:
         """What came back has taken over its widgets: see to the others. Called by the main thread between cells."""

@@ -345,7 +345,10 @@ class OutputRouter:
         kernel.session.send(kernel.iopub_socket, kind, content, parent=parent, ident=kernel._topic(kind))
 
     def _send_comm(self, origin: str, kind: str, content: Any, extra: dict[str, Any]) -> None:
-        cell, kernel = self._cells.get(origin), self.kernel
+        kernel = self.kernel
+        if kind != "comm_open" and self.origin in self._cells:
+            origin = self.origin  # a comm is found by its id; see ``show``
+        cell = self._cells.get(origin)
         answered = self.comms.parent(extra.get("parent", "")) if self.comms is not None else None
         parent = cell.parent if cell is not None and cell.parent else self._parent_now()
         if answered is not None:
