@@ -119,6 +119,8 @@ export interface IClusterModel {
   readonly tasksChanged: ISignal<IClusterModel, void>;
   /** Emitted when something has happened in the cluster, or a cell has ended: what was asked about may be different now. */
   readonly stirred: ISignal<IClusterModel, void>;
+  /** Emitted when a task has printed something. */
+  readonly printed: ISignal<IClusterModel, void>;
 
   /** Watch the tasks until the returned function is called. */
   watchTasks(): () => void;
@@ -164,6 +166,8 @@ export interface IClusterModel {
 
   /** What actors are called, by the peer of their process; those that a view has asked for. */
   actorNames: ReadonlyMap<string, string>;
+  /** How tasks failed, by what `panels/graph/failures` knows them by, as far as that was asked; null: nobody can tell. */
+  readonly failures: Map<string, { type: string; message: string; at: string } | null>;
 
   /** The origin of the cell whose tasks light up; null: all alike. */
   readonly lit: string | null;

@@ -319,7 +319,8 @@ def register(ip: Any, snapshot: Snapshot = live.snapshot) -> None:
         return
     from comm import create_comm  # noqa: PLC0415 - comes with ipykernel, which runs us
 
-    stream, printed = TaskStream(), TaskOutput()
+    printed = TaskOutput()
+    stream = TaskStream(printed=lambda: printed.added)
     output.set_recorder(lambda task, name, text: printed.add(task, text, current.core))
     requests = PanelRequests(stream, lambda: ip.user_ns, printed)
     feed = PanelFeed(snapshot, stream=stream, requests=requests)

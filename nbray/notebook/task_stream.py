@@ -14,6 +14,7 @@ A frame is a small header (plain data) and two buffers:
     now         CLOCK_MONOTONIC, ms; the times of tasks are of the same clock
     wall        what to add to it for the wall clock, ms
     usage       samples of CPU, memory, store and GPUs that are new
+    printed     moves when tasks print something
     more        the rest follows at once
     buffers     rows (`nbray.events.task_table.ROW`), and edges: pairs of indexes as u32
 
@@ -63,15 +64,19 @@ class TaskStream:
         ``usage(since)`` returns samples, as ``live.usage``.
     source : callable
         Returns what a feed reads: this process's runtime, an observer, or None when there is no cluster.
+    printed : callable
+        Returns a number that moves when a task prints something.
     """
 
     def __init__(
         self, make_feed: Callable[[Any], TaskFeed] = TaskFeed, usage: Callable[[int], list[dict[str, Any]]] = live.usage,
-        source: Callable[[], Any] = own_cluster,
+        source: Callable[[], Any] = own_cluster, printed: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self._source = source
         self._make_feed = make_feed
         self._usage = usage
+        self._printed = printed
+        self._printed_told = 0
         self._feed: TaskFeed | None = None
         self._generation = 0  # of this stream: of its clusters and of their tables
         self._table_generation = 0
@@ -107,7 +112,7 @@ class TaskStream:
             if delta is None:
                 break
             frames.append(self._frame("delta", delta))
-        if not frames and self._samples:
+        if not frames and (self._samples or self._printed() != self._printed_told):
             frames.append(self._frame("delta", {"functions": [], "workers": [], "rows": b"", "edges": b""}))
         if frames:
             frames[-1].header["usage"] = self._samples
@@ -164,6 +169,7 @@ class TaskStream:
     def _frame(self, kind: str, part: dict[str, Any]) -> Frame:
         feed = self._feed
         now = time.monotonic_ns()
+        self._printed_told = self._printed()
         header = {
             "kind": kind,
             "generation": self._generation,
@@ -173,6 +179,7 @@ class TaskStream:
             "counts": list(feed.table.counts) if feed is not None else [],
             "forgotten": feed.table.forgotten if feed is not None else 0,
             "dropped": feed.dropped if feed is not None else 0,
+            "printed": self._printed_told,
             "now": now / 1e6,
             "wall": (time.time_ns() - now) / 1e6,
         }

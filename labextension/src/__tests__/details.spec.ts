@@ -2,14 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stepsOf } from '../graph/history.js';
 import { pieces } from '../graph/sentence.js';
-import {
-  DONE,
-  ROW_BYTES,
-  RUNNING,
-  TaskStore,
-  WAITS_FOR_INPUT,
-  type IFrame
-} from '../graph/taskStore.js';
+import { ROW_BYTES, type IFrame } from '../graph/frames.js';
+import { DONE, RUNNING, WAITS_FOR_INPUT } from '../graph/taskStates.js';
+import { TaskStore } from '../graph/taskStore.js';
 import { plain, readActors, readNodes, readObjects, readTask } from '../model/answers.js';
 
 function frame(kind: IFrame['kind'], now: number): IFrame {

@@ -2,17 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Layout } from '../graph/layout.js';
-import {
-  DONE,
-  FAILED,
-  NO_GROUP,
-  ROW_BYTES,
-  RUNNING,
-  SENT,
-  TaskStore,
-  type IFrame,
-  type IUsageSample
-} from '../graph/taskStore.js';
+import { ROW_BYTES, type IFrame, type IUsageSample } from '../graph/frames.js';
+import { DONE, FAILED, RUNNING, SENT } from '../graph/taskStates.js';
+import { NO_GROUP, TaskStore } from '../graph/taskStore.js';
 
 interface IRow {
   index: number;
@@ -204,6 +196,41 @@ test('what is forgotten goes, and the rest keeps its name', () => {
   );
   assert.equal(store.epoch, epoch + 1);
   assert.deepEqual(store.groupEdges, []);
+});
+
+test('groups that become one, as those who started their tasks are forgotten, share no number', () => {
+  const store = new TaskStore();
+  const rows = rowsOf([
+    { index: 0, state: DONE },
+    { index: 1, func: 1, parent: 0 },
+    { index: 2, func: 1, parent: 0 },
+    { index: 3, func: 1 },
+    { index: 4, func: 1 },
+    { index: 5, func: 1, parent: 9 } // who starts it comes later
+  ]);
+  store.apply(frame({ kind: 'snapshot', functions: NAMES }), rows, none, 0);
+  const titles = (): string[] =>
+    Array.from({ length: store.count }, (_, task) => store.title(task));
+  assert.deepEqual(titles().slice(0, 5), [
+    'load[0]',
+    'clean[0]',
+    'clean[1]',
+    'clean[0]',
+    'clean[1]'
+  ]);
+  store.apply(frame({ generation: 2, forget: [[1]] }), rowsOf([{ index: 5, func: 1 }]), none, 0);
+  assert.deepEqual(titles(), [
+    'clean[0]',
+    'clean[1]',
+    'clean[2]',
+    'clean[3]',
+    'clean[4]',
+    'clean[5]'
+  ]);
+  assert.equal(new Set(titles()).size, store.count);
+  // One of the first leaves for another group: its number goes to no second task.
+  store.apply(frame({ generation: 2 }), rowsOf([{ index: 0 }, { index: 6, func: 1 }]), none, 0);
+  assert.equal(new Set(titles()).size, store.count);
 });
 
 test('a hundred thousand tasks', () => {

@@ -6,15 +6,9 @@ import { objectNodes, type IStoredObject } from '../graph/objectNodes.js';
 import { graphSvg } from '../exports/graphSvg.js';
 import { Scene } from '../graph/scene.js';
 import { cardWords } from '../graph/words.js';
-import {
-  DONE,
-  NO_GROUP,
-  RUNNING,
-  SENT,
-  TaskStore,
-  ROW_BYTES,
-  type IFrame
-} from '../graph/taskStore.js';
+import { ROW_BYTES, type IFrame } from '../graph/frames.js';
+import { DONE, RUNNING, SENT } from '../graph/taskStates.js';
+import { NO_GROUP, TaskStore } from '../graph/taskStore.js';
 
 type Row = readonly [func: number, worker: number, state: number, start: number];
 

@@ -11,7 +11,8 @@ import {
   type ISceneEdge,
   type ISceneObject
 } from '../graph/scene.js';
-import { N_STATES, WAITS_FOR_INPUT, type IGroup, type TaskStore } from '../graph/taskStore.js';
+import { N_STATES, WAITS_FOR_INPUT } from '../graph/taskStates.js';
+import type { IGroup, TaskStore } from '../graph/taskStore.js';
 import { STATE_OF_CODE, cardFacts, cardName, cardWords, wordOf } from '../graph/words.js';
 import { formatBytes, formatCount } from '../model/format.js';
 import { BAR_ORDER } from '../model/states.js';
@@ -91,7 +92,7 @@ function cardOf(store: TaskStore, scene: Scene, card: ICard, picture: IPicture):
   const { colors, cellOf } = picture;
   const place = scene.places[card.head]!;
   const lanes = scene.lanes(card.head);
-  const facts = cardFacts(card, cellOf(card.groups[0]!));
+  const facts = cardFacts(store, card, cellOf(card.groups[0]!), false);
   const [clip, high] = [`c${card.head}`, lanes === null ? place.height - 14 : 24];
   const words =
     lanes === null

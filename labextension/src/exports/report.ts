@@ -1,5 +1,6 @@
 /** A run as one HTML file that needs nothing else: figures, the graph, groups, tasks. Pure. */
-import { FAILED, type IGroup, type TaskStore } from '../graph/taskStore.js';
+import { FAILED } from '../graph/taskStates.js';
+import type { IGroup, TaskStore } from '../graph/taskStore.js';
 import { countWords, formatDuration, nameOf, wordOf } from '../graph/words.js';
 import { formatCount } from '../model/format.js';
 import { t } from '../text.js';

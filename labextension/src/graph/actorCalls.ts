@@ -1,5 +1,6 @@
 /** The calls of actors among the tasks: which ran where. Pure. */
-import { DONE, FAILED, RUNNING, type TaskStore } from './taskStore.js';
+import { DONE, FAILED, RUNNING } from './taskStates.js';
+import type { TaskStore } from './taskStore.js';
 
 /** The calls that the process of one actor has had. */
 export interface ICalls {

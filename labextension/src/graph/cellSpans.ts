@@ -1,5 +1,6 @@
 /** When the cells of a notebook ran, for the lane of cells on the time axis. Pure. */
-import { CANCELLED, DONE, type TaskStore } from './taskStore.js';
+import { CANCELLED, DONE } from './taskStates.js';
+import type { TaskStore } from './taskStore.js';
 
 /** A run of a cell. */
 export interface ICellSpan {

@@ -5,9 +5,9 @@ import {
   FAILED,
   RUNNING,
   WAITS_FOR_INPUT,
-  WAITS_FOR_PLACE,
-  type TaskStore
-} from './taskStore.js';
+  WAITS_FOR_PLACE
+} from './taskStates.js';
+import type { TaskStore } from './taskStore.js';
 
 /** One step: a state from one moment to the next. */
 export interface IStep {

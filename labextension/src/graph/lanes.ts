@@ -1,7 +1,8 @@
 /** The actors of one class as lanes: a lane for each, its calls side by side. Pure. */
 import { ACTOR_CALL } from './actorCalls.js';
 import { t } from '../text.js';
-import { N_STATES, type IGroup, type TaskStore } from './taskStore.js';
+import { N_STATES } from './taskStates.js';
+import type { IGroup, TaskStore } from './taskStore.js';
 
 /** From lane to lane, beside the height of its calls. */
 const LANE_GAP = 6;

@@ -7,7 +7,8 @@
 import { classOf, isActorGroup, lanesOf, type ILanes } from './lanes.js';
 import { Layout, type IPlace } from './layout.js';
 import type { IObjectNode } from './objectNodes.js';
-import { N_STATES, NO_GROUP, type IGroup, type TaskStore } from './taskStore.js';
+import { N_STATES } from './taskStates.js';
+import { NO_GROUP, type IGroup, type TaskStore } from './taskStore.js';
 
 export const CARD_WIDTH = 152;
 export const CARD_HEIGHT = 58;

@@ -5,68 +5,16 @@
  * Pure: imports nothing of JupyterLab.
  */
 
-import { enlarge } from './columns.js';
-
-/** Codes of the column `state`, in the order of a task's life. */
-export const WAITS_FOR_INPUT = 0;
-export const WAITS_FOR_PLACE = 1;
-export const SENT = 2;
-export const RUNNING = 3;
-export const DONE = 4;
-export const FAILED = 5;
-export const CANCELLED = 6;
-export const N_STATES = 7;
-
-/** Bytes of one row: index, function, parent, worker, state, -, attempt, submitted, start, end. */
-export const ROW_BYTES = 44;
+import { ROW_BYTES, type IFrame, type IUsageSample } from './frames.js';
+import { TaskColumns } from './taskColumns.js';
+import { Neighbours, movedEdges } from './taskEdges.js';
+import { N_STATES, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from './taskStates.js';
 
 /** Group of a task whose function is not known yet. */
 export const NO_GROUP = -1;
 
 /** How deep groups are told apart by who started them; below that they are one. */
 const MAX_DEPTH = 8;
-
-/** What the kernel says of the node at one moment. */
-export interface IUsageSample {
-  number: number;
-  /** CLOCK_MONOTONIC of the node, nanoseconds. */
-  t_ns: number;
-  cpu: number;
-  memory_used: number;
-  memory_total: number;
-  store_used: number;
-  gpus: readonly IGpuSample[];
-}
-
-/** One GPU in a sample. */
-export interface IGpuSample {
-  index: number;
-  name: string;
-  used: number;
-  total: number;
-  utilization: number | null;
-  processes: readonly { pid: number; used: number; name: string }[];
-}
-
-/** The header of a frame. */
-export interface IFrame {
-  kind: 'snapshot' | 'delta';
-  generation: number;
-  /** Lists of rows: those before the first are gone, but for those that follow it, which come first now. */
-  forget?: readonly (readonly number[])[];
-  functions: readonly (readonly [number, string, string, string])[];
-  workers: readonly (readonly [number, string])[];
-  counts: readonly number[];
-  forgotten: number;
-  dropped: number;
-  /** Now, on the clock of the tasks' times, milliseconds. */
-  now: number;
-  /** What to add to it for the time of day, milliseconds. */
-  wall: number;
-  usage?: readonly IUsageSample[];
-  /** The rest of a snapshot follows. */
-  more?: boolean;
-}
 
 /** A function as its owner named it. */
 export interface IFunction {
@@ -97,27 +45,8 @@ export interface IGroupEdge {
   count: number;
 }
 
-const FIRST_SIZE = 1024;
-
 /** The columns. Only the first `count` elements of each mean something. */
-export class TaskStore {
-  count = 0;
-  state = new Uint8Array(FIRST_SIZE);
-  attempt = new Uint16Array(FIRST_SIZE);
-  function = new Uint32Array(FIRST_SIZE);
-  parent = new Int32Array(FIRST_SIZE);
-  worker = new Int32Array(FIRST_SIZE);
-  group = new Int32Array(FIRST_SIZE);
-  /** Place of a task in its group. */
-  place = new Int32Array(FIRST_SIZE);
-  /** The same among all that its group has had: its name keeps it. */
-  ordinal = new Uint32Array(FIRST_SIZE);
-  submitted = new Float64Array(FIRST_SIZE);
-  start = new Float64Array(FIRST_SIZE);
-  end = new Float64Array(FIRST_SIZE);
-  /** When this page first heard of it, and when its inputs had come; 0: before it looked. */
-  seen = new Float64Array(FIRST_SIZE);
-  ready = new Float64Array(FIRST_SIZE);
+export class TaskStore extends TaskColumns {
   /** Pairs of tasks: from, to. */
   edges: number[] = [];
   functions: IFunction[] = [];
@@ -163,8 +92,11 @@ export class TaskStore {
     }
     this._settle();
     for (let at = 0; at + 8 <= edges.byteLength; at += 8) {
-      this._edge(edges.getUint32(at, true), edges.getUint32(at + 4, true));
+      const edge = [edges.getUint32(at, true), edges.getUint32(at + 4, true)] as const;
+      this.edges.push(...edge);
+      this._openEdges.push(...edge);
     }
+    this._settleEdges();
     if (frame.usage !== undefined) {
       this._sample(frame.usage);
     }
@@ -201,7 +133,7 @@ export class TaskStore {
     this.workers = [];
     this._clearGroups();
     this.usage = [];
-    this._inputs = null;
+    this._neighbours.forget();
     this.counts = new Array<number>(N_STATES).fill(0);
     this.forgotten = 0;
     this.dropped = 0;
@@ -223,16 +155,7 @@ export class TaskStore {
 
   /** The tasks whose results a task takes, and those that take its own. */
   neighbours(task: number): { inputs: number[]; outputs: number[] } {
-    if (this._inputs === null || this._inputsUpTo !== this.edges.length) {
-      this._inputs = new Map();
-      this._outputs = new Map();
-      for (let at = 0; at < this.edges.length; at += 2) {
-        push(this._inputs, this.edges[at + 1]!, this.edges[at]!);
-        push(this._outputs, this.edges[at]!, this.edges[at + 1]!);
-      }
-      this._inputsUpTo = this.edges.length;
-    }
-    return { inputs: this._inputs.get(task) ?? [], outputs: this._outputs.get(task) ?? [] };
+    return this._neighbours.of(task, this.edges);
   }
 
   private _clearGroups(): void {
@@ -248,30 +171,12 @@ export class TaskStore {
 
   /** The rows before `end` are gone, but for those that are kept: all others get lower indexes. */
   private _forget(end: number, kept: readonly number[]): void {
-    const before = this.count;
-    const now = new Int32Array(before).fill(NO_GROUP);
-    kept.forEach((task, place) => task < before && (now[task] = place));
-    for (let task = end; task < before; task++) {
-      now[task] = task - end + kept.length;
-    }
-    const first = kept.filter(task => task < before);
-    for (const name of COLUMNS) {
-      const column = this[name];
-      first.forEach((task, place) => (column[place] = column[task]!));
-      if (end < before) {
-        column.copyWithin(kept.length, end, before);
-      }
-    }
-    this.count = end < before ? kept.length + before - end : first.length;
-    for (let task = 0; task < this.count; task++) {
-      const parent = this.parent[task]!;
-      this.parent[task] = parent >= 0 && parent < before ? now[parent]! : -1;
-    }
+    const now = this.cutRows(end, kept);
     const gone = this._moved;
     this._moved = gone === null ? now : gone.map(task => (task < 0 ? task : now[task]!));
     this.edges = movedEdges(this.edges, now);
     this._openEdges = movedEdges(this._openEdges, now);
-    this._inputs = null;
+    this._neighbours.forget();
     this._orphans = this._orphans.map(task => now[task]!).filter(task => task >= 0);
     this._regroup(now);
   }
@@ -287,30 +192,56 @@ export class TaskStore {
       });
     }
     if (this.groups.some(group => group.tasks.length === 0)) {
+      const orphans = this._orphans;
       this._clearGroups();
       const named: number[] = [];
       for (let task = 0; task < this.count; task++) {
         if (this.group[task]! !== NO_GROUP) {
-          this.group[task] = NO_GROUP;
           named.push(task);
         }
       }
-      const ordinals = named.map(task => this.ordinal[task]!);
-      named.forEach(task => this._join(task));
+      const before = named.map(task => ({
+        group: this.group[task]!,
+        ordinal: this.ordinal[task]!
+      }));
+      named.forEach(task => (this.group[task] = NO_GROUP));
+      [...named, ...orphans].forEach(task => this._join(task));
       this._settle();
-      named.forEach((task, n) => {
-        const group = this.groups[this.group[task]!];
-        if (group !== undefined) {
-          this.ordinal[task] = ordinals[n]!; // its name stays
-          group.made = Math.max(group.made, ordinals[n]! + 1);
-        }
-      });
-      const { edges } = this;
-      this.edges = [];
-      for (let at = 0; at < edges.length; at += 2) {
-        this._edge(edges[at]!, edges[at + 1]!);
-      }
+      this._keepNames(named, before, orphans);
+      this._openEdges = this.edges.slice();
+      this._settleEdges();
     }
+  }
+
+  /**
+   * Tasks keep their numbers when groups are made anew. Where one takes the tasks of several (those who started them are
+   * forgotten), those of the first keep theirs, and the others get new ones: no two have the same.
+   */
+  private _keepNames(
+    tasks: readonly number[],
+    before: readonly { group: number; ordinal: number }[],
+    orphans: readonly number[]
+  ): void {
+    const first = new Map<number, number>();
+    const others = orphans.filter(task => this.group[task]! !== NO_GROUP);
+    tasks.forEach((task, n) => {
+      const group = this.groups[this.group[task]!];
+      if (group === undefined) {
+        return;
+      }
+      const was = before[n]!;
+      if (!first.has(group.index)) {
+        first.set(group.index, was.group);
+        group.made = 0;
+      }
+      if (first.get(group.index) === was.group) {
+        this.ordinal[task] = was.ordinal;
+        group.made = Math.max(group.made, was.ordinal + 1);
+      } else {
+        others.push(task);
+      }
+    });
+    others.forEach(task => (this.ordinal[task] = this.groups[this.group[task]!]!.made++));
   }
 
   private _row(rows: DataView, at: number): void {
@@ -361,10 +292,7 @@ export class TaskStore {
   }
 
   private _add(): void {
-    if (this.count === this.state.length) {
-      this._grow();
-    }
-    const index = this.count++;
+    const index = this.addRow();
     this.state[index] = WAITS_FOR_PLACE;
     this.group[index] = NO_GROUP;
     this.parent[index] = -1;
@@ -376,23 +304,6 @@ export class TaskStore {
     this.ready[index] = 0;
   }
 
-  private _grow(): void {
-    const size = this.state.length * 2;
-    this.state = enlarge(this.state, new Uint8Array(size));
-    this.attempt = enlarge(this.attempt, new Uint16Array(size));
-    this.function = enlarge(this.function, new Uint32Array(size));
-    this.parent = enlarge(this.parent, new Int32Array(size));
-    this.worker = enlarge(this.worker, new Int32Array(size));
-    this.group = enlarge(this.group, new Int32Array(size));
-    this.place = enlarge(this.place, new Int32Array(size));
-    this.ordinal = enlarge(this.ordinal, new Uint32Array(size));
-    this.submitted = enlarge(this.submitted, new Float64Array(size));
-    this.start = enlarge(this.start, new Float64Array(size));
-    this.end = enlarge(this.end, new Float64Array(size));
-    this.seen = enlarge(this.seen, new Float64Array(size));
-    this.ready = enlarge(this.ready, new Float64Array(size));
-  }
-
   /** Take a task out of its group: its function or parent has become known (or another). */
   private _leave(index: number, state: number): void {
     const group = this.groups[this.group[index]!];
@@ -401,13 +312,16 @@ export class TaskStore {
     }
     group.counts[state]! -= 1;
     const last = group.tasks.pop()!;
+    const free = this.ordinal[last]!;
     if (last !== index) {
       const place = this.place[index]!;
       group.tasks[place] = last;
       this.place[last] = place;
       this.ordinal[last] = this.ordinal[index]!;
     }
-    group.made -= 1;
+    if (free === group.made - 1) {
+      group.made = free; // else a number is left out
+    }
     this.group[index] = NO_GROUP;
   }
 
@@ -461,9 +375,8 @@ export class TaskStore {
     return index;
   }
 
-  private _edge(from: number, to: number): void {
-    this.edges.push(from, to);
-    this._openEdges.push(from, to);
+  /** Edges whose ends have found their groups count between these. */
+  private _settleEdges(): void {
     const open = this._openEdges;
     this._openEdges = [];
     for (let at = 0; at < open.length; at += 2) {
@@ -512,37 +425,8 @@ export class TaskStore {
   private _openEdges: number[] = [];
   /** Tasks that wait for the group of who started them. */
   private _orphans: number[] = [];
-  private _inputs: Map<number, number[]> | null = null;
-  private _outputs = new Map<number, number[]>();
-  private _inputsUpTo = 0;
-}
-
-/** What there is per task. */
-const COLUMNS = [
-  ...(['state', 'attempt', 'function', 'parent', 'worker', 'group', 'place', 'ordinal'] as const),
-  ...(['submitted', 'start', 'end', 'seen', 'ready'] as const)
-] as const;
-
-/** Edges between tasks that have other indexes now, but for those of tasks that are gone. */
-function movedEdges(edges: readonly number[], now: Int32Array): number[] {
-  const left: number[] = [];
-  for (let at = 0; at < edges.length; at += 2) {
-    const [from, to] = [now[edges[at]!] ?? NO_GROUP, now[edges[at + 1]!] ?? NO_GROUP];
-    if (from >= 0 && to >= 0) {
-      left.push(from, to);
-    }
-  }
-  return left;
+  private readonly _neighbours = new Neighbours();
 }
 
 /** Ten minutes at four samples a second. */
 const MAX_SAMPLES = 2400;
-
-function push(map: Map<number, number[]>, key: number, value: number): void {
-  const list = map.get(key);
-  if (list === undefined) {
-    map.set(key, [value]);
-  } else {
-    list.push(value);
-  }
-}

@@ -1,6 +1,7 @@
 /** What the graph says in words: for titles, hints and screen readers. Pure. */
 import { formatCount } from '../model/format.js';
 import { classOf } from './lanes.js';
+import { medianMs } from './median.js';
 import type { ICard } from './scene.js';
 import { STATES, stateWord, type IStateLook } from '../model/states.js';
 import {
@@ -10,10 +11,9 @@ import {
   RUNNING,
   SENT,
   WAITS_FOR_INPUT,
-  WAITS_FOR_PLACE,
-  type IGroup,
-  type TaskStore
-} from './taskStore.js';
+  WAITS_FOR_PLACE
+} from './taskStates.js';
+import type { IGroup, TaskStore } from './taskStore.js';
 import { t } from '../text.js';
 import type { TaskState } from '../tokens.js';
 
@@ -76,10 +76,12 @@ export function cardName(store: TaskStore, card: ICard): string {
     : nameOf(store, card.groups[0]!);
 }
 
-/** What a card says beside its name; `cell`: `cell 12`, or nothing. */
-export function cardFacts(card: ICard, cell: string): string {
+/** What a card says beside its name; `cell`: `cell 12`, or nothing; `full`: there is room for how long they take. */
+export function cardFacts(store: TaskStore, card: ICard, cell: string, full: boolean): string {
   const total = formatCount(card.total);
-  return [card.ofActors ? callWords(card.total) : total, cell].filter(Boolean).join(' · ');
+  const median = full && !card.ofActors ? medianMs(store, card.groups[0]!) : null;
+  const lasts = median === null ? '' : t('median %1', formatDuration(median));
+  return [card.ofActors ? callWords(card.total) : total, cell, lasts].filter(Boolean).join(' · ');
 }
 
 /** `1 call`, `25 calls`. */

@@ -57,6 +57,8 @@ export interface ITaskAnswer {
   open: boolean;
   why: string;
   waits: IWaits | null;
+  /** How many inputs it lacks, and the first of the tasks that make them, those that run before the others. */
+  missing: { count: number; tasks: number[] } | null;
   asked: string;
   retries: number | null;
   arguments: IArgument[];
@@ -167,6 +169,7 @@ export function readTask(value: unknown): ITaskAnswer {
     open: raw.open === true,
     why: text(raw.why),
     waits: waits(raw.waits),
+    missing: missing(raw.missing),
     asked: text(raw.asked),
     retries: typeof raw.retries === 'number' ? raw.retries : null,
     arguments: rows(raw.arguments).map(row => ({
@@ -333,6 +336,11 @@ function indexes(value: unknown): number[] {
 
 function amounts(value: unknown): Record<string, number> {
   return Object.fromEntries(Object.entries(record(value)).map(([name, n]) => [name, number(n)]));
+}
+
+function missing(value: unknown): { count: number; tasks: number[] } | null {
+  const raw = record(value);
+  return number(raw.count) > 0 ? { count: number(raw.count), tasks: indexes(raw.tasks) } : null;
 }
 
 function waits(value: unknown): IWaits | null {

@@ -1,5 +1,6 @@
 /** How many tasks of each cell are in which state, and the words of a badge. Pure. */
-import { CANCELLED, DONE, FAILED, N_STATES, RUNNING, type TaskStore } from '../graph/taskStore.js';
+import { CANCELLED, DONE, FAILED, N_STATES, RUNNING } from '../graph/taskStates.js';
+import type { TaskStore } from '../graph/taskStore.js';
 import { t } from '../text.js';
 import type { TaskState } from '../tokens.js';
 

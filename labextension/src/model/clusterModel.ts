@@ -4,7 +4,8 @@ import type { Kernel } from '@jupyterlab/services';
 import { Signal, type ISignal } from '@lumino/signaling';
 import type { ICellSpan } from '../graph/cellSpans.js';
 import type { IHit } from '../graph/scene.js';
-import { TaskStore, type IFrame } from '../graph/taskStore.js';
+import type { IFrame } from '../graph/frames.js';
+import { TaskStore } from '../graph/taskStore.js';
 import { t } from '../text.js';
 import { addSample, sampleOf } from './history.js';
 import {
@@ -102,6 +103,10 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     return this._stirred;
   }
 
+  get printed(): ISignal<this, void> {
+    return this._printed;
+  }
+
   watchTasks(): () => void {
     this._watchers += 1;
     this._watch();
@@ -134,6 +139,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   focus: IFocus | null = null;
   shownObjects: IClusterModel['shownObjects'] = null;
   actorNames: ReadonlyMap<string, string> = new Map();
+  readonly failures: IClusterModel['failures'] = new Map();
 
   get selected(): IHit | null {
     return this._selected;
@@ -266,6 +272,10 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     if (rows.byteLength > 0 || edges.byteLength > 0) {
       this._stir(); // not by samples of what the node does
     }
+    if (frame.printed !== this._printedAt) {
+      this._printedAt = frame.printed;
+      this._printed.emit();
+    }
     const due = this._toldAt + 1000 / this.updatesPerSecond - SLACK_MS;
     if (now >= due) {
       this._tell();
@@ -319,6 +329,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     this._cluster = null;
     this._history = [];
     this._selected = null;
+    this.failures.clear();
     if (this.tasks.generation >= 0) {
       this.tasks.clear();
       this._tasksChanged.emit();
@@ -343,6 +354,8 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   ) => Kernel.IKernelConnection | null;
   private readonly _changed = new Signal<this, void>(this);
   private readonly _stirred = new Signal<this, void>(this);
+  private readonly _printed = new Signal<this, void>(this);
+  private _printedAt: number | undefined;
   private readonly _tasksChanged = new Signal<this, void>(this);
   updatesPerSecond = 10;
   private _toldAt = 0;

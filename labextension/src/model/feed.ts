@@ -1,6 +1,6 @@
 /** Reading what the kernel sent: nothing that arrives is trusted to have the right shape. Pure. */
 import { STATES } from './states.js';
-import type { IFrame, IUsageSample } from '../graph/taskStore.js';
+import type { IFrame, IUsageSample } from '../graph/frames.js';
 import type { ICluster, IFeedMessage, TaskCounts } from '../tokens.js';
 
 /** The comm target that the panel opens. */
@@ -72,6 +72,7 @@ export function readFrame(data: unknown, buffers: readonly unknown[]): IFrameMes
     now: amount(raw.now),
     wall: amount(raw.wall),
     usage: list(raw.usage).filter(isSample),
+    printed: amount(raw.printed),
     more: raw.more === true
   };
   const [rows, edges] = [viewOf(buffers[0]), viewOf(buffers[1])];

@@ -17,7 +17,7 @@ import {
   readFrame,
   readReply
 } from './feed.js';
-import type { IFrame } from '../graph/taskStore.js';
+import type { IFrame } from '../graph/frames.js';
 import { t } from '../text.js';
 import type { ICluster, Status } from '../tokens.js';
 

@@ -15,6 +15,8 @@ export interface IStateLook {
   readonly one: string;
   /** The word beside none or several. */
   readonly many: string;
+  /** What stands for it where there is little room; empty: the word is short. */
+  readonly short: string;
 }
 
 /** A state whose words are said in the language that the page has when they are read. */
@@ -24,7 +26,8 @@ class Look implements IStateLook {
     readonly shape: Shape,
     readonly color: string,
     private readonly _one: () => string,
-    private readonly _many = _one
+    private readonly _many = _one,
+    private readonly _short = (): string => ''
   ) {}
 
   get one(): string {
@@ -33,6 +36,10 @@ class Look implements IStateLook {
 
   get many(): string {
     return this._many();
+  }
+
+  get short(): string {
+    return this._short();
   }
 }
 
@@ -43,14 +50,16 @@ export const STATES: readonly IStateLook[] = [
     'dashed-ring',
     '--nbray-wait',
     () => t('waits for input'),
-    () => t('wait for input')
+    () => t('wait for input'),
+    () => t('input')
   ),
   new Look(
     'PENDING_NODE_ASSIGNMENT',
     'ring',
     '--nbray-queue',
     () => t('waits for a place'),
-    () => t('wait for a place')
+    () => t('wait for a place'),
+    () => t('place')
   ),
   new Look(
     'RUNNING',

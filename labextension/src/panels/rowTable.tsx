@@ -16,6 +16,10 @@ import { t } from '../text.js';
 const ROW = 26;
 /** Narrower tables leave out some columns. */
 const ROOMY = 480;
+/** The class of cells with numbers. */
+const NUMBER = 'nbray-mod-number';
+/** Rows of one size, say, stand in the order of their names, as long as there are not too many to look at. */
+const MAX_NAMED = 5_000;
 /** Rows beyond the edges, so that scrolling shows no gaps. */
 const SPARE = 6;
 
@@ -30,6 +34,8 @@ export interface IColumn<R> {
   show?: (row: R) => ReactNode;
   /** Its width, as in a grid. */
   width?: string;
+  /** A number: its digits stand under each other. */
+  isNumber?: boolean;
   /** Left out where there is little room. */
   extra?: boolean;
 }
@@ -124,10 +130,11 @@ export function RowTable<R>(props: {
       aria-readonly={true}
     >
       <div className="nbray-row nbray-row-head" role="row" aria-rowindex={1} style={grid}>
-        {drawn.map(({ name }) => (
+        {drawn.map(({ name, isNumber }) => (
           <span
             key={name}
             role="columnheader"
+            className={isNumber === true ? NUMBER : undefined}
             aria-sort={sort.name !== name ? 'none' : sort.down ? 'descending' : 'ascending'}
           >
             <button
@@ -172,6 +179,7 @@ export function RowTable<R>(props: {
                     <span
                       key={column.name}
                       role="gridcell"
+                      className={column.isNumber === true ? NUMBER : undefined}
                       title={column.show === undefined ? String(column.key(row)) : undefined}
                     >
                       {column.show === undefined ? column.key(row) : column.show(row)}
@@ -219,6 +227,10 @@ function ordered<R>(
   }
   const keyed = found.map(row => ({ row, key: by.key(row) }));
   const sign = sort.down ? -1 : 1;
-  keyed.sort((a, b) => compare(a.key, b.key) * sign);
+  const [{ key: nameOf } = by] = columns;
+  const named = keyed.length <= MAX_NAMED && by.name !== columns[0]?.name;
+  keyed.sort(
+    (a, b) => compare(a.key, b.key) * sign || (named ? compare(nameOf(a.row), nameOf(b.row)) : 0)
+  );
   return keyed.map(({ row }) => row);
 }

@@ -15,7 +15,7 @@ export interface IAnswer<T> {
 
 /**
  * Ask for `what` now, whenever `key` changes, and when something has changed in the cluster or the notebook, but not more
- * often than every `every` milliseconds (0: only once). `live`: the answer changes by itself.
+ * often than every `every` milliseconds (0: only once). `printed`: the answer has in it what tasks print.
  *
  * Never asks while it waits for an answer, or page or panel are hidden; an answer that comes when `key` has changed is dropped.
  */
@@ -25,7 +25,7 @@ export function useAnswer<T>(
   args: Record<string, unknown>,
   read: (value: unknown) => T,
   every: number,
-  live = false
+  printed = false
 ): IAnswer<T> {
   const key = JSON.stringify([what, args]);
   const [state, setState] = useState<{ key: string; value: T | null; error: string }>({
@@ -63,20 +63,22 @@ export function useAnswer<T>(
     const look = (): void => made.look();
     if (every > 0) {
       model.stirred.connect(changed);
+      if (printed) {
+        model.printed.connect(changed);
+      }
     }
     document.addEventListener('visibilitychange', look);
-    const timer = live ? setInterval(changed, every) : undefined;
     return () => {
       over = true;
       made.stop();
       if (every > 0) {
         model.stirred.disconnect(changed);
+        model.printed.disconnect(changed);
       }
       document.removeEventListener('visibilitychange', look);
-      clearInterval(timer);
     };
     // `key` stands for the question.
-  }, [model, key, every, live, turn]);
+  }, [model, key, every, printed, turn]);
   // The panel draws when it is shown again.
   useEffect(() => asker.current?.look());
   const again = useCallback(() => setTurn(n => n + 1), []);

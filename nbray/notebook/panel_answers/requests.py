@@ -152,6 +152,8 @@ class PanelRequests:
         for holder in (answer["waits"] or {}).get("holders", ()):
             runs = holder.pop("runs")
             holder["task"] = self._index_of(*runs) if runs else None
+        if answer["missing"] is not None:
+            answer["missing"]["tasks"] = [self._index_of(*key) for key in answer["missing"]["tasks"]]
         return answer
 
     def _place_tasks(self, core: Any, holders: list[dict[str, Any]]) -> None:

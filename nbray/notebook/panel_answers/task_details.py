@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import struct
 from typing import Any
 
@@ -16,17 +17,18 @@ from nbray.notebook.panel_answers.holders import Holders, running_now, stored_en
 from nbray.notebook.panel_answers.store_list import Entry, StoreList
 from nbray.notebook.wait_reason import amount, plain_amount
 from nbray.object_ref import ObjectRef
-from nbray.resources import describe
 from nbray.serialization import error_value, serializer, without_code
 from nbray.serialization.error_value import ErrorValue
 
 MAX_ARGUMENTS = 30
 MAX_HOLDERS = 4  # of a resource
+MAX_MISSING = 4  # inputs that are named
 MANY = 1 << 30
 MAX_TRACEBACK = 20_000  # characters
 MAX_WORKER_LOG = 4_000  # bytes of its end
 MAX_READ = 64 * 1024  # bytes of arguments that are read to be shown
 _INSPECTABLE = (bytes, bytearray)
+_FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
 
 
 class TaskDetails:
@@ -86,7 +88,8 @@ class TaskDetails:
             "open": record is not None,
             "why": self._why(),
             "waits": self._waits(),
-            "asked": describe(getattr(record.pool, "shape", {}) or {}) if record is not None else "",
+            "missing": self._missing(),
+            "asked": self._asked(),
             "retries": record.retries if record is not None else None,
             "arguments": arguments,
             "arguments_note": note,
@@ -140,6 +143,21 @@ class TaskDetails:
             ],
             "more": max(0, len(holders) - MAX_HOLDERS),
         }  # fmt: skip
+
+    def _asked(self) -> str:
+        shape = getattr(self.record.pool, "shape", None) if self.record is not None else None
+        return " · ".join(amount(name, units) for name, units in sorted((shape or {}).items()))
+
+    def _missing(self) -> dict[str, Any] | None:
+        """Return how many inputs it lacks, and the first of the tasks that make them: those that run before the others."""
+        record = self.record
+        if record is None or not record.n_missing:
+            return None
+        open_refs = [ref for ref in record.deps or () if ref._data is None]
+        running = set(running_now(self._core).values())
+        keys = list(dict.fromkeys((ref._owner, ref._number) for ref in open_refs))
+        keys.sort(key=lambda key: key not in running)
+        return {"count": len(keys), "tasks": keys[:MAX_MISSING]}
 
     def _no_cancel(self) -> str:
         if self.mine:
@@ -297,7 +315,7 @@ class TaskDetails:
             facts = error_value.facts(blob)
         except ValueError:
             return {"type": "error", "message": "It cannot be shown here; get() raises it.", "traceback": "", "at": ""}
-        text = facts["traceback"]
+        text = _FRAME.sub(_in_cell, facts["traceback"])
         if len(text) > MAX_TRACEBACK:
             half = MAX_TRACEBACK // 2
             text = f"{text[:half]}\n... {len(text) - MAX_TRACEBACK} characters left out ...\n{text[-half:]}"
@@ -322,6 +340,12 @@ def _pickle_in(payload: bytes) -> bytes:
     if payload[:1] == bytes([serializer.PICKLE_OPCODE]):
         return payload
     return bytes(serializer.pickle_of_store(memoryview(payload)))
+
+
+def _in_cell(frame: re.Match[str]) -> str:
+    """Return the line of a traceback that names a frame, as IPython writes it where that is in a cell."""
+    cell = call_site.cell_of(frame[1])
+    return f"Cell {cell}, line {frame[2]}" if cell else frame[0]
 
 
 def _place(frames: Any) -> str:

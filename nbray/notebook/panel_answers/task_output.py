@@ -32,12 +32,14 @@ class TaskOutput:
         self._texts: OrderedDict[Key, _Text] = OrderedDict()
         self._total = 0
         self._cluster: Any = None
+        self.added = 0  # pieces so far: a page that shows a log asks for it when this has moved
 
     def add(self, task: Any, text: str, cluster: Any = None) -> None:
         """A task, (owner, number), of ``cluster`` printed ``text``; tasks of another cluster count anew."""
         if not isinstance(task, tuple) or len(task) != 2:
             return
         with self._lock:
+            self.added += 1
             if cluster is not self._cluster:
                 self._cluster = cluster
                 self._texts.clear()

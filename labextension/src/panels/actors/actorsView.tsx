@@ -31,14 +31,14 @@ export function ActorsView(props: {
   const calls = useMemo(() => callsByPeer(store), [store, store.version]);
   const callsOf = (actor: IActor): ICalls => calls.get(actor.peer) ?? NO_CALLS;
   const columns: readonly IColumn<IActor>[] = [
-    { name: t('actor'), key: actorTitle, width: 'minmax(90px, 1.6fr)' },
-    { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(60px, 1fr)' },
+    { name: t('actor'), key: actorTitle, width: 'minmax(96px, 2fr)' },
+    { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(54px, 0.7fr)' },
     { name: t('pid'), key: actor => actor.pid, width: '50px', extra: true },
     {
       name: t('calls'),
       key: actor => callsOf(actor).tasks.length,
       show: actor => <Lane model={model} calls={callsOf(actor)} />,
-      width: 'minmax(70px, 1.6fr)'
+      width: 'minmax(70px, 1.4fr)'
     },
     {
       name: t('cell'),
@@ -46,9 +46,27 @@ export function ActorsView(props: {
       show: actor => <MadeAt model={model} at={actor.made} onSelect={onSelect} />,
       width: 'minmax(92px, 1fr)'
     },
-    { name: t('done'), key: actor => callsOf(actor).done, width: '44px', extra: true },
-    { name: t('pending'), key: actor => actor.pending, width: '54px' },
-    { name: t('restarts'), key: actor => actor.restarts, width: '54px', extra: true }
+    {
+      name: t('done'),
+      key: actor => callsOf(actor).done,
+      width: '44px',
+      extra: true,
+      isNumber: true
+    },
+    {
+      name: t('pending'),
+      key: actor => actor.pending,
+      width: '56px',
+      extra: true,
+      isNumber: true
+    },
+    {
+      name: t('restarts'),
+      key: actor => actor.restarts,
+      width: '58px',
+      extra: true,
+      isNumber: true
+    }
   ];
   const actor = actors?.find(one => one.id === chosen);
   const title = actor === undefined ? '' : actorTitle(actor);
@@ -81,7 +99,7 @@ export function ActorsView(props: {
 }
 
 function actorTitle(actor: IActor): string {
-  return actor.name === '' ? actor.className : `${actor.className} “${actor.name}”`;
+  return actor.name === '' ? actor.className : `${actor.name} (${actor.className})`;
 }
 
 function stateWords(state: string): string {

@@ -1,7 +1,7 @@
 /** What a person can do with a task. */
 import { Clipboard } from '@jupyterlab/apputils';
 import { useState, type ReactElement } from 'react';
-import { DONE, RUNNING } from '../../graph/taskStore.js';
+import { DONE, RUNNING } from '../../graph/taskStates.js';
 import type { ITaskAnswer } from '../../model/answers.js';
 import { download } from '../download.js';
 import { t } from '../../text.js';

@@ -1,7 +1,7 @@
 /** The life of a task: a bar of its states, and when each began. */
 import type { ReactElement } from 'react';
 import { OVER, stepsOf, timeOfDay, type IStep } from '../../graph/history.js';
-import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStore.js';
+import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';

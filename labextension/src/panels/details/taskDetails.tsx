@@ -2,8 +2,9 @@
 import { useEffect, useRef, type ReactElement } from 'react';
 import { classOf, isActorGroup } from '../../graph/lanes.js';
 import type { IHit } from '../../graph/scene.js';
-import { FAILED, RUNNING, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from '../../graph/taskStore.js';
-import { countWords, lookOf, nameOf, wordOf } from '../../graph/words.js';
+import { medianMs } from '../../graph/median.js';
+import { DONE, FAILED, RUNNING, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from '../../graph/taskStates.js';
+import { countWords, formatDuration, lookOf, nameOf, wordOf } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
 import { Link } from '../sentence.js';
 import { StateShape } from '../shapes.js';
@@ -121,6 +122,7 @@ function GroupFacts(props: {
   const { model, hit, onSelect } = props;
   const store = model.tasks;
   const group = store.groups[hit.group]!;
+  const median = medianMs(store, group);
   const methods = isActorGroup(store, group)
     ? store.groups.filter(
         one =>
@@ -133,6 +135,9 @@ function GroupFacts(props: {
   return (
     <>
       <p>{countWords(group.counts).join(', ')}</p>
+      {median !== null && group.counts[DONE]! > 1 && (
+        <p className="nbray-dim">{t('They run for %1 (median).', formatDuration(median))}</p>
+      )}
       {methods.length > 0 && (
         <section aria-label={t('Other methods')}>
           <h3>{t('Other methods')}</h3>

@@ -1,14 +1,8 @@
 /** What is known of one task: from the feed at once, the rest from its kernel, asked while it can change. */
 import { useEffect, useRef, type ReactElement } from 'react';
 import { OVER } from '../../graph/history.js';
-import {
-  CANCELLED,
-  DONE,
-  FAILED,
-  NO_GROUP,
-  RUNNING,
-  WAITS_FOR_INPUT
-} from '../../graph/taskStore.js';
+import { CANCELLED, DONE, FAILED, RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
+import { NO_GROUP } from '../../graph/taskStore.js';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { readTask, type ITaskAnswer } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../model/format.js';
@@ -17,7 +11,7 @@ import { useAnswer } from '../useAnswer.js';
 import { Actions } from './actions.js';
 import { HistoryView } from './historyView.js';
 import { WhoHolds } from './holds.js';
-import { InputWords, ResourceWords } from './waitWords.js';
+import { InputWords, ResourceWords, RunWords } from './waitWords.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -43,7 +37,7 @@ export function TaskFacts(props: IProps): ReactElement {
     value: answer,
     error,
     again
-  } = useAnswer(model, 'task', args, readTask, over ? 0 : EVERY_MS, !over); // its log grows
+  } = useAnswer(model, 'task', args, readTask, over ? 0 : EVERY_MS, !over);
   const origin = store.functions[store.function[task]!]?.origin ?? '';
   const cell = model.cellOf(origin);
   return (
@@ -85,11 +79,13 @@ function Why(props: IProps & { answer: ITaskAnswer | null }): ReactElement {
   let sentence = '';
   let words: ReactElement | null = null;
   if (state === WAITS_FOR_INPUT) {
-    words = InputWords({ model, task, onSelect });
+    words = InputWords({ model, task, onSelect, missing: answer?.missing ?? null });
   } else if (state < RUNNING && answer !== null && answer.waits !== null) {
     words = <ResourceWords model={model} waits={answer.waits} onSelect={onSelect} />;
   }
-  if (state === DONE) {
+  if (state === RUNNING) {
+    words = <RunWords model={model} task={task} onSelect={onSelect} why={answer?.why ?? ''} />;
+  } else if (state === DONE) {
     sentence =
       store.start[task]! > 0 ? t('It is done; it ran %1.', formatDuration(ran)) : t('It is done.');
   } else if (state === CANCELLED) {
@@ -153,8 +149,8 @@ function Facts(props: IProps & { answer: ITaskAnswer | null }): ReactElement | n
   const store = model.tasks;
   const parent = store.parent[task]!;
   const rows: [string, ReactElement][] = [];
-  if (answer !== null && answer.asked !== '' && answer.asked !== '{}') {
-    rows.push([t('asked for'), <>{answer.asked.replace(/[{}]/g, '')}</>]);
+  if (answer !== null && answer.asked !== '') {
+    rows.push([t('asked for'), <>{answer.asked}</>]);
   }
   if (parent >= 0 && parent < store.count && store.group[parent]! !== NO_GROUP) {
     rows.push([t('started by'), <TaskLink model={model} task={parent} onSelect={onSelect} />]);
@@ -373,10 +369,23 @@ export function MadeAt(props: {
   at: string;
   onSelect: Select;
 }): ReactElement {
-  const match = /^In\[(\d+)\](?::(\d+))?$/.exec(props.at);
+  const match = PLACE.exec(props.at);
   if (match === null) {
     return <>{props.at}</>;
   }
-  const words = match[2] === undefined ? undefined : t('cell %1, line %2', match[1]!, match[2]);
+  const words = match[2] === undefined ? undefined : placeWords(props.at);
   return <CellLink model={props.model} number={Number(match[1])} text={words} />;
+}
+
+const PLACE = /^In\[(\d+)\](?::(\d+))?$/;
+
+/** `In[3]:2` as `cell 3, line 2`; other places as they are. */
+export function placeWords(at: string): string {
+  const match = PLACE.exec(at);
+  if (match === null) {
+    return at;
+  }
+  return match[2] === undefined
+    ? t('cell %1', match[1]!)
+    : t('cell %1, line %2', match[1]!, match[2]);
 }

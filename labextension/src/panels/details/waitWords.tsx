@@ -1,11 +1,11 @@
 /** Why a task waits, in a sentence whose names are links: what it needs and who holds it, or which inputs it lacks. */
 import { Fragment, type ReactElement } from 'react';
-import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStore.js';
+import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { OVER } from '../../graph/history.js';
 import type { IWaits } from '../../model/answers.js';
 import { formatCount } from '../../model/format.js';
-import { CellLink, Link, TaskLink, type Select } from '../sentence.js';
+import { CellLink, Link, Sentence, TaskLink, type Select } from '../sentence.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -71,17 +71,50 @@ function HolderOf(props: IProps & { holder: IWaits['holders'][number] }): ReactE
   );
 }
 
-/** `Waits for load[2], running on worker 4 for 3 s.`; none: its inputs are not known. */
-export function InputWords(props: IProps & { task: number }): ReactElement | null {
+/** `It has run on worker 7 for 24 s.`, and what it waits for there, as far as its kernel knows. */
+export function RunWords(props: IProps & { task: number; why: string }): ReactElement {
   const { model, onSelect, task } = props;
   const store = model.tasks;
-  const open = missingInputs(model, task);
+  const waits = /, where it waits: (.*)$/s.exec(props.why)?.[1];
+  const lasts = formatDuration(store.clock(performance.now()) - store.start[task]!);
+  const worker = store.worker[task]!;
+  return (
+    <>
+      {worker >= 0
+        ? t('It has run on worker %1 for %2.', worker + 1, lasts)
+        : t('It has run for %1.', lasts)}
+      {waits !== undefined && (
+        <>
+          {' '}
+          {t('There it waits:')} <Sentence model={model} text={waits} onSelect={onSelect} />
+        </>
+      )}
+    </>
+  );
+}
+
+/**
+ * `Waits for load[2], running on worker 4 for 3 s.`; none: its inputs are not known.
+ *
+ * The feed tells of some inputs of a task, its kernel (`missing`) of all that are not there yet.
+ */
+export function InputWords(
+  props: IProps & { task: number; missing: { count: number; tasks: number[] } | null }
+): ReactElement | null {
+  const { model, onSelect, task, missing } = props;
+  const store = model.tasks;
+  const told = missingInputs(model, task);
+  const named = missing?.tasks.filter(
+    one => one < store.count && !OVER.includes(store.state[one]!)
+  );
+  const open = named !== undefined && named.length > 0 ? named : told;
+  const count = Math.max(open.length, missing?.count ?? 0);
   if (open.length === 0) {
     return null;
   }
   return (
     <>
-      {t('Waits for ')}
+      {count > LISTED ? t('Waits for %1 inputs: ', formatCount(count)) : t('Waits for ')}
       {open.slice(0, LISTED).map((input, n) => (
         <Fragment key={input}>
           {n > 0 && '; '}
@@ -98,7 +131,7 @@ export function InputWords(props: IProps & { task: number }): ReactElement | nul
           )}
         </Fragment>
       ))}
-      {open.length > LISTED && ` ${t('and %1 more', formatCount(open.length - LISTED))}`}.
+      {count > LISTED && `; ${t('and %1 more', formatCount(count - LISTED))}`}.
     </>
   );
 }

@@ -13,13 +13,8 @@ import {
   type IHit,
   type ISceneObject
 } from '../../graph/scene.js';
-import {
-  FAILED,
-  N_STATES,
-  WAITS_FOR_INPUT,
-  type IGroup,
-  type TaskStore
-} from '../../graph/taskStore.js';
+import { FAILED, N_STATES, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
+import type { IGroup, TaskStore } from '../../graph/taskStore.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
 import { cardFacts, cardName } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
@@ -54,6 +49,8 @@ export interface IGraphEvents {
   cellWords(group: IGroup): string;
   /** What the lane of a worker is called. */
   laneName(worker: number): string;
+  /** The class of the first error of a group; empty when it is not known. */
+  failure(group: IGroup): string;
   /** What an object is called, and what there is to say of it but its size. */
   objectWords(object: ISceneObject): { name: string; facts: string };
 }
@@ -249,7 +246,7 @@ export class GraphSurface extends Surface {
     const name = cardName(this._store, card);
     context.textBaseline = 'alphabetic';
     if (!far) {
-      const facts = cardFacts(card, this._events.cellWords(groups[0]!));
+      const facts = cardFacts(this._store, card, this._events.cellWords(groups[0]!), full);
       context.fillStyle = palette.text;
       context.font = `600 ${palette.size}px ${palette.font}`;
       const title = shorten(context, name, full ? inner * 0.5 : inner - 12);
@@ -308,8 +305,10 @@ export class GraphSurface extends Surface {
   private _failures(card: ICard): void {
     const { context, palette } = this;
     const place = this.scene.places[card.head]!;
-    const text = t('%1 failed', formatCount(card.counts[FAILED]!));
     context.font = `${palette.size - 1}px ${palette.font}`;
+    const kind = card.groups.map(group => this._events.failure(group)).find(Boolean);
+    const count = t('%1 failed', formatCount(card.counts[FAILED]!));
+    const text = shorten(context, [kind, count].filter(Boolean).join(' · '), place.width - 34);
     const width = context.measureText(text).width + 26;
     const y = place.y + place.height - 9;
     context.beginPath();

@@ -10,22 +10,21 @@ import {
 import type { ILane } from '../../graph/lanes.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
 import type { ICard, IHit, Scene } from '../../graph/scene.js';
-import { FAILED, type IGroup } from '../../graph/taskStore.js';
+import type { IGroup } from '../../graph/taskStore.js';
 import {
   callWords,
   cardWords,
   countWords,
   formatDuration,
   groupWords,
-  lookOf,
   nameOf,
   wordOf
 } from '../../graph/words.js';
 import { readTask } from '../../model/answers.js';
-import { formatBytes, formatCount } from '../../model/format.js';
+import { formatBytes } from '../../model/format.js';
 import { nothingWith } from '../rowTable.js';
-import { StateShape } from '../shapes.js';
 import { actorLaneName, useActorNames } from './actorNames.js';
+import { Failures, failureOf } from './failures.js';
 import { GraphObjects, objectWords } from './graphObjects.js';
 import { GraphSurface } from './graphSurface.js';
 import { t } from '../../text.js';
@@ -33,8 +32,6 @@ import type { IClusterModel } from '../../tokens.js';
 
 /** How long the pointer rests on a task before its kernel is asked for more. */
 const REST_MS = 400;
-/** Groups with failures that stand above the graph. */
-const MAX_FAILURES = 5;
 /** Tasks of an open group that the tree lists. */
 const TREE_TASKS = 200;
 
@@ -75,6 +72,7 @@ export function GraphView(props: {
       onToggle: () => redraw(n => n + 1),
       cellWords: group => cellWords(model, group),
       laneName: worker => actorLaneName(model, worker),
+      failure: group => failureOf(model, group)?.type ?? '',
       objectWords: object => objectWords(model, object)
     });
     surface.current = made;
@@ -138,7 +136,7 @@ export function GraphView(props: {
           {t('Fit')}
         </button>
       </div>
-      <Failures model={model} onSelect={onSelect} />
+      <Failures model={model} onSelect={onSelect} told={drawAgain} />
       {hint !== null && <Hint model={model} hit={hint.hit} x={hint.x} y={hint.y} />}
       {store.count === 0 && (
         <p className="nbray-nothing">
@@ -390,36 +388,5 @@ function Bytes(props: { model: IClusterModel; task: number }): ReactElement | nu
   }, [model, task]);
   return size === null ? null : (
     <span className="nbray-number">{t('results: %1', formatBytes(size))}</span>
-  );
-}
-
-/** Groups in which tasks have failed, and the first of them. */
-function Failures(props: {
-  model: IClusterModel;
-  onSelect: (hit: IHit | null) => void;
-}): ReactElement | null {
-  const { model, onSelect } = props;
-  const store = model.tasks;
-  const failed = store.groups.filter(group => group.counts[FAILED]! > 0);
-  if (failed.length === 0) {
-    return null;
-  }
-  return (
-    <ul className="nbray-failures" aria-label={t('Failed')}>
-      {failed.slice(0, MAX_FAILURES).map(group => (
-        <li key={group.index} className="nbray-mod-new">
-          <button
-            onClick={() => {
-              const task = group.tasks.find(one => store.state[one] === FAILED) ?? null;
-              onSelect({ group: group.index, task });
-            }}
-          >
-            <StateShape look={lookOf(FAILED)} />{' '}
-            {t('%1: %2 failed', nameOf(store, group), formatCount(group.counts[FAILED]!))}
-          </button>
-        </li>
-      ))}
-      {failed.length > MAX_FAILURES && <li>{t('and %1 more', failed.length - MAX_FAILURES)}</li>}
-    </ul>
   );
 }

@@ -9,7 +9,7 @@ import {
   SENT,
   WAITS_FOR_INPUT,
   WAITS_FOR_PLACE
-} from '../../graph/taskStore.js';
+} from '../../graph/taskStates.js';
 import type { Surface } from '../surface.js';
 
 /** The order of a state bar. */

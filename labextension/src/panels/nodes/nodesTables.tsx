@@ -1,7 +1,7 @@
 /** Nodes, workers and placement groups as tables. */
 import type { ReactElement } from 'react';
 import { readNodes, type INode, type IPlacementGroup, type IWorker } from '../../model/answers.js';
-import { formatAmount, formatBytes } from '../../model/format.js';
+import { formatAmount, formatBytes, formatBytesOf } from '../../model/format.js';
 import { RowTable, type IColumn } from '../rowTable.js';
 import { useAnswer } from '../useAnswer.js';
 import { t } from '../../text.js';
@@ -55,22 +55,26 @@ function amountWords(name: string, amount: number): string {
   return name.endsWith('memory') ? formatBytes(amount) : formatAmount(amount);
 }
 
+/** `1 of 4 CPU`, `16 of 17 GB memory`. */
+function freeWords(name: string, free: number, total: number): string {
+  const words: Record<string, string> = {
+    memory: t('memory'),
+    object_store_memory: t('store')
+  };
+  return name.endsWith('memory')
+    ? `${formatBytesOf(free, total)} ${words[name] ?? name}`
+    : `${t('%1 of %2', formatAmount(free), formatAmount(total))} ${name}`;
+}
+
 function nodeColumns(): readonly IColumn<INode>[] {
   return [
-    { name: t('node'), key: node => node.name },
-    { name: t('state'), key: node => node.state, width: '60px' },
+    { name: t('node'), key: node => node.name, width: 'minmax(72px, 0.8fr)' },
+    { name: t('state'), key: node => node.state, width: '50px' },
     {
       name: t('free'),
       key: node =>
         Object.entries(node.total)
-          .map(([name, total]) =>
-            t(
-              '%1 %2 of %3',
-              name,
-              amountWords(name, node.free[name] ?? 0),
-              amountWords(name, total)
-            )
-          )
+          .map(([name, total]) => freeWords(name, node.free[name] ?? 0, total))
           .join(' · '),
       width: 'minmax(120px, 3fr)'
     }

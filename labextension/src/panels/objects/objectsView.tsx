@@ -33,9 +33,10 @@ export function ObjectsView(props: {
       name: t('size'),
       key: one => one.size,
       show: one => formatBytes(one.size),
-      width: '62px'
+      width: '62px',
+      isNumber: true
     },
-    { name: t('where'), key: one => one.where, width: 'minmax(50px, 0.8fr)' },
+    { name: t('where'), key: one => one.where, width: 'minmax(50px, 0.8fr)', extra: true },
     {
       name: t('held by'),
       key: one => holdersInShort(one),

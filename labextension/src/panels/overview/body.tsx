@@ -95,27 +95,29 @@ export function Overview(props: {
                 </button>
               ))}
             </div>
-            <button
-              className="jp-mod-styled nbray-quiet nbray-export"
-              aria-haspopup="menu"
-              title={t('Save the graph, a trace or a report; copy the selection as code')}
-              onClick={event => {
-                const { left, bottom } = event.currentTarget.getBoundingClientRect();
-                props.onExport(left, bottom);
-              }}
-            >
-              {t('Export')}
-            </button>
-            {tab !== 'Timeline' && (
-              <input
-                className="nbray-find jp-mod-styled"
-                type="search"
-                placeholder={t('Find…')}
-                aria-label={tab === 'Graph' || tab === 'Tasks' ? t('Find tasks') : t('Find')}
-                value={query}
-                onChange={event => setQuery(event.target.value)}
-              />
-            )}
+            <div className="nbray-tools">
+              <button
+                className="jp-mod-styled nbray-quiet nbray-export"
+                aria-haspopup="menu"
+                title={t('Save the graph, a trace or a report; copy the selection as code')}
+                onClick={event => {
+                  const { left, bottom } = event.currentTarget.getBoundingClientRect();
+                  props.onExport(left, bottom);
+                }}
+              >
+                {t('Export')}
+              </button>
+              {tab !== 'Timeline' && (
+                <input
+                  className="nbray-find jp-mod-styled"
+                  type="search"
+                  placeholder={t('Find…')}
+                  aria-label={tab === 'Graph' || tab === 'Tasks' ? t('Find tasks') : t('Find')}
+                  value={query}
+                  onChange={event => setQuery(event.target.value)}
+                />
+              )}
+            </div>
           </div>
           <div
             className="nbray-tab-body"
@@ -257,7 +259,10 @@ function Tasks(props: { tasks: TaskCounts }): ReactElement {
             >
               <StateShape look={look} lively={look.state === 'RUNNING' && count > 0} />
               <b className="nbray-number">{formatCount(count)}</b>
-              <span>{stateWord(look, count)}</span>
+              <span className={look.short === '' ? undefined : 'nbray-mod-long'}>
+                {stateWord(look, count)}
+              </span>
+              {look.short !== '' && <span className="nbray-mod-short">{look.short}</span>}
             </li>
           );
         })}

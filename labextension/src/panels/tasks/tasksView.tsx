@@ -1,7 +1,8 @@
 /** All tasks as a table, the newest first unless a column says otherwise. */
 import { useEffect, useMemo, useState, type ReactElement } from 'react';
 import type { IHit } from '../../graph/scene.js';
-import { RUNNING, type TaskStore } from '../../graph/taskStore.js';
+import { RUNNING } from '../../graph/taskStates.js';
+import type { TaskStore } from '../../graph/taskStore.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
 import { RowTable, type IColumn } from '../rowTable.js';
@@ -64,15 +65,21 @@ function newestFirst(store: TaskStore): number[] {
 function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
   const store = model.tasks;
   const narrow = 'minmax(34px, 0.6fr)';
-  const amount = (name: string, of: (task: number) => number | null): IColumn<number> => ({
+  const amount = (
+    name: string,
+    of: (task: number) => number | null,
+    extra = false
+  ): IColumn<number> => ({
     name,
+    extra,
+    isNumber: true,
     key: task => of(task) ?? -1,
     find: null,
     show: task => {
       const ms = of(task);
       return ms === null ? '' : formatDuration(ms);
     },
-    width: 'minmax(60px, 1fr)'
+    width: 'minmax(62px, 0.8fr)'
   });
   return [
     { name: t('task'), key: task => store.title(task), width: 'minmax(80px, 2fr)' },
@@ -85,24 +92,26 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
           <StateShape look={lookOf(store.state[task]!)} /> {wordOf(store.state[task]!)}
         </>
       ),
-      width: 'minmax(122px, 1.6fr)'
+      width: 'minmax(128px, 1.6fr)'
     },
     {
       name: t('cell'),
       key: task => cellNumber(model, task) ?? Infinity,
       find: null,
       show: task => cellNumber(model, task) ?? '',
-      width: narrow
+      width: narrow,
+      isNumber: true
     },
     {
       name: t('worker'),
       key: task => store.worker[task]!,
       find: null,
       show: task => (store.worker[task]! >= 0 ? store.worker[task]! + 1 : ''),
-      width: narrow,
+      width: 'minmax(46px, 0.6fr)',
+      isNumber: true,
       extra: true
     },
-    amount(t('waited'), task => waitedMs(store, task)),
+    amount(t('waited'), task => waitedMs(store, task), true),
     amount(t('ran'), task => ranMs(store, task))
   ];
 }

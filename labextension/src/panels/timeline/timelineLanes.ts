@@ -7,7 +7,8 @@ import {
   type ISpansOfTasks
 } from '../../graph/cellSpans.js';
 import { laneName } from '../../graph/lanes.js';
-import { FAILED, RUNNING, type TaskStore } from '../../graph/taskStore.js';
+import { FAILED, RUNNING } from '../../graph/taskStates.js';
+import type { TaskStore } from '../../graph/taskStore.js';
 import type { TimeScale } from '../../graph/timeScale.js';
 import { hueOf, type IPalette } from '../palette.js';
 import { shorten } from '../graph/stateShapes.js';
@@ -44,7 +45,7 @@ export class TimelineLanes {
 
   /** Where they end. */
   get end(): number {
-    return AXIS + (this._workers().length + (this._cells().length > 0 ? 1 : 0)) * LANE;
+    return AXIS + (this._lanes().length + (this._cells().length > 0 ? 1 : 0)) * LANE;
   }
 
   /** When the first of the tasks began; `now`: none has. */
@@ -56,7 +57,9 @@ export class TimelineLanes {
         first = start;
       }
     }
-    return first;
+    // Before the first of them, the axis begins where something is known of the node.
+    const [sample] = this._store.usage;
+    return first === now && sample !== undefined ? Math.min(now, sample.t_ns / 1e6) : first;
   }
 
   /** What they show, in words. */
@@ -65,26 +68,26 @@ export class TimelineLanes {
     const done = new Map<number, number>();
     const now = new Map<number, string[]>();
     for (let task = 0; task < store.count; task++) {
-      const worker = store.worker[task]!;
-      if (store.start[task]! > 0) {
-        done.set(worker, (done.get(worker) ?? 0) + 1);
+      const lane = this._laneOf(task);
+      if (lane >= 0) {
+        done.set(lane, (done.get(lane) ?? 0) + 1);
         if (store.state[task] === RUNNING) {
-          now.set(worker, [...(now.get(worker) ?? []), store.title(task)]);
+          now.set(lane, [...(now.get(lane) ?? []), store.title(task)]);
         }
       }
     }
-    const lanes = this._workers().map(worker => {
-      const count = done.get(worker) ?? 0;
-      const running = now.get(worker) ?? [];
+    const lanes = this._lanes().map(lane => {
+      const count = done.get(lane) ?? 0;
+      const running = now.get(lane) ?? [];
       const parts = [
-        ...this._actorOf(worker),
-        this._facts.laneName(worker),
+        ...this._actorOf(lane),
+        this._nameOf(lane),
         count === 1 ? t('1 task') : t('%1 tasks', count)
       ];
       if (running.length > 0) {
         parts.push(t('runs %1', running.slice(0, 4).join(', ')));
       }
-      return { worker, words: parts.join(', ') };
+      return { worker: workerOf(lane), words: parts.join(', ') };
     });
     const ran = this._cells();
     const last = ran.at(-1);
@@ -108,10 +111,11 @@ export class TimelineLanes {
   /** Draw their names, left of `left`. */
   drawNames(on: ILaneCanvas, left: number): void {
     const { context, palette } = on;
-    const lanes = this._workers();
-    lanes.forEach((worker, n) => {
+    const lanes = this._lanes();
+    lanes.forEach((lane, n) => {
       context.fillStyle = palette.text;
-      const [own, of] = [this._facts.laneName(worker), this._actorOf(worker)[0]];
+      const worker = workerOf(lane);
+      const [own, of] = [this._nameOf(lane), this._actorOf(lane)[0]];
       // An actor without a name goes by its class.
       const words = of !== undefined && own === laneName(worker) ? `${of} ${worker + 1}` : own;
       context.fillText(shorten(context, words, left - 14), 8, AXIS + n * LANE + LANE / 2);
@@ -125,7 +129,7 @@ export class TimelineLanes {
   /** The task at a time of a lane; a little beside it counts too. */
   taskAt(y: number, time: number, slack: number): number | null {
     const store = this._store;
-    const lane = this._workers()[Math.floor((y - AXIS) / LANE)];
+    const lane = this._lanes()[Math.floor((y - AXIS) / LANE)];
     if (lane === undefined || y < AXIS) {
       return null;
     }
@@ -134,12 +138,7 @@ export class TimelineLanes {
     for (let task = 0; task < store.count; task++) {
       const start = store.start[task]!;
       const end = store.state[task] === RUNNING ? now : store.end[task]!;
-      if (
-        store.worker[task] === lane &&
-        start > 0 &&
-        start - slack <= time &&
-        end + slack >= time
-      ) {
+      if (this._laneOf(task) === lane && start - slack <= time && end + slack >= time) {
         best = task;
         if (start <= time && end >= time) {
           return task;
@@ -151,7 +150,7 @@ export class TimelineLanes {
 
   /** The run of a cell there. */
   cellAt(y: number, time: number, slack: number): ICellSpan | null {
-    const top = AXIS + this._workers().length * LANE;
+    const top = AXIS + this._lanes().length * LANE;
     if (y < top || y >= top + LANE) {
       return null;
     }
@@ -165,12 +164,12 @@ export class TimelineLanes {
     const { context, palette, scale, selected } = on;
     const width = on.width - left;
     const store = this._store;
-    const lanes = this._workers();
-    const laneOf = new Map(lanes.map((worker, n) => [worker, n]));
+    const lanes = this._lanes();
+    const placeOf = new Map(lanes.map((lane, n) => [lane, n]));
     const painted = lanes.map(() => -1);
     for (let task = 0; task < store.count; task++) {
       const start = store.start[task]!;
-      const lane = start > 0 ? laneOf.get(store.worker[task]!) : undefined;
+      const lane = placeOf.get(this._laneOf(task));
       if (lane === undefined) {
         continue;
       }
@@ -210,7 +209,7 @@ export class TimelineLanes {
   private _drawCells(on: ILaneCanvas, left: number, now: number): void {
     const { context, palette, scale } = on;
     const width = on.width - left;
-    const y = AXIS + this._workers().length * LANE + 4.5;
+    const y = AXIS + this._lanes().length * LANE + 4.5;
     const high = LANE - 9;
     context.lineWidth = 1;
     for (const { number, from, to } of this._cells()) {
@@ -235,25 +234,42 @@ export class TimelineLanes {
     }
   }
 
-  /** Workers that ran something, in the order in which they were first heard of. */
-  private _workers(): number[] {
-    if (this._lanesVersion !== this._store.version) {
-      this._lanesVersion = this._store.version;
+  /**
+   * Workers that ran something, in the order in which they were first heard of. One that became an actor has two lanes:
+   * what it ran before is not the actor's.
+   */
+  private _lanes(): number[] {
+    const { _store: store } = this;
+    if (this._lanesVersion !== store.version) {
+      this._lanesVersion = store.version;
+      this._isCall = store.functions.map(func => func?.kind === ACTOR_CALL);
       this._actors.clear();
-      const { functions } = this._store;
       const seen = new Set<number>();
-      for (let task = 0; task < this._store.count; task++) {
-        if (this._store.start[task]! > 0 && this._store.worker[task]! >= 0) {
-          const func = functions[this._store.function[task]!];
-          seen.add(this._store.worker[task]!);
-          if (func?.kind === ACTOR_CALL) {
-            this._actors.set(this._store.worker[task]!, func.name.split('.')[0]!);
+      for (let task = 0; task < store.count; task++) {
+        const lane = this._laneOf(task);
+        if (lane >= 0) {
+          seen.add(lane);
+          if (isOfActor(lane)) {
+            const { name } = store.functions[store.function[task]!]!;
+            this._actors.set(lane, name.split('.')[0]!);
           }
         }
       }
       this._laneList = [...seen].sort((a, b) => a - b);
     }
     return this._laneList;
+  }
+
+  /** The lane of a task; negative: it has not run. */
+  private _laneOf(task: number): number {
+    const store = this._store;
+    const worker = store.start[task]! > 0 ? store.worker[task]! : -1;
+    return worker < 0 ? -1 : 2 * worker + (this._isCall[store.function[task]!] === true ? 1 : 0);
+  }
+
+  private _nameOf(lane: number): string {
+    const worker = workerOf(lane);
+    return isOfActor(lane) ? this._facts.laneName(worker) : laneName(worker);
   }
 
   /** The runs of cells that the axis can show. */
@@ -270,9 +286,9 @@ export class TimelineLanes {
     );
   }
 
-  /** The class of the actor that a worker is; none: it is no actor. */
-  private _actorOf(worker: number): string[] {
-    const name = this._actors.get(worker);
+  /** The class of the actor whose lane it is; none: it is a worker's. */
+  private _actorOf(lane: number): string[] {
+    const name = this._actors.get(lane);
     return name === undefined ? [] : [name];
   }
 
@@ -282,5 +298,16 @@ export class TimelineLanes {
   private _lanesVersion = -1;
   private _spans: ISpansOfTasks = new Map();
   private _spansVersion = -1;
+  /** By function: whether it is a method of an actor. */
+  private _isCall: boolean[] = [];
   private readonly _actors = new Map<number, string>();
+}
+
+/** The worker of a lane; and whether it is that of the actor which it became. */
+function workerOf(lane: number): number {
+  return lane >> 1;
+}
+
+function isOfActor(lane: number): boolean {
+  return lane % 2 === 1;
 }

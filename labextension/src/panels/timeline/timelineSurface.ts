@@ -1,7 +1,9 @@
 /** Draws the timeline: a lane per worker and one of the cells, and below it CPU, memory, store and GPUs on the same axis. */
 import type { ICellSpan } from '../../graph/cellSpans.js';
 import { TimeScale } from '../../graph/timeScale.js';
-import { RUNNING, type IUsageSample, type TaskStore } from '../../graph/taskStore.js';
+import type { IUsageSample } from '../../graph/frames.js';
+import { RUNNING } from '../../graph/taskStates.js';
+import type { TaskStore } from '../../graph/taskStore.js';
 import { formatDuration } from '../../graph/words.js';
 import { formatBytesOf } from '../../model/format.js';
 import { hueOf } from '../palette.js';
@@ -15,8 +17,6 @@ const USED_BY = 16;
 /** Left of the lanes, for their names; a little less where there is little room. */
 const NAMES = 124;
 const NAMES_NARROW = 116;
-/** Right of the times, for the button that lies over them. */
-const BUTTON = 64;
 
 /** What the timeline tells the panel. */
 export interface ITimelineEvents extends ILaneFacts {
@@ -129,7 +129,7 @@ export class TimelineSurface extends Surface {
       context.lineWidth = 1;
       line(context, x, AXIS, x, this.height);
       const words = formatDuration(tick - zero).replace('0 us', '0 s');
-      if (x + 3 + context.measureText(words).width < this.width - BUTTON) {
+      if (x + 3 + context.measureText(words).width < this.width) {
         context.fillStyle = palette.dim;
         context.fillText(words, x + 3, AXIS / 2);
       }
@@ -245,10 +245,12 @@ export class TimelineSurface extends Surface {
   }
 
   private _functionNamed(name: string): number {
-    return Math.max(
-      0,
-      this._store.functions.findIndex(func => func?.name === name)
-    );
+    const { functions } = this._store;
+    const [first = ''] = name.split(', ');
+    const own = functions.findIndex(func => func?.name === first);
+    // An actor that holds memory has the hue of its first method.
+    const method = functions.findIndex(func => func?.name.startsWith(`${first}.`));
+    return Math.max(0, own >= 0 ? own : method);
   }
 
   private _curves(): ICurve[] {

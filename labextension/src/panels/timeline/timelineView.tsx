@@ -76,6 +76,11 @@ export function TimelineView(props: {
             {hintWords(model, hint.what)}
           </div>
         )}
+        {store.count === 0 && (
+          <p className="nbray-nothing nbray-mod-low">
+            {t('No tasks yet. Each worker becomes a lane here.')}
+          </p>
+        )}
       </div>
       <button
         className={

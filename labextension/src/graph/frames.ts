@@ -1,0 +1,48 @@
+/** The frames in which tasks come, as `nbray/notebook/task_stream.py` describes them. Pure. */
+
+/** Bytes of one row: index, function, parent, worker, state, -, attempt, submitted, start, end. */
+export const ROW_BYTES = 44;
+
+/** What the kernel says of the node at one moment. */
+export interface IUsageSample {
+  number: number;
+  /** CLOCK_MONOTONIC of the node, nanoseconds. */
+  t_ns: number;
+  cpu: number;
+  memory_used: number;
+  memory_total: number;
+  store_used: number;
+  gpus: readonly IGpuSample[];
+}
+
+/** One GPU in a sample. */
+export interface IGpuSample {
+  index: number;
+  name: string;
+  used: number;
+  total: number;
+  utilization: number | null;
+  processes: readonly { pid: number; used: number; name: string }[];
+}
+
+/** The header of a frame. */
+export interface IFrame {
+  kind: 'snapshot' | 'delta';
+  generation: number;
+  /** Lists of rows: those before the first are gone, but for those that follow it, which come first now. */
+  forget?: readonly (readonly number[])[];
+  functions: readonly (readonly [number, string, string, string])[];
+  workers: readonly (readonly [number, string])[];
+  counts: readonly number[];
+  forgotten: number;
+  dropped: number;
+  /** Now, on the clock of the tasks' times, milliseconds. */
+  now: number;
+  /** What to add to it for the time of day, milliseconds. */
+  wall: number;
+  usage?: readonly IUsageSample[];
+  /** Moves when tasks print something. */
+  printed?: number;
+  /** The rest of a snapshot follows. */
+  more?: boolean;
+}
