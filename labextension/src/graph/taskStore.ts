@@ -223,7 +223,7 @@ export class TaskStore extends TaskColumns {
     orphans: readonly number[]
   ): void {
     const first = new Map<number, number>();
-    const others = orphans.filter(task => this.group[task]! !== NO_GROUP);
+    const others: number[] = [];
     tasks.forEach((task, n) => {
       const group = this.groups[this.group[task]!];
       if (group === undefined) {
@@ -241,6 +241,7 @@ export class TaskStore extends TaskColumns {
         others.push(task);
       }
     });
+    others.push(...orphans.filter(task => this.group[task]! !== NO_GROUP));
     others.forEach(task => (this.ordinal[task] = this.groups[this.group[task]!]!.made++));
   }
 
