@@ -16,6 +16,8 @@ everything of ``__main__`` (hence of a notebook), lambdas, closures, modules mad
 
 from __future__ import annotations
 
+import copyreg
+import dataclasses
 import functools
 import io
 import pickle
@@ -225,6 +227,10 @@ class _CodePickler(cloudpickle.Pickler):
 
 
 _custom_reducers: dict[type, Callable[[Any], Any]] = {}
+
+# A class is asked whether a field has a default by comparing with this one object: a copy of it, as pickle makes, is a
+# default. A class that inherits from a dataclass of a notebook would take it.
+copyreg.pickle(type(dataclasses.MISSING), lambda missing: "MISSING")
 
 
 def register_serializer(cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:

@@ -1,5 +1,6 @@
-"""Modules reach workers: those on a path that the driver adds later, and those that were made by hand."""
+"""Code reaches workers: modules on a path that the driver adds later, modules made by hand, dataclasses."""
 
+import dataclasses
 import sys
 import types
 
@@ -51,3 +52,24 @@ def test_a_module_made_by_hand(ray, monkeypatch):
 
     total, box = ray.get(use.remote())
     assert total == 6 and type(box) is module.Box and box.k == 5
+
+
+def test_a_dataclass_is_inherited_from_there(ray):
+    made = types.ModuleType("made_for_a_dataclass")
+    made.dataclasses = dataclasses
+    exec(
+        "@dataclasses.dataclass\nclass Base:\n    a: int = 1\n    b: list = dataclasses.field(default_factory=list)",
+        made.__dict__,
+    )
+    base = made.Base  # of no module that can be imported: it goes by value
+
+    @ray.remote
+    def inherit():
+        @dataclasses.dataclass
+        class Derived(base):
+            c: int = 3
+
+        value = Derived()
+        return value.a, value.b, value.c
+
+    assert ray.get(inherit.remote()) == (1, [], 3)
