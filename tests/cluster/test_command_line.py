@@ -192,7 +192,7 @@ def test_a_daemon_that_was_killed_is_cleaned_up_after(command):
         (["start", "--system-config", '{"extra_worker": 1}'], "extra_workers"),
         (["list", "tasks", "--filter", "name"], "column=value"),
         (["list", "tasks", "--filter", "nam=x"], "not supported"),
-        (["list", "tasks", "--limit", "0"], "limit"),
+        (["list", "tasks", "--limit", "-1"], "limit"),
         (["get", "tasks", "00"], "nbray list tasks"),
         (["status", "--address", "/no/such/folder"], "no cluster there"),
         (["logs", "../owner.json"], "no log"),

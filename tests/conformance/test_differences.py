@@ -302,8 +302,9 @@ def test_waiting_for_an_error_is_not_reading_it(start_script):
     assert any("ValueError: waited for" in line for line in process.stdout)
 
 
-# Ray 2.60 raises a TypeError from inside when `imap` is to choose the size of its chunks (`None`), and yields an
-# exception as if it were a result: the next two tests.
+# Ray 2.60's pools: a TypeError from inside when `imap` is to choose the size of its chunks (`None`); an exception is
+# yielded as if it were a result; an `error_callback` is given a `PoolTaskError` with the exception in it. Here all is as in
+# the standard library: the next three tests.
 
 
 @pytest.fixture(scope="module")
@@ -328,6 +329,13 @@ def test_an_error_of_imap_comes_in_its_place(pool):
     with pytest.raises(KeyError):
         next(results)
     assert next(results) == 4
+
+
+def test_an_error_callback_gets_the_exception(pool):
+    told = []
+    pool.apply_async(fail_at_three, (3,), error_callback=told.append).wait()
+    wait_until(lambda: told, "the callback")
+    assert type(told[0]) is KeyError
 
 
 # Ray 2.60's `ray_dask_get_sync` does not know today's expressions of Dask.

@@ -423,12 +423,13 @@ def require_id(resource: str, given: Any) -> str:
     size = _ID_BYTES.get(resource)
     if size is not None:
         try:
-            found = len(bytes.fromhex(text))
+            why = "" if len(bytes.fromhex(text)) == size else f"it has {len(bytes.fromhex(text))} bytes"
         except ValueError as error:
-            raise RayStateApiException(f"{given!r} is not the id of one of the {resource}: {error}") from None
-        if found != size:
+            why = str(error)
+        if why:
             raise RayStateApiException(
-                f"The id of one of the {resource} needs to have length {size}, got {found} bytes: {text!r}"
+                f"{given!r} is not the id of one of the {resource}, which needs to have length {size}: {why}. `nbray list "
+                f"{resource}` shows them."
             )
     return text
 
