@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT / "tests" / "browser"))
 from lab import LabPage, LabServer, browser_tab, find_chromium
 
 RESULT = ROOT / "tests" / "benchmarks" / "results" / "panel.md"
+PEERS = Path(__file__).with_name("peers.md")  # figures of other libraries, which are not measured again
 SECONDS = 5.0  # of each drawing case
 MIB = 2**20
 
@@ -315,7 +316,7 @@ def main() -> None:
     if given.write:
         where = f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}, headless Chromium, software rendering"
         RESULT.write_text(
-            f"# The panel, measured by `make bench-panel`\n\n{where}; {time.strftime('%Y-%m-%d')}.\n\n{text}\n"
+            f"# The panel, measured by `make bench-panel`\n\n{where}; {time.strftime('%Y-%m-%d')}.\n\n{text}\n\n{PEERS.read_text()}"
         )
 
 
