@@ -292,8 +292,11 @@ class CommRelay:
             for address in self._links.keys() - used:
                 self._links.pop(address).close()
 
-    def settle(self) -> None:
-        """What came back has taken over its widgets: see to the others. Called by the main thread between cells."""
+    def settle(self, origin: str) -> None:
+        """What came back has taken over its widgets: see to the others.
+
+        Called by the main thread at the end of each cell, here of ``origin``.
+        """
         if not self._ended:
             return
         with self._lock:
@@ -305,6 +308,10 @@ class CommRelay:
         ]
         if not resting:
             return
+        for relayed in resting:
+            if relayed.origin != origin and relayed.state:
+                # It ended in the background, unseen by clients that only follow the cell that runs (nbclient).
+                relayed._tell({}, "update", relayed.state)
         try:
             importlib.import_module("ipywidgets")  # as a cell that runs here has done with its first widget
         except ImportError:

@@ -57,7 +57,7 @@ class Extension:
     def _after_cell(self, result: Any) -> None:
         self.router.flush()
         if self.router.comms is not None:
-            self.router.comms.settle()
+            self.router.comms.settle(self.router.origin)
         self.magics.cells.settings.look()
         self.magics.cells.local.leave()
         self.magics.cells.lines.cell_ends()
