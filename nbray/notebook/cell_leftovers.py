@@ -1,4 +1,4 @@
-"""What cells leave under their names without anybody wanting it back: closed files, matches.
+"""What cells leave under their names without anybody wanting it back: closed files, matches, the streams of progress bars.
 
 They do not pickle, but nothing is lost when they are made anew.
 """
@@ -29,6 +29,15 @@ def closed_file(kind: type, name: Any, mode: str = "", encoding: str | None = No
         file = kind(_Nothing(name))
     file.close()
     return file
+
+
+class _NoBar:
+    """Whom the stream of a bar would tell that nobody reads it."""
+
+
+def stream_of_bar(kind: Any, stream: Any) -> Any:
+    """Return what ``tqdm`` writes to, anew: it wraps functions of its own, and cannot be read back from a pickle."""
+    return kind(stream, _NoBar())
 
 
 def found_again(pattern: re.Pattern[Any], text: Any, pos: int, endpos: int, start: int) -> Any:

@@ -37,7 +37,7 @@ from cloudpickle.cloudpickle import _function_getstate, _make_function
 from nbray.serialization.serializer import keep_slots, reduce_code
 
 from .array_views import reduce_view
-from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again
+from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again, stream_of_bar
 from .cell_loop import reduce_future
 from .error_record import bare_exception
 from .ipywidgets_travel import comm_type, connection, reduce_observed
@@ -226,6 +226,8 @@ class CellPickler(cloudpickle.Pickler):
             return reduce_future(obj)
         elif isinstance(obj, BaseException) and _is_made_of_other_arguments(kind):
             return bare_exception, (kind, obj.args, obj.__dict__)
+        elif kind.__module__ == "tqdm.utils" and kind.__name__ == "DisableOnWriteError":
+            return stream_of_bar, (kind, obj._wrapped)
         elif kind is re.Match and is_found_again(obj):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
         elif kind.__module__ == "weakref" and (weak := reduce_weak(obj)) is not None:

@@ -116,6 +116,15 @@ def set_state(widget: Any, state: WidgetState) -> None:
             dispatcher.register_callback(one)
 
 
+def unconnected(objects: Iterable[Any]) -> list[Any]:
+    """Return the widgets among these objects that came without a connection."""
+    widgets = sys.modules.get("ipywidgets")
+    if widgets is None:
+        return []
+    found = [value for value in objects if isinstance(value, widgets.Widget)]
+    return [widget for widget in found if type(widget.comm).__name__ == "DummyComm"]
+
+
 def connect(made: Iterable[Any]) -> None:
     """In the kernel: give new widgets a connection."""
     widgets = sys.modules.get("ipywidgets")

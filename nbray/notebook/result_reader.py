@@ -60,7 +60,7 @@ def read(
         for entries, stream in ((outcome.first_entries, outcome.first), (outcome.entries, outcome.stream)):
             if not entries:
                 continue
-            values, buffers = _values(entries, stream, list(buffers), objects, found.messages)
+            values, buffers = _values(entries, stream, list(buffers), objects, found)
             for (kind, name), value in zip(entries, values, strict=True):
                 if isinstance(value, NotHere) and kind not in (SET, VALUE):
                     continue  # it is as it was
@@ -101,13 +101,16 @@ def read(
 
 
 def _values(
-    entries: list[tuple[str, str]], stream: bytes, buffers: list[Any], objects: list[Any], messages: list[str]
+    entries: list[tuple[str, str]], stream: bytes, buffers: list[Any], objects: list[Any], found: Read
 ) -> tuple[list[Any], Iterator[Any]]:
     """Read one stream; returns its values, and the buffers of the next. What cannot be made here is left out alone."""
     rest = iter(buffers)
     reader = StreamReader(stream, rest, objects)
     try:
-        return [reader.read() for _ in entries], rest
+        values = [reader.read() for _ in entries]
+        if ipywidgets_travel.comm_type() is not None:
+            found.widgets += ipywidgets_travel.unconnected(reader.objects())
+        return values, rest
     except KeyboardInterrupt:
         raise
     except BaseException:
@@ -126,7 +129,7 @@ def _values(
         for left in lost if kind not in (WIDGET, FORMATTERS) else ():
             left.name = left.path = "" if kind == OBJECT else name
             whole = isinstance(value, NotHere) and value._left is left
-            messages.append(
+            found.messages.append(
                 f"{'' if whole else 'a part of '}{where} did not come back: its {left.type_name} cannot be made here"
                 f" ({left.reason})."
             )

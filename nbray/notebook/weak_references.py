@@ -18,6 +18,10 @@ def _dead(*_: Any) -> weakref.ref[Any]:
     return weakref.ref(_Gone())  # nobody holds it
 
 
+def _gone_proxy() -> Any:
+    return weakref.proxy(_Gone())
+
+
 def reduce_weak(obj: Any) -> Any:
     """Pickle a weak reference or a collection of such; None: it is something else."""
     kind = type(obj)
@@ -27,6 +31,11 @@ def reduce_weak(obj: Any) -> Any:
             return _dead, ()
         callback = obj.__callback__
         return weakref.ref, (referent,) if callback is None else (referent, callback)
+    if kind is weakref.ProxyType or kind is weakref.CallableProxyType:
+        try:
+            return weakref.proxy, (obj.__reduce_ex__.__self__,)
+        except ReferenceError:
+            return _gone_proxy, ()
     if kind is weakref.WeakMethod:
         method = obj()
         return (_dead, ()) if method is None else (weakref.WeakMethod, (method,))

@@ -228,3 +228,12 @@ def test_what_a_cell_shows_lives_on_without_a_name(ready: Kernel, page: Page) ->
     moved = page.set(slider, value=3)
     page.answers(moved)
     ready.until(lambda: "twice 6\n" in [c["text"] for c in Cell(ready, moved).of("stream")])
+
+
+def test_a_bar_that_has_a_name_goes_on_here(ready: Kernel) -> None:
+    cell = ready.ok("%%remote --quiet\nfrom tqdm.auto import tqdm\nbar = tqdm(total=8, mininterval=0)\nbar.update(3)")
+    assert cell.text("stderr") == ""
+    opened = {c["comm_id"]: c["data"]["state"]["_model_name"] for c in cell.of("comm_open")}
+    (moves,) = [name for name, model in opened.items() if model == "FloatProgressModel"]
+    here = ready.ok("bar.update(5); bar.close()")
+    assert last_state(here, moves) == {"value": 8.0, "bar_style": "success"} and not here.of("comm_open")
