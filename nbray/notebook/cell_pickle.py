@@ -201,6 +201,8 @@ class CellPickler(cloudpickle.Pickler):
                 return self._reduce_notebook_function(obj)
         elif kind is types.CodeType:
             return reduce_code(obj)
+        elif kind.__module__ == "weakref" and (weak := reduce_weak(obj)) is not None:
+            return weak
         elif kind in self.carried_types:
             self.carried.append(obj)
             return _carried, (len(self.carried) - 1,)
@@ -230,8 +232,6 @@ class CellPickler(cloudpickle.Pickler):
             return stream_of_bar, (kind, obj._wrapped)
         elif kind is re.Match and is_found_again(obj):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
-        elif kind.__module__ == "weakref" and (weak := reduce_weak(obj)) is not None:
-            return weak
         elif self.owners and (view := reduce_view(obj, self.owners)) is not None:
             return view
         reduced = super().reducer_override(obj)

@@ -44,7 +44,7 @@ OBSERVERS, CALLBACKS = "_observers", "_callbacks"  # no names of traits that are
 def state_of(value: Any) -> WidgetState | None:
     """Return the state of a widget; None: it is no widget."""
     widgets = sys.modules.get("ipywidgets")
-    if widgets is None or not isinstance(value, widgets.Widget):
+    if widgets is None or not issubclass(type(value), widgets.Widget):
         return None
     state = WidgetState({name: getattr(value, name) for name in value.keys if not name.startswith("_")})
     if observers := _observers(value):
@@ -68,7 +68,7 @@ def _observers(widget: Any) -> dict[Any, dict[str, list[Any]]]:
 def _dispatchers(widget: Any) -> list[tuple[str, Any]]:
     """Return what keeps the callbacks of a widget: ``on_click`` and the like."""
     kind = sys.modules["ipywidgets"].CallbackDispatcher
-    return [(name, value) for name, value in widget.__dict__.items() if isinstance(value, kind)]
+    return [(name, value) for name, value in widget.__dict__.items() if issubclass(type(value), kind)]
 
 
 def is_listened_to(widget: Any) -> bool:
@@ -121,7 +121,8 @@ def unconnected(objects: Iterable[Any]) -> list[Any]:
     widgets = sys.modules.get("ipywidgets")
     if widgets is None:
         return []
-    found = [value for value in objects if isinstance(value, widgets.Widget)]
+    # By their type: a proxy whose object is gone answers no other question.
+    found = [value for value in objects if issubclass(type(value), widgets.Widget)]
     return [widget for widget in found if type(widget.comm).__name__ == "DummyComm"]
 
 
@@ -132,7 +133,7 @@ def connect(made: Iterable[Any]) -> None:
         return
     seen: set[int] = set()
     for value in made:
-        if isinstance(value, widgets.Widget):
+        if issubclass(type(value), widgets.Widget):
             _open(value, widgets.Widget, seen)
 
 
@@ -150,5 +151,5 @@ def _open(widget: Any, kind: type, seen: set[int]) -> None:
 def _parts(widget: Any, kind: type) -> Iterator[Any]:
     for value in list(widget._trait_values.values()):
         for part in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(part, kind):
+            if issubclass(type(part), kind):
                 yield part

@@ -32,7 +32,10 @@ _CONSTANT: tuple[type, ...] = (
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType, types.ModuleType, types.CellType,
     property, classmethod, staticmethod, weakref.ref, *CARRIED_TYPES,
 )  # fmt: skip
-_ATOMS: tuple[type, ...] = (str, bytes, int, float, complex, type(None))
+# Not told by number. A proxy answers for its object, if that is still there.
+_ATOMS: tuple[type, ...] = (
+    str, bytes, int, float, complex, type(None), weakref.ProxyType, weakref.CallableProxyType,
+)  # fmt: skip
 _CODE: tuple[type, ...] = (type, types.FunctionType, types.CellType)
 MAX_RECORDS = 20_000  # changed inputs of more objects come back as copies: to tell each takes a few microseconds
 

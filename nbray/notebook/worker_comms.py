@@ -177,7 +177,7 @@ class CellComms:
             return
         manager, ids = sys.modules[COMM_MODULE].get_comm_manager(), []
         for value in objects():
-            if isinstance(value, widgets.Widget) and type(value.comm) is self._class:
+            if issubclass(type(value), widgets.Widget) and type(value.comm) is self._class:
                 comm = value.comm
                 manager.register_comm(comm)
                 comm.on_msg(value._handle_msg)

@@ -213,6 +213,9 @@ def test_weak_references_go_with_what_they_refer_to(ready: Kernel) -> None:
     )
     assert cell.value == "True" and cell.text("stderr") == ""
     assert ready.ok("ref() is node, names['a'] is node, dead(), seen() is here").value == "(True, True, None, True)"
+    ready.ok("class Ring: pass\nring = Ring(); ring.me = weakref.proxy(ring); ring.gone = weakref.proxy(Node())")
+    ready.ok("%%remote\nring.n = 1; ring.me.m = 2; made = Ring(); made.gone, made.me = ring.gone, weakref.proxy(made)")
+    assert ready.ok("made.me.n = 3; ring.me.n, ring.m, made.n, type(made.gone)").value == "(1, 2, 3, weakref.ProxyType)"
     ready.ok("%%remote\nhere.found = seen().__class__ is Node")
     assert ready.ok("here.found, seen() is here").value == "(True, True)"
 

@@ -237,3 +237,5 @@ def test_a_bar_that_has_a_name_goes_on_here(ready: Kernel) -> None:
     (moves,) = [name for name, model in opened.items() if model == "FloatProgressModel"]
     here = ready.ok("bar.update(5); bar.close()")
     assert last_state(here, moves) == {"value": 8.0, "bar_style": "success"} and not here.of("comm_open")
+    # A bar that is gone leaves its widget behind.
+    assert ready.ok("%%remote --quiet\nsum(tqdm(range(4)))").value == "6"
