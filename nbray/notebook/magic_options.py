@@ -50,7 +50,7 @@ def _number(option: str, text: str) -> float | int:
         value = float(text)
     except ValueError:
         raise OptionError(f"{option} takes a number, not {text!r}.") from None
-    return int(value) if value == int(value) else value
+    return int(value) if value.is_integer() else value  # what is no number, or no end, is refused as in Python
 
 
 def _count(option: str, text: str) -> int:
@@ -78,7 +78,7 @@ def _bytes(option: str, text: str) -> int:
     unit = digits[-1:] if digits[-1:] in _UNITS else ""
     try:
         return int(float(digits.removesuffix(unit)) * _UNITS[unit])
-    except ValueError:
+    except (ValueError, OverflowError):
         raise OptionError(f"{option} takes a size such as 500M or 2G, not {text!r}.") from None
 
 

@@ -285,11 +285,11 @@ class RemoteCells:
             failure = error
             if interrupt.stop(ref, self.router.kernel, cell.killer(ref)):
                 outcome = _outcome_of(ref)
-            elif hasattr(error, "add_note"):
-                error.add_note(
+            else:
+                vars(error)["__notes__"] = [  # in the place of what get says: that the task goes on
                     f"The cell did not stop at once; its worker is killed {interrupt.PATIENCE_S:g} s"
                     " after the interrupt, or now if you interrupt once more."
-                )
+                ]
         except _TimeIsUp:
             assert options.timeout_s is not None
             failure = tracebacks.timed_out("The cell", options.timeout_s)

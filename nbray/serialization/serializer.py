@@ -184,12 +184,26 @@ def reduce_code(code: types.CodeType) -> Any:
     return with_text(make, arguments, code.co_filename)
 
 
+_TYPED_DICT_FACTS = ("__module__", "__qualname__", "__doc__", "__total__", "__required_keys__", "__optional_keys__")
+
+
+def _typed_dict(name: str, annotations: dict[str, Any], facts: dict[str, Any]) -> Any:
+    made = typing.TypedDict(name, annotations)  # type: ignore[misc]
+    for attribute, value in facts.items():
+        setattr(made, attribute, value)
+    return made
+
+
 def keep_slots(cls: type, reduced: Any) -> Any:
     """Complete what cloudpickle makes of a class: one with ``__slots__`` must be made with them, one in another knows it.
 
     cloudpickle 3.1.3 makes the class without and sets the attribute afterwards, so that there its instances have a
     ``__dict__``, and what is sent back does not fit the class here. Of ``Outer.Inner`` it keeps the last part alone.
+    A TypedDict is made by its own maker, as it can be by no other.
     """
+    if typing.is_typeddict(cls) and isinstance(reduced, tuple):
+        facts = {name: getattr(cls, name, None) for name in _TYPED_DICT_FACTS}
+        return _typed_dict, (cls.__name__, dict(cls.__annotations__), facts)
     if cls.__qualname__ != cls.__name__ and isinstance(reduced, tuple) and len(reduced) > 2:
         state = reduced[2]
         if isinstance(state, tuple) and isinstance(state[0], dict):

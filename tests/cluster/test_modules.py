@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import types
+import typing
 
 import pytest
 
@@ -73,3 +74,21 @@ def test_a_dataclass_is_inherited_from_there(ray):
         return value.a, value.b, value.c
 
     assert ray.get(inherit.remote()) == (1, [], 3)
+
+
+def test_a_typed_dict(ray):
+    made = types.ModuleType("made_for_a_typed_dict")
+    made.typing = typing
+    exec(
+        "class Base(typing.TypedDict):\n    name: str\nclass Row(Base, total=False):\n    'A row.'\n    age: int",
+        made.__dict__,
+    )
+    row = made.Row
+
+    @ray.remote
+    def look():
+        return row(name="a"), row.__annotations__ == made.Row.__annotations__, row.__doc__, row.__total__, row
+
+    value, same, text, total, again = ray.get(look.remote())
+    assert (value, same, text, total) == ({"name": "a"}, True, "A row.", False)
+    assert again.__required_keys__ == row.__required_keys__ and again.__optional_keys__ == row.__optional_keys__

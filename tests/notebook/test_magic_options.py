@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nbray.notebook.magic_options import OptionError, help_text, parse, parse_with_code
+from nbray.options import check
 
 
 def test_all_options() -> None:
@@ -40,6 +41,7 @@ def test_names_and_flags() -> None:
         ("--num-cpus many", "takes a number"),
         ("--max-retries 1.5", "whole number"),
         ("--memory lots", "500M"),
+        ("--memory inf", "500M"),
         ("--resources tpu", "NAME=AMOUNT"),
         ("--async=1", "takes no value"),
         ("-o 1a", "is not a name"),
@@ -66,3 +68,9 @@ def test_line_magic() -> None:
 def test_help_names_every_option() -> None:
     for name in ("--num-cpus", "--num-gpus", "--name", "--async", "--no-out", "-o"):
         assert name in help_text()
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "-1", "1e400"])
+def test_amounts_that_mean_nothing_are_left_to_the_table_of_options(amount: str) -> None:
+    with pytest.raises(ValueError, match="num_cpus"):
+        check("task", parse(f"--num-cpus {amount}").task)
