@@ -268,26 +268,27 @@ int nbs_wait_since(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t 
 
 /* ------------------------------------------------------- the service thread */
 
-static int anyone_waits(const nbsi_slot *me) {
-  for (int i = 0; i < 4; i++)
-    if (nb_atomic_load(&me->waiting[i], SEQ_CST) != 0) return 1;
-  return 0;
+/* unattended returns the bits that no thread waits for. */
+static uint32_t unattended(const nbsi_slot *me, uint32_t bits) {
+  for (uint32_t i = 0; i < 4; i++)
+    if (nb_atomic_load(&me->waiting[i], SEQ_CST) != 0) bits &= ~(1u << i);
+  return bits;
 }
 
-/* lazily decides about what is ready: 1 when it has been so for lazy_ns while no thread
- * of the process did anything about it. */
-static int lazily(nbs_seg *s, uint32_t bits, uint64_t lazy_ns, uint64_t now) {
+/* lazily returns what of the ready bits has been so for lazy_ns while no thread of the process
+ * did anything about it. */
+static uint32_t lazily(nbs_seg *s, uint32_t bits, uint64_t lazy_ns, uint64_t now) {
   if (bits == 0) {
     s->serve_since = 0;
     return 0;
   }
   uint64_t activity = nb_atomic_load(&s->activity, RELAXED);
   s->serve_busy = now;
-  if (s->serve_since == 0 || activity != s->serve_seen || anyone_waits(s->me)) {
+  if (s->serve_since == 0 || activity != s->serve_seen || unattended(s->me, bits) == 0) {
     s->serve_since = now;
     s->serve_seen = activity;
   }
-  return now - s->serve_since >= lazy_ns && !anyone_waits(s->me);
+  return now - s->serve_since >= lazy_ns ? unattended(s->me, bits) : 0;
 }
 
 /* doze sleeps deeply (senders wake us) or, for a while after messages came, just a little
@@ -327,9 +328,10 @@ int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t tim
     if (nb_atomic_load(&me->waiting[3], SEQ_CST) != 0) look &= ~(uint32_t)NBS_READY_RING;
     uint32_t bits = ready_now(s, look, seen);
     if (bits & NBS_READY_RING) return claim(s, NBS_READY_RING);
-    if (lazily(s, bits, lazy_ns, now)) {
+    uint32_t left = lazily(s, bits, lazy_ns, now);
+    if (left != 0) {
       s->serve_since = 0;
-      return claim(s, bits);
+      return claim(s, left);
     }
     if (now >= until) return 0;
     uint64_t ns = until - now;

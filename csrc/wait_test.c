@@ -237,6 +237,31 @@ static void the_service_thread_is_lazy(void) {
   close_pair();
 }
 
+static void *wait_for_calls(void *arg) {
+  (void)arg;
+  while (nbs_wait(a, NBS_READY_SERVED, 50 * MS) == 0) {
+  }
+  return NULL;
+}
+
+/* What a thread does not wait for is not its business: it keeps the service thread from nothing. */
+static void the_service_thread_takes_what_nobody_waits_for(void) {
+  open_pair();
+  pthread_t t;
+  NBT_EQ(pthread_create(&t, NULL, wait_for_calls, NULL), 0);
+  UNTIL(nb_atomic_load(&a->me->waiting[1], SEQ_CST) == 1);
+  NBT_EQ(nbs_serve_wait(a, NBS_READY_SEAL, MS, 0), 0);
+  nbs_release(b, nbt_put(b, 1, 10, 0, 1));
+  int bits;
+  UNTIL((bits = nbs_serve_wait(a, NBS_READY_SEAL | NBS_READY_SERVED, MS, 50 * MS)) != 0);
+  NBT_EQ(bits, NBS_READY_SEAL);
+  uint32_t back;
+  NBT_OK(nbs_chan_open(b, nbs_self(a), 4096, &back));
+  NBT_OK(nbs_send(b, back, NBS_MSG_TASK, 0, 0, 0, 0, "x", 1, NULL, 0, NULL));
+  pthread_join(t, NULL);
+  close_pair();
+}
+
 /* Killed waiters leave nothing behind that hurts: only their slot is to be recovered. */
 static void killed_waiters(void) {
   int fd = nbt_create(1 << 20), pipe_fd[2];
@@ -276,6 +301,7 @@ int main(void) {
   NBT_RUN(a_signal_interrupts);
   NBT_RUN(no_wakeup_is_lost);
   NBT_RUN(the_service_thread_is_lazy);
+  NBT_RUN(the_service_thread_takes_what_nobody_waits_for);
   NBT_RUN(killed_waiters);
   return 0;
 }

@@ -138,7 +138,8 @@ class Upkeep(CoreState):
             if self._delayed or self._dead_workers or self._gone_handles or self._parents_cancelled or self.stalled:
                 timeout = 50_000_000
             try:
-                woken = lib.nbs_serve_wait(self.seg, OWNED | SEAL | RING, LAZY_NS, timeout)
+                interest = OWNED | RING | (SEAL if self.borrowed_waits else 0)
+                woken = lib.nbs_serve_wait(self.seg, interest, LAZY_NS, timeout)
                 if self._stop:
                     return
                 if self.shield.pending:
