@@ -347,7 +347,8 @@ int nbs_wait_since(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t 
  * NBS_READY_RING at once unless a thread in nbs_wait sees to it, but NBS_READY_OWNED and
  * NBS_READY_SEAL only when they have been ready for `lazy_ns` while no thread of the process was in
  * nbs_wait with that bit, nbs_send or nbs_recv_many. So it never competes with a thread that serves
- * itself. It costs a sender a system call only when this process is asleep as a whole. */
+ * itself. It costs a sender a system call only when this process is asleep as a whole. Returns 0
+ * after 50 ms already, unless a thread is in nbs_wait for NBS_READY_RING. */
 int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t timeout_ns);
 
 int nbs_ring(nbs_seg *s, uint64_t peer); /* wake all waits of that process with NBS_READY_RING */

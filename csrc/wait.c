@@ -313,8 +313,8 @@ int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t tim
   if (rc != NBS_OK) return rc;
   if ((interest & ~15u) != 0) return NBS_EINVAL;
   nbsi_slot *me = s->me;
-  uint64_t now = nbsi_now_ns();
-  uint64_t until = now + (timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS);
+  uint64_t now = nbsi_now_ns(), end = now + timeout_ns;
+  uint64_t until = timeout_ns < SLICE_NS ? end : now + SLICE_NS;
   for (;;) {
     uint32_t bell = nb_atomic_load(&me->serve_bell, SEQ_CST);
     uint32_t own_rings = nb_atomic_load(&s->own_rings, SEQ_CST);
@@ -333,7 +333,11 @@ int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t tim
       s->serve_since = 0;
       return claim(s, left);
     }
-    if (now >= until) return 0;
+    if (now >= until) {
+      /* A thread that sleeps in slices sees to what is due by time. */
+      if (now >= end || nb_atomic_load(&me->waiting[3], SEQ_CST) == 0) return 0;
+      until = end - now < SLICE_NS ? end : now + SLICE_NS;
+    }
     uint64_t ns = until - now;
     int deep = bits == 0 && (s->serve_busy == 0 || now - s->serve_busy > LINGER_NS);
     uint64_t nap = lazy_ns < LAZY_MIN_NS ? LAZY_MIN_NS : lazy_ns;

@@ -134,7 +134,7 @@ class Upkeep(CoreState):
         """The service thread: acts when no other thread of the process does."""
         while not self._stop:
             with_ticks = bool(self.lanes)
-            timeout = (5_000_000 if self.needs_ticks() else 100_000_000) if with_ticks else 1_000_000_000
+            timeout = (5_000_000 if self.needs_ticks() else 100_000_000) if with_ticks else 200_000_000
             if self._delayed or self._dead_workers or self._gone_handles or self._parents_cancelled or self.stalled:
                 timeout = 50_000_000
             try:
