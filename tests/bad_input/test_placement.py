@@ -94,10 +94,13 @@ def test_labels_and_kinds_that_no_node_has(ray, options):
 
 def test_row_33_a_module_that_the_worker_has_not(ray, tmp_path):
     """The driver has it; the error says where it is missing and what the driver has."""
-    (tmp_path / "only_here.py").write_text("__version__ = '1.2'\n")
+    source = tmp_path / "only_here.py"
+    source.write_text("__version__ = '1.2'\n")
     sys.path.insert(0, str(tmp_path))
     try:
         import only_here
+
+        source.unlink()  # else the worker would find it, too: the driver's paths reach it
 
         @ray.remote
         def use():
