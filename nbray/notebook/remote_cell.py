@@ -96,6 +96,7 @@ class RemoteCells:
         self._each = EachCells(self)
         self.settings = process_settings.Sender(shell)
         self._formatters = formatters.registered(shell)  # before the user says anything
+        self._watched = formatters.watch(shell)
         self._function = RemoteFunction(cell_runner.run_cell, {})
 
     # --------------------------------------------------------------------- running
@@ -210,7 +211,7 @@ class RemoteCells:
                 job.aliases[name] = magic.cmd
             elif isinstance(magic, types.FunctionType) and magic.__module__ == "__main__":
                 functions[cell_job.magic_name(kind, name)] = magic
-        if not formatters.is_as(shell, self._formatters):
+        if not formatters.unchanged(self._watched):
             functions.update(self._own_formatters())
         if analysis.magics:
             job.magics = sorted(analysis.magics)
@@ -220,6 +221,9 @@ class RemoteCells:
     def _own_formatters(self) -> dict[str, Any]:
         """Return how the user has said that values are shown, as far as it can travel."""
         found = formatters.added(self.shell, self._formatters)
+        if not found:  # only libraries have said something, which they do there as well
+            self._formatters, self._watched = formatters.registered(self.shell), formatters.watch(self.shell)
+            return {}
         if not cell_pickle.pickles(found):
             found = {mime: (_that_pickle(by[0]), _that_pickle(by[1])) for mime, by in found.items()}
         return {formatters.NAME: found}
