@@ -18,6 +18,15 @@ def comm_type() -> Any:
     return getattr(sys.modules.get("comm.base_comm"), "BaseComm", None)
 
 
+def loaded() -> Any:
+    """Return ipywidgets, if it is loaded.
+
+    While another thread loads it (the line under a cell does) there are no widgets yet, and maybe not their classes either.
+    """
+    module = sys.modules.get("ipywidgets")
+    return module if hasattr(module, "Widget") and hasattr(module, "CallbackDispatcher") else None
+
+
 make_connection: Callable[[str], Any] | None = (
     None  # in a worker: connects to what the kernel has; see ``worker_comms``
 )
@@ -43,7 +52,7 @@ OBSERVERS, CALLBACKS = "_observers", "_callbacks"  # no names of traits that are
 
 def state_of(value: Any) -> WidgetState | None:
     """Return the state of a widget; None: it is no widget."""
-    widgets = sys.modules.get("ipywidgets")
+    widgets = loaded()
     if widgets is None or not issubclass(type(value), widgets.Widget):
         return None
     state = WidgetState({name: getattr(value, name) for name in value.keys if not name.startswith("_")})
@@ -88,7 +97,7 @@ def is_listened_to(widget: Any) -> bool:
 
 def reduce_observed(obj: Any) -> Any:
     """Pickle a widget with its observers, which it leaves out itself; None: it has none, or is no widget."""
-    traitlets, widgets = sys.modules["traitlets"], sys.modules.get("ipywidgets")
+    traitlets, widgets = sys.modules["traitlets"], loaded()
     if obj is traitlets.All:  # a key among the observers: those of all traits
         return getattr, (traitlets, "All")
     if widgets is None or not isinstance(obj, widgets.Widget):
@@ -118,7 +127,7 @@ def set_state(widget: Any, state: WidgetState) -> None:
 
 def unconnected(objects: Iterable[Any]) -> list[Any]:
     """Return the widgets among these objects that came without a connection."""
-    widgets = sys.modules.get("ipywidgets")
+    widgets = loaded()
     if widgets is None:
         return []
     # By their type: a proxy whose object is gone answers no other question.
@@ -128,7 +137,7 @@ def unconnected(objects: Iterable[Any]) -> list[Any]:
 
 def connect(made: Iterable[Any]) -> None:
     """In the kernel: give new widgets a connection."""
-    widgets = sys.modules.get("ipywidgets")
+    widgets = loaded()
     if widgets is None or comm_type() is None:
         return
     seen: set[int] = set()

@@ -172,7 +172,7 @@ class CellComms:
 
     def connect(self, objects: Callable[[], Iterable[Any]]) -> None:
         """Connect the widgets among the inputs of a cell to the front end."""
-        widgets = sys.modules.get("ipywidgets")
+        widgets = ipywidgets_travel.loaded()
         if not self._on or widgets is None or self._class is None:
             return
         manager, ids = sys.modules[COMM_MODULE].get_comm_manager(), []

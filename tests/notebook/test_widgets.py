@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from kit import LIMIT_S, Cell, Kernel
 
+from nbray.notebook import ipywidgets_travel
 from nbray.notebook.output_router import _with_earlier
 
 pytest.importorskip("ipywidgets")
@@ -239,3 +242,10 @@ def test_a_bar_that_has_a_name_goes_on_here(ready: Kernel) -> None:
     assert last_state(here, moves) == {"value": 8.0, "bar_style": "success"} and not here.of("comm_open")
     # A bar that is gone leaves its widget behind.
     assert ready.ok("%%remote --quiet\nsum(tqdm(range(4)))").value == "6"
+
+
+def test_a_module_that_another_thread_is_loading_is_not_asked_for_widgets(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ipywidgets", types.ModuleType("ipywidgets"))  # as it begins
+    ipywidgets_travel.connect([1])
+    assert ipywidgets_travel.unconnected([1]) == []
+    assert ipywidgets_travel.state_of(1) is None
