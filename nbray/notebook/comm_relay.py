@@ -280,7 +280,7 @@ class CommRelay:
 
     def ended(self, origin: str) -> None:
         """A cell is over: its widgets rest, unless an actor keeps them."""
-        if not self._links:  # nobody has opened a comm
+        if not self._links and not self._running:  # nobody has opened a comm
             return
         with self._lock:
             running = self._running.pop(origin, ())
