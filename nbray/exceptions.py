@@ -58,6 +58,14 @@ class RpcError(RayError):
 # ------------------------------------------------------------------------------ tasks
 
 
+def dependents_text(names: tuple[str, ...]) -> str:
+    """Return the lines that name the tasks which did not run because an argument of theirs failed."""
+    return "".join(
+        "...\n" if name == "..." else f"{name}() did not run, as an argument of it could not be computed:\n"
+        for name in names
+    )
+
+
 class RayTaskError(RayError):
     """A task or actor method raised.
 
@@ -80,12 +88,15 @@ class RayTaskError(RayError):
         Id of its node, shortened.
     frames : list of (filename, lineno, function)
         The user's frames, outermost first.
+    dependents : tuple of str
+        The tasks that did not run because this became of an argument of theirs, outermost first; of many those in
+        the middle are left out.
     proctitle, ip, actor_repr
         What Ray has in their places: accepted and kept, not filled by nbray.
     """
 
     # For subclasses whose __init__ does not call this one.
-    _told: tuple[Any, ...] = ("", "", None, None, 0, None, None, None, [], "")
+    _told: tuple[Any, ...] = ("", "", None, None, 0, None, None, None, [], "", ())
 
     def __init__(
         self,
@@ -100,25 +111,29 @@ class RayTaskError(RayError):
         *,
         frames: list[tuple[str, int, str]] | None = None,
         node: str = "",
+        dependents: tuple[str, ...] = (),
     ) -> None:
         self.args = (function_name, traceback_str, cause, proctitle, pid, ip)
-        self._tell(
-            (function_name, traceback_str, cause, proctitle, pid or 0, ip, actor_repr, actor_id, frames or [], node)
-        )
+        self._tell((
+            function_name, traceback_str, cause, proctitle, pid or 0, ip, actor_repr, actor_id, frames or [], node,
+            dependents,
+        ))  # fmt: skip
 
     def _tell(self, told: tuple[Any, ...]) -> None:
         self._told = told  # the user's exception may have attributes of the names below: they win
         (
             self.function_name, self.traceback_str, self.cause, self.proctitle, self.pid, self.ip, self.actor_repr,
-            self._actor_id, self.frames, self.node,
+            self._actor_id, self.frames, self.node, self.dependents,
         ) = told  # fmt: skip
 
     def __str__(self) -> str:
-        function_name, text, _, _, pid, _, _, _, _, node = self._told
-        if not pid:  # made by a program, not by the runtime
-            return text.rstrip() if self._told is not RayTaskError._told else Exception.__str__(self)
+        function_name, text, _, _, pid, _, _, _, _, node, dependents = self._told
+        if not pid:  # of the runtime, or made by a program
+            if self._told is RayTaskError._told:
+                return Exception.__str__(self)
+            return dependents_text(dependents) + text.rstrip()
         where = f"worker pid={pid}, node {node}" if node else f"worker pid={pid}"
-        return f"{function_name}() failed on {where}\n{text.rstrip()}"
+        return f"{dependents_text(dependents)}{function_name}() failed on {where}\n{text.rstrip()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_task_error, (isinstance(self, _Dual), *self._told)
@@ -164,7 +179,7 @@ class _Dual:
 
 
 _FIELDS = (types.MemberDescriptorType, types.GetSetDescriptorType)
-_PUBLIC = ("function_name", "traceback_str", "proctitle", "pid", "ip", "actor_repr", "frames", "node")
+_PUBLIC = ("function_name", "traceback_str", "proctitle", "pid", "ip", "actor_repr", "frames", "node", "dependents")
 _KEPT = frozenset(dir(BaseException)) | {"args", "cause"}
 
 
@@ -182,8 +197,8 @@ def _take_attributes(dual: Any, cause: BaseException) -> None:
 
 
 def _rebuild_task_error(dual: bool, *fields: Any) -> RayTaskError:
-    *facts, frames, node = fields
-    error = RayTaskError(*facts, frames=frames, node=node)
+    *facts, frames, node, dependents = fields
+    error = RayTaskError(*facts, frames=frames, node=node, dependents=dependents)
     return error.as_instanceof_cause() if dual else error
 
 

@@ -77,7 +77,7 @@ class Dependencies(CoreState):
             else:
                 if record.flags & 16:
                     record.pool.withdraw(record)
-                self._finish_error(record, data)
+                self._finish_error(record, data.of_dependent(record.name or record.function.name))
                 return False
         record.raw = (record.payload, record.flags, record.keep, record.deps)
         parts.append(record.payload)

@@ -363,6 +363,7 @@ class RemoteCells:
         if (
             isinstance(failure, RayTaskError)
             and failure.cause is not None
+            and failure.frames
             and not isinstance(failure, TaskCancelledError)
         ):
             return failure  # an input's own task failed; it has its frames

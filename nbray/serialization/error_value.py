@@ -21,6 +21,7 @@ from nbray.exceptions import RayTaskError, UnserializableException
 from nbray.serialization import serializer, without_code
 
 _TASK, _SYSTEM = 0, 1
+MAX_DEPENDENTS = 20  # that are named
 WORKER = os.sep + os.path.join("nbray", "worker") + os.sep
 OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # files below are the runtime's own
 
@@ -36,12 +37,23 @@ class ErrorValue:
         Where to put (object, blob) when it goes before anybody has read it.
     """
 
-    __slots__ = ("blob", "refs", "unread")
+    __slots__ = ("_blob", "_dependents", "refs", "unread")
 
-    def __init__(self, blob: bytes, refs: Sequence[Any] = ()) -> None:
-        self.blob = blob
+    def __init__(self, blob: bytes, refs: Sequence[Any] = (), dependents: tuple[str, ...] = ()) -> None:
+        self._blob = blob
+        self._dependents = dependents
         self.refs = refs
         self.unread: Any = None
+
+    @property
+    def blob(self) -> bytes:
+        """The error as bytes; made when it is asked for where thousands of dependents share those of one failure."""
+        return _with_dependents(self._blob, self._dependents) if self._dependents else self._blob
+
+    def of_dependent(self, name: str) -> ErrorValue:
+        """Return the error of a task that did not run, as this is what became of an argument of it."""
+        self.unread = None  # from now on the dependent's is the one to be read
+        return ErrorValue(self._blob, self.refs, _first_and_last((name, *self._dependents)))
 
     def exception(self) -> BaseException:
         self.unread = None
@@ -73,13 +85,27 @@ def from_system_error(error: BaseException) -> ErrorValue:
 
 def from_task_error(error: RayTaskError) -> ErrorValue:
     """Wrap a task's error that a program hands on as a value; whoever gets the value gets the error, as in Ray."""
-    function_name, text, cause, _, pid, _, _, _, frames, node = error._told
+    function_name, text, cause, _, pid, _, _, _, frames, node, dependents = error._told
     pickled: bytes | None = None
     refs: list[Any] = []
     with contextlib.suppress(Exception):
         pickled = _pickled(cause, refs) if cause is not None else None
-    fields = (_TASK, function_name, text, pid, frames, pickled, type(cause).__name__, _text(cause), node)
+    fields = (_TASK, function_name, text, pid, frames, pickled, type(cause).__name__, _text(cause), node, dependents)
     return ErrorValue(pickle.dumps(fields), refs)
+
+
+def _with_dependents(blob: bytes, names: tuple[str, ...]) -> bytes:
+    """Return the blob for tasks that did not run because of this one; an error of the runtime becomes the cause of a task's."""
+    fields: Any = pickle.loads(blob)
+    if fields[0] == _SYSTEM:
+        error = pickle.loads(fields[1])
+        fields = (_TASK, "", headline(blob), 0, [], fields[1], type(error).__name__, _text(error), "", ())
+    return pickle.dumps((*fields[:-1], _first_and_last((*names, *fields[-1]))))
+
+
+def _first_and_last(names: tuple[str, ...]) -> tuple[str, ...]:
+    half = MAX_DEPENDENTS // 2
+    return names if len(names) <= MAX_DEPENDENTS else (*names[: half - 1], "...", *names[-half:])
 
 
 def _pickled(cause: BaseException | None, refs: list[Any]) -> bytes:
@@ -142,7 +168,7 @@ def from_exception(
         pickled = None
         text += f"(Exception {type(cause).__qualname__} isn't serializable: {type(failure).__name__}: {failure})\n"
     return pickle.dumps(
-        (_TASK, function_name, text, os.getpid(), frames, pickled, type(cause).__name__, _text(cause), node)
+        (_TASK, function_name, text, os.getpid(), frames, pickled, type(cause).__name__, _text(cause), node, ())
     )
 
 
@@ -202,7 +228,11 @@ def describe(blob: bytes) -> tuple[str, str]:
 def source(blob: bytes) -> str:
     """Return which function failed where, as the head of a message; empty for errors of the runtime."""
     fields: Any = pickle.loads(blob)
-    return f"{fields[1]}() failed on worker pid={fields[3]}\n" if fields[0] == _TASK else ""
+    if fields[0] != _TASK:
+        return ""
+    return exceptions.dependents_text(fields[9]) + (
+        f"{fields[1]}() failed on worker pid={fields[3]}\n" if fields[3] else ""
+    )
 
 
 def pickled_cause(blob: bytes) -> bytes:
@@ -217,7 +247,7 @@ def to_exception(blob: bytes) -> BaseException:
     fields: Any = pickle.loads(blob)
     if fields[0] == _SYSTEM:
         return pickle.loads(fields[1])
-    _, function_name, text, pid, frames, pickled, type_name, message, node = fields
+    _, function_name, text, pid, frames, pickled, type_name, message, node, dependents = fields
     cause: BaseException | None = None
     if pickled is not None:
         try:
@@ -230,7 +260,7 @@ def to_exception(blob: bytes) -> BaseException:
         text += _own_module(cause.name)
     if cause is None:
         cause = UnserializableException(f"{type_name}: {message}")
-    made = RayTaskError(function_name, text, cause, pid=pid, frames=frames, node=node)
+    made = RayTaskError(function_name, text, cause, pid=pid, frames=frames, node=node, dependents=dependents)
     return made.as_instanceof_cause()
 
 
@@ -249,7 +279,8 @@ def facts(blob: bytes) -> dict[str, Any]:
         error = without_code.read(fields[1])
         texts = [arg for arg in getattr(error, "made_of", ()) if type(arg) is str]
         return {**known, "type": type(error).__name__, "message": texts[0] if texts else ""}
-    _, _, text, pid, frames, _, type_name, message, _ = fields
+    _, _, text, pid, frames, _, type_name, message, _, dependents = fields
+    text = exceptions.dependents_text(dependents) + text
     return {**known, "type": type_name, "message": message, "traceback": text, "frames": frames, "pid": pid}
 
 

@@ -1,6 +1,7 @@
 """Errors of tasks: their classes, causes, ways through dependencies, and retries."""
 
 import builtins
+import os
 import pickle
 import threading
 import traceback
@@ -192,6 +193,61 @@ def test_an_error_of_a_keyword_argument(ray, raising):
 
     with pytest.raises(KeyError):
         ray.get(f.remote(x=raising(KeyError()).remote()))
+
+
+def test_the_error_names_the_tasks_that_did_not_run(ray, raising):
+    @ray.remote
+    def first(x):
+        return x
+
+    @ray.remote
+    class Last:
+        def method(self, x):
+            return x
+
+    failing = raising(KeyError("origin")).options(name="raiser").remote()
+    with pytest.raises(KeyError) as caught:
+        ray.get(Last.remote().method.remote(first.options(name="between").remote(first.remote(failing))))
+    names = ("Last.method()", "between()", "first()", "raiser()", "KeyError")
+    places = [str(caught.value).find(name) for name in names]
+    assert places == sorted(places) and places[0] >= 0
+
+
+@pytest.mark.parametrize("how", ["death", "actor", "cancel"])
+def test_an_argument_that_the_runtime_failed(ray, how, gate):
+    """Its class stays, and it is the error of a task, too."""
+
+    @ray.remote(max_retries=0)
+    def die():
+        os._exit(1)
+
+    @ray.remote
+    class Actor:
+        def die(self):
+            os._exit(1)
+
+    @ray.remote
+    def wait():
+        gate.wait()
+
+    @ray.remote
+    def dependent(x):
+        return x
+
+    errors = ray.exceptions
+    if how == "death":
+        ref, expected = die.remote(), errors.WorkerCrashedError
+    elif how == "actor":
+        ref, expected = Actor.remote().die.remote(), errors.ActorDiedError
+    else:
+        ref, expected = wait.remote(), errors.TaskCancelledError
+    last = dependent.options(name="second").remote(dependent.remote(ref))
+    if how == "cancel":
+        ray.cancel(ref)
+    with pytest.raises(expected) as caught:
+        ray.get(last)
+    assert isinstance(caught.value, errors.RayTaskError) and type(caught.value.cause) is expected
+    assert 0 <= str(caught.value).find("second()") < str(caught.value).find("dependent()")
 
 
 def test_an_error_inside_a_container_is_not_raised(ray, raising):
