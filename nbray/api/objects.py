@@ -37,26 +37,33 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
         When something is not a ref.
     ValueError
         When ``timeout`` is negative (other than -1: no limit, as in Ray) or not a number.
+    ForeignObjectError
+        (also an ObjectLostError and a ValueError) when the ref belongs to a cluster that has ended, or to another one.
     """
     if type(object_refs) is ObjectRef:
+        core = object_refs._cluster
+        if core is not current.core:
+            _patience(timeout)
+            raise current.foreign(object_refs)
         data = object_refs._data
         if type(data) is bytes and data[0] == 0x80:  # a plain pickle
             try:
                 return _loads(data)
             except Exception as error:
                 raise unreadable(error) from error
-        if data is not None or current.core is None:  # else it is looked at where we wait
-            runtime.require_core()
-        return object_refs._cluster.get_one(object_refs, _patience(timeout))
+        return core.get_one(object_refs, _patience(timeout))
     core = runtime.require_core()
     if not isinstance(object_refs, list):
         if type(object_refs) is ObjectRefGenerator:
             return object_refs  # as Ray does: its refs are got one by one
         raise _not_a_ref(object_refs)
+    patience = _patience(timeout)
     for index, ref in enumerate(object_refs):
         if type(ref) is not ObjectRef:
             raise _wrong_item(index, ref)
-    return core.get(object_refs, _patience(timeout))
+        if ref._cluster is not core:
+            raise current.foreign(ref)
+    return core.get(object_refs, patience)
 
 
 class _TypeAndValueError(TypeError, ValueError):
@@ -138,6 +145,8 @@ def wait(
     ------
     TypeError, ValueError
         When it is not a list of refs, has one twice, or ``num_returns`` does not fit.
+    ForeignObjectError
+        When a ref belongs to a cluster that has ended, or to another one.
     """
     refs = ray_waitables
     core = runtime.require_core()
@@ -145,12 +154,12 @@ def wait(
         raise TypeError("wait() expected a list of ObjectRef, got a single ObjectRef")
     if not isinstance(refs, list):
         raise TypeError(f"wait() expected a list of ObjectRef, got {type(refs)}")
-    waited = core.waited
-    if not _seen(refs, waited):
-        _check_refs(refs)
-        waited = None
     if timeout is not None:
         timeout = _seconds(timeout)
+    waited = core.waited
+    if not _seen(refs, waited):
+        _check_refs(refs, core)
+        waited = None
     if not refs:
         return [], []
     if num_returns == 1 and type(num_returns) is int:
@@ -187,12 +196,15 @@ def _seen(refs: list[ObjectRef], waited: list[ObjectRef] | None) -> bool:
         return False
 
 
-def _check_refs(refs: list[ObjectRef]) -> None:
-    """Raise unless the list holds refs, each once."""
+def _check_refs(refs: list[ObjectRef], core: Any) -> None:
+    """Raise unless the list holds refs of this cluster, each once."""
     if list(map(type, refs)).count(ObjectRef) != len(refs):  # the quickest way to look at all of them
         wrong = [type(r) for r in refs if not isinstance(r, (ObjectRef, ObjectRefGenerator))]
         if wrong:
             raise TypeError(f"wait() expected a list of ObjectRef, got list containing {wrong[0]}")
+    for ref in refs:
+        if type(ref) is ObjectRef and ref._cluster is not core:
+            raise current.foreign(ref)
     if len(set(refs)) != len(refs):
         raise ValueError("Wait requires a list of unique object refs.")
 

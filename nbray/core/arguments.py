@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbray import ids
-from nbray.core import advice
+from nbray.core import advice, current
 from nbray.core.core_state import CoreState
 from nbray.core.records import (
     INLINE_MAX_BYTES,
@@ -135,10 +135,7 @@ class Arguments(CoreState):
 
     def _check_cluster(self, ref: ObjectRef) -> None:
         if ref._cluster is not self:
-            raise ValueError(
-                f"ObjectRef({ref.hex()}) belongs to another cluster ({ref._cluster.cluster_id:08x}; this one is "
-                f"{self.cluster_id:08x}). Refs die with their cluster: make the value again."
-            )
+            raise current.foreign(ref)
 
     def _dump_arguments(self, body: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         try:

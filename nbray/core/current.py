@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from nbray.exceptions import ForeignObjectError
+
 core: Any = None  # CoreWorker
 
 
@@ -49,6 +51,28 @@ def capture(group: str) -> None:
             _scopes.clear()
         found = _scopes[group] = Scope(core, group)
     scope = found
+
+
+def foreign(ref: Any) -> ForeignObjectError:
+    """Return the error of a ref that belongs to no cluster or to another one than this process's.
+
+    Raises
+    ------
+    ForkedProcessError
+        Instead, when this process is a fork of the one that has the cluster.
+    """
+    if isinstance(core, ForkedCore):
+        core._parent.check_usable()
+    if ref.is_nil():
+        return ForeignObjectError(ref.hex(), message="ObjectRef.nil() names no value.")
+    its = f"{ref._cluster.cluster_id:08x}"
+    where = (
+        f"a cluster that has ended ({its}"
+        if core is None
+        else f"another cluster ({its}; this one is {core.cluster_id:08x}"
+    )
+    text = f"ObjectRef({ref.hex()}) belongs to {where}). Refs die with their cluster: make the value again."
+    return ForeignObjectError(ref.hex(), message=text)
 
 
 class ForkedCore:

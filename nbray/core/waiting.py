@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbray._cstore import lib
+from nbray.core import current
 from nbray.core.core_state import CoreState
 from nbray.core.interrupts import uninterrupted
 from nbray.core.records import (
@@ -297,10 +298,16 @@ class Waiting(CoreState):
         """Wake the service thread, which has something to do; takes no lock."""
         lib.nbs_ring(self.seg, self.peer)
 
+    def _check_open(self, ref: ObjectRef) -> None:
+        """Raise when this process is a fork, or the cluster of the ref has ended."""
+        if self is not current.core:
+            raise current.foreign(ref)
+
     def future(self, ref: ObjectRef) -> Any:
         """Return a concurrent future of a ref."""
         import concurrent.futures  # noqa: PLC0415 - loaded when needed
 
+        self._check_open(ref)
         future: Any = concurrent.futures.Future()
         future.object_ref = ref
 
@@ -319,6 +326,7 @@ class Waiting(CoreState):
         """Return a future of the running event loop."""
         import asyncio  # noqa: PLC0415 - loaded when needed
 
+        self._check_open(ref)
         loop = asyncio.get_running_loop()
         future: Any = loop.create_future()
         future.object_ref = ref
@@ -347,6 +355,7 @@ class Waiting(CoreState):
 
     def on_completed(self, ref: ObjectRef, callback: Callable[[Any], None]) -> None:
         """Call ``callback`` with the value or the exception of a ref."""
+        self._check_open(ref)
 
         def call(ref: ObjectRef) -> None:
             try:

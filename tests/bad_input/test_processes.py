@@ -1,5 +1,6 @@
 """Rows 57 and 59: forks of a driver, and Ctrl-C."""
 
+import asyncio
 import os
 import pickle
 import signal
@@ -44,10 +45,15 @@ def uses(ray):
         def method(self):
             return 1
 
+    async def awaited(ref):
+        return await ref
+
     ref, actor, in_store = f.remote(), A.remote(), ray.put(b"x" * 2**20)
     ray.get([ref, actor.method.remote()])
     return {
         "get": lambda: ray.get(in_store),
+        "get known": lambda: ray.get(ref),  # the parent got it before: no look into the store is needed
+        "await": lambda: asyncio.run(awaited(ref)),
         "put": lambda: ray.put(1),
         "wait": lambda: ray.wait([in_store]),
         "task": lambda: f.remote(),
@@ -61,7 +67,8 @@ def uses(ray):
 
 
 @pytest.mark.parametrize(
-    "call", ["get", "put", "wait", "task", "actor", "method", "cancel", "kill", "nodes", "get_actor"]
+    "call",
+    ["get", "get known", "await", "put", "wait", "task", "actor", "method", "cancel", "kill", "nodes", "get_actor"],
 )
 def test_row_57_calls_in_a_forked_child(ray, call):
     function = uses(ray)[call]
