@@ -1,8 +1,11 @@
 """Files of objects that have no room in memory: several in one file, each with a checksum.
 
 A record is a head of 64 bytes (magic, id, length, CRC-32 of id, length and bytes) and the
-bytes. A file is closed at ``file_bytes`` and removed when nothing in it is wanted any more.
-Nothing here outlives the node, so nothing is synced to the disk.
+bytes. A file is finished at ``file_bytes`` and removed when nothing in it is wanted any more.
+
+Nothing here outlives the node, so nothing is synced to the disk, and the files have no names of
+their own: when the daemon dies, however it dies, the kernel gives back what they hold. What lies in the
+folder are links to the open files, for people and tools to see; who removes one has removed the file.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ _MAGIC = b"NBSPILL1"
 HEAD_BYTES = _HEAD.size
 _PUNCH_BYTES = 64 * 1024  # smaller objects wait for the end of their file
 _BLOCK = 4096  # larger ones have blocks of the disk for themselves, so that all of these can be given back
+_MOST_FILES = 64  # of equal size; each is a descriptor of the daemon, so later ones are larger
 _AT_ONCE = 16 << 20  # written or read by one system call; who waits for it sees it move
 
 
@@ -49,7 +53,7 @@ class SpillFiles:
     folder : str
         Made when the first object is written; only its owner can look inside.
     file_bytes : int
-        A file is closed when it is this large.
+        A file is finished when it is this large, or holds a 64th of all that has been written.
     disk_share : float
         Part of the disk that may be full after a write.
     moved : callable
@@ -62,13 +66,14 @@ class SpillFiles:
         self._file_bytes = file_bytes
         self._disk_share = disk_share
         self._wanted: dict[int, int] = {}  # number of a file -> objects in it that are wanted
-        self._current = -1  # descriptor of the file that grows
+        self._open: dict[int, int] = {}  # number of a file -> its descriptor, as long as something in it is wanted
+        self._current = -1  # descriptor of the file that grows; in _open, too
         self._number = 0
         self._end = 0
         self.bytes_written = 0
 
     def path(self, number: int) -> str:
-        """Return the path of a file."""
+        """Return the path of the link to a file."""
         return os.path.join(self.folder, f"objects-{number}.spill")
 
     def write(self, object_id: bytes, data: memoryview, leave: float = 1.0) -> Place:
@@ -83,8 +88,9 @@ class SpillFiles:
         """
         size = data.nbytes
         self._check_disk(HEAD_BYTES + size, leave)
-        full = self._end and self._end + HEAD_BYTES + size > self._file_bytes
-        if self._current < 0 or full or not os.fstat(self._current).st_nlink:  # somebody has removed it
+        most = max(self._file_bytes, self.bytes_written // _MOST_FILES)
+        full = self._end and self._end + HEAD_BYTES + size > most
+        if self._current < 0 or full or not os.path.lexists(self.path(self._number)):  # somebody has removed it
             self._next_file()
         place = Place(self._number, _blocks(self._end) if size >= _PUNCH_BYTES else self._end, size)
         try:
@@ -122,12 +128,17 @@ class SpillFiles:
 
     def _next_file(self) -> None:
         if self._current >= 0:
-            os.close(self._current)
             self._current = -1
             self._remove_if_done(self._number)
         self._number += 1
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._current = os.open(self.path(self._number), flags, 0o600)
+        path = self.path(self._number)
+        descriptor = _nameless_file(self.folder, path)
+        try:
+            os.symlink(f"/proc/{os.getpid()}/fd/{descriptor}", path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._current = self._open[self._number] = descriptor
         self._end = 0
 
     def read(self, object_id: bytes, place: Place, target: memoryview) -> None:
@@ -140,10 +151,12 @@ class SpillFiles:
         OSError
             When it cannot be read now.
         """
-        try:
-            descriptor = os.open(self.path(place.file), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except (FileNotFoundError, NotADirectoryError):
-            raise DamagedError("its spill file is gone") from None
+        descriptor = self._open.get(place.file, -1)
+        if not os.path.lexists(self.path(place.file)):
+            self._give_back(place.file)
+            descriptor = -1
+        if descriptor < 0:
+            raise DamagedError("its spill file is gone")
         try:
             head = os.pread(descriptor, HEAD_BYTES, place.offset)
             got = 0
@@ -158,19 +171,15 @@ class SpillFiles:
             if error.errno == errno.EIO:
                 raise DamagedError("the disk cannot read its spill file") from None
             raise
-        finally:
-            os.close(descriptor)
         if head != _head(object_id, target):
             raise DamagedError("its checksum is wrong")
 
     def drop(self, place: Place) -> None:
         """Forget an object: its part of the disk is given back, and the file with the last one in it."""
         self._wanted[place.file] -= 1
-        if not self._remove_if_done(place.file) and place.size >= _PUNCH_BYTES:
-            with contextlib.suppress(OSError):
-                descriptor = os.open(self.path(place.file), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                lib.nbs_punch_hole(descriptor, place.offset, _blocks(HEAD_BYTES + place.size))
-                os.close(descriptor)
+        descriptor = self._open.get(place.file, -1)
+        if not self._remove_if_done(place.file) and place.size >= _PUNCH_BYTES and descriptor >= 0:
+            lib.nbs_punch_hole(descriptor, place.offset, _blocks(HEAD_BYTES + place.size))
 
     def _remove_if_done(self, number: int) -> bool:
         if self._wanted.get(number, 0):
@@ -181,19 +190,37 @@ class SpillFiles:
             self._end = 0
             return True
         self._wanted.pop(number, None)
+        self._give_back(number)
+        return True
+
+    def _give_back(self, number: int) -> None:
+        """Close a file, with which its bytes are gone, and remove the link to it."""
+        descriptor = self._open.pop(number, -1)
+        if descriptor >= 0:
+            os.close(descriptor)
+        if descriptor == self._current:
+            self._current = -1
         with contextlib.suppress(OSError):
             os.unlink(self.path(number))
-        return True
 
     def close(self) -> None:
         """Remove all files and the folder."""
-        if self._current >= 0:
-            os.close(self._current)
-            self._current = -1
+        for number in list(self._open):
+            self._give_back(number)
         with contextlib.suppress(OSError):
             for name in os.listdir(self.folder):
                 os.unlink(os.path.join(self.folder, name))
             os.rmdir(self.folder)
+
+
+def _nameless_file(folder: str, path: str) -> int:
+    """Return a descriptor of a new file in ``folder`` that nobody finds by a name."""
+    with contextlib.suppress(OSError):  # not every file system can
+        return os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    os.unlink(path)
+    return descriptor
 
 
 def _blocks(size: int) -> int:

@@ -1,6 +1,7 @@
 """Drivers and daemons that die: everything of the cluster goes with them, and nothing stays."""
 
 import contextlib
+import glob
 import os
 import random
 import signal
@@ -45,6 +46,9 @@ while True:
 """
 
 
+SPILLING = BUSY.replace('say("ready")', 'large = [ray.put(numpy.ones(2_000_000)) for _ in range(6)]\nsay("ready")')
+
+
 def nothing_left(driver, segment, what=""):
     """Fail unless every process of the driver's cluster is gone in time, and its memory with them."""
     kit.eventually(lambda: not driver.family(), f"all processes are gone {what}", kit.RECOVERY_S)
@@ -55,6 +59,11 @@ def nothing_left(driver, segment, what=""):
 def only_logs(session):
     """Tell whether a session folder holds nothing but logs."""
     return not os.path.exists(session) or os.listdir(session) == ["logs"]
+
+
+def spilled(session):
+    """Return the paths of a session's spill files."""
+    return glob.glob(os.path.join(session, "spill", "*"))
 
 
 def test_the_driver_is_killed_at_a_random_moment(start_driver):
@@ -91,13 +100,15 @@ def test_the_driver_is_killed_while_it_starts(start_driver):
 
 @pytest.mark.limit(kit.full_length(60, 1200))
 def test_all_processes_are_killed_at_once(start_driver):
-    """S20. The memory is free, and the next init removes what the session left on disk."""
+    """S20. The memory is free, so is what was spilled, and the next init removes what the session left on disk."""
     worst = 0.0
     for number in range(kit.full_length(2, 100)):
-        driver = start_driver(BUSY)
+        driver = start_driver(SPILLING)
         daemon = int(driver.expect("pid"))
         driver.expect("ready")
         segment = kit.segment_of(daemon)
+        (old,) = driver.sessions()
+        assert any(os.path.getsize(path) for path in spilled(old))
         os.kill(daemon, signal.SIGSTOP)  # at once: it must not see the driver's death before its own
         victims = [driver.pid, *driver.family()]
         assert len(victims) >= 5  # driver, daemon, zygote, two workers
@@ -106,8 +117,8 @@ def test_all_processes_are_killed_at_once(start_driver):
                 os.kill(pid, signal.SIGKILL)
         driver.process.wait()
         nothing_left(driver, segment, f"round {number}")
-        (old,) = driver.sessions()
         assert os.path.exists(os.path.join(old, "owner.json"))
+        assert not any(os.path.exists(path) for path in spilled(old))  # links to what is gone
         successor = start_driver(
             "start = time.monotonic()\nray.init(num_cpus=1, object_store_memory=32 * 2**20)\n"
             "say('took', time.monotonic() - start)\nray.get(ray.remote(lambda: 1).remote())\nray.shutdown()\n",
