@@ -12,12 +12,12 @@ import sys
 from typing import Any
 
 from nbray.api import init_options
-from nbray.cli.tables import size
 from nbray.core.scaling import set_cpus
 from nbray.node import discovery, process_control, session_dir
 from nbray.node.discovery import LiveSession
 from nbray.node.launcher import NodeConfig, NodeProcess, start_node
 from nbray.util.state import collect
+from nbray.util.state.tables import size
 
 _KILL_WAIT_S = 5.0
 

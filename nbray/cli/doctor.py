@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from nbray._cstore import ffi, lib
-from nbray.cli.tables import as_json, size, table
 from nbray.config import Limits
 from nbray.core.observer import Observer
 from nbray.node import discovery, machine, session_dir
 from nbray.node.segment import memory_available
+from nbray.util.state.tables import as_json, size, table
 from nbray.version import __version__
 
 OK, NOTE, WARNING, ERROR = "ok", "note", "warning", "ERROR"

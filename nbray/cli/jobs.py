@@ -16,9 +16,9 @@ from enum import Enum
 from typing import Any
 
 from nbray.api.init_options import JOB_CONFIG_ENV
-from nbray.cli.tables import as_json, table
 from nbray.job_submission import JobSubmissionClient
 from nbray.node import discovery
+from nbray.util.state.tables import as_json, table
 
 
 def submit(given: argparse.Namespace) -> int:

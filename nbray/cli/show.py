@@ -11,11 +11,11 @@ from typing import Any
 
 from nbray import ids
 from nbray._cstore import ffi, lib
-from nbray.cli.tables import as_json, rule, size, table
 from nbray.core import cluster_view
 from nbray.core.timeline import chrome_trace
 from nbray.options import UNIT
-from nbray.util.state import api, collect, logs
+from nbray.util.state import api, collect, logs, memory
+from nbray.util.state.tables import as_json, rule, size, table
 from nbray.wire import messages as m
 
 # What a list shows without --detail, when all columns would not fit on a screen.
@@ -165,53 +165,12 @@ def show_summary(given: argparse.Namespace) -> int:
 def show_memory(given: argparse.Namespace) -> int:
     """Show the objects and who holds them."""
     with collect.source(given.address) as where:
-        processes = {row["peer"]: row for row in cluster_view.table(where, "processes")}
-        refs, silent = cluster_view.inspect(where, "refs")
-        stored = {row["object_id"]: row for row in cluster_view.store_objects(where)}
-        stats = cluster_view.store_stats(where)
-    found: dict[str, dict[str, Any]] = {}
-
-    def entry(object_id: str) -> dict[str, Any]:
-        if object_id not in found:
-            there = stored.get(object_id)
-            found[object_id] = {
-                "object_id": object_id, "size": there["size"] if there else 0, "where": "store" if there else "process",
-                "state": there["state"] if there else "", "held_by": {}, "made": there["made"] if there else "",
-                "holders": there["n_holders"] if there else 0,
-            }  # fmt: skip
-        return found[object_id]
-
-    def name_of(peer: int) -> str:
-        row = processes.get(peer)
-        return f"{row['role']} {row['pid']}" if row is not None else "the daemon"
-
-    for object_id, there in stored.items():
-        row = entry(object_id)
-        for peer in there["holders"]:
-            row["held_by"][name_of(peer)] = "PINNED_IN_MEMORY"
-    for peer, rows in refs.items():
-        for one in rows:
-            row = entry(one["object_id"])
-            row["size"] = row["size"] or one["size"]
-            row["state"] = row["state"] or one["task_status"]
-            row["made"] = row["made"] or one["origin"] or one["made_by"]
-            row["held_by"][name_of(peer)] = one["reference_type"]
-    order = "size" if given.sort_by == "size" else "holders"
-    for row in found.values():
-        row["holders"] = max(row["holders"], len(row["held_by"]))
-    listed = sorted(found.values(), key=lambda row: row[order], reverse=True)[: given.limit]
+        found = memory.holders(where)
+    found.sort_by(given.sort_by, given.limit)
     if given.format == "json":
-        print(as_json({"store": stats, "objects": listed, "silent_pids": silent}))
-        return 0
-    print(f"object store: {size(stats['used'])} of {size(stats['capacity'])} in use, {stats['n_objects']} objects")
-    if silent:
-        print(f"no answer from: {', '.join(map(str, silent))} (busy in C code, or stopped)")
-    shown = [
-        [row["object_id"], size(row["size"]), row["where"], row["state"], ", ".join(row["held_by"]) or f"{row['holders']} processes",
-         row["made"] or "-"]
-        for row in listed
-    ]  # fmt: skip
-    print(table(["object_id", "size", "where", "state", "held by", "made"], shown) if shown else "no objects")
+        print(as_json({"store": found.store, "objects": found.objects, "silent_pids": found.silent_pids}))
+    else:
+        print(found.text())
     return 0
 
 

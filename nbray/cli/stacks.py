@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from nbray.cli.tables import rule
 from nbray.core import cluster_view, stack_dump
 from nbray.util.state import collect
+from nbray.util.state.tables import rule
 
 
 def stack(given: argparse.Namespace) -> int:

@@ -20,7 +20,6 @@ import time
 from typing import Any
 
 from nbray._cstore import lib
-from nbray.cli.tables import size, table
 from nbray.core import live
 from nbray.core.failure_log import FailureLog
 from nbray.core.observer import Observer
@@ -30,6 +29,7 @@ from nbray.node.discovery import LiveSession
 from nbray.node.process_control import open_pidfd
 from nbray.notebook.panel_comm import PanelFeed
 from nbray.notebook.task_stream import TaskStream
+from nbray.util.state.tables import size, table
 from nbray.wire import messages as m
 
 FOLLOW_S = 1.0  # between two looks at the clusters

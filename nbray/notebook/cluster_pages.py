@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from nbray.api import state as api_state
-from nbray.cli.tables import size
 from nbray.core import current, live
 from nbray.exceptions import RayError
 from nbray.util import state
+from nbray.util.state.tables import size
 
 from .page import NotFound, Page, Table
 from .runtime import ActorHandle, ObjectRef

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbray.cli.tables import table
+from nbray.util.state.tables import table
 
 CELL_CHARS = 80
 _HEAD = 'style="text-align:left;font-weight:600"'

@@ -114,6 +114,34 @@ def test_the_modules_are_the_same(run):
         """)
 
 
+def test_what_packages_take_from_inner_modules(run):
+    run("""
+        import nbray
+        nbray.as_ray()
+        import ray
+        from ray._private.client_mode_hook import client_mode_hook, client_mode_should_convert, disable_client_hook
+        from ray._private.internal_api import memory_summary
+
+        @client_mode_hook
+        def first():
+            return 1
+
+        @client_mode_hook(anything=1)
+        def second():
+            return 2
+
+        with disable_client_hook():
+            assert (first(), second(), client_mode_should_convert()) == (1, 2, False)
+        ray.init(num_cpus=1)
+        refs = [ray.put(bytes(size)) for size in (200_000, 100_000)]
+        page = memory_summary()
+        assert page.index(refs[0].hex()) < page.index(refs[1].hex()), page
+        assert refs[1].hex() not in memory_summary(num_entries=1)
+        assert "objects" in memory_summary(stats_only=True) and refs[0].hex() not in memory_summary(stats_only=True)
+        ray._private.internal_api.free(refs)
+        """)
+
+
 def test_what_is_put_into_ray_is_in_nbray(run):
     run("""
         import nbray

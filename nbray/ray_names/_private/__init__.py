@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+_MODULES = frozenset({"client_mode_hook", "internal_api", "services", "state", "worker"})
+
 
 def __getattr__(name: str) -> Any:
-    """Load ``services``, which Ray loads with itself, when it is asked for."""
-    if name == "services":
-        return importlib.import_module("nbray.ray_names._private.services")
+    """Load a module, which Ray loads with itself, when it is asked for."""
+    if name in _MODULES:
+        return importlib.import_module(f"nbray.ray_names._private.{name}")
     raise AttributeError(f"module 'nbray.ray_names._private' has no attribute {name!r}")
