@@ -207,8 +207,8 @@ class Handlers:
         how = "died" if died else "left"
         exit_type = "SYSTEM_ERROR" if died else "INTENDED_USER_EXIT"
         self.node.processes_seen.ended(client.peer, wall, exit_type, f"the driver {how}")
-        if client.pid == self.node.config.driver_pid:
-            self.node.end("the driver died" if died else "the driver left")
+        if died and client.pid == self.node.config.driver_pid:
+            self.node.end("the driver died")
             return
         job = self.node.jobs.end(client.peer, wall, job_table.FAILED if died else job_table.FINISHED)
         self.node.actors.process_died(client.peer)

@@ -33,3 +33,16 @@ def test_a_cluster_of_one_node():
     cluster.shutdown()
     with pytest.raises(RuntimeError, match="uninitialized"):
         Cluster(connect=True)
+
+
+def test_the_node_goes_on_when_its_driver_has_left():
+    """A process may be its driver several times, as tests are that share a cluster."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        for x in range(3):
+            nbray.init(cluster.address)
+            assert nbray.get(nbray.remote(lambda x: x + 1).remote(x)) == x + 1
+            nbray.shutdown()
+            assert cluster.remaining_processes_alive()
+    finally:
+        cluster.shutdown()
