@@ -103,6 +103,20 @@ def test_imap_waits_for_the_next_in_order(pool, gate):
         results.next()
 
 
+def test_imap_sends_items_one_by_one(pool, gate):
+    """A result comes as soon as it is there, also when the number of items is known: items may wait for results."""
+
+    def wait_at_seven(x):
+        if x == 7:
+            gate.wait()
+        return x
+
+    results = pool.imap(wait_at_seven, list(range(40)))
+    assert [results.next(timeout=60) for _ in range(7)] == list(range(7))
+    gate.open()
+    assert list(results) == list(range(7, 40))
+
+
 def test_imap_unordered_does_not_wait(pool, gate):
     def wait_at_zero(x):
         if x == 0:
@@ -214,3 +228,13 @@ def test_what_cannot_be_called(pool):
 
 def test_processors_of_the_actors(make):
     assert make(2, ray_remote_args={"num_cpus": 1}).map(abs, [-1, -2, -3]) == [1, 2, 3]
+
+
+def test_results_of_a_terminated_pool(make, ray, gate):
+    pool = make(2)
+    result = pool.map_async(lambda _: gate.wait(), range(2))
+    pool.terminate()
+    pool.join()
+    with pytest.raises(ray.exceptions.RayError):
+        result.get(timeout=60)
+    assert not result.successful()

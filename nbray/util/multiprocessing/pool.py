@@ -13,6 +13,7 @@ from typing import Any
 
 from nbray.api import runtime
 from nbray.api.state import cluster_resources
+from nbray.exceptions import ActorDiedError
 from nbray.serialization import serializer
 from nbray.util.worker_group import Job, RemoteTraceback, WorkerGroup
 
@@ -422,12 +423,18 @@ class Pool:
             chunksize, callback, error_callback = None, chunksize, error_callback or callback
         return self._map_async(_call_each_star, func, iterable, chunksize, callback, error_callback)
 
-    def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> IMapIterator:
-        """Yield the results in order; the items are taken as results are fetched."""
+    def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = 1) -> IMapIterator:
+        """Yield the results in order; the items are taken as results are fetched.
+
+        Parameters
+        ----------
+        chunksize : int, optional
+            Items that are sent, and come back, together; None: chosen as in ``map``, when their number is known.
+        """
         return IMapIterator(self, func, iterable, self._imap_chunksize(iterable, chunksize), True)
 
     def imap_unordered(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = 1
     ) -> IMapIterator:
         """As ``imap``, but yield results as soon as they are there."""
         return IMapIterator(self, func, iterable, self._imap_chunksize(iterable, chunksize), False)
@@ -464,7 +471,7 @@ class Pool:
         if not self._terminated:
             self._terminated = True
             for job in self._group.terminate():
-                job.done(None, RuntimeError("The pool was terminated."))
+                job.done(None, ActorDiedError("The pool was terminated."))
 
     def join(self) -> None:
         """Wait until the processes have ended, after ``close`` or ``terminate``.
