@@ -31,6 +31,12 @@ os.environ[RUN_KEY] = RUN_ID
 # nbray promises that everything ends within 5 s of its driver; a machine may stand still for longer.
 GRACE_S = 30.0
 
+# What is said once per user has been said: the output of a test must not depend on whether it is the first.
+with contextlib.suppress(ImportError):
+    from nbray.node import cache_folder
+
+    cache_folder.first_time("root")
+
 # How long an example takes says how busy the machine is. Not everywhere where tests run there is hypothesis.
 with contextlib.suppress(ImportError):
     import hypothesis

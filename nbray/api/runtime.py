@@ -14,7 +14,7 @@ from nbray.api.context import RayContext
 from nbray.core import current, output
 from nbray.core import logging_config as logging_setup
 from nbray.exceptions import RaySystemError, TaskUnschedulableError
-from nbray.node import discovery
+from nbray.node import cache_folder, discovery
 from nbray.node.node_config import NodeConfig
 
 _lock = threading.RLock()
@@ -140,6 +140,7 @@ def init(
             _logger.warning("include_dashboard=True: no server is started; the panel of nbray is in JupyterLab.")
         session = _cluster_to_join(address, config.base_dir)
         if session is None:
+            _warn_root()
             _node, core, facts = _driver().start(config, job)
         else:
             _refuse_node_settings(num_cpus, num_gpus, resources, labels, object_store_memory, hidden)
@@ -149,6 +150,12 @@ def init(
         output.attach_driver(core, show=_wants_logs(log_to_driver))
         _context = RayContext(facts, shutdown)
         return _context
+
+
+def _warn_root() -> None:
+    """Say once per user, not at each start, what it means to be root: in containers everybody is."""
+    if os.geteuid() == 0 and cache_folder.first_time("root"):
+        _logger.warning("You are root, so every task runs as root; an ordinary user is enough. (This is said once.)")
 
 
 def _worker_context(core: Any) -> RayContext:

@@ -19,12 +19,14 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray.node import process_control
+from nbray.node.cache_folder import cache_folder
 from nbray.node.environment_folder import COMPLETE
 from nbray.node.node_state import NodeState
 from nbray.node.zygote_client import ZygoteClient
 from nbray.scheduling import events as ev
 from nbray.wire.messages import DefineInterpreterNotice
 
+ENVIRONMENTS = "environments"  # where in the user's cache folder they are
 SITE_VARIABLE = "NBRAY_ENVIRONMENT_SITE"
 MAX_DEFINED = 1000
 _TAIL_BYTES = 6000
@@ -118,7 +120,7 @@ class Interpreters:
             "python": sys.version, "prefix": sys.prefix, "command": definition.command, "packages": sorted(definition.packages),
             "options": definition.options, "pip_version": definition.pip_version, "check": definition.check,
         }  # fmt: skip
-        base = cache_dir()
+        base = cache_folder(ENVIRONMENTS)
         digest = hashlib.blake2b(json.dumps(wanted, sort_keys=True).encode(), digest_size=12).hexdigest()
         one.folder = os.path.join(base, digest)
         self._keep(one)
@@ -165,7 +167,7 @@ class Interpreters:
     def _built(self, key: str, one: _Interpreter) -> None:
         with contextlib.suppress(OSError):
             os.utime(os.path.join(one.folder, COMPLETE))  # used last now
-        trim(cache_dir(), int(self.node.limits.environments))
+        trim(cache_folder(ENVIRONMENTS), int(self.node.limits.environments))
         self._start_zygote(key, one)
 
     # -------------------------------------------------------------------- zygotes
@@ -227,14 +229,6 @@ class Interpreters:
         if one.lock >= 0:
             os.close(one.lock)
             one.lock = -1
-
-
-def cache_dir() -> str:
-    """Return the folder of this user's virtual environments, made if need be."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = os.path.join(base, "nbray", "environments")
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    return path
 
 
 def trim(base: str, keep: int) -> None:
