@@ -72,8 +72,8 @@ def analyse(source: str, filename: str = "<cell>", flags: int = 0) -> CellAnalys
         Also for what only the compiler refuses, such as ``return`` in a cell.
     """
     await_flag = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    tree = compile(source, filename, "exec", flags | await_flag | ast.PyCF_ONLY_AST)
-    code = compile(tree, filename, "exec", flags | await_flag)
+    tree = compile(source, filename, "exec", flags | await_flag | ast.PyCF_ONLY_AST, dont_inherit=True)
+    code = compile(tree, filename, "exec", flags | await_flag, dont_inherit=True)
     analysis = CellAnalysis(source)
     analysis.future_flags = code.co_flags & _FUTURE_FLAGS
     analysis.top_level_await = bool(code.co_flags & 0x80)  # inspect.CO_COROUTINE

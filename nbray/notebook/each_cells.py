@@ -61,8 +61,9 @@ class EachCells:
         """Evaluate the iterable in the notebook."""
         __tracebackhide__ = True
         source = tracebacks.CellSource(self._cells.shell, raw, raw)
-        code = compile(each.expression, source.filename, "eval")
-        namespace = self._cells.shell.user_ns
+        shell = self._cells.shell
+        code = compile(each.expression, source.filename, "eval", shell.compile.flags, dont_inherit=True)
+        namespace = shell.user_ns
         try:
             value = eval(code, namespace)
             if isinstance(value, ObjectRef):

@@ -20,6 +20,8 @@ CONTAINERS = (
     collections.Counter,
 )
 
+_SCALARS = (str, bytes, int, float, complex, range)
+
 
 def update_in_place(old: Any, new: Any) -> bool:
     """Make ``old`` equal to ``new`` without a new identity; False when its type cannot."""
@@ -83,10 +85,18 @@ class _Plain:
 def _take_state(old: Any, new: Any) -> bool:
     """Give an object the state of another as pickle would; False when it has none that can be set."""
     reduced = new.__reduce_ex__(4)
-    state = reduced[2] if len(reduced) > 2 else None
-    made_plainly = not reduced[1] or (reduced[0] is copyreg.__newobj__ and len(reduced[1]) == 1)  # type: ignore[attr-defined]
-    if state is None or not made_plainly:
+    if isinstance(reduced, str):
         return False
+    state = reduced[2] if len(reduced) > 2 else None
+    made_plainly = (
+        not reduced[1]
+        or (reduced[0] is copyreg.__newobj__ and len(reduced[1]) == 1)  # type: ignore[attr-defined]
+        or _is_made_of(old, reduced[0], reduced[1])
+    )
+    if not made_plainly:
+        return False
+    if state is None:  # then it is all in what it is made of, which has its new contents already
+        return bool(reduced[1]) and reduced[3:] in ((), (None,), (None, None))
     if hasattr(old, "__setstate__"):
         old.__setstate__(state)
         return True
@@ -102,3 +112,18 @@ def _take_state(old: Any, new: Any) -> bool:
     for name, value in (slots or {}).items():
         object.__setattr__(old, name, value)
     return True
+
+
+def _is_made_of(old: Any, function: Any, arguments: tuple[Any, ...]) -> bool:
+    """Whether an object is made by the same call of the very same, as numpy's generators of random numbers are."""
+    reduced = old.__reduce_ex__(4)
+    return (
+        not isinstance(reduced, str)
+        and reduced[0] is function
+        and len(reduced[1]) == len(arguments)
+        and all(map(_is_same, reduced[1], arguments))
+    )
+
+
+def _is_same(mine: Any, theirs: Any) -> bool:
+    return mine is theirs or (type(mine) is type(theirs) and isinstance(mine, _SCALARS) and bool(mine == theirs))

@@ -133,6 +133,20 @@ def test_random_numbers_of_libraries_go_on_too(kernel: Kernel) -> None:
     assert (cell.text(), cell.value) == ("[1.235]\n", kernel.ok("np.random.seed(1)\nfloat(np.random.rand())").value)
 
 
+def test_generators_and_iterators_stay_where_a_cell_left_them(kernel: Kernel) -> None:
+    kernel.ok(
+        "import copy\nimport numpy as np\nbits = np.random.PCG64(1)\nrng = np.random.default_rng(5)\n"
+        "own = np.random.Generator(bits)\nolder = np.random.RandomState(2)\nmodel = lambda: 0\nmodel.rng = rng\n"
+        "same = copy.deepcopy((rng, own, older))\npairs = enumerate(iter('abc'))"
+    )
+    kernel.ok("%%remote\ndrawn = rng.integers(100), own.random(), older.rand(), next(pairs)")
+    kernel.ok(
+        "assert drawn == (same[0].integers(100), same[1].random(), same[2].rand(), (0, 'a'))\n"
+        "assert (rng.random(), own.random(), older.rand()) == (same[0].random(), same[1].random(), same[2].rand())\n"
+        "assert next(pairs) == (1, 'b') and own.bit_generator is bits and model.rng.random() == same[0].random()"
+    )
+
+
 def test_settings_of_libraries_hold_in_a_cell(kernel: Kernel) -> None:
     kernel.ok(
         "import warnings, numpy as np, pandas as pd, matplotlib.pyplot as plt\nwarnings.filterwarnings('ignore', 'well known')\n"

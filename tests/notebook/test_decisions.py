@@ -72,6 +72,15 @@ def test_d3_features_of_the_future_hold_from_then_on(kernel: Kernel) -> None:
         kernel.ok("get_ipython().compile.reset_compiler_flags()")
 
 
+def test_d3_no_feature_of_the_future_holds_that_nobody_asked_for(kernel: Kernel) -> None:
+    kernel.ok("%%remote\ndef there(x: int): pass")
+    kernel.ok("%%remote --each n=[(lambda: 1).__code__.co_flags]\nflags = n")
+    assert kernel.ok("def here(x: int): pass\nthere.__annotations__, here.__annotations__").value == (
+        "({'x': int}, {'x': int})"
+    )
+    assert kernel.ok("import __future__\nflags[0] & __future__.annotations.compiler_flag").value == "0"
+
+
 def test_d4_names_bound_before_the_error_come_back(kernel: Kernel) -> None:
     kernel.run("%%remote\nbefore = [1]\nraise ValueError\nafter = 2")
     assert kernel.ok("before, 'after' in globals()").value == "([1], False)"
