@@ -35,7 +35,7 @@ from cloudpickle.cloudpickle import _code_reduce
 from nbray.exceptions import SerializationError
 from nbray.serialization import array_layouts
 from nbray.serialization.cell_source import with_text
-from nbray.serialization.unpicklable import find_offender
+from nbray.serialization.unpicklable import StrictPickler, find_offender
 
 PROTOCOL = 5
 PACK_MAX_BYTES = 16 * 1024  # values with buffers up to this size are laid out as bytes
@@ -219,7 +219,7 @@ def keep_slots(cls: type, reduced: Any) -> Any:
     return (reduced[0], tuple(arguments), *reduced[2:])
 
 
-class _CodePickler(cloudpickle.Pickler):
+class _CodePickler(StrictPickler):
     """cloudpickle, which also sends modules made by hand in a cell by value."""
 
     def reducer_override(self, obj: Any) -> Any:

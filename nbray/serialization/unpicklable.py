@@ -6,6 +6,7 @@ import collections
 import functools
 import io
 import itertools
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,15 @@ import cloudpickle
 
 MAX_DEPTH = 12
 MAX_CHILDREN = 1000
+
+
+class StrictPickler(cloudpickle.Pickler):
+    """cloudpickle, but for files open for reading, which it would turn into copies of their text without a word."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is io.TextIOWrapper and obj is not sys.stdout and obj is not sys.stderr:
+            raise TypeError("cannot pickle '_io.TextIOWrapper' object")
+        return super().reducer_override(obj)
 
 
 def find_offender(value: Any, path: str, pickles: Callable[[Any], bool] | None = None) -> tuple[str, Any]:
@@ -86,7 +96,7 @@ def _innermost(
 
 def _pickles(value: Any) -> bool:
     try:
-        cloudpickle.Pickler(io.BytesIO(), 5, buffer_callback=lambda b: False).dump(value)
+        StrictPickler(io.BytesIO(), 5, buffer_callback=lambda b: False).dump(value)
     except Exception:
         return False
     return True

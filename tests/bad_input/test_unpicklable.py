@@ -20,7 +20,7 @@ class Holder:
         self.model = model
 
 
-@pytest.fixture(params=["lock", "socket", "generator", "file"])
+@pytest.fixture(params=["lock", "socket", "generator", "file", "file to read"])
 def offender(request, tmp_path):
     """Something that no pickle can hold, with a word of its type."""
     if request.param == "lock":
@@ -31,7 +31,8 @@ def offender(request, tmp_path):
     elif request.param == "generator":
         yield (i for i in range(3)), "generator"
     else:
-        with open(tmp_path / "file", "w") as opened:
+        (tmp_path / "file").write_text("its text, which is not the file")
+        with open(tmp_path / "file", "r" if "read" in request.param else "w") as opened:
             yield opened, "TextIOWrapper"
 
 
