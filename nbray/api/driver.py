@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbray import ray_alias, runtime_env
+from nbray.api import uncaught
 from nbray.exceptions import VersionMismatchError
 from nbray.job_config import JobConfig
 from nbray.node.discovery import LiveSession
@@ -115,6 +116,7 @@ def _become_driver(
     except BaseException:
         core.stop()
         raise
+    uncaught.install()
     facts = {
         "node_id": core.node_id, "session_dir": core.session_dir, "node_ip_address": answer.node_ip,
         "address": core.session_dir, "gcs_address": core.session_dir, "redis_address": core.session_dir, "object_store_address": f"{core.session_dir}/segment.sock",
@@ -126,6 +128,7 @@ def _become_driver(
 
 def leave(node: NodeProcess | None, core: CoreWorker, exiting: bool = False) -> None:
     """End the runtime of this process, and the node when this driver started it; ``exiting``: with the interpreter."""
+    uncaught.remove()
     try:
         with contextlib.suppress(Exception):  # its daemon may be gone
             core.control.send(ShutdownRequest() if node is not None else GoodbyeNotice())

@@ -22,6 +22,7 @@ from nbray.serialization import serializer, without_code
 
 _TASK, _SYSTEM = 0, 1
 MAX_DEPENDENTS = 20  # that are named
+READ_ONLY_HINT = "Arrays that come from the object store are read-only, because others share them: copy() first."
 WORKER = os.sep + os.path.join("nbray", "worker") + os.sep
 OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # files below are the runtime's own
 
@@ -149,7 +150,7 @@ def from_exception(
         cause = error
     hint = ""
     if isinstance(error, ValueError) and "read-only" in str(error):
-        hint = "Arrays that come from the object store are read-only, because others share them: copy() first.\n"
+        hint = READ_ONLY_HINT + "\n"
     if isinstance(error, ModuleNotFoundError) and error.name:
         version = ".".join(map(str, sys.version_info[:3]))
         hint = f"Node {node} has no module {error.name!r} for Python {version} at {sys.executable}.\n"

@@ -70,6 +70,45 @@ def test_row_27_writing_to_an_array_here(ray):
     assert array[0] == 0
 
 
+@pytest.mark.parametrize("write", ["array[0] = 1", "array += 1", "array.sort()"])
+def test_row_27_a_driver_that_ends_by_it(run_script, write):
+    text = f"""
+        import numpy as np
+
+        ray.init(num_cpus=1, object_store_memory=32 * 2**20)
+        array = ray.get(ray.put(np.zeros(100_000)))
+        {write}
+    """
+    done = run_script(text, check=False)
+    assert done.returncode == 1
+    assert "ValueError" in done.stderr
+    assert done.stderr.rstrip().endswith("copy() first."), done.stderr
+
+
+def test_row_27_the_hook_of_others_is_kept(run_script):
+    """Also one that was set after ours, and nothing of ours stays after shutdown."""
+    run_script(
+        """
+        import sys
+
+        def first(*about):
+            pass
+
+        def second(*about):
+            pass
+
+        sys.excepthook = first
+        ray.init(num_cpus=1, object_store_memory=32 * 2**20)
+        ray.shutdown()
+        assert sys.excepthook is first
+        ray.init(num_cpus=1, object_store_memory=32 * 2**20)
+        sys.excepthook = second
+        ray.shutdown()
+        assert sys.excepthook is second
+        """
+    )
+
+
 def test_row_27_writing_to_an_array_in_a_task(ray):
     @ray.remote
     def write(array):
