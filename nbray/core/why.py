@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from nbray.config import Limits
 from nbray.core.call_site import warn
 from nbray.core.records import TASK_METHOD, TaskRecord
 from nbray.object_ref import ObjectRef
-from nbray.resources import pack
+from nbray.resources import CPU, UNITS, pack
 from nbray.scheduling import wait_reasons
 from nbray.scheduling.wait_reasons import Holder
 from nbray.serialization.error_value import ErrorValue
@@ -48,6 +48,17 @@ class ClusterFacts:
                 self.holders.append(
                     Holder(name, row["pid"], pack(row["resources"]), bool(actor), actor.get("made_at", ""), row["blocked"])
                 )  # fmt: skip
+
+        self._extra = int(core.store.pressure.limits.extra_workers)
+
+    def no_more_workers(self, name: str, need: Mapping[str, int]) -> str:
+        """Return why a task gets no worker though resources are free; empty when that is not so."""
+        if any(self.free.get(one, 0) < units for one, units in need.items()):
+            return ""
+        workers = sum(row["state"] in ("IDLE", "LEASED") for row in self.processes.values())
+        if workers < self.total.get(CPU, 0) // UNITS + self._extra:
+            return ""
+        return wait_reasons.no_more_workers(name, workers, self._extra)
 
     def waits_for(self, peer: int) -> str:
         """Return what a worker waits for, as far as it has told."""
@@ -94,6 +105,8 @@ def _clause(core: Any, ref: ObjectRef, facts: ClusterFacts, depth: int) -> str:
         return _call_clause(core, record, name, facts)
     lane = record.lane
     if lane is None:
+        if sentence := facts.no_more_workers(name, record.pool.shape):
+            return sentence
         ahead = _position(record.pool.queue, record)
         return wait_reasons.resources(name, record.pool.shape, facts.total, facts.free, facts.holders, ahead)
     number, seconds = _running(core, lane.link.chan)
@@ -227,6 +240,8 @@ class LongWait:
             if record.flags & TASK_METHOD and record.pool.state == "ALIVE":
                 continue
             sentence, _ = wait_reasons.stuck(name, need, facts.total, facts.holders)
+            if not sentence and not record.flags & TASK_METHOD:
+                sentence = facts.no_more_workers(name, need)
             if sentence:
                 return f"get() waits since {self._limits.wait_warned_s:.0f} s, and may wait for ever: {sentence}"
         return ""

@@ -64,6 +64,15 @@ def resources(
     return f"{text}, held by {listed(who)}" if who else text
 
 
+def no_more_workers(name: str, workers: int, extra: int) -> str:
+    """Resources are free, but as many workers wait inside their tasks as may be started in place of such."""
+    return (
+        f"{name} waits for a worker, and none may be started: {workers} are there, most of which wait themselves, and no "
+        f"more than {extra} beyond the CPUs may stand in for those. Tasks nested less deeply need fewer; "
+        f"init(_system_config={{'extra_workers': {2 * extra}}}) or NBRAY_EXTRA_WORKERS={2 * extra} allows more"
+    )
+
+
 def actor(name: str, state: str, cause: str, inner: str = "") -> str:
     """Its actor is not there; ``inner`` is why, where that is known."""
     if state == "RESTARTING":

@@ -123,6 +123,27 @@ def test_row_10_nested_tasks_go_on(run_script):
     assert "Warning" not in done.stdout + done.stderr
 
 
+def test_row_10_nested_deeper_than_workers_may_be_started(run_script):
+    done = run_script(
+        """
+        ray.init(num_cpus=1, _system_config={"extra_workers": 3})
+
+        @ray.remote
+        def nested(depth):
+            return 1 + ray.get(nested.remote(depth - 1)) if depth else 0
+
+        assert ray.get(nested.remote(3)) == 3
+        wait_until_told(nested.remote(20), "extra_workers")
+        """,
+        env=WAITS,
+        before=WAIT_UNTIL_TOLD,
+    )
+    text = done.stdout + done.stderr
+    assert "timed out" in done.stdout
+    for words in ("may wait for ever", "nested waits for a worker", "4 are there", "NBRAY_EXTRA_WORKERS=6"):
+        assert words in text, text
+
+
 def test_row_10_a_gpu_that_the_waiting_task_holds(run_script):
     done = run_script(
         """

@@ -1,5 +1,6 @@
 """why(ref): one sentence on what a ref waits for."""
 
+import asyncio
 import os
 import re
 import signal
@@ -143,3 +144,23 @@ def test_a_task_of_another_process(ray, hold):
     owner = Owner.remote()
     (ref,) = ray.get(owner.submit.remote())
     assert "another process (worker pid=" in ray.why(ref)
+
+
+def test_no_worker_may_be_started(fresh):
+    fresh.init(num_cpus=1, object_store_memory=32 * 2**20, _system_config={"extra_workers": 2})
+
+    @fresh.remote(num_cpus=0)
+    class Never:
+        async def come(self):
+            await asyncio.Event().wait()
+
+    @fresh.remote
+    def waits(box):
+        fresh.get(box[0])
+
+    never = Never.remote().come.remote()
+    refs = [waits.remote([never]) for _ in range(4)]
+    text = said(fresh, refs[-1], "none may be started")
+    assert "waits waits for a worker" in text
+    assert "3 are there" in text
+    assert "'extra_workers': 4" in text
