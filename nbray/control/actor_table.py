@@ -118,7 +118,7 @@ class ActorRecord:
         self.owner = owner  # peer that created it
         self.state = PENDING_CREATION
         self.worker = 0  # peer, from placement on
-        self.pid = 0
+        self.pid = 0  # of a dead one that of its last worker
         self.lease_id = 0
         self.gpu_ids: tuple[int, ...] = ()
         self.incarnation = 0
@@ -257,12 +257,13 @@ class ActorTable:
         if actor is None:
             return []
         constructing = actor.state != ALIVE
-        actor.worker = actor.pid = actor.lease_id = 0
+        actor.worker = actor.lease_id = 0
         actor.gpu_ids = ()
         if actor.ending:
             return self._die(actor, actor.ending, wall)
         if not begun and constructing and actor.false_starts < self.limits.start_failures:
             actor.false_starts += 1
+            actor.pid = 0
             actor.placing = True
             return [Place(actor.request.actor_id)]
         if not actor.restarts_left:
@@ -271,6 +272,7 @@ class ActorTable:
         self._enter(actor, RESTARTING, "worker_died")
         actor.restarts += 1
         actor.incarnation += 1
+        actor.pid = 0
         actor.cause = f"Actor {actor.request.class_name}: {how}"
         actor.init_deaths = actor.init_deaths + 1 if constructing else 0
         if actor.init_deaths > 1:
@@ -421,7 +423,7 @@ class ActorTable:
             del self.names[actor.request.namespace, actor.request.name]
         effects += [self._notify(actor), ReleaseSpec(actor_id), Ended(actor_id)]
         actor.subscribers.clear()
-        actor.worker = actor.pid = 0
+        actor.worker = 0
         self._dead[actor_id] = None
         while len(self._dead) > self.limits.dead_actors:
             oldest = next(iter(self._dead))

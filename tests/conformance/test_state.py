@@ -128,15 +128,16 @@ def test_a_dead_actor_stays_in_the_list(ray, state):
     @ray.remote
     class ShortLived:
         def pid(self):
-            return 1
+            return os.getpid()
 
     actor = ShortLived.remote()
-    ray.get(actor.pid.remote())
+    pid = ray.get(actor.pid.remote())
     ray.kill(actor)
     wait_until(lambda: [one.state for one in actors_of(state, "ShortLived")] == ["DEAD"], "its death")
     (row,) = actors_of(state, "ShortLived", detail=True)
     assert "kill" in row.death_cause["actor_died_error_context"]["error_message"]
     assert row.num_restarts_due_to_lineage_reconstruction == 0
+    assert (row.pid, row.node_id) == (pid, ray.get_runtime_context().get_node_id())
 
 
 def test_why_an_actor_never_lived(ray, state):

@@ -222,7 +222,7 @@ def _actors(where: Any, timeout_s: float) -> list[Any]:
     return [
         ActorState(
             actor_id=row["actor_id"], class_name=row["class_name"], state=row["state"], job_id=_job_hex(row["job_id"]),
-            name=row["name"], node_id=where.node_id if row["peer"] else None, pid=row["pid"],
+            name=row["name"], node_id=where.node_id if row["pid"] else None, pid=row["pid"],
             ray_namespace=row["namespace"], required_resources=row["resources"],
             death_cause=_death_cause(row) if row["state"] == "DEAD" else None, is_detached=row["detached"],
             num_restarts=row["restarts"], num_restarts_due_to_lineage_reconstruction=0, num_restarts_due_to_node_preemption=0,
