@@ -10,9 +10,16 @@
 #include "platform.h"
 #include "reduce.h"
 
-static const char *const kind_names[] = {"",       "barrier",   "broadcast",     "allreduce",
-                                         "reduce", "allgather", "reducescatter", "alltoall",
-                                         "send",   "recv"};
+static const char *const kind_names[] = {"refused what it was given",
+                                         "barrier",
+                                         "broadcast",
+                                         "allreduce",
+                                         "reduce",
+                                         "allgather",
+                                         "reducescatter",
+                                         "alltoall",
+                                         "send",
+                                         "recv"};
 static const char *const type_names[] = {
     "bool",   "int8",    "uint8",    "int16",   "uint16",  "int32",     "uint32",    "int64",
     "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
@@ -21,7 +28,9 @@ static const char *const op_names[] = {"SUM", "PRODUCT", "MIN", "MAX", "AVERAGE"
 
 /* -------------------------------------------------------------------- calls */
 
-static uint32_t what_of(const coll_op *o) { return o->kind | o->type << 8 | o->op << 16; }
+static uint32_t what_of(const coll_op *o) {
+  return o->refused ? 0 : o->kind | o->type << 8 | o->op << 16;
+}
 
 /* my_call: what this rank announces, or would. */
 static coll_call my_call(const nbs_coll *g) {
@@ -56,7 +65,7 @@ static void call_text(char *buf, size_t size, uint32_t rank, const coll_call *ca
   if (kind == NBS_COLL_ALLREDUCE || kind == NBS_COLL_REDUCE || kind == NBS_COLL_REDUCESCATTER)
     snprintf(of, sizeof of, ", %s", op <= NBS_AVERAGE ? op_names[op] : "?");
   shape_text(shape, sizeof shape, call->shape);
-  if (kind == NBS_COLL_BARRIER || kind >= N_KINDS)
+  if (call->what == 0 || kind == NBS_COLL_BARRIER || kind >= N_KINDS)
     snprintf(buf, size, "rank %u: %s", rank, kind < N_KINDS ? kind_names[kind] : "?");
   else
     snprintf(buf, size, "rank %u: %s(%llu x %s%s%s%s)", rank, kind_names[kind],
@@ -163,13 +172,18 @@ static void alone(nbs_coll *g) {
     memmove(o->out, in_of(o, 0), (size_t)o->bytes);
 }
 
-/* compare: all want the same, or the error names the first rank that differs from most. */
+/* compare: all want the same, or the error names the first rank that refused or else that
+ * differs from most. */
 static int compare(nbs_coll *g) {
   const coll_op *o = &g->op;
   const coll_call *most = &coll_box_of(g, 0, o->number)->call;
   uint32_t r = 1, rank = 0, support = 0;
   while (r < g->world && same_call(most, &coll_box_of(g, r, o->number)->call)) r++;
   if (r == g->world) return NBS_OK;
+  for (r = 0; r < g->world; r++) {
+    const coll_call *call = &coll_box_of(g, r, o->number)->call, mine = my_call(g);
+    if (call->what == 0) return disagree(g, r, call, g->rank, &mine);
+  }
   for (r = 0; r < g->world; r++) {
     const coll_call *call = &coll_box_of(g, r, o->number)->call;
     uint32_t like = 0;
@@ -198,8 +212,29 @@ static int gather_calls(nbs_coll *g) {
   return compare(g);
 }
 
+/* settle waits until all have entered the operation that this rank refused: only then is its
+ * other box read by nobody. */
+static int settle(nbs_coll *g) {
+  for (uint32_t r = 0; g->owed && r < g->world; r++) {
+    if (r == g->rank) continue;
+    coll_cond entered = {&coll_box_of(g, r, g->calls)->call.seq, g->calls}, never = {NULL, 0};
+    int rc = nbsi_coll_await(g, r, entered, never);
+    if (rc != NBS_OK) return rc;
+  }
+  g->owed = 0;
+  return NBS_OK;
+}
+
 static int together(nbs_coll *g) {
   coll_op *o = &g->op;
+  if (o->number == 0) {
+    int rc = g->owed ? settle(g) : NBS_OK;
+    if (rc != NBS_OK) return rc;
+    o->number = ++g->calls;
+    announce(g);
+    g->owed = o->refused;
+    if (o->refused) return NBS_OK;
+  }
   if (o->at < g->world) {
     int rc = gather_calls(g);
     if (rc != NBS_OK) return rc;
@@ -234,10 +269,10 @@ static int send_to(nbs_coll *g) {
     call->bytes = o->bytes;
     call->stream = o->stream = g->next;
     memcpy(call->shape, o->shape, sizeof o->shape);
-    if (o->bytes <= COLL_PAIR_SMALL)
-      memcpy(pair->message[number & 1].data, o->in, (size_t)o->bytes);
-    else
+    if (o->bytes > COLL_PAIR_SMALL)
       nbsi_coll_plan(g);
+    else if (!o->refused)
+      memcpy(pair->message[number & 1].data, o->in, (size_t)o->bytes);
     g->sent[o->root] = number;
     o->at = 1;
     nb_atomic_store(&call->seq, number, RELEASE);
@@ -246,6 +281,12 @@ static int send_to(nbs_coll *g) {
   if (o->bytes <= COLL_PAIR_SMALL) return NBS_OK;
   int rc = nbsi_coll_stream(g);
   return rc == NBS_OK ? nbsi_coll_returned(g) : rc;
+}
+
+static void took(nbs_coll *g, coll_pair *pair, uint64_t number) {
+  g->received[g->op.root] = number;
+  nb_atomic_store(&pair->taken, number, RELEASE);
+  nbsi_coll_wake(g, g->op.root);
 }
 
 static int recv_from(nbs_coll *g) {
@@ -257,6 +298,12 @@ static int recv_from(nbs_coll *g) {
     coll_cond sent = {&call->seq, number}, never = {NULL, 0};
     int rc = nbsi_coll_await(g, o->root, sent, never);
     if (rc != NBS_OK) return rc;
+    if (call->what == 0) { /* the sender has refused: nothing more comes */
+      coll_call mine = my_call(g);
+      rc = disagree(g, o->root, call, g->rank, &mine);
+      took(g, pair, number);
+      return rc;
+    }
     /* Its shape and type must be ours; else neither side can go on with this pair. */
     if (call->bytes != o->bytes || call->what != (NBS_COLL_SEND | o->type << 8) ||
         memcmp(call->shape, o->shape, sizeof o->shape) != 0) {
@@ -280,9 +327,7 @@ static int recv_from(nbs_coll *g) {
     int rc = nbsi_coll_stream(g);
     if (rc != NBS_OK) return rc;
   }
-  g->received[o->root] = number;
-  nb_atomic_store(&pair->taken, number, RELEASE);
-  nbsi_coll_wake(g, o->root);
+  took(g, pair, number);
   return NBS_OK;
 }
 
@@ -320,16 +365,24 @@ static int check(nbs_coll *g, uint32_t kind, uint32_t type, uint32_t op, uint32_
   return NBS_OK;
 }
 
-int nbs_coll_run(nbs_coll *g, uint32_t what, uint32_t root, const void *in, void *out,
-                 uint64_t bytes, const uint32_t *shape, uint64_t timeout_ns) {
-  static const uint32_t flat[NBS_COLL_SHAPE] = {1};
+/* begin takes the group for this thread; the status of what stands in the way. */
+static int begin(nbs_coll *g) {
   int rc = nbsi_enter(g->s);
   if (rc != NBS_OK) return rc;
   uint32_t idle = 0;
   if (!nb_atomic_cas(&g->busy, &idle, 1u, ACQ_REL)) return NBS_EEXISTS;
-  uint32_t kind = what & 0xff, type = what >> 8 & 0xff, op = what >> 16 & 0xff;
   rc = nbsi_coll_broken(g);
-  if (rc == NBS_OK) rc = check(g, kind, type, op, root, bytes);
+  if (rc != NBS_OK) nb_atomic_store(&g->busy, 0u, RELEASE);
+  return rc;
+}
+
+int nbs_coll_run(nbs_coll *g, uint32_t what, uint32_t root, const void *in, void *out,
+                 uint64_t bytes, const uint32_t *shape, uint64_t timeout_ns) {
+  static const uint32_t flat[NBS_COLL_SHAPE] = {1};
+  int rc = begin(g);
+  if (rc != NBS_OK) return rc;
+  uint32_t kind = what & 0xff, type = what >> 8 & 0xff, op = what >> 16 & 0xff;
+  rc = check(g, kind, type, op, root, bytes);
   if (rc != NBS_OK) {
     nb_atomic_store(&g->busy, 0u, RELEASE);
     return rc;
@@ -339,20 +392,31 @@ int nbs_coll_run(nbs_coll *g, uint32_t what, uint32_t root, const void *in, void
   o->type = type;
   o->op = op;
   o->root = root;
+  o->refused = 0;
   o->in = in;
   o->out = out;
   o->bytes = bytes;
   memcpy(o->shape, shape == NULL ? flat : shape, sizeof o->shape);
   o->at = 0;
   o->since = 0;
+  o->number = 0;
   o->pub = o->n_pub = o->con = o->n_con = 0;
   o->deadline = timeout_ns == 0 ? UINT64_MAX : nbsi_now_ns() + timeout_ns;
   uint32_t cpu = nbsi_cpu();
   if (nb_atomic_load(&g->s->me->cpu, RELAXED) != cpu) nb_atomic_store(&g->s->me->cpu, cpu, RELAXED);
-  if (kind < NBS_COLL_SEND) {
-    o->number = ++g->calls;
-    announce(g);
+  return progress(g);
+}
+
+int nbs_coll_refuse(nbs_coll *g, uint32_t kind, uint32_t other) {
+  if (kind >= NBS_COLL_SEND && (other >= g->world || other == g->rank)) return NBS_EINVAL;
+  int rc = begin(g);
+  if (rc != NBS_OK) return rc;
+  if (kind == NBS_COLL_RECV) {
+    rc = nbsi_coll_break(g, COLL_ABORTED, g->rank);
+    nb_atomic_store(&g->busy, 0u, RELEASE);
+    return rc;
   }
+  g->op = (coll_op){.kind = kind, .root = other, .refused = 1, .deadline = UINT64_MAX};
   return progress(g);
 }
 

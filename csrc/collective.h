@@ -8,7 +8,8 @@
  *
  * *Box*: what a rank says when it enters operation number `seq`: what it wants, and the
  * data when they are small. As nobody leaves an operation before all have entered it, a
- * rank is at most one ahead of another, and two boxes do.
+ * rank is at most one ahead of another, and two boxes do. (Who refuses one leaves it at once,
+ * and makes up for that before the next.)
  * *Pair*: the same for messages from one rank to another; two on their way.
  * *Slot*: a piece of staging through which large data travel in chunks. Its owner fills it,
  * says for how many readers, and fills it again when all of them are through with it.
@@ -58,7 +59,7 @@ typedef struct {
 
 typedef struct {
   uint64_t seq;    /* number of the operation; written last */
-  uint32_t what;   /* operation | type << 8 | reduction << 16 */
+  uint32_t what;   /* operation | type << 8 | reduction << 16; 0: refused */
   uint32_t root;   /* of the operation; not used in pairs */
   uint64_t bytes;  /* of one array */
   uint64_t stream; /* number of the first chunk that the rank publishes in it */
@@ -84,12 +85,13 @@ _Static_assert(sizeof(coll_pair) == 64 + 2 * 256, "pairs do not share lines");
 /* The operation that this process is in. */
 typedef struct {
   uint32_t kind, type, op, root;
+  uint32_t refused;
   const uint8_t *in;
   uint8_t *out;
   uint64_t bytes, deadline;
   uint32_t shape[NBS_COLL_SHAPE];
   uint64_t since;                  /* when it first had to sleep, ns; 0: not yet */
-  uint64_t number;                 /* of the call */
+  uint64_t number;                 /* of the call; 0: not announced yet */
   uint32_t at;                     /* next rank whose call is to be looked at; world: all seen */
   uint64_t chunks;                 /* of the largest part */
   uint64_t stream;                 /* number of the first chunk that we publish */
@@ -109,6 +111,7 @@ struct nbs_coll {
   uint32_t world, rank, chunk;
   uint32_t busy;             /* 1: a thread is in an operation; atomic */
   uint64_t calls;            /* operations that all take part in, so far */
+  uint32_t owed;             /* 1: the last one was refused, and others may not have entered it */
   uint64_t next;             /* number of the next chunk that we publish */
   uint64_t *sent, *received; /* per rank: messages so far */
   uint64_t *streams;         /* per rank: its stream in this operation */

@@ -203,6 +203,50 @@ static void disagreement_is_told_to_all(void) {
   together(3, they_disagree);
 }
 
+static int refuse(nbs_coll *g, uint32_t kind, uint32_t other) {
+  int rc = nbs_coll_refuse(g, kind, other);
+  while (rc == NBS_EAGAIN) rc = nbs_coll_resume(g);
+  return rc;
+}
+
+/* they_refuse: each rank refuses in turn, three times in a row; the others are told. */
+static void they_refuse(nbs_seg *seg, uint32_t world, uint32_t rank) {
+  nbs_coll *g = join(seg, 8, world, rank);
+  uint64_t x = 1, got = 0;
+  char why[256], who[32];
+  for (uint32_t n = 0; n < 3 * world; n++) {
+    uint32_t odd = n / 3;
+    if (rank == odd) {
+      NBT_OK(refuse(g, NBS_COLL_ALLREDUCE, 0));
+    } else {
+      NBT_EQ(run(g, NBS_COLL_ALLREDUCE, NBS_U64, NBS_SUM, 0, NULL, &x, 8, 20), NBS_EINVAL);
+      NBT_EQ(nbs_coll_why(g, why, sizeof why), (int)odd);
+      snprintf(who, sizeof who, "rank %u: refused", odd);
+      NBT_TRUE(strstr(why, who) != NULL && strstr(why, "allreduce(1 x uint64") != NULL);
+    }
+  }
+  if (rank == 1) NBT_OK(refuse(g, NBS_COLL_SEND, 0)); /* instead of a message */
+  if (rank == 1) NBT_OK(run(g, NBS_COLL_SEND, NBS_U64, 0, 0, &x, NULL, 8, 20));
+  if (rank == 0) {
+    NBT_EQ(run(g, NBS_COLL_RECV, NBS_U64, 0, 1, NULL, &got, 8, 20), NBS_EINVAL);
+    NBT_EQ(nbs_coll_why(g, why, sizeof why), 1);
+    NBT_OK(run(g, NBS_COLL_RECV, NBS_U64, 0, 1, NULL, &got, 8, 20));
+    NBT_EQ(got, 1);
+  }
+  NBT_OK(refuse(g, NBS_COLL_ALLREDUCE, 0)); /* all alike */
+  NBT_OK(run(g, NBS_COLL_ALLREDUCE, NBS_U64, NBS_SUM, 0, NULL, &x, 8, 20));
+  NBT_EQ(x, world);
+  NBT_EQ(nbs_coll_refuse(g, NBS_COLL_SEND, world), NBS_EINVAL);
+  if (rank == 1) NBT_EQ(nbs_coll_refuse(g, NBS_COLL_RECV, 0), NBS_ESTATE); /* ends the group */
+  if (rank != 1) NBT_EQ(run(g, NBS_COLL_BARRIER, 0, 0, 0, NULL, NULL, 0, 20), NBS_ESTATE);
+  NBT_OK(nbs_coll_leave(g));
+}
+
+static void a_refusal_is_told_to_all(void) {
+  together(2, they_refuse);
+  together(3, they_refuse);
+}
+
 static void one_leaves(nbs_seg *seg, uint32_t world, uint32_t rank) {
   nbs_coll *g = join(seg, 5, world, rank);
   NBT_OK(run(g, NBS_COLL_BARRIER, 0, 0, 0, NULL, NULL, 0, 20));
@@ -306,6 +350,7 @@ int main(void) {
   NBT_RUN(groups_come_and_go);
   NBT_RUN(a_death_in_each_operation);
   NBT_RUN(disagreement_is_told_to_all);
+  NBT_RUN(a_refusal_is_told_to_all);
   NBT_RUN(a_rank_that_left);
   NBT_RUN(alone_too_long);
   NBT_RUN(stored_data_are_lent);

@@ -427,6 +427,13 @@ int nbs_coll_run(nbs_coll *g, uint32_t what, uint32_t root, const void *in, void
 int nbs_coll_resume(nbs_coll *g);
 int nbs_coll_abort(nbs_coll *g);
 
+/* nbs_coll_refuse stands in for an operation whose arguments this rank refuses: the others get
+ * NBS_EINVAL, which says so, and the group goes on. Of a message only rank `other` is told; a
+ * receiver who refuses breaks the group, as what was sent is underway. It does not wait for the
+ * others unless what came before was refused too: then it may return NBS_EAGAIN, as nbs_coll_run
+ * does. */
+int nbs_coll_refuse(nbs_coll *g, uint32_t kind, uint32_t other);
+
 /* nbs_coll_why copies the sentence about the last error, and returns the rank at fault or
  * -1. nbs_coll_joined: 1 when the process of `rank` has joined, 0 when not yet. */
 int nbs_coll_why(nbs_coll *g, char *why, size_t why_len);

@@ -6,7 +6,7 @@ memory; reductions are computed in C. Names and signatures are those of ``ray.ut
 ``alltoall``, ``ReduceOp.AVERAGE``, ``timeout`` and groups that include the driver are nbray's own.
 
 An operation ends for all ranks: with its result; with CollectiveMismatchError when they do not
-agree (the group goes on); with CollectiveRankDiedError, CollectiveTimeoutError or CollectiveError
+agree, or one refuses its arguments (the group goes on, but for a receiver who refuses); with CollectiveRankDiedError, CollectiveTimeoutError or CollectiveError
 when a rank died, came too late, left or gave up. After these the group is broken; destroy it in
 all ranks and create it anew.
 """
@@ -26,6 +26,7 @@ from nbray.core.collective_group import (
     ALLGATHER,
     ALLREDUCE,
     ALLTOALL,
+    BARRIER,
     BROADCAST,
     RECV,
     REDUCE,
@@ -365,7 +366,12 @@ def allreduce(
     CollectiveMismatchError, CollectiveRankDiedError, CollectiveTimeoutError, CollectiveError
         See the module's text; so in all operations.
     """
-    _group(group_name).one(ALLREDUCE, 0 if op is _SUM else _code(op), 0, tensor, timeout)
+    group = _group(group_name)
+    try:
+        group.one(ALLREDUCE, 0 if op is _SUM else _code(op), 0, tensor, timeout)
+    except BaseException as error:  # here and below: the others do not wait for a rank that refuses its arguments
+        group.refuse(error, ALLREDUCE)
+        raise
 
 
 def reduce(
@@ -374,15 +380,23 @@ def reduce(
 ) -> None:  # fmt: skip
     """Reduce the tensors of all ranks; rank ``dst_rank`` gets the result, in place."""
     group = _group(group_name)
-    _check_rank(dst_rank, group.world_size)
-    group.one(REDUCE, _code(op), dst_rank, tensor, timeout)
+    try:
+        _check_rank(dst_rank, group.world_size)
+        group.one(REDUCE, _code(op), dst_rank, tensor, timeout)
+    except BaseException as error:
+        group.refuse(error, REDUCE)
+        raise
 
 
 def broadcast(tensor: Any, src_rank: int = 0, group_name: str = "default", *, timeout: float | None = None) -> None:
     """Give the tensor of rank ``src_rank`` to all, in place."""
     group = _group(group_name)
-    _check_rank(src_rank, group.world_size)
-    group.one(BROADCAST, 0, src_rank, tensor, timeout)
+    try:
+        _check_rank(src_rank, group.world_size)
+        group.one(BROADCAST, 0, src_rank, tensor, timeout)
+    except BaseException as error:
+        group.refuse(error, BROADCAST)
+        raise
 
 
 def allgather(
@@ -390,8 +404,12 @@ def allgather(
 ) -> None:
     """Write the tensor of each rank into that rank's place of ``tensor_list``, in all ranks."""
     group = _group(group_name)
-    _check_list(group, tensor_list, "allgather")
-    group.many(ALLGATHER, 0, tensor, tensor_list, timeout)
+    try:
+        _check_list(group, tensor_list, "allgather")
+        group.many(ALLGATHER, 0, tensor, tensor_list, timeout)
+    except BaseException as error:
+        group.refuse(error, ALLGATHER)
+        raise
 
 
 def reducescatter(
@@ -400,8 +418,12 @@ def reducescatter(
 ) -> None:  # fmt: skip
     """Reduce the lists of all ranks place by place; ``tensor`` gets the place of this rank."""
     group = _group(group_name)
-    _check_list(group, tensor_list, "reducescatter")
-    group.many(REDUCESCATTER, _code(op), tensor_list, tensor, timeout)
+    try:
+        _check_list(group, tensor_list, "reducescatter")
+        group.many(REDUCESCATTER, _code(op), tensor_list, tensor, timeout)
+    except BaseException as error:
+        group.refuse(error, REDUCESCATTER)
+        raise
 
 
 def alltoall(
@@ -410,14 +432,23 @@ def alltoall(
 ) -> None:  # fmt: skip
     """Give ``input_tensor_list[r]`` to rank r; ``output_tensor_list[r]`` is what rank r gave. nbray only."""
     group = _group(group_name)
-    _check_list(group, input_tensor_list, "alltoall")
-    _check_list(group, output_tensor_list, "alltoall")
-    group.many(ALLTOALL, 0, input_tensor_list, output_tensor_list, timeout)
+    try:
+        _check_list(group, input_tensor_list, "alltoall")
+        _check_list(group, output_tensor_list, "alltoall")
+        group.many(ALLTOALL, 0, input_tensor_list, output_tensor_list, timeout)
+    except BaseException as error:
+        group.refuse(error, ALLTOALL)
+        raise
 
 
 def barrier(group_name: str = "default", *, timeout: float | None = None) -> None:
     """Wait until all ranks are here."""
-    _group(group_name).barrier(timeout)
+    group = _group(group_name)
+    try:
+        group.barrier(timeout)
+    except BaseException as error:
+        group.refuse(error, BARRIER)
+        raise
 
 
 def send(tensor: Any, dst_rank: int, group_name: str = "default", *, timeout: float | None = None) -> None:
@@ -425,7 +456,11 @@ def send(tensor: Any, dst_rank: int, group_name: str = "default", *, timeout: fl
     group = _group(group_name)
     if dst_rank.__class__ is not int or not 0 <= dst_rank < group.world_size or dst_rank == group.rank:
         _wrong_peer(group, dst_rank, "destination")
-    group.one(SEND, 0, dst_rank, tensor, timeout)
+    try:
+        group.one(SEND, 0, dst_rank, tensor, timeout)
+    except BaseException as error:
+        group.refuse(error, SEND, dst_rank)
+        raise
 
 
 def recv(tensor: Any, src_rank: int, group_name: str = "default", *, timeout: float | None = None) -> None:
@@ -433,7 +468,11 @@ def recv(tensor: Any, src_rank: int, group_name: str = "default", *, timeout: fl
     group = _group(group_name)
     if src_rank.__class__ is not int or not 0 <= src_rank < group.world_size or src_rank == group.rank:
         _wrong_peer(group, src_rank, "source")
-    group.one(RECV, 0, src_rank, tensor, timeout)
+    try:
+        group.one(RECV, 0, src_rank, tensor, timeout)
+    except BaseException as error:
+        group.refuse(error, RECV, src_rank)
+        raise
 
 
 def _wrong_peer(group: Group, rank: Any, what: str) -> NoReturn:

@@ -31,6 +31,7 @@ _NULL = ffi.NULL
 _SHAPES: dict[tuple[int, ...], Any] = {}  # shapes as C takes them
 _MAX_SHAPES = 1000  # remembered
 _EAGAIN = lib.NBS_EAGAIN
+_TOOK_PART = "_took_part_in_operation"  # an attribute of errors
 _from_buffer = ffi.from_buffer
 _run = lib.nbs_coll_run
 
@@ -203,11 +204,35 @@ class Group:
                 return
             if status == _EAGAIN:
                 status = self._wait(handle)
-        except BaseException:  # an interrupt: nobody goes on with this operation
+        except BaseException as error:  # an interrupt: nobody goes on with this operation
             lib.nbs_coll_abort(handle)
+            _mark(error)
             raise
         if status != 0:
-            self._raise(status)
+            try:
+                self._raise(status)
+            except Exception as error:
+                if (
+                    not isinstance(error, CollectiveMismatchError) or error.rank >= 0
+                ):  # else C refused before the others heard
+                    _mark(error)
+                raise
+
+    def refuse(self, error: BaseException, kind: int, other: int = 0) -> None:
+        """Tell the others that this rank refuses its arguments, so that they do not wait for it.
+
+        Does nothing when ``error`` came of the operation itself: of that they know. Does not wait for them, unless
+        what came before was refused as well.
+        """
+        handle = self.handle
+        if handle is None or getattr(error, _TOOK_PART, False):
+            return
+        try:
+            if lib.nbs_coll_refuse(handle, kind, other) == _EAGAIN:
+                self._wait(handle)
+        except BaseException:
+            lib.nbs_coll_abort(handle)
+            raise
 
     def _wait(self, handle: Any) -> int:
         """Go on until it is done; a task that waits lends its CPUs, perhaps to another rank."""
@@ -245,6 +270,11 @@ class Group:
         if status == lib.NBS_ESTATE:
             raise CollectiveError(f"{where}: {text}. {again}", self.name, rank)
         fail(status, where)
+
+
+def _mark(error: BaseException) -> None:
+    """Note that this rank took part in the operation that raised this."""
+    setattr(error, _TOOK_PART, True)
 
 
 def _nanoseconds(timeout: float) -> int:

@@ -447,6 +447,75 @@ def test_bad_arguments(ray, group):
     assert everywhere(ray, group(2), body) == [2, 2]
 
 
+def test_a_rank_that_refuses_alone_leaves_nobody_waiting(ray, group):
+    def body(me, world):
+        ones, lists = np.ones(3), [np.ones(3) for _ in range(world)]
+        calls = [  # of rank 1, and of the others
+            (RuntimeError, lambda: col.allreduce([1, 2], "g"), lambda: col.allreduce(ones.copy(), "g")),
+            (CollectiveMismatchError, lambda: col.allreduce(np.array([None]), "g"), lambda: col.barrier("g")),
+            (ValueError, lambda: col.allreduce(ones, "g", "SUM"), lambda: col.allreduce(np.ones(50_000), "g")),
+            (CollectiveMismatchError, lambda: col.allreduce(np.ones(1, "c8"), "g", col.ReduceOp.MIN), lambda: col.barrier("g")),
+            (ValueError, lambda: col.broadcast(ones, 7, "g"), lambda: col.broadcast(ones, 0, "g")),
+            (ValueError, lambda: col.reduce(ones, -1, "g"), lambda: col.reduce(ones.copy(), 0, "g")),
+            (RuntimeError, lambda: col.allgather([ones], ones, "g"), lambda: col.allgather(lists, ones, "g")),
+            (RuntimeError, lambda: col.reducescatter(ones, ones, "g"), lambda: col.reducescatter(ones.copy(), lists, "g")),
+            (CollectiveMismatchError, lambda: col.alltoall(lists, [ones[:1], *lists[1:]], "g"), lambda: col.alltoall(lists, lists, "g")),
+            (ValueError, lambda: col.barrier("g", timeout=0), lambda: col.barrier("g")),
+        ]  # fmt: skip
+        for error, refused, fine in calls:
+            if me == 1:
+                with pytest.raises(error):
+                    refused()
+                continue
+            with pytest.raises(CollectiveMismatchError, match=r"rank 1: refused what it was given; rank") as caught:
+                fine()
+            assert caught.value.rank == 1
+        if me == 0:
+            with pytest.raises(CollectiveMismatchError, match="rank 1: refused"):
+                col.recv(np.ones(3), 1, "g")
+            got = np.zeros(3)
+            col.recv(got, 1, "g")
+            assert got[0] == 1
+        if me == 1:
+            with pytest.raises(RuntimeError, match="Unrecognized"):
+                col.send([1], 0, "g")
+            col.send(ones, 0, "g")
+        array = np.ones(3)
+        col.allreduce(array, "g")  # the group goes on
+        if me == 1:
+            with pytest.raises(ValueError, match="read-only"):
+                col.recv(np.frombuffer(bytes(800_000)), 0, "g")
+        elif me == 0:
+            with pytest.raises(CollectiveError, match="gave up"):
+                col.send(np.ones(100_000), 1, "g")
+        return array[0]
+
+    assert everywhere(ray, group(3), body) == [3, 3, 3]
+
+
+def test_a_refusal_waits_for_nobody(ray, group):
+    """Nor does it count for more than one operation of the others."""
+
+    def body(me, world):
+        if me == 0:
+            with pytest.raises(RuntimeError, match="Unrecognized"):
+                col.allreduce("no array", "g")
+        return True
+
+    actors = group(2)
+    with kit.no_hang(what="a refusal"):
+        assert ray.get(actors[0].do.remote(body))
+
+    def later(me, world):
+        if me == 1:
+            with pytest.raises(CollectiveMismatchError, match="rank 0: refused"):
+                col.barrier("g")
+        col.barrier("g")
+        return True
+
+    assert everywhere(ray, actors, later) == [True, True]
+
+
 def test_a_rank_that_is_taken_or_never_comes(ray, group):
     group(1, "g")
     with pytest.raises(CollectiveError, match="rank 0 is taken by the process with pid"):
