@@ -145,7 +145,7 @@ def build_c_module(root: Path) -> Path:
     assert spec is not None and spec.loader is not None
     ffi_build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(ffi_build)
-    return Path(ffi_build.build(root / "nbray"))
+    return Path(ffi_build.build(root / "nbray", debug=False))
 
 
 def platform_tag() -> str:
