@@ -231,3 +231,102 @@ def test_ray_itself_was_there_first(run):
             raise AssertionError
         assert ray.__version__ == "1.0"
         """)
+
+
+def test_inner_modules_are_there_without_an_import(run):
+    run("""
+        import nbray
+        nbray.as_ray()
+        import ray
+        assert not ray._private.worker.global_worker.connected
+        assert ray._private.internal_api.free and ray._private.state.nodes
+        assert not hasattr(ray._private, "no_such_module")
+        """)
+
+
+def test_helpers_for_tests(run):
+    run("""
+        import asyncio
+        import nbray
+        nbray.as_ray()
+        import pytest, ray
+        from ray._private import test_utils
+        from ray._common.test_utils import async_wait_for_condition, run_string_as_driver, Semaphore, SignalActor, wait_for_condition
+        assert test_utils.SignalActor is SignalActor and test_utils.wait_for_condition is wait_for_condition
+
+        ray.init(num_cpus=2)
+        signal = SignalActor.remote()
+
+        @ray.remote
+        def waits(signal):
+            ray.get(signal.wait.remote())
+            return 7
+
+        ref = waits.remote(signal)
+        wait_for_condition(lambda least: ray.get(signal.cur_num_waiters.remote()) == least, timeout=60, least=1)
+        assert ray.get(signal.wait.remote(should_wait=False)) is None
+        ray.get(signal.send.remote(clear=True))
+        assert ray.get(ref) == 7
+        again = waits.remote(signal)
+        wait_for_condition(lambda: ray.get(signal.cur_num_waiters.remote()) == 1, timeout=60)
+        ray.get(signal.send.remote())
+        assert ray.get(again) == 7 and ray.get(waits.remote(signal)) == 7
+
+        semaphore = Semaphore.remote(value=1)
+        ray.get(semaphore.acquire.remote())
+        assert ray.get(semaphore.locked.remote())
+        second = semaphore.acquire.remote()
+        ray.get(semaphore.release.remote())
+        ray.get(second)
+
+        with pytest.raises(RuntimeError, match="(?s)wasn't met.*ZeroDivisionError"):
+            wait_for_condition(lambda: 1 / 0, timeout=0.2, retry_interval_ms=1)
+        with pytest.raises(ZeroDivisionError):
+            wait_for_condition(lambda: 1 / 0, raise_exceptions=True)
+
+        async def later(answers=iter([False, True])):
+            return next(answers)
+
+        asyncio.run(async_wait_for_condition(later, timeout=60, retry_interval_ms=1))
+        with pytest.raises(RuntimeError, match="wasn't met"):
+            asyncio.run(async_wait_for_condition(lambda: False, timeout=0.1))
+
+        assert ray.get([test_utils.put_object("x", use) for use in (True, False)]) == ["x", "x"]
+        assert test_utils.same_elements([{}, 1], [1, {}]) and not test_utils.same_elements([1], [1, 2])
+        """)
+
+
+def test_programs_of_tests(run):
+    run("""
+        import inspect, subprocess
+        import nbray
+        nbray.as_ray()
+        import pytest
+        from ray._private.test_utils import (
+            run_string_as_driver, run_string_as_driver_nonblocking, run_string_as_driver_stdout_stderr, wait_for_pid_to_exit
+        )
+        program = inspect.cleandoc('''
+            from __future__ import annotations
+            import ray, sys
+            ray.init(num_cpus=1)
+            @ray.remote
+            def f():
+                return ray.__version__
+            print(ray.get(f.remote()))
+            print("aside", file=sys.stderr)
+        ''')
+        assert {"2.60.0", "aside"} <= set(run_string_as_driver(program).split())
+        out, err = run_string_as_driver_stdout_stderr(program)
+        assert out == "2.60.0\\n" and "aside" in err
+        for run in (run_string_as_driver, run_string_as_driver_stdout_stderr):
+            with pytest.raises(subprocess.CalledProcessError):
+                run("raise SystemExit(3)")
+        process = run_string_as_driver_nonblocking("import time; print('on', flush=True); time.sleep(1000)")
+        assert process.stdout.readline() == b"on\\n"
+        with pytest.raises(TimeoutError):
+            wait_for_pid_to_exit(process.pid, timeout=0.1)
+        process.kill()
+        wait_for_pid_to_exit(process.pid, timeout=60)
+        process.communicate()
+        wait_for_pid_to_exit(process.pid)
+        """)

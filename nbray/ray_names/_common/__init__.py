@@ -1,0 +1,1 @@
+"""What packages take from Ray's common inner modules."""
