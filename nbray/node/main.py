@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from typing import Any, NoReturn
 
 import msgspec
@@ -48,6 +49,8 @@ def main(connection_fd: int) -> NoReturn:
         if daemon is not None:
             daemon.run()
             code = 0
+    except BaseException:
+        traceback.print_exc()  # into its log, of which the launcher shows the end
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -14,7 +14,7 @@ import socket
 import struct
 
 _UCRED = struct.Struct("3i")
-_MAX_GREETING = 4096
+_PART = 4096
 
 
 def listen(path: str) -> socket.socket:
@@ -52,9 +52,12 @@ def serve_one(listener: socket.socket, segment_fd: int, greeting: dict[str, obje
 
 
 def send_descriptor(connection: socket.socket, descriptor: int, greeting: dict[str, object]) -> None:
-    """Send one descriptor along with ``greeting``."""
+    """Send one descriptor along with the line ``greeting``."""
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]).tobytes())
-    connection.sendmsg([json.dumps(greeting).encode("utf-8")], [rights])
+    line = json.dumps(greeting).encode("utf-8") + b"\n"
+    rest = line[connection.sendmsg([line], [rights]) :]
+    if rest:  # who has all of it may be gone
+        connection.sendall(rest)
 
 
 def receive_descriptor(connection: socket.socket) -> tuple[int, dict[str, object]]:
@@ -66,12 +69,17 @@ def receive_descriptor(connection: socket.socket) -> tuple[int, dict[str, object
         When the other side closed without a word.
     """
     data, ancillary, _flags, _address = connection.recvmsg(
-        _MAX_GREETING, socket.CMSG_SPACE(struct.calcsize("i")), socket.MSG_CMSG_CLOEXEC
+        _PART, socket.CMSG_SPACE(struct.calcsize("i")), socket.MSG_CMSG_CLOEXEC
     )
     received = array.array("i")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
+    while data and not data.endswith(b"\n"):  # JSON has none inside
+        more = connection.recv(_PART)
+        if not more:
+            break
+        data += more
     if not data:
         raise ConnectionError("the node daemon closed the connection")
     return (received[0] if received else -1), json.loads(data)

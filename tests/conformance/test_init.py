@@ -241,3 +241,10 @@ def test_a_handle_of_an_earlier_cluster(fresh):
         with pytest.raises(Exception, match=r"cluster|session"):
             use()
     assert ray.get(Earlier.remote().name.remote()) == "earlier"
+
+
+def test_thousands_of_resources(fresh):
+    given = {f"resource{number}": number % 5 + 1 for number in range(2000)}
+    fresh.init(num_cpus=1, resources=given)
+    assert {name: fresh.cluster_resources()[name] for name in given} == given
+    assert fresh.get(fresh.remote(resources={"resource7": 3})(lambda: 7).remote()) == 7
