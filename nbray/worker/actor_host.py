@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import sys
 import threading
@@ -80,7 +81,7 @@ class ActorHost(ExecutorState):
                 raise self.environment.failure.with_traceback(None)
             self.incarnation = notice.incarnation
             set_name(f"nbray::{spec['class_name']}")
-            if notice.gpu_ids or "GPU" in spec["resources"]:
+            if notice.gpu_ids or "GPU" in spec["resources"] or self.gpu_ids:  # those of a task that ran here before
                 self._use_gpus(notice.gpu_ids)
             cls = _loads(spec["code"])
             args, kwargs = _loads(spec["arguments"]) if spec["arguments"] else spec["values"]
@@ -185,6 +186,9 @@ class ActorHost(ExecutorState):
             return self._terminate
         if name == "__ray_call__":
             return lambda function, *args, **kwargs: function(self.actor, *args, **kwargs)
+        if name in getattr(self.actor, "__dict__", ()):  # an attribute of the same name is no obstacle, as in Ray
+            cls = type(self.actor)
+            return inspect.getattr_static(cls, name).__get__(self.actor, cls)
         return getattr(self.actor, name)
 
     def _terminate(self) -> None:

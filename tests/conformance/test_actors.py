@@ -518,3 +518,28 @@ def test_an_actor_that_makes_actors_of_its_own_class(ray):
             return ray.get(Node.remote(self.depth + 1).deepest.remote(more - 1)) if more else self.depth
 
     assert ray.get(Node.remote(depth=1).deepest.remote(3)) == 4
+
+
+@pytest.mark.parametrize("options", [{}, {"max_concurrency": 2}])
+def test_an_attribute_with_the_name_of_a_method(ray, options):
+    """Calls reach the method all the same."""
+
+    @ray.remote(num_cpus=0)
+    class A:
+        def __init__(self):
+            self.done = False
+            self.fixed = self.made = 5
+
+        def done(self):
+            return self.done
+
+        @staticmethod
+        def fixed(x):
+            return x
+
+        @classmethod
+        def made(cls):
+            return cls.__name__
+
+    actor = A.options(**options).remote()
+    assert ray.get([actor.done.remote(), actor.fixed.remote(2), actor.made.remote()]) == [False, 2, "A"]
