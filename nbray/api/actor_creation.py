@@ -83,6 +83,7 @@ def create(
         # The context first: what follows is unpickled under it.
         "context": Surroundings({
             **pickle.loads(core.context), "depth": core.depth + 1, "group": target.group, "captures": captures,
+            "resources": running,
             **({"environment": environment} if environment is not None else {}),
         }),
         "life_id": life_id, "code": code, "arguments": None, "values": (list(args), kwargs), "class_name": class_name,

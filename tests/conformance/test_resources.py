@@ -215,6 +215,43 @@ def test_threads_of_numerical_libraries_follow_the_processors(ray):
     assert ray.get(threads.options(num_cpus=2).remote()) == "2"
 
 
+def test_threads_of_numerical_libraries_in_an_actor(ray):
+    class Argument:
+        """Is made while the actor's arguments are: libraries may be loaded by then."""
+
+        def __reduce__(self):
+            return eval, ("__import__('os').environ.get('OMP_NUM_THREADS')",)
+
+    @ray.remote
+    class Threads:
+        def __init__(self, found):
+            self.found = found
+
+        def threads(self):
+            return self.found, os.environ.get("OMP_NUM_THREADS")
+
+    assert ray.get(Threads.options(num_cpus=3).remote(Argument()).threads.remote()) == ("3", "3")
+    assert ray.get(Threads.remote(Argument()).threads.remote()) == ("1", "1")
+
+
+def test_an_actor_does_not_see_the_gpu_of_a_task(ray):
+    """Not even where the task had its worker before."""
+
+    @ray.remote
+    def visible():
+        return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def visible(self):
+            return os.environ.get("CUDA_VISIBLE_DEVICES"), ray.get_gpu_ids()
+
+    for _ in range(3):
+        assert ray.get(visible.options(num_gpus=1).remote())
+        seen, ids = ray.get(Actor.remote().visible.remote())
+        assert not seen and ids == []
+
+
 def test_memory_is_a_resource(ray):
     total = ray.cluster_resources()["memory"]
 
