@@ -43,8 +43,10 @@ class ModulePath:
         """Return the path for workers."""
         self._seen = list(sys.path)
         path = [folder or self._here for folder in self._seen if isinstance(folder, str)]
-        main_file = getattr(sys.modules.get("__main__"), "__file__", None)
-        if main_file:
+        main = sys.modules.get("__main__")
+        main_file = getattr(main, "__file__", None)
+        # Not of a program that was started with -m: there the modules of its package would hide others of their name.
+        if main_file and getattr(main, "__spec__", None) is None:
             folder = os.path.dirname(os.path.abspath(os.path.join(self._here, main_file)))
             if folder not in path:
                 path.insert(0, folder)

@@ -1,6 +1,8 @@
 """Whole programs in a fresh interpreter: auto-init, `__main__`, modules, exit codes, what is printed at the end."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -507,3 +509,29 @@ def test_retries_by_the_environment(run_script):
         """,
         env={"RAY_TASK_MAX_RETRIES": "1"},
     )
+
+
+def test_a_program_that_is_a_module_of_a_package(tmp_path):
+    """Its folder is on nobody's path: a module there may have the name of one of the standard library."""
+    package = tmp_path / "package"
+    package.mkdir()
+    for name in ("__init__", "colorsys"):
+        (package / f"{name}.py").write_text("")
+    (package / "program.py").write_text(
+        f"""
+import {LIBRARY} as ray
+
+@ray.remote
+def f():
+    import colorsys
+    import package
+    return colorsys.rgb_to_hsv(0, 0, 0), package.__name__
+
+ray.init(num_cpus=1)
+assert ray.get(f.remote()) == ((0, 0, 0), "package")
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "package.program"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
