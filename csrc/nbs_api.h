@@ -330,7 +330,7 @@ enum {
 };
 
 /* nbs_wait sleeps until one of `interest` is ready; returns the bits, 0 after at most
- * min(timeout_ns, 50 ms), NBS_EINTR when a signal came. Spins first only while the peer
+ * min(timeout_ns, 1 s), NBS_EINTR when a signal came. Spins first only while the peer
  * it waits for was last seen on another core. NBS_READY_RING and NBS_READY_SEAL are
  * cleared by the wait that returns them, per bit and process. */
 int nbs_wait(nbs_seg *s, uint32_t interest, uint64_t timeout_ns);
@@ -348,7 +348,8 @@ int nbs_wait_since(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, uint32_t 
  * NBS_READY_SEAL only when they have been ready for `lazy_ns` while no thread of the process was in
  * nbs_wait with that bit, nbs_send or nbs_recv_many. So it never competes with a thread that serves
  * itself. It costs a sender a system call only when this process is asleep as a whole. Returns 0
- * after 50 ms already, unless a thread is in nbs_wait for NBS_READY_RING. */
+ * after 50 ms already, unless a thread is in nbs_wait for NBS_READY_RING, which it looks for
+ * every 50 ms, with a timeout of a second or more every 250. */
 int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t timeout_ns);
 
 int nbs_ring(nbs_seg *s, uint64_t peer); /* wake all waits of that process with NBS_READY_RING */

@@ -11,7 +11,8 @@
 #include "impl.h"
 #include "platform.h"
 
-#define SLICE_NS    50000000ull /* longest sleep */
+#define SLICE_NS    50000000ull   /* longest sleep while something may be due */
+#define LONGEST_NS  1000000000ull /* longest sleep */
 #define SPIN_NS     200000ull   /* longest spin: about twice what sleeping and being woken costs */
 #define CREDIT_MAX  16u         /* a spin that paid earns 1, ... */
 #define CREDIT_LOSS 3u          /* ... one in vain costs 3: we spin while 3 of 4 waits end in it */
@@ -218,7 +219,7 @@ static void flag_sleep(nbsi_slot *me, uint32_t interest) {
 static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, seen_t seen) {
   nbsi_slot *me = s->me;
   uint64_t now = nbsi_now_ns();
-  uint64_t until = now + (timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS);
+  uint64_t until = now + (timeout_ns < LONGEST_NS ? timeout_ns : LONGEST_NS);
   int result = 0;
   for (;;) {
     /* Bell before flag: a waker takes the flag down before it moves the bell, so whoever's
@@ -315,6 +316,7 @@ int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t tim
   nbsi_slot *me = s->me;
   uint64_t now = nbsi_now_ns(), end = now + timeout_ns;
   uint64_t until = timeout_ns < SLICE_NS ? end : now + SLICE_NS;
+  uint64_t slice = timeout_ns < LONGEST_NS ? SLICE_NS : 5 * SLICE_NS; /* nothing is due then */
   for (;;) {
     uint32_t bell = nb_atomic_load(&me->serve_bell, SEQ_CST);
     uint32_t own_rings = nb_atomic_load(&s->own_rings, SEQ_CST);
@@ -336,7 +338,7 @@ int nbs_serve_wait(nbs_seg *s, uint32_t interest, uint64_t lazy_ns, uint64_t tim
     if (now >= until) {
       /* A thread that sleeps in slices sees to what is due by time. */
       if (now >= end || nb_atomic_load(&me->waiting[3], SEQ_CST) == 0) return 0;
-      until = end - now < SLICE_NS ? end : now + SLICE_NS;
+      until = end - now < slice ? end : now + slice;
     }
     uint64_t ns = until - now;
     int deep = bits == 0 && (s->serve_busy == 0 || now - s->serve_busy > LINGER_NS);

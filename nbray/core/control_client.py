@@ -68,6 +68,11 @@ class ControlClient:
         with self.lock:
             self._soon.append(message)
 
+    @property
+    def unsent(self) -> bool:
+        """Whether ``flush`` has something to send."""
+        return bool(self._soon)
+
     def flush(self) -> None:
         """Send what was to be sent soon."""
         if self._soon:

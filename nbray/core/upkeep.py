@@ -23,6 +23,7 @@ OWNED = lib.NBS_READY_OWNED
 SEAL = lib.NBS_READY_SEAL
 RING = lib.NBS_READY_RING
 NEWS = lib.NBS_READY_NEWS
+QUIET_NS = 1_000_000_000  # between two looks of a process that watches nothing
 LAZY_NS = 1_000_000  # replies lie this long before the service thread takes them
 LOST_WORKER_GRACE_S = 10.0  # a dead worker's story is waited for this long
 
@@ -36,6 +37,14 @@ class Upkeep(CoreState):
             if len(lane.tasks) > 1:
                 return True
         return False
+
+    def nothing_is_due(self) -> bool:
+        """Tell whether ``tick`` has nothing to watch; whatever comes anew wakes the process."""
+        if self.lanes or self._callbacks or self.borrowed_waits or self.stalled or self.waited or self.control.unsent:
+            return False
+        if self._delayed or self._dead_workers or self._gone_handles or self._parents_cancelled:
+            return False
+        return not any(pool.wanted or pool.ask_again_at for pool in list(self.pools.values()))
 
     def tick(self) -> None:
         """Do what is due by time: relieve stuck lanes, give back idle ones, notice deaths."""
@@ -135,6 +144,8 @@ class Upkeep(CoreState):
         while not self._stop:
             with_ticks = bool(self.lanes)
             timeout = (5_000_000 if self.needs_ticks() else 100_000_000) if with_ticks else 200_000_000
+            if not with_ticks and self.role == "worker" and self.nothing_is_due():
+                timeout = QUIET_NS
             if self._delayed or self._dead_workers or self._gone_handles or self._parents_cancelled or self.stalled:
                 timeout = 50_000_000
             try:

@@ -45,6 +45,8 @@ from nbray.worker.executor_state import (
     NOT_PLAIN,
     OWNED,
     PICKLE,
+    QUIET_AFTER,
+    QUIET_SLICE_NS,
     RING,
     SERVED,
 )
@@ -97,13 +99,14 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             if self._own:
                 self._take_own()
                 continue
-            slice_ns = IDLE_SLICE_NS
+            slice_ns = self.slice_ns
             if self.draining:
                 if self.concurrent is None or not self.concurrent.busy:
                     break
                 slice_ns = DRAINING_SLICE_NS
             woken = wait(seg, OWNED | RING if self.exiting else SERVED | OWNED | RING, slice_ns, nudged)
             if woken > 0 and woken & SERVED and not woken & RING:
+                self.vain_slices, self.slice_ns = 0, IDLE_SLICE_NS
                 continue
             self._attend(woken)
             if self._become is not None:
@@ -128,6 +131,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
     def _attend(self, woken: int) -> None:
         """See to what a wait returned, calls and tasks excepted."""
         if woken > 0:
+            self.vain_slices, self.slice_ns = 0, IDLE_SLICE_NS
             if woken & RING:
                 for wake in list(self.producers.values()):
                     wake()
@@ -140,6 +144,9 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             os._exit(0)  # a child that the user's function forked and let return: it is no worker
         self.core.tick()
         self.freed.idle()
+        self.vain_slices += 1
+        quiet = self.vain_slices >= QUIET_AFTER and not (self.concurrent is not None and self.concurrent.busy)
+        self.slice_ns = QUIET_SLICE_NS if quiet and self.core.nothing_is_due() else IDLE_SLICE_NS
         if os.getppid() == 1:  # the zygote is gone, and with it the node
             self.stopping = True
             self.exit_status = 1

@@ -18,7 +18,7 @@ from nbray.core.records import (
 from nbray.wire import messages as m
 from nbray.worker.concurrent_calls import Groups
 from nbray.worker.environment import WorkerEnvironment
-from nbray.worker.freed_memory import FreedMemory
+from nbray.worker.freed_memory import QUIET_SLICES, FreedMemory
 from nbray.worker.output_capture import OutputCapture
 from nbray.worker.streams import SharedWindow
 
@@ -27,6 +27,8 @@ OWNED = lib.NBS_READY_OWNED
 RING = lib.NBS_READY_RING
 NEWS = lib.NBS_READY_NEWS
 IDLE_SLICE_NS = 50_000_000
+QUIET_SLICE_NS = 1_000_000_000  # the same when nothing has come for a while, and nothing is due by time
+QUIET_AFTER = QUIET_SLICES + 1  # slices in which nothing came; freed memory has been given back by then
 DRAINING_SLICE_NS = 2_000_000  # the same while the last calls run
 NO_CHANNEL = -1  # the surroundings have to be entered anew
 MAX_SENT_OUTPUT = 64
@@ -90,6 +92,8 @@ class ExecutorState:
         self.producers: dict[Any, Callable[[], object]] = {}  # generators that wait for their consumer -> wakes them
         self.shared_window: SharedWindow | None = None  # of all generators of an actor that limits them
         self.freed = FreedMemory(core.n_held, lambda: (self.owner, self.task_number))
+        self.slice_ns = IDLE_SLICE_NS  # how long the main thread sleeps when nothing comes
+        self.vain_slices = 0  # in a row
         self.stopping = False
         self.leaving = False  # max_calls is reached, or:
         self.import_cut = False  # an interrupt hit an import: some C extensions cannot be loaded again in this process
