@@ -110,7 +110,7 @@ class ObjectRef(metaclass=_ById):
         return self._cluster.future(self)
 
     def as_future(self, _internal: bool = False) -> Any:
-        """Return an ``asyncio.Future`` of the running loop that gets the value or the error."""
+        """Return an ``asyncio.Future`` that gets the value or the error: of the running loop, else of the thread's."""
         return self._cluster.asyncio_future(self)
 
     def __await__(self) -> Any:

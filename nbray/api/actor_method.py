@@ -20,13 +20,31 @@ if TYPE_CHECKING:
     from nbray.api.actor_handle import ActorHandle
 
 
+class _UnknownOption(ValueError, AssertionError):
+    """A ValueError, as for every other option; AssertionError in Ray."""
+
+
 def method(*args: Any, **given: Any) -> Any:
-    """Set options of an actor's method: ``@method(num_returns=2)``."""
-    if args or not given:
-        raise ValueError("The @method decorator must be applied using at least one of the arguments.")
+    """Set options of an actor's method: ``@method(num_returns=2)``; ``@method`` alone sets none.
+
+    Raises
+    ------
+    ValueError, AssertionError
+        For an option that there is not (one error that is both: Ray raises AssertionError).
+    """
+    if len(args) > 1 or (args and (given or not callable(args[0]))):
+        raise _UnknownOption("The @method decorator takes options by name: @method(num_returns=2).")
+    if args:
+        return args[0]
     if "name" in given:
-        raise ValueError("The @method decorator has no 'name': a call gets one by handle.method.options(name=...).")
-    checked = option_table.check("method", given)
+        raise _UnknownOption("The @method decorator has no 'name': a call gets one by handle.method.options(name=...).")
+    unknown = set(given).difference(option_table.names("method"))
+    try:
+        checked = option_table.check("method", given)
+    except ValueError as error:
+        if unknown:
+            raise _UnknownOption(str(error)) from None
+        raise
 
     def decorate(function: Any) -> Any:
         option_table.returned(checked, is_generator(function))

@@ -323,11 +323,14 @@ class Waiting(CoreState):
         return future
 
     def asyncio_future(self, ref: ObjectRef) -> Any:
-        """Return a future of the running event loop."""
+        """Return a future of the running event loop; where none runs, of the one that this thread has set."""
         import asyncio  # noqa: PLC0415 - loaded when needed
 
         self._check_open(ref)
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = asyncio.get_event_loop()
         future: Any = loop.create_future()
         future.object_ref = ref
 

@@ -104,7 +104,7 @@ class ActorHost(ExecutorState):
             self.is_async = is_async(cls)
             if self.is_async:
                 core.warn_of_blocking = warn_of_blocking
-            if concurrent is not None and concurrent.in_main_thread:  # constructor and methods share the loop
+            if self.is_async:  # constructor and methods share the loop
                 concurrent.construct(lambda: self.actor.__init__(*args, **kwargs))
             else:
                 self.actor.__init__(*args, **kwargs)
@@ -241,7 +241,7 @@ class ActorHost(ExecutorState):
             if woken > 0:
                 self._attend(woken)
         else:
-            slice_ns = DRAINING_SLICE_NS if self.draining else IDLE_SLICE_NS
+            slice_ns = DRAINING_SLICE_NS if self.draining else self.slice_ns
             if 0 < timeout_ns < slice_ns:
                 slice_ns = timeout_ns
             woken = lib.nbs_wait_since(
@@ -250,6 +250,8 @@ class ActorHost(ExecutorState):
             self._nudged = nudges[0]  # before the loop looks at what other threads have given it
             if woken <= 0 or woken & (OWNED | RING):
                 self._attend(woken)
+            else:
+                self.vain_slices, self.slice_ns = 0, IDLE_SLICE_NS
         calls: Any = self.concurrent  # a LoopCalls
         if self.stopping or (self.draining and not began and not woken > 0 and calls is not None and not calls.busy):
             calls.loop.stop()

@@ -49,11 +49,7 @@ class LoopCalls:
     def construct(self, function: Callable[[], Any]) -> Any:
         """Run the constructor, where a running loop is expected, and return its result; it may be a coroutine."""
 
-        async def call() -> Any:
-            result = function()
-            return await result if inspect.iscoroutine(result) else result
-
-        return self.loop.run_until_complete(call())
+        return self.loop.run_until_complete(_construct(function))
 
     def start(self, call: Call, group: str = "") -> None:
         """Queue a call; returns at once.
@@ -142,6 +138,11 @@ class LoopCalls:
         return True
 
 
+async def _construct(function: Callable[[], Any]) -> Any:
+    result = function()
+    return await result if inspect.iscoroutine(result) else result
+
+
 async def _given(awaitable: Any) -> Any:
     return await awaitable
 
@@ -165,6 +166,12 @@ class LoopThread(LoopCalls):
                 self.loop.run_forever()
             except SystemExit:
                 continue
+
+    def construct(self, function: Callable[[], Any]) -> Any:
+        """As in the main thread: what the constructor makes of asyncio's belongs to the loop of the methods."""
+        import asyncio  # noqa: PLC0415 - loaded when needed
+
+        return asyncio.run_coroutine_threadsafe(_construct(function), self.loop).result()
 
     def start(self, call: Call, group: str = "") -> None:
         """Queue a call; returns at once."""

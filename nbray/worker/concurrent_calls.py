@@ -104,6 +104,10 @@ class Groups:
         """Whether some call runs or waits its turn."""
         return any(group.busy for group in self._groups.values())
 
+    def construct(self, function: Callable[[], Any]) -> Any:
+        """Run the constructor in the loop of the default group; for an async actor."""
+        return self._groups[""].construct(function)
+
     def start(self, call: Call, group: str) -> None:
         """Queue a call in its group; returns at once.
 

@@ -303,3 +303,36 @@ def test_an_error_in_one_thread(ray):
         else:
             with pytest.raises(ZeroDivisionError):
                 ray.get(ref)
+
+
+def test_the_constructor_runs_in_the_loop_of_the_default_group(ray):
+    """What it makes there (a lock, a queue, a task) is of use to the methods."""
+
+    @ray.remote(concurrency_groups={"io": 1})
+    class Actor:
+        def __init__(self):
+            self.loop = asyncio.get_running_loop()
+            self.thread = threading.get_ident()
+
+        def here(self):
+            return asyncio.get_running_loop() is self.loop, threading.get_ident() == self.thread
+
+        async def there(self):
+            return self.here()
+
+    actor = Actor.remote()
+    assert ray.get([actor.here.remote(), actor.there.remote()]) == [(True, True)] * 2
+    assert ray.get(actor.there.options(concurrency_group="io").remote()) == (False, False)
+
+
+def test_a_constructor_in_a_loop_of_its_own_that_raises(ray):
+    @ray.remote(concurrency_groups={"io": 1})
+    class Actor:
+        def __init__(self):
+            raise KeyError("not today")
+
+        async def f(self):
+            return 1
+
+    with pytest.raises(ray.exceptions.ActorDiedError, match="not today"):
+        ray.get(Actor.remote().f.remote())

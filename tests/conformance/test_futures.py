@@ -157,3 +157,14 @@ def test_the_same_ref_awaited_twice(ray, echo):
         return await ref, await ref, await asyncio.gather(ref, ref)
 
     assert asyncio.run(main()) == ([1], [1], [[1], [1]])
+
+
+def test_a_future_of_a_loop_that_does_not_run_yet(ray, echo):
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        futures = [echo.remote(i).as_future() for i in range(3)]
+        assert loop.run_until_complete(asyncio.gather(*futures)) == [0, 1, 2]
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()

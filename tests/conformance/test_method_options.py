@@ -118,6 +118,22 @@ def test_options_that_methods_do_not_have(ray, wrong):
                 return 1
 
 
+def test_an_unknown_option_of_a_method_is_an_assertion_error(ray):
+    with pytest.raises(AssertionError, match="unknown"):
+        ray.method(unknown=1)
+
+
+@pytest.mark.parametrize("decorate", [lambda ray: ray.method, lambda ray: ray.method()], ids=["bare", "empty"])
+def test_a_method_decorated_without_options(ray, decorate):
+    @ray.remote
+    class Actor:
+        @decorate(ray)
+        def f(self):
+            return 1
+
+    assert ray.get(Actor.remote().f.remote()) == 1
+
+
 def test_static_and_class_methods(ray):
     @ray.remote
     class Actor:
