@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import Any
 
 from nbray.events.task_numbers import NONE, TaskNumbers
+from nbray.events.value_takers import ValueTakers
 
 RECORD = struct.Struct("<QQQQQQIHHQ")  # nbs_event
 SUBMIT, RESULT, INPUT, PARENT = 1, 2, 17, 18  # NBS_EV_...
@@ -31,8 +32,6 @@ STATE_NAMES = (
 
 # index, function, parent, worker (-1: none), state, 0, attempt; submitted, start, end (ms, CLOCK_MONOTONIC; 0: not yet)
 ROW = struct.Struct("<IIiiBBHddd")
-MAX_VALUES = 10_000  # values that were put, of which is known who takes them
-MAX_TAKERS = 32  # functions of one value
 NO_FUNCTION = 0xFFFFFFFF  # of a task of which only others have told
 _IS_OVER = bytes(int(code >= 4) for code in range(256))  # DONE and what comes after it
 MAX_KEPT = 2_000  # tasks between the forgotten ones, of which a reader is told; with more it has to start anew
@@ -88,9 +87,7 @@ class TaskTable:
         self.owner = array("Q")
         self.number = array("Q")
         self.edges = array("I")  # from, to, from, to ...
-        # (owner, number) of a value that was put -> function -> one of its tasks; and what is not settled yet
-        self._takers: dict[tuple[int, int], dict[int, int]] = {}
-        self._taken: list[tuple[tuple[int, int], int]] = []
+        self._takers = ValueTakers()
         self._is_changed = bytearray()
         self._changed = array("I")
         self._edges_told = 0
@@ -130,8 +127,7 @@ class TaskTable:
         early, self._early = self._early, []
         self._apply(b"".join(before), wait=False)
         self._apply(b"".join(early))
-        if self._taken:
-            self._settle_takers()
+        self._takers.settle(self.function, NO_FUNCTION)
         return len(block) // RECORD.size
 
     def _apply(self, block: bytes, wait: bool = True) -> None:
@@ -301,7 +297,7 @@ class TaskTable:
 
     def takers(self, owner: int, seq: int) -> list[int]:
         """Return tasks that took a value which was put, one of each function; from any thread."""
-        return list(self._takers.get((owner, seq), {}).values())
+        return self._takers.of((owner, seq))
 
     # -------------------------------------------------------------------- inside
 
@@ -399,20 +395,7 @@ class TaskTable:
             self.edges.append(source)
             self.edges.append(target)
         elif source is None and not is_task:
-            self._taken.append(((source_owner, source_seq), target))
-
-    def _settle_takers(self) -> None:
-        """Note who takes the values that were put, one task of each function; one without a function has to wait."""
-        taken, self._taken = self._taken, []
-        for value, task in taken:
-            function = self.function[task]
-            if function == NO_FUNCTION:
-                self._taken.append((value, task))
-            elif value in self._takers or len(self._takers) < MAX_VALUES:
-                takers = self._takers.setdefault(value, {})
-                if len(takers) < MAX_TAKERS:
-                    takers.setdefault(function, task)
-        del self._taken[:-MAX_VALUES]
+            self._takers.note((source_owner, source_seq), target)
 
     def _forget(self) -> None:
         """Let the oldest quarter go, of those that are done; all indexes change."""
@@ -440,12 +423,7 @@ class TaskTable:
             setattr(self, name, left)
         if self.parent.count(NONE) < len(self.parent):
             self.parent = array("i", (new_index[parent] if parent >= 0 else NONE for parent in self.parent))
-        takers, self._takers = self._takers, {}
-        for value, tasks in takers.items():
-            there = {function: new_index[task] for function, task in tasks.items() if new_index[task] >= 0}
-            if there:
-                self._takers[value] = there
-        self._taken = [(value, new_index[task]) for value, task in self._taken if new_index[task] >= 0]
+        self._takers.renumber(new_index)
         told = _moved_edges(self.edges[: self._edges_told], new_index)
         self.edges = told + _moved_edges(self.edges[self._edges_told :], new_index)
         self._edges_told = len(told)
