@@ -23,6 +23,7 @@ class Failure(NamedTuple):
     number: int  # of the task
     name: str
     function: str
+    function_number: int  # at its owner
     method: bool  # it was a call of an actor
     cancelled: bool
     t_ns: int  # CLOCK_MONOTONIC
@@ -40,7 +41,8 @@ class FailureLog:
         self._bytes = 0
 
     def add(
-        self, number: int, name: str, function: str, method: bool, cancelled: bool, blob: bytes, lineage: Any = None
+        self, number: int, name: str, function: str, function_number: int, method: bool, cancelled: bool, blob: bytes,
+        lineage: Any = None,
     ) -> None:  # fmt: skip
         """Note that a task ended in an error."""
         self.count += 1
@@ -49,7 +51,7 @@ class FailureLog:
             self._bytes -= self._whole.pop(number)
         self._entries.pop(number, None)
         self._entries[number] = Failure(
-            self.count, number, name, function, method, cancelled, time.monotonic_ns(), blob, lineage
+            self.count, number, name, function, function_number, method, cancelled, time.monotonic_ns(), blob, lineage
         )  # fmt: skip
         self._whole[number] = n_bytes
         self._bytes += n_bytes

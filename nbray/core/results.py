@@ -280,7 +280,8 @@ class Results(CoreState):
         if self.reports is not None and not record.cancelled:
             self.reports.watch(error, record.origin)
         self.failed.add(
-            record.number, record.name or name, name, bool(record.flags & TASK_METHOD), record.cancelled, error.blob,
+            record.number, record.name or name, name, record.function.number, bool(record.flags & TASK_METHOD),
+            record.cancelled, error.blob,
             self.lineage_of_failed(record) if self.role == "driver" else None,  # where somebody may ask for it
         )  # fmt: skip
 

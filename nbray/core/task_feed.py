@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.core.failure_log import Failure
 from nbray.core.task_columns import ColumnTable
 from nbray.events.task_table import CANCELLED, FAILED, TaskTable, names_of, numbers_sent
 from nbray.wire import messages as m
@@ -57,9 +58,12 @@ class TaskFeed:
         inputs = self._look_at_inputs()
         has_inputs = bool(inputs or self._unread)  # what is unread may be some of them
         self._unread += inputs + self._look_at_pools()
+        failures = self._look_at_failures()
         request = m.EventsRequest(request_id=core.control.next_id(), since=self._position)
         replies = core.request(request, timeout_s=timeout_s, complete=lambda got: bool(got) and got[-1].last)
         waiting, self._unread = self._unread, []
+        # One that was over before any look at the queues has no row yet, and perhaps no record of its own.
+        waiting += [(f.number, f.function_number, 1) for f in failures if table.find(core.peer, f.number) is None]
         sent: list[int] = []
         if has_inputs or core.waiting_args:  # later ones go past these
             sent = [number for reply in replies for number in numbers_sent(reply.block, core.peer)]
@@ -79,7 +83,8 @@ class TaskFeed:
         table.waiting_all(core.peer, waiting)
         for task in self._running[0:running]:
             table.runs(task.owner, task.seq, task.worker, task.start_ns)
-        self._look_at_failures()
+        for failure in failures:
+            table.ended(core.peer, failure.number, CANCELLED if failure.cancelled else FAILED, failure.t_ns)
 
     def _look_at_inputs(self, end: int | None = None) -> list[tuple[int, int, int]]:
         """Return, as ``TaskTable.waiting_all`` takes them, the tasks before ``end`` that wait for input or did so."""
@@ -104,13 +109,12 @@ class TaskFeed:
                 self._queued[pool.request_id] = max(seen, newest[0].number)
         return new
 
-    def _look_at_failures(self) -> None:
-        """What failed without having been sent, or with its worker, has left no record in the log."""
+    def _look_at_failures(self) -> list[Failure]:
+        """Return what has failed since the last look: without having been sent, or with its worker, it left no record."""
         core = self.core
         if core.failed.count == self._failures:
-            return
+            return []
         with core.lock:
-            failures = core.failed.since(self._failures)
-        for failure in failures:
-            self.table.ended(core.peer, failure.number, CANCELLED if failure.cancelled else FAILED, failure.t_ns)
+            failures: list[Failure] = core.failed.since(self._failures)
         self._failures = failures[-1].place
+        return failures

@@ -217,7 +217,8 @@ class TaskTable:
     def ended(self, owner: int, seq: int, state: int, end_ns: int) -> None:
         """Its owner says that a task is over, of which no record told."""
         index = self._find(owner, seq)
-        if index is not None and self.state[index] < DONE:
+        # One that was sent after that runs again.
+        if index is not None and self.state[index] < DONE and self.submitted[index] <= end_ns:
             self.end[index] = end_ns
             self._move(index, state)
 

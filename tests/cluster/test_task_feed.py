@@ -83,6 +83,40 @@ def test_what_runs_now_is_listed_for_the_whole_node(ray, gate, ledger):
     ray.get(ref, timeout=60)
 
 
+def test_tasks_that_end_before_anybody_looks_have_rows(ray, gate):
+    """Cancelled before they were sent: with their names, in their places, and not as tasks that still wait."""
+
+    @ray.remote
+    def held(x):
+        gate.wait()
+
+    @ray.remote
+    def never(x):
+        pass
+
+    feed = TaskFeed(current.core)
+    feed.poll(kit.PATIENCE_S)
+    before = len(feed.table)
+    value = ray.put(1)  # what takes it leaves a record of that
+    holders = [held.remote(value) for _ in range(4)]
+    doomed = never.remote(value)
+    later = [held.remote(value) for _ in range(2)]
+    ray.cancel(doomed)
+
+    def numbers():
+        feed.poll(kit.PATIENCE_S)
+        return [feed.table.key(index)[1] for index in range(before, len(feed.table))]
+
+    kit.eventually(lambda: len(numbers()) == 7, "all are heard of")
+    place = before + 4
+    assert numbers() == [ref._number for ref in [*holders, doomed, *later]]
+    assert names(feed)[place] == "never" and feed.table.state[place] == tt.CANCELLED
+    gate.open()
+    ray.get(holders + later, timeout=60)
+    feed.poll(kit.PATIENCE_S)
+    assert feed.table.state[place] == tt.CANCELLED and len(numbers()) == 7
+
+
 @pytest.mark.parametrize("submitted", ["before the log is read", "after the log is read"])
 def test_tasks_have_the_order_in_which_they_were_submitted(ray, gate, ledger, monkeypatch, submitted):
     """Also those that are submitted, and sent in part, while the feed looks at one source after the other."""

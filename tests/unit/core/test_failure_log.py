@@ -15,7 +15,7 @@ def blob_of(text):
 
 
 def add(log, number, blob=b"", lineage=None):
-    log.add(number, f"name {number}", "f", False, False, blob, lineage)
+    log.add(number, f"name {number}", "f", 7, False, False, blob, lineage)
 
 
 def test_the_newest_are_returned_oldest_first():
