@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import { NOT_TAKEN, OTHERS, laneName, lanesOf } from '../graph/lanes.js';
 import { objectNodes, type IStoredObject } from '../graph/objectNodes.js';
 import { graphSvg } from '../exports/graphSvg.js';
-import { Scene } from '../graph/scene.js';
+import { Scene, type ICard } from '../graph/scene.js';
 import { cardWords } from '../graph/words.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
 import { DONE, RUNNING, SENT } from '../graph/taskStates.js';
 import { NO_GROUP, TaskStore } from '../graph/taskStore.js';
 
-type Row = readonly [func: number, worker: number, state: number, start: number];
+type Row = readonly [func: number, worker: number, state: number, start: number, parent?: number];
 
 function storeOf(rows: readonly Row[], edges: readonly number[] = []): TaskStore {
   const store = new TaskStore();
@@ -25,11 +25,11 @@ function update(
   edges: readonly number[] = []
 ): void {
   const view = new DataView(new ArrayBuffer(rows.length * ROW_BYTES));
-  rows.forEach(([func, worker, state, start], index) => {
+  rows.forEach(([func, worker, state, start, parent = -1], index) => {
     const at = index * ROW_BYTES;
     view.setUint32(at, index, true);
     view.setUint32(at + 4, func, true);
-    view.setInt32(at + 8, -1, true);
+    view.setInt32(at + 8, parent, true);
     view.setInt32(at + 12, worker, true);
     view.setUint8(at + 16, state);
     view.setFloat64(at + 28, start, true);
@@ -245,4 +245,19 @@ test('objects stand between the cards, keep their places, and go when they are n
   assert.equal(scene.edges.length, 1); // that of the result is gone
   scene.showObjects(null);
   assert.deepEqual([scene.objects.length, scene.edges.length, scene.places.length], [0, 0, 2]);
+});
+
+test('cards are read as a tree: whoever starts tasks before the cards of those, and the next after them', () => {
+  const store = storeOf([
+    [2, 0, RUNNING, 1],
+    [0, 1, DONE, 1],
+    [1, 2, DONE, 2, 0],
+    [1, 2, DONE, 2, 1]
+  ]);
+  const scene = new Scene(store);
+  scene.sync();
+  const words = (cards: readonly ICard[]): string[] =>
+    cards.map(card => cardWords(store, card).split(', ')[0]!);
+  assert.deepEqual(words(scene.cards), ['train', 'Counter', 'load', 'load']);
+  assert.deepEqual(words(scene.cardsInTree), ['train', 'load', 'Counter', 'load']);
 });

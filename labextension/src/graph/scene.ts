@@ -68,6 +68,19 @@ export class Scene {
     return this._heads.map(head => this.card(head));
   }
 
+  /** The same, each before those whose tasks its own have started: as a tree is read. */
+  get cardsInTree(): ICard[] {
+    const below = new Map<number, ICard[]>();
+    for (const card of this.cards) {
+      const { parent } = card.groups[0]!;
+      const above = parent === NO_GROUP ? NO_GROUP : this._head[parent]!;
+      below.set(above, [...(below.get(above) ?? []), card]);
+    }
+    const under = (above: number): ICard[] =>
+      (below.get(above) ?? []).flatMap(card => [card, ...under(card.head)]);
+    return under(NO_GROUP);
+  }
+
   /** The card on which a group stands. */
   card(group: number): ICard {
     const store = this._store;

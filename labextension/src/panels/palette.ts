@@ -17,6 +17,7 @@ export interface IPalette {
   font: string;
   size: number;
   gpu: string;
+  memory: string;
   store: string;
 }
 
@@ -56,6 +57,7 @@ export function readPalette(element: HTMLElement): IPalette {
     font: value('--jp-ui-font-family', 'system-ui, sans-serif'),
     size: 12,
     gpu: value('--nbray-gpu', '#56b4e9'),
-    store: value('--nbray-store', '#cc79a7')
+    memory: value('--nbray-memory', '#cc79a7'),
+    store: value('--nbray-store', '#e69f00')
   };
 }

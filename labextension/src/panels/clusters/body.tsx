@@ -211,7 +211,7 @@ function Node(props: { node: INodeNow }): ReactElement {
           name={t('memory')}
           words={formatBytesOf(node.memoryUsed, node.memoryTotal)}
           share={node.memoryUsed / node.memoryTotal}
-          color="--nbray-store"
+          color="--nbray-memory"
         />
       )}
       {node.gpus.map(gpu => (

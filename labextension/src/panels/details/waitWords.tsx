@@ -159,6 +159,11 @@ function Since({ model, task }: { model: IClusterModel; task: number }): ReactEl
   const store = model.tasks;
   const start = store.start[task]!;
   return start > 0 ? (
-    <> {t('for %1', formatDuration(store.clock(performance.now()) - start))}</>
+    <>
+      {' '}
+      <span className="nbray-together">
+        {t('for %1', formatDuration(store.clock(performance.now()) - start))}
+      </span>
+    </>
   ) : null;
 }

@@ -310,7 +310,7 @@ export class GraphSurface extends Surface {
     const count = t('%1 failed', formatCount(card.counts[FAILED]!));
     const text = shorten(context, [kind, count].filter(Boolean).join(' · '), place.width - 34);
     const width = context.measureText(text).width + 26;
-    const y = place.y + place.height - 9;
+    const y = place.y + place.height - 6; // below the bar of a closed card, above the card that comes next
     context.beginPath();
     context.roundRect(place.x + place.width - width - 8, y, width, 18, 4);
     context.fillStyle = palette.failSoft;

@@ -147,7 +147,7 @@ export function GraphView(props: {
         <p className="nbray-none">{nothingWith(query)}</p>
       )}
       <ul className="nbray-tree" role="tree" aria-label={t('Task graph')} onKeyDown={onKey}>
-        {(surface.current?.scene.cards ?? []).map((card, n) => (
+        {(surface.current?.scene.cardsInTree ?? []).map((card, n) => (
           <CardItem
             key={card.head}
             {...props}

@@ -55,7 +55,7 @@ function amountWords(name: string, amount: number): string {
   return name.endsWith('memory') ? formatBytes(amount) : formatAmount(amount);
 }
 
-/** `1 of 4 CPU`, `16 of 17 GB memory`. */
+/** `1 of 4 CPU`, `16 of 17 GB memory`: what no task has asked for, whatever is in use. */
 function freeWords(name: string, free: number, total: number): string {
   const words: Record<string, string> = {
     memory: t('memory'),
@@ -71,7 +71,7 @@ function nodeColumns(): readonly IColumn<INode>[] {
     { name: t('node'), key: node => node.name, width: 'minmax(72px, 0.8fr)' },
     { name: t('state'), key: node => node.state, width: '50px' },
     {
-      name: t('free'),
+      name: t('not reserved'),
       key: node =>
         Object.entries(node.total)
           .map(([name, total]) => freeWords(name, node.free[name] ?? 0, total))

@@ -256,6 +256,7 @@ function Tasks(props: { tasks: TaskCounts }): ReactElement {
               data-state={look.state}
               className={count === 0 ? 'nbray-mod-none' : undefined}
               aria-label={spoken(look.state, formatCount(count))}
+              title={spoken(look.state, formatCount(count))}
             >
               <StateShape look={look} lively={look.state === 'RUNNING' && count > 0} />
               <b className="nbray-number">{formatCount(count)}</b>

@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState, type ReactElement } from 'react';
 import type { IHit } from '../../graph/scene.js';
 import { RUNNING } from '../../graph/taskStates.js';
-import type { TaskStore } from '../../graph/taskStore.js';
+import { NO_GROUP, type TaskStore } from '../../graph/taskStore.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
 import { RowTable, type IColumn } from '../rowTable.js';
@@ -49,7 +49,7 @@ export function TasksView(props: {
       selected={selected === null || selected.task === null ? null : String(selected.task)}
       onSelect={task => onSelect({ group: store.group[task]!, task })}
       foot={shown => {
-        const counted = t('%1 of %2 tasks', formatCount(shown), formatCount(store.count));
+        const counted = t('%1 of %2 tasks', formatCount(shown), formatCount(rows.length));
         return store.forgotten === 0
           ? counted
           : t('%1, %2 older ones are not listed', counted, formatCount(store.forgotten));
@@ -58,8 +58,15 @@ export function TasksView(props: {
   );
 }
 
+/** Those whose functions are known: of the others there is nothing to say yet. */
 function newestFirst(store: TaskStore): number[] {
-  return Array.from({ length: store.count }, (_, n) => store.count - 1 - n);
+  const rows: number[] = [];
+  for (let task = store.count - 1; task >= 0; task--) {
+    if (store.group[task]! !== NO_GROUP) {
+      rows.push(task);
+    }
+  }
+  return rows;
 }
 
 function columnsOf(model: IClusterModel): readonly IColumn<number>[] {

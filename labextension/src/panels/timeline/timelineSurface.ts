@@ -270,7 +270,7 @@ export class TimelineSurface extends Surface {
       {
         name: t('memory'),
         words: formatBytesOf(last.memory_used, last.memory_total),
-        color: palette.store,
+        color: palette.memory,
         value: sample => sample.memory_used / sample.memory_total,
         usedBy: null
       }
@@ -279,7 +279,7 @@ export class TimelineSurface extends Surface {
       curves.push({
         name: t('object store'),
         words: formatBytesOf(last.store_used, this.storeCapacity),
-        color: palette.states[1]!,
+        color: palette.store,
         value: sample => sample.store_used / this.storeCapacity,
         usedBy: null
       });
