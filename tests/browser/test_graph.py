@@ -32,6 +32,12 @@ IN_VIEW = """() => {
   return cell.height > 0 && cell.bottom > box.top + 10 && cell.top < box.bottom - 10;
 }"""
 
+WIDE_PICTURE = """\
+from IPython.display import HTML, display
+from nbray.notebook.widgets import drawing, style
+wide = drawing.Piece(3000, 60, "").svg("a wide picture")
+display(HTML(f'{style.HTML_STYLE}<div class="{style.CLASS}"><div class="nb-wide">{wide}</div></div>'))"""
+
 WAITING_CELL = """\
 import os, time
 @nbray.remote
@@ -102,6 +108,18 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
     lab.show_tab("Timeline")
     lab.panel.get_by_role("tree", name="Timeline").wait_for(state="attached")
     lab.page.wait_for_selector(".nbray-timeline canvas")
+
+
+def test_a_picture_wider_than_its_cell_is_whole(lab):
+    """JupyterLab would make it narrower, and with that cut it off at the right and at the bottom."""
+    lab.new_notebook()
+    lab.run_cell(WIDE_PICTURE)
+    picture = lab.page.get_by_role("img", name="a wide picture")
+    assert picture.evaluate("e => [e.clientWidth, e.clientHeight, e.parentElement.clientWidth < 3000]") == [
+        3000,
+        60,
+        True,
+    ]
 
 
 def walk_by_keyboard(lab: LabPage) -> None:

@@ -171,6 +171,9 @@ def test_fits_420_pixels_and_a_whole_tab(lab, theme):
     lab.show_panel()
     lab.run_cell(FIRST_CELL)
     lab.wait_for_count("FINISHED", 200)
+    # As JupyterLab opens it: the tabs have one line all the same.
+    lines = "() => new Set([...document.querySelectorAll('.nbray-panel [role=tab]')].map(tab => tab.offsetTop)).size"
+    assert lab.page.evaluate(lines) == 1
     lab.set_panel_width(420)
     for area in ("right", "main"):
         lab.show_panel(area)

@@ -48,7 +48,8 @@ HTML_STYLE = (
     f"<style>{_COLOURS}{_DRAWING}"
     f".{CLASS}{{font:12px/1.5 {_FONT};color:var(--jp-ui-font-color1,inherit);"
     "font-variant-numeric:tabular-nums;padding:2px 0}"
-    f".{CLASS} svg{{display:block;flex:none;overflow:visible}}"
+    # JupyterLab makes pictures narrower, and so cuts them off; a wide one can be scrolled.
+    f".{CLASS} svg{{display:block;flex:none;overflow:visible;max-width:none}}"
     f".{CLASS} .nb-row{{display:flex;flex-wrap:wrap;gap:2px 14px;align-items:center}}"
     f".{CLASS} .nb-i{{display:inline-flex;gap:5px;align-items:center}}"
     f".{CLASS} .nb-q{{opacity:.7}}"
