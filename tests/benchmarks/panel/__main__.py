@@ -1,5 +1,6 @@
 """Measure the panel and print a table; ``--write`` puts it into tests/benchmarks/results/panel.md as well.
 
+Dashboards of other libraries are measured beside it where the environment names their Pythons (see peers.py).
 Needs Chromium, the installed panel and ``labextension/lib`` (`make bench-panel` sees to all of them). All on one
 machine: browser, server, kernel and workers share its processors.
 """
@@ -29,8 +30,10 @@ sys.path.insert(0, str(ROOT / "tests" / "browser"))
 
 from lab import LabPage, LabServer, browser_tab, find_chromium
 
+from . import peers
+
 RESULT = ROOT / "tests" / "benchmarks" / "results" / "panel.md"
-PEERS = Path(__file__).with_name("peers.md")  # figures of other libraries, which are not measured again
+ON_RECORD = Path(__file__).with_name("peers.md")  # figures of other libraries, which are not measured again
 SECONDS = 5.0  # of each drawing case
 MIB = 2**20
 
@@ -194,8 +197,13 @@ def last_line(text: str) -> str:
 
 
 def opening(tab: LabPage) -> list[Row]:
+    before = peers.heap_of(tab.page)
     took = tab.page.evaluate(OPEN)
-    return [("open to the first picture, 10,000 tasks", f"{took:.0f} ms", "1 s", took <= 1000)]
+    heap = peers.heap_of(tab.page)
+    return [
+        (peers.OPEN, f"{took:.0f} ms", "1 s", took <= 1000),
+        (peers.HEAP, f"{heap:.0f} MB ({before:.0f} MB of it JupyterLab without the panel)", "200 MB", heap <= 200),
+    ]
 
 
 def rates(tab: LabPage) -> list[Row]:
@@ -211,7 +219,7 @@ def rates(tab: LabPage) -> list[Row]:
         tab.page.evaluate(hide)
         shares.append((opened / closed, closed, opened))
     share, closed, opened = sorted(shares)[len(shares) // 2]
-    return [("task rate with the panel open, against closed", f"{share:.0%} ({opened:,.0f}/s, {closed:,.0f}/s)", "95 %", share >= 0.95)]  # fmt: skip
+    return [(peers.RATE, f"{share:.0%} ({opened:,.0f}/s, {closed:,.0f}/s)", "95 %", share >= 0.95)]  # fmt: skip
 
 
 def lateness(tab: LabPage) -> list[Row]:
@@ -222,9 +230,8 @@ def lateness(tab: LabPage) -> list[Row]:
     tab.wait_for_count("FINISHED", 10_060)
     tab.page.wait_for_function("() => window.seen.at(-1)[0] >= 60")
     seen = tab.page.evaluate("() => window.seen")
-    late = sorted(when - 1000 * ends[done - 1] for done, when in seen if done > 0)
-    median, p95 = late[len(late) // 2], late[int(len(late) * 0.95)]
-    return [("task state change to picture, cell running, p95", f"{p95:.0f} ms (median {median:.0f} ms)", "250 ms", p95 <= 250)]  # fmt: skip
+    median, p95 = peers.lateness(ends, seen)
+    return [(peers.LATE, f"{p95:.0f} ms (median {median:.0f} ms)", "250 ms", p95 <= 250)]  # fmt: skip
 
 
 def feed(tab: LabPage) -> list[Row]:
@@ -301,22 +308,28 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     """Measure what is asked for."""
     cases: dict[str, Callable[[], list[Row]]] = {"drawing": drawing, "whole": whole_way, "size": size}
+    with_peers = "peers"
     parser = argparse.ArgumentParser(description="Measure the panel.")
-    parser.add_argument("cases", nargs="*", metavar="case", help=f"{', '.join(cases)} (default: all)")
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"{', '.join([*cases, with_peers])} (default: all)")
     parser.add_argument("--write", action="store_true", help="into tests/benchmarks/results/panel.md")
     given = parser.parse_args()
-    unknown = set(given.cases) - set(cases)
+    unknown = set(given.cases) - {*cases, with_peers}
     if unknown:
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
     rows: list[Row] = []
     for name in given.cases or cases:
-        rows += cases[name]()
-        print(table(rows), flush=True)
+        if name != with_peers:
+            rows += cases[name]()
+            print(table(rows), flush=True)
     text = table(rows)
+    if not given.cases or with_peers in given.cases:
+        beside = peers.table(rows)
+        print(beside, flush=True)
+        text += f"\n\n## Beside the dashboards of others\n\n{beside}" if beside else ""
     if given.write:
         where = f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}, headless Chromium, software rendering"
         RESULT.write_text(
-            f"# The panel, measured by `make bench-panel`\n\n{where}; {time.strftime('%Y-%m-%d')}.\n\n{text}\n\n{PEERS.read_text()}"
+            f"# The panel, measured by `make bench-panel`\n\n{where}; {time.strftime('%Y-%m-%d')}.\n\n{text}\n\n{ON_RECORD.read_text()}"
         )
 
 
