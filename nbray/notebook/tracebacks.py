@@ -213,10 +213,10 @@ class CellSource:
         # IPython's transformation drops empty lines at the start.
         self.empty_lines = len(body[: len(body) - len(body.lstrip())].split("\n")) - 1
         compiler = shell.compile
-        self.number = shell.execution_count
-        name = compiler.get_code_name(raw, raw, self.number)
         known = getattr(compiler, "_filename_map", {})
-        self.number = known.get(name, self.number)
+        # (IPython 9 counts the cell before it runs, and the terminal's names of cells are not those of the raw text.)
+        self.number = _number_of_running_cell(known) or shell.execution_count
+        name = compiler.get_code_name(raw, raw, self.number)
         # As `compiler.cache` does, which would take the hash of the text once more.
         self.filename = name
         known[name] = self.number
@@ -224,6 +224,16 @@ class CellSource:
 
     def cached(self) -> bool:
         return self.filename in linecache.cache
+
+
+def _number_of_running_cell(known: dict[str, int]) -> int:
+    """Return the number of the cell whose code has called us; 0: it is none that IPython knows."""
+    number = 0
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        number = known.get(frame.f_code.co_filename, number)
+        frame = frame.f_back
+    return number
 
 
 # ------------------------------------------------------------------------------ the filter
