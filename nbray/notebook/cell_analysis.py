@@ -41,6 +41,7 @@ class CellAnalysis:
     deleted: set[str] = field(default_factory=set)
     imports: list[str] = field(default_factory=list)  # dotted names of modules
     import_names: set[str] = field(default_factory=set)  # names that imports bind
+    imported: dict[str, None] = field(default_factory=dict)  # modules that it loads, also in its functions
     chains: set[tuple[str, ...]] = field(default_factory=set)  # ("a", "b", "c")
     mentioned: set[str] = field(default_factory=set)  # by text only
     method_calls: dict[str, str] = field(default_factory=dict)  # lst -> append
@@ -447,12 +448,17 @@ class _Visitor(ast.NodeVisitor):
         for alias in node.names:
             name = alias.asname or alias.name.partition(".")[0]
             self._bind(name)
+            self.found.imported[alias.name] = None
             if not self._locals:
                 self.found.imports.append(alias.name)
                 self.found.import_names.add(name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.module and not node.level:
+            self.found.imported[node.module] = None
         for alias in node.names:
+            if node.module == "__main__" and not node.level:
+                self.found.chains.add(("__main__", alias.name))
             if alias.name == "*":
                 self.found.star_import = True
             else:

@@ -23,7 +23,7 @@ from typing import Any
 from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
-from . import process_environ
+from . import made_modules, process_environ
 from .array_views import owner_of, owners
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into, pickles
@@ -194,6 +194,7 @@ def build(
         else:
             values[name] = value
     values.update(magics or {})
+    values.update(made_modules.imported(analysis.imported))
     job.submodules = submodules(analysis.chains, namespace)
     job.deleted = sorted(name for name in analysis.deleted if name in namespace and name not in wanted)
     job.method_calls = {k: v for k, v in analysis.method_calls.items() if k in values}

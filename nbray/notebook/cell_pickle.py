@@ -36,6 +36,7 @@ from cloudpickle.cloudpickle import _function_getstate, _make_function
 
 from nbray.serialization.serializer import keep_slots, reduce_code
 
+from . import made_modules
 from .array_views import reduce_view
 from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again, stream_of_bar
 from .cell_loop import reduce_future
@@ -195,12 +196,17 @@ class CellPickler(cloudpickle.Pickler):
             if name is not None:
                 return input_object, (name,)
         if kind is types.FunctionType:
+            if (made := made_modules.module_of(obj)) is not None:
+                self._know_module(made)
             if obj.__code__ is _DISPATCHER and obj.__module__ == "__main__":  # with a cache that does not pickle
                 return _dispatcher, (dict(obj.registry),)
             if obj.__globals__ is self.namespace:
                 return self._reduce_notebook_function(obj)
         elif kind is types.CodeType:
             return reduce_code(obj)
+        elif kind is types.ModuleType and made_modules.by_hand(obj):
+            self._know_module(obj)
+            return made_modules.reduce_module(obj, back=not self.send_globals)
         elif kind.__module__ == "weakref" and (weak := reduce_weak(obj)) is not None:
             return weak
         elif kind in self.carried_types:
@@ -234,8 +240,17 @@ class CellPickler(cloudpickle.Pickler):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
         elif self.owners and (view := reduce_view(obj, self.owners)) is not None:
             return view
+        elif isinstance(obj, type) and (made := made_modules.module_of(obj)) is not None:
+            self._know_module(made)
         reduced = super().reducer_override(obj)
         return keep_slots(obj, reduced) if isinstance(obj, type) else reduced
+
+    def _know_module(self, module: types.ModuleType) -> None:
+        """Write what is of a module made by hand by value, over the receiver's module."""
+        if id(vars(module)) not in self.globals_ref:
+            if module.__name__ in sys.modules:
+                cloudpickle.register_pickle_by_value(module)
+            self.globals_ref[id(vars(module))] = made_modules.Globals(module)
 
     def _reduce_notebook_function(self, function: types.FunctionType) -> Any:
         self.sources[function.__code__.co_filename] = None

@@ -10,6 +10,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from .made_modules import by_hand
+
 Kept = dict[Any, Any]
 Digest = Callable[[Any], "bytes | None"]
 
@@ -62,7 +64,9 @@ def _marked(value: Any, digest: Digest) -> bytes | None:
 
 
 def kept_by(code: Any) -> Kept | None:
-    """Return what a class or function of the notebook keeps, by attribute (closures: by position); None: it is neither."""
+    """Return what a class or function of the notebook keeps, by attribute (closures: by position), or a module made by hand; None: it is neither."""
+    if by_hand(code):
+        return {key: value for key, value in vars(code).items() if not key.startswith("__")}
     if getattr(code, "__module__", None) != "__main__":
         return None
     if isinstance(code, type):

@@ -277,3 +277,32 @@ def test_observers_that_a_cell_gives_to_widgets_come_back(ready: Kernel) -> None
     ready.ok("%%remote\nold.max")  # once more there and back: nobody is told twice
     ready.ok("new.value = 3; old.value = 4; button.click(); chosen.children[0].value = 7")
     assert ready.ok("heard, clicks == [button], chosen.result").value == "([3, -4], True, 14)"
+
+
+def test_modules_that_the_notebook_made_by_hand(kernel: Kernel) -> None:
+    kernel.ok(
+        "import sys, types\nmade = types.ModuleType('made_here')\n"
+        "exec('items = [1]\\ncalls = 0\\nclass Box: pass\\ndef add(x):\\n    global calls\\n    calls += 1; items.append(x)', vars(made))\n"
+        "sys.modules['made_here'] = made"
+    )
+    assert kernel.ok("%%remote\nmade.add(2)\nmade.later = made.Box()\nmade.items, made.calls").value == "([1, 2], 1)"
+    cell = kernel.ok(
+        "%%remote\nimport made_here\nfrom made_here import add\nadd(3)\nbox = made_here.Box()\nmade_here is made"
+    )
+    assert cell.value == "True"
+    assert kernel.ok("made.items, made.calls, add is made.add, type(box) is type(made.later) is made.Box").value == (
+        "([1, 2, 3], 2, True, True)"
+    )
+    kernel.ok("%%remote\nbox.n = 1\nadd(4)")  # which takes it along without its name
+    assert kernel.ok("made is made_here is sys.modules['made_here'], box.n").value == "(True, 1)"
+    kernel.ok("plain = types.ModuleType('nowhere')\nplain.items = []")
+    assert kernel.ok("%%remote\nfrom __main__ import plain as same\nsame.items.append(1)\nsame.items").value == "[1]"
+    assert kernel.ok("plain.items, same is plain").value == "([1], True)"
+
+
+def test_cells_are_told_by_their_own_numbers(kernel: Kernel) -> None:
+    kernel.ok("%%remote\ntold = 1")
+    again = kernel.run("get_ipython().run_cell_magic('remote', '', '1/0')")
+    assert again.reply is not None and f"Cell In[{again.reply['execution_count']}], line 2" in again.traceback
+    again = kernel.run("%%time\n%%remote\n1/0")
+    assert again.reply is not None and f"Cell In[{again.reply['execution_count']}], line 3" in again.traceback
