@@ -26,7 +26,8 @@ class Lifetime:
     """Keeps an actor as long as some process has a handle of it.
 
     Handles hold a small object of the store, as refs hold theirs. When a process drops its
-    last hold and the object is gone with it, the actor ends.
+    last hold and the object is gone with it, the actor ends. Those that were found by name, and
+    an actor's handle of itself, hold nothing: else who keeps his own handle would never end.
     """
 
     __slots__ = ("__weakref__", "_hold", "actor_id", "core", "life_id")
@@ -126,6 +127,8 @@ class ActorHandle:
             calls.core.wait_until(lambda: calls.notice is not None, CREATION_TIMEOUT_S)
         if self._ray_lifetime._hold is not None and not serializer.note_ref(self._ray_lifetime):
             self._ray_lifetime.core.kept.append(self._ray_lifetime)  # pickled by hand: kept as long as the session
+        if self._ray_lifetime._hold is None and self._ray_info["life_id"]:
+            return weak_handle, (self._ray_id, self._ray_info)
         return rebuild_handle, (self._ray_id, self._ray_info)
 
 
@@ -135,7 +138,12 @@ def calls_of(core: Any, actor_id: str, class_name: str) -> ActorCalls:
     return ActorCalls(core, actor_id, class_name)
 
 
-def rebuild_handle(actor_id: str, info: dict[str, Any]) -> ActorHandle:
+def weak_handle(actor_id: str, info: dict[str, Any]) -> ActorHandle:
+    """Make a handle that does not keep its actor alive."""
+    return rebuild_handle(actor_id, info, keeps=False)
+
+
+def rebuild_handle(actor_id: str, info: dict[str, Any], keeps: bool = True) -> ActorHandle:
     """Make the handle of an actor that another process sent."""
     core = runtime.require_core()
     with core.lock:
@@ -144,12 +152,12 @@ def rebuild_handle(actor_id: str, info: dict[str, Any]) -> ActorHandle:
             calls = core.actors[actor_id] = calls_of(core, actor_id, info["class_name"])
             core.control.send(m.ActorSubscribeRequest(actor_id=actor_id))
     life_id = info["life_id"]
-    hold = core.store.lookup(life_id) if life_id else None
+    hold = core.store.lookup(life_id) if life_id and keeps else None
     return ActorHandle(actor_id, info, calls, Lifetime(core, actor_id, life_id, hold))
 
 
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
-    """Return the handle of a named actor.
+    """Return a handle of a named actor, which does not keep it alive: it ends with the handles of who made it.
 
     Raises
     ------
@@ -158,6 +166,11 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     TypeError
         For a name or namespace that is no string.
     """
+    return weak_handle(*find_actor(name, namespace))
+
+
+def find_actor(name: str, namespace: str | None = None) -> tuple[str, dict[str, Any]]:
+    """Return the id of a named actor and what its handles know of it; raises as ``get_actor`` does."""
     if not name:
         raise ValueError("Please supply a non-empty value to get_actor")
     if not isinstance(name, str):
@@ -172,7 +185,7 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     if not reply.actor_id:
         text = reply.error or "there is no actor of this name"
         raise ActorHandleNotFoundError(f"Failed to look up actor with name '{name}' (namespace '{wanted}'): {text}")
-    return rebuild_handle(reply.actor_id, pickle.loads(reply.handle_info))
+    return reply.actor_id, pickle.loads(reply.handle_info)
 
 
 def is_ordered(options: dict[str, Any], is_async: bool) -> bool:
@@ -214,11 +227,11 @@ def describe(
 
 
 def handle_of_this_actor(core: Any, executor: Any) -> ActorHandle:
-    """Return a handle of the actor that this worker is."""
+    """Return a handle of the actor that this worker is; it does not keep it alive."""
     spec = executor.actor_spec
     methods = methods_of(type(executor.actor))
     info = describe(spec["class_name"], methods, spec["options"], executor.is_async, spec["life_id"], {})
-    return rebuild_handle(executor.actor_id, info)
+    return weak_handle(executor.actor_id, info)
 
 
 def exit_actor() -> None:

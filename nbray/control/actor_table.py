@@ -309,7 +309,7 @@ class ActorTable:
         if actor is None or actor.request.detached or actor.graceful_end:
             return []
         actor.graceful_end = True
-        actor.ending = f"Actor {actor.request.class_name} ended because all handles to it are gone."
+        actor.ending = f"Actor {actor.request.class_name} ended because all handles to it are gone (those of get_actor do not count)."
         if actor.state == ALIVE:
             return [EndWorker(actor.worker, "no handle of the actor is left", graceful=True)]
         return []

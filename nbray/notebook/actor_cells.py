@@ -11,7 +11,7 @@ from nbray.exceptions import RayActorError, RayError
 from . import node_choice
 from .cell_actor import CellActor
 from .magic_options import CellOptions
-from .runtime import ActorClass, actor_death, actor_state, get_actor
+from .runtime import ActorClass, actor_death, actor_state, find_actor, rebuild_handle
 
 
 class ActorCells:
@@ -66,7 +66,7 @@ class ActorCells:
             given["scheduling_strategy"] = node_choice.strategy(options.node)
         try:
             try:
-                handle = get_actor(name)
+                handle = rebuild_handle(*find_actor(name))
             except ValueError:
                 made = ActorClass(CellActor, {})
                 made._class_name = name  # lists and the panel show the user's word, not the name of a class of ours

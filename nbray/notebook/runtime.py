@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nbray.api.actor_class import ActorClass
-from nbray.api.actor_handle import ActorHandle, get_actor
+from nbray.api.actor_handle import ActorHandle, find_actor, rebuild_handle
 from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.remote_function import RemoteFunction
 from nbray.core import current
@@ -49,9 +49,10 @@ __all__ = [
     "cancel",
     "emit",
     "get",
-    "get_actor",
+    "find_actor",
     "kill",
     "put",
+    "rebuild_handle",
     "set_origin",
     "set_sink",
     "wait",

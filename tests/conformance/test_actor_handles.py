@@ -1,8 +1,11 @@
 """What classes, handles and their methods are as values: attributes, names, pickles."""
 
+import os
 import pickle
 
 import pytest
+
+from .kit import process_is_alive, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +125,39 @@ def test_none_and_zero_mean_the_default(ray, Shelf):
     options = {"max_pending_calls": 0, "max_concurrency": None, "lifetime": None}
     shelf = Shelf.options(**options).remote()
     assert ray.get([shelf.put.remote(i) for i in range(20)])[-1] == 20
+
+
+@pytest.mark.parametrize("way", ["current_actor", "get_actor"])
+def test_an_actor_that_keeps_its_own_handle_ends(ray, way):
+    @ray.remote(num_cpus=0)
+    class Narcissus:
+        def keep(self):
+            self.me = ray.get_runtime_context().current_actor if way == "current_actor" else ray.get_actor("narcissus")
+            return os.getpid()
+
+    actor = Narcissus.options(name="narcissus").remote()
+    pid = ray.get(actor.keep.remote())
+    del actor
+    wait_until(lambda: not process_is_alive(pid), "the end of the actor")
+
+
+def test_a_handle_found_by_name_does_not_keep_the_actor(ray):
+    @ray.remote(num_cpus=0)
+    class Holder:
+        def hold(self, handles):
+            self.handles = handles
+
+        def pid(self):
+            return os.getpid()
+
+    holder = Holder.remote()
+    actor = Holder.options(name="found").remote()
+    found = ray.get_actor("found")
+    joined = Holder.options(name="found", get_if_exists=True).remote()
+    ray.get(holder.hold.remote([found]))
+    pid = ray.get(found.pid.remote())
+    assert ray.get(joined.pid.remote()) == pid
+    del actor
+    wait_until(lambda: not process_is_alive(pid), "the end of the actor")
+    with pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(found.pid.remote())
