@@ -112,7 +112,8 @@ class ActorHost(ExecutorState):
                 self.capture.actor = repr(self.actor)[:MAX_TITLE]
         except (SystemExit, AsyncioActorExit) as error:
             self.actor = None  # it never came to life: nothing is owed to it
-            self._exit_actor(error)
+            if not self.exiting:
+                self._exit_actor(error)
             self.stopping = True
             return
         except BaseException as error:
@@ -161,14 +162,16 @@ class ActorHost(ExecutorState):
             self._failed(chan, number, title, error)
 
     def _call_ended(self, call: Call, result: Any, ran_ns: int) -> None:
-        if call.cancelled:
+        if call.exits:
+            self._exit_actor()
+        elif call.cancelled:
             self._reply(call.chan, call.number, RESULT_CANCELLED, b"")
         else:
             self._answer(call.chan, call.number, call.owner, call.name, call.n_returns, result, ran_ns or 1)
 
     def _call_failed(self, call: Call, error: BaseException) -> None:
-        if isinstance(error, (SystemExit, AsyncioActorExit)):
-            self._exit_actor(error)
+        if call.exits or isinstance(error, (SystemExit, AsyncioActorExit)):
+            self._exit_actor(None if call.exits else error)
         elif isinstance(error, NeverBegan) or type(error).__name__ == "CancelledError":
             self._reply(call.chan, call.number, RESULT_CANCELLED, b"")
         else:
@@ -289,13 +292,30 @@ class ActorHost(ExecutorState):
         lib.nbs_ring(self.seg, self.core.peer)
 
     def exit_here(self) -> None:
-        """Carry out exit_actor, called in this process: raises out of a call, or ends it from elsewhere."""
+        """Carry out exit_actor, called in this process. It raises, and the actor ends whoever catches that."""
         if self.concurrent is None:
-            in_a_call = threading.current_thread() is threading.main_thread()
+            if threading.current_thread() is threading.main_thread():
+                self.exit_asked = True
+                raise ActorExit(0)
         else:
-            in_a_call = current_call.get() is not None
-        if in_a_call:
-            raise AsyncioActorExit if self.is_async else ActorExit(0)
-        # A thread that the user's code began: nobody would catch an exception of it.
+            call = current_call.get()
+            if call is not None and (not self.is_async or _is_current(call)):
+                call.exits = True
+                raise AsyncioActorExit if self.is_async else ActorExit(0)
+        # A thread or a task that the user's code began, or the constructor: nobody here would catch the exception.
         self._exit_actor()
         self.draining, self.stopping = True, False
+        raise AsyncioActorExit if self.is_async and _in_a_loop() else ActorExit(0)
+
+
+def _in_a_loop() -> bool:
+    import asyncio  # noqa: PLC0415 - loaded when needed
+
+    return asyncio._get_running_loop() is not None
+
+
+def _is_current(call: Call) -> bool:
+    """Tell whether it is the call itself that runs, and no task or thread that it began."""
+    import asyncio  # noqa: PLC0415 - loaded when needed
+
+    return _in_a_loop() and asyncio.current_task() is call.task

@@ -13,11 +13,11 @@ from nbray.core.call_site import warn
 class Call:
     """A call as it came from the ring.
 
-    ``cancelled`` is what ``is_canceled()`` tells; ``task`` is its asyncio task once it has one.
+    ``cancelled`` is what ``is_canceled()`` tells; ``exits``: it has called ``exit_actor``; ``task`` is its asyncio task once it has one.
     """
 
     __slots__ = (
-        "args", "begun", "cancelled", "chan", "function", "kwargs", "method", "n_returns", "name", "number", "origin",
+        "args", "begun", "cancelled", "chan", "exits", "function", "kwargs", "method", "n_returns", "name", "number", "origin",
         "owner", "task",
     )  # fmt: skip
 
@@ -37,6 +37,7 @@ class Call:
         self.origin = origin
         self.begun = False
         self.cancelled = False
+        self.exits = False
         self.task: Any = None
 
 

@@ -322,12 +322,15 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             return
         except BaseException as error:
             self.interruptible = False
-            if isinstance(error, (SystemExit, AsyncioActorExit)) and self.actor is not None:
-                self._exit_actor(error)
+            if (self.exit_asked or isinstance(error, (SystemExit, AsyncioActorExit))) and self.actor is not None:
+                self._exit_actor(None if self.exit_asked else error)
                 return
             self._failed(chan, number, name, error)
             return
         args = kwargs = None  # they may hold views of the store
+        if self.exit_asked:
+            self._exit_actor()
+            return
         self._answer(chan, number, self.owner, name, n_returns, result)
 
 

@@ -81,6 +81,7 @@ class ExecutorState:
         self.concurrent: Groups | Any = None  # how an actor's calls run beside each other
         self.is_async = False
         self.draining = False  # end when there is nothing to take
+        self.exit_asked = False  # the call that runs has called exit_actor, whatever became of the exception
         self.exiting = False  # the actor ends itself: it takes no more calls
         self.gpu_ids: list[int] = []
         self.environment = WorkerEnvironment()

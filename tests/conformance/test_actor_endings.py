@@ -182,3 +182,50 @@ def test_an_async_actor_takes_no_calls_after_its_exit(ray, ledger, gate):
         with pytest.raises(ray.exceptions.RayActorError):
             ray.get(ref)
     assert ledger.marks() == ["waits", "leaves"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "threaded", "async"])
+def test_an_actor_ends_although_the_exception_of_exit_actor_is_caught(ray, kind):
+    class Quitter:
+        def quit(self):
+            try:
+                ray.actor.exit_actor()
+            except BaseException:
+                return "still here"
+
+        def pid(self):
+            return os.getpid()
+
+    class AsyncQuitter(Quitter):
+        async def quit(self):
+            return super().quit()
+
+    cls = AsyncQuitter if kind == "async" else Quitter
+    actor = ray.remote(num_cpus=0, max_concurrency=1 if kind == "plain" else 2)(cls).remote()
+    pid = ray.get(actor.pid.remote())
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(actor.quit.remote())
+    ended(pid)
+
+
+@pytest.mark.parametrize("where", ["call", "constructor"])
+def test_exit_actor_in_a_task_that_the_actor_began(ray, where, ledger):
+    @ray.remote(num_cpus=0)
+    class Beginner:
+        def __init__(self):
+            if where == "constructor":
+                self.task = asyncio.get_running_loop().create_task(self.leave())
+
+        async def leave(self):
+            ray.actor.exit_actor()
+            ledger.add("went on")
+
+        async def begin(self):
+            if where == "call":
+                self.task = asyncio.create_task(self.leave())
+
+    actor = Beginner.remote()
+    with pytest.raises(ray.exceptions.RayActorError):
+        while True:
+            ray.get(actor.begin.remote())
+    assert not ledger.marks()
