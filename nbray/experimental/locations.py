@@ -28,11 +28,15 @@ def get_object_locations(obj_refs: Iterable[ObjectRef], timeout_ms: int = -1) ->
     ------
     TypeError
         For what is not a ref.
+    RuntimeError
+        When this process has no runtime.
     """
     refs = list(obj_refs)
     for ref in refs:
         if not isinstance(ref, ObjectRef):
             raise TypeError(f"get_object_locations() takes ObjectRefs, got {type(ref)}.")
+    if not runtime.is_initialized():
+        raise RuntimeError("get_object_locations(): nbray has not been started yet: call nbray.init() first.")
     core = runtime.require_core()
     core.drain()
     found = {}

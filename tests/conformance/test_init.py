@@ -1,5 +1,6 @@
 """init and shutdown in one process, one cluster after another."""
 
+import importlib
 import json
 import os
 import re
@@ -79,6 +80,14 @@ def test_functions_defined_before_init(fresh):
 def test_calls_that_need_a_cluster(fresh, call):
     with pytest.raises(fresh.exceptions.RaySystemError):
         getattr(fresh, call)()
+    assert not fresh.is_initialized()
+
+
+@pytest.mark.parametrize("call", ["get_object_locations", "get_local_object_locations"])
+def test_locations_need_a_cluster(fresh, call):
+    locations = getattr(importlib.import_module(f"{fresh.__name__}.experimental"), call)
+    with pytest.raises(RuntimeError):
+        locations([])
     assert not fresh.is_initialized()
 
 
