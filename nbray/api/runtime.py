@@ -147,7 +147,7 @@ def init(
             _logger.info("Connecting to existing nbray cluster at address: %s", session.path)
             core, facts = _driver().join_cluster(session, job)
         current.set_core(core)
-        output.attach_driver(core, show=_wants_logs(log_to_driver))
+        output.attach_driver(core, show=_wants_logs(log_to_driver), named=job.py_logging_config is None)
         _context = RayContext(facts, shutdown)
         return _context
 

@@ -104,12 +104,15 @@ class _Formatter(logging.Formatter):
         for name, value in vars(record).items():  # what the caller gave as ``extra``
             if name not in STANDARD_ATTRIBUTES and name not in shown:
                 shown[name] = value
+        shown["timestamp_ns"] = int(record.created * 1e9)
         error = self.formatException(record.exc_info) if record.exc_info else record.exc_text
         if self._json:
             if error:
                 shown["exc_text"] = error
             return json.dumps(shown, default=str)
         head = ("asctime", "levelname", "filename", "lineno", "message")
+        if "process" not in self._attributes:
+            del shown["process"]
         rest = " ".join(f"{name}={value}" for name, value in shown.items() if name not in head)
         text = f"{shown['asctime']}\t{shown['levelname']} {shown['filename']}:{shown['lineno']} -- {shown['message']} {rest}"
         return f"{text}\n{error}" if error else text
@@ -129,6 +132,7 @@ def _where() -> dict[str, str]:
     if executor is not None and executor.task_number:
         found["task_id"] = ids.task_id(executor.owner, executor.task_number, core.cluster_id).hex()
         found["task_name"] = executor.task_name
+        found["task_func_name"] = executor.function_name()
         if executor.actor_id:
             found["actor_id"] = executor.actor_id
     return found

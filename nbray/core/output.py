@@ -34,10 +34,11 @@ _with_prefix = True
 _unfinished: Any = None  # (stream, pid) whose line was cut and goes on with the next piece
 
 
-def attach_driver(core: Any, show: bool = True) -> None:
+def attach_driver(core: Any, show: bool = True, named: bool = True) -> None:
     """Called by init: ``core`` is the driver's runtime now (None: there is none).
 
-    With ``show`` False, what tasks print is dropped (Ray's ``log_to_driver=False``).
+    With ``show`` False, what tasks print is dropped (Ray's ``log_to_driver=False``); with ``named``
+    False there is nothing in front of a line (as in Ray where a LoggingConfig says how lines look).
     """
     global _driver_core, _dedup, _with_prefix
     _show_held(rest=True)
@@ -46,7 +47,7 @@ def attach_driver(core: Any, show: bool = True) -> None:
     _driver_core = core
     if core is not None:
         _dedup = Deduplicator(os.environ)
-        _with_prefix = os.environ.get("RAY_DISABLE_WORKER_LOG_PREFIX", "0").lower() not in ("1", "true")
+        _with_prefix = named and os.environ.get("RAY_DISABLE_WORKER_LOG_PREFIX", "0").lower() not in ("1", "true")
         core.origin = _origin
         core.output_sink = _receive if show else None
 

@@ -223,6 +223,29 @@ def test_logs_as_json(run_script):
     (task,) = [record for record in records if record["message"] == "from the task"]
     assert (task["levelname"], task["key"], task["task_id"]) == ("INFO", 5, task_id)
     assert task["filename"].endswith(".py")
+    assert task["task_func_name"].endswith(".f")
+    assert task["timestamp_ns"] > 1e18
+    (line,) = [line for line in text.splitlines() if "from the task" in line]
+    assert json.loads(line) == task, "nothing stands in front of it"
+
+
+def test_logging_as_text(run_script):
+    done = run_script(
+        """
+        import logging
+        ray.init(num_cpus=1, logging_config=ray.LoggingConfig(encoding="TEXT"))
+
+        @ray.remote
+        def f():
+            logging.getLogger("mine").info("from the task")
+
+        ray.get(f.remote())
+        ray.shutdown()
+        """
+    )
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if "from the task" in line]
+    assert re.match(r"[-0-9]{10} [:0-9]{8},[0-9]{3}\tINFO \S+\.py:[0-9]+ -- from the task job_id=", line), line
+    assert " task_name=f " in line and " timestamp_ns=" in line and " process=" not in line
 
 
 def test_mistakes_in_logging_config(library):
