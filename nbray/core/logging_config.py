@@ -129,9 +129,12 @@ def _where() -> dict[str, str]:
         "node_id": core.node_id,
     }
     executor = getattr(core, "executor", None)
-    if executor is not None and executor.task_number:
-        found["task_id"] = ids.task_id(executor.owner, executor.task_number, core.cluster_id).hex()
-        found["task_name"] = executor.task_name
+    if executor is not None:
+        owner, number, name = executor.running()
+        if not number:
+            return found
+        found["task_id"] = ids.task_id(owner, number, core.cluster_id).hex()
+        found["task_name"] = name
         found["task_func_name"] = executor.function_name()
         if executor.actor_id:
             found["actor_id"] = executor.actor_id

@@ -248,6 +248,35 @@ def test_logging_as_text(run_script):
     assert " task_name=f " in line and " timestamp_ns=" in line and " process=" not in line
 
 
+def test_logs_of_calls_that_run_side_by_side(run_script):
+    done = run_script(
+        """
+        import asyncio, logging
+        ray.init(num_cpus=2, logging_config=ray.LoggingConfig(encoding="JSON"))
+
+        @ray.remote
+        class Async:
+            async def method(self):
+                await asyncio.sleep(0)
+                logging.getLogger("mine").info("async " + ray.get_runtime_context().get_task_id())
+
+        @ray.remote(max_concurrency=2)
+        class Threaded:
+            def method(self):
+                logging.getLogger("mine").info("thread " + ray.get_runtime_context().get_task_id())
+
+        actors = [Async.remote(), Threaded.remote()]
+        ray.get([actor.method.remote() for actor in actors])
+        ray.shutdown()
+        """
+    )
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("{")]
+    records = {record["message"].partition(" ")[0]: record for record in map(json.loads, lines)}
+    for kind, name in (("async", "Async.method"), ("thread", "Threaded.method")):
+        assert records[kind]["task_id"] == records[kind]["message"].partition(" ")[2]
+        assert records[kind]["task_name"] == name
+
+
 def test_mistakes_in_logging_config(library):
     with pytest.raises(ValueError):
         library.LoggingConfig(encoding="XML")
