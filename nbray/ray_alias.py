@@ -101,8 +101,17 @@ class _Loader:  # not of importlib.abc, which takes 15 ms to import
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
-        if not isinstance(module, _Module):
-            module.__spec__ = self.spec  # the import system has put that of the alias there
+        spec, module_spec = self.spec, module.__spec__
+        if isinstance(module, _Module) or spec is None or module_spec is None:
+            return
+        module.__spec__ = spec  # the import system has put that of the alias there
+        # ray.util.placement_group is a function and a module. The import system puts what it imports into its parent, so
+        # such a module is known under the alias from the beginning.
+        start = f"{spec.name}."
+        for name, child in list(sys.modules.items()):
+            short = name.removeprefix(start)
+            if short != name and "." not in short and vars(module).get(short, child) is not child:
+                sys.modules[f"{module_spec.name}.{short}"] = child
 
 
 class _Finder:

@@ -244,6 +244,19 @@ def test_inner_modules_are_there_without_an_import(run):
         """)
 
 
+def test_a_function_keeps_its_place_when_the_module_of_its_name_is_imported(run):
+    run("""
+        import sys
+        import nbray
+        nbray.as_ray()
+        import ray
+        from ray.util.placement_group import PlacementGroup, placement_group
+        import ray.util.placement_group
+        assert ray.util.placement_group is nbray.util.placement_group is placement_group and callable(placement_group)
+        assert sys.modules["ray.util.placement_group"] is sys.modules["nbray.util.placement_group"]
+        """)
+
+
 def test_helpers_for_tests(run):
     run("""
         import asyncio
