@@ -58,7 +58,9 @@ def resources(
     if not short:
         queue = f"{ahead} requests are before it" if ahead else "a worker is about to start or to become free"
         return f"{name} waits for a worker with {describe(need)}: that is free, and {queue}"
-    amounts = _joined([f"{_amount(free.get(one, 0))} of {_amount(total.get(one, 0))} {one} free" for one in short])
+    amounts = _joined(
+        [f"{_amount(max(0, free.get(one, 0)))} of {_amount(total.get(one, 0))} {one} free" for one in short]
+    )
     text = f"{name} waits for resources: it needs {describe(need)}, and there is {amounts}"
     who = [_holder(holder, short) for holder in holders if any(holder.held.get(one) for one in short)]
     return f"{text}, held by {listed(who)}" if who else text
@@ -114,7 +116,9 @@ def stuck(
     if not short:
         return "", []
     who = [holder for holder in holders if (holder.is_actor or holder.waits) and any(holder.held.get(o) for o in short)]
-    left = _joined([f"{_amount(total[one] - kept.get(one, 0))} of {_amount(total[one])} {one}" for one in short])
+    left = _joined(
+        [f"{_amount(max(0, total[one] - kept.get(one, 0)))} of {_amount(total[one])} {one}" for one in short]
+    )
     return (
         f"{name} needs {describe(need)}, but only {left} can become free: the rest is held by "
         f"{listed([_holder(holder, short) for holder in who])}. An actor keeps its resources as long as it lives: "

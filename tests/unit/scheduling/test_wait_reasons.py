@@ -97,3 +97,10 @@ def test_a_long_chain_is_no_cycle():
 def test_a_deadlock_names_everybody():
     text = why.deadlock(["A.f (pid 1) waits for B.g", "B.g (pid 2) waits for A.f"])
     assert "A.f (pid 1) waits for B.g; B.g (pid 2) waits for A.f" in text
+
+
+def test_what_is_lent_on_and_taken_again_is_no_debt():
+    """Two actors that wait lend their CPUs to two others: of two CPUs four are held."""
+    holders = [Holder(name, pid, {CPU: UNITS}, True) for pid, name in enumerate("ABCD")]
+    assert "only 0 of 2 CPU can become free" in why.stuck("f", {CPU: UNITS}, TOTAL, holders)[0]
+    assert "there is 0 of 2 CPU free" in why.resources("f", {CPU: UNITS}, TOTAL, {CPU: -2 * UNITS}, holders)
