@@ -12,7 +12,8 @@ from nbray.api.runtime_context import get_runtime_context
 from nbray.core import current
 
 from .cell_job import CellJob
-from .cell_runner import new_module, run_in
+from .cell_runner import run_in
+from .main_module import new_module
 
 
 class CellActor:

@@ -37,6 +37,9 @@ DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec 
 ALWAYS_VISIBLE = frozenset({"_", "__", "___", "In", "Out", "_ih", "_oh", "_dh"})
 IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType)
 
+LOADERS = frozenset({"load", "loads", "read_pickle", "Unpickler"})
+TEXT_MODULES = frozenset({"json", "yaml", "tomllib", "toml"})  # no code is in what they load
+
 
 @quickly_pickled
 @dataclass(slots=True)
@@ -240,7 +243,18 @@ def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, 
         optional = [
             name for name in list(namespace) if name not in wanted and not name.startswith("_") and visible(name)
         ]
+    elif any(_unpickles(chain, namespace) for chain in analysis.chains):
+        optional = [
+            name
+            for name, value in list(namespace.items())
+            if isinstance(value, type | types.FunctionType) and value.__module__ == "__main__" and name not in wanted
+        ]
     return list(wanted), optional
+
+
+def _unpickles(chain: tuple[str, ...], namespace: dict[str, Any]) -> bool:
+    """Whether ``a.b.c`` in a cell reads a pickle, in which there may be classes of the notebook."""
+    return chain[-1] in LOADERS and getattr(namespace.get(chain[0]), "__name__", chain[0]) not in TEXT_MODULES
 
 
 def magic_name(kind: str, name: str) -> str:

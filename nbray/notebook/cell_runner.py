@@ -9,7 +9,6 @@ kind ``CELL_ENDED``, which arrives before the error.
 
 from __future__ import annotations
 
-import builtins
 import copy
 import importlib
 import pickle
@@ -28,6 +27,7 @@ from .cell_scopes import names_of_with
 from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
 from .input_changes import InputChanges
+from .main_module import MainModule, new_module, of_main
 from .result_packer import Packer
 from .runtime import CARRIED_TYPES, emit, put
 from .shared_objects import Known, SharedObjects
@@ -61,17 +61,8 @@ def run_cell(job: CellJob, *resolved: Any) -> Any:
     return run_in(new_module(), job, resolved)
 
 
-def new_module() -> types.ModuleType:
-    """Return an empty module in which a cell can run."""
-    module = types.ModuleType("__main__")
-    module.__dict__["__builtins__"] = builtins
-    for unwanted in ("__doc__", "__package__", "__loader__", "__spec__"):
-        module.__dict__[unwanted] = None
-    return module
-
-
 def run_in(
-    module: types.ModuleType,
+    module: MainModule,
     job: CellJob,
     resolved: tuple[Any, ...],
     kept: set[str] | None = None,
@@ -98,6 +89,8 @@ def run_in(
             if job.reloads is not None:
                 module_reload.reload_changed(job.reloads)
             run.load(resolved)
+            if run.reader is not None:
+                module.came = run.reader.objects
             run.take_settings()
             if item is not None:
                 run.bind(item)
@@ -113,6 +106,7 @@ def run_in(
             raise
         finally:
             _shell.comms.pause()
+            module.came = tuple  # an actor is not to keep what came for one cell
             run.give_back_settings()
             run.keep_names()
             module_reload.note_loaded()
@@ -180,6 +174,9 @@ class _Run:
                         namespace[entry.name] = value
             _shell.comms.connect(reader.objects)
         _shell.loaded()
+        came = {}  # functions that are here already, inside other values
+        if job.optional and self.reader is not None:
+            came = {f.__qualname__: f for f in map(of_main, self.reader.objects()) if isinstance(f, types.FunctionType)}
         for name, data in job.optional:
             try:
                 with receiving(namespace, (), {}, mine):
@@ -187,7 +184,7 @@ class _Run:
             except Exception:
                 continue  # only a guess that the cell might want it
             if name not in mine:
-                namespace[name] = value
+                namespace[name] = came.get(name, value) if isinstance(value, types.FunctionType) else value
         # Also what the functions among them need.
         sent = {n for n, value in namespace.items() if start.get(n, start) is not value and n not in self.own}
         for name, value in zip(job.ref_names, resolved, strict=True):

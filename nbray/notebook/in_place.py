@@ -48,6 +48,9 @@ def update_in_place(old: Any, new: Any) -> bool:
             old[...] = new
         elif hasattr(old, "_update_inplace") and hasattr(old, "_mgr"):  # pandas
             old._update_inplace(new)
+            for name in old._metadata:  # of a Series: its name
+                object.__setattr__(old, name, getattr(new, name, None))
+            old.attrs = new.attrs
         elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__"):
             return _take_state(old, new)  # there is more to it than its __dict__
         elif type(getattr(old, "__dict__", None)) is dict:

@@ -147,6 +147,26 @@ def test_generators_and_iterators_stay_where_a_cell_left_them(kernel: Kernel) ->
     )
 
 
+def test_objects_of_the_notebooks_classes_are_saved_and_loaded(kernel: Kernel) -> None:
+    kernel.ok(
+        "import pickle\nclass Scale:\n    pass\ndef score(x): return x + 1\n"
+        "pipe = {'steps': [Scale()], 'score': score}\nmade = Scale, score"
+    )
+    kernel.ok("%%remote\nwith open('pipe.pkl', 'wb') as file: pickle.dump(pipe, file)")
+    kernel.ok("%%remote\nwith open('pipe.pkl', 'rb') as file: again = pickle.load(file)\npickle.dumps(pipe)")
+    assert kernel.ok("type(again['steps'][0]) is Scale, again['score'](1)").value == "(True, 2)"
+    assert kernel.ok("%%remote --actor saver\npickle.loads(pickle.dumps(pipe))['score'](2)").value == "3"
+    assert kernel.ok("%%remote\nimport __main__\nhasattr(__main__, 'no_such_name')").value == "False"
+
+
+def test_what_a_frame_or_series_is_called_comes_back(kernel: Kernel) -> None:
+    kernel.ok(
+        "import pandas as pd\nseries = pd.Series([1], name='a')\nframe = pd.DataFrame({'a': [1]})\nkept = series, frame"
+    )
+    kernel.ok("%%remote\nseries.name = 'b'\nframe.attrs['source'] = 'c'")
+    assert kernel.ok("kept[0].name, kept[1].attrs").value == "('b', {'source': 'c'})"
+
+
 def test_settings_of_libraries_hold_in_a_cell(kernel: Kernel) -> None:
     kernel.ok(
         "import warnings, numpy as np, pandas as pd, matplotlib.pyplot as plt\nwarnings.filterwarnings('ignore', 'well known')\n"
