@@ -73,6 +73,16 @@ def _rc_changes(matplotlib: Any) -> dict[str, Any]:
     return found
 
 
+def _decimal_context(decimal: Any) -> tuple[int, str]:
+    context = decimal.getcontext()
+    return context.prec, context.rounding
+
+
+def _put_decimal_context(decimal: Any, kept: tuple[int, str]) -> None:
+    context = decimal.getcontext()
+    context.prec, context.rounding = kept
+
+
 def _put_rc(matplotlib: Any, changes: dict[str, Any]) -> None:
     back = {key: matplotlib.rcParamsDefault[key] for key in _rc_changes(matplotlib) if key not in changes}
     matplotlib.rcParams.update({**back, **changes})
@@ -189,6 +199,8 @@ SETTINGS = {
     "matplotlib": _Setting("matplotlib", _rc_changes, _put_rc),
     "figures": _Setting("matplotlib", _figures, _put_figures),
     "logging": _Setting("logging", _logging, _put_logging),
+    "recursion": _Setting("sys", lambda sys: sys.getrecursionlimit(), lambda sys, depth: sys.setrecursionlimit(depth)),
+    "decimal": _Setting("decimal", _decimal_context, _put_decimal_context),
     "pandas": _Setting("pandas._config.config", _pandas_changes, _put_pandas),
 }
 

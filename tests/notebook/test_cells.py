@@ -147,6 +147,18 @@ def test_generators_and_iterators_stay_where_a_cell_left_them(kernel: Kernel) ->
     )
 
 
+def test_depth_of_recursion_and_precision_of_decimals(kernel: Kernel) -> None:
+    kernel.ok(
+        "import decimal, sys\nbefore = sys.getrecursionlimit()\nsys.setrecursionlimit(2345)\ndecimal.getcontext().prec = 5"
+    )
+    try:
+        assert kernel.ok("%%remote\nsys.getrecursionlimit(), str(decimal.Decimal(1) / 3)").value == "(2345, '0.33333')"
+        kernel.ok("%%remote\nsys.setrecursionlimit(2346)\ndecimal.getcontext().prec = 3")
+        assert kernel.ok("sys.getrecursionlimit(), str(decimal.Decimal(1) / 3)").value == "(2346, '0.333')"
+    finally:
+        kernel.ok("sys.setrecursionlimit(before)\ndecimal.getcontext().prec = 28")
+
+
 def test_objects_of_the_notebooks_classes_are_saved_and_loaded(kernel: Kernel) -> None:
     kernel.ok(
         "import pickle\nclass Scale:\n    pass\ndef score(x): return x + 1\n"
