@@ -61,6 +61,14 @@ def test_badges_the_switch_and_what_can_be_saved(lab):
     switch.click()
     assert lab.page.evaluate(text) == "x = 1"
 
+    # A cell of one line has room for its badge.
+    assert lab.run_cell("nbray.get(nbray.remote(lambda x: x / 2).remote(8))") == "4.0"
+    small = lab.page.get_by_role("button", name=re.compile(r"^cell \d+: 1 of 1 done$"))
+    small.wait_for()
+    bottoms = "e => [e, e.closest('.jp-Cell-inputWrapper')].map(one => one.getBoundingClientRect().bottom)"
+    inner, outer = small.evaluate(bottoms)
+    assert inner <= outer
+
 
 def test_a_cluster_without_a_kernel(lab):
     """Started in the list at the left, joined by a notebook, shown in the panel, stopped."""

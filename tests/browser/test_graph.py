@@ -187,7 +187,9 @@ def walk_by_keyboard(lab: LabPage) -> None:
     panel.locator(".nbray-follow[aria-pressed='false']").wait_for()
     press("0")
     panel.locator(".nbray-follow[aria-pressed='true']").wait_for()
+    # The graph is as it was left.
     lab.show_tab("Graph")
+    panel.get_by_role("treeitem", name="held, 6 tasks", expanded=True).wait_for(state="attached")
 
 
 def test_running_and_waiting_tasks_while_they_do(lab, server):

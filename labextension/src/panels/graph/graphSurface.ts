@@ -57,10 +57,17 @@ export interface IGraphEvents {
 
 /** The canvas of the graph. */
 export class GraphSurface extends Surface {
-  constructor(host: HTMLElement, store: TaskStore, events: IGraphEvents) {
+  /** `before`: what another canvas showed, which goes on in this one. */
+  constructor(
+    host: HTMLElement,
+    store: TaskStore,
+    events: IGraphEvents,
+    before?: { scene: Scene; camera: Camera }
+  ) {
     super(host, 'graph');
     this._store = store;
-    this.scene = new Scene(store);
+    this.scene = before?.scene ?? new Scene(store);
+    this.camera = before?.camera ?? new Camera();
     this._events = events;
     const { canvas } = this;
     canvas.addEventListener('wheel', this._onWheel, { passive: false });
@@ -72,7 +79,7 @@ export class GraphSurface extends Surface {
   }
 
   readonly scene: Scene;
-  readonly camera = new Camera();
+  readonly camera: Camera;
   selected: IHit | null = null;
   /** Tasks that are marked: those of a cell, or what a search found; null: all alike. */
   lit: ((group: IGroup) => boolean) | null = null;

@@ -10,7 +10,7 @@ import {
 import type { ILane } from '../../graph/lanes.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
 import type { ICard, IHit, Scene } from '../../graph/scene.js';
-import type { IGroup } from '../../graph/taskStore.js';
+import type { IGroup, TaskStore } from '../../graph/taskStore.js';
 import {
   callWords,
   cardWords,
@@ -21,12 +21,12 @@ import {
   wordOf
 } from '../../graph/words.js';
 import { readTask } from '../../model/answers.js';
-import { formatBytes } from '../../model/format.js';
+import { formatBytes, formatCount } from '../../model/format.js';
 import { nothingWith } from '../rowTable.js';
 import { actorLaneName, useActorNames } from './actorNames.js';
 import { Failures, failureOf } from './failures.js';
 import { GraphObjects, objectWords } from './graphObjects.js';
-import { GraphSurface } from './graphSurface.js';
+import { GraphSurface, type IGraphEvents } from './graphSurface.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -34,6 +34,9 @@ import type { IClusterModel } from '../../tokens.js';
 const REST_MS = 400;
 /** Tasks of an open group that the tree lists. */
 const TREE_TASKS = 200;
+
+/** What a graph showed when a person went to another tab: open cards and the place are as they were. */
+const LEFT = new WeakMap<TaskStore, GraphSurface>();
 
 /** The graph of the tasks. */
 export function GraphView(props: {
@@ -65,7 +68,7 @@ export function GraphView(props: {
   useActorNames(model, drawAgain);
 
   useEffect(() => {
-    const made = new GraphSurface(host.current!, model.tasks, {
+    const events: IGraphEvents = {
       onSelect: hit => select.current.onSelect(hit),
       onObject: object => select.current.onObject(object.largest),
       onHover: (hit, x, y) => setHint(hit === null ? null : { hit, x, y }),
@@ -74,7 +77,9 @@ export function GraphView(props: {
       laneName: worker => actorLaneName(model, worker),
       failure: group => failureOf(model, group)?.type ?? '',
       objectWords: object => objectWords(model, object)
-    });
+    };
+    const made = new GraphSurface(host.current!, model.tasks, events, LEFT.get(model.tasks));
+    LEFT.set(model.tasks, made);
     surface.current = made;
     const refresh = (): void => made.refresh();
     refresh();
@@ -282,6 +287,14 @@ function TaskItems(props: IItemProps & { tasks: readonly number[]; level: number
           }}
         />
       ))}
+      {tasks.length > TREE_TASKS && (
+        <li
+          role="treeitem"
+          tabIndex={-1}
+          aria-level={level}
+          aria-label={t('and %1 more, in the tab Tasks', formatCount(tasks.length - TREE_TASKS))}
+        />
+      )}
     </>
   );
 }
