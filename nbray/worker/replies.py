@@ -242,9 +242,8 @@ class Replies(ExecutorState):
         chan = self.channel
         if chan < 0:
             chan = self.origin_channels.get(origin, -1)
-            if chan < 0:  # an actor's constructor: its caller opens the first channel when it is done
-                if len(self._early) < MAX_EARLY_OUTPUT:
-                    self._early.append(payload)
+            if chan < 0:
+                self._keep_early(payload)
                 return True
         flags = 0
         if len(payload) > INLINE_MAX_BYTES:
@@ -252,6 +251,11 @@ class Replies(ExecutorState):
             self._sent_output.append(hold)
             payload, flags = _U64.pack(hold.obj), TASK_INDIRECT
         return self._send_to_owner(chan, flags, payload) != NBS_EAGAIN
+
+    def _keep_early(self, payload: bytes) -> None:
+        """Keep what an actor's constructor printed: its caller opens the first channel when it is done."""
+        if len(self._early) < MAX_EARLY_OUTPUT:
+            self._early.append(payload)
 
     def _send_to_owner(self, chan: int, flags: int, payload: bytes) -> int:
         with self.send_lock:
@@ -265,4 +269,7 @@ class Replies(ExecutorState):
             self.capture.flush()  # what this task printed before stands above
         origin = _loads(payload)[0]
         chan = self.origin_channels.get(origin, self.channel)
-        self._send_to_owner(chan, 0, payload)
+        if chan < 0:
+            self._keep_early(payload)
+        else:
+            self._send_to_owner(chan, 0, payload)

@@ -102,3 +102,29 @@ def test_what_one_worker_repeats_is_shown(run_script):
 def test_folding_can_be_switched_off(run_script):
     found = [line for line in lines(run_script(ALIKE, env={"RAY_DEDUP_LOGS": "0"})) if "of the same kind" in line]
     assert len(found) == 4
+
+
+NESTED = """
+import time
+ray.init(num_cpus=2, object_store_memory=100 * 2**20)
+
+@ray.remote
+def speak(words):
+    print(words)
+
+@ray.remote(num_cpus=0)
+class Asker:
+    def __init__(self):
+        ray.get(speak.remote("asked by a constructor"))
+    def ready(self):
+        return True
+
+assert ray.get(Asker.remote().ready.remote())
+time.sleep(2 if ray.__name__ == "ray" else 0)
+ray.shutdown()
+"""
+
+
+def test_what_prints_may_be_called_by_a_constructor(run_script):
+    done = run_script(NESTED)
+    assert done.returncode == 0 and shown(done, "speak", "asked by a constructor"), lines(done)
