@@ -399,22 +399,6 @@ def test_references_to_an_unknown_object_are_no_rows(ray):
     assert state.get_objects("f" * 56) == []
 
 
-# In Ray 2.60 refs end with their cluster: `get` begins another one, and raises a ValueError of an unknown owner.
-
-
-def test_values_that_are_here_outlive_their_cluster(run_script):
-    run_script(
-        """
-        ray.init(num_cpus=1)
-        ref = ray.put("kept")
-        value = ray.get(ref)
-        ray.shutdown()
-        assert ray.get(ref) == value == "kept"
-        assert not ray.is_initialized()
-        """
-    )
-
-
 # Ray's name for itself is not in question.
 
 

@@ -309,3 +309,22 @@ def test_thousands_of_resources(fresh):
     fresh.init(num_cpus=1, resources=given)
     assert {name: fresh.cluster_resources()[name] for name in given} == given
     assert fresh.get(fresh.remote(resources={"resource7": 3})(lambda: 7).remote()) == 7
+
+
+def test_refs_end_with_their_cluster(run_script):
+    """Also of values that this process has seen."""
+    run_script(
+        """
+        ray.init(num_cpus=1)
+        ref = ray.put("seen")
+        assert ray.get(ref) == "seen"
+        ray.shutdown()
+        for use in (lambda: ray.get(ref), lambda: ray.get([ref])):
+            try:
+                use()
+            except ValueError:
+                pass
+            else:
+                raise AssertionError
+        """
+    )
