@@ -330,8 +330,8 @@ enum {
 };
 
 /* nbs_wait sleeps until one of `interest` is ready; returns the bits, 0 after at most
- * min(timeout_ns, 1 s), NBS_EINTR when a signal came. Spins first only while the peer
- * it waits for was last seen on another core. NBS_READY_RING and NBS_READY_SEAL are
+ * min(timeout_ns, 1 s), NBS_EINTR when a signal came; it looks every 50 ms. Spins first only while
+ * the peer it waits for was last seen on another core. NBS_READY_RING and NBS_READY_SEAL are
  * cleared by the wait that returns them, per bit and process. */
 int nbs_wait(nbs_seg *s, uint32_t interest, uint64_t timeout_ns);
 

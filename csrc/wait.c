@@ -11,11 +11,12 @@
 #include "impl.h"
 #include "platform.h"
 
-#define SLICE_NS    50000000ull   /* longest sleep while something may be due */
-#define LONGEST_NS  1000000000ull /* longest sleep */
-#define SPIN_NS     200000ull   /* longest spin: about twice what sleeping and being woken costs */
-#define CREDIT_MAX  16u         /* a spin that paid earns 1, ... */
-#define CREDIT_LOSS 3u          /* ... one in vain costs 3: we spin while 3 of 4 waits end in it */
+#define SLICE_NS 50000000ull /* longest sleep between two looks */
+#define LONGEST_NS \
+  1000000000ull               /* longest wait: then the caller has to look at what is due by time */
+#define SPIN_NS     200000ull /* longest spin: about twice what sleeping and being woken costs */
+#define CREDIT_MAX  16u       /* a spin that paid earns 1, ... */
+#define CREDIT_LOSS 3u        /* ... one in vain costs 3: we spin while 3 of 4 waits end in it */
 #define LINGER_NS   20000000ull /* the service thread polls that long after a message */
 #define LAZY_MIN_NS 100000ull
 #define CHAN_BITS   (NBS_READY_OWNED | NBS_READY_SERVED)
@@ -234,7 +235,9 @@ static int sleep_for(nbs_seg *s, uint32_t interest, uint64_t timeout_ns, seen_t 
     }
     now = nbsi_now_ns();
     if (now >= until) break;
-    if (nbsi_futex_wait(&me->bell, bell, until - now) == NBSI_INTERRUPTED) {
+    /* In slices, as who sent a message may have died before he rang. */
+    uint64_t ns = until - now < SLICE_NS ? until - now : SLICE_NS;
+    if (nbsi_futex_wait(&me->bell, bell, ns) == NBSI_INTERRUPTED) {
       bits = ready_now(s, interest, seen);
       result = bits != 0 ? (int)bits : NBS_EINTR;
       break;
