@@ -7,7 +7,6 @@ its lock held.
 from __future__ import annotations
 
 import gc
-from typing import Any
 
 from nbray import ids
 from nbray._cstore import lib
@@ -106,7 +105,7 @@ class References(CoreState):
                 return ref
             hold = None if by_id and owner == self.peer else self.store.lookup(object_id)
             if hold is None and owner == self.peer:
-                if (kept := _found(number, index, self)) is not None:
+                if (kept := self._found(ref)) is not None:
                     return kept
                 hold = self.store.lookup(object_id)
             if hold is None:
@@ -140,10 +139,11 @@ class References(CoreState):
         self._set(ref, data)
         return True
 
-
-def _found(number: int, index: int, cluster: Any) -> ObjectRef | None:
-    """Return a ref of this process that never left it, by its id alone; looks at every object that there is."""
-    for thing in gc.get_objects():
-        if type(thing) is ObjectRef and thing._number == number and thing._index == index and thing._cluster is cluster:
-            return thing
-    return None
+    def _found(self, new: ObjectRef) -> ObjectRef | None:
+        """Return the ref that this process made of an object and that never left it; looks at every object that there is."""
+        wanted = (new._number, new._index, new._owner)
+        for thing in gc.get_objects():
+            if type(thing) is ObjectRef and thing._cluster is self and thing is not new:
+                if (thing._number, thing._index, thing._owner) == wanted:
+                    return thing
+        return None

@@ -246,3 +246,25 @@ def test_modules_that_need_no_import_of_their_own(run_script):
         """
     )
     assert done.stdout.split() == ["tqdm", "False", "3", "False"]
+
+
+def test_a_ref_by_its_id_is_no_other_process_s(fresh):
+    """Also where that has counted as far as this one, and only another process keeps the value."""
+    fresh.init(num_cpus=1)
+
+    @fresh.remote(num_cpus=0)
+    class Keeper:
+        def made(self):
+            return [fresh.put("another's") for _ in range(200)]
+
+        def keep(self, refs):
+            self.refs = refs
+
+    keeper = Keeper.remote()
+    others = fresh.get(keeper.made.remote())
+    refs = [fresh.put("mine") for _ in range(20)]
+    ids = [ref.binary() for ref in refs]
+    fresh.get(keeper.keep.remote(refs))
+    del refs
+    assert [fresh.get(fresh.ObjectRef(id)) for id in ids] == ["mine"] * 20
+    assert fresh.get(others) == ["another's"] * 200
