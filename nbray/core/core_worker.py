@@ -82,6 +82,9 @@ _dumps = pickle.dumps
 _SIMPLE = serializer.SIMPLE_TYPES
 
 
+MAX_ORIGINS = 1000  # of one function that are remembered
+
+
 class CoreWorker(
     Arguments, Dependencies, Results, Reconstruction, References, Waiting, Upkeep, Failures, Streams, CoreState
 ):
@@ -124,11 +127,12 @@ class CoreWorker(
         return descriptor
 
     def describe_variant(
-        self, function: FunctionDescriptor, name: str, kind: str = "task", pool: LeasePool | None = None
-    ) -> FunctionDescriptor:
-        """Return the same code under another name (the option ``name``) or kind, or for another pool."""
+        self, function: FunctionDescriptor, name: str, kind: str = "task", pool: LeasePool | None = None,
+        make: type[FunctionDescriptor] = NamedFunction,
+    ) -> FunctionDescriptor:  # fmt: skip
+        """Return the same code under another name (the option ``name``) or kind, for another pool or origin."""
         base = function.base or function
-        named = self._descriptor(_U64.pack(base.number) + name.encode(), name, NamedFunction)
+        named = self._descriptor(_U64.pack(base.number) + name.encode(), name, make)
         named.message_flags |= FUNCTION_NAMED
         named.base, named.function = base, base.name
         self.tell_of(named, kind, pool)
@@ -146,6 +150,7 @@ class CoreWorker(
 
     def tell_of(self, function: FunctionDescriptor, kind: str = "task", pool: LeasePool | None = None) -> None:
         """Tell those who look on what its tasks are called, and what they ask for."""
+        function.kind, function.origin = kind, self.origin
         notice = m.DefineNotice(
             owner=self.peer, number=function.number, name=function.name, kind=kind, origin=self.origin
         )
@@ -155,6 +160,29 @@ class CoreWorker(
             notice.resources, notice.target = pool.shape, pool.target
             notice.env_key = pool.environment.key if pool.environment is not None else ""
         self.control.send_soon(notice)
+
+    def _of_origin(self, function: FunctionDescriptor, pool: Any, origin: str) -> FunctionDescriptor:
+        """Return the descriptor of a function for tasks of an origin: records of a task name its function, and that its origin."""
+        if function.origin == origin or function.kind in ("", "unrecorded"):
+            function.origin = origin  # the same string: found so more quickly
+            return function
+        if function.elsewhere is None or len(function.elsewhere) >= MAX_ORIGINS:
+            function.elsewhere = {}
+        known = function.elsewhere.get(origin)
+        if known is None:
+            if type(pool) is LeasePool:
+                known = self.describe_variant(function, function.name, function.kind, pool, FunctionDescriptor)
+                known.avg_ns = function.avg_ns
+                known.learn()
+            else:
+                number = next(self.functions)
+                known = FunctionDescriptor(
+                    number, function.name, function.message, function.message_flags, function.keep
+                )
+                known.function, known.pin = function.function, function.pin
+                self.tell_of(known, function.kind)
+            function.elsewhere[origin] = known
+        return known
 
     def _descriptor(
         self, message: bytes, name: str, make: type[FunctionDescriptor] = FunctionDescriptor
@@ -193,6 +221,9 @@ class CoreWorker(
         """Submit a task; returns its ref, a list of refs, None for ``n_returns`` 0, a generator for a Streaming."""
         if self._failure is not None:
             raise self._failure.with_traceback(None)
+        origin = self.origin
+        if function.origin is not origin:
+            function = self._of_origin(function, pool, origin)
         number = next(self.numbers)
         payload, flags, deps, keep = self.encode_arguments(args, kwargs, number)
         refs: Any
@@ -202,7 +233,7 @@ class CoreWorker(
             refs = tuple([new_ref(number, index, self.peer, self) for index in range(n_returns)])
         record = TaskRecord(
             number, refs, function, payload, flags | extra_flags, n_returns, retries, pool, deps, keep,
-            self.origin, self.running_number, retry_exceptions, name,
+            origin, self.running_number, retry_exceptions, name,
         )  # fmt: skip
         if n_returns == 1:
             refs._task = record

@@ -118,14 +118,17 @@ class FunctionDescriptor:
         "avg_ns",
         "base",
         "depth",
+        "elsewhere",
         "function",
         "high",
         "keep",
+        "kind",
         "low",
         "message",
         "message_flags",
         "name",
         "number",
+        "origin",
         "pack",
         "pin",
     )
@@ -138,7 +141,10 @@ class FunctionDescriptor:
         self.message_flags = message_flags
         self.keep = keep  # StoreHold of a large message
         self.pin: Any = None  # a view of it, until the runtime ends: code is not spilled
-        self.base: Any = None  # of a NamedFunction
+        self.base: Any = None  # whose code it is, when it is another name or another origin of that
+        self.kind = ""  # as which those who look on were told of it
+        self.origin: str | None = None  # the origin that they were told
+        self.elsewhere: dict[str, FunctionDescriptor] | None = None  # the same for tasks of other origins
         self.avg_ns = 0.0  # how long it runs: moving average, 0 before the first result
         # What follows from that, until it leaves ``low`` to ``high``; in tasks:
         self.depth = 1.0  # sent ahead into a lane, at most

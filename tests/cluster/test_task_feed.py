@@ -1,9 +1,11 @@
 """The table of tasks behind panel and widgets, fed by a real cluster."""
 
+import collections
+
 import cluster_kit as kit
 import pytest
 
-from nbray.core import current
+from nbray.core import current, output
 from nbray.core.task_feed import TaskFeed
 from nbray.events import task_table as tt
 
@@ -191,3 +193,46 @@ def test_a_task_whose_inputs_have_come_waits_for_a_place(ray, gate, tmp_path):
     kit.eventually(lambda: state_of(late) in (tt.WAITS_FOR_PLACE, tt.SENT), "it waits for a place")
     gate.open()
     assert ray.get([late, *holders], timeout=60)[0] == 1
+
+
+def test_tasks_belong_to_the_origin_that_submitted_them(ray):
+    """And not to the one that defined their function, or called it first; also methods, and what tasks submit."""
+
+    @ray.remote
+    def inner():
+        return 1
+
+    @ray.remote(num_cpus=0)
+    def outer():
+        return ray.get(inner.remote())
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def method(self):
+            return 1
+
+    @ray.remote(num_cpus=0)
+    class Asking:
+        async def method(self):
+            return await inner.remote()
+
+    feed = TaskFeed(current.core)
+    actor, asking, renamed = Actor.remote(), Asking.remote(), inner.options(name="renamed")
+    try:
+        for origin in ("cell 1", "cell 2", "cell 2", "cell 1"):
+            output.set_origin(origin)
+            ray.get([inner.remote(), outer.remote(), renamed.remote(), actor.method.remote(), asking.method.remote()])
+    finally:
+        output.set_origin("")
+    wanted = {
+        (name, origin): count
+        for origin in ("cell 1", "cell 2")
+        for name, count in {"inner": 6, "outer": 2, "renamed": 2, "Actor.method": 2, "Asking.method": 2}.items()
+    }
+
+    def found():
+        feed.poll(kit.PATIENCE_S)
+        functions = [feed.table.functions[f] for f in feed.table.function if f != 0xFFFFFFFF]
+        return collections.Counter((f["name"], f["origin"]) for f in functions if f["origin"])
+
+    kit.eventually(lambda: found() == wanted, lambda: f"{wanted} in {found()}")
