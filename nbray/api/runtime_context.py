@@ -114,7 +114,7 @@ class RuntimeContext:
 
     def get_accelerator_ids(self) -> dict[str, list[str]]:
         """Return the ids of the accelerators of this task or actor."""
-        gpus = self._executor.gpu_ids if self._executor is not None else []
+        gpus = self._executor.shown_gpus() if self._executor is not None else []
         return {"GPU": [str(g) for g in gpus], **{kind: [] for kind in _OTHER_ACCELERATORS}}
 
     def get_resource_ids(self) -> dict[str, list[str]]:
@@ -200,7 +200,7 @@ def get_runtime_context() -> RuntimeContext:
     return RuntimeContext(runtime.require_core())
 
 
-def get_gpu_ids() -> list[int]:
-    """Return the ids of the GPUs that this task or actor may use."""
+def get_gpu_ids() -> list[int | str]:
+    """Return the ids of the GPUs that this task or actor may use: numbers, or names where CUDA_VISIBLE_DEVICES has names."""
     executor = getattr(runtime.require_core(), "executor", None)
-    return list(executor.gpu_ids) if executor is not None else []
+    return executor.shown_gpus() if executor is not None else []

@@ -8,6 +8,8 @@ import os
 import re
 import resource
 
+from nbray.core import visible_gpus
+
 _NVIDIA_CARDS = "/proc/driver/nvidia/gpus"
 _CGROUP_CPU = "/sys/fs/cgroup/cpu.max"
 _CGROUP1_QUOTA = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
@@ -33,16 +35,9 @@ def _cpu_quota() -> float:
 
 def gpu_ids() -> list[int]:
     """Return the numbers of the GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     present = _nvidia_gpus()
-    if visible is None:
-        return present
-    chosen = []
-    for part in visible.split(","):
-        if not part.strip().isdigit():  # empty, "-1", or names: CUDA stops there, and so do we
-            break
-        chosen.append(int(part))
-    return chosen if present else []
+    shown = visible_gpus.numbers(os.environ)
+    return present if shown is None or not present else shown
 
 
 def _nvidia_gpus() -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.core import visible_gpus
 from nbray.core.core_worker import CoreWorker
 from nbray.core.records import (
     TASK_METHOD,
@@ -84,6 +86,7 @@ class ExecutorState:
         self.exit_asked = False  # the call that runs has called exit_actor, whatever became of the exception
         self.exiting = False  # the actor ends itself: it takes no more calls
         self.gpu_ids: list[int] = []
+        self.gpu_names = visible_gpus.names(os.environ)  # by number, where they go by names; before any task changes it
         self.environment = WorkerEnvironment()
         self.group = ""  # placement group of the running task or actor
         self.captures = False  # what it submits runs there too

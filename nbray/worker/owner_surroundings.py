@@ -9,7 +9,7 @@ from typing import Any
 
 from nbray import ray_alias
 from nbray._cstore import lib
-from nbray.core import current
+from nbray.core import current, visible_gpus
 from nbray.core.logging_config import LoggingConfig
 from nbray.options import UNIT
 from nbray.worker.executor_state import CONSTRUCTOR, SELF, ExecutorState
@@ -96,7 +96,11 @@ class OwnerSurroundings(ExecutorState):
 
     def _use_gpus(self, gpu_ids: list[int]) -> None:
         self.gpu_ids = gpu_ids
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpu_ids))
+        os.environ[visible_gpus.VARIABLE] = ",".join(map(str, self.shown_gpus()))
+
+    def shown_gpus(self) -> list[Any]:
+        """Return the GPUs of the running task or actor as CUDA knows them here: by number or by name."""
+        return [self.gpu_names.get(number, number) for number in self.gpu_ids]
 
 
 def context_for_children(context: dict[str, Any]) -> bytes:

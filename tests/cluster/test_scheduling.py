@@ -180,6 +180,27 @@ def test_gpus_are_numbered_and_never_shared(ray, gate, ledger):
     assert all(visible == ",".join(map(str, ids)) for visible, ids in seen)
 
 
+def test_gpus_that_go_by_names(fresh, monkeypatch):
+    """As a cluster's scheduler or a container names them; a number would be another GPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8932f937,MIG-5c1d")
+    fresh.init(num_cpus=2, num_gpus=2, object_store_memory=32 * 2**20)
+
+    @fresh.remote(num_gpus=1)
+    class Actor:
+        def shown(self):
+            context = fresh.get_runtime_context()
+            return os.environ["CUDA_VISIBLE_DEVICES"], fresh.get_gpu_ids(), context.get_accelerator_ids()["GPU"]
+
+    @fresh.remote(num_gpus=2)
+    def both():
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+
+    assert fresh.get(both.remote()) == "GPU-8932f937,MIG-5c1d"
+    actors = [Actor.remote() for _ in range(2)]
+    shown = sorted(fresh.get([actor.shown.remote() for actor in actors]))
+    assert shown == [(name, [name], [name]) for name in ("GPU-8932f937", "MIG-5c1d")]
+
+
 def test_fractions_of_gpus_fill_one_after_the_other(ray, gate, ledger):
     @ray.remote(num_gpus=0.25, num_cpus=0)
     def quarter(i):

@@ -28,7 +28,15 @@ def test_cpus(monkeypatch, files, cpus):
 
 @pytest.mark.parametrize(
     ("visible", "gpus"),
-    [(None, [0, 1, 2]), ("1,2", [1, 2]), ("", []), ("-1", []), ("0,GPU-abc", [0]), (" 2 ", [2])],
+    [
+        (None, [0, 1, 2]),
+        ("1,2", [1, 2]),
+        ("", []),
+        ("-1", []),
+        ("0,GPU-abc", [0]),
+        (" 2 ", [2]),
+        ("GPU-a, MIG-b,1", [0, 1]),
+    ],
 )
 def test_gpus(monkeypatch, visible, gpus):
     monkeypatch.setattr(os, "listdir", lambda path: ["nvidia1", "nvidia0", "nvidia2", "nvidiactl", "null"])
