@@ -204,7 +204,7 @@ class LocalScheduler(Dispatch):
             lease.returned = True
             self._uncount(lease)
             self.pool.move(worker, "stop", event.now)
-            return [ev.StopWorker(worker.peer, "its owner does not want it to be used again")]
+            return [ev.StopWorker(worker.peer, "")]  # its owner takes it for dead: how it died is told when it is over
         self._end_lease(lease)
         self.pool.move(worker, "return", event.now)
         return []
