@@ -207,8 +207,10 @@ class Handlers:
         how = "died" if died else "left"
         exit_type = "SYSTEM_ERROR" if died else "INTENDED_USER_EXIT"
         self.node.processes_seen.ended(client.peer, wall, exit_type, f"the driver {how}")
-        if died and client.pid == self.node.config.driver_pid:
-            self.node.end("the driver died")
+        # A program that started the cluster as such may be its driver several times.
+        ends = died or self.node.config.started_by != "start"
+        if ends and client.pid == self.node.config.driver_pid:
+            self.node.end("the driver died" if died else "the driver left")
             return
         job = self.node.jobs.end(client.peer, wall, job_table.FAILED if died else job_table.FINISHED)
         self.node.actors.process_died(client.peer)
