@@ -34,7 +34,8 @@ class MemoryMonitor:
     def __init__(self, node: NodeState) -> None:
         self.node = node
         self._ending = 0  # token of the worker that we have killed and that is not dead yet
-        # At the last count and at the one before: what the kernel has just ended takes a while to be dead.
+        # What the kernel has ended, at the last count and at the one before, as it takes a while to be dead; the latter
+        # with those that have been told of since: it may take a second one before the first has given its memory back.
         self._kernel_kills = [_kernel_kills()] * 2
         self._looks = 0
 
@@ -43,7 +44,7 @@ class MemoryMonitor:
         limits = self.node.limits
         self._looks += 1
         if self._looks % _LOOKS_PER_COUNT == 0:
-            self._kernel_kills = [self._kernel_kills[1], _kernel_kills()]
+            self._kernel_kills = [max(self._kernel_kills), _kernel_kills()]
         if self._ending in self.node.processes.by_token or limits.memory_limit_share <= 0:
             return
         self._ending = 0
@@ -76,9 +77,8 @@ class MemoryMonitor:
         # Where nobody said how it ended (all are slow when memory runs out), the kernel's count decides.
         if status != UNKNOWN_STATUS and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
             return
-        known, now = self._kernel_kills[0], _kernel_kills()
-        self._kernel_kills = [now] * 2
-        if now > known:
+        if _kernel_kills() > self._kernel_kills[0]:
+            self._kernel_kills[0] += 1
             limit, available = self.node.segment.memory_limit()
             worker.out_of_memory = True
             worker.stop_reason = (

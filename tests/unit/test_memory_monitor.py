@@ -41,6 +41,18 @@ def test_a_worker_that_takes_its_time_to_die_was_ended_by_the_kernel(kernel):
         assert not dies(monitor), "each is told of once"
 
 
+def test_two_that_the_kernel_ended_at_once(kernel):
+    """The first may be dead, and be told of, before the second has given its memory back."""
+    for looks in range(25):
+        monitor = make_monitor()
+        kernel.kills += 2
+        assert dies(monitor)
+        for _ in range(looks):
+            monitor.look()
+        assert dies(monitor), looks
+        assert not dies(monitor)
+
+
 def test_who_was_killed_by_hand_was_not(kernel):
     monitor = make_monitor()
     assert not dies(monitor)
