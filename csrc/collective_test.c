@@ -317,13 +317,14 @@ static void storm(void) {
     (void)nbt_hear(pipe_fds[0]);
     close(pipe_fds[0]);
     close(pipe_fds[1]);
+    /* Before the other can die: of a group whose members are all dead a new one is made. */
+    nbs_coll *g = join(s, 8, 2, 0);
     pid_t killer = fork();
     if (killer == 0) {
       nbsi_sleep_ns((uint64_t)(round * 700000));
       kill(pid, SIGKILL);
       _exit(0);
     }
-    nbs_coll *g = join(s, 8, 2, 0);
     int32_t *buf = calloc(300007, 4);
     int rc = NBS_OK;
     for (uint64_t n = 1; rc == NBS_OK; n = n * 5 % 300007) {
