@@ -194,14 +194,14 @@ class SpillFiles:
         return True
 
     def _give_back(self, number: int) -> None:
-        """Close a file, with which its bytes are gone, and remove the link to it."""
+        """Remove the link to a file, and close it, with which its bytes are gone."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path(number))  # first: a link is never there without its file
         descriptor = self._open.pop(number, -1)
         if descriptor >= 0:
             os.close(descriptor)
         if descriptor == self._current:
             self._current = -1
-        with contextlib.suppress(OSError):
-            os.unlink(self.path(number))
 
     def close(self) -> None:
         """Remove all files and the folder."""
