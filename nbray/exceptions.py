@@ -129,14 +129,25 @@ class RayTaskError(RayError):
     def __str__(self) -> str:
         function_name, text, _, _, pid, _, _, _, _, node, dependents = self._told
         if not pid:  # of the runtime, or made by a program
-            if self._told is RayTaskError._told:
-                return Exception.__str__(self)
+            if self._told[:-1] == RayTaskError._told[:-1]:
+                return dependents_text(dependents) + Exception.__str__(self)
             return dependents_text(dependents) + text.rstrip()
         where = f"worker pid={pid}, node {node}" if node else f"worker pid={pid}"
         return f"{dependents_text(dependents)}{function_name}() failed on {where}\n{text.rstrip()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_task_error, (isinstance(self, _Dual), *self._told)
+
+    def of_dependents(self, names: tuple[str, ...]) -> RayTaskError:
+        """Add the tasks that did not run because of this error, outermost first, and return it."""
+        if names:
+            *facts, dependents = self._told
+            self._told = (*facts, (*names, *dependents))
+            if (
+                getattr(self, "dependents", dependents) is dependents
+            ):  # else the user's exception has an attribute of this name
+                self.dependents = self._told[-1]
+        return self
 
     def as_instanceof_cause(self) -> RayTaskError:
         """Return this error as an instance of both RayTaskError and the cause's class."""

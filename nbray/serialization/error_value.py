@@ -100,7 +100,9 @@ def _with_dependents(blob: bytes, names: tuple[str, ...]) -> bytes:
     fields: Any = pickle.loads(blob)
     if fields[0] == _SYSTEM:
         error = pickle.loads(fields[1])
-        fields = (_TASK, "", headline(blob), 0, [], fields[1], type(error).__name__, _text(error), "", ())
+        if isinstance(error, RayTaskError):  # of a task that was cancelled while it ran
+            error = error.cause
+        fields = (_TASK, "", headline(blob), 0, [], pickle.dumps(error), type(error).__name__, _text(error), "", ())
     return pickle.dumps((*fields[:-1], _first_and_last((*names, *fields[-1]))))
 
 
@@ -255,8 +257,8 @@ def to_exception(blob: bytes) -> BaseException:
             cause = serializer.loads(pickled)
         except Exception as error:
             text += f"\n(The exception could not be rebuilt here: {type(error).__name__}: {error})"
-    if isinstance(cause, RayTaskError):
-        return cause
+    if isinstance(cause, RayTaskError):  # that the task got, and raised again
+        return cause.of_dependents(dependents)
     if isinstance(cause, ModuleNotFoundError) and cause.name:
         text += _own_module(cause.name)
     if cause is None:

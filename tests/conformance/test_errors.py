@@ -8,6 +8,8 @@ import traceback
 
 import pytest
 
+from .kit import Gate
+
 
 class CustomError(Exception):
     """With a constructor that takes other arguments than it passes on."""
@@ -213,8 +215,8 @@ def test_the_error_names_the_tasks_that_did_not_run(ray, raising):
     assert places == sorted(places) and places[0] >= 0
 
 
-@pytest.mark.parametrize("how", ["death", "actor", "cancel"])
-def test_an_argument_that_the_runtime_failed(ray, how, gate):
+@pytest.mark.parametrize("how", ["death", "actor", "cancelled", "cancelled while it ran"])
+def test_an_argument_that_the_runtime_failed(ray, how, gate, tmp_path):
     """Its class stays, and it is the error of a task, too."""
 
     @ray.remote(max_retries=0)
@@ -226,8 +228,11 @@ def test_an_argument_that_the_runtime_failed(ray, how, gate):
         def die(self):
             os._exit(1)
 
+    runs = Gate(tmp_path / "runs")
+
     @ray.remote
-    def wait():
+    def wait(before=None):
+        runs.open()
         gate.wait()
 
     @ray.remote
@@ -240,13 +245,42 @@ def test_an_argument_that_the_runtime_failed(ray, how, gate):
     elif how == "actor":
         ref, expected = Actor.remote().die.remote(), errors.ActorDiedError
     else:
-        ref, expected = wait.remote(), errors.TaskCancelledError
+        first = wait.remote()
+        runs.wait()
+        ref, expected = (first if "ran" in how else wait.remote(first)), errors.TaskCancelledError
     last = dependent.options(name="second").remote(dependent.remote(ref))
-    if how == "cancel":
+    if "cancelled" in how:
         ray.cancel(ref)
     with pytest.raises(expected) as caught:
         ray.get(last)
     assert isinstance(caught.value, errors.RayTaskError) and type(caught.value.cause) is expected
+    assert 0 <= str(caught.value).find("second()") < str(caught.value).find("dependent()")
+
+
+@pytest.mark.parametrize("how", ["raises", "cancelled"])
+def test_an_argument_that_failed_with_what_its_task_got(ray, how, gate, raising, tmp_path):
+    runs = Gate(tmp_path / "runs")
+
+    @ray.remote
+    def wait():
+        runs.open()
+        gate.wait()
+
+    @ray.remote
+    def get(refs):
+        return ray.get(refs[0])
+
+    @ray.remote
+    def dependent(x):
+        return x
+
+    inner = raising(KeyError("origin")).remote() if how == "raises" else wait.remote()
+    last = dependent.options(name="second").remote(dependent.remote(get.remote([inner])))
+    if how == "cancelled":
+        runs.wait()
+        ray.cancel(inner)
+    with pytest.raises(KeyError if how == "raises" else ray.exceptions.TaskCancelledError) as caught:
+        ray.get(last)
     assert 0 <= str(caught.value).find("second()") < str(caught.value).find("dependent()")
 
 
