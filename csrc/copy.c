@@ -8,17 +8,16 @@
  * pwrite 6 against 3 for faults, as it need not zero them. Hence per chunk: mapped here ->
  * memcpy; up to date -> populate + memcpy; else pwrite. Both maps are hints: a wrong one
  * costs time only. */
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #include "holds.h"
 #include "impl.h"
+#include "parts.h"
 #include "platform.h"
 
-#define SPLIT_FROM (8ull << 20) /* bytes worth a second thread (about 60 us) */
-#define PART_MIN   (4ull << 20) /* bytes worth a thread more */
-#define PARTS_MAX  8u           /* so many threads draw what the memory of one socket gives */
+#define SPLIT_FROM (8ull << 20)   /* bytes worth a second thread (about 60 us) */
+#define PART_MIN   (4ull << 20)   /* bytes worth a thread more */
+#define PARTS_MAX  NBSI_PARTS_MAX /* so many threads draw what the memory of one socket gives */
 
 typedef struct {
   nbs_seg *s;
@@ -52,7 +51,7 @@ static int copy_chunk(nbs_seg *s, uint64_t off, const uint8_t *src, uint64_t len
   return 0;
 }
 
-static void *run_job(void *arg) {
+static void run_job(void *arg) {
   job *j = arg;
   uint64_t done = 0;
   while (done < j->len) {
@@ -68,11 +67,10 @@ static void *run_job(void *arg) {
       memcpy(j->s->arena + off, j->src + done, (size_t)n);
     else if (copy_chunk(j->s, off, j->src + done, n) != 0) {
       j->failed = 1;
-      return NULL;
+      return;
     }
     done += n;
   }
-  return NULL;
 }
 
 /* copy_split copies with as many threads as the bytes and the processors are worth. */
@@ -81,8 +79,6 @@ static int copy_split(job *whole) {
   if (n > PARTS_MAX) n = PARTS_MAX;
   if (n > whole->s->n_cpus) n = whole->s->n_cpus;
   job part[PARTS_MAX];
-  pthread_t thread[PARTS_MAX];
-  int started[PARTS_MAX] = {0};
   /* Chunks are the unit of mapping, so no two threads work on one. */
   uint64_t done = 0;
   for (uint64_t i = 0; i < n; i++) {
@@ -92,22 +88,9 @@ static int copy_split(job *whole) {
     part[i] = (job){whole->s, whole->off + done, whole->src + done, end - done, 0};
     done = end;
   }
-  /* The helpers take no signals: Python runs its handlers in threads it knows. */
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (uint64_t i = 1; i < n; i++)
-    started[i] = pthread_create(&thread[i], NULL, run_job, &part[i]) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  run_job(&part[0]);
-  int failed = part[0].failed;
-  for (uint64_t i = 1; i < n; i++) {
-    if (started[i])
-      pthread_join(thread[i], NULL);
-    else
-      run_job(&part[i]);
-    failed |= part[i].failed;
-  }
+  nbsi_run_parts(run_job, part, sizeof part[0], (uint32_t)n);
+  int failed = 0;
+  for (uint64_t i = 0; i < n; i++) failed |= part[i].failed;
   return failed ? -1 : 0;
 }
 

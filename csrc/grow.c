@@ -3,12 +3,13 @@
 
 #include "arena.h"
 #include "lock.h"
+#include "parts.h"
 #include "platform.h"
 
 #define ENTRY_STEP 1024u        /* entries backed at a time: 256 KiB and some */
 #define STEP_MIN   (2ull << 20) /* the arena grows by an eighth, within these bounds */
 #define STEP_MAX   (32ull << 20)
-#define WARM_SLICE (2ull << 20) /* about 1 ms on a warm machine, 6 on a cold one */
+#define WARM_SLICE (2ull << 20) /* of a thread: about 1 ms on a warm machine, 6 on a cold one */
 #define WARM_STOPS (4ull << 20) /* so much taken by others meanwhile: they are writing it now */
 
 int nbsi_back_range(nbs_seg *s, uint64_t off, uint64_t bytes) {
@@ -80,9 +81,40 @@ int nbsi_grow_entries(nbs_seg *s) {
   return NBS_OK;
 }
 
-int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes) {
+typedef struct {
+  int fd;
+  uint64_t off, len; /* in the file */
+  int failed;
+} stretch;
+
+static void fill_stretch(void *arg) {
+  stretch *t = arg;
+  t->failed = nbsi_fd_fill(t->fd, t->off, t->len) != 0;
+}
+
+/* fill backs [from, to) of the arena and makes its pages up to date, with several threads. */
+static int fill(nbs_seg *s, uint64_t from, uint64_t to, uint32_t threads) {
+  stretch part[NBSI_PARTS_MAX];
+  uint32_t n = 0;
+  uint64_t each = next_frontier(s, from, (to - from) / threads) - from;
+  if (each == 0) each = to - from;
+  for (uint64_t at = from; at < to; n++) {
+    uint64_t len = n + 1 < threads && to - at > each ? each : to - at;
+    part[n] = (stretch){s->fd, s->geo.off_arena + at, len, 0};
+    at += len;
+  }
+  nbsi_run_parts(fill_stretch, part, sizeof part[0], n);
+  int failed = 0;
+  for (uint32_t i = 0; i < n; i++) failed |= part[i].failed;
+  return failed ? -1 : 0;
+}
+
+int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes, uint32_t threads) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
+  if (threads > s->n_cpus) threads = s->n_cpus;
+  if (threads > NBSI_PARTS_MAX) threads = NBSI_PARTS_MAX;
+  if (threads == 0) threads = 1;
   uint64_t added = 0, used_first = UINT64_MAX;
   while (added < bytes) {
     rc = nbsi_lock(s);
@@ -92,16 +124,15 @@ int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes) {
     if (used_first == UINT64_MAX) used_first = used;
     if (used > used_first && used - used_first >= WARM_STOPS) break;
     if (idle >= ahead || from >= s->geo.arena_size) break;
-    uint64_t left = bytes - added;
-    uint64_t to = next_frontier(s, from, left < WARM_SLICE ? left : WARM_SLICE);
+    uint64_t left = bytes - added, slice = WARM_SLICE * threads;
+    uint64_t to = next_frontier(s, from, left < slice ? left : slice);
     /* Ahead of demand: leave a good part of what is free to everybody else. */
     if (nbs_memory_available(NULL, 0) < (to - from) + s->geo.capacity / 8 + (64ull << 20)) break;
-    if (nbsi_fd_back(s->fd, s->geo.off_arena + from, to - from) != 0) break;
-    /* Backed pages are zeroed at first touch, and on a virtual machine fetched from the
-     * host, at a few hundred MB/s; that is what is done ahead here. */
-    if (nbsi_fd_touch(s->fd, s->geo.off_arena + from, to - from) == 0)
-      for (uint64_t c = from / NBSI_CHUNK; (c + 1) * NBSI_CHUNK <= to; c++)
-        nb_atomic_store(&s->warm[c], (uint8_t)1, RELAXED);
+    /* Pages are zeroed at first touch, and on a virtual machine fetched from the host, at
+     * a few hundred MB/s; that is what is done ahead here. */
+    if (fill(s, from, to, threads) != 0) break;
+    for (uint64_t c = from / NBSI_CHUNK; (c + 1) * NBSI_CHUNK <= to; c++)
+      nb_atomic_store(&s->warm[c], (uint8_t)1, RELAXED);
     rc = extend(s, to);
     if (rc != NBS_OK) return rc;
     added += to - from;

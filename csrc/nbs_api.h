@@ -234,8 +234,9 @@ int64_t nbs_list(nbs_seg *s, nbs_list_item *out, uint32_t max);
 /* nbs_warm backs up to `bytes` of the arena with memory ahead of demand (in slices, so
  * that it can be stopped); returns the bytes it added, 0 when `ahead` bytes of free
  * backed memory are there already. Returns early when somebody takes a large piece
- * meanwhile, who needs the processors more. For the node daemon's background thread. */
-int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes);
+ * meanwhile, who needs the processors more. With `threads` threads for its length, no more
+ * than there are processors. For the node daemon's background thread. */
+int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes, uint32_t threads);
 
 /* ----------------------------------------------------------------- channels */
 

@@ -143,16 +143,16 @@ int nbsi_fd_punch(int fd, uint64_t off, uint64_t len) {
   return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
 }
 
-int nbsi_fd_touch(int fd, uint64_t off, uint64_t len) {
+int nbsi_fd_fill(int fd, uint64_t off, uint64_t len) {
   /* A mapping of its own: faulting does not change contents, so this is harmless even
    * when somebody uses the range by now, and unmapping leaves no pages counted here. */
   void *p = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
   if (p == MAP_FAILED) return -1;
-  int rc = madvise(p, (size_t)len, MADV_POPULATE_WRITE);
+  int rc = madvise(p, (size_t)len, MADV_POPULATE_WRITE); /* where no memory is left, an error */
   if (rc != 0 && errno == EINVAL) { /* before Linux 5.14: read faults zero a page too */
+    rc = nbsi_fd_back(fd, off, len);
     volatile const char *at = p;
-    for (uint64_t i = 0; i < len; i += 4096) (void)at[i];
-    rc = 0;
+    for (uint64_t i = 0; rc == 0 && i < len; i += 4096) (void)at[i];
   }
   int saved = errno;
   munmap(p, (size_t)len);

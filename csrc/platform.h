@@ -24,9 +24,9 @@ int nbsi_fd_write(int fd, uint64_t off, const void *buf, size_t len); /* all of 
 /* nbsi_fd_back gives memory to [off, off + len) of the file without touching it. In
  * slices, because one call locks out all other writers of the file. */
 int nbsi_fd_back(int fd, uint64_t off, uint64_t len);
-/* nbsi_fd_touch makes the pages of a backed range up to date (zeroed where nobody wrote)
- * without keeping them mapped, so that they do not count as anybody's. */
-int nbsi_fd_touch(int fd, uint64_t off, uint64_t len);
+/* nbsi_fd_fill gives memory to a range and makes its pages up to date (zeroed where nobody
+ * wrote) without keeping them mapped, so that they do not count as anybody's. */
+int nbsi_fd_fill(int fd, uint64_t off, uint64_t len);
 int nbsi_fd_punch(int fd, uint64_t off, uint64_t len); /* the file keeps its size; -1: cannot */
 void *nbsi_map(int fd, uint64_t size); /* shared, not in core dumps; NULL on failure */
 void *nbsi_map_private(int fd, uint64_t off, uint64_t size); /* copied on write; NULL on failure */

@@ -234,14 +234,14 @@ static void grows_and_warms(void) {
   int fd = nbt_create(64 << 20);
   nbs_seg *s = nbt_attach(fd);
   NBT_EQ(nbt_stats(s).reserved, 0);
-  NBT_EQ(nbs_warm(s, 8 << 20, 4 << 20), 4 << 20);
-  NBT_EQ(nbs_warm(s, 8 << 20, 64 << 20), 4 << 20); /* no more than `ahead` */
-  NBT_EQ(nbs_warm(s, 8 << 20, 64 << 20), 0);
+  NBT_EQ(nbs_warm(s, 8 << 20, 4 << 20, 1), 4 << 20);
+  NBT_EQ(nbs_warm(s, 8 << 20, 64 << 20, 2), 4 << 20); /* no more than `ahead` */
+  NBT_EQ(nbs_warm(s, 8 << 20, 64 << 20, 1), 0);
   NBT_EQ(nbt_stats(s).reserved, 8 << 20);
   nbt_put(s, 1, 20 << 20, 0, 1);
   NBT_CHECK(s);
   uint64_t left = s->geo.arena_size - nbt_stats(s).reserved;
-  NBT_EQ(nbs_warm(s, 1ull << 40, 1ull << 40), left);
+  NBT_EQ(nbs_warm(s, 1ull << 40, 1ull << 40, 1000), left); /* as many threads as are worth it */
   NBT_EQ(nbt_stats(s).reserved, s->geo.arena_size);
   NBT_CHECK(s);
   nbs_detach(s);

@@ -79,7 +79,7 @@ static void *body(void *arg) {
       static nbs_event events[4096];
       uint64_t dropped;
       NBT_TRUE(nbs_event_drain(s, events, 4096, &dropped) >= 0);
-      NBT_TRUE(nbs_warm(s, 1 << 20, 1 << 20) >= 0);
+      NBT_TRUE(nbs_warm(s, 1 << 20, 1 << 20, 2) >= 0);
     }
   }
   NBT_OK(nbs_chan_close(s, chan));

@@ -224,9 +224,9 @@ class Segment:
         lib.nbs_counters(self._seg, self._counters)
         return list(self._counters)
 
-    def warm(self, ahead: int, step: int) -> int:
-        """Back up to ``step`` bytes with memory; returns the bytes added."""
-        return int(lib.nbs_warm(self._seg, ahead, step))
+    def warm(self, ahead: int, step: int, threads: int = 1) -> int:
+        """Back up to ``step`` bytes with memory, with so many threads meanwhile; returns the bytes added."""
+        return int(lib.nbs_warm(self._seg, ahead, step, threads))
 
     def check(self) -> str:
         """Return what is wrong with the segment, or an empty string."""

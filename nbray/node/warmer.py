@@ -13,6 +13,8 @@ import threading
 from nbray.config import Limits
 from nbray.node.segment import Segment
 
+_THREADS_FIRST = 2  # until the memory is there for the first time: then the processors have little else to do
+
 
 class Warmer:
     """The one background thread of the daemon."""
@@ -44,7 +46,7 @@ class Warmer:
     def _run(self) -> None:
         # The first large put comes soon after the start, so what is done before it is as
         # important as anything; from then on it yields to everybody, first of all to that put.
-        while not self._ended and self._segment.warm(self._ahead, self._step) == self._step:
+        while not self._ended and self._segment.warm(self._ahead, self._step, _THREADS_FIRST) == self._step:
             pass
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

@@ -217,10 +217,6 @@ class Segment:
         check(lib.nbs_get_stats(self.handle, out), "reading the store's figures")
         return {name: int(getattr(out, name)) for name in _STAT_NAMES}
 
-    def warm(self, ahead: int, size: int) -> int:
-        """Back memory ahead of demand; returns the bytes added."""
-        return check(lib.nbs_warm(self.handle, ahead, size), "warming the store")
-
     def validate(self) -> None:
         """Walk every invariant; raises CorruptError with what does not hold."""
         why = ffi.new("char[]", _WHY_BYTES)
