@@ -247,6 +247,31 @@ static void a_refusal_is_told_to_all(void) {
   together(3, they_refuse);
 }
 
+/* A rank stands still between two looks: meanwhile the other does its part, and then ends the
+ * group. The operation that all took part in is through all the same. */
+static void what_all_took_part_in_is_through_though_the_group_ended(void) {
+  int status = 0;
+  pid_t pid = fork();
+  if (pid == 0) {
+    nbs_seg *c = nbt_attach(fd);
+    nbs_coll *g = join(c, 9, 2, 1);
+    nbsi_failpoint_freeze(1);
+    nbsi_failpoint_arm("coll_look", 0);
+    NBT_OK(run(g, NBS_COLL_BARRIER, 0, 0, 0, NULL, NULL, 0, 60));
+    NBT_EQ(run(g, NBS_COLL_BARRIER, 0, 0, 0, NULL, NULL, 0, 60), NBS_ESTATE);
+    NBT_OK(nbs_coll_leave(g));
+    nbs_detach(c);
+    _exit(0);
+  }
+  NBT_TRUE(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+  nbs_coll *g = join(s, 9, 2, 0);
+  NBT_OK(run(g, NBS_COLL_BARRIER, 0, 0, 0, NULL, NULL, 0, 60));
+  NBT_EQ(nbs_coll_refuse(g, NBS_COLL_RECV, 1), NBS_ESTATE); /* ends the group */
+  kill(pid, SIGCONT);
+  NBT_EQ(nbt_reap(pid), 0);
+  NBT_OK(nbs_coll_leave(g));
+}
+
 static void one_leaves(nbs_seg *seg, uint32_t world, uint32_t rank) {
   nbs_coll *g = join(seg, 5, world, rank);
   NBT_OK(run(g, NBS_COLL_BARRIER, 0, 0, 0, NULL, NULL, 0, 20));
@@ -352,6 +377,7 @@ int main(void) {
   NBT_RUN(a_death_in_each_operation);
   NBT_RUN(disagreement_is_told_to_all);
   NBT_RUN(a_refusal_is_told_to_all);
+  NBT_RUN(what_all_took_part_in_is_through_though_the_group_ended);
   NBT_RUN(a_rank_that_left);
   NBT_RUN(alone_too_long);
   NBT_RUN(stored_data_are_lent);

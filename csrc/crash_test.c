@@ -61,6 +61,15 @@ static void spill(nbs_seg *c) {
   NBT_EQ(nbs_release(c, child), 1);
 }
 
+/* Of two ranks the other never comes. */
+static void wait_in_a_group(nbs_seg *c) {
+  nbs_coll *g;
+  char why[128];
+  NBT_OK(nbs_coll_join(c, nbt_id(17), 2, 0, 0, &g, why, sizeof why));
+  NBT_EQ(nbs_coll_run(g, NBS_COLL_BARRIER, 0, NULL, NULL, 0, NULL, 1), NBS_ETIMEOUT);
+  NBT_OK(nbs_coll_leave(g));
+}
+
 /* What a process does in its life; passes every marked point but those of repair. */
 static void live(const char *point, int n) {
   nbsi_failpoint_arm(point, n);
@@ -89,6 +98,7 @@ static void live(const char *point, int n) {
   NBT_OK(nbs_chan_close(c, chan));
   nbs_msg m;
   NBT_EQ(nbs_take(c, &m, &data), 0);
+  wait_in_a_group(c);
   recover_all(c);
   nbs_detach(c);
 }

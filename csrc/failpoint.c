@@ -14,6 +14,7 @@ void nbsi_failpoint(const char *name);
 static const char *armed;
 static int countdown, hits;
 
+/* clang-format off */
 const char *const nbsi_failpoints[] = {
     "promise",       "promise_done",  "create",        "create_done",    "seal",
     "seal_done",     "delete",        "hold_add",      "hold_drop",      "hold_clear",
@@ -22,7 +23,9 @@ const char *const nbsi_failpoints[] = {
     "chan_opened",   "chan_free",     "chan_leave",    "send",           "sent",
     "pin_add",       "pin_drop",      "spill",         "spill_done",     "restore",
     "restore_begun", "restored",      "restored_done", "restore_failed", "restore_drop",
-    "repromise",     "repair_begin",  "repair_middle", "repair_end",     NULL};
+    "repromise",     "coll_look",     "repair_begin",  "repair_middle",  "repair_end",
+    NULL};
+/* clang-format on */
 
 void nbsi_failpoint_arm(const char *name, int n) {
   armed = name;
