@@ -294,6 +294,8 @@ def test_helpers_for_tests(run):
 
         with pytest.raises(RuntimeError, match="(?s)wasn't met.*ZeroDivisionError"):
             wait_for_condition(lambda: 1 / 0, timeout=0.2, retry_interval_ms=1)
+        wait_for_condition(lambda: True, timeout=-1)  # asked once in any case: the machine may have stood still
+        asyncio.run(async_wait_for_condition(lambda: True, timeout=-1))
         with pytest.raises(ZeroDivisionError):
             wait_for_condition(lambda: 1 / 0, raise_exceptions=True)
 

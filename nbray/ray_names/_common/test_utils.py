@@ -42,7 +42,7 @@ def wait_for_condition(
     """
     deadline = time.monotonic() + timeout
     last = ""
-    while time.monotonic() <= deadline:
+    while True:  # at least once, however late it is
         try:
             if condition_predictor(**kwargs):
                 return
@@ -50,8 +50,9 @@ def wait_for_condition(
             if raise_exceptions:
                 raise
             last = traceback.format_exc()
+        if time.monotonic() > deadline:
+            raise _not_met(timeout, last)
         time.sleep(retry_interval_ms / 1000)
-    raise _not_met(timeout, last)
 
 
 async def async_wait_for_condition(
@@ -63,15 +64,16 @@ async def async_wait_for_condition(
     """Return as soon as the condition holds, which may be a coroutine function; see ``wait_for_condition``."""
     deadline = time.monotonic() + timeout
     last = ""
-    while time.monotonic() <= deadline:
+    while True:
         try:
             answer = condition_predictor(**kwargs)
             if await answer if inspect.isawaitable(answer) else answer:
                 return
         except Exception:
             last = traceback.format_exc()
+        if time.monotonic() > deadline:
+            raise _not_met(timeout, last)
         await asyncio.sleep(retry_interval_ms / 1000)
-    raise _not_met(timeout, last)
 
 
 def _not_met(timeout: float, last: str) -> RuntimeError:
