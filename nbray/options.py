@@ -65,9 +65,8 @@ def _num_gpus(name: str, value: Any) -> Any:
 
 
 def _memory(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    return _amount(name, value)
+    value = _amount(name, value)
+    return value if value is None else int(value)
 
 
 def _resources(name: str, value: Any) -> dict[str, float] | None:

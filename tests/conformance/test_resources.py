@@ -64,6 +64,7 @@ def test_available_resources_follow_the_actors(ray):
     [
         ({}, {}),
         ({"memory": 1000}, {"memory": 1000.0}),
+        ({"memory": 100.9}, {"memory": 100.0}),
         ({"num_gpus": 1}, {"CPU": 1.0, "GPU": 1.0}),
         ({"num_gpus": 0}, {"CPU": 1.0}),
         ({"resources": {"widget": 1}}, {"CPU": 1.0, "widget": 1.0}),
