@@ -263,21 +263,28 @@ class ActorCalls:
             record.lane = None
             if record.cancelled:
                 self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
-            elif restarting and record.retries != 0:
-                record.retries -= maybe_executed and record.retries > 0  # what did not begin uses up none
-                again.append(record)
-            elif restarting:
-                how = self.notice.cause.partition("\n")[0].rstrip(". ") if self.notice else ""
-                reason = f": {how}" if how else ""
-                text = (
-                    f"The actor {self.class_name} ({self.actor_id}) on node {self.core.node_id[:8]} died at "
-                    f"{time.strftime('%H:%M:%S')} while this call was at it, and is restarted{reason}. The call "
-                    f"{'may have run' if maybe_executed else 'has not begun'}; try it again."
-                )
-                self.core.fail(record, ActorUnavailableError(text, self.actor_id, maybe_executed=maybe_executed))
-            else:
+            elif not restarting:
                 self._finish_dead(record, maybe_executed)
+            elif record.retries == 0:
+                self.core.fail(record, self._unavailable(maybe_executed))
+            else:
+                if maybe_executed:  # what did not begin uses up no retry
+                    error = error_value.from_system_error(self._unavailable(True))
+                    self.core.failed.add_attempt(record.number, link.peer, error.blob)
+                    record.retries -= record.retries > 0
+                again.append(record)
         self.queue.extendleft(reversed(again))
+
+    def _unavailable(self, maybe_executed: bool) -> ActorUnavailableError:
+        """Return why a call fails that was at the actor when it died, where the actor is restarted."""
+        how = self.notice.cause.partition("\n")[0].rstrip(". ") if self.notice else ""
+        reason = f": {how}" if how else ""
+        text = (
+            f"The actor {self.class_name} ({self.actor_id}) on node {self.core.node_id[:8]} died at "
+            f"{time.strftime('%H:%M:%S')} while this call was at it, and is restarted{reason}. The call "
+            f"{'may have run' if maybe_executed else 'has not begun'}; try it again."
+        )
+        return ActorUnavailableError(text, self.actor_id, maybe_executed=maybe_executed)
 
     def death_error(self, maybe_executed: bool) -> BaseException | ErrorValue:
         """Return why calls to this dead actor fail."""

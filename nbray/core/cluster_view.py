@@ -85,6 +85,9 @@ def tasks(source: Any, timeout_s: float = 2.0) -> Snapshot:
     for peer, rows in owned.items():
         if rows:
             view.apply({"type": "owned", "owner": peer, "t": rows[0].get("taken_ns", 0), "tasks": rows[1:]})
+    for peer, rows in owned.items():  # what an actor runs side by side, only it knows
+        if rows and rows[0].get("under_way") is not None:
+            view.apply({"type": "running", "process": peer, "calls": rows[0]["under_way"]})
     view.apply_all({"type": "process", **row} for row in table(source, "processes"))
     view.apply_all({"type": "actor", **row} for row in table(source, "actors"))
     view.leave_out_unrecorded()

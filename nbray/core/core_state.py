@@ -140,6 +140,10 @@ class CoreState:
         self._last_tick = 0.0
         self.control: ControlClient = None  # type: ignore[assignment]  # set by CoreWorker; has a lock of its own
 
+    def calls_under_way(self) -> list[tuple[int, int, int]] | None:
+        """Return owner, number and beginning of each call that runs here; None: one at a time (see ConcurrentCore)."""
+        return None
+
     # What the parts call of each other; each is defined in the part that does it.
 
     put: Callable[[Any], ObjectRef]

@@ -6,7 +6,7 @@ Only how a task ended, never a value. Bounded in number and bytes; a task that s
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any, NamedTuple
 
 from nbray.serialization import error_value
@@ -14,6 +14,7 @@ from nbray.serialization import error_value
 MAX_ENTRIES = 10_000
 MAX_BYTES = 16 * 1024 * 1024  # of errors and lineages that are kept whole
 SHORT_BYTES = 1024  # about, of the error of each other
+MAX_ATTEMPTS = 1000  # that failed and were followed by another
 
 
 class Failure(NamedTuple):
@@ -31,11 +32,28 @@ class Failure(NamedTuple):
     lineage: Any  # Lineage, by which it can run again; None: it cannot
 
 
+class Attempt(NamedTuple):
+    """A run that failed, of a task that ran again."""
+
+    number: int  # of the task
+    attempt: int  # of the run, from 0
+    process: int  # peer of the worker
+    t_ns: int
+    blob: bytes
+
+
 class FailureLog:
-    """What failed, newest last; methods are called with the core worker's lock held."""
+    """What failed, newest last; methods are called with the core worker's lock held.
+
+    Attributes
+    ----------
+    attempts : deque of Attempt
+        Runs that failed and were followed by another.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.attempts: deque[Attempt] = deque(maxlen=MAX_ATTEMPTS)
         self._entries: OrderedDict[int, Failure] = OrderedDict()  # by number of the task
         self._whole: OrderedDict[int, int] = OrderedDict()  # those that are kept whole: number -> bytes
         self._bytes = 0
@@ -63,6 +81,12 @@ class FailureLog:
         if len(self._entries) > MAX_ENTRIES:
             gone, _ = self._entries.popitem(last=False)
             self._bytes -= self._whole.pop(gone, 0)
+
+    def add_attempt(self, number: int, process: int, blob: bytes) -> None:
+        """Note that a run of a task failed, and that it runs again."""
+        before = max((one.attempt for one in self.attempts if one.number == number), default=-1)
+        blob = error_value.shorten(blob, SHORT_BYTES)
+        self.attempts.append(Attempt(number, before + 1, process, time.monotonic_ns(), blob))
 
     def of(self, number: int) -> Failure | None:
         """Return how a task ended; None when it did not fail, or too long ago."""

@@ -34,7 +34,7 @@ class FailureReports:
             error.unread = (self._unread, origin)
 
     def retried(self, name: str, left: int, origin: str, why: str) -> None:
-        """Note that a task runs again."""
+        """Note that a task runs again; ``left``: with the run that begins now, as Ray counts."""
         remaining = str(left) if left >= 0 else "infinite"
         text = f"Task {name} failed. There are {remaining} retries remaining, so the task will be retried. Error: {why}"
         self._told.append((origin, text))

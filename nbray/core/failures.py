@@ -71,7 +71,7 @@ class Failures(CoreState):
                 self._out_of_memory(record, notice)
             elif record.retries != 0:
                 crash = error_value.from_system_error(_crash(record, notice, self.node_id, ""))
-                self._retry(record, crash)
+                self._retry(record, crash, peer)
             else:
                 self.fail(record, _crash(record, notice, self.node_id, ""))
 
@@ -87,6 +87,9 @@ class Failures(CoreState):
             tail = f"\nThe last lines of its log:\n{notice.log_tail}" if notice.log_tail else ""
             self.fail(record, OutOfMemoryError(f"{notice.reason}{tail}"))
             return
+        self.failed.add_attempt(
+            record.number, notice.peer, error_value.from_system_error(OutOfMemoryError(notice.reason)).blob
+        )
         if record.retries > 0:
             record.retries -= 1
         delay = self.store.pressure.limits.oom_retry_s * 2 ** min(record.ooms, 6)

@@ -35,9 +35,10 @@ def answers(core: CoreState, notice: m.InspectNotice) -> Iterator[m.InspectedNot
     """Yield what this process answers; called with the core worker's lock held."""
     rows = iter(_QUESTIONS.get(notice.what, _nothing)(core))
     rows = itertools.islice(rows, max(0, min(notice.limit, 100_000)))
-    at_once = ERRORS_AT_ONCE if notice.what == "errors" else ROWS_AT_ONCE
+    at_once = ERRORS_AT_ONCE if notice.what in ("errors", "attempts") else ROWS_AT_ONCE
     if notice.what == "tasks":  # the time tells which tasks were submitted later
-        yield m.InspectedNotice(notice.token, _encode([{"taken_ns": time.monotonic_ns()}]))
+        head = {"taken_ns": time.monotonic_ns(), "under_way": core.calls_under_way()}
+        yield m.InspectedNotice(notice.token, _encode([head]))
     while True:
         some = list(itertools.islice(rows, at_once))
         if not some:
@@ -194,4 +195,14 @@ def _errors(core: CoreState) -> Iterator[dict[str, Any]]:
         }
 
 
-_QUESTIONS: dict[str, Any] = {"tasks": _tasks, "refs": _refs, "errors": _errors}
+def _attempts(core: CoreState) -> Iterator[dict[str, Any]]:
+    """The runs that failed of tasks of this process that ran again, oldest first."""
+    for one in list(core.failed.attempts):
+        error_type, text = error_value.describe(one.blob)
+        yield {
+            "seq": one.number, "attempt": one.attempt, "process": one.process, "error_type": error_type,
+            "error_message": text, "end": one.t_ns,
+        }  # fmt: skip
+
+
+_QUESTIONS: dict[str, Any] = {"tasks": _tasks, "refs": _refs, "errors": _errors, "attempts": _attempts}

@@ -248,12 +248,15 @@ class Results(CoreState):
         cause = getattr(error.exception(), "cause", None)
         return isinstance(cause, record.retry_exceptions)
 
-    def _retry(self, record: TaskRecord, error: ErrorValue | None = None) -> None:
-        if record.retries > 0:
-            record.retries -= 1
-        if self.reports is not None and error is not None:
+    def _retry(self, record: TaskRecord, error: ErrorValue, process: int = 0) -> None:
+        """Run a task again that ended in ``error``; ``process``: the peer of its worker, where its lane is gone."""
+        link = record.lane.link if record.lane is not None else None
+        self.failed.add_attempt(record.number, process or (link.peer if link is not None else 0), error.blob)
+        if self.reports is not None:
             name = record.name or record.function.name
             self.reports.retried(name, record.retries, record.origin, error_value.describe(error.blob)[1])
+        if record.retries > 0:
+            record.retries -= 1
         if record.lane is not None:
             record.lane.tasks.pop(record.number, None)
         record.lane = None

@@ -10,6 +10,8 @@ submit     ``t, owner, seq, function``: a task was sent to a worker
 result     ``t, owner, seq, process, duration, status``: it ended, ``ok|error|cancelled``
 parent     ``owner, seq, slot, number``: the task that submitted it, by its owner's slot
 owned      ``t, owner, tasks``: all tasks of an owner that are not done, at that time
+running    ``process, calls``: of the calls that were sent to an actor that runs several at a time,
+           those that run: owner, seq, t of each
 process    ``peer, pid, role, job_id, ended_at, ...``: a process, as it is now
 job        ``job_id, ...``; actor ``actor_id, ...``; node ``node_id, ...``;
            placement_group ``id, ...``: a row of a table, as it is now
@@ -51,6 +53,8 @@ class View:
         (owner, seq) -> row.
     processes, jobs, actors, nodes, placement_groups : dict
         Rows by peer or id.
+    runs : dict
+        (owner, seq) -> (process, start, end) of the earlier runs of a task that ran again.
     forgotten : int
         Tasks that were let go.
     """
@@ -62,6 +66,7 @@ class View:
         self._unrecorded: set[tuple[int, int]] = set()
         self.processes: dict[int, dict[str, Any]] = {}
         self.tables: dict[str, dict[Any, dict[str, Any]]] = {kind: {} for kind in _TABLES}
+        self.runs: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
         self.forgotten = 0
         self._open: dict[int, dict[int, None]] = {}  # owner -> tasks that are not done
         self._parents: dict[tuple[int, int], tuple[int, int]] = {}  # task -> slot of its parent's owner, number
@@ -80,6 +85,8 @@ class View:
             self.names[event["owner"], event["number"]] = event
         elif kind == "owned":
             self._owned(event)
+        elif kind == "running":
+            self._running(event)
         elif kind == "process":
             self._process(event)
         elif kind in _TABLES:
@@ -116,6 +123,7 @@ class View:
         for key in done or list(self.tasks)[:many]:
             del self.tasks[key]
             self._parents.pop(key, None)
+            self.runs.pop(key, None)
             self._open.get(key[0], {}).pop(key[1], None)
             self.forgotten += 1
 
@@ -134,7 +142,7 @@ class View:
             self._name(row, event["function"])
             return
         if row["state"] in DONE:  # it is run again
-            row["attempt"] += 1
+            self._run_over(row)
             row["start"] = row["end"] = row["process"] = 0
         self._enter(row, SUBMITTED_TO_WORKER)
         row["submitted"] = event["t"]
@@ -155,12 +163,18 @@ class View:
 
     def _result(self, event: dict[str, Any]) -> None:
         row = self._task(event["owner"], event["seq"])
+        if row["state"] in DONE and row["process"] and event["t"] - event["duration"] >= row["end"]:
+            self._run_over(row)  # and ran again: that it was sent again was read before
         status = event["status"]
         error_type = {"ok": "", "error": "TASK_EXECUTION_EXCEPTION", "cancelled": "TASK_CANCELLED"}[status]
         self._enter(row, FINISHED if status == "ok" else FAILED, error_type)
         row["process"] = event["process"]
         row["start"] = event["t"] - event["duration"]
         row["end"] = event["t"]
+
+    def _run_over(self, row: dict[str, Any]) -> None:
+        row["attempt"] += 1
+        self.runs.setdefault((row["owner"], row["seq"]), []).append((row["process"], row["start"], row["end"]))
 
     def _owned(self, event: dict[str, Any]) -> None:
         """An owner names all its tasks that are not done: what was submitted before and is not among them is over."""
@@ -180,6 +194,14 @@ class View:
             row = self.tasks[owner, seq]
             if seq not in there and row["submitted"] < taken:
                 self._enter(row, FAILED, "WORKER_DIED")  # nobody told of its end
+
+    def _running(self, event: dict[str, Any]) -> None:
+        begun = {(owner, seq): t for owner, seq, t in event["calls"]}
+        for owner, seqs in self._open.items():
+            for row in (self.tasks[owner, seq] for seq in seqs):
+                if row["process"] == event["process"] and row["state"] in (SUBMITTED_TO_WORKER, RUNNING):
+                    row["start"] = begun.get((owner, row["seq"]), 0)
+                    row["state"] = RUNNING if row["start"] else SUBMITTED_TO_WORKER
 
     def _process(self, event: dict[str, Any]) -> None:
         row = {name: value for name, value in event.items() if name != "type"}

@@ -64,7 +64,8 @@ def cluster(shell: Any) -> Page:
 def tasks(shell: Any, only: str = "") -> Page:
     """Tasks by function, and the ones to look at first."""
     _core()
-    rows = state.list_tasks(limit=10_000, detail=True)
+    listed = state.list_tasks(limit=10_000, detail=True)
+    rows = list({row.task_id: row for row in sorted(listed, key=lambda row: row.attempt_number)}.values())  # last runs
     if only:
         rows = [row for row in rows if only.upper() in row.state or only in row.name]
     by_name: dict[str, collections.Counter[str]] = {}
@@ -185,7 +186,8 @@ def _which(shell: Any, wanted: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = [
         {"actor_id": row.actor_id} for row in state.list_actors(limit=10_000) if row.actor_id.startswith(wanted)
     ]
-    found += [{"task_id": row.task_id} for row in state.list_tasks(limit=10_000) if row.task_id.startswith(wanted)]
+    tasks = {row.task_id for row in state.list_tasks(limit=10_000) if row.task_id.startswith(wanted)}
+    found += [{"task_id": task} for task in tasks]
     if len(found) != 1:
         raise NotFound(
             f"{wanted!r} is {'no' if not found else 'more than one'} task, actor, pid or variable of that kind."

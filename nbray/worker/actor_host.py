@@ -96,6 +96,7 @@ class ActorHost(ExecutorState):
             )  # fmt: skip
             if concurrent is not None:
                 core.__class__ = ConcurrentCore
+                core.open_calls = concurrent.open_calls  # type: ignore[attr-defined]
                 self.capture.call_now = current_call.get
             self.concurrent = concurrent
             window = options.get("_actor_generator_backpressure_num_objects", -1)

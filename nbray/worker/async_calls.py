@@ -46,6 +46,10 @@ class LoopCalls:
         """Whether some call runs or waits its turn."""
         return bool(self._open)
 
+    def open_calls(self) -> list[Call]:
+        """Return the calls that are not over."""
+        return list(self._open.values())
+
     def construct(self, function: Callable[[], Any]) -> Any:
         """Run the constructor, where a running loop is expected, and return its result; it may be a coroutine."""
 
@@ -79,8 +83,7 @@ class LoopCalls:
 
     async def _run(self, call: Call) -> None:
         current_call.set(call)  # of this task alone: each has its own context
-        call.begun = True
-        began = time.monotonic_ns()
+        began = call.began = time.monotonic_ns()
         try:
             if call.cancelled:
                 raise NeverBegan
@@ -96,8 +99,7 @@ class LoopCalls:
     def _run_plain(self, call: Call) -> None:
         """Run a method that is no coroutine function; what it returns may have to be awaited all the same."""
         before = current_call.set(call)
-        call.begun = True
-        began = time.monotonic_ns()
+        began = call.began = time.monotonic_ns()
         try:
             if call.cancelled:
                 raise NeverBegan
@@ -128,7 +130,7 @@ class LoopCalls:
         if call is None:
             return False
         call.cancelled = True
-        if call.begun:
+        if call.began:
             if call.task is not None:
                 call.task.cancel()
         elif call in self._waiting:

@@ -17,7 +17,7 @@ class Call:
     """
 
     __slots__ = (
-        "args", "begun", "cancelled", "chan", "exits", "function", "kwargs", "method", "n_returns", "name", "number", "origin",
+        "args", "began", "cancelled", "chan", "exits", "function", "kwargs", "method", "n_returns", "name", "number", "origin",
         "owner", "task",
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ class Call:
         self.args = args
         self.kwargs = kwargs
         self.origin = origin
-        self.begun = False
+        self.began = 0  # CLOCK_MONOTONIC, in ns; 0: not yet
         self.cancelled = False
         self.exits = False
         self.task: Any = None

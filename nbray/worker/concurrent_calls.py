@@ -46,6 +46,10 @@ class ThreadedCalls:
         """Whether some call runs or waits its turn."""
         return bool(self._open)
 
+    def open_calls(self) -> list[Call]:
+        """Return the calls that are not over."""
+        return list(self._open)
+
     def start(self, call: Call) -> None:
         """Queue a call; returns at once."""
         self._open[call] = None
@@ -67,7 +71,8 @@ class ThreadedCalls:
         while True:
             call = take()
             current_call.set(call)
-            self._run(call, now())
+            began = call.began = now()
+            self._run(call, began)
             del call.function  # the context keeps the call until the next one, but not the actor
             del is_open[call]
             del call
@@ -103,6 +108,10 @@ class Groups:
     def busy(self) -> bool:
         """Whether some call runs or waits its turn."""
         return any(group.busy for group in self._groups.values())
+
+    def open_calls(self) -> list[Call]:
+        """Return the calls that are not over."""
+        return [call for group in self._groups.values() for call in group.open_calls()]
 
     def construct(self, function: Callable[[], Any]) -> Any:
         """Run the constructor in the loop of the default group; for an async actor."""

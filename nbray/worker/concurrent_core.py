@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nbray.core.core_worker import CoreWorker
-from nbray.worker.calls import current_call, parent_key
+from nbray.worker.calls import Call, current_call, parent_key
 
 
 class ConcurrentCore(CoreWorker):
@@ -12,6 +14,12 @@ class ConcurrentCore(CoreWorker):
     A CoreWorker becomes one (by its ``__class__``) when its worker becomes such an actor. So
     the others read plain attributes.
     """
+
+    open_calls: Callable[[], list[Call]]
+
+    def calls_under_way(self) -> list[tuple[int, int, int]]:
+        """Return owner, number and beginning of each call that runs here."""
+        return [(call.owner, call.number, call.began) for call in self.open_calls() if call.began]
 
     @property
     def running_number(self) -> int:

@@ -1,5 +1,6 @@
 """ray.util.state: what runs on the cluster, listed."""
 
+import asyncio
 import functools
 import importlib
 import os
@@ -101,6 +102,79 @@ def test_tasks_that_run_and_wait(ray, state, gate):
     gate.open()
     assert ray.get([waiting, *too_many]) == [1, 0, 1, 2, 3]
     wait_until(lambda: states_of(state, "after") == ["FINISHED"], "its end")
+
+
+def test_calls_that_run_side_by_side(ray, state, gate):
+    @ray.remote(max_concurrency=2)
+    class Threads:
+        def beside(self):
+            gate.wait()
+
+    @ray.remote
+    class Loop:
+        def __init__(self):
+            self.open = asyncio.Event()
+
+        async def awaits(self):
+            await self.open.wait()
+
+        async def go(self):
+            self.open.set()
+
+    threads, loop = Threads.remote(), Loop.remote()
+    refs = [threads.beside.remote() for _ in range(3)] + [loop.awaits.remote() for _ in range(3)]
+    wait_until(lambda: states_of(state, "Loop.awaits") == ["RUNNING"] * 3, "all coroutines")
+    wait_until(lambda: states_of(state, "Threads.beside").count("RUNNING") == 2, "two threads")
+    assert len(states_of(state, "Threads.beside")) == 3
+    gate.open()
+    loop.go.remote()
+    ray.get(refs)
+    wait_until(lambda: states_of(state, "Threads.beside") == ["FINISHED"] * 3, "their end")
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_each_run_of_a_task_has_a_row(ray, state, ledger, dies):
+    name = f"third_time_{dies}"
+
+    @ray.remote(max_retries=2, retry_exceptions=True)
+    def third_time():
+        ledger.add()
+        if len(ledger.marks()) == 3:
+            return ray.get_runtime_context().get_task_id()
+        if dies:
+            os._exit(1)
+        raise ValueError("again")
+
+    task_id = ray.get(third_time.options(name=name).remote())
+
+    def rows():
+        found = state.list_tasks(filters=[("name", "=", name)], detail=True)
+        return sorted(found, key=lambda row: row.attempt_number)
+
+    error_type = "WORKER_DIED" if dies else "TASK_EXECUTION_EXCEPTION"
+    runs = [(0, "FAILED", error_type), (1, "FAILED", error_type), (2, "FINISHED", None)]
+    wait_until(lambda: [(row.attempt_number, row.state, row.error_type) for row in rows()] == runs, "three runs")
+    assert {row.task_id for row in rows()} == {task_id}
+    assert dies or "ValueError: again" in rows()[0].error_message
+    assert sorted(row.attempt_number for row in state.get_task(task_id)) == [0, 1, 2]
+
+
+def test_each_run_of_a_method_has_a_row(ray, state, ledger):
+    @ray.remote(max_restarts=1, max_task_retries=1)
+    class Restarted:
+        def second_time(self):
+            ledger.add()
+            if len(ledger.marks()) == 1:
+                os._exit(1)
+
+    actor = Restarted.remote()
+    ray.get(actor.second_time.remote())
+
+    def runs():
+        found = state.list_tasks(filters=[("name", "=", "Restarted.second_time")], detail=True)
+        return sorted((row.attempt_number, row.state) for row in found)
+
+    wait_until(lambda: runs() == [(0, "FAILED"), (1, "FINISHED")], "two runs")
 
 
 def test_one_task_by_its_id(ray, state, done):
@@ -224,6 +298,7 @@ def test_limits_and_filters(ray, state, done):
     assert "counted" not in names
     assert "broken" in names
     assert state.list_tasks(filters=[("name", "=", "COUNTED")]) != [], "case does not matter"
+    assert len(state.list_tasks(filters=[("Name", "=", "counted")])) == 5, "nor in the column's name"
     assert state.list_tasks(filters=[("name", "=", "no such task")]) == []
 
 

@@ -62,7 +62,7 @@ def test_a_task_that_runs_again(start_script):
         """,
         "ValueError: not yet",
     )
-    assert "Task fails failed." in seen and "retries remaining, so the task will be retried" in seen
+    assert "Task fails failed. There are 3 retries remaining, so the task will be retried." in seen
 
 
 def test_a_constructor_that_raises(start_script):

@@ -90,3 +90,29 @@ def test_states_are_rays():
     assert view.tasks[1, 1]["state"] == FINISHED
     view.apply({"type": "result", "t": 2, "owner": 1, "seq": 2, "process": 2, "duration": 1, "status": "cancelled"})
     assert (view.tasks[1, 2]["state"], view.tasks[1, 2]["error_type"]) == (FAILED, "TASK_CANCELLED")
+
+
+def test_runs_that_are_read_in_one_go_are_counted():
+    """The owner's ring is read before those of its workers."""
+    view = View()
+    for t in (10, 25):
+        view.apply({"type": "submit", "t": t, "owner": 1, "seq": 1, "function": 1})
+    for t, process, status in ((20, 9, "error"), (40, 8, "ok")):
+        view.apply(
+            {"type": "result", "t": t, "owner": 1, "seq": 1, "process": process, "duration": 5, "status": status}
+        )
+    row = view.tasks[1, 1]
+    assert (row["state"], row["attempt"], row["process"]) == (FINISHED, 1, 8)
+    assert view.runs == {(1, 1): [(9, 15, 20)]}
+
+
+def test_what_runs_beside_other_calls_is_told_by_its_worker():
+    view = View()
+    sent = [{"seq": seq, "state": "RUNNING" if seq == 3 else "SUBMITTED_TO_WORKER", "process": 9} for seq in (1, 2, 3)]
+    view.apply({"type": "owned", "owner": 1, "t": 10, "tasks": sent})
+    view.apply({"type": "running", "process": 9, "calls": [(1, 1, 5), (1, 2, 6)]})
+    states = {seq: (row["state"], row["start"]) for (_, seq), row in view.tasks.items()}
+    assert states == {1: ("RUNNING", 5), 2: ("RUNNING", 6), 3: ("SUBMITTED_TO_WORKER", 0)}
+    view.apply({"type": "result", "t": 20, "owner": 1, "seq": 1, "process": 9, "duration": 15, "status": "ok"})
+    view.apply({"type": "running", "process": 9, "calls": [(1, 1, 5)]})
+    assert view.tasks[1, 1]["state"] == FINISHED

@@ -36,7 +36,7 @@ def list_state(
     resource : str
     address : str, optional
     filters : iterable of (column, "=" or "!=", value), optional
-        Only rows for which all hold; strings are compared without regard to case.
+        Only rows for which all hold; case does not matter in columns and strings.
     limit : int
         Most rows, 0 to 10,000.
     timeout : float
@@ -84,7 +84,7 @@ def _check_filter(cls: type[Row], given: Any) -> tuple[str, str, Any]:
         raise ValueError(f"A filter is (column, '=' or '!=', value), not {given!r}.") from None
     if predicate not in _PREDICATES:
         raise ValueError(f"Unsupported filter predicate {predicate!r} is given. Available predicates: =, !=.")
-    if column not in cls.columns():
+    if (column := str(column).lower()) not in cls.columns():
         raise RayStateApiException(
             f"The given filter column {column} is not supported. Supported filter columns: {cls.columns()}"
         )
@@ -115,12 +115,15 @@ def _strip(row: Row) -> None:
 
 
 def get_state(resource: str, id: str, address: str | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
-    """Return one row with all its columns, a list of rows for an object (one per process), None when there is none."""
+    """Return one row with all its columns, None when there is none.
+
+    A list of rows for an object (one per process), and for a task that ran several times (one per run).
+    """
     key = collect.require_key(resource)
     id = collect.require_id(resource, id)
     with collect.source(address) as where:
         rows = [row for row in collect.rows(where, resource, min(float(timeout), ANSWER_S)) if getattr(row, key) == id]
-    if resource == "objects":
+    if resource == "objects" or (resource == "tasks" and len(rows) > 1):
         return rows
     return rows[-1] if rows else None
 
@@ -167,7 +170,9 @@ list_placement_groups = _list("list_placement_groups", "placement-groups", "plac
 list_runtime_envs = _list("list_runtime_envs", "runtime-envs", "runtime environments")
 list_cluster_events = _list("list_cluster_events", "cluster-events", "deaths of processes that nobody intended")
 
-get_task = _get("get_task", "tasks", "a task by its id, or by a ref of its result")
+get_task = _get(
+    "get_task", "tasks", "a task by its id, or by a ref of its result; a list of its runs when it ran several times"
+)
 get_actor = _get("get_actor", "actors", "an actor")
 get_objects = _get("get_objects", "objects", "a list of the references to an object")
 get_node = _get("get_node", "nodes", "a node")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from nbray import ids
 from nbray.core import cluster_view, current
 from nbray.core.observer import Observer
+from nbray.events.reducer import View
 from nbray.node import discovery
 from nbray.options import UNIT
 from nbray.placement import Target, selector_of
@@ -167,6 +169,7 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
             )
         )  # fmt: skip
     _add_errors(found, where, timeout_s, ms)
+    found += _failed_attempts(found, where, timeout_s, view, ms)
     for actor in actors.values():
         found.append(_creation(actor, where, asked))
     return found
@@ -191,6 +194,37 @@ def _add_errors(found: list[TaskState], where: Any, timeout_s: float, ms: Callab
                 found.append(row)
             if row.state == "FAILED":
                 row.error_type, row.error_message = error["error_type"], error["error_message"]
+
+
+def _failed_attempts(
+    found: list[TaskState], where: Any, timeout_s: float, view: View, ms: Callable[[int], int | None]
+) -> list[TaskState]:
+    """Return a row for each run that failed and was followed by another, and count the runs before in the last one's."""
+    attempts, _ = cluster_view.inspect(where, "attempts", timeout_s=timeout_s)
+    known = {row.task_id: row for row in found} if any(attempts.values()) else {}
+    earlier = []
+    for owner, rows in attempts.items():
+        for one in rows:
+            last = known.get(ids.task_id(owner, one["seq"], where.cluster_id).hex())
+            if last is None:
+                continue  # too long ago
+            last.attempt_number = max(last.attempt_number, one["attempt"] + 1)
+            runs = view.runs.get((owner, one["seq"]), ())
+            start = max(
+                (begun for process, begun, _ in runs if process == one["process"] and begun < one["end"]), default=0
+            )
+            process = view.processes.get(one["process"], {})
+            start_ms, end_ms = ms(start), ms(one["end"])
+            earlier.append(
+                replace(
+                    last, attempt_number=one["attempt"], state="FAILED", error_type=one["error_type"] or None,
+                    error_message=one["error_message"], node_id=where.node_id if process else None,
+                    worker_id=ids.worker_id(one["process"]) if process else None, worker_pid=process.get("pid"),
+                    start_time_ms=start_ms, end_time_ms=end_ms,
+                    events=_events("FAILED", last.creation_time_ms, start_ms, end_ms),
+                )
+            )  # fmt: skip
+    return earlier
 
 
 def _creation(actor: dict[str, Any], where: Any, asked: _Asked) -> TaskState:
