@@ -151,8 +151,9 @@ class OutputCapture:
         self._parts.append(text)
         self._size += len(text)
         if self._size >= FLUSH_BYTES:
-            self.flush()
-            return
+            self._flush_lines()
+            if not self._parts:
+                return
         if not self.pending:
             self.pending = True
             self._start_thread()
@@ -188,13 +189,39 @@ class OutputCapture:
     def flush(self) -> None:
         """Send what is buffered."""
         with self._lock:
-            if not self._parts:
-                return
-            text, self._parts, self._size = "".join(self._parts), [], 0
-            self.pending = False
-            for start in range(0, len(text), FLUSH_BYTES):
-                more = start + FLUSH_BYTES < len(text)
-                self._post("stream", (self._stream, text[start : start + FLUSH_BYTES]), more)
+            if self._parts:
+                self._send_text("".join(self._parts), "")
+
+    def _flush_lines(self) -> str:
+        """Send the lines that have ended; return the last one if it has not, which is kept, of a long one its end.
+
+        ``print`` writes a text and the end of its line one after the other: sent apart, they would be shown as two lines.
+        """
+        with self._lock:
+            text = "".join(self._parts)
+            end = text.rfind("\n") + 1
+            while len(text) - end > FLUSH_BYTES:
+                end += FLUSH_BYTES
+            rest = text[end:]
+            self._send_text(text[:end], rest)
+            return rest
+
+    def _send_text(self, text: str, rest: str) -> None:
+        """Send ``text``, and keep ``rest`` of what is buffered."""
+        self._parts, self._size = [rest] if rest else [], len(rest)
+        self.pending = bool(rest)
+        cut = bool(rest) and not text.endswith("\n")
+        for start in range(0, len(text), FLUSH_BYTES):
+            more = cut or start + FLUSH_BYTES < len(text)
+            self._post("stream", (self._stream, text[start : start + FLUSH_BYTES]), more)
+
+    def _flush_soon(self, waited: str) -> str:
+        """Send what has been printed for a while; return a line that has not ended, and waits for its end one time."""
+        with self._lock:
+            if waited and self._parts and self._parts[0] is waited and not any("\n" in part for part in self._parts):
+                self.flush()
+                return ""
+            return self._flush_lines()
 
     def _log(self, stream: str, text: str) -> None:
         data = text.encode("utf-8", "backslashreplace")
@@ -227,7 +254,7 @@ class OutputCapture:
     def _post(self, kind: str, content: Any, more: bool = False) -> None:
         task = self._task if self.call_now is not None else self._running()
         meta: dict[str, Any] = {"name": self.actor or self.name, "pid": os.getpid(), "task": task}
-        if more:  # a long text was cut: the rest of its last line follows
+        if more:  # a long text was cut: the rest follows
             meta["more"] = True
         self.forward(pickle.dumps((self.origin, kind, content, meta), 5))
 
@@ -243,6 +270,7 @@ class OutputCapture:
             time.sleep(0.002)
 
     def _run(self) -> None:
+        unfinished = ""
         while True:
             with self._lock:
                 self._looks = self._watching or time.monotonic() - self._watched_at < FOREIGN_LINGER_S
@@ -254,5 +282,7 @@ class OutputCapture:
                 with self._lock:
                     if self._watching:
                         self._take_foreign()
-            if woken:  # else it would cut the line that is being printed
-                self.flush()
+            if woken:
+                unfinished = self._flush_soon(unfinished)
+                if unfinished:
+                    self._wake.set()
