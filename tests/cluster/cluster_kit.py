@@ -223,6 +223,14 @@ def descriptors(pid: int | str = "self") -> dict[str, str]:
     return found
 
 
+def size_of(path: str) -> int:
+    """Return the size of a file, 0 when it has gone meanwhile."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
 def status_of(pid: int | str, field: str) -> int:
     """Return a number of /proc/PID/status: VmRSS (KiB), Threads ..."""
     with open(f"/proc/{pid}/status") as file:

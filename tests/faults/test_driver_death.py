@@ -61,14 +61,6 @@ def only_logs(session):
     return not os.path.exists(session) or os.listdir(session) == ["logs"]
 
 
-def size_of(path):
-    """Return the size of a file, 0 when it has gone meanwhile."""
-    try:
-        return os.path.getsize(path)
-    except FileNotFoundError:
-        return 0
-
-
 def spilled(session):
     """Return the paths of a session's spill files."""
     return glob.glob(os.path.join(session, "spill", "*"))
@@ -116,7 +108,7 @@ def test_all_processes_are_killed_at_once(start_driver):
         driver.expect("ready")
         segment = kit.segment_of(daemon)
         (old,) = driver.sessions()
-        assert any(map(size_of, spilled(old)))
+        assert any(map(kit.size_of, spilled(old)))
         os.kill(daemon, signal.SIGSTOP)  # at once: it must not see the driver's death before its own
         victims = [driver.pid, *driver.family()]
         assert len(victims) >= 5  # driver, daemon, zygote, two workers

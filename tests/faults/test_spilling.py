@@ -33,14 +33,6 @@ def spill_files():
     return [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
 
 
-def size_of(path):
-    """Return the size of a file, 0 when it has gone meanwhile."""
-    try:
-        return os.path.getsize(path)
-    except FileNotFoundError:
-        return 0
-
-
 def pattern(seed, size):
     return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
 
@@ -87,7 +79,7 @@ def test_a_working_set_eight_times_the_store(ray):
     assert figures()["n_restored_total"] > 0
     del refs, order
     kit.eventually(lambda: figures()["n_spilled"] == 0, "no object is on disk")
-    kit.eventually(lambda: sum(map(size_of, spill_files())) == 0, "no spill file is left")
+    kit.eventually(lambda: sum(map(kit.size_of, spill_files())) == 0, "no spill file is left")
 
 
 @pytest.mark.limit(300)
