@@ -267,8 +267,8 @@ class ActorTable:
             actor.placing = True
             return [Place(actor.request.actor_id)]
         if not actor.restarts_left:
-            tried = f" It had been restarted {actor.restarts} times." if actor.restarts else ""
-            return self._die(actor, f"Actor {actor.request.class_name}: {how}{tried}", wall)
+            cause = f"Actor {actor.request.class_name}: {how}"
+            return self._die(actor, _with_restarts(cause, actor.restarts), wall)
         self._enter(actor, RESTARTING, "worker_died")
         actor.restarts += 1
         actor.incarnation += 1
@@ -446,3 +446,12 @@ class ActorTable:
             assert (actor.restart_at is not None) == (actor_id in self._delayed)
         assert all(self.actors[actor_id].worker == worker for worker, actor_id in self.by_worker.items())
         assert len(self._dead) <= self.limits.dead_actors
+
+
+def _with_restarts(cause: str, restarts: int) -> str:
+    """Return ``cause`` with how often the actor had been restarted, before the last lines of its log."""
+    if not restarts:
+        return cause
+    sentence, newline, log = cause.partition("\n")
+    times = "once" if restarts == 1 else f"{restarts} times"
+    return f"{sentence.rstrip('. ')}. It had been restarted {times}.{newline}{log}"

@@ -113,8 +113,9 @@ def test_restarts_are_counted_and_end():
         table.placed("a1", WORKER, 5, 1)
         assert table.actors["a1"].incarnation == 2 - left
         table.ready("a1", WORKER, table.actors["a1"].incarnation)
-    notice = only(table.worker_died(WORKER, "it fell", 1.0, 1.0), at.Notify).notice
-    assert notice.state == at.DEAD and "restarted 2 times" in notice.cause
+    notice = only(table.worker_died(WORKER, "it fell\nLast lines of its log:\na word", 1.0, 1.0), at.Notify).notice
+    assert notice.state == at.DEAD
+    assert notice.cause == "Actor Counter: it fell. It had been restarted 2 times.\nLast lines of its log:\na word"
 
 
 def test_an_actor_that_dies_in_its_constructor_is_restarted_more_and_more_slowly():
