@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -335,6 +335,11 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def unknown_keys(env: Mapping[str, Any]) -> Iterable[str]:
-    """Return the keys that mean nothing here; they are kept, as in Ray."""
-    return (name for name in env if name not in RuntimeEnv.known_fields)
+def unknown_keys(env: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key that means nothing here, with the one that may be meant; they are kept, as in Ray."""
+    for name in env:
+        if name not in RuntimeEnv.known_fields:
+            import difflib  # noqa: PLC0415 - only for who has mistyped
+
+            near = difflib.get_close_matches(str(name), RuntimeEnv.known_fields - _REFUSED.keys(), 1)
+            yield name, f" Did you mean {near[0]!r}?" if near else ""

@@ -13,7 +13,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from nbray.runtime_env import DEFAULT_SETUP_TIMEOUT_S, RuntimeEnv, merge
+from nbray.core.call_site import warn
+from nbray.runtime_env import DEFAULT_SETUP_TIMEOUT_S, RuntimeEnv, merge, unknown_keys
 from nbray.serialization import serializer
 from nbray.wire import messages as m
 
@@ -79,6 +80,8 @@ class Environments:
         """Return the environment of what is submitted here with the option ``runtime_env``; None: none."""
         if not given:
             return self.own
+        for key, hint in unknown_keys(given):
+            warn(f"runtime_env[{key!r}] has no effect: nbray knows no such key.{hint}", UserWarning)
         parent = self.own
         spec = merge(parent.spec if parent is not None else None, given)
         hook = parent.hook if parent is not None else b""

@@ -276,3 +276,12 @@ def test_environments_are_listed(ray):
     (row,) = [row for row in list_runtime_envs() if "LISTED" in str(row)]
     assert row["runtime_env"]["env_vars"] == {"LISTED": "yes"}
     assert row["success"] and row["ref_cnt"] == 1
+
+
+def test_a_misspelt_key_is_told(ray):
+    @ray.remote
+    def value():
+        return 1
+
+    with pytest.warns(UserWarning, match="runtime_env\\['env_var'\\] has no effect.*Did you mean 'env_vars'?"):
+        assert ray.get(value.options(runtime_env={"env_var": {"A": "1"}}).remote()) == 1
