@@ -279,12 +279,17 @@ class LabPage:
 
     def set_panel_width(self, width: int) -> None:
         """Drag the edge of the right side until the panel has about this many pixels."""
-        mouse, panel = self.page.mouse, self.panel.bounding_box()
-        y = panel["y"] + panel["height"] / 2
-        mouse.move(panel["x"] - 1, y)
-        mouse.down()
-        mouse.move(panel["x"] - 1 + panel["width"] - width, y, steps=5)
-        mouse.up()
+        mouse = self.page.mouse
+        deadline = time.monotonic() + ACTION_MS / 1000
+        while abs((panel := self.panel.bounding_box())["width"] - width) > 2:
+            assert time.monotonic() < deadline, panel
+            y = panel["y"] + panel["height"] / 2
+            mouse.move(panel["x"] - 1, y)
+            mouse.down()
+            mouse.move(panel["x"] - 1 + panel["width"] - width, y, steps=5)
+            mouse.up()
+            # JupyterLab lays out anew at its next frame; the edge may have been elsewhere by the time it was taken.
+            self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def saved(lab: LabPage, command: str, **args: str) -> bytes:

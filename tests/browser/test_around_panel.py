@@ -54,20 +54,22 @@ def test_badges_the_switch_and_what_can_be_saved(lab):
     lab.page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1; }")
     lab.set_cell("x = 1")
     switch = lab.page.get_by_role("button", name="%%remote")
-    text = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.source"
+    reads = "text => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.source === text"
     switch.click()
-    assert lab.page.evaluate(text) == "%%remote\nx = 1"
+    lab.page.wait_for_function(reads, arg="%%remote\nx = 1")
     lab.page.locator(".nbray-remote-switch [aria-pressed='true']").wait_for()
     switch.click()
-    assert lab.page.evaluate(text) == "x = 1"
+    lab.page.wait_for_function(reads, arg="x = 1")
 
     # A cell of one line has room for its badge.
     assert lab.run_cell("nbray.get(nbray.remote(lambda x: x / 2).remote(8))") == "4.0"
-    small = lab.page.get_by_role("button", name=re.compile(r"^cell \d+: 1 of 1 done$"))
-    small.wait_for()
-    bottoms = "e => [e, e.closest('.jp-Cell-inputWrapper')].map(one => one.getBoundingClientRect().bottom)"
-    inner, outer = small.evaluate(bottoms)
-    assert inner <= outer
+    lab.page.wait_for_function(
+        """() => {
+          const badge = [...document.querySelectorAll('.nbray-badge')].find(e => e.ariaLabel.endsWith(': 1 of 1 done'));
+          const [inner, outer] = [badge, badge?.closest('.jp-Cell-inputWrapper')].map(e => e?.getBoundingClientRect().bottom);
+          return inner <= outer;
+        }"""
+    )
 
 
 def test_a_cluster_without_a_kernel(lab):

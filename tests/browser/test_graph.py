@@ -84,6 +84,7 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
     lab.page.wait_for_function(
         """() => {
           const canvas = document.querySelector('.nbray-graph canvas');
+          if (!canvas?.width || !canvas.height) return false;
           const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
           return data.some((value, i) => i % 4 === 3 && value > 0);
         }"""
@@ -127,7 +128,7 @@ def walk_by_keyboard(lab: LabPage) -> None:
     page, press = lab.page, lab.page.keyboard.press
     focused = "words => (e => (e.ariaLabel ?? e.textContent).startsWith(words))(document.activeElement)"
     page.wait_for_function(
-        "() => document.querySelector('.nbray-panel li[data-state=RUNNING]').ariaLabel === '2 running'"
+        "() => document.querySelector('.nbray-panel li[data-state=RUNNING]')?.ariaLabel === '2 running'"
     )
     panel = page.get_by_role("region", name="nbray", exact=True)
     panel.get_by_label("2 running", exact=True).wait_for()

@@ -173,14 +173,12 @@ def test_fits_420_pixels_and_a_whole_tab(lab, theme):
     lab.wait_for_count("FINISHED", 200)
     # As JupyterLab opens it: the tabs have one line all the same.
     lines = "() => new Set([...document.querySelectorAll('.nbray-panel [role=tab]')].map(tab => tab.offsetTop)).size"
-    assert lab.page.evaluate(lines) == 1
+    lab.page.wait_for_function(f"() => ({lines})() === 1")
     lab.set_panel_width(420)
     for area in ("right", "main"):
         lab.show_panel(area)
         # What is inside follows the new width a frame later.
         lab.page.wait_for_function("e => e.scrollWidth <= e.clientWidth", arg=lab.panel.element_handle())
-        wide = lab.panel.evaluate("e => [e.scrollWidth, e.clientWidth]")
-        assert wide[0] <= wide[1], f"{area}: needs {wide[0]} of {wide[1]} pixels"
         # Colours of the states come through in either theme.
         colour = lab.panel.locator("li[data-state='FINISHED'] svg").evaluate("e => getComputedStyle(e).color")
         assert colour == ("rgb(0, 158, 115)" if "Light" in theme else "rgb(47, 199, 155)")
