@@ -35,7 +35,7 @@ def wait_until_told(ref, word):
 def test_row_9_get_inside_an_async_actor(run_script):
     done = run_script(
         """
-        import time
+        import os, time
         ray.init(num_cpus=1)
 
         @ray.remote
@@ -43,10 +43,16 @@ def test_row_9_get_inside_an_async_actor(run_script):
             time.sleep(0.1)
             return 1
 
+        @ray.remote
+        def held():
+            while not os.path.exists("go-on"):
+                time.sleep(0.005)
+            return 1
+
         @ray.remote(num_cpus=0)
         class Actor:
             async def blocks(self):
-                return ray.get(slow.remote())
+                return ray.get(held.remote())
 
             async def awaits(self):
                 return await slow.remote()
@@ -55,10 +61,12 @@ def test_row_9_get_inside_an_async_actor(run_script):
         assert ray.get(actor.awaits.remote()) == 1
         time.sleep(0.2)
         print("--", flush=True)
-        assert ray.get(actor.blocks.remote()) == 1
+        blocked = actor.blocks.remote()
         deadline = time.monotonic() + 60
-        while "return ray.get(slow.remote())" not in heard.getvalue() and time.monotonic() < deadline:
+        while "return ray.get(held.remote())" not in heard.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
+        open("go-on", "w").close()
+        assert ray.get(blocked) == 1
         """,
         before=WAIT_UNTIL_TOLD,
     )
@@ -67,7 +75,7 @@ def test_row_9_get_inside_an_async_actor(run_script):
     text = done.stdout + done.stderr
     assert "RuntimeWarning" in text
     assert "await the ref" in text
-    assert "return ray.get(slow.remote())" in text  # the line that blocks
+    assert "return ray.get(held.remote())" in text  # the line that blocks
 
 
 def test_row_10_actors_that_wait_for_each_other(run_script):
