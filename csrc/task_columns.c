@@ -51,8 +51,15 @@ static void sent(nbs_task_table *t, uint32_t at, const nbs_event *e) {
 }
 
 static void ended(nbs_task_table *t, uint32_t at, const nbs_event *e, int64_t worker) {
-  t->start[at] = (int64_t)(e->t_ns - e->dur_ns);
-  t->end[at] = (int64_t)e->t_ns;
+  int64_t end = (int64_t)e->t_ns, start = (int64_t)(e->t_ns - e->dur_ns);
+  if (end < t->submitted[at] || end < t->start[at]) { /* an earlier run, read late */
+    t->attempt[at]++;
+    touch(t, at);
+    return;
+  }
+  if (t->state[at] >= DONE && t->end[at] > 0 && t->end[at] <= start) t->attempt[at]++;
+  t->start[at] = start;
+  t->end[at] = end;
   t->worker[at] = (int32_t)worker;
   move(t, at, e->flags & CANCELLED_FLAG ? CANCELLED : e->flags & ERROR_FLAG ? FAILED : DONE);
 }

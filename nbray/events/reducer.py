@@ -163,18 +163,25 @@ class View:
 
     def _result(self, event: dict[str, Any]) -> None:
         row = self._task(event["owner"], event["seq"])
-        if row["state"] in DONE and row["process"] and event["t"] - event["duration"] >= row["end"]:
-            self._run_over(row)  # and ran again: that it was sent again was read before
+        begun = event["t"] - event["duration"]
+        if event["t"] < row["submitted"] or event["t"] < row["start"]:
+            # Workers have rings of their own, too: of an earlier run may be read after a later one.
+            self._run_over(row, (event["process"], begun, event["t"]))
+            return
+        if row["state"] in DONE and row["process"] and begun >= row["end"]:
+            self._run_over(row)  # that it was sent again has not been read yet
         status = event["status"]
         error_type = {"ok": "", "error": "TASK_EXECUTION_EXCEPTION", "cancelled": "TASK_CANCELLED"}[status]
         self._enter(row, FINISHED if status == "ok" else FAILED, error_type)
         row["process"] = event["process"]
-        row["start"] = event["t"] - event["duration"]
+        row["start"] = begun
         row["end"] = event["t"]
 
-    def _run_over(self, row: dict[str, Any]) -> None:
+    def _run_over(self, row: dict[str, Any], run: tuple[int, int, int] | None = None) -> None:
+        """Count a run before the last one: ``run``, or the one that the row told of."""
         row["attempt"] += 1
-        self.runs.setdefault((row["owner"], row["seq"]), []).append((row["process"], row["start"], row["end"]))
+        run = run or (row["process"], row["start"], row["end"])
+        self.runs.setdefault((row["owner"], row["seq"]), []).append(run)
 
     def _owned(self, event: dict[str, Any]) -> None:
         """An owner names all its tasks that are not done: what was submitted before and is not among them is over."""

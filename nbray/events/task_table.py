@@ -154,9 +154,17 @@ class TaskTable:
                     self._touch(index)
             elif kind == RESULT:
                 index = index_of(owner, seq)
-                start[index], end[index] = t_ns - dur_ns, t_ns
-                self.worker[index] = self._worker(process)
-                self._move(index, CANCELLED if flags & CANCELLED_FLAG else FAILED if flags & ERROR else DONE)
+                if t_ns < max(self.submitted[index], self.start[index]):  # of an earlier run: workers have rings, too
+                    self.attempt[index] += 1
+                    self._touch(index)
+                else:
+                    if (
+                        state[index] >= DONE and 0 < end[index] <= t_ns - dur_ns
+                    ):  # when it was sent again is not read yet
+                        self.attempt[index] += 1
+                    start[index], end[index] = t_ns - dur_ns, t_ns
+                    self.worker[index] = self._worker(process)
+                    self._move(index, CANCELLED if flags & CANCELLED_FLAG else FAILED if flags & ERROR else DONE)
             elif kind == INPUT:
                 self._edge(self._in_slot(a, owner), b, owner, seq, bool(flags))
             elif kind == PARENT:

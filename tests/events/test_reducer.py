@@ -1,5 +1,6 @@
 """Events to views: golden files, which the panel's twin of the reducer has to fulfil too."""
 
+import itertools
 import json
 import random
 import struct
@@ -104,6 +105,22 @@ def test_runs_that_are_read_in_one_go_are_counted():
     row = view.tasks[1, 1]
     assert (row["state"], row["attempt"], row["process"]) == (FINISHED, 1, 8)
     assert view.runs == {(1, 1): [(9, 15, 20)]}
+
+
+def test_the_last_run_counts_in_whatever_order_the_rings_are_read():
+    """A task fails at one worker and then succeeds at another: three processes, each with a ring of its own."""
+
+    def ended(t, process, status):
+        return {"type": "result", "t": t, "owner": 1, "seq": 1, "process": process, "duration": 5, "status": status}
+
+    sent, again = ({"type": "submit", "t": t, "owner": 1, "seq": 1, "function": 1} for t in (10, 25))
+    failed, done = ended(20, 9, "error"), ended(40, 8, "ok")
+    for told in itertools.permutations([sent, again, failed, done]):
+        if told.index(sent) < told.index(again):
+            view = View().apply_all(told)
+            row = view.tasks[1, 1]
+            assert (row["state"], row["attempt"], row["process"], row["end"]) == (FINISHED, 1, 8, 40), told
+            assert view.runs == {(1, 1): [(9, 15, 20)]}, told
 
 
 def test_what_runs_beside_other_calls_is_told_by_its_worker():

@@ -1,5 +1,6 @@
 """The table of tasks that the panel's picture is made from."""
 
+import itertools
 import random
 
 import pytest
@@ -19,8 +20,8 @@ def submit(seq, t=10, function=1, owner=OWNER):
     return record(tt.SUBMIT, seq, t=t, a=function, owner=owner)
 
 
-def result(seq, t=30, dur=5, flags=0, owner=OWNER):
-    return record(tt.RESULT, seq, t=t, dur=dur, flags=flags, owner=owner)
+def result(seq, t=30, dur=5, flags=0, owner=OWNER, process=WORKER):
+    return record(tt.RESULT, seq, t=t, dur=dur, flags=flags, owner=owner, process=process)
 
 
 def rows(frame):
@@ -87,6 +88,42 @@ def test_the_end_may_be_read_before_the_beginning():
     table = TaskTable()
     table.apply_block(result(1, t=30) + submit(1, t=10))
     assert (table.state[0], table.attempt[0], table.submitted[0], table.start[0]) == (tt.DONE, 0, 10, 25)
+
+
+@pytest.mark.parametrize("kind", [TaskTable, ColumnTable])
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("many", [1, 100])
+def test_the_last_run_counts_in_whatever_order_the_rings_are_read(kind, at_once, many):
+    """A task fails at one worker and then succeeds at another: three processes, each with a ring of its own."""
+
+    def told(order):
+        table = kind()
+        everyone = range(1, many + 1)
+        for worker in (WORKER, WORKER + 1):
+            table.apply_block(submit(999) + result(999, process=worker))  # both are known
+        rings = {
+            "sent": [submit(seq, t=100) for seq in everyone],
+            "sent again": [submit(seq, t=300) for seq in everyone],
+            "failed": [result(seq, t=200, dur=50, flags=1) for seq in everyone],
+            "done": [result(seq, t=400, dur=50, process=WORKER + 1) for seq in everyone],
+        }
+        blocks = [b"".join(rings[ring]) for ring in order]
+        for block in [b"".join(blocks)] if at_once else blocks:
+            table.apply_block(block)
+        table.validate()
+        row = table.find(OWNER, many)
+        return (
+            table.state[row], table.attempt[row], table.submitted[row], table.start[row], table.end[row],
+            table.workers[table.worker[row]],
+        )  # fmt: skip
+
+    orders = [
+        o
+        for o in itertools.permutations(["sent", "sent again", "failed", "done"])
+        if o.index("sent") < o.index("sent again")
+    ]
+    for order in orders:
+        assert told(order) == (tt.DONE, 1, 300, 350, 400, WORKER + 1), order
 
 
 @pytest.mark.parametrize("kind", [TaskTable, ColumnTable])
