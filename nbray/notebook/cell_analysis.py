@@ -24,6 +24,8 @@ from .cell_text import DIRECTORY_MAGICS, NAMESPACE_MAGICS, SHELL_MAGICS, names_i
 DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir"})
 # The same through IPython's shell.
 DYNAMIC_ATTRIBUTES = frozenset({"user_ns", "user_global_ns", "ev", "ex", "run_cell"})
+# The same of the whole notebook, where tests are looked for.
+DYNAMIC_CHAINS = frozenset({("doctest", "testmod"), ("unittest", "main")})
 _FUTURE_FLAGS = functools.reduce(
     operator.or_, [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
 )
@@ -168,7 +170,9 @@ class _Visitor(ast.NodeVisitor):
         if not DYNAMIC_ATTRIBUTES.isdisjoint(chain) and _is_shell(inner):
             self.found.dynamic = True
         if isinstance(inner, ast.Name):
-            self.found.chains.add((inner.id, *reversed(chain)))
+            whole = (inner.id, *reversed(chain))
+            self.found.chains.add(whole)
+            self.found.dynamic = self.found.dynamic or whole in DYNAMIC_CHAINS
         self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:

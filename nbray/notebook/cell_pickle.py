@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import cloudpickle
-from cloudpickle.cloudpickle import _function_getstate, _make_function
+from cloudpickle.cloudpickle import _function_getstate, _make_empty_cell, _make_function
 
 from nbray.serialization.serializer import keep_slots, reduce_code
 
@@ -104,8 +104,12 @@ def input_object(name: str) -> Any:
     return _receiving.inputs[name]
 
 
+def _fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
+    cell.cell_contents = state[0]
+
+
 def _restore_function(function: types.FunctionType, state: tuple[dict, dict]) -> None:
-    """Give a function its attributes, its closure and the globals that it needs."""
+    """Give a function its attributes and the globals that it needs."""
     attributes, slots = state
     function.__dict__.update(attributes)
     slots = dict(slots)
@@ -115,15 +119,17 @@ def _restore_function(function: types.FunctionType, state: tuple[dict, dict]) ->
     for name, value in slots.pop("__globals__").items():
         if name not in kept:
             namespace[name] = value
-    closure = slots.pop("__closure__")
-    if closure is not None:
-        for mine, theirs in zip(function.__closure__ or (), closure, strict=True):
-            try:
-                mine.cell_contents = theirs.cell_contents
-            except ValueError:  # an empty cell
-                continue
     for name, value in slots.items():
         setattr(function, name, value)
+
+
+def _reduce_cell(cell: types.CellType) -> Any:
+    """Write a variable of a closure, which may hold the very function that it belongs to."""
+    try:
+        contents = cell.cell_contents
+    except ValueError:  # not bound yet
+        return _make_empty_cell, ()
+    return _make_empty_cell, (), (contents,), None, None, _fill_cell
 
 
 def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
@@ -136,6 +142,11 @@ def _dispatcher(registry: dict[type, Callable[..., Any]]) -> Any:
     for kind, function in registry.items():
         made.register(kind, function)
     return made
+
+
+def is_dispatcher(function: types.FunctionType) -> bool:
+    """Whether this is a ``functools.singledispatch`` function of the notebook."""
+    return function.__code__ is _DISPATCHER and function.__module__ == "__main__"
 
 
 def _is_made_of_other_arguments(kind: type[BaseException]) -> bool:
@@ -198,12 +209,14 @@ class CellPickler(cloudpickle.Pickler):
         if kind is types.FunctionType:
             if (made := made_modules.module_of(obj)) is not None:
                 self._know_module(made)
-            if obj.__code__ is _DISPATCHER and obj.__module__ == "__main__":  # with a cache that does not pickle
+            if is_dispatcher(obj):  # with a cache that does not pickle
                 return _dispatcher, (dict(obj.registry),)
             if obj.__globals__ is self.namespace:
                 return self._reduce_notebook_function(obj)
         elif kind is types.CodeType:
             return reduce_code(obj)
+        elif kind is types.CellType:
+            return _reduce_cell(obj)
         elif kind is types.ModuleType and made_modules.by_hand(obj):
             self._know_module(obj)
             return made_modules.reduce_module(obj, back=not self.send_globals)
@@ -254,8 +267,10 @@ class CellPickler(cloudpickle.Pickler):
 
     def _reduce_notebook_function(self, function: types.FunctionType) -> Any:
         self.sources[function.__code__.co_filename] = None
-        arguments = self._function_getnewargs(function)
+        # Its own cells: functions that were made together share them, and are to do so there.
+        arguments = (*self._function_getnewargs(function)[:-1], function.__closure__)
         attributes, slots = _function_getstate(function)
+        del slots["__closure__"]
         if not self.send_globals:
             slots["__globals__"] = {}
         return _make_function, arguments, (attributes, slots), None, None, _restore_function

@@ -1,4 +1,4 @@
-"""What classes and functions of the notebook keep in themselves: attributes, and the variables of closures.
+"""What classes and functions of the notebook keep in themselves: attributes, the variables of closures, what is registered.
 
 Their code never changes in a cell, but ``Registry.items.append(x)``, ``f.calls += 1`` and a counter in a closure do change
 what a later cell sees. What is kept is noted before the cell runs and compared afterwards; only the difference goes back.
@@ -6,10 +6,12 @@ what a later cell sees. What is kept is noted before the cell runs and compared 
 
 from __future__ import annotations
 
+import abc
 import types
 from collections.abc import Callable
 from typing import Any
 
+from .cell_pickle import is_dispatcher
 from .made_modules import by_hand
 
 Kept = dict[Any, Any]
@@ -59,20 +61,35 @@ class CodeState:
         return found
 
 
+class Registered(tuple[type]):
+    """Key of what is registered for a class: by ``singledispatch``, or with an abstract class."""
+
+    __slots__ = ()
+
+
 def _marked(value: Any, digest: Digest) -> bytes | None:
     return None if isinstance(value, (*_CONSTANT, *_DESCRIBES)) else digest(value)
 
 
 def kept_by(code: Any) -> Kept | None:
-    """Return what a class or function of the notebook keeps, by attribute (closures: by position), or a module made by hand; None: it is neither."""
+    """Return what a class or function of the notebook keeps, by attribute (closures: by position), or a module made by hand; None: it is neither.
+
+    What is registered for classes is found by ``Registered``.
+    """
     if by_hand(code):
         return {key: value for key, value in vars(code).items() if not key.startswith("__")}
     if getattr(code, "__module__", None) != "__main__":
         return None
     if isinstance(code, type):
-        return {key: value for key, value in vars(code).items() if not _is_of_the_language(key, value)}
+        kept: Kept = {key: value for key, value in vars(code).items() if not _is_of_the_language(key, value)}
+        if isinstance(code, abc.ABCMeta):
+            registered = [ref() for ref in abc._get_dump(code)[0]]  # type: ignore[attr-defined]
+            kept.update({Registered((kind,)): kind for kind in registered if kind is not None})
+        return kept
     if isinstance(code, types.FunctionType):
-        kept: Kept = {key: value for key, value in vars(code).items() if key != "__wrapped__"}
+        if is_dispatcher(code):
+            return {Registered((kind,)): function for kind, function in code.registry.items()}  # type: ignore[attr-defined]
+        kept = {key: value for key, value in vars(code).items() if key != "__wrapped__"}
         kept.update({key: value for key in _DEFAULTS if (value := getattr(code, key)) and not _is_constant(value)})
         for position, cell in enumerate(code.__closure__ or ()):
             try:
@@ -99,6 +116,9 @@ def apply(code: Any, change: tuple[Kept, list[Any]]) -> None:
     for key, value in changed.items():
         if isinstance(key, int):
             code.__closure__[key].cell_contents = value
+        elif isinstance(key, Registered):
+            register = code.register
+            register(value) if isinstance(code, abc.ABCMeta) else register(key[0], value)
         else:
             setattr(code, key, value)
     for key in gone:

@@ -261,7 +261,8 @@ def install(shell: Any) -> Callable[[], None]:
             return None
         tb = getattr(shown, MARK, None)
         shown.__traceback__ = tb
-        kwargs.update(tb_offset=0, running_compiled_code=False)
+        # Of a SyntaxError the frames are shown too, unless it is that of the cell itself.
+        kwargs.update(tb_offset=0, running_compiled_code=tb is not None)
         return original((type(shown), shown, tb), **kwargs)
 
     shell.showtraceback = showtraceback

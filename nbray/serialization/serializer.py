@@ -247,6 +247,24 @@ _custom_reducers: dict[type, Callable[[Any], Any]] = {}
 copyreg.pickle(type(dataclasses.MISSING), lambda missing: "MISSING")
 
 
+def _reduce_new_type(made: Any) -> Any:
+    """Write a NewType of a notebook by what it is made of: its name, by which pickle refers to it, is found in no worker."""
+    name = getattr(made, "__qualname__", made.__name__)
+    if made.__module__ != "__main__":
+        return name
+    return _new_type, (name, made.__supertype__)
+
+
+def _new_type(name: str, supertype: Any) -> Any:
+    make: Any = typing.NewType
+    made = make(name, supertype)
+    made.__module__ = "__main__"
+    return made
+
+
+copyreg.pickle(typing.NewType, _reduce_new_type)
+
+
 def register_serializer(cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:
     """Serialize instances of ``cls`` by these two functions from now on, in this process."""
     _custom_reducers[cls] = lambda obj: (deserializer, (serializer(obj),))

@@ -87,6 +87,46 @@ def test_what_classes_and_functions_keep_comes_back(kernel: Kernel) -> None:
     assert "Registry was changed by the items, each its own copy" in told
 
 
+def test_functions_made_together_share_their_variables(kernel: Kernel) -> None:
+    kernel.ok(
+        "%%remote\ndef account():\n    total = 0\n    def add(n):\n        nonlocal total\n        total += n\n        return add\n"
+        "    def read(): return total\n    return add, read\nadd, read = account(); add(1)"
+    )
+    assert kernel.ok("add(1) is add, read()").value == "(True, 2)"
+    assert kernel.ok("%%remote\nadd(1); read()").value == "3"
+    kernel.ok("%%remote\nadd(1)")  # which does not name the other
+    assert kernel.ok("read()").value == "4"
+
+
+def test_what_is_registered_for_classes_comes_back(kernel: Kernel) -> None:
+    kernel.ok(
+        "import abc, functools\n@functools.singledispatch\ndef kind(x): return 'any'\nkind(1)\nclass Shape(abc.ABC): pass"
+    )
+    kernel.ok(
+        "%%remote\nclass Square: pass\n@kind.register(Square)\ndef of_square(x): return 'square'\n"
+        "@kind.register\ndef _(x: int): return 'int'\nShape.register(Square)"
+    )
+    here = "kind(Square()), kind(1), kind(''), kind.dispatch(Square) is of_square, issubclass(Square, Shape)"
+    assert kernel.ok(here).value == "('square', 'int', 'any', True, True)"
+    assert kernel.ok(f"%%remote\n{here}").value == "('square', 'int', 'any', True, True)"
+
+
+def test_tests_of_the_notebook_are_found(kernel: Kernel) -> None:
+    kernel.ok("import doctest, unittest\ndef three():\n    '''\n    >>> three()\n    3\n    '''\n    return 3")
+    kernel.ok("class Tests(unittest.TestCase):\n    def test_it(self): self.assertEqual(three(), 3)")
+    assert kernel.ok("%%remote\ndoctest.testmod()").value == "TestResults(failed=0, attempted=1)"
+    cell = kernel.ok("%%remote\nunittest.main(argv=[''], exit=False).result")
+    assert cell.value == "<unittest.runner.TextTestResult run=1 errors=0 failures=0>"
+
+
+def test_new_types(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote\nfrom typing import NewType\nUser = NewType('User', int)\ndef of(x: User): pass")
+    assert cell.text("stderr") == ""
+    there = kernel.ok("%%remote\nsame = User\nUser(5), of.__annotations__['x'] is User, User")
+    assert there.value == "(5, True, __main__.User)"
+    assert kernel.ok("User(5), same is User, of.__annotations__['x'] is User").value == "(5, True, True)"
+
+
 def test_state_outside_of_an_objects_dict_comes_back(kernel: Kernel) -> None:
     kernel.ok(
         "import random\ndice = random.Random(3)\nsame = random.Random(3)\nclass Slim:\n    __slots__ = ('a',)\nslim = also = Slim()\nslim.a = 1"

@@ -84,6 +84,14 @@ def test_syntax_error(kernel: Kernel) -> None:
     assert "nbray" not in cell.traceback
 
 
+def test_syntax_error_in_what_a_cell_runs(kernel: Kernel) -> None:
+    cell = kernel.run("%%remote\ndef run(): exec('y = = 3')\nrun()")
+    assert cell.error["ename"] == "SyntaxError"
+    assert "line 3\n    run()" in cell.traceback and "line 2 in run" in cell.traceback
+    assert "y = = 3\n" in cell.traceback
+    assert "nbray" not in cell.traceback
+
+
 def test_error_of_a_nested_task(kernel: Kernel) -> None:
     kernel.ok("@nbray.remote\ndef divide(n):\n    return 1 / n")
     cell = kernel.run("%%remote\n\nnbray.get(divide.remote(0))")
