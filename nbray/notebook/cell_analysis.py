@@ -47,6 +47,10 @@ class CellAnalysis:
     chains: set[tuple[str, ...]] = field(default_factory=set)  # ("a", "b", "c")
     mentioned: set[str] = field(default_factory=set)  # by text only
     method_calls: dict[str, str] = field(default_factory=dict)  # lst -> append
+    attribute_stores: set[tuple[str, ...]] = field(
+        default_factory=set
+    )  # ("a", "b"): a.b = 1, a.b[2] = 1, a.b.append(1)
+    import_aliases: dict[str, str] = field(default_factory=dict)  # name -> module that an import binds to it
     magics: set[tuple[str, str]] = field(default_factory=set)  # ("line", "time")
     last_expression: bool = False
     last_assignment: bool = False  # the last statement assigns to one name
@@ -159,9 +163,22 @@ class _Visitor(ast.NodeVisitor):
             self.found.stored_into.setdefault(node.id, line)
             self.found.augmented.discard(node.id)
 
+    def _attribute_store(self, node: ast.expr) -> None:
+        """Note the attribute that is set or changed, if it is one of what a name holds."""
+        attributes: list[str] = []
+        while isinstance(node, ast.Attribute | ast.Subscript):
+            if isinstance(node, ast.Attribute):
+                attributes.append(node.attr)
+            else:
+                attributes.clear()
+            node = node.value
+        if attributes and isinstance(node, ast.Name):
+            self.found.attribute_stores.add((node.id, *reversed(attributes)))
+
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not isinstance(node.ctx, ast.Load):
             self._stored_into(node.value, node.lineno)
+            self._attribute_store(node)
         chain: list[str] = [node.attr]
         inner: ast.expr = node.value
         while isinstance(inner, ast.Attribute):
@@ -178,6 +195,7 @@ class _Visitor(ast.NodeVisitor):
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if not isinstance(node.ctx, ast.Load):
             self._stored_into(node.value, node.lineno)
+            self._attribute_store(node.value)
         self.generic_visit(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
@@ -211,6 +229,7 @@ class _Visitor(ast.NodeVisitor):
             call = call.value
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
             owner = call.func.value
+            self._attribute_store(owner)
             if isinstance(owner, ast.Name) and self._from_outside(owner.id):
                 self.found.method_calls.setdefault(owner.id, call.func.attr)
         self.generic_visit(node)
@@ -218,6 +237,10 @@ class _Visitor(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id == "input" and self._from_outside("input"):
             self.found.input_line = self.found.input_line or node.lineno
+        if isinstance(node.func, ast.Name) and node.func.id in ("setattr", "delattr") and len(node.args) > 1:
+            owner, name = node.args[:2]
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                self._attribute_store(ast.Attribute(owner, name.value))
         for keyword in node.keywords:
             if keyword.arg == "inplace" and isinstance(node.func, ast.Attribute):
                 if not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
@@ -453,6 +476,7 @@ class _Visitor(ast.NodeVisitor):
             name = alias.asname or alias.name.partition(".")[0]
             self._bind(name)
             self.found.imported[alias.name] = None
+            self.found.import_aliases[name] = alias.name if alias.asname else name
             if not self._locals:
                 self.found.imports.append(alias.name)
                 self.found.import_names.add(name)
@@ -467,3 +491,5 @@ class _Visitor(ast.NodeVisitor):
                 self.found.star_import = True
             else:
                 self._bind(alias.asname or alias.name)
+                if node.module and not node.level:
+                    self.found.import_aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"

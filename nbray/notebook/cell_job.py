@@ -100,6 +100,9 @@ class CellJob:
     cwd: str = ""
     settings: dict[str, bytes] | None = None  # see process_settings; None: the worker's own
     filters: list[Any] | None = None  # of warnings; None: the worker's own
+    module_values: dict[tuple[str, str], bytes] = field(default_factory=dict)  # see module_values
+    attribute_stores: list[tuple[str, ...]] = field(default_factory=list)  # those of the analysis, in modules
+    import_aliases: dict[str, str] = field(default_factory=dict)
     environ: bytes = b""  # of process_environ.pack
     sys_path: list[str] = field(default_factory=list)
     argv: list[str] = field(default_factory=list)  # the kernel's sys.argv

@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import module_reload, process_settings, read_only
+from . import module_reload, read_only
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, pickles, receiving
@@ -30,6 +30,7 @@ from .input_changes import InputChanges
 from .main_module import MainModule, new_module, of_main
 from .result_packer import Packer
 from .runtime import CARRIED_TYPES, emit, put
+from .settings_in_force import SettingsInForce
 from .shared_objects import Known, SharedObjects
 from .surroundings import Start, surroundings
 from .worker_shell import WorkerShell
@@ -141,8 +142,7 @@ class _Run:
         self.item = False  # whether it runs for an item of --each
         self.loaded = False
         self.code_state: CodeState | None = None
-        self.settings: process_settings.InForce | None = None
-        self.changed: dict[str, bytes] = {}
+        self.settings: SettingsInForce | None = None
         self.inputs: InputChanges | None = None
         self.reader: StreamReader | None = None
         self.marks: dict[str, Any] = {}  # what was read behind each name of the inputs
@@ -216,15 +216,13 @@ class _Run:
 
     def take_settings(self) -> None:
         """Put the notebook's settings into force in the libraries that its names have brought."""
-        process_settings.put_filters(self.job.filters)
-        if self.job.settings is not None:
-            self.settings = process_settings.InForce(self.job.settings)
+        self.settings = SettingsInForce(self.job, self.namespace, self.kept is not None)
 
     def give_back_settings(self) -> None:
         """Put the worker's own settings into force again, and keep what the cell changed of the notebook's."""
         if self.settings is not None:
-            self.changed = self.settings.end()
-            self.settings = None
+            settings, self.settings = self.settings, None
+            settings.end(self.outcome)
 
     def bind(self, item: Item) -> None:
         """Bind the item of ``--each``."""
@@ -279,7 +277,6 @@ class _Run:
         self.give_back_settings()
         job, outcome, before, mine = self.job, self.outcome, self.before, self.mine
         outcome.ran_s, outcome.cpu_s = time.perf_counter() - self.begun, time.process_time() - self.begun_cpu
-        outcome.settings = self.changed
         if self.start is not None and not self.item:
             outcome.cwd, outcome.environ = self.start.changes()
             outcome.sys_path, outcome.argv = self.start.changed_lists()

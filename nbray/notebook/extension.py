@@ -59,6 +59,7 @@ class Extension:
         if self.router.comms is not None:
             self.router.comms.settle(self.router.origin)
         self.magics.cells.settings.look()
+        self.magics.cells.modules.look()
         self.magics.cells.local.leave()
         self.magics.cells.lines.cell_ends()
 

@@ -24,7 +24,7 @@ import time
 from collections import OrderedDict, deque
 from typing import Any
 
-from . import comm_relay
+from . import comm_relay, logging_state
 from .output_flow import Flow
 from .output_overflow import Overflow
 
@@ -128,6 +128,9 @@ class OutputRouter:
                 self._ended[key] = data
                 while len(self._ended) > MAX_ENDED:
                     self._ended.popitem(last=False)
+            return
+        if kind == logging_state.LOG_RECORD:
+            logging_state.handle(*content)
             return
         with self._lock:
             if kind in comm_relay.KINDS and (self.comms is None or not self.comms.received(origin, kind, content)):

@@ -1,8 +1,8 @@
 """What libraries keep for a whole process, as a cell finds it here: random numbers, warnings, logging, how things are printed.
 
 A cell draws the numbers that it would draw here after ``random.seed(1)``, prints as ``numpy.set_printoptions`` says, and draws
-with the colours of ``plt.style.use``; what it changes of these comes back, except for the filters of warnings. Nothing is
-imported for this: what a cell loads itself gets the notebook's settings then.
+with the colours of ``plt.style.use``; what it changes of these comes back. Nothing is imported for this: what a cell loads itself
+gets the notebook's settings then.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import ast
 import ctypes
 import importlib
 import pickle
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from . import logging_state, warning_filters
 from .after_import import AfterImport
 
 MT19937_BYTES = 624 * 4 + 4  # numpy's struct: the words, and the position among them
@@ -107,57 +107,6 @@ def _put_pandas(config: Any, changes: dict[str, Any]) -> None:
         config.set_option(key, value)
 
 
-def _logging(logging: Any) -> tuple[dict[str, tuple[int, bool, bool]], list[tuple[Any, ...]]]:
-    """Return the levels of loggers that are set, and what the root logger writes to the standard streams."""
-    loggers = {"": logging.root, **logging.root.manager.loggerDict}
-    levels = {}
-    for name, logger in list(loggers.items()):
-        if name in FRONT_ENDS:
-            continue
-        if isinstance(logger, logging.Logger) and (logger.level or logger.disabled or not logger.propagate):
-            levels[name] = logger.level, logger.disabled, logger.propagate
-    handlers = []
-    for handler in logging.root.handlers:
-        name = _standard_stream(handler, logging)
-        if name:
-            form = handler.formatter
-            style = (
-                (form._style._fmt, form.datefmt, type(form._style).__name__)
-                if type(form) is logging.Formatter
-                else None
-            )
-            handlers.append((name, handler.level, style))
-    return levels, handlers
-
-
-def _standard_stream(handler: Any, logging: Any) -> str:
-    """Return "stdout" or "stderr" when a handler writes there, else ""."""
-    if type(handler) is not logging.StreamHandler:
-        return ""
-    return next((name for name in ("stdout", "stderr") if handler.stream is getattr(sys, name)), "")
-
-
-def _put_logging(logging: Any, state: tuple[dict[str, tuple[int, bool, bool]], list[tuple[Any, ...]]]) -> None:
-    levels, handlers = state
-    now, present = _logging(logging)
-    for name in {*now, *levels}:
-        logger = logging.getLogger(name)
-        level, logger.disabled, logger.propagate = levels.get(name, (0, False, True))
-        logger.setLevel(level)
-    if handlers == present:
-        return
-    for handler in list(logging.root.handlers):
-        if _standard_stream(handler, logging):
-            logging.root.removeHandler(handler)
-    for name, level, style in handlers:
-        handler = logging.StreamHandler(getattr(sys, name))
-        handler.setLevel(level)
-        if style is not None:
-            form = logging.Formatter(style[0], style[1], STYLES[style[2]], validate=False)
-            handler.setFormatter(form)
-        logging.root.addHandler(handler)
-
-
 def _inline_backend() -> Any:
     """Return the configuration of what makes figures pictures, if there is one already."""
     kind = getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None)
@@ -189,8 +138,6 @@ def _put_figures(matplotlib: Any, changes: dict[str, Any]) -> None:
 
 
 FIGURES: dict[str, Any] = {"figure_formats": ["png"], "print_figure_kwargs": {"bbox_inches": "tight"}}  # defaults
-FRONT_ENDS = ("IPKernelApp", "TerminalIPythonApp")  # which set the levels of their own loggers
-STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
 RANDOM = ("random", "numpy.random")
 SETTINGS = {
     "random": _Setting("random", _random_state, _put_random_state),
@@ -198,9 +145,12 @@ SETTINGS = {
     "numpy": _Setting("numpy", _numpy_output, _put_numpy_output),
     "matplotlib": _Setting("matplotlib", _rc_changes, _put_rc),
     "figures": _Setting("matplotlib", _figures, _put_figures),
-    "logging": _Setting("logging", _logging, _put_logging),
+    "logging": _Setting("logging", logging_state.state, logging_state.put),
     "recursion": _Setting("sys", lambda sys: sys.getrecursionlimit(), lambda sys, depth: sys.setrecursionlimit(depth)),
     "decimal": _Setting("decimal", _decimal_context, _put_decimal_context),
+    "sklearn": _Setting(
+        "sklearn._config", lambda config: config.get_config(), lambda config, kept: config.set_config(**kept)
+    ),
     "pandas": _Setting("pandas._config.config", _pandas_changes, _put_pandas),
 }
 
@@ -258,24 +208,24 @@ class InForce:
     """In a worker: settings of the notebook while its cell runs."""
 
     def __init__(self, given: dict[str, bytes]) -> None:
+        logging_state.use_relays()
         self._given = given
-        self._own = read(given)
+        self._own = read(name for name in SETTINGS if name not in RANDOM or name in given)
         write(given, self._own)
-        self._late: AfterImport | None = None
-        waiting = {name: SETTINGS[name].module for name in given if SETTINGS[name].module not in sys.modules}
-        if waiting:  # for a library that the cell loads
-            self._late = AfterImport(
-                set(waiting.values()),
-                lambda module: write({name: given[name] for name in waiting if waiting[name] == module.__name__}),
-            )
-            self._late.install()
+        waiting = {setting.module for setting in SETTINGS.values() if setting.module not in sys.modules}
+        self._late = AfterImport(waiting, self._loaded)  # for a library that the cell loads
+        self._late.install()
         self._marks = marks()
+
+    def _loaded(self, module: Any) -> None:
+        names = [name for name, setting in SETTINGS.items() if setting.module == module.__name__]
+        self._own.update(read(name for name in names if name not in RANDOM))
+        write({name: self._given[name] for name in names if name in self._given})
 
     def end(self) -> dict[str, bytes]:
         """Put the worker's own settings into force again; returns what the cell changed of the notebook's."""
-        if self._late is not None:
-            self._late.remove()
-        given = self._given
+        self._late.remove()
+        given = {**self._own, **self._given}
         now = read(given)
         changed = {name: data for name, data in now.items() if given.get(name, data) != data}
         changed.update(read(name for name in drawn_since(self._marks) if name not in given))
@@ -288,7 +238,7 @@ class Sender:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._filters, self._seen = filters(), list(warnings.filters)
+        self._filters, self._seen = warning_filters.filters(), list(warnings.filters)
         self._filters_changed = False
         self._used: set[str] = set()  # generators
         self._marks = marks()
@@ -301,11 +251,11 @@ class Sender:
         if len(self._used) < len(RANDOM):
             self._marks = marks()
 
-    def filters(self) -> list[Filter] | None:
+    def filters(self) -> list[warning_filters.Filter] | None:
         """Return the filters of warnings, unless they are those of the beginning."""
         present = list(warnings.filters)
         if present != self._seen:
-            now = filters()
+            now = warning_filters.filters()
             self._filters_changed = self._filters_changed or now != self._filters
             self._seen, self._filters = present, now
         return self._filters if self._filters_changed else None
@@ -326,40 +276,3 @@ def _only_imports(cell: str) -> bool:
         return all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(cell).body)
     except SyntaxError:
         return False
-
-
-# ------------------------------------------------------------------------------ warnings
-
-Filter = tuple[str, "tuple[str, int] | None", tuple[str, str], "tuple[str, int] | None", int]
-_last_filters: list[Filter] | None = None
-
-
-def filters() -> list[Filter]:
-    """Return the filters of warnings, as plain data."""
-    return [
-        (action, _pattern(message), (category.__module__, category.__qualname__), _pattern(module), line)
-        for action, message, category, module, line in list(warnings.filters)
-        if isinstance(category, type)
-    ]
-
-
-def _pattern(text: Any) -> tuple[str, int] | None:
-    if text is None:
-        return None
-    return (text, int(re.IGNORECASE)) if isinstance(text, str) else (text.pattern, text.flags)
-
-
-def put_filters(wanted: list[Filter] | None) -> None:
-    """Filter warnings so from now on (None: as before); filters for classes that are not loaded here have nothing to do."""
-    global _last_filters
-    if wanted is None or wanted == _last_filters:
-        return
-    _last_filters = wanted
-    warnings.resetwarnings()
-    for action, message, (module_name, class_name), module, line in wanted:
-        category: Any = sys.modules.get(module_name)
-        for part in class_name.split("."):
-            category = getattr(category, part, None)
-        if isinstance(category, type):
-            compiled = [re.compile(*pattern) if pattern is not None else None for pattern in (message, module)]
-            warnings.filters.append((action, compiled[0], category, compiled[1], line))  # type: ignore[attr-defined]

@@ -33,6 +33,7 @@ from . import (
     interrupt,
     magics_here,
     module_reload,
+    module_values,
     node_choice,
     process_settings,
     tracebacks,
@@ -95,6 +96,7 @@ class RemoteCells:
         self.background = AsyncCells(self)
         self._each = EachCells(self)
         self.settings = process_settings.Sender(shell)
+        self.modules = module_values.Sender(shell)
         self._formatters = formatters.registered(shell)  # before the user says anything
         self._watched = formatters.watch(shell)
         self._function = RemoteFunction(cell_runner.run_cell, {})
@@ -168,6 +170,10 @@ class RemoteCells:
         job.text = source.raw
         job.numbers[source.filename] = job.number = source.number
         job.filters = self.settings.filters()
+        job.module_values = self.modules.values(analysis)
+        if analysis.attribute_stores:
+            job.attribute_stores = module_values.may_be_of_modules(analysis, shell.user_ns)
+            job.import_aliases = analysis.import_aliases
         if options.each is None and not options.asynchronous and not options.actor:
             # Of cells that run beside this kernel all would draw the same numbers.
             job.settings = self.settings.settings()

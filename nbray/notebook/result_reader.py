@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import code_state, formatters, ipywidgets_travel, private_memory, process_environ, process_settings
+from . import (
+    code_state,
+    formatters,
+    ipywidgets_travel,
+    module_values,
+    private_memory,
+    process_environ,
+    process_settings,
+    warning_filters,
+)
 from .cell_job import Inputs
 from .cell_pickle import StreamReader, receiving
 from .cell_result import FORMATTERS, OBJECT, SET, STATE, VALUE, WIDGET, CellOutcome, LeftBehind, NotHere
@@ -154,6 +163,9 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     namespace = shell.user_ns
     found = read(outcome, namespace, inputs, actor, in_place=True)
     process_settings.write(outcome.settings)
+    if outcome.filters is not None:
+        warning_filters.change(outcome.filters)
+    module_values.write(outcome.module_values)
     process_environ.change(outcome.environ)
     if outcome.sys_path:
         sys.path[:] = outcome.sys_path

@@ -1,0 +1,96 @@
+"""What belongs to a whole process is the notebook's in a cell, and what a cell changes of it holds here: modules, logging, warnings."""
+
+from __future__ import annotations
+
+from kit import Kernel
+
+
+def test_plain_values_that_are_set_on_modules_go_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "open('config_of_mine.py', 'w').write('RATE = 1\\nTABLE = {1: 2}\\nNAMES = []\\ndef all(): return RATE, TABLE, NAMES\\n')\n"
+        "import config_of_mine as config\ntable = config.TABLE"
+    )
+    kernel.ok("config.RATE = 2; config.TABLE['here'] = 1")
+    kernel.ok("%%time\nconfig.NAMES.append('a')")
+    assert kernel.ok("%%remote\nconfig.all()").value == "(2, {1: 2, 'here': 1}, ['a'])"
+    kernel.ok(
+        "%%remote\nimport config_of_mine\nconfig_of_mine.RATE += 5\nconfig.TABLE['there'] = 1\nconfig.NEW = ('n', 1)"
+    )
+    assert kernel.ok("config.all(), config.NEW, table is config.TABLE").value == (
+        "((7, {1: 2, 'here': 1, 'there': 1}, ['a']), ('n', 1), True)"
+    )
+    kernel.run("%%remote\ndel config.NEW\nsetattr(config, 'RATE', 8)\n1 / 0")
+    assert kernel.ok("config.RATE, hasattr(config, 'NEW')").value == "(8, False)"
+    assert kernel.ok("%%remote --each i=range(2)\nrates = config.RATE\nrates").value == "[8, 8]"
+    elsewhere = "nbray.get([nbray.remote(lambda: __import__('config_of_mine').all()).remote() for _ in range(4)])"
+    assert kernel.ok(f"{elsewhere} == [(1, {{1: 2}}, [])] * 4").value == "True"
+
+
+def test_what_else_is_set_on_a_module_is_told(kernel: Kernel) -> None:
+    kernel.ok("open('patched_there.py', 'w').write('def tell(): return 1\\n')\nimport patched_there")
+    cell = kernel.ok("%%remote\npatched_there.tell = lambda: 2\npatched_there.tell()")
+    assert cell.value == "2"
+    assert "patched_there.tell was set on the worker only" in cell.text("stderr")
+    assert kernel.ok("patched_there.tell()").value == "1"
+    assert kernel.ok("%%remote\npatched_there.tell()").value == "1"
+
+
+def test_settings_of_a_library_that_only_the_cell_loads_come_back(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok("%load_ext nbray\nimport nbray; nbray.init(num_cpus=1)\nNone")
+    fresh_kernel.ok("%%remote\nimport numpy as np\nnp.set_printoptions(precision=2)")
+    assert fresh_kernel.ok("np.array([1.23456])").value == "array([1.23])"
+    assert fresh_kernel.ok("%%remote\nprint(np.array([1.23456]))").text() == "[1.23]\n"
+    told = fresh_kernel.ok("nbray.get(nbray.remote(lambda: np.get_printoptions()['precision']).remote())")
+    assert told.value == "8"
+
+
+def test_handlers_of_the_notebook_hear_what_a_cell_logs(kernel: Kernel) -> None:
+    kernel.ok(
+        "import logging\nheard = []\nclass Heard(logging.Handler):\n    def emit(self, record):\n"
+        "        heard.append((record.name, record.getMessage(), record.exc_text is not None))\n"
+        "mine = Heard(level='INFO'); logging.getLogger('app').addHandler(mine); logging.getLogger('app').setLevel('DEBUG')\n"
+        "to_file = logging.FileHandler('app.log'); logging.getLogger('app').addHandler(to_file)"
+    )
+    kernel.ok(
+        "%%remote\nlog = logging.getLogger('app.part')\nlog.info('read %d', 5); log.debug('quiet')\ntry:\n    1 / 0\n"
+        "except ArithmeticError:\n    log.exception('failed', extra={'odd': open('app.log')})"
+    )
+    assert kernel.ok("heard").value == "[('app.part', 'read 5', False), ('app.part', 'failed', True)]"
+    lines = kernel.ok("print(open('app.log').read())").text()
+    assert lines.startswith("read 5\nquiet\nfailed\nTraceback") and "ZeroDivisionError" in lines
+    assert kernel.ok("logging.getLogger('app').handlers == [mine, to_file]").value == "True"
+    kernel.ok("def refuse(record): raise RuntimeError('never mind')\nmine.addFilter(refuse)")
+    assert kernel.ok("%%remote\nlog.error('all the same'); 5").value == "5"
+    kernel.ok("logging.getLogger('app').removeHandler(mine); del heard[:]")
+    kernel.ok("%%remote\nlog.error('unheard')")
+    assert kernel.ok("heard").value == "[]"
+
+
+def test_handlers_of_any_logger_that_print(kernel: Kernel) -> None:
+    kernel.ok(
+        "import logging, sys\nlog = logging.getLogger('own'); log.addHandler(logging.StreamHandler()); log.propagate = False\n"
+        "log.setLevel('INFO')"
+    )
+    assert kernel.ok("%%remote --quiet\nlog.info('there')").text("stderr") == "there\n"
+    kernel.ok(
+        "%%remote --quiet\nshown = logging.StreamHandler(sys.stdout)\nshown.setFormatter(logging.Formatter('%(name)s: %(message)s'))\n"
+        "logging.getLogger('late').addHandler(shown)"
+    )
+    assert kernel.ok("logging.getLogger('late').error('here')").text() == "late: here\n"
+    kernel.ok("%%remote --quiet\nlogging.disable()")
+    assert kernel.ok("log.error('no')").text("stderr") == ""
+    kernel.ok("logging.disable(0)")
+
+
+def test_filters_of_warnings_that_a_cell_sets_hold_here(kernel: Kernel) -> None:
+    kernel.ok("import warnings\nclass Mine(UserWarning): pass\nbefore = list(warnings.filters)")
+    kernel.ok("%%remote\nwarnings.filterwarnings('ignore', 'well known')\nwarnings.simplefilter('error', Mine)")
+    assert kernel.ok("warnings.warn('well known')").text("stderr") == ""
+    assert kernel.run("warnings.warn('mine', Mine)").error["ename"] == "Mine"
+    assert kernel.run("%%remote\nwarnings.warn('mine', Mine)").error["ename"] == "Mine"
+    assert kernel.ok("warnings.filters[2:] == before").value == "True"
+    kernel.ok("%%remote\nwarnings.resetwarnings()")
+    assert kernel.ok("warnings.filters").value == "[]"
+    kernel.ok("warnings.filters[:] = before; warnings.simplefilter('ignore', Mine)")
+    kernel.ok("%%remote\nwith warnings.catch_warnings():\n    warnings.simplefilter('error')\nimport json")
+    assert kernel.ok("warnings.filters[1:] == before").value == "True"
