@@ -30,7 +30,15 @@ class SessionError(OSError):
 
 
 def base_dir() -> str:
-    """Return where sessions of this user live: XDG_RUNTIME_DIR if it can be used, else the temporary folder."""
+    """Return where sessions of this user live: RAY_TMPDIR, else XDG_RUNTIME_DIR if it can be used, else the temporary folder."""
+    asked = os.environ.get("RAY_TMPDIR", "")
+    if asked:  # made where it is missing, as in Ray
+        path = os.path.abspath(asked)
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise SessionError(f"RAY_TMPDIR={asked!r} cannot be used: {error.strerror}") from error
+        return path
     candidates = [os.environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP")]
     for path in [*candidates, "/tmp", "/var/tmp"]:
         short = path and os.path.isabs(path) and len(os.fsencode(path)) <= _LONGEST_BASE

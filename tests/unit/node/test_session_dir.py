@@ -140,6 +140,17 @@ def test_base_dir_prefers_the_runtime_dir_and_skips_the_unusable(base, monkeypat
         assert session_dir.base_dir() == base
 
 
+def test_ray_tmpdir_is_used_before_all_others_and_made(base, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", base)
+    folder = os.path.join(base, "not", "there")
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    assert session_dir.base_dir() == folder and os.path.isdir(folder)
+    open(os.path.join(base, "file"), "w").close()
+    monkeypatch.setenv("RAY_TMPDIR", os.path.join(base, "file", "in"))
+    with pytest.raises(session_dir.SessionError, match="RAY_TMPDIR"):
+        session_dir.base_dir()
+
+
 def test_start_time_tells_the_dead():
     assert start_time(os.getpid()) > 0
     pid = os.fork()
