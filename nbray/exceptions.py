@@ -309,7 +309,7 @@ RunningTaskCancelledError.__name__ = ForciblyCancelledError.__name__ = TaskCance
 
 
 # In Ray a task that raises KeyboardInterrupt counts as cancelled, and one that calls sys.exit ends its worker. Here both
-# are errors as any other, and are caught under Ray's names as well.
+# are errors as any other, and are caught under Ray's names as well; after sys.exit a task with retries runs again, too.
 _ALSO: dict[type[BaseException], type[RayError]] = {
     KeyboardInterrupt: TaskCancelledError,
     SystemExit: WorkerCrashedError,

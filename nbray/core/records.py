@@ -47,6 +47,7 @@ RESULT_CANCELLED = 2
 RESULT_STORED = 4  # payload: handle of the object
 RESULT_MULTI = 16  # payload: n x (kind u8, length u32, bytes)
 RESULT_LOST = 64  # an argument is lost; payload: its handle
+RESULT_EXITED = 128  # with RESULT_ERROR: it raised SystemExit
 
 # Kinds of values inside TASK_DEPS and RESULT_MULTI.
 PART_INLINE = 0

@@ -22,6 +22,7 @@ from nbray.core.records import (
     PART_STORED,
     RESULT_CANCELLED,
     RESULT_ERROR,
+    RESULT_EXITED,
     RESULT_LOST,
     RESULT_MULTI,
     RESULT_STORED,
@@ -177,7 +178,9 @@ class Results(CoreState):
                 error = error_value.from_system_error(RunningTaskCancelledError(self._task_hex(record)))
             else:
                 error = self._large_error(payload) if flags & RESULT_STORED else ErrorValue(payload)
-                if record.retry_exceptions and record.retries != 0 and self._retryable(record, error):
+                # Who calls sys.exit ends his process, in Ray, so that any task with retries runs again.
+                again = flags & RESULT_EXITED or (record.retry_exceptions and self._retryable(record, error))
+                if again and record.retries != 0:
                     lib.nbs_count(self.seg, lib.NBS_CTR_FAILED, -1)  # its worker counted it, and it has not failed yet
                     self._retry(record, error)
                     return

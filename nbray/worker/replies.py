@@ -22,6 +22,7 @@ from nbray.core.records import (
     PART_STORED,
     RESULT_CANCELLED,
     RESULT_ERROR,
+    RESULT_EXITED,
     RESULT_LOST,
     RESULT_MULTI,
     RESULT_STORED,
@@ -191,10 +192,11 @@ class Replies(ExecutorState):
             return
         refs: list[Any] = []
         blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8], refs)
-        self._raised(chan, number, blob, refs)
+        how = RESULT_ERROR | RESULT_EXITED if isinstance(error, SystemExit) else RESULT_ERROR
+        self._raised(chan, number, blob, refs, how)
 
-    def _raised(self, chan: int, number: int, blob: bytes, refs: Sequence[Any]) -> None:
-        """Reply with an error: through the store when it is large, or has refs inside."""
+    def _raised(self, chan: int, number: int, blob: bytes, refs: Sequence[Any], how: int = RESULT_ERROR) -> None:
+        """Reply with an error (flags ``how``): through the store when it is large, or has refs inside."""
         if refs or len(blob) > INLINE_MAX_BYTES:
             if len(blob) <= MAX_ERROR_BYTES:
                 with contextlib.suppress(ObjectStoreFullError, OutOfDiskError):
@@ -202,10 +204,10 @@ class Replies(ExecutorState):
                     label = f"error of {self.task_name}"[:80].encode("utf-8", "replace")
                     # Not under the id of the result, which the next attempt may make.
                     hold = self.core.store.write(os.urandom(28), Serialized(blob, (), list(refs)), 0, owner, label)
-                    self._reply(chan, number, RESULT_ERROR | RESULT_STORED, _U64.pack(hold.obj))
+                    self._reply(chan, number, how | RESULT_STORED, _U64.pack(hold.obj))
                     return
             blob = error_value.shorten(blob, INLINE_MAX_BYTES)
-        self._reply(chan, number, RESULT_ERROR, blob)
+        self._reply(chan, number, how, blob)
 
     def _reply(self, chan: int, number: int, flags: int, payload: bytes, ran_ns: int = 0) -> None:
         seg = self.seg

@@ -258,7 +258,7 @@ def test_a_hook_that_raises_is_told(ray):
         ray.get(task.options(runtime_env={"worker_process_setup_hook": hook}).remote())
 
 
-# Ray 2.60 ends the worker, tries as often as the task has retries, and then tells nothing of the exit.
+# Ray 2.60 ends the worker, and after the last try tells nothing of the exit.
 
 
 def test_sys_exit_ends_the_task_alone(ray):

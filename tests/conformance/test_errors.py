@@ -3,6 +3,7 @@
 import builtins
 import os
 import pickle
+import sys
 import threading
 import traceback
 
@@ -356,6 +357,20 @@ def test_sys_exit_in_a_task_is_an_error(ray):
 
     with pytest.raises(ray.exceptions.RayError):
         ray.get(f.remote())
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"max_retries": 1}, {"max_retries": 1, "retry_exceptions": [KeyError]}], ids=str
+)
+def test_a_task_that_exits_is_tried_again(ray, ledger, options):
+    @ray.remote
+    def exits():
+        ledger.add()
+        sys.exit(0)
+
+    with pytest.raises(ray.exceptions.WorkerCrashedError):
+        ray.get(exits.options(**options).remote())
+    assert len(ledger.marks()) == 1 + options.get("max_retries", 3)
 
 
 def test_recursion_without_end(ray):
