@@ -89,7 +89,7 @@ class ActorCalls:
             self.late[record.number] = record
             return
         self.queue.append(record)
-        if len(self.queue) == 1:
+        if len(self.queue) == 1 or self.state == "RESTARTING":
             self.flush()
 
     def again(self, record: TaskRecord) -> None:
@@ -122,6 +122,8 @@ class ActorCalls:
         if link is None or self.paused:
             if self.is_self:
                 self._flush_to_self()
+            elif self.state == "RESTARTING":
+                self._refuse()
             return
         queue, tasks, seg = self.queue, self.tasks, self.seg
         if self.cancels:
@@ -156,6 +158,16 @@ class ActorCalls:
             record.ticket = ticket
             record.lane = self
             queue.popleft()
+
+    def _refuse(self) -> None:
+        """Between two lives of the actor calls without retries fail, as in Ray: who can help himself need not wait."""
+        waiting = [record for record in self.queue if record.n_missing or record.retries != 0]
+        refused = [record for record in self.queue if not record.n_missing and record.retries == 0]
+        self.queue.clear()
+        self.queue.extend(waiting)
+        for record in refused:
+            if record.ref is not None:
+                self.core.fail(record, self._unavailable())
 
     def _flush_to_self(self) -> None:
         to_self = self.core.to_self
@@ -266,25 +278,30 @@ class ActorCalls:
             elif not restarting:
                 self._finish_dead(record, maybe_executed)
             elif record.retries == 0:
-                self.core.fail(record, self._unavailable(maybe_executed))
+                self.core.fail(record, self._unavailable(True, maybe_executed))
             else:
                 if maybe_executed:  # what did not begin uses up no retry
-                    error = error_value.from_system_error(self._unavailable(True))
+                    error = error_value.from_system_error(self._unavailable(True, True))
                     self.core.failed.add_attempt(record.number, link.peer, error.blob)
                     record.retries -= record.retries > 0
                 again.append(record)
         self.queue.extendleft(reversed(again))
 
-    def _unavailable(self, maybe_executed: bool) -> ActorUnavailableError:
-        """Return why a call fails that was at the actor when it died, where the actor is restarted."""
+    def _unavailable(self, sent: bool = False, maybe_executed: bool = False) -> ActorUnavailableError:
+        """Return why a call fails that was at the actor when it died, or is made while it is restarted."""
         how = self.notice.cause.partition("\n")[0].rstrip(". ") if self.notice else ""
         reason = f": {how}" if how else ""
-        text = (
-            f"The actor {self.class_name} ({self.actor_id}) on node {self.core.node_id[:8]} died at "
-            f"{time.strftime('%H:%M:%S')} while this call was at it, and is restarted{reason}. The call "
-            f"{'may have run' if maybe_executed else 'has not begun'}; try it again."
+        who = f"The actor {self.class_name} ({self.actor_id}) on node {self.core.node_id[:8]}"
+        when = f"died at {time.strftime('%H:%M:%S')} while this call was at it, and is restarted"
+        began = "may have run; try it again" if maybe_executed else "has not begun; try it again"
+        if not sent:
+            when, began = (
+                "is being restarted",
+                f"{began}, or give the actor max_task_retries, with which calls wait for it",
+            )
+        return ActorUnavailableError(
+            f"{who} {when}{reason}. The call {began}.", self.actor_id, maybe_executed=maybe_executed
         )
-        return ActorUnavailableError(text, self.actor_id, maybe_executed=maybe_executed)
 
     def death_error(self, maybe_executed: bool) -> BaseException | ErrorValue:
         """Return why calls to this dead actor fail."""

@@ -300,7 +300,35 @@ def test_row_24_an_actor_that_restarts(ray, tmp_path):
     assert error.maybe_executed is True
     for words in ("restarted", "SIGKILL", "try it again"):
         assert words in str(error)
-    assert ray.get(actor.pid.remote(), timeout=60) != pid
+    assert ray.get(actor.pid.options(max_task_retries=-1).remote(), timeout=60) != pid
+    ray.kill(actor)
+
+
+def test_row_24_a_call_during_a_restart(ray, tmp_path):
+    @ray.remote(max_restarts=1)
+    class Phoenix:
+        def __init__(self):
+            if ray.get_runtime_context().was_current_actor_reconstructed:
+                while not (tmp_path / "go").exists():
+                    time.sleep(0.005)
+
+        def pid(self):
+            return os.getpid()
+
+    actor = Phoenix.remote()
+    pid = ray.get(actor.pid.remote())
+    waits = actor.pid.options(max_task_retries=-1)
+    os.kill(pid, signal.SIGKILL)
+    refs, error = [waits.remote()], None
+    while "is being restarted" not in str(error):  # the first ones may go to the process that dies
+        error = in_time(ray, actor.pid.remote(), ray.exceptions.ActorUnavailableError)
+        refs.append(waits.remote())
+    assert error.maybe_executed is False
+    for words in ("Phoenix", "SIGKILL", "has not begun", "try it again", "max_task_retries"):
+        assert words in str(error)
+    (tmp_path / "go").touch()
+    (second,) = set(ray.get(refs, timeout=60))
+    assert second != pid
     ray.kill(actor)
 
 

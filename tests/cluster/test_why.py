@@ -118,7 +118,7 @@ def test_calls_of_an_actor(ray, hold, ledger, gate):
 
 
 def test_an_actor_that_restarts(ray, gate):
-    @ray.remote(num_cpus=0, max_restarts=-1)
+    @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)  # without retries calls do not wait for it
     class Actor:
         def __init__(self):
             if ray.get_runtime_context().was_current_actor_reconstructed:

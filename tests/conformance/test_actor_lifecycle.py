@@ -370,6 +370,37 @@ def test_calls_are_repeated_after_a_restart_when_asked(ray, ledger):
     assert ray.get(A.remote().die_once.remote()) == "second time"
 
 
+def test_calls_during_a_restart(ray, gate, ledger):
+    @ray.remote(max_restarts=1)
+    class A:
+        def __init__(self):
+            ledger.add()
+            if len(ledger.marks()) == 2:
+                gate.wait()
+
+        def pid(self):
+            return os.getpid()
+
+    for retries in (0, 2):
+        ledger.path.unlink(missing_ok=True)
+        gate.path.unlink(missing_ok=True)
+        actor = A.options(max_task_retries=retries).remote()
+        first = ray.get(actor.pid.remote())
+        os.kill(first, signal.SIGKILL)
+        ledger.wait_for(2)
+        if not retries:
+            for _ in range(2):
+                with pytest.raises(ray.exceptions.ActorUnavailableError):
+                    ray.get(actor.pid.remote())
+            gate.open()
+            assert eventually(ray, actor.pid) != first
+        else:
+            ref = actor.pid.remote()
+            gate.open()
+            assert ray.get(ref) != first
+        ray.kill(actor)
+
+
 def test_an_actor_with_unlimited_restarts(ray, Actor):
     actor = Actor.options(max_restarts=-1).remote()
     pid = ray.get(actor.pid.remote())
