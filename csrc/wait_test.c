@@ -222,13 +222,25 @@ static void the_service_thread_is_lazy(void) {
   }
   NBT_EQ(quick, 5);
   /* A thread that serves itself keeps it out; a ring comes through at once. */
-  NBT_EQ(pthread_create(&t, NULL, serve, &lazy), 0);
-  for (int i = 0; i < 2000; i++) {
-    NBT_OK(nbs_send(b, chan, 16, 0, 0, 0, 0, "x", 1, NULL, 0, NULL));
-    NBT_EQ(nbs_recv_many(a, buf, sizeof buf), 40);
+  int kept_out = 0;
+  for (int i = 0; i < 50 && !kept_out; i++) {
+    uint64_t longest = 0;
+    NBT_EQ(pthread_create(&t, NULL, serve, &lazy), 0);
+    for (int k = 0; k < 2000; k++) {
+      t0 = nbsi_now_ns();
+      NBT_OK(nbs_send(b, chan, 16, 0, 0, 0, 0, "x", 1, NULL, 0, NULL));
+      NBT_EQ(nbs_recv_many(a, buf, sizeof buf), 40);
+      if (nbsi_now_ns() - t0 > longest) longest = nbsi_now_ns() - t0;
+    }
+    NBT_OK(nbs_ring(b, nbs_self(a)));
+    int bits = bits_of(t);
+    kept_out = longest < lazy; /* else this thread had no turn, and the other was right to come */
+    if (kept_out)
+      NBT_EQ(bits, NBS_READY_RING | NBS_READY_NEWS);
+    else if ((bits & NBS_READY_RING) == 0)
+      NBT_EQ(nbs_serve_wait(a, NBS_READY_RING, lazy, MS), NBS_READY_RING | NBS_READY_NEWS);
   }
-  NBT_OK(nbs_ring(b, nbs_self(a)));
-  NBT_EQ(bits_of(t), NBS_READY_RING | NBS_READY_NEWS);
+  NBT_TRUE(kept_out);
   /* A ring of its own process comes through also when it came before, and another wait saw it. */
   NBT_OK(nbs_ring(a, nbs_self(a)));
   NBT_EQ(nbs_wait_since(a, NBS_READY_RING, 0, *nbs_nudges(a) - 1), NBS_READY_RING);
