@@ -1,11 +1,13 @@
-"""Arrays that are views of another input stay views of it.
+"""Arrays that are views of another input stay views of it, and those that show a file show it everywhere.
 
-NumPy pickles a view as an array of its own. Where the array that owns the memory goes along anyway, its views among the inputs
-are written as what they show of it.
+NumPy pickles both as arrays of their own. Where the array that owns the memory goes along anyway, its views among the inputs
+are written as what they show of it. A ``numpy.memmap`` is written as what it maps: so it costs nothing to send, and what a cell
+stores into it is in the file.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -52,6 +54,24 @@ def view_of(owner: Any, shape: tuple[int, ...], dtype: Any, offset: int, strides
     if not writable:
         view.flags.writeable = False
     return view
+
+
+def reduce_mapped(array: Any) -> Any:
+    """Return how to map the file of a ``numpy.memmap`` again; None: it is a part of one, or a private copy, or the file is gone."""
+    filename, mode = getattr(array, "filename", None), getattr(array, "mode", "c")
+    if filename is None or mode == "c" or array.base is not array._mmap or not os.path.exists(filename):
+        return None
+    order = "C" if array.flags.c_contiguous else "F"
+    mode = "r" if mode == "r" else "r+"
+    return type(array), (os.path.abspath(filename), array.dtype, mode, array.offset, array.shape, order)
+
+
+def show_same_file(one: Any, other: Any) -> bool:
+    """Whether two arrays are the same part of a file, so that what is stored into one is in the other."""
+    if type(one).__name__ != "memmap" or type(other) is not type(one):
+        return False
+    mine, its = reduce_mapped(one), reduce_mapped(other)
+    return mine is not None and its is not None and mine[1][0] == its[1][0] and mine[1][3:] == its[1][3:]
 
 
 def _root(array: Any) -> Any:

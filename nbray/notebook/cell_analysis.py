@@ -24,8 +24,8 @@ from .cell_text import DIRECTORY_MAGICS, NAMESPACE_MAGICS, SHELL_MAGICS, names_i
 DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir"})
 # The same through IPython's shell.
 DYNAMIC_ATTRIBUTES = frozenset({"user_ns", "user_global_ns", "ev", "ex", "run_cell"})
-# The same of the whole notebook, where tests are looked for.
-DYNAMIC_CHAINS = frozenset({("doctest", "testmod"), ("unittest", "main")})
+# The same of the whole notebook, where tests are looked for, or text is run.
+DYNAMIC_CHAINS = frozenset({("doctest", "testmod"), ("unittest", "main"), ("cProfile", "run"), ("profile", "run")})
 _FUTURE_FLAGS = functools.reduce(
     operator.or_, [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
 )
@@ -196,6 +196,8 @@ class _Visitor(ast.NodeVisitor):
         if not isinstance(node.ctx, ast.Load):
             self._stored_into(node.value, node.lineno)
             self._attribute_store(node.value)
+        if isinstance(node.slice, ast.Constant) and node.slice.value == "__main__":  # sys.modules["__main__"]
+            self.found.dynamic = True
         self.generic_visit(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:

@@ -224,7 +224,7 @@ def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, 
     """Return the names to send, and those to send if they can be had cheaply."""
 
     def visible(name: str) -> bool:
-        if name not in namespace or (name.startswith("__") and name != "__"):
+        if name not in namespace or (name.startswith("__") and name not in ("__", "__main__")):
             return False
         if name in ALWAYS_VISIBLE or name.startswith(("_i", "_o")) or name[1:].isdigit():
             return True

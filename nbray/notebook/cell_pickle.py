@@ -36,8 +36,7 @@ from cloudpickle.cloudpickle import _function_getstate, _make_empty_cell, _make_
 
 from nbray.serialization.serializer import keep_slots, reduce_code
 
-from . import made_modules
-from .array_views import reduce_view
+from . import array_views, made_modules
 from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again, stream_of_bar
 from .cell_loop import reduce_future
 from .error_record import bare_exception
@@ -251,8 +250,10 @@ class CellPickler(cloudpickle.Pickler):
             return stream_of_bar, (kind, obj._wrapped)
         elif kind is re.Match and is_found_again(obj):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
-        elif self.owners and (view := reduce_view(obj, self.owners)) is not None:
+        elif self.owners and (view := array_views.reduce_view(obj, self.owners)) is not None:
             return view
+        elif kind.__name__ == "memmap" and (mapped := array_views.reduce_mapped(obj)) is not None:
+            return mapped
         elif isinstance(obj, type) and (made := made_modules.module_of(obj)) is not None:
             self._know_module(made)
         reduced = super().reducer_override(obj)

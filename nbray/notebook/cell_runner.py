@@ -36,7 +36,9 @@ from .surroundings import Start, surroundings
 from .worker_shell import WorkerShell
 
 CELL_ENDED = "nbray_cell_ended"
-OF_IPYTHON = frozenset({"_exit_code"})  # private names that come back: of the last `!command`
+OF_IPYTHON = frozenset(
+    {"_exit_code", "__main__"}
+)  # private names that come back: of the last `!command`, of the notebook itself
 UNSEEN_CHANGE_TYPES = ("ndarray", "DataFrame", "Series", "Index", "Tensor")
 MAX_ERROR_BYTES = 16 * SMALL_BYTES  # of a pickled exception
 

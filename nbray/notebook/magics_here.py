@@ -13,7 +13,7 @@ _ABOUT = {
     ),
     "errors and the debugger here": "debug pdb tb xmode colors doctest_mode",
     "this notebook's shell": (
-        "reset xdel alias unalias alias_magic automagic autocall precision pprint pylab connect_info qtconsole subshell clear"
+        "reset xdel alias unalias alias_magic automagic autocall precision pprint pylab connect_info qtconsole subshell clear autosave"
         " less more man"
     ),
 }

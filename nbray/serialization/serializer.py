@@ -265,6 +265,15 @@ def _new_type(name: str, supertype: Any) -> Any:
 copyreg.pickle(typing.NewType, _reduce_new_type)
 
 
+def _reduce_cached_property(made: Any) -> Any:
+    """Write a cached_property without the lock that it has before Python 3.12."""
+    state = {name: value for name, value in vars(made).items() if name != "lock"}
+    return type(made), (made.func,), state
+
+
+copyreg.pickle(functools.cached_property, _reduce_cached_property)
+
+
 def register_serializer(cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:
     """Serialize instances of ``cls`` by these two functions from now on, in this process."""
     _custom_reducers[cls] = lambda obj: (deserializer, (serializer(obj),))

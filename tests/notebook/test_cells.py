@@ -127,6 +127,45 @@ def test_new_types(kernel: Kernel) -> None:
     assert kernel.ok("User(5), same is User, of.__annotations__['x'] is User").value == "(5, True, True)"
 
 
+def test_cached_properties(kernel: Kernel) -> None:
+    kernel.ok(
+        "%%remote\nfrom functools import cached_property\nclass Area:\n    @cached_property\n    def size(self):\n"
+        "        'How large.'\n        print('looks')\n        return 5\narea = Area()"
+    )
+    assert kernel.ok("area.size, area.size, Area.size.__doc__").text() == "looks\n"
+    assert kernel.ok("%%remote\narea.size + Area().size").text() == "looks\n"
+    assert kernel.ok("nbray.get(nbray.remote(lambda: area.size + Area().size).remote())").value == "10"
+
+
+def test_arrays_that_show_a_file_show_it_there(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np\nmapped = np.memmap('mapped.bin', 'f4', 'w+', shape=(600_000,)); whole = mapped\n"
+        "looked = np.memmap('mapped.bin', 'f4', 'r')\ndef store(array): array[1] = 6"
+    )
+    kernel.ok(
+        "%%remote\nmapped[0] = 5\nstore(mapped)\nfresh = np.memmap('fresh.bin', 'i8', 'w+', shape=(2, 3), order='F')"
+    )
+    assert kernel.ok("whole is mapped, looked[:3].tolist(), type(fresh)").value == (
+        "(True, [5.0, 6.0, 0.0], numpy.memmap)"
+    )
+    kernel.ok("fresh[1, 2] = 7")
+    assert kernel.ok("%%remote\nnp.fromfile('fresh.bin', 'i8').tolist(), fresh.flags.f_contiguous").value == (
+        "([0, 0, 0, 0, 0, 7], True)"
+    )
+    private = "private = np.memmap('mapped.bin', 'f4', 'c'); private[0] = 1; part = mapped[1:2]"
+    kernel.ok(private)
+    assert kernel.ok("%%remote\nfloat(private[0]), float(part[0])").value == "(1.0, 6.0)"
+
+
+def test_the_notebooks_own_module(kernel: Kernel) -> None:
+    kernel.ok("import sys\nvalue = 5")
+    kernel.ok("%%remote\nimport __main__")
+    kernel.ok("%%remote\n__main__.made = __main__.value + 1")
+    assert kernel.ok("made").value == "6"
+    assert kernel.ok("%%remote\nsys.modules['__main__'].made").value == "6"
+    assert "function calls" in kernel.ok("%%remote\nimport cProfile\ncProfile.run('made + 1')").text()
+
+
 def test_state_outside_of_an_objects_dict_comes_back(kernel: Kernel) -> None:
     kernel.ok(
         "import random\ndice = random.Random(3)\nsame = random.Random(3)\nclass Slim:\n    __slots__ = ('a',)\nslim = also = Slim()\nslim.a = 1"
