@@ -23,6 +23,7 @@ from typing import Any
 
 from . import ipywidgets_travel
 from .comm_link import Link
+from .comm_routes import forget_subshell, keep_subshell
 from .worker_comms import COMM_ATTACH, COMM_DONE
 
 KINDS = ("comm_open", "comm_msg", "comm_close", COMM_ATTACH, COMM_DONE)
@@ -125,7 +126,7 @@ class Relayed:
             self._tell({}, "update", {"msg_id": ""})
         if self.own is not None and self.own._msg_callback == self.heard_here:
             self.own.on_msg(self.own_callback)
-            self.own.__dict__.pop("_reply_subshell_for", None)
+            forget_subshell(self.own)
 
     def answer_the_rest(self) -> None:
         """Handle what the worker did not get to."""
@@ -273,8 +274,7 @@ class CommRelay:
             before = previous.own_callback
         relayed.own, relayed.own_callback = own, before
         own.on_msg(relayed.heard_here)
-        # ipykernel hands a message to the thread that the comm was used by last: the main one, which waits for the cell.
-        own._reply_subshell_for = _where_it_came
+        keep_subshell(own)
 
     # ------------------------------------------------------------------ ends of cells
 
@@ -342,7 +342,7 @@ class CommRelay:
             relayed.own, relayed.own_callback, relayed.state = comm, comm._msg_callback, None
             if relayed.link is not None:
                 comm.on_msg(relayed.heard_here)
-                comm._reply_subshell_for = _where_it_came
+                keep_subshell(comm)
             else:
                 del self._relayed[relayed.comm_id]
         relayed.answer_the_rest()
@@ -374,10 +374,6 @@ class CommRelay:
                 link.close()
             self._links.clear()
         ipywidgets_travel.adopt = None
-
-
-def _where_it_came(data: Any, subshell: Any) -> Any:
-    return subshell
 
 
 # ------------------------------------------------------- buffers in the state of a widget

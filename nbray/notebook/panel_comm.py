@@ -44,6 +44,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray.core import current, live, output
+from nbray.notebook.comm_routes import keep_subshell
 from nbray.notebook.panel_answers.requests import PanelRequests
 from nbray.notebook.panel_answers.task_output import TaskOutput
 from nbray.notebook.task_stream import Frame, TaskStream
@@ -153,6 +154,7 @@ class PanelFeed:
                 self._drop(next(iter(self._subscribers)), tell=True)
             subscriber = _Subscriber(comm, answers=msg.get("header", {}).get("subshell_id") is not None)
             self._subscribers[comm.comm_id] = subscriber
+            keep_subshell(comm)
             comm.on_msg(lambda answer: self._on_answer(comm.comm_id, answer))
             comm.on_close(lambda _: self._on_close(comm.comm_id))
             subscriber.send(view)
