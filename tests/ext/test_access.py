@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 
@@ -11,14 +12,15 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
+from nbray_ext.routes import handlers
+
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "websocket"]
 UPGRADE = {
     "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }  # fmt: skip
-ROUTES = [
-    "/nbray/status", "/nbray/clusters", "/nbray/clusters/feed", "/nbray/clusters/session_1", "/nbray/clusters/session_1/feed",
-]  # fmt: skip
+# All that the extension answers, however many that are; `test_routes.py` looks whether the server has others of ours.
+ROUTES = [re.sub(r"\(session_.*?\)", "session_1", pattern) for pattern, _ in handlers("/")]
 
 STRANGERS = {
     "no login": ({}, {}),
@@ -31,10 +33,8 @@ STRANGERS = {
 }
 
 
-def test_the_list_of_routes_is_whole():
-    from nbray_ext.routes import handlers
-
-    assert [pattern.replace(r"(session_[A-Za-z0-9_-]{1,100})", "session_1") for pattern, _ in handlers("/")] == ROUTES
+def test_there_are_routes_to_ask():
+    assert len(ROUTES) >= 5 and all(re.fullmatch(r"/nbray/[a-z0-9_/]+", route) for route in ROUTES), ROUTES
 
 
 @pytest.mark.parametrize("stranger", list(STRANGERS))
