@@ -156,8 +156,8 @@ export function RowTable<R>(props: {
         onFocus={() => (inside.current = true)}
         onBlur={() => (inside.current = false)}
       >
-        {order.length === 0 && rows.length > 0 && (
-          <p className="nbray-none">{nothingWith(query)}</p>
+        {order.length === 0 && (
+          <p className="nbray-none">{rows.length === 0 ? props.empty : nothingWith(query)}</p>
         )}
         <div role="presentation" style={{ height: order.length * ROW }}>
           <div role="presentation" style={{ transform: `translateY(${top * ROW}px)` }}>
@@ -191,12 +191,12 @@ export function RowTable<R>(props: {
           </div>
         </div>
       </div>
-      <p className="nbray-table-foot">
-        {rows.length === 0
-          ? props.empty
-          : (props.foot?.(order.length) ??
-            t('%1 of %2', formatCount(order.length), formatCount(rows.length)))}
-      </p>
+      {rows.length > 0 && (
+        <p className="nbray-table-foot">
+          {props.foot?.(order.length) ??
+            t('%1 of %2', formatCount(order.length), formatCount(rows.length))}
+        </p>
+      )}
     </div>
   );
 }

@@ -4,6 +4,7 @@ import { callsByPeer, type ICalls } from '../../graph/actorCalls.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { readActors, type IActor } from '../../model/answers.js';
 import { formatAmount, formatCount } from '../../model/format.js';
+import { actorNameOf } from '../graph/actorNames.js';
 import { Sheet } from '../details/taskDetails.js';
 import { MadeAt } from '../details/taskFacts.js';
 import { RowTable, type IColumn } from '../rowTable.js';
@@ -30,8 +31,13 @@ export function ActorsView(props: {
   const store = model.tasks;
   const calls = useMemo(() => callsByPeer(store), [store, store.version]);
   const callsOf = (actor: IActor): ICalls => calls.get(actor.peer) ?? NO_CALLS;
+  // As its lane is called in the graph and in the timeline.
+  const title = (one: IActor): string =>
+    one.name === ''
+      ? actorNameOf(model, one.peer, one.className)
+      : `${one.name} (${one.className})`;
   const columns: readonly IColumn<IActor>[] = [
-    { name: t('actor'), key: actorTitle, width: 'minmax(96px, 2fr)' },
+    { name: t('actor'), key: title, width: 'minmax(96px, 2fr)' },
     { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(54px, 0.7fr)' },
     { name: t('pid'), key: actor => actor.pid, width: '50px', extra: true },
     {
@@ -69,18 +75,22 @@ export function ActorsView(props: {
     }
   ];
   const actor = actors?.find(one => one.id === chosen);
-  const title = actor === undefined ? '' : actorTitle(actor);
+  const chosenTitle = actor === undefined ? '' : title(actor);
   useEffect(() => {
-    model.focus = chosen === null ? null : { kind: 'actor', id: chosen, name: title };
+    model.focus = chosen === null ? null : { kind: 'actor', id: chosen, name: chosenTitle };
     return () => void (model.focus = null);
-  }, [model, chosen, title]);
+  }, [model, chosen, chosenTitle]);
   return (
     <>
       <div className="nbray-table-and-more">
         {error !== '' && <p className="nbray-problem">{error}</p>}
         <RowTable
           label={t('Actors')}
-          empty={t('No actors. A class with @nbray.remote makes them.')}
+          empty={
+            actors === null
+              ? t('Asking the cluster.')
+              : t('No actors. A class with @nbray.remote makes them.')
+          }
           rows={actors ?? []}
           columns={columns}
           id={one => one.id}
@@ -90,16 +100,12 @@ export function ActorsView(props: {
         />
       </div>
       {actor !== undefined && (
-        <Sheet title={title} onClose={() => setChosen(null)}>
+        <Sheet title={chosenTitle} onClose={() => setChosen(null)}>
           <ActorFacts model={model} actor={actor} calls={callsOf(actor)} onSelect={onSelect} />
         </Sheet>
       )}
     </>
   );
-}
-
-function actorTitle(actor: IActor): string {
-  return actor.name === '' ? actor.className : `${actor.name} (${actor.className})`;
 }
 
 function stateWords(state: string): string {

@@ -1,5 +1,6 @@
 /** What the lanes of actors are called: asked for while there are any. */
 import { useEffect } from 'react';
+import { actorTitle } from '../../graph/actorTitles.js';
 import { isActorGroup, laneName } from '../../graph/lanes.js';
 import { readActors } from '../../model/answers.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -25,8 +26,20 @@ export function useActorNames(model: IClusterModel, named: () => void): void {
 /** Of the model, what asks; where there is nothing to ask for. */
 const SILENT = { request: () => Promise.resolve(NONE) } as unknown as IClusterModel;
 
-/** The name of a worker's actor where it has one, else which worker it is. */
+/** The name of a worker's actor where it has one, else its class and number; what is no actor's, by its worker. */
 export function actorLaneName(model: IClusterModel, worker: number): string {
   const peer = worker >= 0 ? model.tasks.workers[worker] : undefined;
-  return (peer !== undefined && model.actorNames.get(peer)) || laneName(worker);
+  return (
+    (peer !== undefined && model.actorNames.get(peer)) ||
+    actorTitle(model.tasks, worker) ||
+    laneName(worker)
+  );
+}
+
+/** The same of a process, by its peer; `otherwise`: it has taken no call yet. */
+export function actorNameOf(model: IClusterModel, peer: string, otherwise: string): string {
+  const worker = model.tasks.workers.indexOf(peer);
+  return (
+    model.actorNames.get(peer) || (worker >= 0 && actorTitle(model.tasks, worker)) || otherwise
+  );
 }

@@ -1,7 +1,8 @@
 /** Nodes, workers and placement groups as tables. */
-import type { ReactElement } from 'react';
+import { useCallback, useState, type ReactElement } from 'react';
 import { readNodes, type INode, type IPlacementGroup, type IWorker } from '../../model/answers.js';
 import { formatAmount, formatBytes, formatBytesOf } from '../../model/format.js';
+import { actorNameOf, useActorNames } from '../graph/actorNames.js';
 import { RowTable, type IColumn } from '../rowTable.js';
 import { useAnswer } from '../useAnswer.js';
 import { t } from '../../text.js';
@@ -13,13 +14,17 @@ const EVERY_MS = 2_000;
 export function NodesTables(props: { model: IClusterModel; query: string }): ReactElement {
   const { model, query } = props;
   const { value, error } = useAnswer(model, 'nodes', {}, readNodes, EVERY_MS);
+  const [, named] = useState(0);
+  const drawAgain = useCallback(() => named(n => n + 1), []);
+  useActorNames(model, drawAgain);
+  const asking = error === '' ? t('Asking the cluster.') : '';
   return (
     <>
       {error !== '' && <p className="nbray-problem">{error}</p>}
       <h3>{t('Nodes')}</h3>
       <RowTable
         label={t('Nodes')}
-        empty={t('No nodes.')}
+        empty={value === null ? asking : t('No nodes.')}
         rows={value?.nodes ?? []}
         columns={nodeColumns()}
         id={node => node.id}
@@ -28,7 +33,7 @@ export function NodesTables(props: { model: IClusterModel; query: string }): Rea
       <h3>{t('Workers')}</h3>
       <RowTable
         label={t('Workers')}
-        empty={t('No processes.')}
+        empty={value === null ? asking : t('No processes.')}
         rows={value?.workers ?? []}
         columns={workerColumns(model)}
         id={worker => worker.peer}
@@ -104,7 +109,7 @@ function runsWords(model: IClusterModel, worker: IWorker): string {
   const task = worker.task;
   const store = model.tasks;
   const runs = task !== null && task < store.count ? store.title(task) : '';
-  return runs || worker.actor || worker.runs;
+  return runs || (worker.actor && actorNameOf(model, worker.peer, worker.actor)) || worker.runs;
 }
 
 function groupColumns(): readonly IColumn<IPlacementGroup>[] {

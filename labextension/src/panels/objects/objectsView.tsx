@@ -70,7 +70,11 @@ export function ObjectsView(props: {
         )}
         <RowTable
           label={t('Objects')}
-          empty={t('No objects. nbray.put() and large results make them.')}
+          empty={
+            value === null
+              ? t('Asking the cluster.')
+              : t('No objects. nbray.put() and large results make them.')
+          }
           rows={objects}
           columns={columns}
           id={one => one.id}

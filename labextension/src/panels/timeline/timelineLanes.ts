@@ -23,7 +23,7 @@ export interface ILaneFacts {
   /** The runs of cells that the page has seen, and the number of any other cell. */
   cellRuns(): readonly ICellSpan[];
   cellNumber(origin: string): number | null;
-  /** What the lane of a worker is called: its actor's name, where it has one. */
+  /** What the lane of a worker's actor is called. */
   laneName(worker: number): string;
 }
 
@@ -79,11 +79,7 @@ export class TimelineLanes {
     const lanes = this._lanes().map(lane => {
       const count = done.get(lane) ?? 0;
       const running = now.get(lane) ?? [];
-      const parts = [
-        ...this._actorOf(lane),
-        this._nameOf(lane),
-        count === 1 ? t('1 task') : t('%1 tasks', count)
-      ];
+      const parts = [this._nameOf(lane), count === 1 ? t('1 task') : t('%1 tasks', count)];
       if (running.length > 0) {
         parts.push(t('runs %1', running.slice(0, 4).join(', ')));
       }
@@ -114,11 +110,8 @@ export class TimelineLanes {
     const lanes = this._lanes();
     lanes.forEach((lane, n) => {
       context.fillStyle = palette.text;
-      const worker = workerOf(lane);
-      const [own, of] = [this._nameOf(lane), this._actorOf(lane)[0]];
-      // An actor without a name goes by its class.
-      const words = of !== undefined && own === laneName(worker) ? `${of} ${worker + 1}` : own;
-      context.fillText(shorten(context, words, left - 14), 8, AXIS + n * LANE + LANE / 2);
+      const words = shorten(context, this._nameOf(lane), left - 14);
+      context.fillText(words, 8, AXIS + n * LANE + LANE / 2);
     });
     if (this._cells().length > 0) {
       context.fillStyle = palette.text;
@@ -243,16 +236,11 @@ export class TimelineLanes {
     if (this._lanesVersion !== store.version) {
       this._lanesVersion = store.version;
       this._isCall = store.functions.map(func => func?.kind === ACTOR_CALL);
-      this._actors.clear();
       const seen = new Set<number>();
       for (let task = 0; task < store.count; task++) {
         const lane = this._laneOf(task);
         if (lane >= 0) {
           seen.add(lane);
-          if (isOfActor(lane)) {
-            const { name } = store.functions[store.function[task]!]!;
-            this._actors.set(lane, name.split('.')[0]!);
-          }
         }
       }
       this._laneList = [...seen].sort((a, b) => a - b);
@@ -286,12 +274,6 @@ export class TimelineLanes {
     );
   }
 
-  /** The class of the actor whose lane it is; none: it is a worker's. */
-  private _actorOf(lane: number): string[] {
-    const name = this._actors.get(lane);
-    return name === undefined ? [] : [name];
-  }
-
   private readonly _store: TaskStore;
   private readonly _facts: ILaneFacts;
   private _laneList: number[] = [];
@@ -300,7 +282,6 @@ export class TimelineLanes {
   private _spansVersion = -1;
   /** By function: whether it is a method of an actor. */
   private _isCall: boolean[] = [];
-  private readonly _actors = new Map<number, string>();
 }
 
 /** The worker of a lane; and whether it is that of the actor which it became. */
