@@ -186,7 +186,8 @@ test('what is saved has every task, and no name in it becomes markup', () => {
     line: '#ccc',
     faint: '#eee',
     text: '#000',
-    dim: '#666'
+    dim: '#666',
+    failSoft: '#fed'
   };
   const { svg } = graphSvg(store, { colors, cellOf: () => HOSTILE });
   const report = reportOf({

@@ -4,11 +4,22 @@ import { test } from 'node:test';
 import { NOT_TAKEN, OTHERS, laneName, lanesOf } from '../graph/lanes.js';
 import { objectNodes, type IStoredObject } from '../graph/objectNodes.js';
 import { graphSvg } from '../exports/graphSvg.js';
+import { actorTitle } from '../graph/actorTitles.js';
 import { Scene, type ICard } from '../graph/scene.js';
 import { cardWords } from '../graph/words.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
-import { DONE, RUNNING, SENT } from '../graph/taskStates.js';
+import { DONE, FAILED, RUNNING, SENT } from '../graph/taskStates.js';
 import { NO_GROUP, TaskStore } from '../graph/taskStore.js';
+
+const COLORS = {
+  states: Array<string>(7).fill('#123'),
+  background: '#fff',
+  line: '#ccc',
+  faint: '#eee',
+  text: '#000',
+  dim: '#666',
+  failSoft: '#fed'
+};
 
 type Row = readonly [func: number, worker: number, state: number, start: number, parent?: number];
 
@@ -41,7 +52,8 @@ function update(
       [0, 'Counter.count', 'actor_task', 'cell-1'],
       [1, 'load', 'task', 'cell-1'],
       [2, 'train', 'task', 'cell-2'],
-      [3, 'Counter.reset', 'actor_task', 'cell-1']
+      [3, 'Counter.reset', 'actor_task', 'cell-1'],
+      [4, 'best', 'task', 'cell-2']
     ],
     workers: [],
     counts: [0, 0, 0, 0, 0, 0, 0],
@@ -125,14 +137,7 @@ test('the methods of a class share one card, which has the lanes of its actors',
   const spot = scene.spot(1)!; // in its lane without being opened
   assert.deepEqual(scene.hit(spot.x, spot.y), { group: store.group[1], task: 1 });
   const { svg } = graphSvg(store, {
-    colors: {
-      states: Array<string>(7).fill('#123'),
-      background: '#fff',
-      line: '#ccc',
-      faint: '#eee',
-      text: '#000',
-      dim: '#666'
-    },
+    colors: COLORS,
     cellOf: () => '',
     laneName: worker => `<b>${worker}`,
     objects: objectNodes(store, [put(40, { names: ['<i>weights'], takers: [3] })]),
@@ -245,6 +250,107 @@ test('objects stand between the cards, keep their places, and go when they are n
   assert.equal(scene.edges.length, 1); // that of the result is gone
   scene.showObjects(null);
   assert.deepEqual([scene.objects.length, scene.edges.length, scene.places.length], [0, 0, 2]);
+});
+
+test('what is known to come after another has its place there at once: no gap is left', () => {
+  const store = storeOf(
+    [
+      [1, 0, DONE, 1],
+      [2, 0, DONE, 1],
+      [0, 0, DONE, 1],
+      [4, 0, DONE, 1]
+    ],
+    [0, 1] // load -> train
+  );
+  const scene = new Scene(store);
+  scene.sync();
+  const column = [0, 2, 3].map(group => scene.places[group]!);
+  column.slice(1).forEach((place, n) => {
+    assert.equal(place.y, column[n]!.y + column[n]!.height + 18);
+  });
+  assert.ok(scene.places[1]!.x > column[0]!.x && scene.places[1]!.y === column[0]!.y);
+});
+
+test('a gap that was left is filled by the next card, and by fitting', () => {
+  const rows: Row[] = [
+    [1, 0, DONE, 1],
+    [2, 0, DONE, 1],
+    [0, 0, DONE, 1]
+  ];
+  const scene = new Scene(storeOf(rows));
+  const store = (scene as unknown as { _store: TaskStore })._store;
+  scene.sync();
+  const gap = scene.places[1]!.y;
+  update(store, 'delta', [], [0, 1]); // train moves to the right
+  scene.sync();
+  const [below, y] = [scene.places[2]!, scene.places[2]!.y];
+  assert.ok(scene.places[1]!.x > scene.places[0]!.x);
+  assert.equal(below.y, y);
+  update(store, 'delta', [...rows, [4, 0, DONE, 1]]);
+  scene.sync();
+  assert.equal(scene.places[3]!.y, gap);
+  assert.equal(below.y, y);
+
+  const other = storeOf(rows);
+  const fitted = new Scene(other);
+  fitted.sync();
+  update(other, 'delta', [], [0, 1]);
+  fitted.sync();
+  fitted.arrange();
+  assert.equal(fitted.places[2]!.y, gap);
+});
+
+test('objects that a person wants to see leave no gaps', () => {
+  const store = storeOf([
+    [1, 0, DONE, 1],
+    [2, 0, DONE, 1],
+    [0, 0, DONE, 1],
+    [4, 0, DONE, 1]
+  ]);
+  const scene = new Scene(store);
+  scene.sync();
+  scene.toggle(0);
+  const value = put(40, { takers: [0, 2] });
+  scene.showObjects(objectNodes(store, [value]));
+  scene.arrange(); // the objects stay
+  assert.equal(scene.objects.length, 1);
+  assert.ok(scene.isOpen(0));
+  const [first, second] = [1, 3].map(group => scene.places[group]!);
+  const object = scene.objects[0]!.place;
+  const column = [object, first!, second!].sort((a, b) => a.y - b.y);
+  column.slice(1).forEach((place, n) => {
+    assert.equal(place.y, column[n]!.y + column[n]!.height + 18);
+  });
+});
+
+test('actors without a name have a class and a number, the same in all views, and keep it', () => {
+  const store = storeOf([
+    [0, 7, DONE, 1],
+    [0, -1, SENT, 0],
+    [0, 3, DONE, 1],
+    [1, 2, DONE, 1]
+  ]);
+  const titles = (): (string | null)[] => [7, 3, 5, 2].map(worker => actorTitle(store, worker));
+  assert.deepEqual(titles(), ['Counter 1', 'Counter 2', null, null]);
+  update(store, 'delta', [
+    [0, 7, DONE, 1],
+    [0, 5, RUNNING, 2]
+  ]);
+  assert.deepEqual(titles(), ['Counter 1', 'Counter 2', 'Counter 3', null]);
+});
+
+test('the saved picture says at its card what has failed', () => {
+  const store = storeOf([
+    [1, 0, DONE, 1],
+    [1, 0, FAILED, 1]
+  ]);
+  const { svg } = graphSvg(store, {
+    colors: COLORS,
+    cellOf: () => '',
+    failure: () => 'Key<Error>'
+  });
+  assert.ok(svg.includes('>Key&lt;Error&gt; · 1 failed</text>'), svg);
+  assert.ok(svg.includes('fill="#fed"'));
 });
 
 test('cards are read as a tree: whoever starts tasks before the cards of those, and the next after them', () => {

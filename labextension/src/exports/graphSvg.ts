@@ -6,14 +6,23 @@ import {
   MARGIN,
   PITCH,
   Scene,
+  edgeEnds,
   laneSpot,
   type ICard,
   type ISceneEdge,
   type ISceneObject
 } from '../graph/scene.js';
-import { N_STATES, WAITS_FOR_INPUT } from '../graph/taskStates.js';
+import type { IPlace } from '../graph/layout.js';
+import { FAILED, N_STATES, WAITS_FOR_INPUT } from '../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../graph/taskStore.js';
-import { STATE_OF_CODE, cardFacts, cardName, cardWords, wordOf } from '../graph/words.js';
+import {
+  STATE_OF_CODE,
+  cardFacts,
+  cardName,
+  cardWords,
+  failureWords,
+  wordOf
+} from '../graph/words.js';
 import { formatBytes, formatCount } from '../model/format.js';
 import { BAR_ORDER } from '../model/states.js';
 import { escapeMarkup as e } from './escape.js';
@@ -27,6 +36,7 @@ export interface IPictureColors {
   faint: string;
   text: string;
   dim: string;
+  failSoft: string;
 }
 
 /** What a picture is made of, beside the tasks. */
@@ -37,6 +47,8 @@ export interface IPicture {
   /** The objects that stand in it, and what is said of each. */
   objects?: readonly IObjectNode[] | undefined;
   objectWords?: (object: IObjectNode) => { name: string; facts: string };
+  /** The class of the first error of a group; empty when it is not known. */
+  failure?: (group: IGroup) => string;
   /** What the lane of a worker is called. */
   laneName?: (worker: number) => string;
 }
@@ -72,14 +84,9 @@ export function graphSvg(
   return { svg, width, height };
 }
 
-function edgeOf({ from: a, to: b, of }: ISceneEdge, colors: IPictureColors): string {
-  // As on the canvas: at the height of a card's head.
-  const [y1, y2] = [a, b].map(place => place.y + Math.min(place.height, 58) / 2) as [
-    number,
-    number
-  ];
-  const [x1, x2] = [a.x + a.width, b.x];
-  const bend = Math.max(24, Math.abs(x2 - x1) / 2);
+function edgeOf(edge: ISceneEdge, colors: IPictureColors): string {
+  const { of } = edge;
+  const { x1, y1, x2, y2, bend } = edgeEnds(edge);
   const starts = of.count === 0;
   const wide = starts ? 1.2 : Math.min(6, 1.4 + Math.log2(of.count + 1) * 0.55);
   return (
@@ -105,7 +112,21 @@ function cardOf(store: TaskStore, scene: Scene, card: ICard, picture: IPicture):
     `<rect width="${place.width}" height="${place.height}" rx="6" fill="${colors.background}" stroke="${colors.line}"/>` +
     `<clipPath id="${clip}"><rect width="${place.width - 12}" height="${place.height}"/></clipPath>` +
     `<g clip-path="url(#${clip})">${words}</g>${bar(card, colors, place.width - 20, high)}` +
-    `${lanes === null ? '' : lanesIn(store, lanes, place.width, picture)}</g>`
+    `${lanes === null ? '' : lanesIn(store, lanes, place.width, picture)}` +
+    `${card.counts[FAILED]! > 0 ? failuresOf(card, place, picture) : ''}</g>`
+  );
+}
+
+/** What has failed, at the lower edge of its card, as on the canvas. */
+function failuresOf(card: ICard, place: IPlace, { colors, failure }: IPicture): string {
+  const words = failureWords(card, group => failure?.(group) ?? '');
+  const width = place.width - 16;
+  const [y, red] = [place.height - 6, colors.states[FAILED]!];
+  return (
+    `<svg x="8" y="${y}" width="${width}" height="18"><title>${e(words)}</title>` +
+    `<rect x=".5" y=".5" width="${width - 1}" height="17" rx="4" fill="${colors.failSoft}" stroke="${red}"/>` +
+    `<path d="M7.6 5.6l6.8 6.8m0 -6.8l-6.8 6.8" fill="none" stroke="${red}" stroke-width="1.8"/>` +
+    `<text x="19" y="13" font-size="11" fill="${colors.text}">${e(words)}</text></svg>`
   );
 }
 

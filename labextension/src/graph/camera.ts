@@ -43,9 +43,9 @@ export class Camera {
     };
     const scale = Math.min(1, room.width / box.width, room.height / box.height);
     this.scale = Math.max(MIN_SCALE, scale);
-    // Small scenes begin at the left, where growth leaves them.
+    // Small scenes begin at the left and at the top, where growth leaves them.
     this.x = margin - box.x * this.scale;
-    this.y = top + (height - top - box.height * this.scale) / 2 - box.y * this.scale;
+    this.y = top + margin - box.y * this.scale;
     this.touched = false;
   }
 

@@ -220,7 +220,18 @@ export class Layout {
     const end = home[last]! + height[last]! + row;
     let best = none ? end : Math.max(end, wish);
     let position = column.length;
-    if (!none && column.length <= SEARCHED) {
+    if (none && column.length <= SEARCHED) {
+      // Where a node has moved on, and nobody else has taken the room.
+      for (let place = 1; place < column.length; place++) {
+        const [above, below] = [column[place - 1]!, column[place]!];
+        const y = home[above]! + height[above]! + row;
+        const taken = this.nodes.y[above]! + height[above]!;
+        if (y + high + row <= home[below]! && taken + high + 2 * row <= this.nodes.y[below]!) {
+          home[index] = y;
+          return place;
+        }
+      }
+    } else if (column.length <= SEARCHED) {
       let top = -Infinity;
       for (let place = 0; place < column.length; place++) {
         const other = column[place]!;

@@ -7,6 +7,7 @@
 import { classOf, isActorGroup, lanesOf, type ILanes } from './lanes.js';
 import { Layout, type IPlace } from './layout.js';
 import type { IObjectNode } from './objectNodes.js';
+import { Before, parentsFirst } from './parentsFirst.js';
 import { N_STATES } from './taskStates.js';
 import { NO_GROUP, type IGroup, type TaskStore } from './taskStore.js';
 
@@ -123,23 +124,12 @@ export class Scene {
     if (store.epoch !== this._epoch) {
       this._epoch = store.epoch;
       this._open = new Map();
-      this._begin();
+      this._begin([]);
       moved = true;
     }
     if (store.shapeVersion !== this._shape) {
       this._shape = store.shapeVersion;
-      while (this._places.length < store.groups.length) {
-        this._addGroup(store.groups[this._places.length]!);
-        moved = true;
-      }
-      for (; this._edgeCount < store.groupEdges.length; this._edgeCount++) {
-        const edge = store.groupEdges[this._edgeCount]!;
-        const [from, to] = [this._nodes[edge.from]!, this._nodes[edge.to]!];
-        if (from !== to) {
-          this._connect(from, to, edge); // whose count goes on
-          moved = true;
-        }
-      }
+      moved = this._grow() || moved;
     }
     for (const [head, tasks] of this._open) {
       const now = store.groups[head]!.tasks.length;
@@ -157,24 +147,34 @@ export class Scene {
     return moved;
   }
 
-  /** Show these objects; null: none. Those that are there keep their places. */
+  /** Show these objects; null: none. The first make everything find its place anew; then each keeps it. */
   showObjects(nodes: readonly IObjectNode[] | null): void {
+    const any = this._objectNodes.size > 0;
     if (nodes === null) {
-      if (this._objectNodes.size > 0) {
-        this._objects = [];
-        this._begin();
-        this.sync();
-        this._open.forEach((_, group) => this._fit(group));
+      if (any) {
+        this._again([]);
       }
       return;
     }
     this.sync(); // groups that take them may be new
+    if (!any && nodes.length > 0) {
+      this._again(nodes);
+    }
     this._objects = nodes.map(node => ({ ...node, place: this._placeObject(node) }));
     const shown = new Set(this._objects.map(object => object.place));
     const gone = [...this._objectNodes.values()].filter(
       node => !shown.has(this._layout.places[node]!)
     );
     this._gone = new Set(gone.map(node => this._layout.places[node]!));
+  }
+
+  /** Let everything find its place anew, knowing all edges: no gaps are left of what moved on. */
+  arrange(): void {
+    const objects = this._objects;
+    this._again(objects);
+    if (objects.length > 0) {
+      this.showObjects(objects);
+    }
   }
 
   /** The object under a point of the scene. */
@@ -275,22 +275,88 @@ export class Scene {
     return this._layout.bounds();
   }
 
-  private _addGroup(group: IGroup): void {
-    const head = this._headOf(group);
-    this._head.push(head);
-    if (head !== group.index) {
-      this._nodes.push(this._nodes[head]!);
-      this._places.push(this._places[head]!);
-      this._lanes.delete(head);
+  /** Take over new groups and edges; true when there are any. What a card comes after has its place before it. */
+  private _grow(): boolean {
+    const store = this._store;
+    const edges = store.groupEdges.slice(this._edgeCount);
+    const first = this._head.length;
+    for (let index = first; index < store.groups.length; index++) {
+      this._head.push(this._headOf(store.groups[index]!));
+    }
+    const fresh = this._head.slice(first).filter((head, n) => head === first + n);
+    const objects = this._coming;
+    this._coming = [];
+    const before = this._before(fresh, edges, objects);
+    for (const one of parentsFirst([...objects.map((_, n) => -1 - n), ...fresh], before)) {
+      this._add(one, objects, before.get(one) ?? []);
+    }
+    this._heads.push(...fresh);
+    for (let index = first; index < store.groups.length; index++) {
+      const head = this._head[index]!;
+      if (head !== index) {
+        this._nodes[index] = this._nodes[head]!;
+        this._places[index] = this._places[head]!;
+        this._lanes.delete(head);
+      }
+    }
+    for (const head of fresh) {
+      const { parent } = store.groups[head]!;
+      if (parent !== NO_GROUP) {
+        this._connect(this._nodes[parent]!, this._nodes[head]!, STARTS);
+      }
+    }
+    this._edgeCount += edges.length;
+    for (const edge of edges) {
+      const [from, to] = [this._nodes[edge.from]!, this._nodes[edge.to]!];
+      if (from !== to) {
+        this._connect(from, to, edge); // whose count goes on
+      }
+    }
+    return edges.length > 0 || first < store.groups.length;
+  }
+
+  /** What each of these comes after: cards by their first group, the n-th object as -1 - n. */
+  private _before(
+    fresh: readonly number[],
+    edges: readonly { from: number; to: number }[],
+    objects: readonly IObjectNode[]
+  ): Before {
+    const before = new Before();
+    for (const head of fresh) {
+      const { parent } = this._store.groups[head]!;
+      if (parent !== NO_GROUP) {
+        before.add(this._head[parent]!, head);
+      }
+    }
+    for (const { from, to } of edges) {
+      if (this._head[from] !== this._head[to]) {
+        before.add(this._head[from]!, this._head[to]!);
+      }
+    }
+    objects.forEach(({ maker, takers }, n) => {
+      if (maker !== NO_GROUP) {
+        before.add(this._head[maker]!, -1 - n);
+      }
+      takers.forEach(taker => before.add(-1 - n, this._head[taker]!));
+    });
+    return before;
+  }
+
+  /** Give a card or an object its place, after those of them that have theirs. */
+  private _add(one: number, objects: readonly IObjectNode[], before: readonly number[]): void {
+    const after = before
+      .map(other =>
+        other < 0 ? this._objectNodes.get(objects[-1 - other]!.key) : this._nodes[other]
+      )
+      .filter(node => node !== undefined);
+    if (one < 0) {
+      const node = this._layout.addNode(OBJECT_WIDTH, OBJECT_HEIGHT, after);
+      this._objectNodes.set(objects[-1 - one]!.key, node);
       return;
     }
-    const parent = group.parent;
-    const above = parent === NO_GROUP ? [] : [this._nodes[parent]!];
-    const node = this._layout.addNode(CARD_WIDTH, CARD_HEIGHT, above);
-    this._heads.push(head);
-    this._nodes.push(node);
-    this._places.push(this._layout.places[node]!);
-    above.forEach(start => this._connect(start, node, STARTS));
+    const node = this._layout.addNode(...this._size(one), after);
+    this._nodes[one] = node;
+    this._places[one] = this._layout.places[node]!;
   }
 
   /** The group on whose card a new one stands: methods of one class share one. */
@@ -316,21 +382,24 @@ export class Scene {
   }
 
   private _placeObject(object: IObjectNode): IPlace {
+    const maker = object.maker === NO_GROUP ? [] : [this._nodes[object.maker]!];
     let node = this._objectNodes.get(object.key);
     if (node === undefined) {
-      const maker = object.maker === NO_GROUP ? [] : [this._nodes[object.maker]!];
       node = this._layout.addNode(OBJECT_WIDTH, OBJECT_HEIGHT, maker);
       this._objectNodes.set(object.key, node);
-      maker.forEach(from => this._connect(from, node!, VALUE));
     }
+    maker.forEach(from => this._connectObject(`${object.key} <`, from, node));
     for (const taker of object.takers) {
-      const key = `${object.key} > ${taker}`;
-      if (!this._objectEdges.has(key)) {
-        this._objectEdges.add(key);
-        this._connect(node, this._nodes[taker]!, VALUE);
-      }
+      this._connectObject(`${object.key} > ${taker}`, node, this._nodes[taker]!);
     }
     return this._layout.places[node]!;
+  }
+
+  private _connectObject(key: string, from: number, to: number): void {
+    if (!this._objectEdges.has(key)) {
+      this._objectEdges.add(key);
+      this._connect(from, to, VALUE);
+    }
   }
 
   /** Give a card its size; true when it is another one. */
@@ -361,8 +430,16 @@ export class Scene {
     return [width, HEAD_HEIGHT + rows * PITCH + MARGIN / 2];
   }
 
-  /** Nothing has its place any more. */
-  private _begin(): void {
+  /** Lay out everything anew, with these objects in it. */
+  private _again(objects: readonly IObjectNode[]): void {
+    this._begin(objects);
+    this.sync();
+    this._open.forEach((_, group) => this._fit(group));
+  }
+
+  /** Nothing has its place any more; these objects will have one. */
+  private _begin(objects: readonly IObjectNode[]): void {
+    this._coming = objects;
     this._layout = new Layout();
     this._nodes = [];
     this._places = [];
@@ -399,11 +476,28 @@ export class Scene {
   private _open = new Map<number, number>();
   private readonly _lanes = new Map<number, { version: number; lanes: ILanes }>();
   private _objects: ISceneObject[] = [];
+  /** Those that come into the next layout. */
+  private _coming: readonly IObjectNode[] = [];
   /** Every object that has had a node, and the edges that leave them. */
   private readonly _objectNodes = new Map<string, number>();
   private readonly _objectEdges = new Set<string>();
   /** Places of objects that are not there any more. */
   private _gone = new Set<IPlace>();
+}
+
+/** Where an edge begins and ends: at the height of a card's head; who starts a little below the values. */
+export function edgeEnds({ from, to, of }: ISceneEdge): {
+  x1: number;
+  y1: number;
+  x2: number;
+  y2: number;
+  bend: number;
+} {
+  const [y1, y2] = [from, to].map(
+    place => place.y + Math.min(place.height, CARD_HEIGHT) / 2 + (of.count === 0 ? 10 : 0)
+  ) as [number, number];
+  const [x1, x2] = [from.x + from.width, to.x];
+  return { x1, y1, x2, y2, bend: Math.max(24, Math.abs(x2 - x1) / 2) };
 }
 
 /** An edge from who starts to who is started; and one from or to an object. */

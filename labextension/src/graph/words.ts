@@ -84,6 +84,12 @@ export function cardFacts(store: TaskStore, card: ICard, cell: string, full: boo
   return [card.ofActors ? callWords(card.total) : total, cell, lasts].filter(Boolean).join(' · ');
 }
 
+/** `ValueError · 3 failed`; `kindOf`: the class of a group's first error, where it is known. */
+export function failureWords(card: ICard, kindOf: (group: IGroup) => string): string {
+  const kind = card.groups.map(kindOf).find(Boolean);
+  return [kind, t('%1 failed', formatCount(card.counts[FAILED]!))].filter(Boolean).join(' · ');
+}
+
 /** `1 call`, `25 calls`. */
 export function callWords(count: number): string {
   return count === 1 ? t('1 call') : t('%1 calls', formatCount(count));

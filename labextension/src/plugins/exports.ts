@@ -9,6 +9,7 @@ import { traceOf } from '../exports/trace.js';
 import type { IGroup } from '../graph/taskStore.js';
 import { objectsForPicture } from '../model/shownObjects.js';
 import { actorLaneName } from '../panels/graph/actorNames.js';
+import { failureOf } from '../panels/graph/failures.js';
 import { objectWords } from '../panels/graph/graphObjects.js';
 import { readPalette } from '../panels/palette.js';
 import { t } from '../text.js';
@@ -46,6 +47,7 @@ export const exportsPlugin: JupyterFrontEndPlugin<void> = {
         cellOf,
         objects,
         objectWords: object => objectWords(model, object),
+        failure: group => failureOf(model, group)?.type ?? '',
         laneName: worker => actorLaneName(model, worker)
       });
     };

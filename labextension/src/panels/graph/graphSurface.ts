@@ -8,6 +8,7 @@ import {
   MARGIN,
   PITCH,
   Scene,
+  edgeEnds,
   laneSpot,
   type ICard,
   type IHit,
@@ -16,9 +17,8 @@ import {
 import { FAILED, N_STATES, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../../graph/taskStore.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
-import { cardFacts, cardName } from '../../graph/words.js';
+import { cardFacts, cardName, failureWords } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
-import { t } from '../../text.js';
 import { Surface } from '../surface.js';
 import { drawObject } from './drawObject.js';
 import { BAR, drawMinimap } from './minimap.js';
@@ -108,9 +108,26 @@ export class GraphSurface extends Surface {
     this.request();
   }
 
+  /** Show everything. */
   fit(): void {
     this._fitAll();
     this.request();
+  }
+
+  /** Show everything, without the gaps that the run has left. */
+  arrange(): void {
+    this.scene.arrange();
+    this.fit();
+  }
+
+  /** How much of the canvas is under what has failed. */
+  cover(height: number): void {
+    if (height !== this._covered) {
+      this._covered = height;
+      if (!this.camera.touched) {
+        this.fit();
+      }
+    }
   }
 
   toggle(group: number): void {
@@ -154,7 +171,8 @@ export class GraphSurface extends Surface {
   }
 
   private _fitAll(): void {
-    this.camera.fit(this.scene.bounds(), this.width, this.height, EDGE, BUTTONS);
+    const top = Math.max(BUTTONS, this._covered);
+    this.camera.fit(this.scene.bounds(), this.width, this.height, EDGE, top);
   }
 
   // ---- drawing ----
@@ -195,12 +213,8 @@ export class GraphSurface extends Surface {
     const paths = new Map<number, Path2D>();
     context.globalAlpha = this.lit === null ? 1 : 0.3;
     for (const edge of scene.edges) {
-      const { from: a, to: b } = edge;
       const starts = edge.of.count === 0;
-      const y1 = a.y + Math.min(a.height, 58) / 2 + (starts ? 10 : 0);
-      const y2 = b.y + Math.min(b.height, 58) / 2 + (starts ? 10 : 0);
-      const [x1, x2] = [a.x + a.width, b.x];
-      const bend = Math.max(24, Math.abs(x2 - x1) / 2);
+      const { x1, y1, x2, y2, bend } = edgeEnds(edge);
       if (
         Math.max(x1, x2) + bend < from.x ||
         Math.min(x1, x2) - bend > to.x ||
@@ -313,9 +327,8 @@ export class GraphSurface extends Surface {
     const { context, palette } = this;
     const place = this.scene.places[card.head]!;
     context.font = `${palette.size - 1}px ${palette.font}`;
-    const kind = card.groups.map(group => this._events.failure(group)).find(Boolean);
-    const count = t('%1 failed', formatCount(card.counts[FAILED]!));
-    const text = shorten(context, [kind, count].filter(Boolean).join(' · '), place.width - 34);
+    const words = failureWords(card, group => this._events.failure(group));
+    const text = shorten(context, words, place.width - 34);
     const width = context.measureText(text).width + 26;
     const y = place.y + place.height - 6; // below the bar of a closed card, above the card that comes next
     context.beginPath();
@@ -533,5 +546,6 @@ export class GraphSurface extends Surface {
   /** Whether the canvas has the size of its box; and whether what is selected is to be brought into view then. */
   private _isSized = false;
   private _isWanted = false;
+  private _covered = 0;
   private _down: { x: number; y: number; moved: boolean } | null = null;
 }

@@ -119,6 +119,12 @@ export function GraphView(props: {
     }
   };
 
+  useEffect(() => {
+    // Cards stand below what has failed.
+    const failures = host.current?.querySelector<HTMLElement>('.nbray-failures');
+    surface.current?.cover(failures ? failures.offsetTop + failures.offsetHeight : 0);
+  });
+
   const store = model.tasks;
   const found = (group: IGroup): boolean => isNamed(model, group, query);
   return (
@@ -137,7 +143,11 @@ export function GraphView(props: {
         >
           {t('Objects')}
         </button>
-        <button className="jp-mod-styled nbray-quiet" onClick={() => surface.current?.fit()}>
+        <button
+          className="jp-mod-styled nbray-quiet"
+          title={t('Show everything, without gaps')}
+          onClick={() => surface.current?.arrange()}
+        >
           {t('Fit')}
         </button>
       </div>
