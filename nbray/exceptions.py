@@ -458,6 +458,10 @@ class ActorDiedError(RayActorError):
         return ActorDiedError(task_error)
 
 
+class ActorOutOfMemoryError(ActorDiedError, OutOfMemoryError):
+    """The actor was ended because its node ran out of memory: as in Ray caught as that as well. nbray only."""
+
+
 class ActorUnavailableError(RayActorError):
     """The actor restarts just now; the call may be tried again."""
 

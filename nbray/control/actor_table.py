@@ -107,8 +107,8 @@ class ActorRecord:
 
     __slots__ = (
         "cause", "created_at", "died_at", "ending", "env_error", "error", "false_starts", "gpu_ids", "graceful_end", "group_removed",
-        "incarnation", "infeasible", "init_deaths", "lease_id", "owner", "pid", "placed_at", "placing", "ready_at", "request", "restart_at",
-        "restarts", "state", "subscribers", "worker",
+        "incarnation", "infeasible", "init_deaths", "lease_id", "out_of_memory", "owner", "pid", "placed_at", "placing", "ready_at",
+        "request", "restart_at", "restarts", "state", "subscribers", "worker",
     )  # fmt: skip
 
     def __init__(self, request: CreateActorRequest, owner: int, wall: float) -> None:
@@ -134,6 +134,7 @@ class ActorRecord:
         self.infeasible = ""
         self.env_error = ""  # why its interpreter could not be made
         self.group_removed = False  # before it was made
+        self.out_of_memory = False  # why it is dead
         self.died_at = 0.0
         self.subscribers: dict[int, None] = {owner: None}
 
@@ -151,7 +152,7 @@ class ActorRecord:
             pid=self.pid if self.state == ALIVE else 0, incarnation=self.incarnation, cause=self.cause,
             error=self.error, name=request.name, namespace=request.namespace, class_name=request.class_name,
             infeasible=self.infeasible, died_at=self.died_at, restarts_left=self.restarts_left,
-            group_removed=self.group_removed, env_error=self.env_error,
+            group_removed=self.group_removed, env_error=self.env_error, out_of_memory=self.out_of_memory,
         )  # fmt: skip
 
 
@@ -247,8 +248,10 @@ class ActorTable:
         cause = f"The constructor of {actor.request.class_name} raised an exception on worker pid={actor.pid}: {text}"
         return [*self._die(actor, cause, wall), EndWorker(worker, "the actor's constructor failed")]
 
-    def worker_died(self, worker: int, how: str, now: float, wall: float, begun: bool = True) -> list[Effect]:
-        """A worker is gone; ``how`` is a sentence on its death.
+    def worker_died(
+        self, worker: int, how: str, now: float, wall: float, begun: bool = True, out_of_memory: bool = False
+    ) -> list[Effect]:
+        """A worker is gone; ``how`` is a sentence on its death, ``out_of_memory`` whether that was why.
 
         Unless it had ``begun`` to make its actor, that was no life of the actor: it gets another worker.
         """
@@ -268,6 +271,7 @@ class ActorTable:
             return [Place(actor.request.actor_id)]
         if not actor.restarts_left:
             cause = f"Actor {actor.request.class_name}: {how}"
+            actor.out_of_memory = out_of_memory
             return self._die(actor, _with_restarts(cause, actor.restarts), wall)
         self._enter(actor, RESTARTING, "worker_died")
         actor.restarts += 1

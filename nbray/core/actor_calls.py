@@ -22,6 +22,7 @@ from nbray.core.lease_pool import Peer
 from nbray.core.records import KIND_CANCEL, KIND_METHOD, KIND_ORIGIN, KIND_TASK, TaskRecord
 from nbray.exceptions import (
     ActorDiedError,
+    ActorOutOfMemoryError,
     ActorPlacementGroupRemoved,
     ActorUnavailableError,
     ActorUnschedulableError,
@@ -326,7 +327,8 @@ class ActorCalls:
         )
         if log:
             text += f"\n{log}"
-        error = ActorDiedError(text, self.actor_id, maybe_executed=maybe_executed)
+        died = ActorOutOfMemoryError if notice.out_of_memory else ActorDiedError
+        error = died(text, self.actor_id, maybe_executed=maybe_executed)
         if notice.error:
             raised = error_value.to_exception(notice.error)
             if isinstance(raised, RuntimeEnvSetupError):

@@ -368,7 +368,7 @@ class NodeDaemon:
         if notice.log_tail:
             how += f"\nLast lines of its log:\n{notice.log_tail}"
         self.effects.schedule(ev.WorkerDied(now, worker.peer))
-        actor_effects = self.node.actors.worker_died(worker.peer, how, now, wall, begun)
+        actor_effects = self.node.actors.worker_died(worker.peer, how, now, wall, begun, notice.out_of_memory)
         # Subscribers learn the actor's new state before they hear of the process.
         self.effects.run(actor_effects)
         for peer in concerned:

@@ -276,6 +276,7 @@ class ActorNotice(Message):
     restarts_left: int = 0
     group_removed: bool = False  # before it was made
     env_error: str = ""  # its interpreter could not be made
+    out_of_memory: bool = False  # its node had no memory left
 
 
 class KillActorRequest(Message):

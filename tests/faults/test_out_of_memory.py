@@ -89,8 +89,13 @@ def test_an_actor_says_why_it_died(ray):
             return eat()
 
     eater = Eater.remote()
-    with kit.no_hang(), pytest.raises(ray.exceptions.ActorDiedError, match="ran out of memory"):
+    with kit.no_hang(), pytest.raises(ray.exceptions.ActorDiedError, match="ran out of memory") as caught:
         ray.get(eater.eat.remote())
+    assert isinstance(caught.value, ray.exceptions.OutOfMemoryError)  # which is all that it is in Ray
+    assert caught.value.maybe_executed
+    with pytest.raises(ray.exceptions.OutOfMemoryError) as later:
+        ray.get(eater.eat.remote())
+    assert not later.value.maybe_executed
 
 
 def test_cancelled_while_it_waits_to_run_again(ray, ledger):
