@@ -7,7 +7,9 @@ a while the error tells who holds the memory.
 
 from __future__ import annotations
 
+import gc
 import os
+import random
 import time
 from typing import Any, NoReturn
 
@@ -22,6 +24,14 @@ FULL = frozenset({lib.NBS_EFULL, lib.NBS_ENOMEM})
 _ASK_AGAIN_S = 0.1
 _NAP_NS = (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
 _LISTED = 16384  # objects looked at for the message of an error
+_QUIET_S, _QUIET_MAX_S = 0.25, 1.0  # without progress, before a task lets go of the arguments that it has
+
+
+class CrowdedOut(Exception):
+    """A task is to let go of the arguments that it has, rest, and begin anew: others may wait for that memory."""
+
+    def __init__(self, patience: TaskPatience) -> None:
+        self.patience = patience
 
 
 class Pressure:
@@ -49,15 +59,33 @@ class Pressure:
 
     def patience(self, size: int, for_task: bool = False) -> Patience:
         """Begin to wait for room for an object of ``size`` bytes; ``for_task``: one that a task needs to begin."""
-        return Patience(self, size, for_task)
+        return TaskPatience(self, size) if for_task else Patience(self, size)
 
-    def refuse(self, status: int, size: int) -> NoReturn:
-        """Raise what it means that the store has not taken an object."""
+    def viewed(self) -> tuple[int, int]:
+        """Return how many bytes of objects this process has views of, and how many others have, but not this one."""
+        own, others = 0, 0
+        peer = lib.nbs_self(self.session.seg)
+        items, in_memory = self._listing()
+        for item in map(items.__getitem__, in_memory):
+            viewers = item.holders[0 : min(item.n_pinned, len(item.holders))]
+            if peer in list(viewers):
+                own += item.size
+            elif item.n_pinned:
+                others += item.size
+        return own, others
+
+    def refuse(self, status: int, size: int, own: int = 0) -> NoReturn:
+        """Raise what it means that the store has not taken an object; ``own``: bytes needed together with it."""
         if status not in (*FULL, lib.NBS_ETOOBIG, lib.NBS_ELIMIT):
             raise RaySystemError(f"The object store refused the object: {_name(status)}.")
         stats = self.stats()
         if size > stats.capacity:
             advice = "It is larger than the store: init(object_store_memory=...) with more, or store it in parts."
+        elif size + own > stats.capacity:
+            advice = (
+                f"The task needs it together with other arguments, {own / MIB:.1f} MiB so far: give it fewer at once, or "
+                "init(object_store_memory=...) with more."
+            )
         else:
             advice = "Drop refs and arrays that are not needed any more, or init(object_store_memory=...) with more."
         spilled = ""
@@ -88,12 +116,15 @@ class Pressure:
             "any more, or pass a folder on a larger disk to init(object_spilling_directory=...)."
         )
 
+    def _listing(self) -> tuple[Any, list[int]]:
+        """Return a list of objects, and where in it those are that take memory; only the list keeps them."""
+        items = ffi.new("nbs_list_item[]", _LISTED)
+        n = min(lib.nbs_list(self.session.seg, items, _LISTED), _LISTED)
+        return items, [i for i in range(max(n, 0)) if items[i].size and not items[i].meta & lib.NBS_META_SPILLED]
+
     def _holders(self) -> str:
         """Say which objects take most of the memory, who holds them, and where they were made."""
-        seg = self.session.seg
-        items = ffi.new("nbs_list_item[]", _LISTED)
-        n = min(lib.nbs_list(seg, items, _LISTED), _LISTED)
-        in_memory = [i for i in range(max(n, 0)) if items[i].size and not items[i].meta & lib.NBS_META_SPILLED]
+        items, in_memory = self._listing()
         largest = sorted(in_memory, key=lambda i: -items[i].size)[:5]
         if not largest:
             return ""
@@ -117,9 +148,8 @@ class Pressure:
 class Patience:
     """One wait for the store: naps that grow, until nothing has moved for too long."""
 
-    def __init__(self, pressure: Pressure, size: int, for_task: bool) -> None:
+    def __init__(self, pressure: Pressure, size: int) -> None:
         self._pressure = pressure
-        self._for_task = for_task
         self._size = size
         self._naps = 0
         self._asked_at = 0.0
@@ -144,8 +174,6 @@ class Patience:
             self._asked_at = now
             pressure.control.send(ask)
             self._look(now, status)
-            if self._for_task and lib.nbs_cancel_wanted(pressure.session.seg) == 1:
-                raise KeyboardInterrupt
         lib.nbs_wait(pressure.session.seg, 0, _NAP_NS[min(self._naps, len(_NAP_NS) - 1)])
         self._naps += 1
 
@@ -165,8 +193,73 @@ class Patience:
             self._blocked_since = now
         elif now - self._blocked_since > limits.disk_wait_s:
             pressure.refuse_for_disk(self._size, blocked)
-        if now - self._moved_at > (limits.argument_wait_s if self._for_task else limits.room_wait_s):
-            pressure.refuse(status, self._size)
+        self._judge(now - self._moved_at, now, stats, status)
+
+    def _judge(self, quiet_s: float, now: float, stats: Any, status: int) -> None:
+        """Raise when nothing has moved for too long."""
+        if quiet_s > self._pressure.limits.room_wait_s:
+            self._pressure.refuse(status, self._size)
+
+
+class TaskPatience(Patience):
+    """The wait of a task for its arguments; it lasts through all its attempts to have them together.
+
+    What other tasks use comes free when they end. But they may wait as well, for the arguments that this one has already:
+    so it lets go of them when nothing moves, and begins anew after a rest, each time a random one.
+    """
+
+    def __init__(self, pressure: Pressure, size: int) -> None:
+        super().__init__(pressure, size)
+        self._quiet_s = _QUIET_S
+        self._stuck_since = 0.0
+        self._created = 0
+        self._others_moved_at = self._moved_at
+        self._draw()
+
+    def goes_on(self, size: int) -> TaskPatience:
+        """Wait for an object of ``size`` bytes from now on."""
+        self._size, self._moved_at = size, time.monotonic()
+        return self
+
+    def _draw(self) -> None:
+        self._limit_s = self._quiet_s * random.uniform(0.5, 1.5)
+
+    def nap(self, ask: Any, status: int) -> None:
+        """Nap as others do; a task may be cancelled meanwhile."""
+        super().nap(ask, status)
+        self._heed_cancel()
+
+    def _heed_cancel(self) -> None:
+        if lib.nbs_cancel_wanted(self._pressure.session.seg) == 1:
+            raise KeyboardInterrupt
+
+    def _judge(self, quiet_s: float, now: float, stats: Any, status: int) -> None:
+        """Make way when nothing has moved for a while; raise when nobody else can make room, or does for very long."""
+        limits = self._pressure.limits
+        if stats.n_created_total != self._created:
+            self._created, self._others_moved_at = stats.n_created_total, now
+        if quiet_s < self._limit_s:
+            return
+        own, others = self._pressure.viewed()
+        if others and own + self._size <= stats.capacity:
+            self._stuck_since = 0.0
+        elif not self._stuck_since:
+            self._stuck_since = now
+        elif now - self._stuck_since > limits.room_wait_s:
+            self._pressure.refuse(status, self._size, own)
+        if now - self._others_moved_at > limits.argument_wait_s:
+            self._pressure.refuse(status, self._size)
+        raise CrowdedOut(self)
+
+    def rest(self) -> None:
+        """Leave the memory to others for a while."""
+        gc.collect()
+        until = time.monotonic() + self._limit_s
+        while time.monotonic() < until:
+            lib.nbs_wait(self._pressure.session.seg, 0, _NAP_NS[-1])
+            self._heed_cancel()
+        self._quiet_s = min(2 * self._quiet_s, _QUIET_MAX_S)
+        self._draw()
 
 
 def room_wanted(size: int) -> m.RoomWantedNotice:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbray._cstore import ffi, lib
 from nbray.core.interrupts import uninterrupted
-from nbray.core.pressure import FULL, Patience, Pressure, restore_wanted, room_wanted
+from nbray.core.pressure import FULL, Patience, Pressure, TaskPatience, restore_wanted, room_wanted
 from nbray.core.records import META_ERROR, Session, StoredValue, StoreHold
 from nbray.exceptions import ObjectLostError, ObjectStoreFullError, OutOfDiskError, OwnerDiedError, RaySystemError
 from nbray.object_ref import ObjectRef
@@ -165,18 +165,23 @@ class StoreAccess:
             return None
         return memoryview(ffi.buffer(ffi.gc(pointer, lib.nbs_view_end), size[0])).toreadonly()
 
-    def view(self, obj: int, for_task: bool = False) -> memoryview:
+    def view(self, obj: int, for_task: bool = False, waited: TaskPatience | None = None) -> memoryview:
         """Return the object's bytes, read-only; they stay as long as any slice lives.
 
         What lies on disk is brought back first; ``for_task``: however long other tasks take with
         the memory that it needs, unless the one that waits is cancelled.
+
+        Raises
+        ------
+        CrowdedOut
+            For a task: it is to let go of its other arguments, and to come again with this as ``waited``.
         """
         view = self._try_view(obj)
-        return view if view is not None else self._restored(obj, for_task)
+        return view if view is not None else self._restored(obj, for_task, waited)
 
-    def _restored(self, obj: int, for_task: bool) -> memoryview:
+    def _restored(self, obj: int, for_task: bool, waited: TaskPatience | None) -> memoryview:
         """Wait until a value that lies on disk is in memory, and look at it."""
-        patience = None
+        patience: Patience | None = None
         while True:
             out = ffi.new("nbs_object *")
             status = lib.nbs_obj_info(self.seg, obj, out)
@@ -184,13 +189,13 @@ class StoreAccess:
                 if lib.nbs_hold(self.seg, obj) != 0:
                     raise ObjectLostError(message="The object is not in the store any more.")
                 try:
-                    return self._restored(obj, for_task)
+                    return self._restored(obj, for_task, waited)
                 finally:
                     lib.nbs_release(self.seg, obj)
             if status != 0 or out.state != lib.NBS_SEALED or out.meta & lib.NBS_META_LOST:
                 raise LostValueError(bytes(ffi.buffer(out.id)) if status == 0 else b"", obj)
             if patience is None:
-                patience = self.pressure.patience(out.size, for_task)
+                patience = waited.goes_on(out.size) if waited else self.pressure.patience(out.size, for_task)
             view = self._try_view(obj)
             if view is not None:
                 return view

@@ -23,6 +23,7 @@ from nbray.node.spill_files import DamagedError, DiskFullError, Place, SpillFile
 _TRY_AGAIN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 _ROUNDS = 4  # of choosing victims anew, when somebody was quicker
 _LOOK_S = 0.5  # between looks for objects on disk that nobody wants any more
+_WANTED_S = 1.0  # who asked for an object has looked at it by then; before, it goes only where room is needed
 _DISK_PAUSE_S = 0.2  # after the disk was found full
 # Which part of what the disk is to keep free is left alone: for what is new, to bring something back, to exchange.
 _LEAVE, _LEAVE_SOME, _LEAVE_NOTHING = 1.0, 0.2, 0.0
@@ -64,6 +65,7 @@ class Spiller:
         self._smallest = int(limits.spill_object_bytes)
         self._released = released
         self._copies: dict[int, _Copy] = {}  # handle -> copy
+        self._brought: dict[int, float] = {}  # handle -> when it was brought back last
         self._lock = threading.Lock()
         self._rooms: list[int] = []
         self._restores: dict[int, None] = {}
@@ -144,7 +146,11 @@ class Spiller:
         excess -= self._segment.evict(excess)  # what nobody holds any more
         if excess <= 0:
             return
+        since = time.monotonic() - _WANTED_S
+        self._brought = {obj: at for obj, at in self._brought.items() if at > since}
         for obj in self._segment.spill_victims(0, excess, self._smallest) or ():
+            if obj in self._brought:
+                continue
             if self._ended or self._waiting() or not self._spill(obj):
                 return
 
@@ -259,6 +265,7 @@ class Spiller:
             if status == lib.NBS_OK:
                 outcome = self._fill(copy, target)
                 target.release()
+                self._brought[obj] = time.monotonic()
                 self._end_restore(obj, copy, outcome)
         finally:
             segment.release(obj)

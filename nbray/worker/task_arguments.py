@@ -6,6 +6,7 @@ import pickle
 import struct
 from typing import Any
 
+from nbray.core.pressure import CrowdedOut, TaskPatience
 from nbray.core.records import (
     PART_INLINE,
     TASK_DEPS,
@@ -29,18 +30,23 @@ class TaskArguments(ExecutorState):
 
     def _arguments(self, flags: int, payload: Any) -> tuple[Any, dict[str, Any]]:
         """Rebuild the arguments of a call."""
-        try:
-            return self._read_arguments(flags, payload)
-        except LostValueError as error:
-            raise ArgumentLost(error.obj) from error
-        except Exception as error:
-            raise unreadable(error) from error
+        waited: TaskPatience | None = None
+        while True:
+            try:
+                return self._read_arguments(flags, payload, waited)
+            except CrowdedOut as crowded:
+                waited = crowded.patience
+            except LostValueError as error:
+                raise ArgumentLost(error.obj) from error
+            except Exception as error:
+                raise unreadable(error) from error
+            waited.rest()  # what there was of the arguments went with the exception
 
-    def _read_arguments(self, flags: int, payload: Any) -> tuple[Any, dict[str, Any]]:
+    def _read_arguments(self, flags: int, payload: Any, waited: TaskPatience | None) -> tuple[Any, dict[str, Any]]:
         core = self.core
         view = memoryview(payload)
         if flags & TASK_INDIRECT:
-            view = core.store.view(_U64.unpack(view)[0], True)
+            view = core.store.view(_U64.unpack(view)[0], True, waited)
         values = []
         if flags & TASK_DEPS:
             (n,) = _U32.unpack_from(view, 0)
@@ -53,10 +59,10 @@ class TaskArguments(ExecutorState):
                 if kind == PART_INLINE:
                     values.append(_value(part))
                 else:
-                    values.append(serializer.from_store(core.store.view(_U64.unpack(part)[0], True))[0])
+                    values.append(serializer.from_store(core.store.view(_U64.unpack(part)[0], True, waited))[0])
             view = view[at:]
         if flags & TASK_STORED:
-            body = serializer.from_store(core.store.view(_U64.unpack(view)[0], True))[0]
+            body = serializer.from_store(core.store.view(_U64.unpack(view)[0], True, waited))[0]
         else:
             body = _value(view)
         if flags & TASK_DEPS:

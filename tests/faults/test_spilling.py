@@ -53,6 +53,50 @@ def is_spilled(ref):
     return bool(current.core.store.info((ref._hold or ref._data.hold).obj).meta & 4)
 
 
+def tenths(ray, count):
+    """Put arrays of a tenth of the store each."""
+    return [ray.put(np.full(CAPACITY // 10 - 4096, n, np.uint8)) for n in range(count)]
+
+
+def test_what_was_brought_back_stays_until_it_is_seen(ray):
+    """Nearly all of the store is in use here: what is asked for is not the first to be spilled again."""
+    refs = tenths(ray, 20)
+    seen = []
+    with kit.no_hang():
+        with pytest.raises(ray.exceptions.ObjectStoreFullError, match="in use"):
+            for ref in refs:
+                seen.append(ray.get(ref))
+        assert len(seen) >= 9
+        assert [int(array[0]) for array in seen] == list(range(len(seen)))
+        last = seen[-1][0] + 1
+        del seen[:]
+        assert ray.get(refs[last])[0] == last
+
+
+def test_tasks_that_have_half_of_each_other_s_memory(ray):
+    """Both fit, but not side by side: one lets go of the arguments that it has."""
+
+    @ray.remote
+    def total(*arrays):
+        return sum(int(array[0]) for array in arrays)
+
+    refs = tenths(ray, 28)
+    with kit.no_hang():
+        assert ray.get([total.remote(*refs[start : start + 7]) for start in range(0, 28, 7)]) == [21, 70, 119, 168]
+
+
+def test_arguments_that_do_not_fit_together(ray):
+    @ray.remote
+    def count(*arrays):
+        return len(arrays)
+
+    refs = tenths(ray, 14)
+    with kit.no_hang(), pytest.raises(ray.exceptions.ObjectStoreFullError, match="together with other arguments"):
+        ray.get(count.remote(*refs))
+    with kit.no_hang():
+        assert ray.get(count.remote(*refs[:5])) == 5
+
+
 @pytest.mark.limit(300)
 def test_a_working_set_eight_times_the_store(ray):
     rng = np.random.default_rng(1)
