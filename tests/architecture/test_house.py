@@ -33,6 +33,13 @@ def test_the_kernelspec_is_found_by_any_interpreter():
     assert spec["argv"][-2:] == ["--ext", "nbray"]
 
 
+def test_the_library_stays_small():
+    """What the wheel brings of it, without the byte code that pip makes of that."""
+    files = [path for folder in ("nbray", "nbray_ext") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files if path.suffix != ".pyc")
+    assert size < 5_000_000
+
+
 def test_both_ends_of_the_feed_agree():
     panel_comm = (ROOT / "nbray" / "notebook" / "panel_comm.py").read_text()
     feed = (ROOT / "labextension" / "src" / "model" / "feed.ts").read_text()
