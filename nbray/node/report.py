@@ -60,14 +60,14 @@ def group_resources(node: NodeState, *, total: bool) -> dict[str, int]:
     return shown
 
 
-def running(node: NodeState) -> dict[int, str]:
-    """Return what the workers of this node were lent for: pid -> function or actor class."""
-    names = {}
+def running(node: NodeState) -> dict[int, tuple[int, str]]:
+    """Return what the workers of this node were lent for: pid -> peer, and function or actor class."""
+    lent = {}
     for peer, worker in node.scheduler.pool.workers.items():
         lease = node.scheduler.lease_of(peer)
         if lease is not None:
-            names[worker.pid] = lease.name
-    return names
+            lent[worker.pid] = (peer, lease.name)
+    return lent
 
 
 def _workers(node: NodeState) -> list[dict[str, Any]]:

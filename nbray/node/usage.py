@@ -85,19 +85,20 @@ class Usage:
                     return
 
 
-def attribute(samples: list[UsageSample], names: dict[int, str]) -> list[dict[str, Any]]:
+def attribute(samples: list[UsageSample], workers: dict[int, tuple[int, str]]) -> list[dict[str, Any]]:
     """Return samples as plain data, with what the node's own processes run beside their pids.
 
     Parameters
     ----------
     samples : list of UsageSample
-    names : dict
-        pid -> name of the task or actor there. A pid that is not among them is a stranger's, or
+    workers : dict
+        pid -> peer of the worker, and name of the task or actor there. A pid that is not among them is a stranger's, or
         another namespace's view of ours: its memory is told without a name.
     """
     rows: list[dict[str, Any]] = msgspec.to_builtins(samples)
     for row in rows:
         for gpu in row["gpus"]:
             for process in gpu["processes"]:
-                process["name"] = names.get(process["pid"], "")
+                peer, process["name"] = workers.get(process["pid"], ("", ""))
+                process["peer"] = str(peer)
     return rows

@@ -147,10 +147,10 @@ def test_without_a_stand_in():
 
 def test_attribution_is_by_pid():
     sample = UsageSample(1, 2, 0.5, 3, 4, 5, (GpuSample(0, "A", 1, 2, None, (GpuProcess(10, 7), GpuProcess(11, -1))),))
-    (row,) = attribute([sample], {10: "train"})
+    (row,) = attribute([sample], {10: (4, "train")})
     assert list(row["gpus"][0]["processes"]) == [
-        {"pid": 10, "used": 7, "name": "train"},
-        {"pid": 11, "used": -1, "name": ""},
+        {"pid": 10, "used": 7, "name": "train", "peer": "4"},
+        {"pid": 11, "used": -1, "name": "", "peer": ""},
     ]
 
 

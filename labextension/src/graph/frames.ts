@@ -22,7 +22,8 @@ export interface IGpuSample {
   used: number;
   total: number;
   utilization: number | null;
-  processes: readonly { pid: number; used: number; name: string }[];
+  /** `peer`: which worker it is, as in `workers`; empty where it is none. */
+  processes: readonly { pid: number; used: number; name: string; peer: string }[];
 }
 
 /** The header of a frame. */

@@ -160,6 +160,7 @@ export class TimelineLanes {
     const lanes = this._lanes();
     const placeOf = new Map(lanes.map((lane, n) => [lane, n]));
     const painted = lanes.map(() => -1);
+    const failed: [x: number, y: number][] = [];
     for (let task = 0; task < store.count; task++) {
       const start = store.start[task]!;
       const lane = placeOf.get(this._laneOf(task));
@@ -177,8 +178,12 @@ export class TimelineLanes {
       if (x2 - x1 <= 1.01 && !chosen && state !== FAILED && painted[lane] === Math.floor(x1)) {
         continue;
       }
-      painted[lane] = Math.floor(x1);
       const y = AXIS + lane * LANE + 3;
+      if (state === FAILED && x2 - x1 <= 1.01 && !chosen) {
+        failed.push([x1, y]);
+        continue;
+      }
+      painted[lane] = Math.floor(x1);
       context.fillStyle = state === FAILED ? palette.states[FAILED]! : hueOf(store.function[task]!);
       context.fillRect(x1, y, x2 - x1, LANE - 6);
       if (chosen) {
@@ -196,6 +201,9 @@ export class TimelineLanes {
         context.restore();
       }
     }
+    // Of many in a pixel, one that has failed is seen, and is not all there is.
+    context.fillStyle = palette.states[FAILED]!;
+    failed.forEach(([x, y]) => context.fillRect(x, y + (LANE - 6) / 2, 1, (LANE - 6) / 2));
   }
 
   /** The runs of cells, each with its number; the one that runs now has the colour of what runs. */

@@ -1,5 +1,6 @@
 /** Draws the timeline: a lane per worker and one of the cells, and below it CPU, memory, store and GPUs on the same axis. */
 import type { ICellSpan } from '../../graph/cellSpans.js';
+import { gpuUses, type IGpuUse } from '../../graph/gpuUsers.js';
 import { TimeScale } from '../../graph/timeScale.js';
 import type { IUsageSample } from '../../graph/frames.js';
 import { RUNNING } from '../../graph/taskStates.js';
@@ -13,10 +14,13 @@ import { t } from '../../text.js';
 import { AXIS, TimelineLanes, type ILaneFacts } from './timelineLanes.js';
 
 const CURVE = 52;
-const USED_BY = 16;
+/** Of each row of the tasks that used a GPU. */
+const USED_BY = 14;
 /** Left of the lanes, for their names; a little less where there is little room. */
 const NAMES = 124;
 const NAMES_NARROW = 116;
+/** Tasks that used a GPU and are named one by one. */
+const NAMED = 6;
 
 /** What the timeline tells the panel. */
 export interface ITimelineEvents extends ILaneFacts {
@@ -37,8 +41,10 @@ interface ICurve {
   color: string;
   /** 0 to 1. */
   value(sample: IUsageSample): number | null;
-  /** Names of what used it, per sample; none for all but GPUs. */
-  usedBy: ((sample: IUsageSample) => string) | null;
+  /** What used it; null for all but GPUs. */
+  uses: readonly IGpuUse[] | null;
+  /** Height of the curve, and of what used it. */
+  height: number;
 }
 
 /** The canvas of the timeline. */
@@ -67,7 +73,7 @@ export class TimelineSurface extends Surface {
 
   /** Height that all lanes and curves need. */
   get wanted(): number {
-    return this._floor() + this._curves().length * (CURVE + USED_BY) + 8;
+    return this._curves().reduce((sum, { height }) => sum + height, this._floor()) + 8;
   }
 
   refresh(): void {
@@ -76,18 +82,9 @@ export class TimelineSurface extends Surface {
 
   /** What it draws, in words: the lanes of the workers, then the curves, and who used each GPU. */
   words(): { lanes: { worker: number; words: string }[]; cells: string[]; curves: string[] } {
-    const store = this._store;
-    const curves = this._curves().map(curve => {
-      const users = new Set(
-        curve.usedBy === null ? [] : store.usage.map(curve.usedBy).filter(names => names !== '')
-      );
-      const used =
-        curve.usedBy === null
-          ? ''
-          : users.size === 0
-            ? `, ${t('used by no task')}`
-            : `, ${t('used by %1', [...users].join(', '))}`;
-      return `${curve.name}, ${curve.words}${used}`;
+    const curves = this._curves().map(({ name, words, uses }) => {
+      const used = uses === null ? '' : `, ${this._usedWords(uses)}`;
+      return `${name}, ${words}${used}`;
     });
     return { ...this._lanes.words(), curves };
   }
@@ -139,10 +136,11 @@ export class TimelineSurface extends Surface {
     context.rect(left, 0, width, this.height);
     context.clip();
     this._lanes.draw(this, left, now);
+    this._bars = [];
     let y = this._floor();
     for (const curve of this._curves()) {
       this._curve(curve, left, width, y);
-      y += CURVE + (curve.usedBy === null ? 6 : USED_BY + 6);
+      y += curve.height;
     }
     const x = left + scale.x(now, width);
     context.strokeStyle = palette.accent;
@@ -168,7 +166,10 @@ export class TimelineSurface extends Surface {
       context.fillText(shorten(context, curve.name, this._left() - 12), 8, y + CURVE / 2 - 7);
       context.fillStyle = palette.dim;
       context.fillText(shorten(context, curve.words, this._left() - 10), 8, y + CURVE / 2 + 8);
-      y += CURVE + (curve.usedBy === null ? 6 : USED_BY + 6);
+      if (curve.uses !== null && curve.uses.length > 0) {
+        context.fillText(t('used by'), 8, y + CURVE + USED_BY / 2 - 2);
+      }
+      y += curve.height;
     }
   }
 
@@ -204,52 +205,87 @@ export class TimelineSurface extends Surface {
       context.fill();
       context.globalAlpha = 1;
     }
-    if (curve.usedBy !== null) {
-      this._users(curve.usedBy, left, width, floor + 3);
+    for (const use of curve.uses ?? []) {
+      this._use(use, left, width, floor + 3 + use.row * USED_BY);
     }
   }
 
-  /** Under a GPU: what used it, as long as the same names stay. */
-  private _users(
-    usedBy: (sample: IUsageSample) => string,
-    left: number,
-    width: number,
-    y: number
-  ): void {
-    const { context, palette, scale } = this;
-    let [names, since, last] = ['', 0, 0];
-    const paint = (): void => {
-      if (names !== '') {
-        const x1 = left + scale.x(since, width);
-        const x2 = Math.max(x1 + 2, left + scale.x(last, width));
-        context.fillStyle = hueOf(this._functionNamed(names));
-        context.fillRect(x1, y, x2 - x1, USED_BY - 4);
-        if (x2 - x1 > 40) {
-          context.fillStyle = '#1b1b1b';
-          context.fillText(names, x1 + 4, y + USED_BY / 2 - 2, x2 - x1 - 8);
-        }
+  /** Under a GPU: the tasks of a process that used it, while it did; its name where none of them is known. */
+  private _use(use: IGpuUse, left: number, width: number, y: number): void {
+    const { scale, context, _store: store } = this;
+    const [from, to] = [use.from, use.to].map(time => left + scale.x(time, width)) as [
+      number,
+      number
+    ];
+    const known = use.tasks.length > 0;
+    // Faint where it held memory only, as actors do between their calls.
+    context.globalAlpha = known ? 0.25 : 1;
+    const color = hueOf(known ? store.function[use.tasks[0]!]! : this._functionNamed(use.name));
+    this._bar(from, to, y, color, known ? '' : use.name);
+    context.globalAlpha = 1;
+    const now = store.clock(performance.now());
+    let painted = -1;
+    for (const task of use.tasks) {
+      const end = store.state[task] === RUNNING ? now : store.end[task]!;
+      const x1 = left + scale.x(Math.max(use.from, store.start[task]!), width);
+      const x2 = Math.max(x1 + 1, left + scale.x(Math.min(use.to, end), width) - 0.5);
+      if (x2 - x1 <= 1 && Math.floor(x1) === painted) {
+        continue;
       }
-    };
-    context.fillStyle = palette.text;
-    for (const sample of this._store.usage) {
-      const now = usedBy(sample);
-      const time = sample.t_ns / 1e6;
-      if (now !== names) {
-        last = time;
-        paint();
-        [names, since] = [now, time];
+      painted = Math.floor(x1);
+      this._bar(x1, x2, y, hueOf(store.function[task]!), store.title(task));
+      this._bars.push({ x1, x2, y, task });
+      if (task === this.selected) {
+        this.context.strokeStyle = this.palette.accent;
+        this.context.lineWidth = 2;
+        this.context.strokeRect(x1, y, x2 - x1, USED_BY - 2);
       }
-      last = time;
     }
-    paint();
+  }
+
+  private _bar(x1: number, x2: number, y: number, color: string, words: string): void {
+    const { context } = this;
+    context.fillStyle = color;
+    context.fillRect(x1, y, Math.max(1, x2 - x1), USED_BY - 2);
+    if (x2 - x1 > 40) {
+      context.fillStyle = '#1b1b1b';
+      context.fillText(shorten(context, words, x2 - x1 - 8), x1 + 4, y + USED_BY / 2);
+    }
+  }
+
+  /** `used by train[0], train[1]`; of more tasks than a few, their functions. */
+  private _usedWords(uses: readonly IGpuUse[]): string {
+    const { _store: store } = this;
+    const tasks = new Set(uses.flatMap(use => use.tasks));
+    const names =
+      tasks.size > 0 && tasks.size <= NAMED
+        ? [...tasks].map(task => store.title(task))
+        : uses.map(use => use.name);
+    return names.length === 0
+      ? t('used by no task')
+      : t('used by %1', [...new Set(names)].join(', '));
+  }
+
+  /** What used the n-th GPU, looked up anew when the tasks or the samples have changed. */
+  private _usesOf(n: number): readonly IGpuUse[] {
+    const store = this._store;
+    if (this._usesVersion !== store.version) {
+      this._usesVersion = store.version;
+      this._uses.clear();
+    }
+    let uses = this._uses.get(n);
+    if (uses === undefined) {
+      uses = gpuUses(store, n, store.clock(performance.now()));
+      this._uses.set(n, uses);
+    }
+    return uses;
   }
 
   private _functionNamed(name: string): number {
     const { functions } = this._store;
-    const [first = ''] = name.split(', ');
-    const own = functions.findIndex(func => func?.name === first);
+    const own = functions.findIndex(func => func?.name === name);
     // An actor that holds memory has the hue of its first method.
-    const method = functions.findIndex(func => func?.name.startsWith(`${first}.`));
+    const method = functions.findIndex(func => func?.name.startsWith(`${name}.`));
     return Math.max(0, own >= 0 ? own : method);
   }
 
@@ -265,14 +301,16 @@ export class TimelineSurface extends Surface {
         words: `${Math.round(last.cpu * 100)} %`,
         color: palette.states[RUNNING]!,
         value: sample => sample.cpu,
-        usedBy: null
+        uses: null,
+        height: CURVE + 6
       },
       {
         name: t('memory'),
         words: formatBytesOf(last.memory_used, last.memory_total),
         color: palette.memory,
         value: sample => sample.memory_used / sample.memory_total,
-        usedBy: null
+        uses: null,
+        height: CURVE + 6
       }
     ];
     if (this.storeCapacity > 0) {
@@ -281,11 +319,14 @@ export class TimelineSurface extends Surface {
         words: formatBytesOf(last.store_used, this.storeCapacity),
         color: palette.store,
         value: sample => sample.store_used / this.storeCapacity,
-        usedBy: null
+        uses: null,
+        height: CURVE + 6
       });
     }
     last.gpus.forEach((gpu, n) => {
       const share = gpu.utilization === null ? '' : `${Math.round(gpu.utilization * 100)} % · `;
+      const uses = this._usesOf(n);
+      const rows = Math.max(0, ...uses.map(use => use.row)) + 1;
       curves.push({
         name: t('GPU %1', gpu.index),
         words: share + formatBytesOf(gpu.used, gpu.total),
@@ -294,11 +335,8 @@ export class TimelineSurface extends Surface {
           const then = sample.gpus[n];
           return then === undefined ? null : (then.utilization ?? then.used / then.total);
         },
-        usedBy: sample =>
-          [...new Set((sample.gpus[n]?.processes ?? []).map(process => process.name))]
-            .filter(Boolean)
-            .sort()
-            .join(', ')
+        uses,
+        height: CURVE + 6 + rows * USED_BY
       });
     });
     return curves;
@@ -322,8 +360,11 @@ export class TimelineSurface extends Surface {
     const width = this.width - left;
     const slack = ((this.scale.to - this.scale.from) / width) * 2;
     const time = this.scale.time(x - left, width);
+    const bar = this._bars.find(
+      one => x >= one.x1 - 1 && x <= one.x2 + 1 && y >= one.y && y < one.y + USED_BY
+    );
     return {
-      task: this._lanes.taskAt(y, time, slack),
+      task: bar?.task ?? this._lanes.taskAt(y, time, slack),
       cell: this._lanes.cellAt(y, time, slack)
     };
   }
@@ -388,6 +429,10 @@ export class TimelineSurface extends Surface {
   private readonly _store: TaskStore;
   private readonly _events: ITimelineEvents;
   private readonly _lanes: TimelineLanes;
+  /** The bars under the GPUs, as they were drawn last. */
+  private _bars: { x1: number; x2: number; y: number; task: number }[] = [];
+  private readonly _uses = new Map<number, readonly IGpuUse[]>();
+  private _usesVersion = -1;
   private _down: { x: number; moved: boolean; brush: number | null } | null = null;
 }
 
