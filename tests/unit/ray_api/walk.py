@@ -4,6 +4,7 @@
 `python walk.py nbray` walks nbray in its place.
 """
 
+import enum
 import importlib
 import inspect
 import json
@@ -91,7 +92,7 @@ def walk(name, names=None):
             rows[key] = {"members": members(thing, names is not None)}
             if issubclass(thing, BaseException):
                 rows[key]["bases"] = [base.__name__ for base in thing.__mro__[1:] if base is not object]
-            elif thing.__init__ is not object.__init__:
+            elif thing.__init__ is not object.__init__ and not issubclass(thing, enum.Enum):  # Python's, by version
                 rows[key]["parameters"] = parameters(thing)
         elif callable(thing):
             rows[key] = {"parameters": parameters(thing)}
