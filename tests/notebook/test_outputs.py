@@ -100,7 +100,8 @@ def test_what_child_processes_and_c_code_write_appears_in_its_place(kernel: Kern
     assert (cell.text(), cell.text("stderr")) == ("one\ntwo\nthree\nsix", "oops\nf\u00fcnf\n")
     assert "".join(content["text"] for content in cell.of("stream")) == "one\ntwo\noops\nthree\nf\u00fcnf\nsix"
     forked = kernel.ok(
-        "%%remote --quiet\nimport sys\nprint('parent')\nif not os.fork():\n    print('child')\n"
+        "%%remote --quiet\nimport sys, warnings\nwarnings.simplefilter('ignore', DeprecationWarning)\n"  # 3.12 on: of fork
+        "print('parent')\nif not os.fork():\n    print('child')\n"
         "    print('child too', file=sys.stderr)\n    os._exit(0)\nos.wait();"
     )
     assert (forked.text(), forked.text("stderr")) == ("parent\nchild\n", "child too\n")
