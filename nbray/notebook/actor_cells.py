@@ -11,7 +11,7 @@ from nbray.exceptions import RayActorError, RayError
 from . import node_choice
 from .cell_actor import CellActor
 from .magic_options import CellOptions
-from .runtime import ActorClass, actor_death, actor_state, find_actor, rebuild_handle
+from .runtime import ActorClass, actor_death, actor_state, find_actor, rebuild_handle, uninterrupted
 
 
 class ActorCells:
@@ -55,10 +55,7 @@ class ActorCells:
                     f" nbray.kill(nbray.get_actor({name!r})) ends it, and the next cell makes a new one."
                 )
             return handle
-        handle = self._find_or_make(name, wanted, options)
-        self._handles[name] = handle
-        self._asked[name] = wanted
-        return handle
+        return self._find_or_make(name, wanted, options)
 
     def _find_or_make(self, name: str, wanted: dict[str, Any], options: CellOptions) -> Any:
         given = dict(wanted)
@@ -68,9 +65,7 @@ class ActorCells:
             try:
                 handle = rebuild_handle(*find_actor(name))
             except ValueError:
-                made = ActorClass(CellActor, {})
-                made._class_name = name  # lists and the panel show the user's word, not the name of a class of ours
-                return made.options(name=name, **given).remote()
+                return self._make(name, wanted, given)
         except (RayError, ValueError, TypeError) as error:
             text = node_choice.for_a_cell(str(error), given).replace(f"{name} asks", f"the actor {name} asks")
             raise UsageError(f"%%remote: {text}") from None
@@ -79,7 +74,21 @@ class ActorCells:
                 f"%%remote: the actor {name} is of the class {handle._ray_info['class_name']}; cells run in actors that"
                 " --actor made. Take another name."
             )
+        self._keep(name, wanted, handle)
         return handle
+
+    @uninterrupted
+    def _make(self, name: str, wanted: dict[str, Any], given: dict[str, Any]) -> Any:
+        """Make an actor. An interrupt between this and keeping it would end it, and the next cell would find it dying."""
+        made = ActorClass(CellActor, {})
+        made._class_name = name  # lists and the panel show the user's word, not the name of a class of ours
+        handle = made.options(name=name, **given).remote()
+        self._keep(name, wanted, handle)
+        return handle
+
+    def _keep(self, name: str, wanted: dict[str, Any], handle: Any) -> None:
+        self._handles[name] = handle
+        self._asked[name] = wanted
 
     def failed(self, name: str, failure: BaseException) -> None:
         """A cell of the actor failed without an error of its own."""

@@ -9,6 +9,7 @@ from nbray.api.actor_handle import ActorHandle, find_actor, rebuild_handle
 from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.remote_function import RemoteFunction
 from nbray.core import current
+from nbray.core.interrupts import uninterrupted
 from nbray.core.output import emit, set_origin, set_sink
 from nbray.object_ref import ObjectRef
 
@@ -55,6 +56,7 @@ __all__ = [
     "rebuild_handle",
     "set_origin",
     "set_sink",
+    "uninterrupted",
     "wait",
     "when_done",
 ]

@@ -66,6 +66,19 @@ def test_it_survives_errors_and_interrupts(kernel: Kernel) -> None:
     assert kernel.ok("%%remote --actor a5\nkept, half").value == "(3, 1)"
 
 
+def test_an_interrupt_while_the_actor_is_made_loses_none(kernel: Kernel) -> None:
+    kernel.ok(
+        "import signal\nfrom nbray.util.state import list_actors\nactors = get_ipython()._nbray_extension.magics.cells.actors\n"
+        "class Interrupted(dict):\n    def __setitem__(self, name, handle):\n        signal.raise_signal(signal.SIGINT)\n"
+        "        super().__setitem__(name, handle)\n"
+        "kept, actors._handles = actors._handles, Interrupted(actors._handles)"
+    )
+    assert kernel.run("%%remote --actor cut\n1").error["ename"] == "KeyboardInterrupt"
+    kernel.ok("actors._handles = {**actors._handles}\ndel kept")
+    assert kernel.ok("%%remote --actor cut\n7").value == "7"
+    assert kernel.ok("[one.state for one in list_actors() if one.name == 'cut']").value == "['ALIVE']"
+
+
 def test_async_cells_of_one_actor_run_in_order(kernel: Kernel) -> None:
     kernel.ok("%%remote --actor a6\norder = []")
     kernel.ok("%%remote --actor a6 --async\nimport time\ntime.sleep(0.2)\norder.append(1)\nlater = order")
