@@ -14,7 +14,7 @@ from typing import Any
 from nbray.core.output import emit
 
 LOG_RECORD = "nbray_log_record"  # kind of the message by which a record comes
-FRONT_ENDS = ("IPKernelApp", "TerminalIPythonApp")  # which set the levels of their own loggers
+NOT_THE_USERS = ("IPKernelApp", "TerminalIPythonApp", "nbray")  # loggers that are set by whom they belong to
 STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
 
 Levels = dict[str, tuple[int, bool, bool]]  # by name of logger, "" for the root: level, disabled, propagate
@@ -30,7 +30,7 @@ def state(logging: Any) -> State:
     streams: Streams = {}
     others: dict[str, int] = {}
     for name, logger in {"": logging.root, **logging.root.manager.loggerDict}.items():
-        if name in FRONT_ENDS or not isinstance(logger, logging.Logger):
+        if name in NOT_THE_USERS or not isinstance(logger, logging.Logger):
             continue
         if logger.level or logger.disabled or not logger.propagate:
             levels[name] = logger.level, logger.disabled, logger.propagate

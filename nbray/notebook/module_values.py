@@ -33,7 +33,7 @@ _MAY_STORE = re.compile(r"\.\s*\w+[^=!<>\n]*=|\.\s*\w+\s*\.\s*\w+\s*\(|\bsetattr
 _CELL_MAGIC = re.compile(r"get_ipython\(\)\.run_cell_magic\((.*)\)\s*\Z", re.DOTALL)
 _RUN_HERE = ("time", "timeit", "capture", "prun")
 # These are seen to elsewhere.
-_OTHERS = frozenset({("sys", "path"), ("sys", "argv"), ("sys", "modules"), ("os", "environ")})
+_OTHERS = frozenset({("sys", "path"), ("sys", "argv"), ("sys", "modules"), ("os", "environ"), ("warnings", "filters")})
 ABSENT = b""  # in the place of a value: there is no such attribute
 
 
@@ -118,6 +118,8 @@ def write(values: Mapping[Key, bytes], in_place: bool = True) -> None:
         if module is None:
             continue
         present = vars(module).get(attribute, ABSENT)
+        if isinstance(present, types.ModuleType):
+            continue  # which has been loaded on this side alone
         if data == ABSENT:
             vars(module).pop(attribute, None)
         elif present is ABSENT or _pickled(present) != data:
@@ -145,7 +147,12 @@ class Sender:
                     found = analyse(source)
                 except SyntaxError:
                     continue
-                self._keys |= resolve(found.attribute_stores, found.import_aliases, self._shell.user_ns)
+                self._add(found)
+
+    def _add(self, analysis: CellAnalysis) -> None:
+        keys = resolve(analysis.attribute_stores, analysis.import_aliases, self._shell.user_ns)
+        # What is not there may be a part of a package that is not loaded yet.
+        self._keys.update((name, attribute) for name, attribute in keys if attribute in vars(sys.modules[name]))
 
     def _sources(self, text: str) -> list[str]:
         """Return a cell, or what is below the magic that it begins with."""
@@ -158,7 +165,7 @@ class Sender:
     def values(self, analysis: CellAnalysis) -> dict[Key, bytes]:
         """Return what a cell takes along."""
         if analysis.attribute_stores:
-            self._keys |= resolve(analysis.attribute_stores, analysis.import_aliases, self._shell.user_ns)
+            self._add(analysis)
         return read(self._keys) if self._keys else {}
 
 
@@ -204,7 +211,7 @@ class InForce:
             self._late.remove()
         stored = resolve(self._chains, self._aliases, self._namespace)
         now = read({*self._given, *stored, *self._own})
-        changed = {key: data for key, data in now.items() if self._given.get(key) != data}
+        changed = {key: data for key, data in now.items() if self._given.get(key, ABSENT) != data}
         untold = [
             f"{name}.{attribute}"
             for name, attribute in sorted(stored & self._own.keys() - now.keys())
@@ -212,9 +219,12 @@ class InForce:
         ]
         for (name, attribute), value in self._own.items() if restore else ():
             module = sys.modules.get(name)
-            if module is not None and value is ABSENT:
-                vars(module).pop(attribute, None)
-            elif module is not None and vars(module).get(attribute, ABSENT) is not value:
+            present = vars(module).get(attribute, ABSENT) if module is not None else value
+            if present is value or isinstance(present, types.ModuleType):
+                continue
+            if value is ABSENT:
+                del vars(module)[attribute]
+            else:
                 setattr(module, attribute, value)
         return changed, untold
 

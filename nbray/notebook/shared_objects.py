@@ -7,8 +7,8 @@ notebook's own object. What the cell changed goes as the number of an object and
 again references.
 
 Only objects whose changes would be noticed are referred to so. What a cell gets out of a large input (``large.pop()``) comes
-back as a copy with whatever was changed in it. So does what is in classes and closures, and in a changed input of very many
-objects.
+back as a copy with whatever was changed in it. So does what is in classes and in functions that keep something, and in a
+changed input of very many objects.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .cell_pickle import CellPickler
+from .code_state import kept_by
 from .in_place import CONTAINERS, is_updated_surely
 from .ipywidgets_travel import comm_type, state_of
 from .runtime import CARRIED_TYPES
@@ -110,7 +111,9 @@ class SharedObjects:
         allowed = {name: may_refer(name) for name in set(self._names)}
         for number, (name, obj) in enumerate(zip(self._names, self._objects, strict=False)):
             key = id(obj)
-            if type(obj) in _ATOMS or key in by_value or (key in reached and isinstance(obj, _CODE)):
+            if type(obj) in _ATOMS or key in by_value:
+                continue
+            if key in reached and isinstance(obj, _CODE) and not _keeps_nothing(obj):
                 continue
             if allowed[name] or key in reached:
                 chosen.setdefault(key, number)
@@ -155,6 +158,11 @@ class SharedObjects:
             pass
         # What was only made to be pickled is gone before its id can be taken for that of another.
         return [obj for obj in pickler.objects() if id(obj) in self._ids or type(obj) in CONTAINERS]
+
+
+def _keeps_nothing(code: Any) -> bool:
+    """Whether this is a function of the notebook without anything in it that might change."""
+    return isinstance(code, types.FunctionType) and kept_by(code) == {}
 
 
 class _Data(CellPickler):

@@ -127,6 +127,16 @@ def test_new_types(kernel: Kernel) -> None:
     assert kernel.ok("User(5), same is User, of.__annotations__['x'] is User").value == "(5, True, True)"
 
 
+def test_functions_in_a_changed_container_stay_the_same(kernel: Kernel) -> None:
+    kernel.ok("steps = {}\ndef step(f):\n    steps[f.__name__] = f\n    return f\n@step\ndef first(): return 1")
+    kernel.ok("%%remote\n@step\ndef second(): return 2")
+    assert kernel.ok("steps['first'] is first, steps['second'] is second, list(steps)").value == (
+        "(True, True, ['first', 'second'])"
+    )
+    kernel.ok("%%remote\nsteps['first'].calls = 1; steps['third'] = len")
+    assert kernel.ok("steps['first'].calls, steps['third'] is len").value == "(1, True)"
+
+
 def test_cached_properties(kernel: Kernel) -> None:
     kernel.ok(
         "%%remote\nfrom functools import cached_property\nclass Area:\n    @cached_property\n    def size(self):\n"

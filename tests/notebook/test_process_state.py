@@ -94,3 +94,22 @@ def test_filters_of_warnings_that_a_cell_sets_hold_here(kernel: Kernel) -> None:
     kernel.ok("warnings.filters[:] = before; warnings.simplefilter('ignore', Mine)")
     kernel.ok("%%remote\nwith warnings.catch_warnings():\n    warnings.simplefilter('error')\nimport json")
     assert kernel.ok("warnings.filters[1:] == before").value == "True"
+
+
+def test_parts_of_packages_are_no_values(kernel: Kernel) -> None:
+    kernel.ok(
+        "import os, sys\nos.makedirs('parted'); open('parted/__init__.py', 'w').close()\n"
+        "open('parted/part.py', 'w').write('def call(): return 5\\n')\nimport parted"
+    )
+    # Loaded there alone: by a function, so that nothing comes back.
+    kernel.ok("%%remote --actor loader\ndef load():\n    import parted.part\nload()")
+    cell = "%%remote --actor loader\nimport parted.part\nparted.part.call()\nparted.part.call()"
+    assert kernel.ok(cell).value == "5"
+    there = "%%remote --quiet\ndef late():\n    import parted.late\nlate()\nif False:\n    parted.late.x()\nparted.late.__name__"
+    kernel.ok("open('parted/late.py', 'w').close()")
+    assert kernel.ok(there).value == "'parted.late'"
+    assert kernel.ok(there).value == "'parted.late'"  # also in a worker that has loaded it
+    # Loaded here alone.
+    kernel.ok("import parted.part")
+    kernel.ok("%%remote --actor other\nif False:\n    parted.part.call()")
+    assert kernel.ok("parted.part.call()").value == "5"
