@@ -108,13 +108,14 @@ class ActorRecord:
     __slots__ = (
         "cause", "created_at", "died_at", "ending", "env_error", "error", "false_starts", "gpu_ids", "graceful_end", "group_removed",
         "incarnation", "infeasible", "init_deaths", "lease_id", "out_of_memory", "owner", "pid", "placed_at", "placing", "ready_at",
-        "request", "restart_at", "restarts", "state", "subscribers", "worker",
+        "repr_name", "request", "restart_at", "restarts", "state", "subscribers", "worker",
     )  # fmt: skip
 
     def __init__(self, request: CreateActorRequest, owner: int, wall: float) -> None:
         self.request = request
         self.created_at = wall  # seconds of the wall clock, as all times here
         self.placed_at = self.ready_at = 0.0  # of the latest worker
+        self.repr_name = ""
         self.owner = owner  # peer that created it
         self.state = PENDING_CREATION
         self.worker = 0  # peer, from placement on
@@ -223,13 +224,16 @@ class ActorTable:
             error = f"The placement group of actor {actor.request.class_name} was removed."
         return self._die(actor, infeasible or error or env_error, wall)
 
-    def ready(self, actor_id: str, worker: int, incarnation: int, wall: float = 0.0) -> list[Effect]:
+    def ready(
+        self, actor_id: str, worker: int, incarnation: int, wall: float = 0.0, repr_name: str = ""
+    ) -> list[Effect]:  # fmt: skip
         """Its constructor returned."""
         actor = self._find(actor_id, "ready")
         if actor is None or actor.worker != worker or actor.incarnation != incarnation:
             return []
         self._enter(actor, ALIVE, "ready")
         actor.ready_at = wall
+        actor.repr_name = repr_name
         actor.init_deaths = actor.false_starts = 0
         actor.cause = ""
         effects: list[Effect] = [self._notify(actor)]

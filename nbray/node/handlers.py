@@ -355,7 +355,9 @@ class Handlers:
                 message.actor_id, client.peer, message.incarnation, message.error, message.error_text, time.time()
             )  # fmt: skip
         else:
-            effects = actors.ready(message.actor_id, client.peer, message.incarnation, time.time())
+            effects = actors.ready(
+                message.actor_id, client.peer, message.incarnation, time.time(), message.repr_name
+            )  # fmt: skip
         self.effects.run(effects)
 
     def _actor_exit(self, client: Client, message: m.ActorExitNotice) -> None:

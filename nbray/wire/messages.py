@@ -305,6 +305,7 @@ class ActorReadyNotice(Message):
     incarnation: int
     error: bytes = b""
     error_text: str = ""  # last line of the traceback
+    repr_name: str = ""  # what the class's own __repr__ returns
 
 
 class ActorExitNotice(Message):

@@ -62,7 +62,7 @@ class ActorHost(ExecutorState):
         notice, self._become = self._become, None
         assert notice is not None
         core = self.core
-        error_blob, text = b"", ""
+        error_blob, text, repr_name = b"", "", ""
         try:
             hold = core.store.lookup(notice.spec_id)
             if hold is None:
@@ -110,7 +110,7 @@ class ActorHost(ExecutorState):
             else:
                 self.actor.__init__(*args, **kwargs)
             if cls.__repr__ is not object.__repr__:
-                self.capture.actor = repr(self.actor)[:MAX_TITLE]
+                repr_name = self.capture.actor = repr(self.actor)[:MAX_TITLE]
         except (SystemExit, AsyncioActorExit) as error:
             self.actor = None  # it never came to life: nothing is owed to it
             if not self.exiting:
@@ -128,7 +128,11 @@ class ActorHost(ExecutorState):
         self.capture.flush()
         core.control.send(
             m.ActorReadyNotice(
-                actor_id=notice.actor_id, incarnation=notice.incarnation, error=error_blob, error_text=text[:1000]
+                actor_id=notice.actor_id,
+                incarnation=notice.incarnation,
+                error=error_blob,
+                error_text=text[:1000],
+                repr_name=repr_name,
             )
         )
 

@@ -198,6 +198,32 @@ def test_actors(ray, state, done):
     assert same.actor_id == actor.actor_id
 
 
+@pytest.mark.parametrize("options", [{}, {"max_concurrency": 2}, {"name": "named"}], ids=str)
+def test_an_actor_that_says_what_it_is(ray, state, options):
+    @ray.remote
+    class Says:
+        def __init__(self, what):
+            self.what = what
+
+        def __repr__(self):
+            return self.what
+
+        def method(self):
+            return None
+
+    what = f"Said({sorted(options)})"
+    actor = Says.options(**options).remote(what)
+    ray.get([actor.method.remote(), actor.method.options(name="by name").remote()])
+    wait_until(lambda: state.get_actor(actor._actor_id.hex()).repr_name == what, "its name")
+
+    def calls():
+        found = state.list_tasks(filters=[("actor_id", "=", actor._actor_id.hex()), ("type", "=", "ACTOR_TASK")])
+        return sorted((task.name, task.func_or_class_name) for task in found)
+
+    wait_until(lambda: calls() == [(f"{what}.method", "Says.method"), ("by name", "Says.method")], "its calls")
+    ray.kill(actor)
+
+
 def test_a_dead_actor_stays_in_the_list(ray, state):
     @ray.remote
     class ShortLived:

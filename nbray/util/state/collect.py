@@ -151,13 +151,16 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
         resources = {name: units / UNIT for name, units in row["resources"].items()}
         if actor_id in actors:
             resources = asked.by_calls(actors[actor_id])
+        name, function = row["name"], row["function"] or row["name"]
+        if actor_id in actors and name == function and (by_repr := actors[actor_id]["repr_name"]):
+            name = f"{by_repr}.{function.rpartition('.')[2]}"
         target = row.get("target") or _ANYWHERE
         submitted, start, end = ms(row["submitted"]), ms(row["start"]), ms(row["end"])
         found.append(
             TaskState(
-                task_id=task(row["owner"], row["seq"]), attempt_number=row["attempt"], name=row["name"], state=row["state"],
+                task_id=task(row["owner"], row["seq"]), attempt_number=row["attempt"], name=name, state=row["state"],
                 job_id=_job_hex(owner.get("job_id", 0) or process.get("job_id", 0)), actor_id=actor_id or None,
-                type=row["kind"], func_or_class_name=row["function"] or row["name"],
+                type=row["kind"], func_or_class_name=function,
                 parent_task_id=task(*parent) if parent else root(row["owner"]),
                 node_id=where.node_id if row["process"] else None,
                 worker_id=ids.worker_id(row["process"]) if row["process"] else None, worker_pid=process.get("pid"),
@@ -260,7 +263,7 @@ def _actors(where: Any, timeout_s: float) -> list[Any]:
             ray_namespace=row["namespace"], required_resources=row["resources"],
             death_cause=_death_cause(row) if row["state"] == "DEAD" else None, is_detached=row["detached"],
             num_restarts=row["restarts"], num_restarts_due_to_lineage_reconstruction=0, num_restarts_due_to_node_preemption=0,
-            repr_name="", serialized_runtime_env=asked.serialized_runtime_env(row["env_key"]),
+            repr_name=row["repr_name"], serialized_runtime_env=asked.serialized_runtime_env(row["env_key"]),
             placement_group_id=row["group_id"] or None, call_site=row["made_at"] or None,
             label_selector=row["label_selector"],
         )
