@@ -7,6 +7,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from nbray.exceptions import RayActorError, RayError
+from nbray.notes import add_note
 
 from . import node_choice
 from .cell_actor import CellActor
@@ -92,5 +93,5 @@ class ActorCells:
 
     def failed(self, name: str, failure: BaseException) -> None:
         """A cell of the actor failed without an error of its own."""
-        if isinstance(failure, RayActorError) and hasattr(failure, "add_note"):
-            failure.add_note(f"The names that the actor {name} kept are lost; the next cell begins a new one.")
+        if isinstance(failure, RayActorError):
+            add_note(failure, f"The names that the actor {name} kept are lost; the next cell begins a new one.")

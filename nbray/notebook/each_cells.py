@@ -15,6 +15,7 @@ import types
 from typing import Any
 
 from nbray.exceptions import GetTimeoutError, TaskCancelledError
+from nbray.notes import add_note
 
 from . import cell_runner, interrupt, tracebacks
 from .cell_job import Inputs, Item, unpicklable
@@ -260,8 +261,7 @@ class _Running:
         note = f"Item {number} of {len(self.refs)} (counted from 0) failed{more}; the others were stopped."
         if done:
             note += f" {done} had ended: their values are in the lists, None stands for the rest."
-        if hasattr(error, "add_note"):
-            error.add_note(note)
+        add_note(error, note)
         return error
 
     def _stopped_error(self, ends: dict[int, Any], namespace: dict[str, Any]) -> BaseException:

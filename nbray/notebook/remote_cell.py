@@ -296,7 +296,8 @@ class RemoteCells:
             if interrupt.stop(ref, self.router.kernel, cell.killer(ref)):
                 outcome = _outcome_of(ref)
             else:
-                vars(error)["__notes__"] = [  # in the place of what get says: that the task goes on
+                error.args = ()  # Python 3.10 has there
+                vars(error)["__notes__"] = [  # and others here what get says: that the task goes on
                     f"The cell did not stop at once; its worker is killed {interrupt.PATIENCE_S:g} s"
                     " after the interrupt, or now if you interrupt once more."
                 ]

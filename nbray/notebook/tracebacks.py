@@ -23,6 +23,7 @@ from typing import Any
 import cloudpickle
 
 from nbray.exceptions import GetTimeoutError
+from nbray.notes import add_note
 
 from . import read_only
 from .cell_pickle import StreamReader, receiving
@@ -132,8 +133,7 @@ def rebuild(records: list[ExceptionRecord], namespace: dict[str, Any]) -> BaseEx
     for exc, record in zip(made, records, strict=True):
         exc.__traceback__ = make_traceback(record.frames)
         for note in record.notes:
-            if note not in getattr(exc, "__notes__", ()) and hasattr(exc, "add_note"):
-                exc.add_note(note)
+            add_note(exc, note)
         if record.cause is not None:
             exc.__cause__ = made[record.cause]
         if record.context is not None:
@@ -263,7 +263,15 @@ def install(shell: Any) -> Callable[[], None]:
         shown.__traceback__ = tb
         # Of a SyntaxError the frames are shown too, unless it is that of the cell itself.
         kwargs.update(tb_offset=0, running_compiled_code=tb is not None)
-        return original((type(shown), shown, tb), **kwargs)
+        given = (type(shown), shown, tb)
+        if sys.version_info < (3, 11) and isinstance(shown, SyntaxError):
+            # IPython takes its frames from sys.exc_info(), which has those of before there.
+            shell._get_exc_info = lambda exc_tuple=None: exc_tuple or given
+            try:
+                return original(given, **kwargs)
+            finally:
+                del shell._get_exc_info
+        return original(given, **kwargs)
 
     shell.showtraceback = showtraceback
 
@@ -294,6 +302,7 @@ def let_go(error: BaseException | None) -> None:
             if tb.tb_frame.f_code.co_filename.startswith(_OUR_DIRS):
                 try:
                     tb.tb_frame.clear()
+                    _ = tb.tb_frame.f_locals  # Python 3.10 has a copy in there, which now follows
                 except RuntimeError:
                     pass  # it still runs
             tb = tb.tb_next

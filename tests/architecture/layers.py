@@ -30,6 +30,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         [
             "nbray.ids",
             "nbray.exceptions",
+            "nbray.notes",
             "nbray.config",
             "nbray.clock",
             "nbray.options",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from kit import Kernel, strip_ansi
@@ -65,6 +66,7 @@ def test_own_classes_and_odd_ones(kernel: Kernel) -> None:
     assert "lock" in cell.error["evalue"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
 def test_groups(kernel: Kernel) -> None:
     cell = kernel.run(
         "%%remote\ndef fail(): raise TypeError('b')\ntry:\n    fail()\nexcept TypeError as e:\n    kept = e\nraise ExceptionGroup('both', [ValueError('a'), kept])"
