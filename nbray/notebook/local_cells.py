@@ -97,6 +97,8 @@ class _Cell:
 
     def describe(self) -> Facts | None:
         """Return the tasks it may wait for: its own, and those of earlier cells that were not done."""
+        if self.line is None:
+            return None  # were it shown now and the cell over, nobody would say how that ended
         lines_of = self._cells.lines_of
         if not self._scopes:
             if not lines_of.watch.look():

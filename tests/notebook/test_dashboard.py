@@ -152,16 +152,45 @@ def test_how_it_ended_is_told_when_a_slow_daemon_has_answered(kernel: Kernel) ->
         "feed = get_ipython()._nbray_extension.magics.cells.lines_of.watch._feed\nkeep = feed.poll\ndef slow(*a):\n"
         "    if os.path.exists('slow'): raise nbray.exceptions.RaySystemError('no answer')\n    keep(*a)\nfeed.poll = slow"
     )
-    cell = kernel.start("nbray.get(refs)\n'through'")
-    kernel.until(lambda: bool(states(cell)))
     folder = Path(f"/proc/{kernel.pid}/cwd")
-    (folder / "slow").touch()
-    (folder / "gate-d").touch()
-    kernel.finish(cell)
-    assert "0 of 5 tasks in " in texts(cell)[-1]
-    (folder / "slow").unlink()
-    kernel.until(lambda: texts(cell)[-1].startswith("5 of 5 tasks in "))
-    kernel.ok("feed.poll = keep")
+    try:
+        cell = kernel.start("nbray.get(refs)\n'through'")
+        kernel.until(lambda: bool(states(cell)))
+        (folder / "slow").touch()
+        (folder / "gate-d").touch()
+        kernel.finish(cell)
+        assert "0 of 5 tasks in " in texts(cell)[-1]
+        (folder / "slow").unlink()
+        kernel.until(lambda: texts(cell)[-1].startswith("5 of 5 tasks in "))
+    finally:
+        (folder / "gate-d").touch()
+        (folder / "slow").unlink(missing_ok=True)
+        kernel.ok("feed.poll = keep")
+
+
+def test_a_line_is_shown_once_the_end_of_its_cell_can_finish_it(kernel: Kernel) -> None:
+    kernel.ok(
+        TASKS + "refs = [held.remote('gate-e') for _ in range(5)]\n"
+        "lines = get_ipython()._nbray_extension.magics.cells.lines\nkept_add = lines.add\n"
+        "def late(origin, describe):\n    ticks = []\n    def counted():\n        ticks.append(1)\n"
+        "        if len(ticks) == 3: open('ticked', 'w').close()\n        return describe()\n"
+        "    line = kept_add(origin, counted)\n    while not os.path.exists('let'): time.sleep(0.01)\n    return line\n"
+        "import time\nlines.add = late"
+    )
+    folder = Path(f"/proc/{kernel.pid}/cwd")
+    try:
+        cell = kernel.start("nbray.get(refs)\n'through'")
+        kernel.until(lambda: (folder / "ticked").exists())
+        assert states(cell) == []
+        (folder / "let").touch()
+        kernel.until(lambda: bool(states(cell)))
+        (folder / "gate-e").touch()
+        kernel.finish(cell)
+        assert " of 5 tasks in " in texts(cell)[-1]
+    finally:
+        (folder / "let").touch()
+        (folder / "gate-e").touch()
+        kernel.ok("lines.add = kept_add")
 
 
 def test_a_remote_cell_of_more_than_two_seconds_shows_the_tasks_it_starts(kernel: Kernel) -> None:
