@@ -29,7 +29,8 @@ MAX_BYTES = 1 << 16  # of one value
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, date, datetime, timedelta, range)
 _CONTAINERS = (tuple, list, set, frozenset, deque)
 _MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
-_MAY_STORE = re.compile(r"\.\s*\w+[^=!<>\n]*=|\.\s*\w+\s*\.\s*\w+\s*\(|\bsetattr\b|\bdel\b")
+# Of an attribute an assignment is near: each is looked at, and to the end of its line would take the square of a long line.
+_MAY_STORE = re.compile(r"\.\s*[^\W\d]\w*[^=!<>\n]{0,300}=|\.\s*\w+\s*\.\s*\w+\s*\(|\bsetattr\b|\bdel\b")
 _CELL_MAGIC = re.compile(r"get_ipython\(\)\.run_cell_magic\((.*)\)\s*\Z", re.DOTALL)
 _RUN_HERE = ("time", "timeit", "capture", "prun")
 # These are seen to elsewhere.

@@ -5,6 +5,12 @@ from __future__ import annotations
 from kit import Kernel
 
 
+def test_a_cell_with_much_data_in_one_line_costs_no_search_of_its_line_for_each_number(kernel: Kernel) -> None:
+    kernel.ok("%%remote\n1")
+    kernel.ok("numbers = [" + ", ".join(f"0.{i:06d}" for i in range(100_000)) + "]")  # for many minutes, once
+    assert kernel.ok("%%remote\nlen(numbers)").value == "100000"
+
+
 def test_plain_values_that_are_set_on_modules_go_both_ways(kernel: Kernel) -> None:
     kernel.ok(
         "open('config_of_mine.py', 'w').write('RATE = 1\\nTABLE = {1: 2}\\nNAMES = []\\ndef all(): return RATE, TABLE, NAMES\\n')\n"
