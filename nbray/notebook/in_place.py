@@ -54,7 +54,7 @@ def update_in_place(old: Any, new: Any) -> bool:
             for name in old._metadata:  # of a Series: its name
                 object.__setattr__(old, name, getattr(new, name, None))
             old.attrs = new.attrs
-        elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__"):
+        elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__") or _sets_its_state(old):
             return _take_state(old, new)  # there is more to it than its __dict__
         elif type(getattr(old, "__dict__", None)) is dict:
             _take_attributes(old, new.__dict__)
@@ -67,6 +67,11 @@ def update_in_place(old: Any, new: Any) -> bool:
     if type(attributes) is dict and not hasattr(old, "_mgr"):  # of a subclass of list, dict ...
         old.__dict__.update(attributes)
     return True
+
+
+def _sets_its_state(value: Any) -> bool:
+    """Whether it has a state, but no ``__dict__``: an iterator, which in Python 3.10 is as small as an object with one."""
+    return hasattr(value, "__setstate__") and not hasattr(value, "__dict__")
 
 
 def _take_attributes(old: Any, attributes: dict[str, Any]) -> None:
