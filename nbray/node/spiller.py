@@ -65,7 +65,7 @@ class Spiller:
         self._smallest = int(limits.spill_object_bytes)
         self._released = released
         self._copies: dict[int, _Copy] = {}  # handle -> copy
-        self._brought: dict[int, float] = {}  # handle -> when it was brought back last
+        self._brought: dict[int, float] = {}  # handle -> when it was brought back, if in the last second; in order
         self._lock = threading.Lock()
         self._rooms: list[int] = []
         self._restores: dict[int, None] = {}
@@ -147,9 +147,8 @@ class Spiller:
         if excess <= 0:
             return
         since = time.monotonic() - _WANTED_S
-        self._brought = {obj: at for obj, at in self._brought.items() if at > since}
         for obj in self._segment.spill_victims(0, excess, self._smallest) or ():
-            if obj in self._brought:
+            if self._brought.get(obj, since) > since:
                 continue
             if self._ended or self._waiting() or not self._spill(obj):
                 return
@@ -265,10 +264,17 @@ class Spiller:
             if status == lib.NBS_OK:
                 outcome = self._fill(copy, target)
                 target.release()
-                self._brought[obj] = time.monotonic()
+                self._note_brought(obj)
                 self._end_restore(obj, copy, outcome)
         finally:
             segment.release(obj)
+
+    def _note_brought(self, obj: int) -> None:
+        now = time.monotonic()
+        self._brought.pop(obj, None)
+        self._brought[obj] = now
+        while self._brought[oldest := next(iter(self._brought))] <= now - _WANTED_S:
+            del self._brought[oldest]
 
     def _exchange(self, obj: int, copy: _Copy, room: int) -> bool:
         """Memory and disk are full: let an object on disk change places with what lies in memory.
