@@ -296,8 +296,9 @@ class RemoteCells:
             if interrupt.stop(ref, self.router.kernel, cell.killer(ref)):
                 outcome = _outcome_of(ref)
             else:
-                error.args = ()  # Python 3.10 has there
-                vars(error)["__notes__"] = [  # and others here what get says: that the task goes on
+                # In the place of what get says, that the task goes on: Python 3.10 has that among the arguments.
+                error.args = ()
+                vars(error)["__notes__"] = [
                     f"The cell did not stop at once; its worker is killed {interrupt.PATIENCE_S:g} s"
                     " after the interrupt, or now if you interrupt once more."
                 ]
