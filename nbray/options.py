@@ -112,6 +112,9 @@ class _Both(TypeError, ValueError):
     """A wrong type where Ray raises TypeError and the table of bad input asks for ValueError."""
 
 
+_Both.__name__ = TypeError.__name__  # what notebooks show; pickles go by __qualname__
+
+
 def _num_returns(name: str, value: Any) -> Any:
     if value is None or value in ("streaming", "dynamic"):
         return value

@@ -24,6 +24,9 @@ class _UnknownOption(ValueError, AssertionError):
     """A ValueError, as for every other option; AssertionError in Ray."""
 
 
+_UnknownOption.__name__ = ValueError.__name__  # what notebooks show; pickles go by __qualname__
+
+
 def method(*args: Any, **given: Any) -> Any:
     """Set options of an actor's method: ``@method(num_returns=2)``; ``@method`` alone sets none.
 

@@ -42,6 +42,9 @@ class _WronglyApplied(TypeError, AssertionError):
     """Ray asserts here; a wrong call is a TypeError."""
 
 
+_WronglyApplied.__name__ = TypeError.__name__  # what notebooks show; pickles go by __qualname__
+
+
 def _make(target: Any, given: dict[str, Any]) -> Any:
     if isinstance(target, (RemoteFunction, ActorClass)):
         raise TypeError(f"{target!r} is remote already.")

@@ -70,6 +70,9 @@ class _TypeAndValueError(TypeError, ValueError):
     """Ray raises ValueError here, the table of bad input asks for TypeError: it is both."""
 
 
+_TypeAndValueError.__name__ = ValueError.__name__  # what notebooks show; pickles go by __qualname__
+
+
 def _not_a_ref(value: Any) -> Exception:
     return _TypeAndValueError(
         f"Invalid type of object refs, {type(value)}, is given. 'refs' must either be a list of ObjectRefs or an "

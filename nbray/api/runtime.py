@@ -178,6 +178,9 @@ class _LocalModeError(RuntimeError, ValueError):
     """Ray raises RuntimeError; a refused keyword is a ValueError: it is both."""
 
 
+_LocalModeError.__name__ = RuntimeError.__name__  # what notebooks show; pickles go by __qualname__
+
+
 def _cluster_to_join(address: Any, base: str) -> discovery.LiveSession | None:
     if address is not None and not isinstance(address, str):
         raise TypeError(f"address is a string, not {type(address)}.")

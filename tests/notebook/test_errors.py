@@ -219,3 +219,15 @@ def test_warnings_name_the_cell(kernel: Kernel) -> None:
         cell = kernel.ok(above + call)
         number = cell.of("execute_input")[0]["execution_count"]
         assert f"cell {number}:{line}: PerformanceWarning" in cell.text("stderr")
+
+
+@pytest.mark.parametrize(
+    "code, name",
+    [
+        ("nbray.get(3)", "ValueError"),
+        ("nbray.remote(num_cpus='two')(len)", "TypeError"),
+        ("nbray.remote(3)", "TypeError"),
+    ],
+)
+def test_wrong_input_is_named_by_a_class_that_people_know(kernel: Kernel, code: str, name: str) -> None:
+    assert kernel.run(f"import nbray\n{code}").error["ename"] == name
