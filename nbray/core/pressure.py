@@ -24,6 +24,7 @@ FULL = frozenset({lib.NBS_EFULL, lib.NBS_ENOMEM})
 _ASK_AGAIN_S = 0.1
 _NAP_NS = (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
 _LISTED = 16384  # objects looked at for the message of an error
+_TOLD_S = 0.5  # a task that waits so long for its arguments tells the daemon for what
 _QUIET_S, _QUIET_MAX_S = 0.25, 1.0  # without progress, before a task lets go of the arguments that it has
 
 
@@ -195,6 +196,9 @@ class Patience:
             pressure.refuse_for_disk(self._size, blocked)
         self._judge(now - self._moved_at, now, stats, status)
 
+    def over(self) -> None:
+        """The wait has an end."""
+
     def _judge(self, quiet_s: float, now: float, stats: Any, status: int) -> None:
         """Raise when nothing has moved for too long."""
         if quiet_s > self._pressure.limits.room_wait_s:
@@ -213,7 +217,8 @@ class TaskPatience(Patience):
         self._quiet_s = _QUIET_S
         self._stuck_since = 0.0
         self._created = 0
-        self._others_moved_at = self._moved_at
+        self._began_at = self._others_moved_at = self._moved_at
+        self._told = False
         self._draw()
 
     def goes_on(self, size: int) -> TaskPatience:
@@ -226,8 +231,32 @@ class TaskPatience(Patience):
 
     def nap(self, ask: Any, status: int) -> None:
         """Nap as others do; a task may be cancelled meanwhile."""
-        super().nap(ask, status)
-        self._heed_cancel()
+        try:
+            super().nap(ask, status)
+            self._heed_cancel()
+        except CrowdedOut:
+            raise
+        except BaseException:
+            self.over()
+            raise
+
+    def over(self) -> None:
+        """It has what it waited for, or has given up."""
+        if self._told:
+            self._told = False
+            self._pressure.control.send(m.WaitingNotice(text=""))
+
+    def _tell(self, capacity: int) -> None:
+        """Have the daemon know what this task waits for."""
+        self._told = True
+        own, others = self._pressure.viewed()
+        text = (
+            f"room in the object store for an argument of {_mib(self._size)}: of the store's {_mib(capacity)} other "
+            f"processes use {_mib(others)}"
+        )
+        if own:
+            text += f", and this one {_mib(own)} for what it has already"
+        self._pressure.control.send(m.WaitingNotice(text=text, begun=False))
 
     def _heed_cancel(self) -> None:
         if lib.nbs_cancel_wanted(self._pressure.session.seg) == 1:
@@ -236,6 +265,8 @@ class TaskPatience(Patience):
     def _judge(self, quiet_s: float, now: float, stats: Any, status: int) -> None:
         """Make way when nothing has moved for a while; raise when nobody else can make room, or does for very long."""
         limits = self._pressure.limits
+        if not self._told and now - self._began_at > _TOLD_S:
+            self._tell(stats.capacity)
         if stats.n_created_total != self._created:
             self._created, self._others_moved_at = stats.n_created_total, now
         if quiet_s < self._limit_s:
@@ -255,9 +286,13 @@ class TaskPatience(Patience):
         """Leave the memory to others for a while."""
         gc.collect()
         until = time.monotonic() + self._limit_s
-        while time.monotonic() < until:
-            lib.nbs_wait(self._pressure.session.seg, 0, _NAP_NS[-1])
-            self._heed_cancel()
+        try:
+            while time.monotonic() < until:
+                lib.nbs_wait(self._pressure.session.seg, 0, _NAP_NS[-1])
+                self._heed_cancel()
+        except BaseException:
+            self.over()
+            raise
         self._quiet_s = min(2 * self._quiet_s, _QUIET_MAX_S)
         self._draw()
 
@@ -270,6 +305,10 @@ def room_wanted(size: int) -> m.RoomWantedNotice:
 def restore_wanted(obj: int) -> m.RestoreWantedNotice:
     """Return the message that asks for a value."""
     return m.RestoreWantedNotice(obj=obj)
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:.1f} MiB"
 
 
 def _name(status: int) -> str:

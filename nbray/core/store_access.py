@@ -198,6 +198,7 @@ class StoreAccess:
                 patience = waited.goes_on(out.size) if waited else self.pressure.patience(out.size, for_task)
             view = self._try_view(obj)
             if view is not None:
+                patience.over()
                 return view
             patience.nap(restore_wanted(obj), lib.NBS_EFULL)
 

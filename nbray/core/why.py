@@ -61,8 +61,14 @@ class ClusterFacts:
         return wait_reasons.no_more_workers(name, workers, self._extra)
 
     def waits_for(self, peer: int) -> str:
-        """Return what a worker waits for, as far as it has told."""
-        return self.processes.get(peer, {}).get("waits_for", "")
+        """Return what a worker's task waits for, as far as it has told."""
+        row = self.processes.get(peer, {})
+        return "" if row.get("waits_to_begin") else row.get("waits_for", "")
+
+    def waits_to_begin(self, peer: int) -> str:
+        """Return what a worker's task waits for before it can begin; empty when it has begun."""
+        row = self.processes.get(peer, {})
+        return row["waits_for"] if row.get("waits_to_begin") else ""
 
 
 def _rows(core: Any, table: str) -> list[dict[str, Any]]:
@@ -111,7 +117,7 @@ def _clause(core: Any, ref: ObjectRef, facts: ClusterFacts, depth: int) -> str:
         return wait_reasons.resources(name, record.pool.shape, facts.total, facts.free, facts.holders, ahead)
     number, seconds = _running(core, lane.link.chan)
     if number == record.number:
-        return wait_reasons.running(name, lane.pid, seconds, facts.waits_for(lane.peer))
+        return _at_its_worker(name, lane.pid, lane.peer, seconds, facts)
     return _behind(name, lane, lane.peer, lane.pid, record, number, seconds, facts)
 
 
@@ -134,8 +140,14 @@ def _call_clause(core: Any, record: TaskRecord, name: str, facts: ClusterFacts) 
         return wait_reasons.taken(name, pid)
     number, seconds = _running(core, calls.link.chan)
     if number == record.number:
-        return wait_reasons.running(name, pid, seconds, facts.waits_for(peer))
+        return _at_its_worker(name, pid, peer, seconds, facts)
     return _behind(name, calls, peer, pid, record, number, seconds, facts)
+
+
+def _at_its_worker(name: str, pid: int, peer: int, seconds: float, facts: ClusterFacts) -> str:
+    if missing := facts.waits_to_begin(peer):
+        return wait_reasons.beginning(name, pid, seconds, missing)
+    return wait_reasons.running(name, pid, seconds, facts.waits_for(peer))
 
 
 def _behind(
@@ -143,7 +155,8 @@ def _behind(
 ) -> str:  # fmt: skip
     head = lane.tasks.get(number)
     title = (head.name or head.function.name) if head is not None else ""
-    return wait_reasons.behind(name, pid, _position(lane.tasks.values(), record), title, seconds, facts.waits_for(peer))
+    waits = facts.waits_for(peer) or facts.waits_to_begin(peer)
+    return wait_reasons.behind(name, pid, _position(lane.tasks.values(), record), title, seconds, waits)
 
 
 def _position(records: Any, record: TaskRecord) -> int:

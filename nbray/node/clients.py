@@ -12,7 +12,9 @@ DRIVER, WORKER, OBSERVER = "driver", "worker", "observer"
 class Client:
     """One registered process."""
 
-    __slots__ = ("identity", "job_id", "namespace", "peer", "pid", "pidfd", "role", "waits_for", "waits_on")
+    __slots__ = (
+        "identity", "job_id", "namespace", "peer", "pid", "pidfd", "role", "waits_for", "waits_on", "waits_to_begin",
+    )  # fmt: skip
 
     def __init__(self, role: str, peer: int, pid: int) -> None:
         self.role = role
@@ -24,6 +26,7 @@ class Client:
         self.namespace = ""
         self.waits_for = ""  # of a worker whose task waits long: what for
         self.waits_on: list[int] = []  # and the peers without which it does not go on
+        self.waits_to_begin = False  # it waits for its arguments
 
 
 class Clients:

@@ -301,11 +301,12 @@ class Handlers:
         self.effects.schedule(ev.WorkerBlocked(time.monotonic(), client.peer))
 
     def _unblocked(self, client: Client, message: m.UnblockedNotice) -> None:
-        client.waits_for, client.waits_on = "", []
+        client.waits_for, client.waits_on, client.waits_to_begin = "", [], False
         self.effects.schedule(ev.WorkerUnblocked(time.monotonic(), client.peer))
 
     def _waiting(self, client: Client, message: m.WaitingNotice) -> None:
         client.waits_for, client.waits_on = message.text[:500], message.on[:100]
+        client.waits_to_begin = not message.begun
 
     # --------------------------------------------------------------------- actors
 

@@ -56,6 +56,7 @@ def _processes(node: NodeState) -> list[dict[str, Any]]:
         row["state"] = worker.state if worker is not None else ("" if record.ended_at else "RUNNING")
         row["blocked"] = bool(worker is not None and worker.blocked)
         row["waits_for"] = client.waits_for if client is not None else ""
+        row["waits_to_begin"] = client is not None and client.waits_to_begin
         row["waits_on"] = client.waits_on if client is not None else []
         row["actor_id"] = node.actors.by_worker.get(peer, "")
         row["running"] = lease.name if lease is not None else ""

@@ -36,6 +36,11 @@ def running(name: str, pid: int, seconds: float, waits_for: str = "") -> str:
     return f"{text}, where it waits: {waits_for}" if waits_for else text
 
 
+def beginning(name: str, pid: int, seconds: float, missing: str) -> str:
+    """A worker has it, and waits for ``missing`` before it can run it."""
+    return f"{name} is at worker pid {pid} since {_time(seconds)} and has not begun: it waits for {missing}"
+
+
 def taken(name: str, pid: int) -> str:
     """An actor that runs calls side by side has it."""
     return f"{name} is at its actor (pid {pid}), which runs it beside others"

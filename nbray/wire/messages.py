@@ -180,10 +180,11 @@ class UnblockedNotice(Message):
 
 
 class WaitingNotice(Message):
-    """Worker -> daemon: what my task waits for, when that takes long. UnblockedNotice ends it."""
+    """Worker -> daemon: what my task waits for, when that takes long. UnblockedNotice ends it, or an empty text."""
 
-    text: str  # clause: who waits for what
+    text: str  # clause: who waits for what; when it has not begun, what it waits for
     on: list[int] = []  # peers without which it does not go on
+    begun: bool = True  # else it waits for its arguments
 
 
 class StopNotice(Message):

@@ -33,13 +33,21 @@ class TaskArguments(ExecutorState):
         waited: TaskPatience | None = None
         while True:
             try:
-                return self._read_arguments(flags, payload, waited)
+                arguments = self._read_arguments(flags, payload, waited)
             except CrowdedOut as crowded:
                 waited = crowded.patience
             except LostValueError as error:
+                if waited is not None:
+                    waited.over()
                 raise ArgumentLost(error.obj) from error
             except Exception as error:
+                if waited is not None:
+                    waited.over()
                 raise unreadable(error) from error
+            else:
+                if waited is not None:
+                    waited.over()
+                return arguments
             waited.rest()  # what there was of the arguments went with the exception
 
     def _read_arguments(self, flags: int, payload: Any, waited: TaskPatience | None) -> tuple[Any, dict[str, Any]]:

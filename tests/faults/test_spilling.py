@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -219,7 +220,12 @@ def test_a_task_waits_for_memory_that_another_task_uses(fresh, gate, ledger):
     slow_one = slow.remote(refs[0], gate.wait)
     ledger.await_lines(3)
     waits = slow.remote(refs[1], int)
-    time.sleep(0.2)  # it does, or is about to
+    size, capacity = rf"{2 * CAPACITY / 3 / MIB:.1f} MiB", rf"{CAPACITY / MIB:.1f} MiB"
+    room = (
+        rf"slow is at worker pid \d+ since \d+\.\d s and has not begun: it waits for room in the object store for an "
+        rf"argument of {size}: of the store's {capacity} other processes use {size}\."
+    )
+    kit.eventually(lambda: re.fullmatch(room, fresh.why(waits)), lambda: f"{room!r} in {fresh.why(waits)!r}")
     fresh.cancel(waits)
     with pytest.raises(fresh.exceptions.TaskCancelledError), kit.no_hang():
         fresh.get(waits)
