@@ -1,4 +1,4 @@
-/* grow.c - see grow.h; and nbs_warm, which does it ahead of demand. */
+/* grow.c - see grow.h; and nbs_fill and nbs_warm, which do it ahead of demand. */
 #include "grow.h"
 
 #include "arena.h"
@@ -109,6 +109,23 @@ static int fill(nbs_seg *s, uint64_t from, uint64_t to, uint32_t threads) {
   return failed ? -1 : 0;
 }
 
+/* spare tells whether memory may be taken ahead of demand: a good part of what is free is
+ * left to everybody else. */
+static int spare(const nbsi_geometry *g, uint64_t bytes) {
+  return nbs_memory_available(NULL, 0) >= bytes + g->capacity / 8 + (64ull << 20);
+}
+
+int64_t nbs_fill(int fd, uint64_t from, uint64_t bytes) {
+  char why[128];
+  nbsi_geometry g;
+  int rc = nbsi_geometry_read(fd, &g, why, sizeof why);
+  if (rc != NBS_OK) return rc;
+  if (from >= g.arena_size) return 0;
+  if (bytes > g.arena_size - from) bytes = g.arena_size - from;
+  if (bytes == 0 || !spare(&g, bytes)) return 0;
+  return nbsi_fd_fill(fd, g.off_arena + from, bytes) == 0 ? (int64_t)bytes : 0;
+}
+
 int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes, uint32_t threads) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
@@ -126,8 +143,7 @@ int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes, uint32_t threads) {
     if (idle >= ahead || from >= s->geo.arena_size) break;
     uint64_t left = bytes - added, slice = WARM_SLICE * threads;
     uint64_t to = next_frontier(s, from, left < slice ? left : slice);
-    /* Ahead of demand: leave a good part of what is free to everybody else. */
-    if (nbs_memory_available(NULL, 0) < (to - from) + s->geo.capacity / 8 + (64ull << 20)) break;
+    if (!spare(&s->geo, to - from)) break;
     /* Pages are zeroed at first touch, and on a virtual machine fetched from the host, at
      * a few hundred MB/s; that is what is done ahead here. */
     if (fill(s, from, to, threads) != 0) break;

@@ -242,4 +242,7 @@ void nbsi_geometry_make(nbsi_geometry *g, uint64_t capacity, uint32_t max_entrie
  * `why` gets the difference. */
 int nbsi_geometry_check(const nbsi_geometry *g, uint64_t file_size, char *why, size_t why_len);
 
+/* nbsi_geometry_read reads and checks the geometry of the segment behind a descriptor. */
+int nbsi_geometry_read(int fd, nbsi_geometry *g, char *why, size_t why_len);
+
 #endif

@@ -65,6 +65,13 @@ void nbs_give_freed(void);
  * derived from the capacity. */
 int nbs_create(uint64_t capacity, uint32_t max_entries, int *fd, char *why, size_t why_len);
 
+/* nbs_fill touches the pages [from, from + bytes) of the arena of a segment that was just
+ * made, for whoever waits for the others to come up: nbs_warm, which then counts them as
+ * backed, finds them there and is quick. `from` is a multiple of the page size; changes
+ * nothing that anybody sees. Returns the bytes it touched, 0 at the arena's end or where
+ * memory is short, or a negative status for what is no segment. */
+int64_t nbs_fill(int fd, uint64_t from, uint64_t bytes);
+
 /* nbs_attach maps the segment of `fd` (duplicated inside; the caller keeps his) and
  * takes a slot. NBS_EVERSION with the difference in `why` when the layout differs. */
 int nbs_attach(int fd, nbs_seg **out, char *why, size_t why_len);

@@ -138,7 +138,7 @@ int nbs_create(uint64_t capacity, uint32_t max_entries, int *fd, char *why, size
 
 /* ------------------------------------------------------------------- attach */
 
-static int read_geometry(int fd, nbsi_geometry *g, char *why, size_t why_len) {
+int nbsi_geometry_read(int fd, nbsi_geometry *g, char *why, size_t why_len) {
   uint64_t size;
   int sealed;
   if (nbsi_fd_size(fd, &size, &sealed) != 0) {
@@ -237,7 +237,7 @@ static nbs_seg *new_handle(const nbsi_geometry *g, int fd) {
 int nbs_attach(int fd, nbs_seg **out, char *why, size_t why_len) {
   nbsi_geometry g;
   if (why_len > 0) why[0] = 0;
-  int rc = read_geometry(fd, &g, why, why_len);
+  int rc = nbsi_geometry_read(fd, &g, why, why_len);
   if (rc != NBS_OK) return rc;
   nbs_seg *s = new_handle(&g, fd);
   if (s == NULL) return NBS_ENOMEM;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "nbt.h"
 #include "platform.h"
@@ -248,6 +249,29 @@ static void grows_and_warms(void) {
   close(fd);
 }
 
+/* What is touched before anybody attaches is memory of the file, and no more than that. */
+static void is_filled_before_use(void) {
+  int fd = nbt_create(8 << 20);
+  struct stat before, after;
+  NBT_EQ(fstat(fd, &before), 0);
+  NBT_EQ(nbs_fill(fd, 0, 4 << 20), 4 << 20);
+  NBT_EQ(fstat(fd, &after), 0);
+  NBT_EQ((after.st_blocks - before.st_blocks) * 512, 4 << 20);
+  nbs_seg *s = nbt_attach(fd);
+  NBT_EQ(nbt_stats(s).reserved, 0);
+  uint64_t size = s->geo.arena_size, last = (size - 1) / nbsi_page_size() * nbsi_page_size();
+  NBT_EQ(nbs_fill(fd, last, 1 << 20), size - last); /* as far as it goes */
+  NBT_EQ(nbs_fill(fd, size, 1 << 20), 0);
+  NBT_EQ(nbs_warm(s, 4 << 20, 4 << 20, 1), 4 << 20);
+  NBT_EQ(nbt_stats(s).reserved, 4 << 20);
+  NBT_CHECK(s);
+  nbs_detach(s);
+  close(fd);
+  int other = memfd_create("no segment", MFD_CLOEXEC);
+  NBT_EQ(nbs_fill(other, 0, 4096), NBS_EVERSION);
+  close(other);
+}
+
 /* Lookups of the events: order, drops, many writers. */
 static void events_are_counted(void) {
   int fd = nbt_create(1 << 20);
@@ -333,6 +357,7 @@ int main(void) {
   NBT_RUN(a_full_house_recovers_the_dead);
   NBT_RUN(a_forked_child_is_refused);
   NBT_RUN(grows_and_warms);
+  NBT_RUN(is_filled_before_use);
   NBT_RUN(events_are_counted);
   NBT_RUN(old_events_do_not_come_back);
   NBT_RUN(private_pages_are_copied_when_written);

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import select
 import signal
 import sys
 from typing import Any
@@ -156,9 +155,9 @@ def _end(session: LiveSession, grace_s: float) -> bool:
     try:
         if grace_s > 0:
             process_control.send_signal(pidfd, signal.SIGTERM)
-        if grace_s <= 0 or not select.select([pidfd], [], [], grace_s)[0]:
+        if grace_s <= 0 or not process_control.readable(pidfd, grace_s):
             process_control.send_signal(pidfd, signal.SIGKILL)
-            if not select.select([pidfd], [], [], _KILL_WAIT_S)[0]:
+            if not process_control.readable(pidfd, _KILL_WAIT_S):
                 print(f"The daemon (pid {session.pid}) of {session.path} does not end.", file=sys.stderr)
                 return False
             with contextlib.suppress(OSError):

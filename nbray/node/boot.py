@@ -39,4 +39,4 @@ if __name__ == "__main__":
     defer_package()
     from nbray.node.main import main
 
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -392,7 +392,7 @@ class NodeDaemon:
             deadline = time.monotonic() + grace_s + 1.0
             for zygote in zygotes:
                 left = max(0.0, deadline - time.monotonic())
-                if zygote.pidfd >= 0 and not select.select([zygote.pidfd], [], [], left)[0]:
+                if zygote.pidfd >= 0 and not process_control.readable(zygote.pidfd, left):
                     zygote.kill()
                 zygote.reap()
             process_control.end_children(ORPHANS_END_S)

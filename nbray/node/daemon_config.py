@@ -45,7 +45,7 @@ class DaemonConfig(msgspec.Struct, kw_only=True):
 
 
 class DaemonReady(msgspec.Struct, kw_only=True):
-    """Daemon -> launcher, with the segment's descriptor; or the reason why not."""
+    """Daemon -> launcher; or the reason why not."""
 
     node_id: str = ""
     session_dir: str = ""
@@ -57,4 +57,4 @@ class DaemonReady(msgspec.Struct, kw_only=True):
     metrics_port: int = 0  # where metrics are exported; 0: nowhere
     split_ms: dict[str, float] = {}  # where the start-up time went
     error: str = ""
-    error_kind: str = ""  # "memory", or "" for anything else
+    error_kind: str = ""  # "port", "package", or "" for anything else

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -24,15 +23,16 @@ from nbray.exceptions import PortInUseError, RaySystemError, ResourceLimitError,
 from nbray.node import machine, process_control, session_dir
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
 from nbray.node.node_config import NodeConfig
-from nbray.node.segment import memory_available
+from nbray.node.segment import SegmentError, fill_segment, make_segment, memory_available
 from nbray.placement import ACCELERATOR_LABEL, ACCELERATOR_PREFIX, NODE_ID_LABEL
 from nbray.resources import CPU, GPU, MEMORY, OBJECT_STORE_MEMORY, UNITS, ResourceSet
 from nbray.wire import codec
-from nbray.wire.segment_socket import receive_descriptor
 
 # By path and not by -m: that would put the working directory, with whatever lies in it, before the standard library.
 _BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
 _LOG_TAIL_BYTES = 4000
+_ANSWER_PART = 65536
+_FILL_BYTES = 2 << 20  # about 2 ms: so much later a daemon's answer may be seen
 
 
 class NodeProcess:
@@ -74,7 +74,7 @@ class NodeProcess:
             if left <= 0:
                 return False
             if self._pidfd >= 0:
-                select.select([self._pidfd], [], [], left)  # returns for signals every 50 ms
+                process_control.readable(self._pidfd, left)  # returns for signals every 50 ms
             else:
                 time.sleep(min(left, 0.005))
         self._close()
@@ -138,12 +138,13 @@ def start_node(config: NodeConfig | None = None, meanwhile: Callable[[], None] |
         node_name=config.node_name, metrics_port=config.metrics_port,
         spill_dir=session_dir.spill_dir(session, config.spill_base),
     )  # fmt: skip
-    process = None
+    process, segment = None, -1
     try:
+        segment = _make_segment(capacity)
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
-                process = _spawn(theirs, session)
+                process = _spawn(theirs, segment, session)
             with contextlib.suppress(OSError):  # dead already: the answer tells
                 ours.sendall(msgspec.json.encode(daemon_config))
             if meanwhile is not None:
@@ -151,10 +152,9 @@ def start_node(config: NodeConfig | None = None, meanwhile: Callable[[], None] |
             codec.prepare()  # while the daemon starts
             with contextlib.suppress(OSError):  # while the daemon imports
                 session_dir.remove_dead(config.base_dir)
-            ready, descriptor = _await_ready(ours, process, session, limits.node_start_s)
+            _fill(segment, min(capacity, int(limits.warm_ahead_bytes)), ours)
+            ready = _await_ready(ours, process, session, limits.node_start_s)
         if ready.error:
-            if ready.error_kind == "memory":
-                raise SharedMemoryTooSmallError(f"{ready.error} Pass a smaller object_store_memory to init().")
             if ready.error_kind == "port":
                 raise PortInUseError(
                     f"{ready.error}{_port_owner(config.metrics_port)} Choose another, or port 0 for a free one."
@@ -162,13 +162,40 @@ def start_node(config: NodeConfig | None = None, meanwhile: Callable[[], None] |
             if ready.error_kind == "package":
                 raise ImportError(ready.error)
             raise RaySystemError(f"The node daemon could not start: {ready.error}")
-        return NodeProcess(process, ready, descriptor)
+        return NodeProcess(process, ready, segment)
     except BaseException:  # also Ctrl-C: nothing half-started is left
         if process is not None:
             process.kill()
             process.wait()
+        if segment >= 0:
+            os.close(segment)
         session_dir.remove(session)
         raise
+
+
+def _make_segment(capacity: int) -> int:
+    try:
+        return make_segment(capacity)
+    except SegmentError as error:
+        if error.no_memory:
+            raise SharedMemoryTooSmallError(f"{error}. Pass a smaller object_store_memory to init().") from None
+        raise RaySystemError(f"The node could not start: {error}") from None
+
+
+def _fill(segment: int, size: int, ours: socket.socket) -> None:
+    """Touch the store's first memory until the daemon answers: it has a processor of its own meanwhile.
+
+    The first large put comes soon after the start, and memory that was never touched costs
+    it as much again as the copy. What is not done here the daemon does, beside that put.
+    """
+    if machine.count_cpus() < 2:
+        return
+    done = 0
+    while done < size and not process_control.readable(ours.fileno(), 0):
+        touched = fill_segment(segment, done, min(_FILL_BYTES, size - done))
+        if touched == 0:
+            break
+        done += touched
 
 
 def _capacity(asked: int, available: int, figures: str, limits: Limits) -> int:
@@ -221,38 +248,43 @@ def _labels(node_id: str, given: dict[str, str], totals: ResourceSet) -> dict[st
     return {**found, **given}
 
 
-def _spawn(theirs: socket.socket, session: str) -> subprocess.Popen[bytes]:
+def _spawn(theirs: socket.socket, segment: int, session: str) -> subprocess.Popen[bytes]:
     """Start the interpreter that becomes the daemon, in a session of its own."""
     log = os.open(os.path.join(session, "logs", "daemon.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(
-            [sys.executable, _BOOT, str(theirs.fileno())],
+            [sys.executable, _BOOT, str(theirs.fileno()), str(segment)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(theirs.fileno(),),
+            pass_fds=(theirs.fileno(), segment),
             start_new_session=True,
         )
     finally:
         os.close(log)
 
 
-def _await_ready(
-    ours: socket.socket, process: subprocess.Popen[bytes], session: str, timeout_s: float
-) -> tuple[DaemonReady, int]:
+def _await_ready(ours: socket.socket, process: subprocess.Popen[bytes], session: str, timeout_s: float) -> DaemonReady:
     deadline = time.monotonic() + timeout_s
-    while not select.select([ours], [], [], 0.05)[0]:  # Ctrl-C works in between
-        if time.monotonic() > deadline:
-            raise RaySystemError(f"The node daemon did not answer within {timeout_s:g} s.{_log_tail(session)}")
-    try:
-        descriptor, fields = receive_descriptor(ours)
-    except ConnectionError:
+    answer = b""
+    while True:
+        while not process_control.readable(ours.fileno(), 0.05):  # Ctrl-C works in between
+            if time.monotonic() > deadline:
+                raise RaySystemError(f"The node daemon did not answer within {timeout_s:g} s.{_log_tail(session)}")
+        try:
+            part = ours.recv(_ANSWER_PART)
+        except ConnectionError:  # it ended before it read what it was told
+            break
+        if not part:
+            break
+        answer += part
+    if not answer:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(2.0)
         raise RaySystemError(
             f"The node daemon ended while it started (exit code {process.returncode}).{_log_tail(session)}"
-        ) from None
-    return msgspec.convert(fields, DaemonReady), descriptor
+        )
+    return msgspec.json.decode(answer, type=DaemonReady)
 
 
 def _port_owner(port: int) -> str:

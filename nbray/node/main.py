@@ -1,7 +1,8 @@
 """Entry point of the daemon process: read the configuration, fork the zygote, serve.
 
-The order matters: the zygote is forked before there is a thread, a ZeroMQ context or a
-segment, and loads the workers' modules while the daemon opens its sockets.
+The order matters: the zygote is forked before there is a thread or a ZeroMQ context and
+before this process attaches to the segment, and loads the workers' modules while the daemon
+opens its sockets.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 import sys
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 
@@ -33,19 +34,25 @@ _MAX_CONFIG = 1 << 20
 DAEMON_OOM_SCORE = -500  # it goes last when memory runs out; needs a privilege, and is tried without
 
 
-def main(connection_fd: int) -> NoReturn:
-    """Be the daemon. ``connection_fd`` is the inherited end of the launcher's socket pair."""
+def main(connection_fd: int, segment_fd: int) -> NoReturn:
+    """Be the daemon, with two inherited descriptors: our end of the launcher's socket pair, and the segment's."""
     split = {"imported": _since_start_ms()}
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = socket.socket(fileno=connection_fd)
+    os.set_inheritable(segment_fd, False)
     config = msgspec.json.decode(connection.recv(_MAX_CONFIG), type=DaemonConfig)
     code = 1
     try:
         process_control.set_oom_score(DAEMON_OOM_SCORE)  # before the fork: the zygote has it, too
         codec.prepare()  # likewise, once for this process and all workers
-        zygote = ZygoteClient.forked(config.worker_module, connection.close)
+
+        def close_inherited() -> None:
+            connection.close()
+            os.close(segment_fd)
+
+        zygote = ZygoteClient.forked(config.worker_module, close_inherited)
         split["forked"] = _since_start_ms()
-        daemon = _open(config, zygote, connection, split)
+        daemon = _open(config, zygote, connection, segment_fd, split)
         if daemon is not None:
             daemon.run()
             code = 0
@@ -58,7 +65,7 @@ def main(connection_fd: int) -> NoReturn:
 
 
 def _open(
-    config: DaemonConfig, zygote: ZygoteClient, connection: socket.socket, split: dict[str, float]
+    config: DaemonConfig, zygote: ZygoteClient, connection: socket.socket, segment_fd: int, split: dict[str, float]
 ) -> NodeDaemon | None:
     """Make the node and answer the launcher; None when that failed."""
     set_name("nbray-node")
@@ -67,9 +74,9 @@ def _open(
     os.chdir(config.session_dir)
     limits = Limits(config.limits)
     try:
-        segment = Segment(config.capacity)
+        segment = Segment(segment_fd)
     except SegmentError as error:
-        _answer(connection, DaemonReady(error=str(error), error_kind="memory" if error.no_memory else ""), -1)
+        _answer(connection, DaemonReady(error=str(error)))
         return None
     split["segment"] = _since_start_ms()
     listener = segment_socket.listen(config.segment_socket)
@@ -80,7 +87,7 @@ def _open(
         try:
             daemon.export_metrics(Endpoint(node, config.metrics_port))
         except MetricsError as error:
-            _answer(connection, DaemonReady(error=str(error), error_kind=error.kind), -1)
+            _answer(connection, DaemonReady(error=str(error), error_kind=error.kind))
             return None
     split["ready"] = _since_start_ms()
     ready = DaemonReady(
@@ -88,17 +95,13 @@ def _open(
         segment_socket=config.segment_socket, pid=os.getpid(), capacity=config.capacity, resources=config.totals,
         split_ms=split, metrics_port=node.metrics_port,
     )  # fmt: skip
-    _answer(connection, ready, segment.fd)
+    _answer(connection, ready)
     return daemon
 
 
-def _answer(connection: socket.socket, ready: DaemonReady, segment_fd: int) -> None:
+def _answer(connection: socket.socket, ready: DaemonReady) -> None:
     with connection:
-        fields: dict[str, Any] = msgspec.to_builtins(ready)
-        if segment_fd >= 0:
-            segment_socket.send_descriptor(connection, segment_fd, fields)
-        else:
-            connection.send(msgspec.json.encode(fields))
+        connection.sendall(msgspec.json.encode(ready))
 
 
 def _since_start_ms() -> float:

@@ -105,6 +105,13 @@ def open_pidfd(pid: int) -> int:
         return -1
 
 
+def readable(descriptor: int, timeout_s: float) -> bool:
+    """Wait until a descriptor, of whatever number, is readable or at its end; False after ``timeout_s`` seconds."""
+    poll = select.poll()  # select() takes none above 1,023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
 def send_signal(pidfd: int, signo: int) -> bool:
     """Signal the process behind ``pidfd``; False when it is gone."""
     if pidfd < 0:

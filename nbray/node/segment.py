@@ -1,4 +1,4 @@
-"""The daemon's use of the C store: make the segment, watch it, clean up after the dead."""
+"""The node's use of the C store: make the segment, watch it, clean up after the dead."""
 
 from __future__ import annotations
 
@@ -35,20 +35,31 @@ def memory_available() -> tuple[int, str]:
     return available, ffi.string(why).decode("utf-8", "replace")
 
 
-class Segment:
-    """A segment that this process made and is attached to."""
+def make_segment(capacity: int) -> int:
+    """Make a segment for ``capacity`` bytes of objects and return its descriptor; raises SegmentError."""
+    why = ffi.new("char[]", _WHY_BYTES)
+    descriptor = ffi.new("int *")
+    status = lib.nbs_create(capacity, 0, descriptor, why, _WHY_BYTES)
+    if status != lib.NBS_OK:
+        raise SegmentError("the object store cannot be made", status, _text(why))
+    return int(descriptor[0])
 
-    def __init__(self, capacity: int) -> None:
+
+def fill_segment(descriptor: int, begin: int, size: int) -> int:
+    """Touch memory of a segment that nobody uses yet; returns the bytes, 0 where there is no more to touch."""
+    return max(0, int(lib.nbs_fill(descriptor, begin, size)))
+
+
+class Segment:
+    """The segment behind a descriptor, which is owned from here on; this process attaches to it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.fd = descriptor
         why = ffi.new("char[]", _WHY_BYTES)
-        descriptor = ffi.new("int *")
-        status = lib.nbs_create(capacity, 0, descriptor, why, _WHY_BYTES)
-        if status != lib.NBS_OK:
-            raise SegmentError("the object store cannot be made", status, _text(why))
-        self.fd = int(descriptor[0])
         handle = ffi.new("nbs_seg **")
-        status = lib.nbs_attach(self.fd, handle, why, _WHY_BYTES)
+        status = lib.nbs_attach(descriptor, handle, why, _WHY_BYTES)
         if status != lib.NBS_OK:
-            os.close(self.fd)
+            os.close(descriptor)
             raise SegmentError("the object store cannot be attached", status, _text(why))
         self._seg = handle[0]
         self.peer = int(lib.nbs_self(self._seg))

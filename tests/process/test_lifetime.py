@@ -199,3 +199,22 @@ def test_a_daemon_that_cannot_start_says_why_and_leaves_nothing(base_dir, monkey
     with pytest.raises(RaySystemError, match="no such thing"):
         start_node(NodeConfig(object_store_memory=64 << 20, base_dir=base_dir))
     assert os.listdir(os.path.join(base_dir, f"nbray-{os.geteuid()}")) == []
+
+
+def test_a_driver_with_many_descriptors_has_a_cluster():
+    """More than select() knows: 1,024."""
+    script = """
+import os, resource
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard if 0 < hard < 4096 else 4096, hard))
+held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+import nbray
+nbray.init(num_cpus=1)
+assert nbray.get(nbray.remote(lambda: 5).remote()) == 5
+assert nbray.get(nbray.wait([nbray.put(6)])[0]) == [6]
+nbray.shutdown()
+print("fine")
+"""
+    environ = {**os.environ, "PYTHONPATH": str(REPO)}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "fine\n", done.stderr

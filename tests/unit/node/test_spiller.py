@@ -8,7 +8,7 @@ import pytest
 from nbray._cstore import lib
 
 from nbray.config import Limits
-from nbray.node.segment import Segment
+from nbray.node.segment import Segment, make_segment
 from nbray.node.spill_files import DiskFullError
 from nbray.node.spiller import Spiller
 from nbray.store.errors import StoreFullError
@@ -23,7 +23,7 @@ class Node:
     """A store and its spiller, whose disk takes so many objects; the thread does not run, each step is called."""
 
     def __init__(self, folder, objects_on_disk):
-        self.segment = Segment(CAPACITY)
+        self.segment = Segment(make_segment(CAPACITY))
         self.store = Store(self.segment.fd)
         self.spiller = Spiller(self.segment, Limits({"spill_from_share": 2.0}), str(folder), lambda: None)
         self.files = self.spiller.files
