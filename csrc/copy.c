@@ -7,8 +7,12 @@
  * it locks out other writers of the file. Into backed pages that nobody ever wrote,
  * pwrite 6 against 3 for faults, as it need not zero them. Hence per chunk: mapped here ->
  * memcpy; up to date -> populate + memcpy; else pwrite. Both maps are hints: a wrong one
- * costs time only. */
+ * costs time only. memcpy passes by the caches only for pieces larger than they are, so what
+ * is copied chunk by chunk of a larger object does that itself: a fifth less time. */
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "holds.h"
 #include "impl.h"
@@ -18,17 +22,43 @@
 #define SPLIT_FROM (8ull << 20)   /* bytes worth a second thread (about 60 us) */
 #define PART_MIN   (4ull << 20)   /* bytes worth a thread more */
 #define PARTS_MAX  NBSI_PARTS_MAX /* so many threads draw what the memory of one socket gives */
+#define CACHES_MAX (32ull << 20)  /* of an object that is larger little is left in them anyway */
 
 typedef struct {
   nbs_seg *s;
   uint64_t off; /* in the arena */
   const uint8_t *src;
   uint64_t len;
+  int past_caches; /* copy without displacing what the caches hold */
   int failed;
 } job;
 
+/* copy_past_caches is memcpy that leaves nothing of `to` in the caches, nor reads it into them. */
+static void copy_past_caches(uint8_t *to, const uint8_t *from, uint64_t len) {
+#ifdef __SSE2__
+  uint64_t head = (uintptr_t)to % 64 == 0 ? 0 : 64 - (uintptr_t)to % 64;
+  if (head > len) head = len;
+  memcpy(to, from, (size_t)head);
+  uint64_t done = head;
+  for (; len - done >= 64; done += 64) {
+    const __m128i *f = (const __m128i *)(const void *)(from + done);
+    __m128i *t = (__m128i *)(void *)(to + done);
+    __m128i a = _mm_loadu_si128(f), b = _mm_loadu_si128(f + 1), c = _mm_loadu_si128(f + 2),
+            d = _mm_loadu_si128(f + 3);
+    _mm_stream_si128(t, a);
+    _mm_stream_si128(t + 1, b);
+    _mm_stream_si128(t + 2, c);
+    _mm_stream_si128(t + 3, d);
+  }
+  _mm_sfence(); /* such stores keep no order: whoever sees the object sealed must see them */
+  memcpy(to + done, from + done, (size_t)(len - done));
+#else
+  memcpy(to, from, (size_t)len);
+#endif
+}
+
 /* copy_chunk copies a range that lies within one chunk. */
-static int copy_chunk(nbs_seg *s, uint64_t off, const uint8_t *src, uint64_t len) {
+static int copy_chunk(nbs_seg *s, uint64_t off, const uint8_t *src, uint64_t len, int past_caches) {
   uint64_t c = off / NBSI_CHUNK;
   if (nb_atomic_load(&s->mapped[c], RELAXED)) {
     memcpy(s->arena + off, src, (size_t)len);
@@ -47,7 +77,10 @@ static int copy_chunk(nbs_seg *s, uint64_t off, const uint8_t *src, uint64_t len
     nbsi_populate(s->arena + first, last - first);
     nb_atomic_store(&s->mapped[c], (uint8_t)1, RELAXED);
   }
-  memcpy(s->arena + off, src, (size_t)len);
+  if (past_caches)
+    copy_past_caches(s->arena + off, src, len);
+  else
+    memcpy(s->arena + off, src, (size_t)len);
   return 0;
 }
 
@@ -65,7 +98,7 @@ static void run_job(void *arg) {
     }
     if (nb_atomic_load(&j->s->mapped[off / NBSI_CHUNK], RELAXED))
       memcpy(j->s->arena + off, j->src + done, (size_t)n);
-    else if (copy_chunk(j->s, off, j->src + done, n) != 0) {
+    else if (copy_chunk(j->s, off, j->src + done, n, j->past_caches) != 0) {
       j->failed = 1;
       return;
     }
@@ -85,7 +118,8 @@ static int copy_split(job *whole) {
     uint64_t end = whole->len;
     if (i + 1 < n)
       end = (whole->off + whole->len / n * (i + 1)) / NBSI_CHUNK * NBSI_CHUNK - whole->off;
-    part[i] = (job){whole->s, whole->off + done, whole->src + done, end - done, 0};
+    part[i] =
+        (job){whole->s, whole->off + done, whole->src + done, end - done, whole->past_caches, 0};
     done = end;
   }
   nbsi_run_parts(run_job, part, sizeof part[0], (uint32_t)n);
@@ -106,7 +140,7 @@ int nbs_obj_write(nbs_seg *s, uint64_t obj, uint64_t offset, const void *src, ui
   if (nbsi_state(word) != NBS_CREATED || e->creator != s->peer) return NBS_ESTATE;
   if (offset > e->size || len > e->size - offset) return NBS_EINVAL;
   if (len == 0) return NBS_OK;
-  job j = {s, nbsi_data_off(e) + offset, src, len, 0};
+  job j = {s, nbsi_data_off(e) + offset, src, len, len > CACHES_MAX, 0};
   if (len >= SPLIT_FROM && s->n_cpus > 1) return copy_split(&j) == 0 ? NBS_OK : NBS_ESYS;
   run_job(&j);
   return j.failed ? NBS_ESYS : NBS_OK;
