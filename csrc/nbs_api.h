@@ -94,6 +94,11 @@ uint64_t nbs_peer_at(nbs_seg *s, uint32_t slot);      /* attached there, alive o
 uint32_t nbs_slots_used(nbs_seg *s);                  /* slots above were never taken */
 int nbs_signal(nbs_seg *s, uint64_t peer, int signo); /* by pidfd, never to a stranger */
 
+/* nbs_interrupted_itself says, in a handler of SIGINT, that this process sent it. It begins to
+ * look at senders when it is called first (and again after another handler was installed),
+ * and says 0 then: call it once before. Not by two threads at a time. */
+int nbs_interrupted_itself(void);
+
 /* nbs_recover gives back everything the dead process of `peer` held: slot, holds,
  * unsealed objects, channels. Promised objects of which it was the promiser become
  * sealed with NBS_META_LOST. Idempotent; may be killed and called again by another.

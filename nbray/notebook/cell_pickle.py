@@ -40,6 +40,7 @@ from . import array_views, made_modules
 from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again, stream_of_bar
 from .cell_loop import reduce_future
 from .error_record import bare_exception
+from .interrupt_handlers import reduce_handler
 from .ipywidgets_travel import comm_type, connection, reduce_observed
 from .weak_references import reduce_weak
 
@@ -248,6 +249,8 @@ class CellPickler(cloudpickle.Pickler):
             return bare_exception, (kind, obj.args, obj.__dict__)
         elif kind.__module__ == "tqdm.utils" and kind.__name__ == "DisableOnWriteError":
             return stream_of_bar, (kind, obj._wrapped)
+        elif kind is types.MethodType and (handler := reduce_handler(obj)) is not None:
+            return handler
         elif kind is re.Match and is_found_again(obj):
             return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
         elif self.owners and (view := array_views.reduce_view(obj, self.owners)) is not None:

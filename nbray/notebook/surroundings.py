@@ -18,7 +18,7 @@ from nbray.core import output
 from nbray.core.call_site import know_cells
 from nbray.serialization.cell_source import remember
 
-from . import process_environ
+from . import interrupt_handlers, process_environ
 from .cell_job import CellJob
 from .worker_shell import WorkerShell
 
@@ -53,6 +53,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
     """Make the process look like the kernel, and as before afterwards. What an actor's cell makes is ``kept``."""
     main, path, argv = sys.modules.get("__main__"), list(sys.path), sys.argv
     environ = process_environ.raw()
+    handlers = interrupt_handlers.Kept()
     builtin_input, breakpoint_hook = builtins.input, sys.breakpointhook
     getpass: Any = importlib.import_module("getpass") if "getpass" in job.source else None
     ask_secret = getattr(getpass, "getpass", None)
@@ -84,6 +85,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
         yield start
     finally:
         output.watch_descriptors(False)
+        handlers.give_back()
         shell.leave()
         builtins.input, sys.breakpointhook = builtin_input, breakpoint_hook
         if getpass is not None:

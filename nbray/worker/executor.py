@@ -80,6 +80,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         sys.stderr = TaskStream(self.capture, "stderr", 2)
         signal.signal(signal.SIGINT, self._on_interrupt)
         signal.signal(signal.SIGUSR1, self._on_interrupt)  # the same, but the children go on
+        lib.nbs_interrupted_itself()  # from now on it is known who sends a SIGINT
         head, head_bytes, payload = self._head, self._head_bytes, self._payload
         unpack = HEAD.unpack_from
         buffer = ffi.buffer
@@ -152,7 +153,17 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             self.exit_status = 1
 
     def _on_interrupt(self, signum: int, frame: Any) -> None:
+        if os.getpid() != self.core.pid:
+            raise KeyboardInterrupt  # a child that the task has forked: nothing of ours is in it
+        itself = signum == signal.SIGINT and lib.nbs_interrupted_itself() == 1
+        again, self.put_off = self.put_off, 0  # what was put off comes from here, whoever sent it first
         if lib.nbs_cancel_wanted(self.seg) != 1:
+            if itself and self.interruptible and again in (0, self.task_number):
+                if self.core.shield.must_wait(signum, frame):
+                    self.put_off = self.task_number
+                    return
+                self.import_cut = self.import_cut or (self.actor is None and _is_importing(frame))
+                raise KeyboardInterrupt  # the user's own signal.raise_signal, os.kill or _thread.interrupt_main
             return
         if self.actor is not None:  # a method is not interrupted: it can ask is_canceled()
             if self.concurrent is None:
@@ -161,7 +172,9 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         self.cancel_children = signum == signal.SIGINT
         if not self.interruptible or frame.f_code is Executor._task.__code__:
             self.cancel_came_early = True  # not in the user's function yet, or no more
-        elif not self.core.shield.must_wait(signum, frame):
+        elif self.core.shield.must_wait(signum, frame):
+            self.put_off = -1
+        else:
             self.import_cut = self.import_cut or _is_importing(frame)
             raise KeyboardInterrupt
 
@@ -314,20 +327,18 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                     self._cancel_now()
                 result = function(*args)
             self.interruptible = False
-        except KeyboardInterrupt as error:
+        except BaseException as error:
             self.interruptible = False
             if self.import_cut and not self.leaving:
                 self._leave()
-            self._failed(chan, number, name, error)
-            return
-        except BaseException as error:
-            self.interruptible = False
             if (self.exit_asked or isinstance(error, (SystemExit, AsyncioActorExit))) and self.actor is not None:
                 self._exit_actor(None if self.exit_asked else error)
                 return
             self._failed(chan, number, name, error)
             return
         args = kwargs = None  # they may hold views of the store
+        if self.import_cut and not self.leaving:  # the task has caught the interrupt
+            self._leave()
         if self.exit_asked:
             self._exit_actor()
             return

@@ -1,11 +1,14 @@
 """Cancel: queued, running, nested, with force, and hundreds at random (F27)."""
 
+import _thread
 import contextlib
+import importlib
 import os
 import random
 import select
 import signal
 import sys
+import threading
 import time
 
 import cluster_kit as kit
@@ -374,6 +377,82 @@ def test_cancel_in_the_middle_of_an_import(ray, ledger, gate, tmp_path):
         name, other = ray.get(task.remote())
     assert name == "takes_long" and other != pid
     kit.eventually(lambda: not kit.start_time(pid), "the worker has left")
+
+
+def test_a_cut_import_that_the_task_survives(ray, ledger, gate, tmp_path):
+    """The worker is replaced also when the task has caught the interrupt."""
+    (tmp_path / "takes_longer.py").write_text(
+        "import os, time\ndef wait(path):\n    while not os.path.exists(path):\n        time.sleep(0.002)\n"
+        f"os.write(os.open({ledger.path!r}, os.O_WRONLY | os.O_APPEND), b'%d\\n' % os.getpid())\nwait({gate.path!r})\n"
+    )
+
+    @ray.remote(num_cpus=2)
+    def task(catches):
+        sys.path.insert(0, str(tmp_path))
+        try:
+            importlib.import_module("takes_longer")
+        except KeyboardInterrupt:
+            if catches == "other":
+                raise OSError("it was stopped") from None
+        return os.getpid()
+
+    for catches in ("all", "other"):
+        count = len(ledger.lines())
+        ref = task.remote(catches)
+        pid = int(ledger.await_lines(count + 1)[-1])
+        ray.cancel(ref)
+        with kit.no_hang():
+            if catches == "all":
+                assert ray.get(ref) == pid
+            else:
+                with pytest.raises(ray.exceptions.TaskCancelledError):
+                    ray.get(ref)
+            kit.eventually(lambda pid=pid: not kit.start_time(pid), "the worker has left")
+    gate.open()
+    with kit.no_hang():
+        assert ray.get(task.remote("nothing")) != pid
+
+
+def test_a_task_that_interrupts_itself(ray):
+    """What a task sends to its own process is no stray signal; a child that it forks is not interrupted by us either."""
+
+    @ray.remote(num_cpus=2)
+    def caught(how):
+        try:
+            how()
+            while True:
+                time.sleep(0.002)
+        except KeyboardInterrupt:
+            return os.getpid()
+
+    @ray.remote(num_cpus=2)
+    def raises():
+        signal.raise_signal(signal.SIGINT)
+
+    @ray.remote(num_cpus=2)
+    def of_a_child():
+        ready, say = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.write(say, b"x")
+                while True:
+                    time.sleep(0.002)
+            except KeyboardInterrupt:
+                os._exit(7)
+        os.read(ready, 1)
+        os.kill(child, signal.SIGINT)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def from_a_thread():
+        threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
+
+    ways = [lambda: signal.raise_signal(signal.SIGINT), _thread.interrupt_main, from_a_thread]
+    with kit.no_hang():
+        assert len({ray.get(caught.remote(way)) for way in ways}) == 1  # it is the same worker
+        with pytest.raises(KeyboardInterrupt):
+            ray.get(raises.remote())
+        assert ray.get(of_a_child.remote()) == 7
 
 
 def test_cancel_at_the_end_of_tasks(ray, ledger):

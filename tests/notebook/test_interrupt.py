@@ -31,6 +31,35 @@ def test_the_cell_is_cancelled_where_it_was(kernel: Kernel) -> None:
     assert kernel.ok("%%remote\n1").value == "1"
 
 
+def test_a_cell_interrupts_itself(kernel: Kernel) -> None:
+    for first in ("%%remote", "%%remote --actor Own"):
+        cell = kernel.run(f"{first}\nimport signal\nsignal.raise_signal(signal.SIGINT)\nnever = 1")
+        assert cell.error["ename"] == "KeyboardInterrupt"
+        assert "----> 3 signal.raise_signal(signal.SIGINT)" in cell.traceback
+    assert kernel.run("never").error["ename"] == "NameError"
+    caught = kernel.ok(
+        "%%remote\nimport os, time\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    while True:\n        time.sleep(0.002)\n"
+        "except KeyboardInterrupt:\n    caught = 'caught'\ncaught"
+    )
+    assert caught.value == "'caught'"
+
+
+def test_a_handler_of_a_cell_ends_with_it(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote\nimport signal\nbefore = signal.signal(signal.SIGINT, lambda *about: print('mine'))\n"
+        "signal.raise_signal(signal.SIGINT)"
+    )
+    assert cell.text() == "mine\n" and not cell.text("stderr")
+    assert kernel.ok("before is signal.getsignal(signal.SIGINT)").value == "True"
+    with kernel.patient():
+        cell = kernel.start("%%remote\nimport time\nprint('go')\nwhile True:\n    time.sleep(0.002)")
+        kernel.until(lambda: cell.text() == "go\n")
+        kernel.interrupt()
+        kernel.finish(cell)
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    assert "mine" not in cell.text()
+
+
 def test_the_prompt_is_back_soon(kernel: Kernel) -> None:
     taken: list[float] = []
     while not taken or min(taken) >= PROMPT_S:  # a machine that stands still for a moment says nothing of the prompt
