@@ -29,9 +29,9 @@ def owners(values: Iterable[Any]) -> dict[int, Any]:
 
 def owner_of(value: Any, known: dict[int, Any]) -> Any:
     """Return the array of ``owners`` that a value is a view of; None: it is none, or none that can be made so."""
-    if type(value).__name__ != "ndarray" or getattr(value, "base", None) is None or value.dtype.hasobject:
+    if type(value).__name__ != "ndarray" or value.dtype.hasobject:
         return None
-    owner = known.get(id(_root(value)))
+    owner = known.get(id(_root(value)))  # of an array that has its own memory, a view of all of it may go along instead
     return None if owner is value else owner
 
 

@@ -20,6 +20,11 @@ Digest = Callable[[Any], "bytes | None"]
 _CONSTANT = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType, types.ModuleType)
 _METHODS = (types.FunctionType, staticmethod, classmethod, property)
 _DEFAULTS = ("__defaults__", "__kwdefaults__")  # of arguments: what is kept in a list there is kept
+_PARTS = {
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+}  # where code is in them
 _DESCRIBES = (staticmethod, classmethod, property, types.GetSetDescriptorType, types.MemberDescriptorType)
 
 
@@ -39,26 +44,60 @@ class CodeState:
 
     def __init__(self, namespace: dict[str, Any], names: set[str], digest: Digest) -> None:
         self._before: dict[str, tuple[Any, Kept, dict[Any, bytes | None]]] = {}
+        self._inner: dict[str, dict[Within, tuple[Any, Kept, dict[Any, bytes | None]]]] = {}
+        noted = {id(namespace[name]) for name in names}
         for name in names:
             code = namespace[name]
             kept = kept_by(code)
             if kept is not None:
                 self._before[name] = code, kept, {key: _marked(value, digest) for key, value in kept.items()}
+                self._note_inner(name, Within(), kept, digest, noted)
+
+    def _note_inner(self, name: str, path: Within, kept: Kept, digest: Digest, noted: set[int]) -> None:
+        """Note the code that other code keeps, and that has no name of its own: methods, what a decorator is around."""
+        for key, value in kept.items():
+            parts = _PARTS.get(type(value), ()) if isinstance(key, str) else ()
+            for part, code in [(part, getattr(value, part)) for part in parts] or [("", value)]:
+                inner = kept_by(code) if id(code) not in noted and isinstance(code, type | types.FunctionType) else None
+                if inner is not None:
+                    noted.add(id(code))
+                    way = Within((*path, (key, part)))
+                    marks = {key: _marked(value, digest) for key, value in inner.items()}
+                    self._inner.setdefault(name, {})[way] = code, inner, marks
+                    self._note_inner(name, way, inner, digest, noted)
 
     def changes(self, digest: Digest) -> dict[str, tuple[Kept, list[Any]]]:
         """Return, by name, what is new or different now, and the attributes that are gone."""
-        found = {}
-        for name, (code, before, marks) in self._before.items():
-            now = kept_by(code) or {}
-            changed = {
-                key: value
-                for key, value in now.items()
-                if key not in before or before[key] is not value or _marked(value, digest) != marks[key]
-            }
-            gone = [key for key in before if key not in now]
-            if changed or gone:
-                found[name] = changed, gone
+        found = _differences(self._before, digest)
+        for name, inner in self._inner.items():
+            changed = _differences(inner, digest)
+            if changed:
+                own, gone = found.get(name, ({}, []))
+                found[name] = {**changed, **own}, gone  # those within first, while the way to them is as it was
         return found
+
+
+def _differences(
+    before: dict[Any, tuple[Any, Kept, dict[Any, bytes | None]]], digest: Digest
+) -> dict[Any, tuple[Kept, list[Any]]]:
+    found = {}
+    for name, (code, kept, marks) in before.items():
+        now = kept_by(code) or {}
+        changed = {
+            key: value
+            for key, value in now.items()
+            if key not in kept or kept[key] is not value or _marked(value, digest) != marks[key]
+        }
+        gone = [key for key in kept if key not in now]
+        if changed or gone:
+            found[name] = changed, gone
+    return found
+
+
+class Within(tuple[Any, ...]):
+    """Key of a change to code that the code keeps: keys of what is kept, each with the part of a descriptor, one within the other."""
+
+    __slots__ = ()
 
 
 class Registered(tuple[type]):
@@ -116,6 +155,8 @@ def apply(code: Any, change: tuple[Kept, list[Any]]) -> None:
     for key, value in changed.items():
         if isinstance(key, int):
             code.__closure__[key].cell_contents = value
+        elif isinstance(key, Within):
+            apply(_found_within(code, key), value)
         elif isinstance(key, Registered):
             register = code.register
             register(value) if isinstance(code, abc.ABCMeta) else register(key[0], value)
@@ -124,3 +165,10 @@ def apply(code: Any, change: tuple[Kept, list[Any]]) -> None:
     for key in gone:
         if isinstance(key, str) and key in vars(code):
             delattr(code, key)
+
+
+def _found_within(code: Any, path: Within) -> Any:
+    for key, part in path:
+        code = (kept_by(code) or {})[key]
+        code = getattr(code, part) if part else code
+    return code

@@ -32,6 +32,9 @@ def update_in_place(old: Any, new: Any) -> bool:
         ipywidgets_travel.connect(new.values())
         ipywidgets_travel.set_state(old, new)
         return True
+    if isinstance(new, Attributes):
+        _take_attributes(old, new.values)
+        return True
     if type(old) is not type(new):
         return False
     try:
@@ -67,6 +70,13 @@ def update_in_place(old: Any, new: Any) -> bool:
     if type(attributes) is dict and not hasattr(old, "_mgr"):  # of a subclass of list, dict ...
         old.__dict__.update(attributes)
     return True
+
+
+class Attributes:
+    """The new contents of an object whose class makes no second one: those of its ``__dict__``."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
 
 
 def _sets_its_state(value: Any) -> bool:
@@ -107,6 +117,7 @@ def _take_state(old: Any, new: Any) -> bool:
     if not made_plainly:
         return False
     if state is None:  # then it is all in what it is made of, which has its new contents already
+        _take_slots(old, {})
         return bool(reduced[1]) and reduced[3:] in ((), (None,), (None, None))
     if hasattr(old, "__setstate__"):
         old.__setstate__(state)
@@ -120,9 +131,25 @@ def _take_state(old: Any, new: Any) -> bool:
         return False
     if attributes is not None:
         _take_attributes(old, attributes)
-    for name, value in (slots or {}).items():
-        object.__setattr__(old, name, value)
+    _take_slots(old, slots or {})
     return True
+
+
+def _take_slots(old: Any, slots: dict[str, Any]) -> None:
+    if _tells_all(type(old)):
+        for name in copyreg._slotnames(type(old)):  # type: ignore[attr-defined]
+            if name not in slots and hasattr(old, name):
+                object.__delattr__(old, name)
+    for name, value in slots.items():
+        object.__setattr__(old, name, value)
+
+
+def _tells_all(kind: type) -> bool:
+    """Whether what is not in the state of an object is not there: the class has no say in what it is pickled as."""
+    return all(
+        getattr(kind, name, None) is getattr(object, name, None)
+        for name in ("__reduce_ex__", "__reduce__", "__getstate__")
+    )
 
 
 def _is_made_of(old: Any, function: Any, arguments: tuple[Any, ...]) -> bool:

@@ -14,6 +14,7 @@ from nbray.serialization.unpicklable import find_offender
 from . import ipywidgets_travel
 from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, FORMATTERS, OBJECT, STATE, VALUE, WIDGET, CellOutcome, Item, LeftBehind
+from .in_place import Attributes, is_updated_surely
 
 
 @dataclass(slots=True)
@@ -124,7 +125,10 @@ def _contents(value: Any) -> Any:
     if hasattr(value, "_mgr"):  # pandas
         return value.copy(deep=False)
     state = ipywidgets_travel.state_of(value)
-    return state if state is not None else copy.copy(value)
+    if state is not None:
+        return state
+    made = copy.copy(value)
+    return Attributes(dict(vars(value))) if made is value and is_updated_surely(value) else made
 
 
 def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> LeftBehind:

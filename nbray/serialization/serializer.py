@@ -30,11 +30,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
-from cloudpickle.cloudpickle import _code_reduce
+from cloudpickle.cloudpickle import _code_reduce, _make_skeleton_class
 
 from nbray.exceptions import SerializationError
 from nbray.serialization import array_layouts
 from nbray.serialization.cell_source import with_text
+from nbray.serialization.class_making import make_class
 from nbray.serialization.unpicklable import StrictPickler, find_offender
 
 PROTOCOL = 5
@@ -199,8 +200,10 @@ def keep_slots(cls: type, reduced: Any) -> Any:
 
     cloudpickle 3.1.3 makes the class without and sets the attribute afterwards, so that there its instances have a
     ``__dict__``, and what is sent back does not fit the class here. Of ``Outer.Inner`` it keeps the last part alone.
-    A TypedDict is made by its own maker, as it can be by no other.
+    A TypedDict is made by its own maker, as it can be by no other. Nor does the class tell its makers' hooks of itself again.
     """
+    if isinstance(reduced, tuple) and reduced[0] is _make_skeleton_class:
+        reduced = (make_class, *reduced[1:])
     if typing.is_typeddict(cls) and isinstance(reduced, tuple):
         facts = {name: getattr(cls, name, None) for name in _TYPED_DICT_FACTS}
         return _typed_dict, (cls.__name__, dict(cls.__annotations__), facts)
