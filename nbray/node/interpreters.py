@@ -196,6 +196,7 @@ class Interpreters:
 
         self.node.watch(zygote.connection.fileno(), said)
         self.node.watch(zygote.pidfd, lambda: self._zygote_died(key, one, zygote))
+        self.node.environments.interpreter_ready(key)
         self._schedule(ev.InterpreterReady(self._clock(), key))
 
     def _zygote_died(self, key: str, one: _Interpreter, zygote: ZygoteClient) -> None:
@@ -210,6 +211,7 @@ class Interpreters:
         self.node.processes.zygote_died(zygote)
 
     def _gone(self, key: str, reason: str) -> None:
+        self.node.environments.interpreter_failed(key, reason)
         self._schedule(ev.InterpreterGone(self._clock(), key, reason))
 
     # ---------------------------------------------------------------------- folders

@@ -108,11 +108,11 @@ def _environments(node: NodeState) -> list[dict[str, Any]]:
         {
             "key": environment.key,
             "runtime_env": environment.text,
-            "success": True,  # one that cannot be made fails the requests for it, which say why
+            "success": not node.environments.error_of(environment.key),
             "creation_time_ms": environment.defined_at * 1e3,
             "node_id": node.config.node_id,
             "ref_cnt": used[environment.key],
-            "error": "",
+            "error": node.environments.error_of(environment.key)[-_MAX_TEXT:],
         }
         for environment in node.environments.environments.values()
     ]

@@ -278,6 +278,24 @@ def test_environments_are_listed(ray):
     assert row["success"] and row["ref_cnt"] == 1
 
 
+def test_one_that_cannot_be_made_is_listed_with_the_reason(ray, ask, tmp_path):
+    from nbray.util.state import list_runtime_envs
+
+    missing = tmp_path / "placed-11.0-py3-none-any.whl"
+    env = packages(str(missing))
+
+    def row():
+        (found,) = [row for row in list_runtime_envs() if "placed-11.0" in str(row.runtime_env)]
+        return found
+
+    with pytest.raises(ray.exceptions.RuntimeEnvSetupError):
+        ray.get(ask.options(runtime_env=env).remote(), timeout=60)
+    assert not row().success and "placed-11.0" in row().error
+    wheel(tmp_path, "11.0")
+    ray.get(ask.options(runtime_env=env).remote(), timeout=60)
+    assert row().success and row().error is None
+
+
 def test_a_misspelt_key_is_told(ray):
     @ray.remote
     def value():
