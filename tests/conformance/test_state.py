@@ -272,6 +272,8 @@ def test_nodes_jobs_and_workers(ray, state, done):
     job_id = ray.get_runtime_context().get_job_id()
     (job,) = [job for job in state.list_jobs() if job.job_id == job_id]
     assert (job.type, job.status) == ("DRIVER", "RUNNING")
+    assert not job.status.is_terminal()
+    assert (job.driver_info.id, job.driver_info.pid) == (job_id, str(os.getpid()))
     workers = state.list_workers(limit=1000)
     assert any(worker.worker_type == "DRIVER" and worker.is_alive for worker in workers)
     assert any(worker.worker_type == "WORKER" and worker.is_alive for worker in workers)

@@ -12,6 +12,7 @@ from nbray import ids
 from nbray.core import cluster_view, current
 from nbray.core.observer import Observer
 from nbray.events.reducer import View
+from nbray.job_submission import JobStatus
 from nbray.node import discovery
 from nbray.options import UNIT
 from nbray.placement import Target, selector_of
@@ -20,6 +21,7 @@ from nbray.runtime_env import DEFAULT_SETUP_TIMEOUT_S
 from nbray.util.state.common import (
     ActorState,
     ClusterEventState,
+    DriverInfo,
     JobState,
     NodeState,
     ObjectState,
@@ -299,7 +301,7 @@ def _nodes(where: Any, timeout_s: float) -> list[Any]:
     ]  # fmt: skip
 
 
-_JOB_STATES = {"FINISHED": "SUCCEEDED"}
+_JOB_STATES = {"RUNNING": JobStatus.RUNNING, "FINISHED": JobStatus.SUCCEEDED, "FAILED": JobStatus.FAILED}
 
 
 def _jobs(where: Any, timeout_s: float) -> list[Any]:
@@ -307,10 +309,10 @@ def _jobs(where: Any, timeout_s: float) -> list[Any]:
         JobState(
             job_id=_job_hex(row["job_id"]), submission_id=row["metadata"].get("job_submission_id"),
             type="SUBMISSION" if row["metadata"].get("job_submission_id") else "DRIVER",
-            status=_JOB_STATES.get(row["state"], row["state"]), entrypoint=row["entrypoint"],
+            status=_JOB_STATES[row["state"]], entrypoint=row["entrypoint"],
             message=None if row["state"] != "FAILED" else "The driver died.", error_type=None, start_time=_ms(row["started_at"]),
             end_time=_ms(row["ended_at"]), metadata=row["metadata"], runtime_env=_environment(row["runtime_env"] or "{}"),
-            driver_info={"id": _job_hex(row["job_id"]), "node_ip_address": "127.0.0.1", "pid": str(row["pid"])},
+            driver_info=DriverInfo(_job_hex(row["job_id"]), "127.0.0.1", str(row["pid"])),
             namespace=row["namespace"],
         )
         for row in cluster_view.table(where, "jobs")

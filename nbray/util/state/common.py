@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from nbray.job_submission import JobStatus
+
 DETAIL = {"detail": True}
 
 
@@ -28,7 +30,8 @@ class Row:
 
     def asdict(self) -> dict[str, Any]:
         """Return the columns by name."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        columns = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value.asdict() if isinstance(value, Row) else value for name, value in columns.items()}
 
     @classmethod
     def columns(cls, detail: bool = True) -> list[str]:
@@ -107,11 +110,18 @@ class NodeState(Row):
 
 
 @dataclass
+class DriverInfo(Row):
+    id: str
+    node_ip_address: str
+    pid: str
+
+
+@dataclass
 class JobState(Row):
     job_id: str
     submission_id: str | None
     type: str
-    status: str
+    status: JobStatus
     entrypoint: str
     message: str | None
     error_type: str | None
@@ -119,7 +129,7 @@ class JobState(Row):
     end_time: int | None
     metadata: dict[str, str]
     runtime_env: dict[str, Any]
-    driver_info: dict[str, Any] | None
+    driver_info: DriverInfo | None
     driver_agent_http_address: str | None = None
     driver_node_id: str | None = None
     driver_exit_code: int | None = None
