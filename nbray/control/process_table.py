@@ -13,7 +13,7 @@ from nbray.config import Limits
 class ProcessRecord:
     """One driver or worker."""
 
-    __slots__ = ("detail", "ended_at", "exit_type", "job_id", "log", "peer", "pid", "role", "started_at")
+    __slots__ = ("actor_id", "detail", "ended_at", "exit_type", "job_id", "log", "peer", "pid", "role", "started_at")
 
     def __init__(self, peer: int, pid: int, role: str, now: float, log: str) -> None:
         self.peer = peer
@@ -22,6 +22,7 @@ class ProcessRecord:
         self.started_at = now  # seconds since the epoch
         self.ended_at = 0.0
         self.job_id = 0
+        self.actor_id = ""  # of the actor that it is, or was
         self.exit_type = ""
         self.detail = ""  # sentence on its end
         self.log = log  # name of its log, in the session's folder of logs
@@ -49,6 +50,12 @@ class ProcessTable:
         record = self.processes.get(peer)
         if record is not None:
             record.job_id = job_id
+
+    def becomes(self, peer: int, actor_id: str) -> None:
+        """Note the actor that a worker is from now on."""
+        record = self.processes.get(peer)
+        if record is not None:
+            record.actor_id = actor_id
 
     def ended(self, peer: int, now: float, exit_type: str, detail: str) -> None:
         """Note that a process is gone."""

@@ -25,7 +25,7 @@ class Failure(NamedTuple):
     name: str
     function: str
     function_number: int  # at its owner
-    method: bool  # it was a call of an actor
+    actor_id: str  # of the actor that was called; empty: it was no call of one
     cancelled: bool
     t_ns: int  # CLOCK_MONOTONIC
     blob: bytes  # as of an ErrorValue
@@ -59,7 +59,7 @@ class FailureLog:
         self._bytes = 0
 
     def add(
-        self, number: int, name: str, function: str, function_number: int, method: bool, cancelled: bool, blob: bytes,
+        self, number: int, name: str, function: str, function_number: int, actor_id: str, cancelled: bool, blob: bytes,
         lineage: Any = None,
     ) -> None:  # fmt: skip
         """Note that a task ended in an error."""
@@ -69,7 +69,7 @@ class FailureLog:
             self._bytes -= self._whole.pop(number)
         self._entries.pop(number, None)
         self._entries[number] = Failure(
-            self.count, number, name, function, function_number, method, cancelled, time.monotonic_ns(), blob, lineage
+            self.count, number, name, function, function_number, actor_id, cancelled, time.monotonic_ns(), blob, lineage
         )  # fmt: skip
         self._whole[number] = n_bytes
         self._bytes += n_bytes

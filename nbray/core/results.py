@@ -286,7 +286,8 @@ class Results(CoreState):
         if self.reports is not None and not record.cancelled:
             self.reports.watch(error, record.origin)
         self.failed.add(
-            record.number, record.name or name, name, record.function.number, bool(record.flags & TASK_METHOD),
+            record.number, record.name or name, name, record.function.number,
+            record.pool.actor_id if record.flags & TASK_METHOD else "",
             record.cancelled, error.blob,
             self.lineage_of_failed(record) if self.role == "driver" else None,  # where somebody may ask for it
         )  # fmt: skip

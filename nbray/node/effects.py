@@ -129,6 +129,8 @@ class Effects:
         placed = self.node.actors.placed(
             effect.actor_id, effect.worker, effect.pid, effect.lease_id, effect.gpu_ids, time.time()
         )  # fmt: skip
+        if self.node.actors.by_worker.get(effect.worker) == effect.actor_id:
+            self.node.processes_seen.becomes(effect.worker, effect.actor_id)
         self.run(placed)
 
     def _refuse_actor(self, effect: ev.RefuseActor) -> None:

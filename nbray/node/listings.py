@@ -58,7 +58,6 @@ def _processes(node: NodeState) -> list[dict[str, Any]]:
         row["waits_for"] = client.waits_for if client is not None else ""
         row["waits_to_begin"] = client is not None and client.waits_to_begin
         row["waits_on"] = client.waits_on if client is not None else []
-        row["actor_id"] = node.actors.by_worker.get(peer, "")
         row["running"] = lease.name if lease is not None else ""
         row["resources"] = unpack(lease.allocation.amounts) if lease is not None else {}
         rows.append(row)

@@ -240,6 +240,30 @@ def test_a_dead_actor_stays_in_the_list(ray, state):
     assert (row.pid, row.node_id) == (pid, ray.get_runtime_context().get_node_id())
 
 
+def test_calls_of_a_dead_actor_stay_its_calls(ray, state):
+    @ray.remote
+    class Late:
+        def method(self):
+            print("what the dead actor said")
+
+        def dies(self):
+            os._exit(1)
+
+    actor = Late.remote()
+    ray.get(actor.method.remote())
+    for ref in (actor.dies.remote(), actor.method.remote()):
+        with pytest.raises(ray.exceptions.ActorDiedError):
+            ray.get(ref)
+
+    def calls():
+        found = state.list_tasks(filters=[("actor_id", "=", actor._actor_id.hex()), ("type", "=", "ACTOR_TASK")])
+        return sorted((task.name, task.state) for task in found)
+
+    expected = [("Late.dies", "FAILED"), ("Late.method", "FAILED"), ("Late.method", "FINISHED")]
+    wait_until(lambda: calls() == expected, "all calls")
+    assert "what the dead actor said" in "".join(state.get_log(actor_id=actor._actor_id.hex()))
+
+
 def test_why_an_actor_never_lived(ray, state):
     @ray.remote
     class StillBorn:

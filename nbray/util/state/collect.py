@@ -192,12 +192,13 @@ def _add_errors(found: list[TaskState], where: Any, timeout_s: float, ms: Callab
             if row is None:
                 row = known[task_id] = TaskState(
                     task_id=task_id, attempt_number=0, name=error["name"], state="FAILED",
-                    job_id=_job_hex(jobs.get(owner, 0)), actor_id=None, type=error["kind"], language="PYTHON",
+                    job_id=_job_hex(jobs.get(owner, 0)), actor_id=error["actor_id"] or None, type=error["kind"], language="PYTHON",
                     func_or_class_name=error["function"], parent_task_id=None, node_id=None, worker_id=None,
                     worker_pid=None, error_type=None, end_time_ms=ms(error["end"]),
                 )  # fmt: skip
                 found.append(row)
             if row.state == "FAILED":
+                row.actor_id = row.actor_id or error["actor_id"] or None
                 row.error_type, row.error_message = error["error_type"], error["error_message"]
 
 

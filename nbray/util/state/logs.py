@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import os
 import re
 import time
@@ -109,8 +110,8 @@ def _log_of(where: Any, actor_id: str | None, task_id: str | None, pid: int | No
         found = [row for row in processes if row["pid"] == pid]
         what = f"process {pid}"
     elif actor_id is not None:
-        peers = {row["peer"] for row in cluster_view.table(where, "actors") if row["actor_id"] == actor_id}
-        found = [row for row in processes if row["actor_id"] == actor_id or row["peer"] in peers - {0}]
+        lives = [row for row in processes if row["actor_id"] == actor_id]
+        found = sorted(lives, key=lambda row: row["ended_at"] or math.inf)
         what = f"actor {actor_id}"
     elif task_id is not None:
         pids = {row.worker_pid for row in collect.rows(where, "tasks", 2.0) if row.task_id == task_id}
