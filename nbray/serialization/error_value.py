@@ -12,7 +12,7 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -64,8 +64,8 @@ class ErrorValue:
         """Return it as the store takes it."""
         return serializer.Serialized(self.blob, (), list(self.refs))
 
-    def __del__(self) -> None:
-        if self.unread is not None:
+    def __del__(self, at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        if self.unread is not None and not at_exit():  # then nobody is there to tell it, and nothing can be imported
             queue, about = self.unread
             queue.append((about, self.blob))
 

@@ -82,3 +82,28 @@ def test_a_constructor_that_raises(start_script):
         """,
         "KeyError: 'no such key'",
     )
+
+
+def test_a_program_that_fails_says_only_why(run_script):
+    """Not that errors which nobody has read could not be told when the interpreter was half gone."""
+    ended = run_script(
+        """
+        import time
+        ray.init(num_cpus=1, log_to_driver=False)
+
+        @ray.remote
+        class Actor:
+            def slow(self, x=0):
+                time.sleep(100)
+
+        actor = Actor.remote()
+        ray.get(actor.__ray_ready__.remote())
+        called = actor.slow.remote()
+        behind = actor.slow.remote(called)
+        ray.kill(actor)
+        ray.wait([behind])
+        raise ValueError("why it failed")
+        """,
+        check=False,
+    )
+    assert ended.stderr.rstrip().endswith("ValueError: why it failed")
