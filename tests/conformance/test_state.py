@@ -278,6 +278,26 @@ def test_why_an_actor_never_lived(ray, state):
     assert "on purpose" in row.death_cause["creation_task_failure_context"]["formatted_exception_string"]
 
 
+def test_a_constructor_that_never_ran_has_failed(ray, state):
+    @ray.remote(num_cpus=1)
+    class Holder:
+        pass
+
+    @ray.remote(num_cpus=2)
+    class Unplaced:
+        pass
+
+    holder = Holder.remote()
+    ray.get(holder.__ray_ready__.remote())
+    actor = Unplaced.remote()
+    ray.kill(actor)
+    with pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(actor.__ray_ready__.remote())
+    made = [("actor_id", "=", actor._actor_id.hex()), ("type", "=", "ACTOR_CREATION_TASK")]
+    wait_until(lambda: [task.state for task in state.list_tasks(filters=made)] == ["FAILED"], "its end")
+    ray.kill(holder)
+
+
 def test_the_states_that_a_task_went_through(ray, state, done):
     wait_until(lambda: states_of(state, "counted") == ["FINISHED"] * 5, "the tasks in the list")
     rows = state.list_tasks(filters=[("name", "=", "counted")], limit=100, detail=True)

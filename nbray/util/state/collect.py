@@ -236,8 +236,9 @@ def _failed_attempts(
 def _creation(actor: dict[str, Any], where: Any, asked: _Asked) -> TaskState:
     """Return the task that made an actor, as Ray lists it."""
     state = _ACTOR_TASK_STATES.get(actor["state"]) or ("PENDING_NODE_ASSIGNMENT" if actor["placing"] else "RUNNING")
-    if actor["failed_in_init"]:
+    if actor["failed_in_init"] or (actor["state"] == "DEAD" and not actor["ready_at"]):
         state = "FAILED"
+    error_type = "TASK_EXECUTION_EXCEPTION" if actor["failed_in_init"] else "ACTOR_DIED"
     owner, number = ids.split_actor_id(bytes.fromhex(actor["actor_id"]))
     function = f"{actor['class_name']}.__init__"
     end = _ms(actor["ready_at"]) if state == "FINISHED" else _ms(actor["died_at"])
@@ -249,7 +250,7 @@ def _creation(actor: dict[str, Any], where: Any, asked: _Asked) -> TaskState:
         state=state, job_id=_job_hex(actor["job_id"]), actor_id=actor["actor_id"], type="ACTOR_CREATION_TASK",
         func_or_class_name=function, parent_task_id=None, node_id=where.node_id if actor["peer"] else None,
         worker_id=ids.worker_id(actor["peer"]) if actor["peer"] else None, worker_pid=actor["pid"] or None,
-        error_type="TASK_EXECUTION_EXCEPTION" if state == "FAILED" else None, language="PYTHON",
+        error_type=error_type if state == "FAILED" else None, language="PYTHON",
         required_resources=actor["resources"], error_message=actor["cause"] if state == "FAILED" else None,
         runtime_env_info=asked.runtime_env_info(actor["env_key"]), placement_group_id=actor["group_id"] or None,
         creation_time_ms=_ms(actor["created_at"]), start_time_ms=_ms(actor["placed_at"]), end_time_ms=end,
