@@ -106,6 +106,9 @@ export interface IClusterModel {
   /** The cluster of the kernel; null when it has none (yet). */
   readonly cluster: ICluster | null;
 
+  /** Its tasks by state: while they are watched as all views show them, else as the cluster counts; null: no cluster. */
+  readonly counts: TaskCounts | null;
+
   /** The last minute, oldest first. */
   readonly history: readonly ISample[];
 
@@ -164,8 +167,6 @@ export interface IClusterModel {
   /** The objects that a person has put into the graph, as of a generation of the tasks; null: they are not shown. */
   shownObjects: { generation: number; nodes: readonly IObjectNode[] } | null;
 
-  /** What actors are called, by the peer of their process; those that a view has asked for. */
-  actorNames: ReadonlyMap<string, string>;
   /** How tasks failed, by what `panels/graph/failures` knows them by, as far as that was asked; null: nobody can tell. */
   readonly failures: Map<string, { type: string; message: string; at: string } | null>;
 

@@ -7,6 +7,7 @@ and then constructs on it (``worker`` is set); see ACTOR_TRANSITIONS.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -107,12 +108,13 @@ class ActorRecord:
 
     __slots__ = (
         "cause", "created_at", "died_at", "ending", "env_error", "error", "false_starts", "gpu_ids", "graceful_end", "group_removed",
-        "incarnation", "infeasible", "init_deaths", "lease_id", "out_of_memory", "owner", "pid", "placed_at", "placing", "ready_at",
+        "incarnation", "infeasible", "init_deaths", "lease_id", "number", "out_of_memory", "owner", "pid", "placed_at", "placing", "ready_at",
         "repr_name", "request", "restart_at", "restarts", "state", "subscribers", "worker",
     )  # fmt: skip
 
-    def __init__(self, request: CreateActorRequest, owner: int, wall: float) -> None:
+    def __init__(self, request: CreateActorRequest, owner: int, wall: float, number: int = 1) -> None:
         self.request = request
+        self.number = number  # among those of its class, in the order in which they were made
         self.created_at = wall  # seconds of the wall clock, as all times here
         self.placed_at = self.ready_at = 0.0  # of the latest worker
         self.repr_name = ""
@@ -145,6 +147,11 @@ class ActorRecord:
         limit = self.request.max_restarts
         return -1 if limit < 0 else max(0, limit - self.restarts)
 
+    @property
+    def title(self) -> str:
+        """What a person calls it: its name, or ``Trainer 2``; the same everywhere and as long as the cluster lives."""
+        return self.request.name or f"{self.request.class_name} {self.number}"
+
     def notice(self) -> ActorNotice:
         """Return what subscribers are told."""
         request = self.request
@@ -167,6 +174,7 @@ class ActorTable:
         self.by_worker: dict[int, str] = {}
         self._dead: dict[str, None] = {}  # oldest first
         self._delayed: dict[str, None] = {}  # actors with restart_at
+        self._made: Counter[str] = Counter()  # by class, also those that are forgotten
 
     # --------------------------------------------------------------------- events
 
@@ -188,7 +196,8 @@ class ActorTable:
                 ),
             )  # fmt: skip
             return [Notify((owner,), notice)]
-        actor = ActorRecord(request, owner, wall)
+        self._made[request.class_name] += 1
+        actor = ActorRecord(request, owner, wall, self._made[request.class_name])
         self.actors[request.actor_id] = actor
         if request.name:
             self.names[name] = request.actor_id

@@ -11,6 +11,7 @@ from typing import Any
 
 from nbray._cstore import ffi, lib
 from nbray.core import current
+from nbray.core.records import TASK_METHOD
 from nbray.options import UNIT
 from nbray.wire import messages as m
 
@@ -39,7 +40,17 @@ def snapshot() -> dict[str, Any] | None:
     waiting = sum(len(pool.queue) for pool in list(core.pools.values()))
     for lane in list(core.lanes.values()):
         waiting += max(0, len(lane.tasks) - 1)
+    waiting += _waiting_calls(core)
     return figures(core.seg, core.latest_state, core.totals, waiting)
+
+
+def _waiting_calls(core: Any) -> int:
+    """Return how many calls of actors wait for a place. What an actor that runs several at a time has, counts as running."""
+    calls = list(core.actors.values())
+    unsent = sum(len(one.queue) + len(one.late) for one in calls)
+    if unsent:  # among them are those that wait for input
+        unsent -= sum(bool(record.flags & TASK_METHOD) for record in list(core.waiting_args.values()))
+    return max(0, unsent) + sum(max(0, len(one.tasks) - 1) for one in calls if not one.side_by_side)
 
 
 def figures(seg: Any, state: m.StateReply | None, totals: dict[str, int], waiting: int) -> dict[str, Any]:

@@ -74,6 +74,8 @@ class TaskFeed:
         for reply in replies:
             for name in names_of(reply.definitions):
                 table.define(*name)
+            for actor in reply.actors:
+                table.name_actor(actor.peer, actor.actor_id, actor.title)
         if sent:
             table.make_rows(core.peer, {*sent, *(number for number, _, _ in waiting if number < last)})
         for reply in replies:

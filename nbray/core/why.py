@@ -44,7 +44,7 @@ class ClusterFacts:
         for row in self.processes.values():
             if row["resources"]:
                 actor = actors.get(row["actor_id"], {})
-                name = actor.get("class_name") or row["running"]
+                name = actor.get("title") or row["running"]
                 self.holders.append(
                     Holder(name, row["pid"], pack(row["resources"]), bool(actor), actor.get("made_at", ""), row["blocked"])
                 )  # fmt: skip

@@ -34,7 +34,7 @@ class Group:
         Group of the tasks that started these; NO_GROUP: a driver did.
     scope : int
     counts : list of int
-        Tasks by state code.
+        Tasks by state code, also those that the table has forgotten.
     ran_ns, n_ran : int
         How long those that ended ran, together, and how many of them.
     first_ns : int
@@ -85,10 +85,7 @@ class TaskGroups:
     def __init__(self, table: TaskTable, scope_of: ScopeOf = lambda owner, number: 0) -> None:
         self.table = table
         self._scope_of = scope_of
-        self._generation = -1
-        self._start_anew()
-
-    def _start_anew(self) -> None:
+        table.forgetting = self._let_go
         self.groups: list[Group] = []
         self.edges: dict[tuple[int, int], int] = {}
         self.failed: deque[int] = deque(maxlen=MAX_FAILED)
@@ -98,6 +95,8 @@ class TaskGroups:
         self._timed = bytearray()  # whether its time is counted
         self._edges_read = 0
         self._edges_open: list[tuple[int, int]] = []  # whose ends have no group yet
+        # Of tasks that were forgotten before they were over: they come again.
+        self._to_come: dict[tuple[int, int], tuple[int, int, int]] = {}  # owner, number -> group, state, timed
 
     def group_of(self, task: int) -> int:
         """Return the group of a task by its index; NO_GROUP while its function is not known."""
@@ -107,15 +106,14 @@ class TaskGroups:
         """Take over what changed in the table; tells whether something had."""
         table = self.table
         changed = table.changes()
-        if table.generation != self._generation:
-            self._generation = table.generation
-            self._start_anew()
-            changed = list(range(len(table)))
-        missing = len(table) - len(self._group)
+        first = len(self._group)
+        missing = len(table) - first
         if missing:
             self._group.extend(array("i", [NO_GROUP]) * missing)
             self._state.extend(bytes(missing))
             self._timed.extend(bytes(missing))
+        if self._to_come:
+            self._recognize(first)
         moved = False
         for task in changed:
             for one in self._with_starters(task):
@@ -125,6 +123,38 @@ class TaskGroups:
             self._edges_open.clear()
             self._edges_read = 0
         return self._read_edges() or bool(changed)
+
+    def _recognize(self, first: int) -> None:
+        """Rows from ``first`` on are new: some are of tasks that had one before."""
+        for task in range(first, len(self._group)):
+            before = self._to_come.pop(self.table.key(task), None)
+            if before is not None:
+                self._group[task], self._state[task], self._timed[task] = before
+
+    def _let_go(self, cut: int, kept: list[int]) -> None:
+        """Rows of the table go; what was counted of them stays so."""
+        self.update()
+        table, group = self.table, self._group
+        over = bytearray(table.state[:cut])
+        left = set(kept)
+        for task in range(cut):
+            if over[task] < DONE and task not in left and group[task] != NO_GROUP:
+                self._to_come[table.key(task)] = group[task], self._state[task], self._timed[task]
+        new_index = {index: place for place, index in enumerate(kept)}
+
+        def moved(index: int) -> int:
+            return index - cut + len(kept) if index >= cut else new_index.get(index, NO_GROUP)
+
+        for name in ("_group", "_state", "_timed"):
+            column = getattr(self, name)
+            first = column[:0]
+            first.extend(column[index] for index in kept)
+            setattr(self, name, first + column[cut:])
+        ends = iter(table.edges[: self._edges_read])
+        self._edges_read = 2 * sum(moved(one) >= 0 and moved(other) >= 0 for one, other in zip(ends, ends, strict=True))
+        pairs = ((moved(one), moved(other)) for one, other in self._edges_open)
+        self._edges_open = [pair for pair in pairs if min(pair) >= 0]
+        self.failed = deque((index for index in map(moved, self.failed) if index >= 0), MAX_FAILED)
 
     def _with_starters(self, task: int) -> list[int]:
         """Return a task after those that started it and have no group yet: their rows may come after its own."""
@@ -137,7 +167,8 @@ class TaskGroups:
         """Count a task where it belongs now; tells whether it left another group."""
         table = self.table
         before = self._group[task]
-        now = self._find_group(task)
+        # Who started it may be forgotten.
+        now = before if before != NO_GROUP and table.parent[task] < 0 else self._find_group(task)
         if now == NO_GROUP:
             return False
         state = table.state[task]

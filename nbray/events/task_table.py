@@ -11,7 +11,8 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -51,22 +52,31 @@ class TaskTable:
         ``name``, ``kind``, ``origin`` by function index.
     workers : list of int
         Peers by worker index.
+    actors : dict
+        Id of the actor that a worker became, and what a person calls it, by its peer.
     generation : int
         Moves when indexes change their meaning. The next ``delta`` says how, if ``goes_on``; who reads no deltas has
         to start anew.
     forgotten : int
         Tasks that were let go.
+    gone : dict
+        The same by function and state, of those that were over.
     counts : list of int
-        Tasks by state, with those that were forgotten.
+        Tasks by state, with those that were forgotten when they were over; the others count again when they are.
+    forgetting : callable
+        ``forgetting(cut, kept)`` is called before rows go: those before ``cut``, but for some that come first then.
     """
 
     def __init__(self, max_tasks: int = 200_000) -> None:
         self.max_tasks = max_tasks
         self.functions: list[dict[str, str]] = []
         self.workers: list[int] = []
+        self.actors: dict[int, tuple[str, str]] = {}
         self.generation = 0
         self.forgotten = 0
+        self.gone: dict[int, list[int]] = {}
         self.counts = [0] * N_STATES
+        self.forgetting: Callable[[int, list[int]], None] = lambda cut, kept: None
         self._function_index: dict[tuple[int, int], int] = {}  # (owner, number) -> function
         self._named: dict[tuple[str, str, str], int] = {}
         self._worker_index: dict[int, int] = {}
@@ -116,6 +126,14 @@ class TaskTable:
             self.functions.append({"name": name, "kind": kind, "origin": origin})
         self._function_index[owner, number] = same
 
+    def name_actor(self, peer: int, actor_id: str, title: str) -> None:
+        """A worker becomes an actor; it may have run tasks before."""
+        if self.actors.get(peer) != (actor_id, title):
+            self.actors[peer] = actor_id, title
+            worker = self._worker_index.get(peer)
+            if worker is not None:
+                self._workers_told = min(self._workers_told, worker)
+
     def apply_block(self, block: bytes) -> int:
         """Take records as the C core writes them; returns how many.
 
@@ -136,12 +154,12 @@ class TaskTable:
         many = len(block) // RECORD.size
         if 1 < many <= self.max_tasks - len(self.state):  # with less room, tasks that are done have to go in between
             self._make_rows_of_block(block)
-        state, start, end = self.state, self.start, self.end
         for place, (t_ns, seq, owner, process, dur_ns, b, a, kind, flags, _) in enumerate(RECORD.iter_unpack(block)):
             if wait and kind != SUBMIT and not self._is_known(kind, owner, seq, a, b, flags):
                 self._early.append(block[place * RECORD.size : (place + 1) * RECORD.size])
             elif kind == SUBMIT:
                 index = index_of(owner, seq)
+                state, start, end = self.state, self.start, self.end  # forgetting makes new ones
                 self.function[index] = self._function(owner, a)
                 self.submitted[index] = t_ns
                 if state[index] < DONE:
@@ -154,6 +172,7 @@ class TaskTable:
                     self._touch(index)
             elif kind == RESULT:
                 index = index_of(owner, seq)
+                state, start, end = self.state, self.start, self.end
                 if t_ns < max(self.submitted[index], self.start[index]):  # of an earlier run: workers have rings, too
                     self.attempt[index] += 1
                     self._touch(index)
@@ -173,7 +192,6 @@ class TaskTable:
                 if parent is not None and parent != index:
                     self.parent[index] = parent
                     self._touch(index)
-            state, start, end = self.state, self.start, self.end  # forgetting makes new ones
 
     def _make_rows_of_block(self, block: bytes) -> None:
         """Give new tasks their indexes: in the order of an owner's numbers, and who starts a task before it."""
@@ -244,7 +262,7 @@ class TaskTable:
         )
         return {
             "functions": [[index, f["name"], f["kind"], f["origin"]] for index, f in enumerate(self.functions)],
-            "workers": [[index, str(peer)] for index, peer in enumerate(self.workers)],
+            "workers": self._worker_rows(0),
             "rows": self._rows(range(len(self.state))),
             "edges": self.edges.tobytes(),
         }
@@ -271,9 +289,7 @@ class TaskTable:
                 [index, f["name"], f["kind"], f["origin"]]
                 for index, f in enumerate(self.functions[self._functions_told :], self._functions_told)
             ],
-            "workers": [
-                [index, str(peer)] for index, peer in enumerate(self.workers[self._workers_told :], self._workers_told)
-            ],
+            "workers": self._worker_rows(self._workers_told),
             "rows": self._rows(chosen),
             # An edge is told once both its ends are.
             "edges": b"" if self._changed else self.edges[self._edges_told :].tobytes(),
@@ -327,6 +343,10 @@ class TaskTable:
             at += size
             is_changed[i] = 0
         return bytes(rows)
+
+    def _worker_rows(self, first: int) -> list[list[Any]]:
+        workers = enumerate(self.workers[first:], first)
+        return [[index, str(peer), *self.actors.get(peer, ())] for index, peer in workers]
 
     def _touch(self, index: int) -> None:
         if not self._is_changed[index]:
@@ -416,7 +436,13 @@ class TaskTable:
         kept = [place for place in range(cut) if not over[place]] if over.count(0, 0, cut) else []
         if len(kept) == cut:  # nothing is done: the oldest go all the same, and are not shown any more
             cut, kept = many, []
+            for state in self.state[:cut]:
+                self.counts[state] -= 1
+        self.forgetting(cut, kept)
         self.forgotten += cut - len(kept)
+        for (function, state), count in Counter(zip(self.function[:cut], self.state[:cut], strict=True)).items():
+            if state >= DONE and function != NO_FUNCTION:
+                self.gone.setdefault(function, [0] * N_STATES)[state] += count
         self.generation += 1
         if self._forgets is not None:
             self._forgets.append([cut, *kept])

@@ -166,6 +166,7 @@ class Effects:
         client = self.node.clients.by_peer.get(actor.worker)
         if client is not None:
             client.job_id = actor.request.job_id
+        self.node.events.name_actor(actor.worker, effect.actor_id, actor.title)
         self.node.send(actor.worker, notice)
 
     def _notify(self, effect: at.Notify) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from nbray.config import KIB, Limits
 from nbray.node.segment import EVENT_BYTES, Segment
-from nbray.wire.messages import DefineNotice, EventsReply
+from nbray.wire.messages import ActorName, DefineNotice, EventsReply
 
 BLOCK_BYTES = 512 * KIB // EVENT_BYTES * EVENT_BYTES
 DEFINITIONS_AT_ONCE = 1000
@@ -32,6 +32,7 @@ class EventLog:
         self._dropped_here = 0  # records that were pushed out
         self._end = 0  # bytes of records ever taken over: the log's position
         self._defined_at: dict[tuple[int, int], int] = {}
+        self._actors: dict[int, tuple[str, str, int]] = {}  # peer -> id and title of the actor, and where in the log
 
     def drain(self) -> int:
         """Take over what the processes have recorded; returns how many records."""
@@ -61,6 +62,12 @@ class EventLog:
             oldest = next(iter(self._definitions))
             del self._definitions[oldest], self._defined_at[oldest]
 
+    def name_actor(self, peer: int, actor_id: str, title: str) -> None:
+        """Note which actor a worker becomes."""
+        self._actors[peer] = actor_id, title, self._end
+        if len(self._actors) > self._limits.definitions:
+            del self._actors[next(iter(self._actors))]
+
     def name_of(self, owner: int, number: int) -> str:
         """Return what a function of an owner is called; empty when that is not known (any more)."""
         definition = self._definitions.get((owner, number))
@@ -76,6 +83,13 @@ class EventLog:
         for start in range(0, len(definitions), DEFINITIONS_AT_ONCE):
             chunk = definitions[start : start + DEFINITIONS_AT_ONCE]
             yield EventsReply(request_id, definitions=chunk, monotonic_offset_ns=offset)
+        actors = [
+            ActorName(peer, actor_id, title) for peer, (actor_id, title, at) in self._actors.items() if at >= since
+        ]
+        for start in range(0, len(actors), DEFINITIONS_AT_ONCE):
+            yield EventsReply(
+                request_id, actors=actors[start : start + DEFINITIONS_AT_ONCE], monotonic_offset_ns=offset
+            )
         pending = b""
         for block in self._after(since):
             pending += block

@@ -61,12 +61,13 @@ def group_resources(node: NodeState, *, total: bool) -> dict[str, int]:
 
 
 def running(node: NodeState) -> dict[int, tuple[int, str]]:
-    """Return what the workers of this node were lent for: pid -> peer, and function or actor class."""
+    """Return what the workers of this node were lent for: pid -> peer, and function or actor."""
     lent = {}
     for peer, worker in node.scheduler.pool.workers.items():
         lease = node.scheduler.lease_of(peer)
         if lease is not None:
-            lent[worker.pid] = (peer, lease.name)
+            actor = node.actors.actors.get(node.actors.by_worker.get(peer, ""))
+            lent[worker.pid] = (peer, actor.title if actor is not None else lease.name)
     return lent
 
 

@@ -7,9 +7,10 @@ A frame is a small header (plain data) and two buffers:
     forget      lists of indexes: the rows before the first are gone, but for those that follow it in the list, which
                 come first now; all others follow
     functions   [[index, name, kind, origin], ...], new or renamed
-    workers     [[index, peer], ...], new
+    workers     [[index, peer, ...], ...], new; with id and name of the actor that one has become
     counts      tasks by state code, with those that were forgotten
     forgotten   tasks that are not in the table any more
+    gone        [[function, tasks by state code], ...] of those that were over; left out while there are none
     dropped     event records that were lost; the counts are too low by them
     now         CLOCK_MONOTONIC, ms; the times of tasks are of the same clock
     wall        what to add to it for the wall clock, ms
@@ -183,4 +184,6 @@ class TaskStream:
             "now": now / 1e6,
             "wall": (time.time_ns() - now) / 1e6,
         }
+        if feed is not None and feed.table.gone:
+            header["gone"] = list(feed.table.gone.items())
         return Frame(header, [part["rows"], part["edges"]])

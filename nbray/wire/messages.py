@@ -486,10 +486,19 @@ class EventsRequest(Message):
     since: int = 0  # ``position`` of the last reply: only what came later is told
 
 
+class ActorName(msgspec.Struct, array_like=True):
+    """Which actor a worker has become."""
+
+    peer: int
+    actor_id: str
+    title: str  # what a person calls it
+
+
 class EventsReply(Message):
     request_id: int
     block: bytes = b""  # nbs_event records, at most 512 KiB
     definitions: list[DefineNotice] = []
+    actors: list[ActorName] = []
     dropped: int = 0
     last: bool = False
     position: int = 0  # of the last: where the next request may go on

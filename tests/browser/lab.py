@@ -23,6 +23,14 @@ from typing import Any
 READY_S = 180  # a cold server on a busy machine
 ACTION_MS = 120_000
 END_S = 120
+# Becomes the rest of its command line, which is told to end (SIGTERM) when the process that started it is gone, however
+# that ended.
+UNDER_PARENT = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("whoever wanted this server is gone")
+os.execv(sys.argv[2], sys.argv[2:])"""
 
 
 def find_chromium() -> str | None:
@@ -66,6 +74,7 @@ class LabServer:
             **environment,
         }
         line = [
+            *(sys.executable, "-c", UNDER_PARENT, str(os.getpid())),
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
             *(f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token="),
             "--KernelManager.transport=ipc",

@@ -3,6 +3,7 @@
 import importlib
 import re
 import socket
+import time
 import urllib.request
 
 import cluster_kit as kit
@@ -71,6 +72,33 @@ def test_a_task_that_raised_and_ran_again_has_not_failed(fresh, tmp_path):
     nbray.get(second_time.remote(tmp_path / "was here"))
     tasks = live.snapshot()["tasks"]
     assert (tasks["FINISHED"], tasks["FAILED"]) == (1, 0)
+
+
+def test_calls_that_wait_at_their_actor_are_counted(fresh, tmp_path):
+    fresh.init(num_cpus=2, object_store_memory=64 * 2**20)
+
+    @fresh.remote(num_cpus=0)
+    class Gate:
+        def hold(self, path):
+            while not path.exists():
+                time.sleep(0.01)
+
+        def take(self, value):
+            return value
+
+    gate = Gate.remote()
+    held = gate.hold.remote(tmp_path / "open")
+    other = Gate.remote().hold.remote(tmp_path / "open")
+    refs = [gate.take.remote(n) for n in range(500)] + [gate.take.remote(other) for _ in range(3)]
+
+    def waiting():
+        tasks = live.snapshot()["tasks"]
+        return [tasks[state] for state in ("PENDING_NODE_ASSIGNMENT", "PENDING_ARGS_AVAIL", "RUNNING")]
+
+    kit.eventually(lambda: waiting() == [500, 3, 2], "two calls that run and those behind them")
+    (tmp_path / "open").touch()
+    nbray.get([held, *refs])
+    kit.eventually(lambda: waiting() == [0, 0, 0], "an end")
 
 
 def test_nothing_is_exported_unless_asked_for(fresh):

@@ -165,6 +165,6 @@ def test_actors_nodes_and_what_cannot_be_asked(ray, panel):
     assert [(row["class"], row["state"], row["pending"]) for row in mine] == [("Trainer", "ALIVE", 0)]
     answer = panel.ask("nodes")["value"]
     assert answer["nodes"][0]["total"]["CPU"] == 2.0 and answer["nodes"][0]["free"]["CPU"] == 1.0
-    assert [row["actor"] for row in answer["workers"] if row["pid"] == mine[0]["pid"]] == ["Trainer"]
+    assert [row["actor"] for row in answer["workers"] if row["pid"] == mine[0]["pid"]] == [HOSTILE]
     assert "moved on" in panel.about(10**9)["error"] and "moved on" in panel.ask("task", task="x")["error"]
     assert "does not know" in panel.ask(HOSTILE)["error"] and "no id" in panel.ask("free", object="zz")["error"]

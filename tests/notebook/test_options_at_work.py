@@ -103,7 +103,7 @@ def test_an_actor_that_holds_what_a_cell_waits_for_is_named(kernel: Kernel) -> N
     kernel.until(lambda: bool(cell.of("display_data")))
     (line,) = cell.of("display_data")
     assert line["data"]["text/plain"].startswith(
-        f"waiting for 1 CPU: 0 of 2 free, held by actor Holder (cell {number})"
+        f"waiting for 1 CPU: 0 of 2 free, held by actor Holder 1 (cell {number})"
     )
     kernel.interrupt()
     kernel.finish(cell)

@@ -117,6 +117,22 @@ def test_it_agrees_with_counting_all_tasks_whatever_happens():
     for number in range(1, 6):
         table.define(OWNER, number, f"f{number}", "task", "")
     groups = TaskGroups(table)
+    expected, to_come, let_go = {}, {}, table.forgetting
+
+    def count(task, gone):
+        """A task that is forgotten before it is over is counted when it comes again, as the same function's."""
+        state, (function, _) = table.state[task], to_come.pop(table.key(task), (table.function[task], 0))
+        if gone and state < tt.DONE:
+            to_come[table.key(task)] = function, state
+        elif function != 0xFFFFFFFF:
+            expected.setdefault(function, [0] * tt.N_STATES)[state] += 1
+
+    def forgetting(cut, kept):
+        let_go(cut, kept)
+        for task in set(range(cut)) - set(kept):
+            count(task, gone=True)
+
+    table.forgetting = forgetting
     function = {seq: rng.randint(1, 5) for seq in range(1, 2000)}
     for step in range(60):
         block = []
@@ -133,9 +149,40 @@ def test_it_agrees_with_counting_all_tasks_whatever_happens():
         if rng.random() < 0.7:
             groups.update()
     groups.update()
-    expected = {}
     for task in range(len(table)):
-        if table.function[task] != 0xFFFFFFFF:
-            counts = expected.setdefault(table.function[task], [0] * tt.N_STATES)
-            counts[table.state[task]] += 1
+        count(task, gone=False)
+    assert table.forgotten
+    for function, state in to_come.values():
+        if function != 0xFFFFFFFF:
+            expected.setdefault(function, [0] * tt.N_STATES)[state] += 1
     assert {g.function: g.counts for g in groups.groups if g.total} == expected
+
+
+def test_counts_are_exact_when_the_table_has_forgotten_most_of_the_tasks():
+    """Whoever started them may be forgotten, too; and what goes before it is over comes again."""
+    table = TaskTable(max_tasks=40)
+    for number, name in enumerate(("load", "clean", "outer"), 1):
+        table.define(OWNER, number, name, "task", "")
+        table.define(NESTED, number, name, "task", "")
+    groups = TaskGroups(table)
+    table.apply_block(submit(1, 3))
+    table.apply_block(b"".join(submit(i, 2, NESTED) + started_by(i, 1) for i in range(1, 11)) + result(1))
+    for first in range(100, 1000, 30):
+        block = range(first, first + 30)
+        table.apply_block(b"".join(submit(i, 1) + needs(i, i - 1) for i in block))
+        if first % 60 == 40:
+            groups.update()
+        table.apply_block(b"".join(result(i, flags=tt.ERROR * (i % 10 == 0)) for i in block))
+    table.apply_block(b"".join(result(i, NESTED) for i in range(1, 11)))
+    table.apply_block(b"".join(submit(i, 1) for i in range(2000, 2200)))  # none of these is over
+    assert not groups.update() or len(table) <= 40
+    table.apply_block(b"".join(result(i) for i in range(2000, 2200)))
+    table.apply_block(b"")  # records of tasks that are not known wait for one more
+    groups.update()
+    assert table.forgotten > 900
+    assert [(table.functions[g.function]["name"], g.parent, g.total) for g in groups.groups] == [
+        ("outer", NO_GROUP, 1), ("clean", 0, 10), ("load", NO_GROUP, 900 + 200),
+    ]  # fmt: skip
+    load = groups.groups[2]
+    assert (load.counts[tt.DONE], load.counts[tt.FAILED], load.ended, load.n_ran) == (1010, 90, 1100, 1100)
+    assert len(groups.failed) == sum(table.state[i] == tt.FAILED for i in range(len(table)))

@@ -209,6 +209,9 @@ def test_forgetting_while_nothing_is_done():
     table.apply_block(b"".join(submit(seq) for seq in range(1, 30)))
     table.validate()
     assert len(table) <= 10 and table.find(OWNER, 29) is not None
+    table.apply_block(b"".join(result(seq) for seq in range(1, 30)))
+    table.apply_block(b"")  # records of tasks that are not known wait for one more
+    assert table.counts[tt.DONE] == sum(table.counts) == 29
 
 
 def test_numbers_that_are_far_apart():
@@ -260,3 +263,13 @@ def test_of_each_function_one_task_is_known_to_take_a_value():
     assert table.forgotten == 2  # there was no room for the last
     assert [table.key(taker)[1] for taker in table.takers(OWNER, 999)] == [3, 6]
     table.validate()
+
+
+def test_a_worker_that_becomes_an_actor_is_told_of_again():
+    table = TaskTable()
+    table.apply_block(submit(1) + result(1))
+    assert table.delta()["workers"] == [[0, str(WORKER)]]
+    table.name_actor(WORKER, "a1", "Trainer 2")
+    assert table.delta()["workers"] == [[0, str(WORKER), "a1", "Trainer 2"]]
+    table.name_actor(WORKER, "a1", "Trainer 2")
+    assert table.delta() is None and table.snapshot()["workers"] == [[0, str(WORKER), "a1", "Trainer 2"]]

@@ -145,8 +145,12 @@ test('a badge counts, and says so in words', () => {
   });
   const failed = countByOrigin(storeOf([DONE, FAILED])).get('cell-a')!;
   assert.equal(badgeOf(failed, 1)!.text, 'failed');
+  // Also those that the page does not have any more.
+  const long = storeOf([DONE, RUNNING]);
+  long.gone = new Map([[0, [0, 0, 0, 0, 200, 3, 0]]]);
+  assert.equal(badgeOf(countByOrigin(long).get('cell-a')!, 1)!.text, '204/205');
   assert.equal(badgeOf([0, 0, 0, 0, 12_345, 0, 0], 1)!.text, '12k');
-  assert.equal(badgeOf([0, 0, 0, 1_200_000, 1_000, 0, 0], 1)!.text, '1k/1.2M');
+  assert.equal(badgeOf([0, 0, 0, 1, 1_200_000, 0, 0], 1)!.text, '99 %');
   assert.equal(badgeOf(new Int32Array(7), 1), null);
 });
 

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NOT_TAKEN, OTHERS, laneName, lanesOf } from '../graph/lanes.js';
 import { objectNodes, type IStoredObject } from '../graph/objectNodes.js';
+import { callsByActor } from '../graph/actorCalls.js';
 import { graphSvg } from '../exports/graphSvg.js';
-import { actorTitle } from '../graph/actorTitles.js';
+import { traceOf } from '../exports/trace.js';
+import { placeName } from '../graph/workerNames.js';
 import { Scene, type ICard } from '../graph/scene.js';
 import { cardWords } from '../graph/words.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
@@ -29,6 +31,25 @@ function storeOf(rows: readonly Row[], edges: readonly number[] = []): TaskStore
   return store;
 }
 
+const FRAME: IFrame = {
+  kind: 'snapshot',
+  generation: 1,
+  functions: [
+    [0, 'Counter.count', 'actor_task', 'cell-1'],
+    [1, 'load', 'task', 'cell-1'],
+    [2, 'train', 'task', 'cell-2'],
+    [3, 'Counter.reset', 'actor_task', 'cell-1'],
+    [4, 'best', 'task', 'cell-2']
+  ],
+  workers: [],
+  counts: [0, 0, 0, 0, 0, 0, 0],
+  forgotten: 0,
+  dropped: 0,
+  now: 100,
+  wall: 0
+};
+const NOTHING = new DataView(new ArrayBuffer(0));
+
 function update(
   store: TaskStore,
   kind: IFrame['kind'],
@@ -45,24 +66,7 @@ function update(
     view.setUint8(at + 16, state);
     view.setFloat64(at + 28, start, true);
   });
-  const frame: IFrame = {
-    kind,
-    generation: 1,
-    functions: [
-      [0, 'Counter.count', 'actor_task', 'cell-1'],
-      [1, 'load', 'task', 'cell-1'],
-      [2, 'train', 'task', 'cell-2'],
-      [3, 'Counter.reset', 'actor_task', 'cell-1'],
-      [4, 'best', 'task', 'cell-2']
-    ],
-    workers: [],
-    counts: [0, 0, 0, 0, 0, 0, 0],
-    forgotten: 0,
-    dropped: 0,
-    now: 100,
-    wall: 0
-  };
-  store.apply(frame, view, new DataView(new Uint32Array(edges).buffer), 0);
+  store.apply({ ...FRAME, kind }, view, new DataView(new Uint32Array(edges).buffer), 0);
 }
 
 test('each actor has a lane, its calls in the order in which they ran; what waits comes last', () => {
@@ -83,7 +87,10 @@ test('each actor has a lane, its calls in the order in which they ran; what wait
   );
   assert.equal(columns, 12);
   assert.ok(lanes[1]!.y >= 12 && height > lanes[2]!.y);
-  assert.deepEqual([2, NOT_TAKEN, OTHERS].map(laneName), ['worker 3', 'waiting', 'others']);
+  assert.deepEqual(
+    [2, NOT_TAKEN, OTHERS].map(worker => laneName(store, worker)),
+    ['worker 3', 'waiting', 'others']
+  );
 });
 
 test('long lanes break into rows, and of very many actors the rest share one', () => {
@@ -136,10 +143,10 @@ test('the methods of a class share one card, which has the lanes of its actors',
   );
   const spot = scene.spot(1)!; // in its lane without being opened
   assert.deepEqual(scene.hit(spot.x, spot.y), { group: store.group[1], task: 1 });
+  store.actors[0] = '<b>0';
   const { svg } = graphSvg(store, {
     colors: COLORS,
     cellOf: () => '',
-    laneName: worker => `<b>${worker}`,
     objects: objectNodes(store, [put(40, { names: ['<i>weights'], takers: [3] })]),
     objectWords: ({ name }) => ({ name, facts: 'cell 1' })
   });
@@ -323,20 +330,30 @@ test('objects that a person wants to see leave no gaps', () => {
   });
 });
 
-test('actors without a name have a class and a number, the same in all views, and keep it', () => {
+test('an actor is called as its cluster says in all views, also by who comes later', () => {
   const store = storeOf([
-    [0, 7, DONE, 1],
-    [0, -1, SENT, 0],
+    [0, 7, DONE, 3],
     [0, 3, DONE, 1],
-    [1, 2, DONE, 1]
+    [1, 3, DONE, 0]
   ]);
-  const titles = (): (string | null)[] => [7, 3, 5, 2].map(worker => actorTitle(store, worker));
-  assert.deepEqual(titles(), ['Counter 1', 'Counter 2', null, null]);
-  update(store, 'delta', [
-    [0, 7, DONE, 1],
-    [0, 5, RUNNING, 2]
-  ]);
-  assert.deepEqual(titles(), ['Counter 1', 'Counter 2', 'Counter 3', null]);
+  assert.equal(laneName(store, 7), 'worker 8'); // its cluster has not told yet
+  const workers: IFrame['workers'] = [
+    [3, '33', 'a1', 'Counter 10'],
+    [7, '77', 'a2', 'Counter 2']
+  ];
+  store.apply({ ...FRAME, kind: 'delta', workers }, NOTHING, NOTHING, 0);
+  assert.deepEqual(
+    [0, 1, 2].map(task => placeName(store, task)),
+    ['Counter 2', 'Counter 10', 'worker 4'] // what it ran before it was an actor
+  );
+  // Its lanes stand in the order of their names, whoever took a call first.
+  const { lanes } = lanesOf(store, [store.groups[0]!], 12, [12, 80]);
+  assert.deepEqual(
+    lanes.map(({ worker }) => laneName(store, worker)),
+    ['Counter 2', 'Counter 10']
+  );
+  assert.ok(traceOf(store, 0).includes('"args":{"name":"Counter 2"}'));
+  assert.deepEqual([...callsByActor(store).keys()], ['a2', 'a1']);
 });
 
 test('the saved picture says at its card what has failed', () => {

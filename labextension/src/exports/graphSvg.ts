@@ -15,16 +15,9 @@ import {
 import type { IPlace } from '../graph/layout.js';
 import { FAILED, N_STATES, WAITS_FOR_INPUT } from '../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../graph/taskStore.js';
-import {
-  STATE_OF_CODE,
-  cardFacts,
-  cardName,
-  cardWords,
-  failureWords,
-  wordOf
-} from '../graph/words.js';
+import { cardFacts, cardName, cardWords, failureWords, wordOf } from '../graph/words.js';
 import { formatBytes, formatCount } from '../model/format.js';
-import { BAR_ORDER } from '../model/states.js';
+import { STATE_OF_CODE, BAR_ORDER } from '../model/states.js';
 import { escapeMarkup as e } from './escape.js';
 
 /** Colours of a picture: CSS colours. */
@@ -49,8 +42,6 @@ export interface IPicture {
   objectWords?: (object: IObjectNode) => { name: string; facts: string };
   /** The class of the first error of a group; empty when it is not known. */
   failure?: (group: IGroup) => string;
-  /** What the lane of a worker is called. */
-  laneName?: (worker: number) => string;
 }
 
 const EDGE = 20;
@@ -133,7 +124,6 @@ function failuresOf(card: ICard, place: IPlace, { colors, failure }: IPicture): 
 /** The lanes of actors: their names, the shapes of their newest calls, and how many calls there are. */
 function lanesIn(store: TaskStore, lanes: ILanes, width: number, picture: IPicture): string {
   const { colors } = picture;
-  const named = picture.laneName ?? laneName;
   const origin = { x: 0, y: 0, width, height: 0, rank: 0 };
   return lanes.lanes
     .map(({ worker, tasks, total, y }) => {
@@ -142,7 +132,7 @@ function lanesIn(store: TaskStore, lanes: ILanes, width: number, picture: IPictu
         const spot = laneSpot(origin, lanes, y, n);
         return shape(store.state[task]!, spot.x, spot.y, store.title(task), colors);
       });
-      const name = named(worker);
+      const name = laneName(store, worker);
       return (
         `<rect x="${MARGIN / 2}" y="${top - 1}" width="${width - MARGIN}" height="${PITCH + 2}" fill="${colors.faint}"/>` +
         `<text x="${MARGIN / 2 + 6}" y="${top + 9}" font-size="10" fill="${colors.text}">` +

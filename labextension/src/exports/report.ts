@@ -1,6 +1,7 @@
 /** A run as one HTML file that needs nothing else: figures, the graph, groups, tasks. Pure. */
 import { FAILED } from '../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../graph/taskStore.js';
+import { placeName } from '../graph/workerNames.js';
 import { countWords, formatDuration, nameOf, wordOf } from '../graph/words.js';
 import { formatCount } from '../model/format.js';
 import { t } from '../text.js';
@@ -53,7 +54,7 @@ export function reportOf(report: IReport): string {
     ) +
     groups.map(group => groupRow(store, group, cellOf(group), now)).join('') +
     `</table><h2>${e(t('Tasks'))}</h2><table>` +
-    heads([t('task'), t('state')], [t('worker'), t('tries'), t('waited'), t('ran')]) +
+    heads([t('task'), t('state'), t('where')], [t('tries'), t('waited'), t('ran')]) +
     order.map(task => taskRow(store, task, now)).join('') +
     `</table>${left > 0 ? `<p class="dim">${e(t('%1 more are not listed.', formatCount(left)))}</p>` : ''}</body></html>\n`
   );
@@ -89,13 +90,12 @@ function taskRow(store: TaskStore, task: number, now: number): string {
   const waited =
     store.submitted[task]! > 0 && begun ? store.start[task]! - store.submitted[task]! : -1;
   const cells = [
-    store.worker[task]! >= 0 ? String(store.worker[task]! + 1) : '',
     String(store.attempt[task]! + 1),
     waited >= 0 ? formatDuration(waited) : '',
     begun ? formatDuration(duration(store, task, now)) : ''
   ];
   return (
-    `<tr${store.state[task] === FAILED ? ' class="failed"' : ''}><td>${e(store.title(task))}<td>${e(word)}` +
+    `<tr${store.state[task] === FAILED ? ' class="failed"' : ''}><td>${e(store.title(task))}<td>${e(word)}<td>${e(placeName(store, task))}` +
     `${cells.map(cell => `<td class="n">${e(cell)}`).join('')}</tr>`
   );
 }

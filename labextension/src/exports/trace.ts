@@ -1,12 +1,13 @@
 /** The tasks as a trace for Perfetto or Chrome (Trace Event Format, JSON). Pure. */
-import { STATE_OF_CODE } from '../graph/words.js';
+import { STATE_OF_CODE } from '../model/states.js';
 import type { TaskStore } from '../graph/taskStore.js';
+import { actorName } from '../graph/workerNames.js';
 
 /** The text of the file. `now`: the node's clock, milliseconds, where tasks that run still end. */
 export function traceOf(store: TaskStore, now: number): string {
   const events: object[] = [meta('process_name', 0, 'nbray')];
   store.workers.forEach((_, index) =>
-    events.push(meta('thread_name', index, `worker ${index + 1}`))
+    events.push(meta('thread_name', index, actorName(store, index)))
   );
   for (let task = 0; task < store.count; task++) {
     const [start, end] = [store.start[task]!, store.end[task]!];

@@ -2,7 +2,7 @@
 import { DONE, FAILED, RUNNING } from './taskStates.js';
 import type { TaskStore } from './taskStore.js';
 
-/** The calls that the process of one actor has had. */
+/** The calls that one actor has had. */
 export interface ICalls {
   /** Indexes of tasks, oldest first. */
   tasks: number[];
@@ -14,19 +14,19 @@ export interface ICalls {
 /** Kind of a function that is a method of an actor. */
 export const ACTOR_CALL = 'actor_task';
 
-/** The calls by the process that ran them, as its peer. */
-export function callsByPeer(store: TaskStore): Map<string, ICalls> {
+/** The calls by the id of the actor that ran them, in whichever process. */
+export function callsByActor(store: TaskStore): Map<string, ICalls> {
   const found = new Map<string, ICalls>();
   for (let task = 0; task < store.count; task++) {
     const worker = store.worker[task]!;
     if (worker < 0 || store.functions[store.function[task]!]?.kind !== ACTOR_CALL) {
       continue;
     }
-    const peer = store.workers[worker] ?? '';
-    let calls = found.get(peer);
+    const actor = store.actorIds[worker] ?? '';
+    let calls = found.get(actor);
     if (calls === undefined) {
       calls = { tasks: [], done: 0, failed: 0, running: 0 };
-      found.set(peer, calls);
+      found.set(actor, calls);
     }
     calls.tasks.push(task);
     calls.done += Number(store.state[task] === DONE);

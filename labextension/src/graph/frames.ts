@@ -33,9 +33,11 @@ export interface IFrame {
   /** Lists of rows: those before the first are gone, but for those that follow it, which come first now. */
   forget?: readonly (readonly number[])[];
   functions: readonly (readonly [number, string, string, string])[];
-  workers: readonly (readonly [number, string])[];
+  workers: readonly (readonly [index: number, peer: string, actorId?: string, actor?: string])[];
   counts: readonly number[];
   forgotten: number;
+  /** Of those that were over, by function: how many by state. */
+  gone?: readonly (readonly [index: number, counts: readonly number[]])[];
   dropped: number;
   /** Now, on the clock of the tasks' times, milliseconds. */
   now: number;

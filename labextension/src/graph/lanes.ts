@@ -1,5 +1,6 @@
 /** The actors of one class as lanes: a lane for each, its calls side by side. Pure. */
 import { ACTOR_CALL } from './actorCalls.js';
+import { actorName, byActorName } from './workerNames.js';
 import { t } from '../text.js';
 import { N_STATES } from './taskStates.js';
 import type { IGroup, TaskStore } from './taskStore.js';
@@ -80,10 +81,12 @@ export function lanesOf(
       lane.counts[store.state[task]!]! += 1;
     }
   }
-  // In the order of workers, then the others, then what waits.
-  const rank = ({ worker }: ILane): number =>
-    worker >= 0 ? worker : worker === OTHERS ? 2 ** 31 : 2 ** 32;
-  const lanes = [...byWorker.values()].sort((a, b) => rank(a) - rank(b));
+  // In the order of their names, then the others, then what waits.
+  const rank = ({ worker }: ILane): number => (worker >= 0 ? 0 : worker === OTHERS ? 1 : 2);
+  const byName = byActorName(store);
+  const lanes = [...byWorker.values()].sort(
+    (a, b) => rank(a) - rank(b) || byName(a.worker, b.worker)
+  );
   const longest = Math.max(0, ...lanes.map(lane => lane.tasks.length));
   const columns = newest ? fewest : Math.min(most, Math.max(fewest, longest));
   let y = 0;
@@ -120,10 +123,10 @@ function lastOf(store: TaskStore, tasks: readonly number[], count: number): numb
   return found;
 }
 
-/** What the lane of a worker is called. */
-export function laneName(worker: number): string {
+/** What a lane is called. */
+export function laneName(store: TaskStore, worker: number): string {
   if (worker >= 0) {
-    return t('worker %1', worker + 1);
+    return actorName(store, worker);
   }
   return worker === OTHERS ? t('others') : t('waiting');
 }

@@ -51,11 +51,17 @@ export class TaskStore extends TaskColumns {
   edges: number[] = [];
   functions: IFunction[] = [];
   workers: string[] = [];
+  /** What the actors are called that workers have become; empty: it is none. */
+  actors: string[] = [];
+  /** And their ids. */
+  actorIds: string[] = [];
   groups: IGroup[] = [];
   groupEdges: IGroupEdge[] = [];
   usage: IUsageSample[] = [];
   counts: readonly number[] = new Array<number>(N_STATES).fill(0);
   forgotten = 0;
+  /** Tasks that are forgotten, by function: how many by state. */
+  gone: ReadonlyMap<number, readonly number[]> = new Map();
   dropped = 0;
   generation = -1;
   /** Moves when groups change their meaning; as long as it stays there are only more of them. */
@@ -84,8 +90,10 @@ export class TaskStore extends TaskColumns {
       this.functions[index] = { name, kind, origin };
       this.shapeVersion += 1;
     }
-    for (const [index, peer] of frame.workers) {
+    for (const [index, peer, id, actor] of frame.workers) {
       this.workers[index] = peer;
+      this.actorIds[index] = id ?? '';
+      this.actors[index] = actor ?? '';
     }
     for (let at = 0; at + ROW_BYTES <= rows.byteLength; at += ROW_BYTES) {
       this._row(rows, at);
@@ -102,6 +110,7 @@ export class TaskStore extends TaskColumns {
     }
     this.counts = frame.counts;
     this.forgotten = frame.forgotten;
+    this.gone = new Map(frame.gone ?? []);
     this.dropped = frame.dropped;
     this.now = frame.now;
     this.wall = frame.wall;
@@ -131,11 +140,14 @@ export class TaskStore extends TaskColumns {
     this.edges = [];
     this.functions = [];
     this.workers = [];
+    this.actors = [];
+    this.actorIds = [];
     this._clearGroups();
     this.usage = [];
     this._neighbours.forget();
     this.counts = new Array<number>(N_STATES).fill(0);
     this.forgotten = 0;
+    this.gone = new Map();
     this.dropped = 0;
     this.generation = -1;
     this.version += 1;

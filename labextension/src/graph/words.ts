@@ -3,7 +3,7 @@ import { formatCount } from '../model/format.js';
 import { classOf } from './lanes.js';
 import { medianMs } from './median.js';
 import type { ICard } from './scene.js';
-import { STATES, stateWord, type IStateLook } from '../model/states.js';
+import { STATE_OF_CODE, STATES, stateWord, type IStateLook } from '../model/states.js';
 import {
   CANCELLED,
   DONE,
@@ -15,18 +15,6 @@ import {
 } from './taskStates.js';
 import type { IGroup, TaskStore } from './taskStore.js';
 import { t } from '../text.js';
-import type { TaskState } from '../tokens.js';
-
-/** The state of the visual language for each code: a task that was sent and does not run waits for its place. */
-export const STATE_OF_CODE: readonly TaskState[] = [
-  'PENDING_ARGS_AVAIL',
-  'PENDING_NODE_ASSIGNMENT',
-  'PENDING_NODE_ASSIGNMENT',
-  'RUNNING',
-  'FINISHED',
-  'FAILED',
-  'CANCELLED'
-];
 
 /** How the state of this code looks. */
 export function lookOf(code: number): IStateLook {

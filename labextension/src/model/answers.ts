@@ -78,6 +78,8 @@ export interface ITaskAnswer {
 export interface IActor {
   id: string;
   className: string;
+  /** What it is called in all views: its name, or its class and number. */
+  title: string;
   name: string;
   state: string;
   pid: number;
@@ -133,6 +135,7 @@ export interface IWorker {
   runs: string;
   /** The task that it runs now. */
   task: number | null;
+  /** What the actor is called that it has become. */
   actor: string;
   resources: Record<string, number>;
   waits: string;
@@ -217,6 +220,7 @@ export function readActors(value: unknown): IActor[] {
   return rows(record(value).actors).map(row => ({
     id: text(row.id),
     className: text(row.class),
+    title: text(row.title),
     name: text(row.name),
     state: text(row.state),
     pid: number(row.pid),

@@ -4,29 +4,31 @@ import type { TaskStore } from '../graph/taskStore.js';
 import { t } from '../text.js';
 import type { TaskState } from '../tokens.js';
 
-/** Tasks by origin, each by state code. */
+/** Tasks by origin, each by state code; also those that are forgotten. */
 export function countByOrigin(store: TaskStore): Map<string, Int32Array> {
   const found = new Map<string, Int32Array>();
-  for (const group of store.groups) {
-    const origin = store.functions[group.function]?.origin ?? '';
-    if (origin === '' || group.tasks.length === 0) {
-      continue;
+  const add = (func: number, some: ArrayLike<number>): void => {
+    const origin = store.functions[func]?.origin ?? '';
+    if (origin === '') {
+      return;
     }
     let counts = found.get(origin);
     if (counts === undefined) {
       found.set(origin, (counts = new Int32Array(N_STATES)));
     }
     for (let code = 0; code < N_STATES; code++) {
-      counts[code]! += group.counts[code]!;
+      counts[code]! += some[code] ?? 0;
     }
-  }
+  };
+  store.groups.forEach(group => group.tasks.length > 0 && add(group.function, group.counts));
+  store.gone.forEach((counts, func) => add(func, counts));
   return found;
 }
 
 /** What a badge shows. */
 export interface IBadge {
   state: TaskState;
-  /** Beside the shape, short enough for the prompt: `93/400`, `2 failed`, `12k`. */
+  /** Beside the shape, short enough for the prompt: `93/400`, `14 %`, `failed`, `12k`. */
   text: string;
   /** For a screen reader: `cell 12: 93 of 400 done`. */
   label: string;
@@ -49,14 +51,19 @@ export function badgeOf(counts: ArrayLike<number>, cell: number): IBadge | null 
   const label = [t('cell %1: %2 of %3 done', cell, done, total), ...rest].join(', ');
   if (over < total) {
     const state = count(RUNNING) > 0 ? 'RUNNING' : 'PENDING_NODE_ASSIGNMENT';
-    return { state, text: `${short(over)}/${short(total)}`, label };
+    return { state, text: progress(over, total), label };
   }
   if (failed > 0) {
     return { state: 'FAILED', text: t('failed'), label };
   }
   return cancelled > 0
-    ? { state: 'CANCELLED', text: `${short(cancelled)}/${short(total)}`, label }
+    ? { state: 'CANCELLED', text: progress(cancelled, total), label }
     : { state: 'FINISHED', text: short(total), label };
+}
+
+/** So many of all; where there is no room for both, as a share, which is not all before it is. */
+function progress(count: number, total: number): string {
+  return total < 1_000 ? `${count}/${total}` : `${Math.floor((100 * count) / total)} %`;
 }
 
 /** A count in at most four characters. */

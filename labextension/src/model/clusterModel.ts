@@ -8,6 +8,7 @@ import type { IFrame } from '../graph/frames.js';
 import { TaskStore } from '../graph/taskStore.js';
 import { t } from '../text.js';
 import { addSample, sampleOf } from './history.js';
+import { countsOf } from './states.js';
 import {
   KernelLink,
   type IKernelMemory,
@@ -23,7 +24,8 @@ import type {
   IFocus,
   ISample,
   ISubject,
-  Status
+  Status,
+  TaskCounts
 } from '../tokens.js';
 
 /** Frames come ten times a second, give or take a little: one that is early by this is not held back. */
@@ -107,6 +109,15 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     return this._printed;
   }
 
+  get counts(): TaskCounts | null {
+    const { counts, dropped } = this.tasks;
+    return this._cluster === null
+      ? null
+      : this._isFresh && dropped === 0
+        ? countsOf(counts)
+        : this._cluster.tasks;
+  }
+
   watchTasks(): () => void {
     this._watchers += 1;
     this._watch();
@@ -132,13 +143,13 @@ export class ClusterModel implements IClusterModel, ILinkListener {
 
   private _watch(): void {
     const wanted = this._watchers > 0;
+    this._isFresh &&= wanted;
     this._link.watchTasks(wanted && this._server === null);
     this._serverLink.watchTasks(wanted);
   }
 
   focus: IFocus | null = null;
   shownObjects: IClusterModel['shownObjects'] = null;
-  actorNames: ReadonlyMap<string, string> = new Map();
   readonly failures: IClusterModel['failures'] = new Map();
 
   get selected(): IHit | null {
@@ -268,6 +279,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     const now = performance.now();
     const { epoch } = this.tasks;
     this.tasks.apply(frame, rows, edges, now);
+    this._isFresh = this._watchers > 0;
     this._keepSelected(epoch);
     if (rows.byteLength > 0 || edges.byteLength > 0) {
       this._stir(); // not by samples of what the node does
@@ -326,6 +338,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   }
 
   private _forget(): void {
+    this._isFresh = false;
     this._cluster = null;
     this._history = [];
     this._selected = null;
@@ -361,6 +374,8 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   private _toldAt = 0;
   private _later: ReturnType<typeof setTimeout> | undefined;
   private _watchers = 0;
+  /** Whether the tasks are watched, and have come. */
+  private _isFresh = false;
   private _followed: IFollowed | null = null;
   private _status: Status = 'nothing';
   private _cluster: ICluster | null = null;

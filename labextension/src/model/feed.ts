@@ -68,6 +68,9 @@ export function readFrame(data: unknown, buffers: readonly unknown[]): IFrameMes
     workers: list(raw.workers).filter(isWorker),
     counts: list(raw.counts).map(amount),
     forgotten: amount(raw.forgotten),
+    gone: list(raw.gone)
+      .filter(isIndexed)
+      .map(([func, counts]) => [func, list(counts).map(amount)] as const),
     dropped: amount(raw.dropped),
     now: amount(raw.now),
     wall: amount(raw.wall),
@@ -110,8 +113,12 @@ function isFunction(row: unknown): row is [number, string, string, string] {
   );
 }
 
-function isWorker(row: unknown): row is [number, string] {
-  return isIndexed(row) && typeof row[1] === 'string';
+function isWorker(row: unknown): row is [number, string, string?, string?] {
+  return (
+    isIndexed(row) &&
+    typeof row[1] === 'string' &&
+    [row[2], row[3]].every(text => text === undefined || typeof text === 'string')
+  );
 }
 
 function isIndexed(row: unknown): row is [number, ...unknown[]] {

@@ -1,6 +1,6 @@
 /** The visual language of states: one shape, one colour, one word each. Pure. */
 import { t } from '../text.js';
-import type { TaskState } from '../tokens.js';
+import type { TaskCounts, TaskState } from '../tokens.js';
 
 /** The shape of a state; drawn by `panels/shapes.tsx`. */
 export type Shape = 'dashed-ring' | 'ring' | 'triangle' | 'disc' | 'cross' | 'crossed-ring';
@@ -72,6 +72,29 @@ export const STATES: readonly IStateLook[] = [
   new Look('FAILED', 'cross', '--nbray-fail', () => t('failed')),
   new Look('CANCELLED', 'crossed-ring', '--nbray-cancelled', () => t('cancelled'))
 ];
+
+/** The state of the visual language for each code: a task that was sent and does not run waits for its place. */
+export const STATE_OF_CODE: readonly TaskState[] = [
+  'PENDING_ARGS_AVAIL',
+  'PENDING_NODE_ASSIGNMENT',
+  'PENDING_NODE_ASSIGNMENT',
+  'RUNNING',
+  'FINISHED',
+  'FAILED',
+  'CANCELLED'
+];
+
+/** Counts by code as counts by state. */
+export function countsOf(counts: readonly number[]): TaskCounts {
+  const found = Object.fromEntries(STATES.map(({ state }) => [state, 0])) as TaskCounts;
+  counts.forEach((count, code) => {
+    const state = STATE_OF_CODE[code];
+    if (state !== undefined) {
+      found[state] += count;
+    }
+  });
+  return found;
+}
 
 /** The order of a state bar: what is over first, then what runs, then what waits. */
 export const BAR_ORDER: readonly TaskState[] = [

@@ -15,7 +15,7 @@ import { t } from '../text.js';
 
 const ROW = 26;
 /** Narrower tables leave out some columns. */
-const ROOMY = 480;
+const ROOMY = 560;
 /** The class of cells with numbers. */
 const NUMBER = 'nbray-mod-number';
 /** Rows of one size, say, stand in the order of their names, as long as there are not too many to look at. */

@@ -37,7 +37,7 @@ export class StatusItem extends ReactWidget {
   }
 
   protected override render(): ReactElement {
-    const tasks = this._model.cluster?.tasks;
+    const tasks = this._model.counts;
     const looks = STATES.filter(
       ({ state }) => SHOWN.includes(state) && tasks && (tasks[state] > 0 || state === 'RUNNING')
     );

@@ -8,7 +8,6 @@ import { reportOf } from '../exports/report.js';
 import { traceOf } from '../exports/trace.js';
 import type { IGroup } from '../graph/taskStore.js';
 import { objectsForPicture } from '../model/shownObjects.js';
-import { actorLaneName } from '../panels/graph/actorNames.js';
 import { failureOf } from '../panels/graph/failures.js';
 import { objectWords } from '../panels/graph/graphObjects.js';
 import { readPalette } from '../panels/palette.js';
@@ -47,8 +46,7 @@ export const exportsPlugin: JupyterFrontEndPlugin<void> = {
         cellOf,
         objects,
         objectWords: object => objectWords(model, object),
-        failure: group => failureOf(model, group)?.type ?? '',
-        laneName: worker => actorLaneName(model, worker)
+        failure: group => failureOf(model, group)?.type ?? ''
       });
     };
     const name = (ending: string): string => {

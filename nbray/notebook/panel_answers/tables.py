@@ -26,7 +26,8 @@ def actors(core: Any) -> dict[str, Any]:
     for row in cluster_view.table(core, "actors")[-MAX_ROWS:]:
         rows.append(
             {
-                "id": row["actor_id"], "class": row["class_name"], "name": row["name"] or "", "state": row["state"],
+                "id": row["actor_id"], "class": row["class_name"], "title": row["title"],
+                "name": row["name"] or "", "state": row["state"],
                 "pid": row["pid"] or 0, "peer": str(row["peer"]), "restarts": row["restarts"],
                 "max_restarts": row["max_restarts"], "made": row["made_at"], "mine": row["actor_id"] in pending,
                 "pending": pending.get(row["actor_id"], 0), "cause": row["cause"][:MAX_TEXT],
@@ -113,11 +114,11 @@ def nodes(core: Any, find_task: Any) -> dict[str, Any]:
     ]  # fmt: skip
     processes = [row for row in cluster_view.table(core, "processes") if not row["ended_at"]]
     running = running_now(core)
-    classes = {row["actor_id"]: row["class_name"] for row in cluster_view.table(core, "actors")}
+    titles = {row["actor_id"]: row["title"] for row in cluster_view.table(core, "actors")}
     workers = [
         {
             "peer": str(row["peer"]), "pid": row["pid"], "role": row["role"], "state": row["state"].lower(),
-            "runs": row["running"], "actor": classes.get(row["actor_id"], ""), "resources": row["resources"],
+            "runs": row["running"], "actor": titles.get(row["actor_id"], ""), "resources": row["resources"],
             "task": find_task(*running[row["peer"]]) if row["peer"] in running else None,
             "waits": row["waits_for"][:MAX_TEXT], "started": row["started_at"],
         }

@@ -119,8 +119,6 @@ class Facts:
         Counts for the bar beside ``lead``; None: no bar.
     resources
         (name, in use, all) of the cluster.
-    forgotten
-        Tasks too old to be counted in the groups.
     over
         Nothing will change any more.
     late
@@ -137,7 +135,6 @@ class Facts:
     problems: list[Problem] = field(default_factory=list)
     usage: Usage | None = None
     resources: tuple[tuple[str, float, float], ...] = ()
-    forgotten: int = 0
     over: bool = False
     late: bool = field(default=False, compare=False)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 CLASS = "nbray-live"
 
 # waits for input, waits for a place, runs, done, failed, cancelled; GPU, memory.
-LIGHT = ("#9aa3ad", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#8b939d", "#56B4E9", "#CC79A7")
-_DARK = ("#6b7580", "#E69F00", "#4aa3df", "#2fc79b", "#ff7a33", "#6b7580", "#7cc8f5", "#d990b8")
+LIGHT = ("#9aa3ad", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#a8578f", "#56B4E9", "#CC79A7")
+_DARK = ("#6b7580", "#E69F00", "#4aa3df", "#2fc79b", "#ff7a33", "#e3a1c9", "#7cc8f5", "#d990b8")
 
 
 def _variables(colours: tuple[str, ...]) -> str:

@@ -33,8 +33,6 @@ def dashboard(facts: Facts) -> str:
     numbers = facts.counts()
     head = ", ".join(filter(None, [words.clean(facts.lead), words.resources(facts)]))
     lines = [head, "tasks: " + (", ".join(words.counts(numbers)) or "none yet")]
-    if facts.forgotten:
-        lines[-1] += f" (and {amounts.count(facts.forgotten)} older ones)"
     lines += [f"  {words.SIGNS[FAILED]} {problem}" for problem in words.problems(facts)]
     lines += _groups(facts)
     if facts.usage is not None:

@@ -185,7 +185,6 @@ class Watch:
             if self._groups is None or core is None:
                 return Facts()
             facts = self._facts([group.index for group in self._groups.groups if group.total], [])
-            facts.forgotten = self._groups.table.forgotten
             if core.session.attached:
                 now = live.snapshot()
                 if now is not None:

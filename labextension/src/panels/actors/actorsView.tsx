@@ -1,10 +1,9 @@
 /** The actors: a lane each, with its calls; and what is known of the one that is chosen. */
 import { useEffect, useMemo, useState, type ReactElement } from 'react';
-import { callsByPeer, type ICalls } from '../../graph/actorCalls.js';
+import { callsByActor, type ICalls } from '../../graph/actorCalls.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { readActors, type IActor } from '../../model/answers.js';
 import { formatAmount, formatCount } from '../../model/format.js';
-import { actorNameOf } from '../graph/actorNames.js';
 import { Sheet } from '../details/taskDetails.js';
 import { MadeAt } from '../details/taskFacts.js';
 import { RowTable, type IColumn } from '../rowTable.js';
@@ -29,13 +28,11 @@ export function ActorsView(props: {
   const { value: actors, error } = useAnswer(model, 'actors', {}, readActors, EVERY_MS);
   const [chosen, setChosen] = useState<string | null>(null);
   const store = model.tasks;
-  const calls = useMemo(() => callsByPeer(store), [store, store.version]);
-  const callsOf = (actor: IActor): ICalls => calls.get(actor.peer) ?? NO_CALLS;
+  const calls = useMemo(() => callsByActor(store), [store, store.version]);
+  const callsOf = (actor: IActor): ICalls => calls.get(actor.id) ?? NO_CALLS;
   // As its lane is called in the graph and in the timeline.
   const title = (one: IActor): string =>
-    one.name === ''
-      ? actorNameOf(model, one.peer, one.className)
-      : `${one.name} (${one.className})`;
+    one.name === '' ? one.title : `${one.name} (${one.className})`;
   const columns: readonly IColumn<IActor>[] = [
     { name: t('actor'), key: title, width: 'minmax(96px, 2fr)' },
     { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(54px, 0.7fr)' },

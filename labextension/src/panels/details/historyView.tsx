@@ -2,6 +2,7 @@
 import type { ReactElement } from 'react';
 import { OVER, stepsOf, timeOfDay, type IStep } from '../../graph/history.js';
 import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
+import { placeName } from '../../graph/workerNames.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -14,7 +15,7 @@ export function HistoryView(props: { model: IClusterModel; task: number }): Reac
   const steps = stepsOf(store, task, now);
   const state = store.state[task]!;
   const over = OVER.includes(state);
-  const worker = store.worker[task]!;
+  const where = placeName(store, task);
   const attempt = store.attempt[task]!;
   if (steps.length === 0 && !over) {
     return <p className="nbray-dim">{t('It was there before this page looked.')}</p>;
@@ -44,7 +45,7 @@ export function HistoryView(props: { model: IClusterModel; task: number }): Reac
         {over && store.end[task]! > 0 && (
           <Moment time={timeOfDay(store.end[task]!, store.wall)} words={wordOf(state)} />
         )}
-        {worker >= 0 && <Moment time={t('where')} words={t('worker %1', worker + 1)} />}
+        {where !== '' && <Moment time={t('where')} words={where} />}
         {attempt > 0 && <Moment time={t('retries')} words={t('this is try %1', attempt + 1)} />}
       </dl>
     </>

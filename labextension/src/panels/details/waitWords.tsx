@@ -1,6 +1,8 @@
 /** Why a task waits, in a sentence whose names are links: what it needs and who holds it, or which inputs it lacks. */
 import { Fragment, type ReactElement } from 'react';
 import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
+import { compare } from '../../graph/order.js';
+import { placeName } from '../../graph/workerNames.js';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { OVER } from '../../graph/history.js';
 import type { IWaits } from '../../model/answers.js';
@@ -19,7 +21,8 @@ interface IProps {
 
 /** `Needs 1 GPU; 0 of 1 free; held by train[3] from cell 12 for 40 s.` */
 export function ResourceWords(props: IProps & { waits: IWaits }): ReactElement {
-  const { short, holders, more } = props.waits;
+  const { short, more } = props.waits;
+  const holders = [...props.waits.holders].sort((a, b) => compare(a.name, b.name));
   const needs = short.map(({ needs }) => needs).join(t(' and '));
   const free = short
     .map(({ needs, free, total }) =>
@@ -71,18 +74,16 @@ function HolderOf(props: IProps & { holder: IWaits['holders'][number] }): ReactE
   );
 }
 
-/** `It has run on worker 7 for 24 s.`, and what it waits for there, as far as its kernel knows. */
+/** `It has run on worker 7 for 24 s.`, or `on Trainer 2`, and what it waits for there, as far as its kernel knows. */
 export function RunWords(props: IProps & { task: number; why: string }): ReactElement {
   const { model, onSelect, task } = props;
   const store = model.tasks;
   const waits = /, where it waits: (.*)$/s.exec(props.why)?.[1];
   const lasts = formatDuration(store.clock(performance.now()) - store.start[task]!);
-  const worker = store.worker[task]!;
+  const where = placeName(store, task);
   return (
     <>
-      {worker >= 0
-        ? t('It has run on worker %1 for %2.', worker + 1, lasts)
-        : t('It has run for %1.', lasts)}
+      {where !== '' ? t('It has run on %1 for %2.', where, lasts) : t('It has run for %1.', lasts)}
       {waits !== undefined && (
         <>
           {' '}
@@ -122,7 +123,7 @@ export function InputWords(
           {store.state[input] === RUNNING ? (
             <>
               {store.worker[input]! >= 0
-                ? t(', running on worker %1', store.worker[input]! + 1)
+                ? t(', running on %1', placeName(store, input))
                 : t(', running')}
               <Since model={model} task={input} />
             </>

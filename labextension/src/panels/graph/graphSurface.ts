@@ -1,6 +1,6 @@
 /** Draws the graph and lets a person move in it: wheel, drag, click. */
 import { Camera } from '../../graph/camera.js';
-import type { ILanes } from '../../graph/lanes.js';
+import { laneName, type ILanes } from '../../graph/lanes.js';
 import {
   HEAD_HEIGHT,
   LANE_NAMES,
@@ -47,8 +47,6 @@ export interface IGraphEvents {
   onToggle(): void;
   /** `cell 7` of a group's origin; empty when it is not known. */
   cellWords(group: IGroup): string;
-  /** What the lane of a worker is called. */
-  laneName(worker: number): string;
   /** The class of the first error of a group; empty when it is not known. */
   failure(group: IGroup): string;
   /** What an object is called, and what there is to say of it but its size. */
@@ -418,7 +416,7 @@ export class GraphSurface extends Surface {
       context.fillRect(at.x, at.y, place.width - MARGIN, rows * PITCH + 2);
       if (camera.scale >= FAR_WORDS) {
         context.fillStyle = palette.text;
-        const name = shorten(context, this._events.laneName(worker), LANE_NAMES);
+        const name = shorten(context, laneName(this._store, worker), LANE_NAMES);
         context.fillText(name, at.x + 6, at.y + 10);
         if (newest) {
           context.fillStyle = palette.dim;

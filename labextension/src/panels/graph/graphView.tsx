@@ -7,7 +7,7 @@ import {
   type KeyboardEvent,
   type ReactElement
 } from 'react';
-import type { ILane } from '../../graph/lanes.js';
+import { laneName, type ILane } from '../../graph/lanes.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
 import type { ICard, IHit, Scene } from '../../graph/scene.js';
 import type { IGroup, TaskStore } from '../../graph/taskStore.js';
@@ -23,7 +23,6 @@ import {
 import { readTask } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../model/format.js';
 import { nothingWith } from '../rowTable.js';
-import { actorLaneName, useActorNames } from './actorNames.js';
 import { Failures, failureOf } from './failures.js';
 import { GraphObjects, objectWords } from './graphObjects.js';
 import { GraphSurface, type IGraphEvents } from './graphSurface.js';
@@ -65,7 +64,6 @@ export function GraphView(props: {
     surface.current?.request();
     redraw(n => n + 1);
   }, []);
-  useActorNames(model, drawAgain);
 
   useEffect(() => {
     const events: IGraphEvents = {
@@ -74,7 +72,6 @@ export function GraphView(props: {
       onHover: (hit, x, y) => setHint(hit === null ? null : { hit, x, y }),
       onToggle: () => redraw(n => n + 1),
       cellWords: group => cellWords(model, group),
-      laneName: worker => actorLaneName(model, worker),
       failure: group => failureOf(model, group)?.type ?? '',
       objectWords: object => objectWords(model, object)
     };
@@ -311,7 +308,7 @@ function TaskItems(props: IItemProps & { tasks: readonly number[]; level: number
 
 /** `trainer-0, 25 calls, 24 done, 1 running`. */
 function laneWords(model: IClusterModel, { worker, total, counts }: ILane): string {
-  return [actorLaneName(model, worker), callWords(total), ...countWords(counts)].join(', ');
+  return [laneName(model.tasks, worker), callWords(total), ...countWords(counts)].join(', ');
 }
 
 /** Plus and minus scale, 0 shows everything; true: the key was one of them. */

@@ -1,9 +1,10 @@
 /** Nodes, workers and placement groups as tables. */
-import { useCallback, useState, type ReactElement } from 'react';
+import type { ReactElement } from 'react';
 import { readNodes, type INode, type IPlacementGroup, type IWorker } from '../../model/answers.js';
 import { formatAmount, formatBytes, formatBytesOf } from '../../model/format.js';
-import { actorNameOf, useActorNames } from '../graph/actorNames.js';
 import { RowTable, type IColumn } from '../rowTable.js';
+import { compare } from '../../graph/order.js';
+import { workerName } from '../../graph/workerNames.js';
 import { useAnswer } from '../useAnswer.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -14,9 +15,6 @@ const EVERY_MS = 2_000;
 export function NodesTables(props: { model: IClusterModel; query: string }): ReactElement {
   const { model, query } = props;
   const { value, error } = useAnswer(model, 'nodes', {}, readNodes, EVERY_MS);
-  const [, named] = useState(0);
-  const drawAgain = useCallback(() => named(n => n + 1), []);
-  useActorNames(model, drawAgain);
   const asking = error === '' ? t('Asking the cluster.') : '';
   return (
     <>
@@ -34,7 +32,7 @@ export function NodesTables(props: { model: IClusterModel; query: string }): Rea
       <RowTable
         label={t('Workers')}
         empty={value === null ? asking : t('No processes.')}
-        rows={value?.workers ?? []}
+        rows={byName(model, value?.workers ?? [])}
         columns={workerColumns(model)}
         id={worker => worker.peer}
         query={query}
@@ -88,8 +86,8 @@ function nodeColumns(): readonly IColumn<INode>[] {
 
 function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
   return [
-    { name: t('pid'), key: worker => worker.pid, width: '50px' },
-    { name: t('role'), key: worker => worker.role, width: '50px', extra: true },
+    { name: t('name'), key: worker => processName(model, worker), width: 'minmax(72px, 1fr)' },
+    { name: t('pid'), key: worker => worker.pid, width: '50px', extra: true },
     { name: t('state'), key: worker => worker.state, width: 'minmax(60px, 1fr)' },
     { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(80px, 1.5fr)' },
     {
@@ -104,12 +102,25 @@ function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
   ];
 }
 
-/** The task that it runs now; else the actor that it is. */
-function runsWords(model: IClusterModel, worker: IWorker): string {
-  const task = worker.task;
+/** As its lane in the timeline is called; a worker that has run nothing yet has no number. */
+function processName(model: IClusterModel, { peer, actor, role }: IWorker): string {
+  const worker = model.tasks.workers.indexOf(peer);
+  return actor || (worker >= 0 && role === 'worker' ? workerName(worker) : role);
+}
+
+/** In the order of their names, those without a number last. */
+function byName(model: IClusterModel, workers: readonly IWorker[]): IWorker[] {
+  const named = workers.map(worker => ({ worker, name: processName(model, worker) }));
+  named.sort(
+    (a, b) => Number(a.name === 'worker') - Number(b.name === 'worker') || compare(a.name, b.name)
+  );
+  return named.map(({ worker }) => worker);
+}
+
+/** The task that it runs now. */
+function runsWords(model: IClusterModel, { task, actor, runs }: IWorker): string {
   const store = model.tasks;
-  const runs = task !== null && task < store.count ? store.title(task) : '';
-  return runs || (worker.actor && actorNameOf(model, worker.peer, worker.actor)) || worker.runs;
+  return (task !== null && task < store.count ? store.title(task) : '') || (actor ? '' : runs);
 }
 
 function groupColumns(): readonly IColumn<IPlacementGroup>[] {

@@ -72,7 +72,7 @@ export function Overview(props: {
             {subject.name}
           </span>
         )}
-        {cluster !== null && <Tasks tasks={cluster.tasks} />}
+        {model.counts !== null && <Tasks tasks={model.counts} />}
       </header>
       {cluster !== null ? (
         <>

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useState, type ReactElement } from 'react';
 import type { IHit } from '../../graph/scene.js';
 import { RUNNING } from '../../graph/taskStates.js';
 import { NO_GROUP, type TaskStore } from '../../graph/taskStore.js';
+import { placeName } from '../../graph/workerNames.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
 import { RowTable, type IColumn } from '../rowTable.js';
@@ -89,7 +90,7 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
     width: 'minmax(62px, 0.8fr)'
   });
   return [
-    { name: t('task'), key: task => store.title(task), width: 'minmax(80px, 2fr)' },
+    { name: t('task'), key: task => store.title(task), width: 'minmax(110px, 2fr)' },
     {
       name: t('state'),
       key: task => store.state[task]!,
@@ -110,12 +111,9 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       isNumber: true
     },
     {
-      name: t('worker'),
-      key: task => store.worker[task]!,
-      find: null,
-      show: task => (store.worker[task]! >= 0 ? store.worker[task]! + 1 : ''),
-      width: 'minmax(46px, 0.6fr)',
-      isNumber: true,
+      name: t('where'),
+      key: task => placeName(store, task),
+      width: 'minmax(72px, 1fr)',
       extra: true
     },
     amount(t('waited'), task => waitedMs(store, task), true),

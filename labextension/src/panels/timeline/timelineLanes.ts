@@ -6,9 +6,9 @@ import {
   type ICellSpan,
   type ISpansOfTasks
 } from '../../graph/cellSpans.js';
-import { laneName } from '../../graph/lanes.js';
 import { FAILED, RUNNING } from '../../graph/taskStates.js';
 import type { TaskStore } from '../../graph/taskStore.js';
+import { actorName, byActorName, workerName } from '../../graph/workerNames.js';
 import type { TimeScale } from '../../graph/timeScale.js';
 import { hueOf, type IPalette } from '../palette.js';
 import { shorten } from '../graph/stateShapes.js';
@@ -23,8 +23,6 @@ export interface ILaneFacts {
   /** The runs of cells that the page has seen, and the number of any other cell. */
   cellRuns(): readonly ICellSpan[];
   cellNumber(origin: string): number | null;
-  /** What the lane of a worker's actor is called. */
-  laneName(worker: number): string;
 }
 
 /** Where they are drawn. */
@@ -236,8 +234,8 @@ export class TimelineLanes {
   }
 
   /**
-   * Workers that ran something, in the order in which they were first heard of. One that became an actor has two lanes:
-   * what it ran before is not the actor's.
+   * Workers that ran something, in the order in which they were first heard of, then actors by their names. A worker
+   * that became an actor has two lanes: what it ran before is not the actor's.
    */
   private _lanes(): number[] {
     const { _store: store } = this;
@@ -251,7 +249,10 @@ export class TimelineLanes {
           seen.add(lane);
         }
       }
-      this._laneList = [...seen].sort((a, b) => a - b);
+      const byName = byActorName(store);
+      this._laneList = [...seen].sort((a, b) =>
+        isOfActor(a) && isOfActor(b) ? byName(workerOf(a), workerOf(b)) : (a % 2) - (b % 2) || a - b
+      );
     }
     return this._laneList;
   }
@@ -265,7 +266,7 @@ export class TimelineLanes {
 
   private _nameOf(lane: number): string {
     const worker = workerOf(lane);
-    return isOfActor(lane) ? this._facts.laneName(worker) : laneName(worker);
+    return isOfActor(lane) ? actorName(this._store, worker) : workerName(worker);
   }
 
   /** The runs of cells that the axis can show. */

@@ -1,7 +1,6 @@
 /** The timeline as a part of the panel: canvas, a list that says the same in words, follow or hold. */
-import { useCallback, useEffect, useRef, useState, type ReactElement } from 'react';
+import { useEffect, useRef, useState, type ReactElement } from 'react';
 import { formatDuration, wordOf } from '../../graph/words.js';
-import { actorLaneName, useActorNames } from '../graph/actorNames.js';
 import { onTreeKey, onZoomKey } from '../graph/graphView.js';
 import { t } from '../../text.js';
 import { TimelineSurface, type ITimelineHit } from './timelineSurface.js';
@@ -21,8 +20,6 @@ export function TimelineView(props: {
   const surface = useRef<TimelineSurface | null>(null);
   const [hint, setHint] = useState<{ what: ITimelineHit; x: number; y: number } | null>(null);
   const [follows, setFollows] = useState(true);
-  const drawAgain = useCallback(() => surface.current?.request(), []);
-  useActorNames(model, drawAgain);
   const select = useRef(onSelect);
   select.current = onSelect;
 
@@ -33,8 +30,7 @@ export function TimelineView(props: {
       onCell: origin => void model.cellOf(origin)?.show(),
       cellRuns: () => model.cellRuns,
       cellNumber: origin => model.cellOf(origin)?.number ?? null,
-      onHold: () => setFollows(false),
-      laneName: worker => actorLaneName(model, worker)
+      onHold: () => setFollows(false)
     });
     surface.current = made;
     const refresh = (): void => {
