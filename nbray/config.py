@@ -82,6 +82,7 @@ class Limits:
     exit_hooks_s = Limit("seconds", 30.0, "for the exit handlers of a worker that ends of itself")
     shutdown_grace_s = Limit("seconds", 1.0, "the same when the whole node ends")
     max_waiting = Limit("requests", 100_000, "lease requests that wait; then new ones are refused")
+    code_bytes = Limit("bytes", 95 * MIB, "largest function or class, serialized; a larger one is refused")
     queued_tasks = Limit("tasks", 2_000_000, "of one shape queued in one process; then remote() waits")
     # -- fairness
     lease_slice_s = Limit("seconds", 0.02, "a lease younger than this is not revoked")

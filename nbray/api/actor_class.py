@@ -15,7 +15,6 @@ from nbray.api.actor_method import methods_of
 from nbray.api.remote_function import argument_check, no_graphs
 from nbray.core import code_size
 from nbray.exceptions import ActorClassInheritanceException
-from nbray.serialization import serializer
 from nbray.worker.calls import is_async, unknown_group
 
 
@@ -110,8 +109,7 @@ class ActorClass:
     def _code_for(self, core: Any) -> bytes:
         """Return the pickled class, made once per cluster."""
         if self._core is not core:
-            self._code = serializer.dumps_code(self._class, f"the actor class {self._class_name}")
-            code_size.check(self._code, self._class, self._class_name)
+            self._code = code_size.serialize(self._class, self._class_name, int(core.store.pressure.limits.code_bytes))
             self._core = core
         return self._code
 

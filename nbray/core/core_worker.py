@@ -117,8 +117,7 @@ class CoreWorker(
     ) -> FunctionDescriptor:
         """Serialize a function for the workers of this owner, once; the caller tells of it himself with ``told=False``."""
         self.follow_path()
-        code = serializer.dumps_code(function, f"the remote function {name}")
-        code_size.check(code, function, name)
+        code = code_size.serialize(function, name, int(self.store.pressure.limits.code_bytes))
         digest = hashlib.blake2b(code, digest_size=16).digest()
         title = name.encode()
         descriptor = self._descriptor(FUNCTION_HEAD.pack(digest, len(title), max_calls) + title + code, name)

@@ -34,6 +34,7 @@ from cloudpickle.cloudpickle import _code_reduce, _make_skeleton_class
 
 from nbray.exceptions import SerializationError
 from nbray.serialization import array_layouts
+from nbray.serialization.bounded import BoundedStream, CountingStream, TooManyBytes
 from nbray.serialization.cell_source import with_text
 from nbray.serialization.class_making import make_class
 from nbray.serialization.unpicklable import StrictPickler, find_offender
@@ -414,16 +415,22 @@ def pickle_of_store(view: memoryview) -> memoryview:
     return view[start : start + pickle_len]
 
 
-def dumps_code(function: Any, what: str) -> bytes:
-    """Serialize a function or class for workers; by value unless it can be imported."""
+def dumps_code(function: Any, what: str, max_bytes: int = 0) -> bytes:
+    """Serialize a function or class for workers; by value unless it can be imported.
+
+    Raises
+    ------
+    TooManyBytes
+        It takes more than ``max_bytes``, if that is not 0.
+    """
     outer = getattr(_found, "refs", None)
     refs: list[Any] = []
     _found.refs = refs
     try:
-        stream = io.BytesIO()
+        stream = BoundedStream(max_bytes) if max_bytes else io.BytesIO()
         try:
             _CodePickler(stream, PROTOCOL).dump(function)
-        except RecursionError:
+        except (RecursionError, TooManyBytes):
             raise
         except Exception as error:
             path, offender = find_offender(function, what)
@@ -436,3 +443,24 @@ def dumps_code(function: Any, what: str) -> bytes:
     for ref in refs:
         ref._cluster.keep_forever(ref)  # code is kept as long as the job
     return stream.getvalue()
+
+
+def count_code(value: Any, seconds: float) -> tuple[int, bool]:
+    """Return how many bytes a function, or what one captures, takes when it is serialized, and whether that is all.
+
+    Parameters
+    ----------
+    value : object
+    seconds : float
+        It is not counted for longer.
+    """
+    outer = getattr(_found, "refs", None)
+    _found.refs = []  # they go nowhere
+    stream = CountingStream(seconds)
+    try:
+        _CodePickler(stream, PROTOCOL, stream.buffer).dump(value)
+    except TooManyBytes:
+        return stream.size, False
+    finally:
+        _found.refs = outer
+    return stream.size, True

@@ -268,3 +268,20 @@ def test_a_ref_by_its_id_is_no_other_process_s(fresh):
     del refs
     assert [fresh.get(fresh.ObjectRef(id)) for id in ids] == ["mine"] * 20
     assert fresh.get(others) == ["another's"] * 200
+
+
+def test_code_that_is_too_large(ray):
+    large = bytes(100 * 2**20)
+
+    @ray.remote
+    def uses():
+        return len(large)
+
+    @ray.remote
+    class Uses:
+        def size(self):
+            return len(large)
+
+    for code in (uses, Uses):
+        with pytest.raises(ValueError, match=r"(?s)too large.*100 MiB.*95.*put\(\)"):
+            code.remote()
