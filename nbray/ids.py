@@ -8,13 +8,14 @@
 
 All numbers are little-endian. The owner is ``(epoch << 32) | slot`` of the process that
 submitted the task; the cluster number keeps ids of different clusters apart. The job is no
-part of an id: processes of other jobs hold the same refs.
+part of an id: processes of other jobs hold the same refs. It is the job of the owner.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 
 OBJECT_ID_SIZE = 28
 _OBJECT = struct.Struct("<QQIII")
@@ -60,7 +61,15 @@ def worker_id(peer: int) -> str:
 
 def placement_group_id(owner: int, number: int, job: int) -> bytes:
     """Return the 18-byte id of a placement group."""
-    return owner.to_bytes(8, "little") + (number % (1 << 48)).to_bytes(6, "little") + job.to_bytes(4, "big")
+    return owner.to_bytes(8, "little") + (number % (1 << 48)).to_bytes(6, "little") + job.to_bytes(4, "little")
+
+
+job_of: Callable[[int], int | None] | None = None  # of a peer; set by the runtime of this process
+
+
+def _job_of(owner: int) -> JobID:
+    number = job_of(owner) if job_of is not None else None
+    return JobID(b"\xff" * JobID.SIZE) if number is None else JobID.from_int(number)
 
 
 class BaseID:
@@ -70,7 +79,9 @@ class BaseID:
     __slots__ = ("_bytes",)
 
     def __init__(self, value: bytes) -> None:
-        if not isinstance(value, bytes) or len(value) != self.SIZE:
+        if not isinstance(value, bytes):
+            raise TypeError(f"{type(self).__name__} needs {self.SIZE} bytes, got {value!r}")
+        if len(value) != self.SIZE:
             raise ValueError(f"{type(self).__name__} needs {self.SIZE} bytes, got {value!r}")
         self._bytes = value
 
@@ -122,12 +133,21 @@ class TaskID(BaseID):
     SIZE = 24
     __slots__ = ()
 
+    def job_id(self) -> JobID:
+        """Return the job of the process that submitted it; nil where that is not known (any more)."""
+        return _job_of(_TASK.unpack(self._bytes)[0])
+
 
 class ActorID(BaseID):
     """Names one actor."""
 
     SIZE = 16
     __slots__ = ()
+
+    @property
+    def job_id(self) -> JobID:
+        """The job of the process that made it; nil where that is not known (any more)."""
+        return _job_of(_ACTOR.unpack(self._bytes)[0])
 
 
 class JobID(BaseID):
@@ -144,17 +164,22 @@ class JobID(BaseID):
         return int.from_bytes(self._bytes, "little")
 
 
-class NodeID(BaseID):
-    """Names a node."""
+class UniqueID(BaseID):
+    """An id of nothing in particular."""
 
     SIZE = 28
     __slots__ = ()
 
 
-class WorkerID(BaseID):
+class NodeID(UniqueID):
+    """Names a node."""
+
+    __slots__ = ()
+
+
+class WorkerID(UniqueID):
     """Names a process."""
 
-    SIZE = 28
     __slots__ = ()
 
 
@@ -162,13 +187,6 @@ class PlacementGroupID(BaseID):
     """Names a placement group."""
 
     SIZE = 18
-    __slots__ = ()
-
-
-class UniqueID(BaseID):
-    """An id of nothing in particular."""
-
-    SIZE = 28
     __slots__ = ()
 
 

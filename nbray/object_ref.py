@@ -26,6 +26,7 @@ def install(core: Any) -> None:
     """Make ``core`` the runtime of all refs of this process (None: there is none)."""
     global _core
     _core = core
+    ids.job_of = core.job_of if core is not None else None
 
 
 class _ById(type):
@@ -103,7 +104,7 @@ class ObjectRef(metaclass=_ById):
 
     def job_id(self) -> ids.JobID:
         """Return the id of the job it belongs to."""
-        return ids.JobID.from_int(self._cluster.job_id)
+        return self.task_id().job_id()
 
     def future(self) -> Any:
         """Return a ``concurrent.futures.Future`` that gets the value or the error."""
@@ -147,7 +148,7 @@ new_ref: Callable[[int, int, int, Any], ObjectRef] = functools.partial(type.__ca
 class _NoCluster:
     """Stands for the cluster of a ref that names nothing."""
 
-    job_id = cluster_id = 0xFFFF_FFFF
+    cluster_id = 0xFFFF_FFFF
 
 
 _NIL = new_ref(_ONES, 0xFFFF_FFFF, _ONES, _NoCluster())

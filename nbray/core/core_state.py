@@ -65,6 +65,7 @@ class CoreState:
         self.daemon = daemon  # peer of the node daemon
         self.pid = os.getpid()
         self.job_id = 0
+        self._job_of_peer: dict[int, int] = {}  # of other processes, as far as anybody has asked
         self.cluster_id = cluster_id
         self.node_id = ""
         self.limits = Limits()  # the cluster's, once joined

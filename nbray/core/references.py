@@ -10,7 +10,7 @@ import gc
 
 from nbray import ids
 from nbray._cstore import lib
-from nbray.core import advice
+from nbray.core import advice, cluster_view
 from nbray.core.core_state import CoreState
 from nbray.core.records import (
     META_ERROR,
@@ -87,6 +87,17 @@ class References(CoreState):
             self.store.fulfil(ref.binary(), data.stored(), META_ERROR)
         elif type(data) is StoredValue:
             ref._hold = data.hold
+
+    def job_of(self, peer: int) -> int | None:
+        """Return the job that a process of this cluster serves, or served; None when that is not known."""
+        if peer == self.peer:
+            return self.job_id
+        job = self._job_of_peer.get(peer)
+        if job is None:
+            rows = cluster_view.table(self, "processes")
+            self._job_of_peer.update((row["peer"], row["job_id"]) for row in rows if row["job_id"])
+            job = self._job_of_peer.get(peer)
+        return job
 
     def import_ref(self, object_id: bytes, by_id: bool = False) -> ObjectRef:
         """Return this process's ref of an object that somebody sent, or that the user has the id of."""
