@@ -12,7 +12,8 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from nbray import placement, runtime_env
+from nbray import placement
+from nbray.runtime_env import runtime_env
 
 UNIT = 10_000  # resources are counted in units of 1/10,000
 SMALLEST = 0.0001

@@ -12,13 +12,14 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nbray import ray_alias, runtime_env
+from nbray import ray_alias
 from nbray.api import uncaught
 from nbray.exceptions import VersionMismatchError
 from nbray.job_config import JobConfig
 from nbray.node.discovery import LiveSession
 from nbray.node.launcher import NodeProcess, start_node
 from nbray.node.node_config import NodeConfig
+from nbray.runtime_env import runtime_env
 from nbray.wire.messages import GoodbyeNotice, ShutdownRequest
 from nbray.wire.segment_socket import receive_segment
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbray.core.call_site import warn
-from nbray.runtime_env import DEFAULT_SETUP_TIMEOUT_S, RuntimeEnv, merge, unknown_keys
+from nbray.runtime_env.runtime_env import DEFAULT_SETUP_TIMEOUT_S, RuntimeEnv, merge, unknown_keys
 from nbray.serialization import serializer
 from nbray.wire import messages as m
 

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nbray.runtime_env import ARCHIVES, RuntimeEnvPathError
+from nbray.runtime_env.runtime_env import ARCHIVES, RuntimeEnvPathError
 
 FOLDER = "packages"
 ALWAYS_EXCLUDED = (".git", "__pycache__", ".venv", "venv")

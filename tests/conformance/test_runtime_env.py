@@ -285,3 +285,29 @@ def test_the_interpreter_can_be_chosen(fresh):
         return sys.executable
 
     assert fresh.get(ask.options(runtime_env={"py_executable": f"{sys.executable} -u"}).remote()) == sys.executable
+
+
+def test_the_module_below_the_module(ray):
+    module = importlib.import_module(f"{LIBRARY}.runtime_env.runtime_env")
+    assert module.RuntimeEnv is RuntimeEnv
+    assert module.RuntimeEnvConfig is RuntimeEnvConfig
+
+
+def test_fields_that_are_set_later_are_checked(ray, variables):
+    env = RuntimeEnv()
+    env["env_vars"] = {"FROM_TASK": "set later"}
+    assert ray.get(variables.options(runtime_env=env).remote())[2] == "set later"
+    for name, value in (("env_vars", {"A": 1}), ("pip", 5), ("excludes", "a")):
+        with pytest.raises(TypeError):
+            env[name] = value
+        with pytest.raises(TypeError):
+            env.set(name, value)
+    assert dict(env) == env.to_dict() == {"env_vars": {"FROM_TASK": "set later"}}
+    env.set("pip", ["a", "b==1"])
+    assert env.has_pip() and not env.has_uv() and not env.has_conda()
+    assert env.pip_config() == {"packages": ["a", "b==1"], "pip_check": False}
+
+
+def test_the_config_as_a_dict():
+    config = RuntimeEnvConfig.parse_and_validate_runtime_env_config({"setup_timeout_seconds": 3})
+    assert config.to_dict() == {**RuntimeEnvConfig.default_config(), "setup_timeout_seconds": 3}

@@ -17,7 +17,7 @@ from nbray.node import discovery
 from nbray.options import UNIT
 from nbray.placement import Target, selector_of
 from nbray.resources import unpack
-from nbray.runtime_env import DEFAULT_SETUP_TIMEOUT_S
+from nbray.runtime_env.runtime_env import DEFAULT_SETUP_TIMEOUT_S
 from nbray.util.state.common import (
     ActorState,
     ClusterEventState,

@@ -69,6 +69,23 @@ class RuntimeEnvConfig(dict):
             setup_timeout_seconds=setup_timeout_seconds, eager_install=eager_install, log_files=list(log_files or [])
         )
 
+    @classmethod
+    def default_config(cls) -> RuntimeEnvConfig:
+        """Return what holds where nothing is said."""
+        return cls()
+
+    @classmethod
+    def parse_and_validate_runtime_env_config(cls, config: Any) -> RuntimeEnvConfig:
+        """Make one of a dict; keys that mean nothing are left out."""
+        if isinstance(config, cls):
+            return config
+        if not isinstance(config, Mapping):
+            raise TypeError(f"runtime_env['config'] must be a dict or a RuntimeEnvConfig, got {type(config)}.")
+        return cls(**{name: entry for name, entry in config.items() if name in cls.known_fields})
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self)
+
 
 class RuntimeEnv(dict):
     """An environment; wherever one is taken, a plain dict of the same keys will do.
@@ -105,20 +122,21 @@ class RuntimeEnv(dict):
     }  # fmt: skip
 
     def __init__(self, *, _validate: bool = True, **fields: Any) -> None:
-        super().__init__()
         given = {name: value for name, value in fields.items() if value is not None}
-        for name, value in given.items():
-            check = _CHECKS.get(name) if _validate else None
-            self[name] = check(value) if check is not None else value
+        super().__init__({name: _checked_field(name, value) for name, value in given.items()} if _validate else given)
         if _validate:
-            for name, reason in _REFUSED.items():
-                if name in given:
-                    raise ValueError(f"runtime_env[{name!r}] is not supported: {reason}.")
             if "pip" in given and "uv" in given:
                 raise ValueError("runtime_env has both 'pip' and 'uv': give one of them.")
             for name in ("pip", "uv"):
                 if name in self and not self[name]["packages"]:
                     del self[name]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, _checked_field(key, value))
+
+    def set(self, name: str, value: Any) -> None:
+        """Set a field, as ``env[name] = value`` does."""
+        self[name] = value
 
     # Accessors, as Ray has them.
 
@@ -134,6 +152,9 @@ class RuntimeEnv(dict):
     def py_modules(self) -> list[str]:
         return list(self.get("py_modules", []))
 
+    def py_modules_uris(self) -> list[str]:
+        return self.py_modules()
+
     def has_working_dir(self) -> bool:
         return "working_dir" in self
 
@@ -143,8 +164,20 @@ class RuntimeEnv(dict):
     def has_uv(self) -> bool:
         return "uv" in self
 
+    def has_conda(self) -> bool:
+        return "conda" in self
+
+    def has_py_container(self) -> bool:
+        return "container" in self or "image_uri" in self
+
     def pip_config(self) -> dict[str, Any]:
         return dict(self.get("pip", {}))
+
+    def uv_config(self) -> dict[str, Any]:
+        return dict(self.get("uv", {}))
+
+    def plugins(self) -> list[tuple[str, Any]]:
+        return [(name, value) for name, value in self.items() if name not in self.known_fields]
 
     def py_executable(self) -> str | None:
         return self.get("py_executable")
@@ -194,6 +227,13 @@ def merge(parent: Mapping[str, Any] | None, child: Mapping[str, Any] | None) -> 
 
 
 # ----------------------------------------------------------------------------- checks
+
+
+def _checked_field(name: str, value: Any) -> Any:
+    if name in _REFUSED:
+        raise ValueError(f"runtime_env[{name!r}] is not supported: {_REFUSED[name]}.")
+    check = _CHECKS.get(name)
+    return check(value) if check is not None else value
 
 
 def _env_vars(value: Any) -> dict[str, str]:
@@ -314,14 +354,6 @@ def _executable(value: Any) -> str:
     return value
 
 
-def _config(value: Any) -> RuntimeEnvConfig:
-    if isinstance(value, RuntimeEnvConfig):
-        return value
-    if not isinstance(value, Mapping):
-        raise TypeError(f"runtime_env['config'] must be a dict or a RuntimeEnvConfig, got {type(value)}.")
-    return RuntimeEnvConfig(**{name: entry for name, entry in value.items() if name in RuntimeEnvConfig.known_fields})
-
-
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "env_vars": _env_vars,
     "working_dir": _working_dir,
@@ -331,7 +363,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "excludes": _excludes,
     "worker_process_setup_hook": _hook,
     "py_executable": _executable,
-    "config": _config,
+    "config": RuntimeEnvConfig.parse_and_validate_runtime_env_config,
 }
 
 
