@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from nbray.core.surroundings import working_directory
 from nbray.node import discovery, process_control
 from nbray.node.discovery import LiveSession
 
@@ -160,7 +161,7 @@ class JobSubmissionClient:
         facts = {
             "submission_id": given, "entrypoint": entrypoint, "status": "PENDING", "metadata": metadata or {},
             "runtime_env": runtime_env or {}, "start_time": int(time.time() * 1000),
-            "cwd": (runtime_env or {}).get("working_dir") or os.getcwd(),
+            "cwd": (runtime_env or {}).get("working_dir") or working_directory(),
         }  # fmt: skip
         write_facts(folder, facts)
         log = os.open(self._log_path(given), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

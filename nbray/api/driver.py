@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from nbray import ray_alias
 from nbray.api import uncaught
+from nbray.core.surroundings import working_directory
 from nbray.exceptions import VersionMismatchError
 from nbray.job_config import JobConfig
+from nbray.node import process_control
 from nbray.node.discovery import LiveSession
 from nbray.node.launcher import NodeProcess, start_node
 from nbray.node.node_config import NodeConfig
@@ -52,6 +54,7 @@ def join_cluster(session: LiveSession, job: JobConfig) -> tuple[CoreWorker, dict
     VersionMismatchError
         When it runs other versions of Python or nbray.
     """
+    process_control.open_standard_descriptors()
     _load_runtime()
     try:
         descriptor = receive_segment(session.segment_socket, HANDOVER_S)
@@ -155,7 +158,7 @@ def driver_context(core: Any, job: JobConfig) -> bytes:
         "job_id": core.job_id,
         "namespace": core.namespace,
         "sys_path": core.path_of_driver([*job.code_search_path, *job._py_driver_sys_path]),
-        "cwd": os.getcwd(),
+        "cwd": working_directory(),
         "depth": 1,
         "threads_set": "OMP_NUM_THREADS" in os.environ,
         "as_ray": ray_alias.is_installed(),

@@ -42,8 +42,10 @@ def require_core() -> Any:
             raise RaySystemError(
                 "nbray has not been started yet: call nbray.init() first (RAY_ENABLE_AUTO_CONNECT is 0)."
             )
-        init()
-        core = current.core
+        with _lock:  # of threads that come at once one starts it, and the others use it
+            if current.core is None:
+                init()
+            core = current.core
     else:
         core.check_usable()
     return core

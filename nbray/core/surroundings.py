@@ -10,6 +10,14 @@ from typing import Any
 from nbray.core import current
 
 
+def working_directory() -> str:
+    """Return where this process is; the root when that folder has been removed under its feet."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
 class Surroundings(dict[str, Any]):
     """An owner's context (sys.path, working directory ...) that takes effect while it is unpickled.
 
@@ -31,8 +39,8 @@ class ModulePath:
     """
 
     def __init__(self, first: Sequence[str] = ()) -> None:
-        self._first = [os.path.abspath(folder) for folder in first]
-        self._here = os.getcwd()  # what an empty entry means
+        self._here = working_directory()  # what an empty entry means
+        self._first = [os.path.normpath(os.path.join(self._here, folder)) for folder in first]
         self._seen: list[str] = []
 
     def changed(self) -> bool:
@@ -47,7 +55,7 @@ class ModulePath:
         main_file = getattr(main, "__file__", None)
         # Not of a program that was started with -m: there the modules of its package would hide others of their name.
         if main_file and getattr(main, "__spec__", None) is None:
-            folder = os.path.dirname(os.path.abspath(os.path.join(self._here, main_file)))
+            folder = os.path.dirname(os.path.normpath(os.path.join(self._here, main_file)))
             if folder not in path:
                 path.insert(0, folder)
         return self._first + [folder for folder in path if folder not in self._first]

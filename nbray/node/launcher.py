@@ -7,6 +7,7 @@ session, and returns as soon as that answers; workers may still be on their way.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -14,11 +15,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from nbray.config import Limits
+from nbray.core.surroundings import working_directory
 from nbray.exceptions import PortInUseError, RaySystemError, ResourceLimitError, SharedMemoryTooSmallError
 from nbray.node import machine, process_control, session_dir
 from nbray.node.daemon_config import DaemonConfig, DaemonReady
@@ -118,7 +120,10 @@ def start_node(config: NodeConfig | None = None, meanwhile: Callable[[], None] |
         When the object store does not fit, with the figures.
     RaySystemError
         When the daemon does not come up, with the end of its log.
+    OSError
+        (SessionError) when there is no room for the session's files, with their folder.
     """
+    process_control.open_standard_descriptors()
     config = config or NodeConfig()
     limits = Limits({**Limits.from_environ(os.environ).changed, **config.limits})
     available, figures = memory_available()
@@ -127,19 +132,31 @@ def start_node(config: NodeConfig | None = None, meanwhile: Callable[[], None] |
     reason = machine.too_low(totals.get(CPU, 0) // UNITS)
     if reason:
         raise ResourceLimitError(f"{reason} Raise that limit, or pass a smaller num_cpus to init().")
+    with _naming_full_disk(config.base_dir):
+        return _start(config, limits, capacity, totals, gpus, meanwhile)
+
+
+def _start(
+    config: NodeConfig,
+    limits: Limits,
+    capacity: int,
+    totals: ResourceSet,
+    gpus: list[int],
+    meanwhile: Callable[[], None] | None,
+) -> NodeProcess:
     session = session_dir.create(config.base_dir)
     driver = os.getpid() if config.end_with_driver else 0
     node_id = os.urandom(28).hex()
-    daemon_config = DaemonConfig(
-        node_id=node_id, labels=_labels(node_id, config.labels, totals), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
-        driver_pid=driver, driver_start_time=process_control.start_time(driver) if driver else 0,
-        capacity=capacity, totals=totals, gpu_ids=gpus, cwd=_cwd(), ip=config.node_ip, prestart=config.prestart,
-        worker_module=config.worker_module, limits=limits.changed, started_by=config.started_by,
-        node_name=config.node_name, metrics_port=config.metrics_port,
-        spill_dir=session_dir.spill_dir(session, config.spill_base),
-    )  # fmt: skip
     process, segment = None, -1
     try:
+        daemon_config = DaemonConfig(
+            node_id=node_id, labels=_labels(node_id, config.labels, totals), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
+            driver_pid=driver, driver_start_time=process_control.start_time(driver) if driver else 0,
+            capacity=capacity, totals=totals, gpu_ids=gpus, cwd=working_directory(), ip=config.node_ip, prestart=config.prestart,
+            worker_module=config.worker_module, limits=limits.changed, started_by=config.started_by,
+            node_name=config.node_name, metrics_port=config.metrics_port,
+            spill_dir=session_dir.spill_dir(session, config.spill_base),
+        )  # fmt: skip
         segment = _make_segment(capacity)
         ours, theirs = socket.socketpair()
         with ours:
@@ -198,6 +215,21 @@ def _fill(segment: int, size: int, ours: socket.socket) -> None:
         done += touched
 
 
+@contextlib.contextmanager
+def _naming_full_disk(base: str) -> Iterator[None]:
+    """Say of a full disk where it is, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise session_dir.SessionError(
+            error.errno,
+            f"{error.strerror} in {base or session_dir.base_dir()}, where the sockets and logs of a cluster go. Make room "
+            "there, or set TMPDIR (or _temp_dir of init()) to another folder",
+        ) from None
+
+
 def _capacity(asked: int, available: int, figures: str, limits: Limits) -> int:
     """Return the size of the object store, refused when it does not fit."""
     if asked:
@@ -217,7 +249,7 @@ def _capacity(asked: int, available: int, figures: str, limits: Limits) -> int:
         raise SharedMemoryTooSmallError(
             f"There is too little memory for an object store: {available:,} bytes are available ({figures}), "
             f"{limits.object_store_share:.0%} of that is less than {int(limits.object_store_min_bytes):,} bytes. "
-            "Free memory, or pass object_store_memory=... to init()."
+            "Free memory, raise the limit, or pass object_store_memory=... to init()."
         )
     return share
 
@@ -305,10 +337,3 @@ def _log_tail(session: str) -> str:
     except OSError:
         return ""
     return f" Its log ends with:\n{text}" if text else ""
-
-
-def _cwd() -> str:
-    try:
-        return os.getcwd()
-    except OSError:  # removed under our feet
-        return "/"

@@ -29,6 +29,31 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
+def open_standard_descriptors() -> None:
+    """Open /dev/null as standard input, output and error where this process was started without them.
+
+    Else the next socket would get such a number: whoever prints would write into it, and a child could not be given it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+            if opened == number:
+                os.set_inheritable(number, True)
+            else:  # a thread was quicker
+                os.close(opened)
+
+
+def address_space() -> int:
+    """Return the bytes of address space that this process uses."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def adopt_orphans() -> None:
     """Become the parent of what descendants of this process leave behind, instead of init.
 

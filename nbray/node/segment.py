@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 from collections.abc import Container, Iterator
 from typing import Any
 
 from nbray._cstore import ffi, lib
+from nbray.node import process_control
 
 _WHY_BYTES = 1024
 _EVENTS_AT_ONCE = 16384
 _VICTIMS_AT_ONCE = 4096
+_BESIDE_THE_STORE = 2 << 30  # channels and tables, at most: addresses and a file's size, hardly any memory
 EVENT_BYTES = ffi.sizeof("nbs_event")
 
 
@@ -32,7 +35,18 @@ def memory_available() -> tuple[int, str]:
     """Return the bytes that may be reserved now, and the figures behind that number."""
     why = ffi.new("char[]", _WHY_BYTES)
     available = int(lib.nbs_memory_available(why, _WHY_BYTES))
-    return available, ffi.string(why).decode("utf-8", "replace")
+    figures = ffi.string(why).decode("utf-8", "replace")
+    # The segment is a file, and every process maps it as a whole.
+    for limit, option, used in (
+        (resource.RLIMIT_FSIZE, "ulimit -f", 0),
+        (resource.RLIMIT_AS, "ulimit -v", process_control.address_space()),
+    ):
+        most, _ = resource.getrlimit(limit)
+        room = most - used - _BESIDE_THE_STORE
+        if most != resource.RLIM_INFINITY and room < available:
+            available = max(room, 0)
+            figures = f"{option} allows {most >> 20} MiB, and {(used + _BESIDE_THE_STORE) >> 20} MiB are needed beside the store"
+    return available, figures
 
 
 def make_segment(capacity: int) -> int:

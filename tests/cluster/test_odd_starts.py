@@ -1,0 +1,114 @@
+"""Drivers that are started in odd ways: without standard output, in a folder that is gone, by many threads, under limits."""
+
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+import pytest
+
+import nbray
+from nbray.node import session_dir
+
+PROGRAM = """
+    import nbray
+
+    @nbray.remote
+    def double(x):
+        return 2 * x
+
+    def main():
+        assert nbray.get([double.remote(x) for x in range(3)]) == [0, 2, 4]
+"""
+
+
+def start(text, tmp_path, shell='exec "$@"', **options):
+    """Run a program that may use `double` and `main`, through a line of shell; returns the completed process."""
+    program = textwrap.dedent(PROGRAM) + textwrap.dedent(text)
+    command = ["sh", "-c", shell, "sh", sys.executable, "-c", program]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=150, cwd=tmp_path, **options)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_standard_descriptors_are_closed(tmp_path, closed):
+    """A service may start a program so. The next socket got such a number, and the daemon could not be given it."""
+    text = """
+        nbray.init(num_cpus=1)
+        main()
+        import os
+        assert [os.path.realpath(f"/proc/self/fd/{number}") for number in CLOSED] == ["/dev/null"] * len(CLOSED)
+        assert all(os.get_inheritable(number) for number in CLOSED)
+        open("done", "w").close()
+    """
+    numbers = {"2>&-": [2], ">&- 2>&-": [1, 2], "<&- >&- 2>&-": [0, 1, 2]}[closed]
+    start(text.replace("CLOSED", str(numbers)), tmp_path, f'exec "$@" {closed}')
+    assert (tmp_path / "done").exists()
+
+
+def test_the_working_directory_is_gone(tmp_path):
+    done = start("nbray.init(num_cpus=1)\nmain()", tmp_path, 'mkdir gone && cd gone && rmdir ../gone && exec "$@"')
+    assert done.returncode == 0, done.stderr
+
+
+def test_threads_that_come_at_once_share_one_cluster(tmp_path):
+    """The first use starts a cluster; a second thread was told that it had called init() twice."""
+    text = """
+        import threading
+        failed = []
+        together = threading.Barrier(4)
+
+        def use():
+            together.wait()
+            try:
+                main()
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=use) for _ in range(4)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert not failed, failed
+    """
+    done = start(text, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_store_keeps_to_a_limit_of_addresses(tmp_path):
+    text = """
+        import resource
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+        nbray.init(num_cpus=1)
+        main()
+        assert nbray.cluster_resources()["object_store_memory"] < 1 << 30
+    """
+    done = start(text, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("limit", "option"), [("RLIMIT_AS", "ulimit -v"), ("RLIMIT_FSIZE", "ulimit -f")])
+def test_a_limit_that_leaves_no_room_is_named(tmp_path, limit, option):
+    text = f"""
+        import resource
+        resource.setrlimit(resource.{limit}, (1 << 30, 1 << 30))
+        nbray.init(num_cpus=1)
+    """
+    done = start(text, tmp_path)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("nbray.exceptions.SharedMemoryTooSmallError"), done.stderr
+    assert f"{option} allows 1024 MiB" in last
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(session_dir, "spill_dir", full)
+    nbray.shutdown()
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # short enough for a socket
+        with pytest.raises(OSError, match=f"No space left on device in {folder}.*set TMPDIR") as caught:
+            nbray.init(num_cpus=1, _temp_dir=folder)
+        assert caught.value.errno == errno.ENOSPC
+        assert not os.listdir(session_dir.user_dir(folder))
+    assert not nbray.is_initialized()
