@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from nbray import placement
 from nbray.runtime_env import runtime_env
+from nbray.wrong_input import both
 
 UNIT = 10_000  # resources are counted in units of 1/10,000
 SMALLEST = 0.0001
@@ -109,11 +110,7 @@ def _integer(
     return check
 
 
-class _Both(TypeError, ValueError):
-    """A wrong type where Ray raises TypeError and the table of bad input asks for ValueError."""
-
-
-_Both.__name__ = TypeError.__name__  # what notebooks show; pickles go by __qualname__
+_Both = both(TypeError, ValueError)  # a wrong type is the first in Ray; the table of bad input asks for the second
 
 
 def _num_returns(name: str, value: Any) -> Any:
@@ -331,6 +328,7 @@ OPTIONS: dict[str, Option] = {
 }
 
 _SCOPES = {"task": "t", "actor": "a", "method": "m"}
+_OTHERWISE = {"max_restarts": ("max_retries",), "max_retries": ("max_task_retries",)}  # what stands for it elsewhere
 _AT_DEFINITION_ONLY = ("max_calls", "concurrency_groups")
 
 
@@ -368,8 +366,16 @@ def check(scope: str, given: Mapping[str, Any], in_options_call: bool = False) -
         if option is None or _SCOPES[scope] not in option.applies_to:
             import difflib  # noqa: PLC0415 - only for who has mistyped
 
-            near = difflib.get_close_matches(name, names(scope), 1)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Valid ones: {names(scope)}."
+            public = [known for known in names(scope) if not known.startswith("_")]
+            near = difflib.get_close_matches(name, public, 1)
+            others = [
+                f"{other}s" for other, letter in _SCOPES.items() if option is not None and letter in option.applies_to
+            ]
+            hint = f" It is an option of {' and '.join(others)}." if others else ""
+            if near and (not others or near[0] in _OTHERWISE.get(name, ())):
+                hint += f" Did you mean '{near[0]}'?"
+            elif not others:
+                hint += f" Valid ones: {public}."
             raise ValueError(f"Invalid option keyword {name} for {scope}s.{hint}")
         if in_options_call and name in _AT_DEFINITION_ONLY:
             raise ValueError(f"Setting '{name}' is not supported in '.options()'.")

@@ -85,8 +85,16 @@ class ActorHandle:
             return bound
         import difflib  # noqa: PLC0415 - only for who has mistyped
 
+        public = sorted(method for method in info["methods"] if not method.startswith("_"))
         near = difflib.get_close_matches(name, info["methods"], 3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(sorted(info['methods']))}."
+        if name == "options":
+            hint = f" Options belong to its class, {info['class_name']}.options(...).remote(), or to a method's calls."
+        elif name == "remote":
+            hint = " It is an actor already: call its methods, handle.method.remote(...)."
+        elif near:
+            hint = f" Did you mean {' or '.join(near)}?"
+        else:
+            hint = f" Its methods: {', '.join(public)}. What the instance holds, a method has to return."
         raise AttributeError(f"'ActorHandle' object of {info['class_name']} has no attribute '{name}'.{hint}")
 
     def __dir__(self) -> list[str]:
@@ -183,8 +191,7 @@ def find_actor(name: str, namespace: str | None = None) -> tuple[str, dict[str, 
     wanted = namespace or core.namespace
     reply = core.request(m.GetNamedActorRequest(request_id=core.control.next_id(), name=name, namespace=wanted))[0]
     if not reply.actor_id:
-        text = reply.error or "there is no actor of this name"
-        raise ActorHandleNotFoundError(f"Failed to look up actor with name '{name}' (namespace '{wanted}'): {text}")
+        raise ActorHandleNotFoundError(f"Failed to look up actor with name '{name}'. {reply.error}")
     return reply.actor_id, pickle.loads(reply.handle_info)
 
 

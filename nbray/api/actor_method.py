@@ -12,6 +12,7 @@ from nbray.core.call_site import warn
 from nbray.core.records import TASK_METHOD
 from nbray.exceptions import ActorHandleNotFoundError
 from nbray.worker.calls import unknown_group
+from nbray.wrong_input import both
 
 _MAX_NAMES = 10_000  # of calls of one method that who looks on is told; the actor keeps them
 OF_ANOTHER_CLUSTER = "This actor handle belongs to a cluster that has been shut down: make the actor again."
@@ -20,11 +21,7 @@ if TYPE_CHECKING:
     from nbray.api.actor_handle import ActorHandle
 
 
-class _UnknownOption(ValueError, AssertionError):
-    """A ValueError, as for every other option; AssertionError in Ray."""
-
-
-_UnknownOption.__name__ = ValueError.__name__  # what notebooks show; pickles go by __qualname__
+_UnknownOption = both(ValueError, AssertionError)  # a ValueError, as for every other option; Ray asserts
 
 
 def method(*args: Any, **given: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from nbray import options as option_table
 from nbray.api.actor_class import ActorClass
 from nbray.api.remote_function import RemoteFunction
+from nbray.wrong_input import both
 
 
 def remote(*args: Any, **given: Any) -> Any:
@@ -25,11 +26,13 @@ def remote(*args: Any, **given: Any) -> Any:
     if len(args) == 1 and not given and (callable(args[0]) or isinstance(args[0], type)):
         return _make(args[0], {})
     if args or not given:
+        names = sorted({*option_table.names("task"), *option_table.names("actor")})
+        got = f" Got {args[0]!r:.100}." if args else ""
         raise _WronglyApplied(
             "The @remote decorator must be applied either with no arguments and no parentheses, for example "
             "'@nbray.remote', or it must be applied using some of the arguments in the list "
-            f"{sorted(set(option_table.names('task')) | set(option_table.names('actor')))}, for example "
-            "'@nbray.remote(num_returns=2, resources={\"CustomResource\": 1})'."
+            f"{[name for name in names if not name.startswith('_')]}, for example "
+            f"'@nbray.remote(num_returns=2, resources={{\"CustomResource\": 1}})'.{got}"
         )
     # Which of the two it is for is known only when it is applied; what neither has is wrong now.
     for name in given:
@@ -38,11 +41,7 @@ def remote(*args: Any, **given: Any) -> Any:
     return lambda target: _make(target, given)
 
 
-class _WronglyApplied(TypeError, AssertionError):
-    """Ray asserts here; a wrong call is a TypeError."""
-
-
-_WronglyApplied.__name__ = TypeError.__name__  # what notebooks show; pickles go by __qualname__
+_WronglyApplied = both(TypeError, AssertionError)  # Ray asserts here
 
 
 def _make(target: Any, given: dict[str, Any]) -> Any:
@@ -52,7 +51,10 @@ def _make(target: Any, given: dict[str, Any]) -> Any:
         return ActorClass(target, option_table.check("actor", given))
     if inspect.isfunction(target) or inspect.isbuiltin(target) or _is_cython(target):
         return RemoteFunction(target, option_table.check("task", given))
-    raise TypeError("The @nbray.remote decorator must be applied to either a function or to a class.")
+    raise TypeError(
+        "The @nbray.remote decorator must be applied to either a function or to a class. Got an object of "
+        f"{type(target)}: a function that calls it can be decorated."
+    )
 
 
 def _is_cython(target: Any) -> bool:

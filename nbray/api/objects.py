@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 from nbray.api import runtime
@@ -12,6 +13,7 @@ from nbray.core import current
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import ObjectRefGenerator
 from nbray.serialization.unreadable import unreadable
+from nbray.wrong_input import both
 
 _loads = pickle.loads
 
@@ -66,18 +68,30 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
     return core.get(object_refs, patience)
 
 
-class _TypeAndValueError(TypeError, ValueError):
-    """Ray raises ValueError here, the table of bad input asks for TypeError: it is both."""
-
-
-_TypeAndValueError.__name__ = ValueError.__name__  # what notebooks show; pickles go by __qualname__
+_TypeAndValueError = both(ValueError, TypeError)  # the first in Ray; the table of bad input asks for the second
 
 
 def _not_a_ref(value: Any) -> Exception:
     return _TypeAndValueError(
         f"Invalid type of object refs, {type(value)}, is given. 'refs' must either be a list of ObjectRefs or an "
-        "ObjectRef."
+        f"ObjectRef.{_instead(value)}"
     )
+
+
+def _instead(value: Any) -> str:
+    """Say what was probably meant by something that is no ref."""
+    owner = getattr(value, "__self__", None)
+    if callable(value) and getattr(value, "__name__", "") == "remote" and callable(getattr(owner, "remote", None)):
+        return " .remote is not called yet: write .remote(...)."
+    if isinstance(value, ActorHandle):
+        return " An actor has no value, its methods do: get(handle.method.remote(...))."
+    if callable(getattr(value, "remote", None)):
+        return " It is not called yet: .remote(...) returns a ref."
+    if isinstance(value, dict):
+        return " For a dict of refs: dict(zip(refs, get(list(refs.values()))))."
+    if isinstance(value, (set, frozenset, tuple, Iterator)):
+        return " Make it a list: get(list(refs))."
+    return ""
 
 
 def _wrong_item(index: int, value: Any) -> Exception:

@@ -62,8 +62,8 @@ class RemoteFunction:
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         name = self._function.__name__
         raise TypeError(
-            f"Remote functions cannot be called directly. Instead of running '{name}()', try '{name}.remote()'; use "
-            f"{name}.remote(...) to run it as a task, or {name}._function(...) to run it here."
+            f"Remote functions cannot be called directly. Instead of running '{name}()', try '{name}.remote()', which runs it "
+            f"as a task; {name}._function() runs it here."
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -208,6 +208,13 @@ class _WithOptions:
         self._call: Any = None
 
     bind = no_graphs
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        name = self._parent._function.__name__
+        raise TypeError(
+            f"Remote functions cannot be called directly. Instead of running '{name}.options(...)()', try "
+            f"'{name}.options(...).remote()'."
+        )
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         parent = self._parent

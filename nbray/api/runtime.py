@@ -16,6 +16,7 @@ from nbray.core import logging_config as logging_setup
 from nbray.exceptions import RaySystemError, TaskUnschedulableError
 from nbray.node import cache_folder, discovery
 from nbray.node.node_config import NodeConfig
+from nbray.wrong_input import both
 
 _lock = threading.RLock()
 _node: Any = None  # NodeProcess that this driver started; None when it joined a cluster
@@ -176,11 +177,7 @@ def _driver() -> Any:
     return driver
 
 
-class _LocalModeError(RuntimeError, ValueError):
-    """Ray raises RuntimeError; a refused keyword is a ValueError: it is both."""
-
-
-_LocalModeError.__name__ = RuntimeError.__name__  # what notebooks show; pickles go by __qualname__
+_LocalModeError = both(RuntimeError, ValueError)  # a refused keyword is a ValueError, Ray raises RuntimeError
 
 
 def _cluster_to_join(address: Any, base: str) -> discovery.LiveSession | None:

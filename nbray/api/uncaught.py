@@ -1,7 +1,8 @@
-"""Say what to do when a driver ends because it wrote to an array of the object store.
+"""Say what to do when a driver ends because it took a ref for its value, or wrote to an array of the object store.
 
-NumPy's own words ("assignment destination is read-only") do not tell why. They cannot be changed where the error is
-raised; a note is added where it is shown. In a notebook the cell's hint does that (``notebook/read_only.py``).
+The words of Python ("'ObjectRef' object is not iterable") and NumPy ("assignment destination is read-only") do not tell
+that. They cannot be changed where the error is raised; a line is added where it is shown. In a notebook the cell's hint
+does that (``notebook/tracebacks.py``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from nbray.serialization.error_value import READ_ONLY_HINT
+from nbray.serialization.error_value import hint_of
 
 _ours: Any = None  # our hook
 _before: Any = None  # the one that it stands in front of
@@ -25,8 +26,9 @@ def install() -> None:
 
     def show(kind: type[BaseException], error: BaseException, tb: TracebackType | None) -> None:
         before(kind, error, tb)
-        if issubclass(kind, ValueError) and "read-only" in str(error) and READ_ONLY_HINT not in str(error):
-            print(READ_ONLY_HINT, file=sys.stderr)
+        hint = hint_of(error)
+        if hint:
+            print(hint, file=sys.stderr)
 
     _before = before
     sys.excepthook = _ours = show

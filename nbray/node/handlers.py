@@ -331,7 +331,7 @@ class Handlers:
     def _get_named_actor(self, client: Client, message: m.GetNamedActorRequest) -> None:
         actor = self.node.actors.find_named(message.name, message.namespace)
         if actor is None:
-            error = f"There is no actor named {message.name!r} in namespace {message.namespace!r}."
+            error = f"There is none in namespace {message.namespace!r}."
             others = self.node.actors.namespaces_of(message.name)
             if others:
                 error += f" That name exists in: {', '.join(repr(other) for other in others)}."

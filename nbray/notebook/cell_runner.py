@@ -18,6 +18,8 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from nbray.serialization.error_value import hint_of
+
 from . import module_reload, read_only
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
@@ -258,9 +260,9 @@ class _Run:
                     yield view if view.readonly else view.toreadonly()
 
     def note(self, error: BaseException) -> str:
-        """Return what to do about a store into an input that is read-only here."""
+        """Return what to do about a store into an input that is read-only here, or about a ref that was taken for its value."""
         if not read_only.is_refused_store(error):
-            return ""
+            return hint_of(error)
         try:
             return read_only.in_cell(error, self.shared, self.namespace) if self.shared else ""
         except Exception:  # odd objects in some frame

@@ -24,6 +24,7 @@ import cloudpickle
 
 from nbray.exceptions import GetTimeoutError
 from nbray.notes import add_note
+from nbray.serialization.error_value import hint_of
 
 from . import read_only
 from .cell_pickle import StreamReader, receiving
@@ -316,7 +317,7 @@ def _hint(value: BaseException | None, namespace: dict[str, Any]) -> str:
         except Exception:  # odd objects in some frame
             return ""
     if not isinstance(value, KeyboardInterrupt):
-        return ""
+        return hint_of(value) if value is not None else ""
     tb = value.__traceback__
     while tb is not None:
         code = tb.tb_frame.f_code

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 import pickle
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,7 +23,12 @@ from nbray.serialization import serializer, without_code
 
 _TASK, _SYSTEM = 0, 1
 MAX_DEPENDENTS = 20  # that are named
-READ_ONLY_HINT = "Arrays that come from the object store are read-only, because others share them: copy() first."
+_READ_ONLY = "Arrays that come from the object store are read-only, because others share them: copy() first."
+_REF = (
+    "An ObjectRef is not the value itself: nbray.get(ref) returns that. Passed to a task by itself a ref arrives as its value, "
+    "inside a list or dict as a ref."
+)
+_REF_AS_VALUE = re.compile(r"'ObjectRef'|\bObjectRef object\b|\bObjectRef\.__|not ObjectRef\b")  # Python's words
 WORKER = os.sep + os.path.join("nbray", "worker") + os.sep
 OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # files below are the runtime's own
 
@@ -151,8 +157,8 @@ def from_exception(
     else:
         cause = error
     hint = ""
-    if isinstance(error, ValueError) and "read-only" in str(error):
-        hint = READ_ONLY_HINT + "\n"
+    if general := hint_of(error):
+        hint = general + "\n"
     if isinstance(error, ModuleNotFoundError) and error.name:
         version = ".".join(map(str, sys.version_info[:3]))
         hint = f"Node {node} has no module {error.name!r} for Python {version} at {sys.executable}.\n"
@@ -173,6 +179,16 @@ def from_exception(
     return pickle.dumps(
         (_TASK, function_name, text, os.getpid(), frames, pickled, type(cause).__name__, _text(cause), node, ())
     )
+
+
+def hint_of(error: BaseException) -> str:
+    """Return what to do about an error whose words cannot tell: of Python about refs, of NumPy about shared arrays."""
+    if isinstance(error, RayTaskError) or not isinstance(error, (ValueError, TypeError, AttributeError)):
+        return ""  # the first has it in its text, from where it was raised
+    text = _text(error)
+    if isinstance(error, ValueError):
+        return _READ_ONLY if "read-only" in text else ""
+    return _REF if _REF_AS_VALUE.search(text) else ""
 
 
 def _traceback(error: BaseException, tb: TracebackType | None) -> str:

@@ -31,6 +31,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "nbray.ids",
             "nbray.exceptions",
             "nbray.notes",
+            "nbray.wrong_input",
             "nbray.config",
             "nbray.clock",
             "nbray.options",

@@ -231,3 +231,12 @@ def test_warnings_name_the_cell(kernel: Kernel) -> None:
 )
 def test_wrong_input_is_named_by_a_class_that_people_know(kernel: Kernel, code: str, name: str) -> None:
     assert kernel.run(f"import nbray\n{code}").error["ename"] == name
+
+
+@pytest.mark.parametrize("code", ["ref + 1", "%%remote\nnbray.put(1) + 1"])
+def test_a_ref_that_is_taken_for_its_value(kernel: Kernel, code: str) -> None:
+    kernel.ok("import nbray\nref = nbray.put(1)")
+    cell = kernel.run(code)
+    assert cell.error["ename"] == "TypeError"
+    shown = cell.text("stderr") + "\n".join(cell.error["traceback"])
+    assert shown.count("nbray.get(ref) returns that") == 1
