@@ -275,11 +275,11 @@ class ActorCalls:
         for record, maybe_executed in zip(records, seen, strict=True):
             record.lane = None
             if record.cancelled:
-                self.core.fail(record, TaskCancelledError(self.core._task_hex(record)))
+                self.core.fail(record, TaskCancelledError(self.core._task_hex(record)), link.peer)
             elif not restarting:
-                self._finish_dead(record, maybe_executed)
+                self._finish_dead(record, maybe_executed, link.peer)
             elif record.retries == 0:
-                self.core.fail(record, self._unavailable(True, maybe_executed))
+                self.core.fail(record, self._unavailable(True, maybe_executed), link.peer)
             else:
                 if maybe_executed:  # what did not begin uses up no retry
                     error = error_value.from_system_error(self._unavailable(True, True))
@@ -345,13 +345,13 @@ class ActorCalls:
         if self.core.waiting_args.pop(record.number, None) is not None:
             lib.nbs_count(self.seg, lib.NBS_CTR_WAIT_ARGS, -1)
 
-    def _finish_dead(self, record: TaskRecord, maybe_executed: bool) -> None:
+    def _finish_dead(self, record: TaskRecord, maybe_executed: bool, process: int = 0) -> None:
         self._waits_no_more(record)
         error = self.death_error(maybe_executed)
         if isinstance(error, BaseException):
-            self.core.fail(record, error)
+            self.core.fail(record, error, process)
         else:
-            self.core._finish_error(record, error)
+            self.core._finish_error(record, error, process)
 
     def cancel(self, record: TaskRecord, recursive: bool) -> None:
         """Cancel a call: one that has not begun never runs; one that runs is told."""

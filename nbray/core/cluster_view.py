@@ -57,10 +57,13 @@ class Snapshot:
         Pids of processes that did not answer in time: their tasks are missing.
     dropped : int
         Records that had to go: the counts of tasks that are done are too low by them.
+    side_by_side : set of int
+        Peers of the actors that run calls side by side.
     """
 
-    def __init__(self, view: View, offset_ns: int, silent: list[int], dropped: int) -> None:
+    def __init__(self, view: View, offset_ns: int, silent: list[int], dropped: int, side_by_side: set[int]) -> None:
         self.view = view
+        self.side_by_side = side_by_side
         self.offset_ns = offset_ns
         self.silent = silent
         self.dropped = dropped
@@ -85,13 +88,15 @@ def tasks(source: Any, timeout_s: float = 2.0) -> Snapshot:
     for peer, rows in owned.items():
         if rows:
             view.apply({"type": "owned", "owner": peer, "t": rows[0].get("taken_ns", 0), "tasks": rows[1:]})
+    side_by_side = set()
     for peer, rows in owned.items():  # what an actor runs side by side, only it knows
         if rows and rows[0].get("under_way") is not None:
+            side_by_side.add(peer)
             view.apply({"type": "running", "process": peer, "calls": rows[0]["under_way"]})
     view.apply_all({"type": "process", **row} for row in table(source, "processes"))
     view.apply_all({"type": "actor", **row} for row in table(source, "actors"))
     view.leave_out_unrecorded()
-    return Snapshot(view, offset_ns, silent, dropped)
+    return Snapshot(view, offset_ns, silent, dropped, side_by_side)
 
 
 def store_objects(source: Any) -> list[dict[str, Any]]:

@@ -156,7 +156,7 @@ class CoreState:
     ring_self: Callable[[], None]
     on_ring: Callable[..., bool]
     check_usable: Callable[[], None]
-    fail: Callable[[TaskRecord, BaseException], None]
+    fail: Callable[..., None]  # record, error, process=0
     worker_lost: Callable[[int], None]
     cancel_children: Callable[[int], None]
     object_id: Callable[[int, int], bytes]

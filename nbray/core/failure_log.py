@@ -30,6 +30,7 @@ class Failure(NamedTuple):
     t_ns: int  # CLOCK_MONOTONIC
     blob: bytes  # as of an ErrorValue
     lineage: Any  # Lineage, by which it can run again; None: it cannot
+    process: int  # peer of the worker that died with it; 0: none did
 
 
 class Attempt(NamedTuple):
@@ -60,7 +61,7 @@ class FailureLog:
 
     def add(
         self, number: int, name: str, function: str, function_number: int, actor_id: str, cancelled: bool, blob: bytes,
-        lineage: Any = None,
+        lineage: Any = None, process: int = 0,
     ) -> None:  # fmt: skip
         """Note that a task ended in an error."""
         self.count += 1
@@ -69,7 +70,8 @@ class FailureLog:
             self._bytes -= self._whole.pop(number)
         self._entries.pop(number, None)
         self._entries[number] = Failure(
-            self.count, number, name, function, function_number, actor_id, cancelled, time.monotonic_ns(), blob, lineage
+            self.count, number, name, function, function_number, actor_id, cancelled, time.monotonic_ns(), blob, lineage,
+            process,
         )  # fmt: skip
         self._whole[number] = n_bytes
         self._bytes += n_bytes

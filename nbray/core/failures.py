@@ -60,11 +60,11 @@ class Failures(CoreState):
             record.lane = None
             self._discard_results(record)
             if record.cancelled and not record.forced:
-                self.fail(record, TaskCancelledError(self._task_hex(record)))
+                self.fail(record, TaskCancelledError(self._task_hex(record)), peer)
             elif record.forced:
-                self.fail(record, self._forced(record, notice))
+                self.fail(record, self._forced(record, notice), peer)
             elif notice is not None and notice.group_removed:
-                self.fail(record, record.pool.group_removed(record))
+                self.fail(record, record.pool.group_removed(record), peer)
             elif not started:
                 record.pool.submit(record)  # it never began: no retry is used up
             elif notice is not None and notice.out_of_memory:
@@ -73,7 +73,7 @@ class Failures(CoreState):
                 crash = error_value.from_system_error(_crash(record, notice, self.node_id, ""))
                 self._retry(record, crash, peer)
             else:
-                self.fail(record, _crash(record, notice, self.node_id, ""))
+                self.fail(record, _crash(record, notice, self.node_id, ""), peer)
 
     def _forced(self, record: TaskRecord, notice: m.WorkerDiedNotice | None) -> ForciblyCancelledError:
         crash = _crash(record, notice, self.node_id, "It was cancelled with force=True.")
@@ -85,7 +85,7 @@ class Failures(CoreState):
         """Run a task again after a while, when its worker was ended for lack of memory."""
         if record.retries == 0:
             tail = f"\nThe last lines of its log:\n{notice.log_tail}" if notice.log_tail else ""
-            self.fail(record, OutOfMemoryError(f"{notice.reason}{tail}"))
+            self.fail(record, OutOfMemoryError(f"{notice.reason}{tail}"), notice.peer)
             return
         self.failed.add_attempt(
             record.number, notice.peer, error_value.from_system_error(OutOfMemoryError(notice.reason)).blob

@@ -73,7 +73,10 @@ def _tasks(core: CoreState) -> Iterator[dict[str, Any]]:
             "resources": getattr(record.pool, "shape", {}),
         }
 
-    rows = [row(record, "PENDING_ARGS_AVAIL", 0, 0, "") for record in core.waiting_args.values()]
+    rows = [
+        row(record, "PENDING_ARGS_AVAIL", 0, 0, record.pool.actor_id if record.flags & METHOD else "")
+        for record in core.waiting_args.values()
+    ]
     for actor_id, calls in core.actors.items():
         rows += [row(record, "PENDING_NODE_ASSIGNMENT", 0, 0, actor_id) for record in calls.queue]
         if calls.link is not None:
@@ -193,6 +196,7 @@ def _errors(core: CoreState) -> Iterator[dict[str, Any]]:
             "error_type": error_type,
             "error_message": text if len(text) <= _MAX_ERROR_TEXT else "..." + text[-_MAX_ERROR_TEXT:],
             "end": failed.t_ns,
+            "process": failed.process,
         }
 
 

@@ -266,8 +266,8 @@ class Results(CoreState):
         record.ticket = 0
         record.pool.again(record)
 
-    def _finish_error(self, record: TaskRecord, error: ErrorValue) -> None:
-        """End a task with an error in the place of all its values."""
+    def _finish_error(self, record: TaskRecord, error: ErrorValue, process: int = 0) -> None:
+        """End a task with an error in the place of all its values; ``process``: the worker that died with it."""
         refs = record.ref
         if refs is None:
             return
@@ -276,12 +276,12 @@ class Results(CoreState):
         else:
             for ref in refs:
                 self._set(ref, error)
-        self._note_failure(record, error)
+        self._note_failure(record, error, process)
         record.ref = None
         if record.flags & TASK_STREAM:
             self._stream_over(record)
 
-    def _note_failure(self, record: TaskRecord, error: ErrorValue) -> None:
+    def _note_failure(self, record: TaskRecord, error: ErrorValue, process: int = 0) -> None:
         name = record.function.name
         if self.reports is not None and not record.cancelled:
             self.reports.watch(error, record.origin)
@@ -290,11 +290,12 @@ class Results(CoreState):
             record.pool.actor_id if record.flags & TASK_METHOD else "",
             record.cancelled, error.blob,
             self.lineage_of_failed(record) if self.role == "driver" else None,  # where somebody may ask for it
+            process,
         )  # fmt: skip
 
-    def fail(self, record: TaskRecord, error: BaseException) -> None:
-        """End a task with an error of the runtime."""
-        self._finish_error(record, error_value.from_system_error(error))
+    def fail(self, record: TaskRecord, error: BaseException, process: int = 0) -> None:
+        """End a task with an error of the runtime; ``process``: the peer of the worker that died with it."""
+        self._finish_error(record, error_value.from_system_error(error), process)
 
     def _set(self, ref: ObjectRef, data: Any) -> None:
         if ref._data is not None:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import importlib
 import os
+import time
 
 import pytest
 
@@ -130,6 +131,81 @@ def test_calls_that_run_side_by_side(ray, state, gate):
     loop.go.remote()
     ray.get(refs)
     wait_until(lambda: states_of(state, "Threads.beside") == ["FINISHED"] * 3, "their end")
+
+
+def test_where_a_task_was_whose_worker_died(ray, state):
+    @ray.remote(max_retries=0)
+    def ends():
+        os._exit(1)
+
+    @ray.remote
+    class Ends:
+        def call(self):
+            os._exit(1)
+
+    actor = Ends.remote()
+    ids = {ends.remote(): "WORKER_DIED", actor.call.remote(): "ACTOR_DIED"}
+    ray.wait(list(ids), num_returns=2)
+    for ref, error_type in ids.items():
+        task_id = ref.task_id().hex()
+
+        def row(task_id=task_id):
+            found = state.list_tasks(filters=[("task_id", "=", task_id)], detail=True)
+            return found[0] if found and found[0].worker_id and found[0].state == "FAILED" else None
+
+        wait_until(row, "a row with the worker")
+        task = row()
+        assert task.error_type == error_type
+        assert task.node_id == ray.get_runtime_context().get_node_id()
+        assert len(task.worker_id) == 56
+        assert task.end_time_ms >= task.creation_time_ms
+        assert [event["state"] for event in task.events][-2:] == ["SUBMITTED_TO_WORKER", "FAILED"]
+
+
+def test_calls_that_wait_at_an_actor_or_for_arguments(ray, state, gate):
+    @ray.remote(num_cpus=0)
+    def held():
+        gate.wait()
+
+    @ray.remote(num_cpus=0)
+    class One:
+        async def first(self):
+            await asyncio.get_running_loop().run_in_executor(None, gate.wait)
+
+        async def call(self, *_):
+            return 1
+
+    actor = One.options(max_concurrency=1).remote()
+    refs = [actor.first.remote()]
+    wait_until(lambda: states_of(state, "One.first") == ["RUNNING"], "the first")
+    refs.append(actor.call.options(name="at_its_actor").remote())
+    refs.append(actor.call.options(name="for_arguments").remote(held.remote()))
+    expected = {
+        "at_its_actor": "PENDING_ACTOR_TASK_ORDERING_OR_CONCURRENCY",
+        "for_arguments": "PENDING_ARGS_AVAIL",
+    }  # fmt: skip
+    for name, state_of in expected.items():
+        wait_until(lambda name=name, state_of=state_of: states_of(state, name) == [state_of], f"{name} {state_of}")
+        (row,) = state.list_tasks(filters=[("name", "=", name)])
+        assert row.actor_id == actor._actor_id.hex()
+    gate.open()
+    ray.get(refs)
+
+
+def test_how_long_a_task_ran(ray, state):
+    @ray.remote
+    def profiled():
+        time.sleep(0.05)
+
+    ray.get(profiled.remote())
+
+    def profile():
+        found = state.list_tasks(filters=[("name", "=", "profiled"), ("state", "=", "FINISHED")], detail=True)
+        return (found[0].profiling_data or {}).get("events") if found else None
+
+    wait_until(profile, "profiling data")
+    (ran,) = [event for event in profile() if event["event_name"] == "task:execute"]
+    assert 45 < ran["end_time"] - ran["start_time"] < 30_000
 
 
 @pytest.mark.parametrize("dies", [False, True])
@@ -361,6 +437,21 @@ def test_summaries(ray, state, done):
     (listed,) = [entry for name, entry in actors["summary"].items() if name.split(".")[-1] == "Listed"]
     assert listed["state_counts"] == {"ALIVE": 1}
     assert state.summarize_objects()["cluster"]["total_objects"] >= 0
+
+
+def test_a_summary_is_by_name(ray, state):
+    @ray.remote
+    def named():
+        return 1
+
+    ray.get([named.options(name="first name").remote(), named.options(name="second name").remote(), named.remote()])
+    wanted = {name: {"FINISHED": 1} for name in ("first name", "second name", "named")}
+
+    def counts():
+        summary = state.summarize_tasks()["cluster"]["summary"]
+        return {name: summary[name]["state_counts"] for name in wanted if name in summary}
+
+    wait_until(lambda: counts() == wanted, "a count for each name")
 
 
 def test_limits_and_filters(ray, state, done):

@@ -190,13 +190,13 @@ def _summary_of_tasks(rows: list[Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cluster`` with ``summary`` (function -> ``type``, ``state_counts``), ``total_tasks``,
+        ``cluster`` with ``summary`` (name -> ``type``, ``state_counts``), ``total_tasks``,
         ``total_actor_tasks``, ``total_actor_scheduled`` and ``summary_by``.
     """
     summary: dict[str, Any] = {}
     totals = {"NORMAL_TASK": 0, "ACTOR_TASK": 0, "ACTOR_CREATION_TASK": 0}
     for row in rows:
-        name = row.func_or_class_name
+        name = row.name or row.func_or_class_name
         entry = summary.setdefault(name, {"func_or_class_name": name, "type": row.type, "state_counts": {}})
         entry["state_counts"][row.state] = entry["state_counts"].get(row.state, 0) + 1
         totals[row.type] += 1

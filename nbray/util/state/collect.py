@@ -116,14 +116,28 @@ class _Asked:
         return {} if actor["resources"] == actor["placing_resources"] else {"CPU": 1.0}
 
 
+_AT_ITS_ACTOR = "PENDING_ACTOR_TASK_ORDERING_OR_CONCURRENCY"  # which runs calls side by side, but no more at a time
 _BEFORE_IT_RUNS = ("PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT", "SUBMITTED_TO_WORKER")
 
 
 def _events(state: str, submitted: int | None, start: int | None, end: int | None) -> list[dict[str, Any]]:
     """Return the states that a task went through. When it left its owner is one moment: it waits there for all at once."""
     went = [(one, submitted) for one in _BEFORE_IT_RUNS]
+    if state == _AT_ITS_ACTOR:
+        went.append((state, submitted))
     went += [("RUNNING", start), (state, end)]
     return [{"state": state, "created_ms": float(at)} for state, at in went if at]
+
+
+def _profile(worker_id: str | None, start_ns: int, end_ns: int, offset_ns: int) -> dict[str, Any] | None:
+    """Return what is known of how long the parts of a run took, in the form that Ray gives it: the whole, once it is over."""
+    if not start_ns or not end_ns:
+        return None
+    ran = {
+        "event_name": "task:execute", "start_time": (start_ns + offset_ns) / 1e6, "end_time": (end_ns + offset_ns) / 1e6,
+        "extra_data": {},
+    }  # fmt: skip
+    return {"component_type": "worker", "component_id": worker_id, "node_ip_address": "127.0.0.1", "events": [ran]}
 
 
 def _tasks(where: Any, timeout_s: float) -> list[Any]:
@@ -158,29 +172,35 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
             name = f"{by_repr}.{function.rpartition('.')[2]}"
         target = row.get("target") or _ANYWHERE
         submitted, start, end = ms(row["submitted"]), ms(row["start"]), ms(row["end"])
+        state = row["state"]
+        if state == "SUBMITTED_TO_WORKER" and row["process"] in snapshot.side_by_side:
+            state = _AT_ITS_ACTOR
+        worker_id = ids.worker_id(row["process"]) if row["process"] else None
         found.append(
             TaskState(
-                task_id=task(row["owner"], row["seq"]), attempt_number=row["attempt"], name=name, state=row["state"],
+                task_id=task(row["owner"], row["seq"]), attempt_number=row["attempt"], name=name, state=state,
                 job_id=_job_hex(owner.get("job_id", 0) or process.get("job_id", 0)), actor_id=actor_id or None,
                 type=row["kind"], func_or_class_name=function,
                 parent_task_id=task(*parent) if parent else root(row["owner"]),
                 node_id=where.node_id if row["process"] else None,
-                worker_id=ids.worker_id(row["process"]) if row["process"] else None, worker_pid=process.get("pid"),
-                error_type=row["error_type"] or None, language="PYTHON",
+                worker_id=worker_id, worker_pid=process.get("pid"), error_type=row["error_type"] or None, language="PYTHON",
                 required_resources=resources, runtime_env_info=asked.runtime_env_info(row.get("env_key", "")),
                 placement_group_id=target.group or None, label_selector=selector_of(target.rules),
                 creation_time_ms=submitted, start_time_ms=start, end_time_ms=end,
-                events=_events(row["state"], submitted, start, end), call_site=row["origin"] or None,
+                events=_events(state, submitted, start, end), call_site=row["origin"] or None,
+                profiling_data=_profile(worker_id, row["start"], row["end"], snapshot.offset_ns),
             )
         )  # fmt: skip
-    _add_errors(found, where, timeout_s, ms)
+    _add_errors(found, where, timeout_s, view, ms)
     found += _failed_attempts(found, where, timeout_s, view, ms)
     for actor in actors.values():
-        found.append(_creation(actor, where, asked))
+        found.append(_creation(actor, where, asked, root))
     return found
 
 
-def _add_errors(found: list[TaskState], where: Any, timeout_s: float, ms: Callable[[int], int | None]) -> None:
+def _add_errors(
+    found: list[TaskState], where: Any, timeout_s: float, view: View, ms: Callable[[int], int | None]
+) -> None:
     """Say of the tasks that failed what they raised; those that never got to a worker are only known to their owners."""
     errors, _ = cluster_view.inspect(where, "errors", timeout_s=timeout_s)
     jobs = {row["peer"]: row["job_id"] for row in cluster_view.table(where, "processes")} if errors else {}
@@ -200,6 +220,17 @@ def _add_errors(found: list[TaskState], where: Any, timeout_s: float, ms: Callab
             if row.state == "FAILED":
                 row.actor_id = row.actor_id or error["actor_id"] or None
                 row.error_type, row.error_message = error["error_type"], error["error_message"]
+                if error["process"]:
+                    _add_dead_worker(row, error["process"], where, view, ms(error["end"]))
+
+
+def _add_dead_worker(row: TaskState, peer: int, where: Any, view: View, end_ms: int | None) -> None:
+    """Say of a task that failed which worker died with it: that has told of no end."""
+    row.node_id, row.worker_id = where.node_id, ids.worker_id(peer)
+    row.worker_pid = view.processes.get(peer, {}).get("pid")
+    if row.end_time_ms is None:
+        row.end_time_ms = end_ms
+        row.events = _events("FAILED", row.creation_time_ms, row.start_time_ms, end_ms)
 
 
 def _failed_attempts(
@@ -227,13 +258,13 @@ def _failed_attempts(
                     error_message=one["error_message"], node_id=where.node_id if process else None,
                     worker_id=ids.worker_id(one["process"]) if process else None, worker_pid=process.get("pid"),
                     start_time_ms=start_ms, end_time_ms=end_ms,
-                    events=_events("FAILED", last.creation_time_ms, start_ms, end_ms),
+                    events=_events("FAILED", last.creation_time_ms, start_ms, end_ms), profiling_data=None,
                 )
             )  # fmt: skip
     return earlier
 
 
-def _creation(actor: dict[str, Any], where: Any, asked: _Asked) -> TaskState:
+def _creation(actor: dict[str, Any], where: Any, asked: _Asked, root: Callable[[int], str | None]) -> TaskState:
     """Return the task that made an actor, as Ray lists it."""
     state = _ACTOR_TASK_STATES.get(actor["state"]) or ("PENDING_NODE_ASSIGNMENT" if actor["placing"] else "RUNNING")
     if actor["failed_in_init"] or (actor["state"] == "DEAD" and not actor["ready_at"]):
@@ -248,7 +279,7 @@ def _creation(actor: dict[str, Any], where: Any, asked: _Asked) -> TaskState:
         task_id=ids.task_id(owner, number, where.cluster_id).hex(), attempt_number=actor["restarts"],
         name=f"{actor['name']}:{function}" if actor["name"] else function,
         state=state, job_id=_job_hex(actor["job_id"]), actor_id=actor["actor_id"], type="ACTOR_CREATION_TASK",
-        func_or_class_name=function, parent_task_id=None, node_id=where.node_id if actor["peer"] else None,
+        func_or_class_name=function, parent_task_id=root(owner), node_id=where.node_id if actor["peer"] else None,
         worker_id=ids.worker_id(actor["peer"]) if actor["peer"] else None, worker_pid=actor["pid"] or None,
         error_type=error_type if state == "FAILED" else None, language="PYTHON",
         required_resources=actor["resources"], error_message=actor["cause"] if state == "FAILED" else None,
