@@ -44,6 +44,12 @@ def task_id(owner: int, number: int, cluster: int) -> bytes:
     return _TASK.pack(owner, number, 0, cluster)
 
 
+def split_task_id(value: bytes) -> tuple[int, int]:
+    """Return (owner, number) of a task id."""
+    owner, number, _, _ = _TASK.unpack(value)
+    return owner, number
+
+
 def actor_id(owner: int, number: int) -> bytes:
     """Return the 16-byte id of an actor."""
     return _ACTOR.pack(owner, number)

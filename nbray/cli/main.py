@@ -153,7 +153,7 @@ def _lists(commands: Any) -> None:
     logs = _add(commands, "logs", "list the logs, or show one", formats=True)
     logs.add_argument("filename", nargs="?", help="name of a log; default: list them")
     logs.add_argument("--actor-id", help="the log of this actor")
-    logs.add_argument("--task-id", help="the log of the worker that ran this task")
+    logs.add_argument("--task-id", help="what this task printed")
     logs.add_argument("--pid", type=int, help="the log of this worker")
     logs.add_argument("--tail", type=int, default=1000, help="only the last lines; -1: all")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is written later")

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from nbray.config import Limits
+from nbray.core import log_index
 
 
 class LogLimit:
@@ -37,5 +38,7 @@ class LogLimit:
         """Note that nobody writes to ``path`` any more."""
         self._of_dead.append(path)
         while len(self._of_dead) > self._limits.dead_logs:
-            with contextlib.suppress(OSError):
-                os.unlink(self._of_dead.popleft())
+            oldest = self._of_dead.popleft()
+            for path in (oldest, oldest + log_index.SUFFIX):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)

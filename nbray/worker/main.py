@@ -12,6 +12,7 @@ from nbray import ray_alias
 from nbray.core import current
 from nbray.core.core_worker import CoreWorker
 from nbray.core.joining import attach, join
+from nbray.core.log_index import LogIndex
 from nbray.wire.segment_socket import receive_segment
 from nbray.worker.ending import run_hooks
 from nbray.worker.executor import Executor
@@ -30,6 +31,7 @@ def run(bootstrap: Any) -> None:
     seg = attach(receive_segment(bootstrap.segment_socket))
     core = CoreWorker(seg, bootstrap.control_endpoint, "worker", 0, 0)
     executor = Executor(core)  # before joining: the first order may follow the welcome at once
+    executor.capture.index = LogIndex(bootstrap.log_path)
     join(core, bootstrap.startup_token)
     current.set_core(core)
     core.start()

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nbray.core.log_index import LogIndex
+
 from .foreign_output import ForeignOutput
 
 COALESCE_S = 0.05
@@ -126,6 +128,7 @@ class OutputCapture:
         self.name = ""  # of the running task
         self.actor = ""  # class, or own representation, of the actor that this worker is
         self.dropped = 0  # messages lost because the owner did not read
+        self.index: LogIndex | None = None  # which task wrote what of the log
         self._logged = 0  # bytes in the log since it began
         self._foreign: ForeignOutput | None = None  # since the first cell of a notebook
         self._watched_at = float("-inf")  # when a cell last began or ended
@@ -141,6 +144,8 @@ class OutputCapture:
                 self.flush()
                 self.name, self.origin = call.name, call.origin
                 self._task = (call.owner, call.number)
+            if self.index is not None:
+                self.index.note(self._task if self.call_now is not None else self._running())
             self._log(stream, text)  # at once: a worker that dies now is asked for its last words
             self._add(stream, text)
 
@@ -231,6 +236,9 @@ class OutputCapture:
                 if self._watching:
                     self._take_foreign()
                 os.ftruncate(2, 0)  # opened for appending, so the next line is the first
+                if self.index is not None:
+                    self.index.log_began_anew()
+                    self.index.note(self._task if self.call_now is not None else self._running())
                 if self._foreign is not None:
                     self._foreign.log_began_anew()
                 self._logged = len(data)

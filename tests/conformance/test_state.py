@@ -604,6 +604,28 @@ def test_logs(ray, state, done):
     )
 
 
+def test_the_log_of_a_task_has_its_words_alone(ray, state):
+    @ray.remote(num_cpus=2)  # one after the other
+    def says(*words):
+        for word in words:
+            print(word)
+        return os.getpid()
+
+    refs = [says.remote("one"), says.remote("two", "three", "four"), says.remote("five")]
+    ray.get(refs)
+    unknown = importlib.import_module(f"{LIBRARY}.util.state.exception").RayStateApiException
+
+    def words(**options):
+        try:
+            return "".join(state.get_log(task_id=refs[1].task_id().hex(), **options))
+        except unknown:  # Ray hears of it later
+            return ""
+
+    wait_until(lambda: "four" in words(), "its last word")
+    assert words() == "two\nthree\nfour\n"
+    assert words(tail=1) == "four\n"
+
+
 def test_what_failed_tasks_raised(ray, state):
     @ray.remote(max_retries=0)
     def raises_for_the_list():

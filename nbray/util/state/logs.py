@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from nbray.core import cluster_view
+from nbray import ids
+from nbray.core import cluster_view, log_index
 from nbray.util.state import collect
+from nbray.util.state.common import TaskState
 from nbray.util.state.exception import RayStateApiException
 
 FOLLOW_EVERY_S = 0.2
 _BLOCK = 64 * 1024
+_DIED = ("WORKER_DIED", "ACTOR_DIED", "OUT_OF_MEMORY")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -44,7 +47,7 @@ def list_logs(
         folder = os.path.join(where.session_dir, "logs")
     found: dict[str, list[str]] = {}
     for name in sorted(os.listdir(folder), key=_natural):
-        if fnmatch.fnmatch(name, glob_filter or "*"):
+        if fnmatch.fnmatch(name, glob_filter or "*") and not name.endswith(log_index.SUFFIX):
             kind = "worker" if name.startswith("worker") else "daemon" if name.startswith("daemon") else "other"
             found.setdefault(kind, []).append(name)
     return found
@@ -63,8 +66,11 @@ def get_log(
     ----------
     filename : str, optional
         As ``list_logs`` names it.
-    actor_id, task_id : str, optional
-        The log of the worker that is this actor, or ran this task.
+    actor_id : str, optional
+        The log of the worker that is, or was, this actor.
+    task_id : str, optional
+        What this task printed, and what C code and child processes wrote meanwhile; of a task that died with its worker before
+        it printed anything the log of that.
     pid : int, optional
         The log of this worker.
     follow : bool
@@ -91,12 +97,20 @@ def get_log(
         )
     with collect.source(address) as where:
         _check_node(where, node_id)
-        name = filename or _log_of(where, actor_id, task_id, pid)
+        task = _task(where, task_id) if task_id is not None and not (filename or actor_id or pid) else None
+        name = filename or _log_of(where, actor_id, task, pid)
         folder = os.path.join(where.session_dir, "logs")
     path = os.path.join(folder, name)
     if os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder) or not os.path.isfile(path):
         raise RayStateApiException(f"There is no log {name!r} in {folder}; list_logs() names them.")
-    return _read(path, follow, tail, encoding, errors, _interval or FOLLOW_EVERY_S, filter_ansi_code)
+    interval_s = _interval or FOLLOW_EVERY_S
+    pieces = _read(path, follow, tail, interval_s)
+    if task is not None and (
+        log_index.words_of(path, *ids.split_task_id(bytes.fromhex(task.task_id))) is not None
+        or task.error_type not in _DIED
+    ):
+        pieces = _read_task(path, task, follow, tail, interval_s)
+    return (_text(piece, encoding, errors, filter_ansi_code) for piece in pieces)
 
 
 def _check_node(where: Any, node_id: str | None) -> None:
@@ -104,7 +118,15 @@ def _check_node(where: Any, node_id: str | None) -> None:
         raise RayStateApiException(f"There is no node {node_id!r}; the node of this cluster is {where.node_id}.")
 
 
-def _log_of(where: Any, actor_id: str | None, task_id: str | None, pid: int | None) -> str:
+def _task(where: Any, task_id: str) -> TaskState:
+    for row in collect.rows(where, "tasks", 2.0):
+        if row.task_id == task_id and row.worker_pid is not None:
+            found: TaskState = row
+            return found
+    raise RayStateApiException(f"No log of task {task_id} is known; list_logs() names those that there are.")
+
+
+def _log_of(where: Any, actor_id: str | None, task: TaskState | None, pid: int | None) -> str:
     processes = cluster_view.table(where, "processes")
     if pid is not None:
         found = [row for row in processes if row["pid"] == pid]
@@ -113,10 +135,9 @@ def _log_of(where: Any, actor_id: str | None, task_id: str | None, pid: int | No
         lives = [row for row in processes if row["actor_id"] == actor_id]
         found = sorted(lives, key=lambda row: row["ended_at"] or math.inf)
         what = f"actor {actor_id}"
-    elif task_id is not None:
-        pids = {row.worker_pid for row in collect.rows(where, "tasks", 2.0) if row.task_id == task_id}
-        found = [row for row in processes if row["pid"] in pids]
-        what = f"task {task_id}"
+    elif task is not None:
+        found = [row for row in processes if ids.worker_id(row["peer"]) == task.worker_id]
+        what = f"task {task.task_id}"
     else:
         raise ValueError("Say which log: filename, actor_id, task_id or pid.")
     names = [row["log"] for row in found if row["log"]]
@@ -125,20 +146,19 @@ def _log_of(where: Any, actor_id: str | None, task_id: str | None, pid: int | No
     return names[-1]
 
 
-def _read(
-    path: str, follow: bool, tail: int, encoding: str | None, errors: str | None, interval_s: float, plain: bool
-) -> Iterator[Any]:
-    def text(data: bytes) -> Any:
-        if encoding is None:
-            return data
-        decoded = data.decode(encoding, errors or "strict")
-        return _ANSI.sub("", decoded) if plain else decoded
+def _text(piece: bytes, encoding: str | None, errors: str | None, plain: bool) -> Any:
+    if encoding is None:
+        return piece
+    decoded = piece.decode(encoding, errors or "strict")
+    return _ANSI.sub("", decoded) if plain else decoded
 
+
+def _read(path: str, follow: bool, tail: int, interval_s: float) -> Iterator[bytes]:
     with open(path, "rb") as file:
         if tail >= 0:
             lines = file.read().splitlines(keepends=True)
             if lines and tail:
-                yield text(b"".join(lines[-tail:]))
+                yield b"".join(lines[-tail:])
         left = b""
         while True:
             data = file.read(_BLOCK)
@@ -146,7 +166,7 @@ def _read(
                 whole, newline, rest = (left + data).rpartition(b"\n")  # a character is never cut in two
                 left = rest
                 if newline:
-                    yield text(whole + newline)
+                    yield whole + newline
                 continue
             if not follow:
                 break
@@ -154,7 +174,23 @@ def _read(
                 file.seek(0)
             time.sleep(interval_s)
         if left:
-            yield text(left)
+            yield left
+
+
+def _read_task(path: str, task: TaskState, follow: bool, tail: int, interval_s: float) -> Iterator[bytes]:
+    told = 0  # bytes
+    while True:
+        words = log_index.words_of(path, *ids.split_task_id(bytes.fromhex(task.task_id))) or b""
+        told = min(told, len(words))  # the log began anew
+        new = words[told:] if not follow else words[told : words.rfind(b"\n") + 1]
+        told += len(new)
+        if tail >= 0:
+            new, tail = b"".join(new.splitlines(keepends=True)[-tail:] if tail else []), -1
+        if new:
+            yield new
+        if not follow:
+            return
+        time.sleep(interval_s)
 
 
 def _natural(name: str) -> list[Any]:
