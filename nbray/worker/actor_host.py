@@ -110,7 +110,9 @@ class ActorHost(ExecutorState):
             else:
                 self.actor.__init__(*args, **kwargs)
             if cls.__repr__ is not object.__repr__:
-                repr_name = self.capture.actor = repr(self.actor)[:MAX_TITLE]
+                repr_name = repr(self.actor)[:MAX_TITLE]
+                self.capture.flush()  # what the constructor printed is under the name of the class
+                self.capture.actor = repr_name
         except (SystemExit, AsyncioActorExit) as error:
             self.actor = None  # it never came to life: nothing is owed to it
             if not self.exiting:

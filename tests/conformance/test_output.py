@@ -24,6 +24,8 @@ class Plain:
 
 @ray.remote
 class Named:
+    def __init__(self):
+        print("being named")
     def __repr__(self):
         return "the one"
     def speak(self, words):
@@ -57,6 +59,7 @@ def test_lines_carry_who_printed_them(run_script):
     assert shown(done, "Plain", "being made")
     assert shown(done, "Plain", "from an actor")
     assert shown(done, "the one", "from a named actor")
+    assert shown(done, "Named", "being named")  # it had no name yet
     assert shown(done, "renamed", "from a task of another name")
 
 
