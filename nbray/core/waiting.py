@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import Any
 
 from nbray._cstore import lib
@@ -26,6 +27,7 @@ from nbray.exceptions import (
 from nbray.object_ref import ObjectRef
 from nbray.serialization import serializer
 from nbray.serialization.error_value import ErrorValue
+from nbray.serialization.shared_parts import parts
 from nbray.serialization.unreadable import unreadable
 from nbray.wire import messages as m
 
@@ -95,7 +97,13 @@ class Waiting(CoreState):
                     if type(ref._data) is ErrorValue:
                         raise ref._data.exception()
         value_of = self.value_of
-        return [value_of(ref) for ref in refs]
+        parts.reader = get_ident()
+        try:
+            return [value_of(ref) for ref in refs]
+        finally:
+            parts.reader = 0
+            if parts.sets:
+                parts.sets = {}
 
     def get_one(self, ref: ObjectRef, timeout: float | None) -> Any:
         """Return the value of one ref."""

@@ -16,6 +16,7 @@ from .quick_pickle import quickly_pickled
 
 SET, CHANGED, VALUE, STATE, OBJECT, WIDGET = "set", "changed", "value", "state", "object", "widget"
 FORMATTERS = "formatters"
+REF = "ref"  # the value of a ref, changed
 Item = tuple[str, str, Any]  # kind, name, value; of an OBJECT the name is its number
 
 HINTS = {

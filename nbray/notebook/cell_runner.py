@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nbray.serialization.error_value import hint_of
+from nbray.serialization.shared_parts import Part
 
 from . import module_reload, read_only
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, pickles, receiving
-from .cell_result import CHANGED, FORMATTERS, OBJECT, SET, STATE, VALUE, WIDGET, CellOutcome
+from .cell_result import CHANGED, FORMATTERS, OBJECT, REF, SET, STATE, VALUE, WIDGET, CellOutcome
 from .cell_scopes import names_of_with
 from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
@@ -33,7 +34,7 @@ from .main_module import MainModule, new_module, of_main
 from .result_packer import Packer
 from .runtime import CARRIED_TYPES, emit, put
 from .settings_in_force import SettingsInForce
-from .shared_objects import Known, SharedObjects
+from .shared_objects import Known, SharedObjects, that_share
 from .surroundings import Start, surroundings
 from .worker_shell import WorkerShell
 
@@ -152,6 +153,7 @@ class _Run:
         self.marks: dict[str, Any] = {}  # what was read behind each name of the inputs
         self.sent: set[str] = set()  # names that came along
         self.aliases: dict[int, str] = {}
+        self.alike: list[set[str]] = []  # names of refs whose values share objects
         self.shared: list[tuple[str, Any]] = []  # read-only memory of the inputs, by name
 
     # --------------------------------------------------------------------- before
@@ -191,10 +193,13 @@ class _Run:
                 namespace[name] = came.get(name, value) if isinstance(value, types.FunctionType) else value
         # Also what the functions among them need.
         sent = {n for n, value in namespace.items() if start.get(n, start) is not value and n not in self.own}
+        self.alike = [{job.ref_names[place] for place in group} for group in that_share(list(resolved), namespace)]
+        own = {*job.stored_refs}.union(*(group for group in self.alike if not group.isdisjoint(job.stored_refs)))
+        copies: dict[int, Any] = {}
         for name, value in zip(job.ref_names, resolved, strict=True):
             if name not in mine:
                 # What lies in the store is shared and read-only; the cell gets its own.
-                namespace[name] = copy.deepcopy(value) if name in job.stored_refs else value
+                namespace[name] = copy.deepcopy(value, copies) if name in own else value
                 self.shared.append((name, value))
         for name, (text, line) in job.unsendable.items():
             if name not in mine:
@@ -289,14 +294,17 @@ class _Run:
         stored.update(job.stored_refs)
         stored.update(name for name in job.stores if name in mine)
         changed = self._changed(stored)
+        for group in self.alike:  # who holds the same objects gets them as well
+            if not group.isdisjoint(changed):
+                changed |= {name for name in group if name in before and name not in mine}
         for name, old in before.items():
             if name in self.own:
                 continue
             if name not in self.namespace:
                 outcome.deleted.append(name)
             elif name in changed:
-                # The notebook knows its own objects; those of an actor go over as new ones.
-                items.append((SET if name in mine else CHANGED, name, old))
+                # The notebook knows its own objects; those of an actor go over as new ones, as do values of refs.
+                items.append((SET if name in mine else REF if name in job.ref_names else CHANGED, name, old))
         if self.code_state is not None:
             items += [(STATE, name, change) for name, change in self.code_state.changes(self.digest).items()]
         rebound = {item[1] for item in items if item[0] == SET}
@@ -444,6 +452,11 @@ class _Run:
         values = [None, value]
         for name in self.job.return_names:
             values.append(self.namespace.get(name, Unbound(name)))
+        whole = list(values)
+        for number, positions in enumerate(that_share(whole, self.namespace)):
+            together = [whole[position] for position in positions]
+            for index, position in enumerate(positions):
+                values[position] = Part(f"{self.job.key}.{number}", index, together)
         return values
 
 

@@ -13,7 +13,7 @@ from nbray.serialization.unpicklable import find_offender
 
 from . import ipywidgets_travel
 from .cell_pickle import CellPickler, input_object, into, pickles
-from .cell_result import CHANGED, FORMATTERS, OBJECT, STATE, VALUE, WIDGET, CellOutcome, Item, LeftBehind
+from .cell_result import CHANGED, FORMATTERS, OBJECT, REF, STATE, VALUE, WIDGET, CellOutcome, Item, LeftBehind
 from .in_place import Attributes, is_updated_surely
 
 
@@ -81,7 +81,7 @@ class Packer:
                     if kind in (CHANGED, OBJECT):
                         pickler.dump(_contents(value))
                     else:
-                        pickler.dump(value if kind == STATE else _alias(value, self.inputs))
+                        pickler.dump(value if kind in (STATE, REF) else _alias(value, self.inputs))
                 except KeyboardInterrupt:
                     raise
                 except BaseException as error:

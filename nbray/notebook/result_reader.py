@@ -24,7 +24,7 @@ from . import (
 )
 from .cell_job import Inputs
 from .cell_pickle import StreamReader, receiving
-from .cell_result import FORMATTERS, OBJECT, SET, STATE, VALUE, WIDGET, CellOutcome, LeftBehind, NotHere
+from .cell_result import FORMATTERS, OBJECT, REF, SET, STATE, VALUE, WIDGET, CellOutcome, LeftBehind, NotHere
 from .in_place import update_in_place
 from .partial_reader import PartialReader
 
@@ -88,6 +88,8 @@ def read(
                     if not update_in_place(objects[number], value):
                         _replace(found, known, objects[number], value)
                         objects[number] = value
+                elif kind == REF and in_place:
+                    _replace(found, known, known[name], value)
                 elif not in_place:
                     found.changed.append((name, value))
                 elif not update_in_place(known[name], value):

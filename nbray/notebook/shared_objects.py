@@ -160,6 +160,28 @@ class SharedObjects:
         return [obj for obj in pickler.objects() if id(obj) in self._ids or type(obj) in CONTAINERS]
 
 
+def that_share(values: list[Any], namespace: dict[str, Any]) -> list[list[int]]:
+    """Return groups of these values, by position, that have objects in common which can change."""
+    constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
+    groups: list[tuple[set[int], list[int]]] = []
+    kept = []  # with all that was made to be pickled: no id is that of another object
+    candidates = [(position, value) for position, value in enumerate(values) if type(value) not in _ATOMS]
+    for position, value in candidates if len(candidates) > 1 else ():
+        pickler = _Data(_Nowhere(), namespace, CARRIED_TYPES, False, keep_buffers=lambda _: False)
+        kept.append(pickler)
+        try:
+            pickler.dump(value)
+        except Exception:  # as far as it goes
+            pass
+        ids, positions = {id(obj) for obj in pickler.objects() if not isinstance(obj, constant)}, [position]
+        for group in [group for group in groups if not ids.isdisjoint(group[0])]:
+            groups.remove(group)
+            ids |= group[0]
+            positions = group[1] + positions
+        groups.append((ids, positions))
+    return [positions for _, positions in groups if len(positions) > 1]
+
+
 def _keeps_nothing(code: Any) -> bool:
     """Whether this is a function of the notebook without anything in it that might change."""
     return isinstance(code, types.FunctionType) and kept_by(code) == {}

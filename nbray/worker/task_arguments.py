@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from threading import get_ident
 from typing import Any
 
 from nbray.core.pressure import CrowdedOut, TaskPatience
@@ -16,6 +17,7 @@ from nbray.core.records import (
 )
 from nbray.core.store_access import LostValueError
 from nbray.serialization import serializer
+from nbray.serialization.shared_parts import parts
 from nbray.serialization.unreadable import unreadable
 from nbray.worker.executor_state import ArgumentLost, ExecutorState
 
@@ -32,6 +34,7 @@ class TaskArguments(ExecutorState):
         """Rebuild the arguments of a call."""
         waited: TaskPatience | None = None
         while True:
+            parts.reader = get_ident()
             try:
                 arguments = self._read_arguments(flags, payload, waited)
             except CrowdedOut as crowded:
@@ -48,6 +51,10 @@ class TaskArguments(ExecutorState):
                 if waited is not None:
                     waited.over()
                 return arguments
+            finally:
+                parts.reader = 0
+                if parts.sets:
+                    parts.sets = {}
             waited.rest()  # what there was of the arguments went with the exception
 
     def _read_arguments(self, flags: int, payload: Any, waited: TaskPatience | None) -> tuple[Any, dict[str, Any]]:

@@ -115,3 +115,25 @@ def test_a_background_cell_that_waits_says_so(kernel: Kernel) -> None:
 
 def test_quiet_shows_no_line(kernel: Kernel) -> None:
     assert lines(kernel.ok("%%remote --async --quiet\nq = 1")) == []
+
+
+def test_what_names_share_stays_one_object(kernel: Kernel) -> None:
+    kernel.ok("%%remote --async --quiet\nrow = [1]; grid = {'row': row, 'rows': [row, row]}; again = grid; alone = [0]; n = 5")
+    one_get = "r, g, a, x, m = nbray.get([row, grid, again, alone, n])\ng['row'] is r is g['rows'][1], a is g, x, m"
+    assert kernel.ok(one_get).value == "(True, True, [0], 5)"
+    assert kernel.ok("nbray.get(row) is nbray.get(row), nbray.get([row, row])[0] is r").value == "(False, False)"
+    assert kernel.ok("@nbray.remote\ndef same(a, b): return b['row'] is a\nnbray.get(same.remote(row, grid))").value == "True"
+    # A later cell: names that only hold what it changes are changed with it.
+    told = kernel.ok("%%remote\nrow.append(2); assert grid['row'] is row\nalone.append(row)")
+    assert not told.text("stderr")
+    assert kernel.ok("grid['rows'][0] is row is alone[1], row, type(n).__name__").value == "(True, [1, 2], 'ObjectRef')"
+
+
+def test_what_a_cell_stores_into_is_shared_too(kernel: Kernel) -> None:
+    kernel.ok("%%remote --async --quiet\nimport numpy as np\nrow = np.zeros(40_000); held = {'row': row}; rest = [1]")
+    kernel.ok("other = held")
+    told = kernel.ok("%%remote\nrow[0] = 7; held['row'][1] = 8; assert held['row'] is row")
+    assert not told.text("stderr")
+    assert kernel.ok("held['row'] is row, row[:2].tolist(), other is held, type(rest).__name__").value == (
+        "(True, [7.0, 8.0], True, 'ObjectRef')"
+    )
