@@ -38,7 +38,9 @@ def owner_of(value: Any, known: dict[int, Any]) -> Any:
 def reduce_view(array: Any, known: dict[int, Any]) -> Any:
     """Return how to make a view; None: see ``owner_of``."""
     owner = owner_of(array, known)
-    if owner is None:
+    if owner is None or (
+        array.flags.writeable and not owner.flags.writeable
+    ):  # such as pandas gives out of its columns
         return None
     offset = _address(array) - _address(owner)
     return view_of, (owner, array.shape, array.dtype, offset, array.strides, bool(array.flags.writeable))

@@ -42,6 +42,7 @@ from .cell_loop import reduce_future
 from .error_record import bare_exception
 from .interrupt_handlers import reduce_handler
 from .ipywidgets_travel import comm_type, connection, reduce_observed
+from .pandas_columns import is_block, is_column, reduce_block, reduce_column
 from .weak_references import reduce_weak
 
 PROTOCOL = 5
@@ -257,6 +258,10 @@ class CellPickler(cloudpickle.Pickler):
             return view
         elif kind.__name__ == "memmap" and (mapped := array_views.reduce_mapped(obj)) is not None:
             return mapped
+        elif is_block(obj) and (block := reduce_block(obj)) is not None:
+            return block
+        elif is_column(obj) and (column := reduce_column(obj)) is not None:
+            return column
         elif isinstance(obj, type) and (made := made_modules.module_of(obj)) is not None:
             self._know_module(made)
         reduced = super().reducer_override(obj)

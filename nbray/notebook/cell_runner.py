@@ -31,6 +31,7 @@ from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
 from .input_changes import InputChanges
 from .main_module import MainModule, new_module, of_main
+from .outlines import Outline
 from .result_packer import Packer
 from .runtime import CARRIED_TYPES, emit, put
 from .settings_in_force import SettingsInForce
@@ -149,6 +150,7 @@ class _Run:
         self.code_state: CodeState | None = None
         self.settings: SettingsInForce | None = None
         self.inputs: InputChanges | None = None
+        self.outlines: dict[str, Outline] = {}  # of the large inputs
         self.reader: StreamReader | None = None
         self.marks: dict[str, Any] = {}  # what was read behind each name of the inputs
         self.sent: set[str] = set()  # names that came along
@@ -219,6 +221,8 @@ class _Run:
         watched += [name for name in job.uses if name in mine and name not in job.stores]
         self.inputs = InputChanges(namespace, self.aliases)
         self.inputs.watch((name, self.before[name]) for name in dict.fromkeys(watched) if name in self.before)
+        entries = [entry for entry in job.names if entry.large and not entry.stored_into and entry.name not in mine]
+        self.outlines = {entry.name: Outline(namespace[entry.name]) for entry in entries}
         self.sent = sent
         self.code_state = CodeState(namespace, sent - mine, self.inputs.digest)
         self.loaded = True
@@ -340,7 +344,7 @@ class _Run:
             if "." in dotted and dotted in sys.modules and dotted.partition(".")[0] in self.namespace
         ]
         self._pack(items, changed, in_band)
-        self._hint()
+        self._hint(changed)
 
     def _pack(self, items: list[tuple[str, str, Any]], changed: set[str], in_band: bool) -> None:
         """Write what comes back; objects of the inputs, where they can be told, as references to the notebook's."""
@@ -404,6 +408,7 @@ class _Run:
         """Return the names whose objects, as they came, are to be written back."""
         constant = (*IMMUTABLE, types.ModuleType)
         changed = {name for name in stored if name in self.before and not isinstance(self.before[name], constant)}
+        changed |= {name for name, outline in self.outlines.items() if outline.differs()}
         return changed | self.inputs.changed() if self.inputs is not None else changed
 
     def digest(self, value: Any) -> bytes | None:
@@ -431,11 +436,11 @@ class _Run:
                 kept.add(name)
         kept.intersection_update(self.namespace)
 
-    def _hint(self) -> None:
+    def _hint(self, changed: set[str]) -> None:
         """Tell, once per name, that a change made by a method would not be seen."""
         for entry in self.job.names:
             method = self.job.method_calls.get(entry.name)
-            if method is None or not entry.large or entry.stored_into or entry.name in _hinted:
+            if method is None or not entry.large or entry.name in changed or entry.name in _hinted:
                 continue
             value = self.before.get(entry.name)
             if type(value).__name__ in UNSEEN_CHANGE_TYPES:

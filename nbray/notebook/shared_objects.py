@@ -25,6 +25,7 @@ from .cell_pickle import CellPickler
 from .code_state import kept_by
 from .in_place import CONTAINERS, is_updated_surely
 from .ipywidgets_travel import comm_type, state_of
+from .pandas_columns import is_column, is_frame
 from .runtime import CARRIED_TYPES
 
 # Their contents never change; those of code are seen to by ``code_state``.
@@ -106,7 +107,7 @@ class SharedObjects:
         changed = list(changed)
         reached = self._reached(changed, _Data)
         # What classes and closures keep goes with them, unless it is also found without them.
-        by_value = self._reached(changed, CellPickler) - reached
+        by_value = self._reached(changed, CellPickler) - reached | self._of_frames()
         chosen: dict[int, int] = {}  # id -> number among the inputs
         allowed = {name: may_refer(name) for name in set(self._names)}
         for number, (name, obj) in enumerate(zip(self._names, self._objects, strict=False)):
@@ -149,6 +150,18 @@ class SharedObjects:
             if id(value) not in reached:
                 reached.update(map(id, self._objects_in(value, kind)))
         return reached
+
+    def _of_frames(self) -> set[int]:
+        """Return the ids of the arrays that are in pandas' objects: other frames may have the same memory, and copy before they write."""
+        numpy = sys.modules.get("numpy")
+        if numpy is None or "pandas" not in sys.modules:
+            return set()
+        found: set[int] = set()
+        for obj in self._objects:
+            if is_frame(obj):
+                inside = self._objects_in(obj, _Data)
+                found.update(id(each) for each in inside if isinstance(each, numpy.ndarray) or is_column(each))
+        return found
 
     def _objects_in(self, value: Any, kind: type[CellPickler]) -> list[Any]:
         pickler = kind(_Nowhere(), self._namespace, CARRIED_TYPES, False, keep_buffers=lambda _: False)

@@ -118,11 +118,16 @@ def test_quiet_shows_no_line(kernel: Kernel) -> None:
 
 
 def test_what_names_share_stays_one_object(kernel: Kernel) -> None:
-    kernel.ok("%%remote --async --quiet\nrow = [1]; grid = {'row': row, 'rows': [row, row]}; again = grid; alone = [0]; n = 5")
+    kernel.ok(
+        "%%remote --async --quiet\nrow = [1]; grid = {'row': row, 'rows': [row, row]}; again = grid; alone = [0]; n = 5"
+    )
     one_get = "r, g, a, x, m = nbray.get([row, grid, again, alone, n])\ng['row'] is r is g['rows'][1], a is g, x, m"
     assert kernel.ok(one_get).value == "(True, True, [0], 5)"
     assert kernel.ok("nbray.get(row) is nbray.get(row), nbray.get([row, row])[0] is r").value == "(False, False)"
-    assert kernel.ok("@nbray.remote\ndef same(a, b): return b['row'] is a\nnbray.get(same.remote(row, grid))").value == "True"
+    assert (
+        kernel.ok("@nbray.remote\ndef same(a, b): return b['row'] is a\nnbray.get(same.remote(row, grid))").value
+        == "True"
+    )
     # A later cell: names that only hold what it changes are changed with it.
     told = kernel.ok("%%remote\nrow.append(2); assert grid['row'] is row\nalone.append(row)")
     assert not told.text("stderr")

@@ -1,0 +1,52 @@
+"""Columns of pandas, which copies one before it writes where another object shows the same memory.
+
+In a pickle two columns would share an array for good: what is stored into the one would be seen in the other.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def is_column(obj: Any) -> bool:
+    """Whether this is an array of pandas' own."""
+    if not type(obj).__module__.startswith("pandas"):
+        return False
+    array: type = sys.modules["pandas"].api.extensions.ExtensionArray
+    return isinstance(obj, array)
+
+
+def is_frame(obj: Any) -> bool:
+    """Whether this is a DataFrame or a Series, maybe of a subclass."""
+    return "_mgr" in getattr(obj, "__dict__", ()) and "pandas" in sys.modules
+
+
+def reduce_column(array: Any) -> Any:
+    """Return how to make such an array, with memory that no other has; None: as it says itself."""
+    reduced = array.__reduce_ex__(5)
+    if not isinstance(reduced, tuple) or len(reduced) < 3:
+        return None
+    state = reduced[2]
+    if type(state) is dict:
+        state = {name: _apart(value) for name, value in state.items()}
+    elif type(state) is tuple:
+        state = tuple([_apart(value) for value in state])
+    return (*reduced[:2], state, *reduced[3:])
+
+
+def is_block(obj: Any) -> bool:
+    """Whether this is what a frame holds columns in."""
+    return hasattr(obj, "mgr_locs") and type(obj).__module__ == "pandas.core.internals.blocks"
+
+
+def reduce_block(block: Any) -> Any:
+    """Return how to make a block of a frame, whose columns no other has; None: as it says itself."""
+    reduced = block.__reduce_ex__(5)
+    if not isinstance(reduced, tuple) or not reduced[1] or reduced[1][0] is not block.values:
+        return None
+    return (reduced[0], (block.values.view(), *reduced[1][1:]), *reduced[2:])
+
+
+def _apart(value: Any) -> Any:
+    return value.view() if type(value).__name__ == "ndarray" else value
