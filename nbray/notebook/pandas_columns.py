@@ -19,7 +19,8 @@ def is_column(obj: Any) -> bool:
 
 def is_frame(obj: Any) -> bool:
     """Whether this is a DataFrame or a Series, maybe of a subclass."""
-    return "_mgr" in getattr(obj, "__dict__", ()) and "pandas" in sys.modules
+    generic: Any = sys.modules.get("pandas.core.generic")
+    return generic is not None and issubclass(type(obj), generic.NDFrame)
 
 
 def reduce_column(array: Any) -> Any:
@@ -37,7 +38,7 @@ def reduce_column(array: Any) -> Any:
 
 def is_block(obj: Any) -> bool:
     """Whether this is what a frame holds columns in."""
-    return hasattr(obj, "mgr_locs") and type(obj).__module__ == "pandas.core.internals.blocks"
+    return type(obj).__module__ == "pandas.core.internals.blocks" and hasattr(obj, "mgr_locs")
 
 
 def reduce_block(block: Any) -> Any:
