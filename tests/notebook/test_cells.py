@@ -347,9 +347,11 @@ def test_dataclasses_enums_and_caches(kernel: Kernel) -> None:
     assert kernel.ok("d").value == "D(x=8)"
 
 
-def test_a_large_list_that_a_method_changes_is_told(kernel: Kernel) -> None:
-    kernel.ok("numbers = list(range(500_000))")
-    assert "numbers.append() changed" in kernel.ok("%%remote\nnumbers.append(1)").text("stderr")
+def test_a_large_value_that_a_method_changes_comes_back_or_is_told(kernel: Kernel) -> None:
+    kernel.ok("numbers = list(range(500_000)); same = numbers; data = bytearray(2_000_000)")
+    assert not kernel.ok("%%remote\nnumbers.append(1)").text("stderr")
+    assert kernel.ok("len(numbers), same is numbers").value == "(500001, True)"
+    assert "data.append() changed" in kernel.ok("%%remote\ndata.append(1)").text("stderr")
 
 
 def test_modules_by_name(kernel: Kernel) -> None:
