@@ -48,13 +48,13 @@ class ClustersHandler(NbrayHandler):
     @authenticated
     @authorized
     async def post(self) -> None:
-        """Start one that runs until it is stopped; answers with its name and address."""
+        """Start one more that runs until it is stopped; answers with its name and address."""
         body: Any = self.get_json_body()
         if body is None:
             body = {}
         if not isinstance(body, dict) or set(body) - set(_START):
             raise HTTPError(400, f"A new cluster takes {', '.join(_START)} and nothing else.")
-        line = ["start", "--format", "json"]
+        line = ["start", "--another", "--format", "json"]
         for name, value in body.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**53:
                 raise HTTPError(400, f"{name} must be a number that is not negative.")

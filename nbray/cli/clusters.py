@@ -39,10 +39,10 @@ def start(given: argparse.Namespace) -> int:
         spill_base=init_options.folder("--object-spilling-directory", spill) if spill else "",
     )  # fmt: skip
     running = [session for session in discovery.live_sessions(base) if session.started_by == "start"]
-    if running:
+    if running and not given.another:
         raise RuntimeError(
-            f"a cluster runs already: {running[0].path} (daemon pid {running[0].pid}). Stop it with `nbray stop`, or give "
-            "another --temp-dir."
+            f"a cluster runs already: {running[0].path} (daemon pid {running[0].pid}). Stop it with `nbray stop`, or start "
+            "one more with --another."
         )
     if given.block:
         for signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

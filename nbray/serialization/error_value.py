@@ -296,8 +296,12 @@ def facts(blob: bytes) -> dict[str, Any]:
     fields: Any = without_code.read(blob)
     if fields[0] == _SYSTEM:
         error = without_code.read(fields[1])
-        texts = [arg for arg in getattr(error, "made_of", ()) if type(arg) is str]
-        return {**known, "type": type(error).__name__, "message": texts[0] if texts else ""}
+        kind, made_of = type(error), getattr(error, "made_of", ())
+        if made_of and isinstance(made_of[0], type):  # of an actor: by a function, of the class, the actor's id and a text
+            kind, (_, *made_of) = made_of[0], made_of[1]
+        public = getattr(exceptions, kind.__name__, kind)  # some classes are shown under another name than their own
+        texts = [arg for arg in made_of if type(arg) is str]
+        return {**known, "type": public.__name__, "message": texts[0] if texts else ""}
     _, _, text, pid, frames, _, type_name, message, _, dependents = fields
     text = exceptions.dependents_text(dependents) + text
     return {**known, "type": type_name, "message": message, "traceback": text, "frames": frames, "pid": pid}

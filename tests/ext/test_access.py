@@ -77,8 +77,13 @@ def test_a_cluster_from_start_to_stop(server):
     status, started = ask("POST", "/nbray/clusters", body='{"num_cpus": 1, "object_store_memory": 100000000}')
     assert status == 201, started
     try:
-        status, refused = ask("POST", "/nbray/clusters", body="{}")
-        assert status == 409 and "runs already" in refused["message"]
+        status, refused = ask("POST", "/nbray/clusters", body='{"object_store_memory": 1}')
+        assert status == 409 and "object_store_memory" in refused["message"]
+        # One more; each is stopped by its name.
+        status, other = ask("POST", "/nbray/clusters", body='{"num_cpus": 1, "object_store_memory": 100000000}')
+        assert status == 201, other
+        assert {row["name"] for row in ask("GET", "/nbray/clusters")[1]} == {started["name"], other["name"]}
+        assert ask("DELETE", f"/nbray/clusters/{other['name']}") == (204, None)
         (row,) = ask("GET", "/nbray/clusters")[1]
         assert row["name"] == started["name"] and row["figures"]["cpus_total"] == 1 and len(row["nodes"]) == 1
         path = f"/nbray/clusters/{started['name']}"

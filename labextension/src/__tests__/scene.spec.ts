@@ -89,7 +89,7 @@ test('each actor has a lane, its calls in the order in which they ran; what wait
   assert.ok(lanes[1]!.y >= 12 && height > lanes[2]!.y);
   assert.deepEqual(
     [2, NOT_TAKEN, OTHERS].map(worker => laneName(store, worker)),
-    ['worker 3', 'waiting', 'others']
+    ['worker 3', 'not begun', 'others']
   );
 });
 

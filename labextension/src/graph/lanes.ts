@@ -128,5 +128,5 @@ export function laneName(store: TaskStore, worker: number): string {
   if (worker >= 0) {
     return actorName(store, worker);
   }
-  return worker === OTHERS ? t('others') : t('waiting');
+  return worker === OTHERS ? t('others') : t('not begun');
 }

@@ -52,3 +52,11 @@ def test_the_dependents_error_is_the_one_to_be_read():
     dependent.unread = (unread, "a")
     del dependent
     assert [about for about, _ in unread] == ["a"]
+
+
+def test_facts_of_an_actors_error_name_its_class_and_what_happened():
+    failed = error_value.from_system_error(nbray.exceptions.ActorDiedError(cause="it was killed"))
+    facts = error_value.facts(failed.blob)
+    assert facts["type"] == "ActorDiedError" and "it was killed" in facts["message"]
+    cancelled = error_value.from_system_error(nbray.exceptions.ForciblyCancelledError("t1", "stopped"))
+    assert error_value.facts(cancelled.blob)["type"] == "TaskCancelledError"

@@ -85,7 +85,9 @@ export function ActorsView(props: {
           label={t('Actors')}
           empty={
             actors === null
-              ? t('Asking the cluster.')
+              ? error === ''
+                ? t('Asking the cluster.')
+                : ''
               : t('No actors. A class with @nbray.remote makes them.')
           }
           rows={actors ?? []}

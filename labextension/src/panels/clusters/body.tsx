@@ -125,6 +125,7 @@ function Card(props: {
         <span className="nbray-lamp" data-state={figures === null ? 'silent' : 'running'} />
         <b>{row.ownedByDriver ? t('of a notebook or program') : t('until it is stopped')}</b>
         <span className="nbray-dim">{t('since %1', time)}</span>
+        <span className="nbray-dim nbray-cluster-name">{row.name}</span>
       </div>
       {row.error !== '' && <p className="nbray-dim">{row.error}</p>}
       {figures !== null && (

@@ -72,7 +72,9 @@ export function ObjectsView(props: {
           label={t('Objects')}
           empty={
             value === null
-              ? t('Asking the cluster.')
+              ? error === ''
+                ? t('Asking the cluster.')
+                : ''
               : t('No objects. nbray.put() and large results make them.')
           }
           rows={objects}
