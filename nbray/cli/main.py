@@ -107,7 +107,9 @@ def _clusters(commands: Any) -> None:
     )
     start.add_argument("--object-spilling-directory", help="folder for objects that have no room in the store")
     start.add_argument("--temp-dir", help="folder in which the session is made")
-    start.add_argument("--another", action="store_true", help="also where a cluster that `nbray start` began runs already")
+    start.add_argument(
+        "--another", action="store_true", help="also where a cluster that `nbray start` began runs already"
+    )
     start.add_argument("--node-ip-address", help="address of this node; default: 127.0.0.1")
     start.add_argument("--node-name", help="name of this node")
     start.add_argument(

@@ -297,7 +297,9 @@ def facts(blob: bytes) -> dict[str, Any]:
     if fields[0] == _SYSTEM:
         error = without_code.read(fields[1])
         kind, made_of = type(error), getattr(error, "made_of", ())
-        if made_of and isinstance(made_of[0], type):  # of an actor: by a function, of the class, the actor's id and a text
+        if made_of and isinstance(
+            made_of[0], type
+        ):  # of an actor: by a function, of the class, the actor's id and a text
             kind, (_, *made_of) = made_of[0], made_of[1]
         public = getattr(exceptions, kind.__name__, kind)  # some classes are shown under another name than their own
         texts = [arg for arg in made_of if type(arg) is str]

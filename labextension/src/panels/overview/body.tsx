@@ -410,6 +410,11 @@ function Empty(props: { model: IClusterModel }): ReactElement {
           {words.button}
         </button>
       )}
+      {words.back !== undefined && (
+        <button className="jp-mod-styled" onClick={() => model.followCluster(null)}>
+          {words.back}
+        </button>
+      )}
       {words.starts !== undefined && model.canInsertCell && (
         <button
           className="jp-mod-styled"

@@ -11,6 +11,8 @@ export interface IEmptyWords {
   /** ... and what the button that puts it there says. */
   button?: string;
   /** What the button says that starts a cluster, by a cell that does so. */
+  /** On a button that shows the notebook in front again. */
+  back?: string;
   starts?: string;
 }
 
@@ -51,7 +53,7 @@ export function emptyWords(status: Status): IEmptyWords {
     case 'ended':
       return {
         sentence: t('This cluster has ended.'),
-        more: t('The panel follows the notebook in front again when you choose one.')
+        back: t('Back to the notebook')
       };
     case 'live':
       return {
