@@ -382,7 +382,7 @@ class PlacementGroupTable:
 
 def _row(group: GroupRecord) -> dict[str, Any]:
     request = group.request
-    waiting = {CREATED: "FINISHED", REMOVED: "REMOVED"}.get(group.state, "QUEUED")
+    waits = "INFEASIBLE" if group.infeasible else "NO_RESOURCES" if group.attempts else "QUEUED"
     return {
         "placement_group_id": request.group_id,
         "name": request.name,
@@ -395,7 +395,7 @@ def _row(group: GroupRecord) -> dict[str, Any]:
         ],
         "strategy": request.strategy,
         "state": group.state,
-        "scheduling_state": "INFEASIBLE" if group.infeasible and waiting == "QUEUED" else waiting,
+        "scheduling_state": {CREATED: "FINISHED", REMOVED: "REMOVED"}.get(group.state, waits),
         "scheduling_attempt": group.attempts,
         "highest_retry_delay_ms": group.highest_delay_s * 1000,
         "creation_ms": (group.placed_at - group.created_at) * 1000 if group.placed_at else 0.0,

@@ -107,6 +107,7 @@ def test_wait_and_ready_of_a_group_that_has_to_wait(ray, groups):
     assert first.wait(60) is True
     second = groups([{"CPU": 4}])
     assert second.wait(0.2) is False
+    assert ray.util.placement_group_table(second)["stats"]["scheduling_state"] == "NO_RESOURCES"
     ready = second.ready()
     assert ray.wait([ready], timeout=0.1) == ([], [ready])
     with pytest.raises(ray.exceptions.GetTimeoutError):
