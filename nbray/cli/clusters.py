@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import signal
 import sys
 from typing import Any
@@ -76,15 +77,24 @@ def _tell(node: NodeProcess, given: argparse.Namespace) -> None:
         )
         return
     cpus, gpus = (node.resources.get(name, 0) / 10_000 for name in ("CPU", "GPU"))
-    print(f"nbray runs: {cpus:g} CPUs, {gpus:g} GPUs, object store {size(node.capacity)}, daemon pid {node.pid}")
+    where = f" --temp-dir {shlex.quote(given.temp_dir)}" if given.temp_dir else ""
+    address = f" --address {shlex.quote(node.session_dir)}" if given.temp_dir else ""
+    joined = f"address={node.session_dir!r}" if given.temp_dir else ""
+    print(
+        f"nbray runs: {_count(cpus, 'CPU')}, {_count(gpus, 'GPU')}, object store {size(node.capacity)}, daemon pid {node.pid}"
+    )
     print(f"  session    {node.session_dir}")
     if node.metrics_port:
         print(f"  metrics    http://127.0.0.1:{node.metrics_port}/metrics")
-    print("  join it    nbray.init()        in Python on this machine")
-    print("  look       nbray status        and: nbray list tasks, nbray memory, nbray stack")
-    print(f"  end it     {'Ctrl-C' if given.block else 'nbray stop'}", flush=True)
+    print(f"  join it    nbray.init({joined})        in Python on this machine")
+    print(f"  look       nbray status{address}        and: nbray list tasks, nbray memory, nbray stack")
+    print(f"  end it     {'Ctrl-C' if given.block else f'nbray stop{where}'}", flush=True)
     if os.geteuid() == 0:
         print("You are root: every task of this cluster runs as root.", file=sys.stderr)
+
+
+def _count(number: float, what: str) -> str:
+    return f"{number:g} {what}" if number == 1 else f"{number:g} {what}s"
 
 
 def _port(value: int | None) -> int | None:

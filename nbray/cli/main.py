@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nbray.version import __version__
@@ -21,10 +21,9 @@ LISTED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    given = _understood(sys.argv[1:] if arguments is None else list(arguments))
     if given.command is None:
-        parser.print_help()
+        _parser()[0].print_help()
         return 2
     try:
         return _run(given)
@@ -69,7 +68,28 @@ def _run(given: argparse.Namespace) -> int:
     return getattr(show, f"show_{command}")(given)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _understood(arguments: list[str]) -> argparse.Namespace:
+    """Return what the arguments say; ends the program with its usage where they say nothing that there is."""
+    parser, commands = _parser()
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    if command is not None and command not in commands:
+        parser.error(f"there is no command {command!r}.{_near(command, commands)} `nbray --help` shows them.")
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        at = commands.get(given.command, parser)
+        near = _near(unknown[0].partition("=")[0], at._option_string_actions)
+        at.error(f"unrecognized arguments: {' '.join(unknown)}.{near}")
+    return given
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415 - only for who has mistyped
+
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = argparse.ArgumentParser(
         prog="nbray", description="Start, stop and look at nbray clusters of this machine.", allow_abbrev=False
     )
@@ -79,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _clusters(commands)
     _lists(commands)
     _others(commands)
-    return parser
+    return parser, commands.choices
 
 
 def _add(commands: Any, name: str, text: str, *, joins: bool = True, formats: bool = False) -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -134,7 +135,7 @@ def driver(running):
 def test_start_and_stop_leave_nothing(command):
     started = command("start", "--head", "--num-cpus", "1", "--object-store-memory", str(64 * 2**20))
     assert started.returncode == 0, started.stderr
-    assert "nbray runs: 1 CPUs" in started.stdout
+    assert "nbray runs: 1 CPU, 0 GPUs" in started.stdout
     assert command.family(), "it goes on after the command"
     (session,) = command.sessions()
     assert os.stat(session).st_mode & 0o777 == 0o700
@@ -148,6 +149,26 @@ def test_start_and_stop_leave_nothing(command):
     kit.eventually(lambda: not command.family(), "the end of its processes", kit.RECOVERY_S)
     assert command.sessions() == []
     assert "No cluster" in command("stop").stdout
+
+
+def test_what_start_says_about_a_folder_of_its_own_works(command):
+    """`nbray stop` and `nbray status` alone did not find a cluster that was started with --temp-dir."""
+    folder = os.path.join(command.base, "its own")
+    os.mkdir(folder)
+    started = command("start", "--temp-dir", folder, "--num-cpus", "1", "--object-store-memory", str(64 * 2**20))
+    assert started.returncode == 0, started.stderr
+    said = {
+        line[2:12].strip(): line[13:].split("   ")[0] for line in started.stdout.splitlines() if line.startswith("  ")
+    }
+    program = f"import nbray\n{said['join it']}\nprint(nbray.cluster_resources()['CPU'])"
+    joined = subprocess.run(
+        [sys.executable, "-c", program], env=command.environ, capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+    assert (joined.returncode, joined.stdout) == (0, "1.0\n"), joined.stderr
+    for what in ("look", "end it"):
+        done = command(*shlex.split(said[what])[1:])
+        assert done.returncode == 0, done.stderr
+    kit.eventually(lambda: not command.family(), "the end of its processes", kit.RECOVERY_S)
 
 
 def test_start_that_blocks_ends_with_a_signal(command):
@@ -194,6 +215,9 @@ def test_a_daemon_that_was_killed_is_cleaned_up_after(command):
         (["list", "tasks", "--filter", "nam=x"], "not supported"),
         (["list", "tasks", "--limit", "-1"], "limit"),
         (["get", "tasks", "00"], "nbray list tasks"),
+        (["get", "tasks", "abc"], "which has 48 hexadecimal digits. `nbray list tasks` shows them"),
+        (["logs", "nothing.log"], "`nbray logs`"),
+        (["logs", "--pid", "1"], "`nbray logs`"),
         (["status", "--address", "/no/such/folder"], "no cluster there"),
         (["logs", "../owner.json"], "no log"),
         (["stack", "--pid", "1"], "pid 1"),
@@ -219,6 +243,25 @@ def test_a_command_that_is_not_understood(nbray_command, arguments):
     except SystemExit as error:
         code = error.code
     assert code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "words"),
+    [
+        (
+            ["start", "--num-cpu", "3"],
+            "usage: nbray start",
+            "unrecognized arguments: --num-cpu 3. Did you mean --num-cpus?",
+        ),
+        (["status", "--addres=x"], "usage: nbray status", "Did you mean --address?"),
+        (["stauts"], "usage: nbray ", "there is no command 'stauts'. Did you mean status? `nbray --help` shows them."),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_right_one(nbray_command, capsys, arguments, usage, words):
+    with pytest.raises(SystemExit):
+        nbray_command(*arguments)
+    error = capsys.readouterr().err
+    assert error.startswith(usage) and words in error
 
 
 # ------------------------------------------------------------------------------- looking

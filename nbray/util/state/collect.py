@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -494,13 +495,9 @@ def require_id(resource: str, given: Any) -> str:
     text = str(given).lower()
     size = _ID_BYTES.get(resource)
     if size is not None:
-        try:
-            why = "" if len(bytes.fromhex(text)) == size else f"it has {len(bytes.fromhex(text))} bytes"
-        except ValueError as error:
-            why = str(error)
-        if why:
+        if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", text):
             raise RayStateApiException(
-                f"{given!r} is not the id of one of the {resource}, which needs to have length {size}: {why}. `nbray list "
+                f"{given!r} is not the id of one of the {resource}, which has {2 * size} hexadecimal digits. `nbray list "
                 f"{resource}` shows them."
             )
     return text

@@ -102,7 +102,9 @@ def get_log(
         folder = os.path.join(where.session_dir, "logs")
     path = os.path.join(folder, name)
     if os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder) or not os.path.isfile(path):
-        raise RayStateApiException(f"There is no log {name!r} in {folder}; list_logs() names them.")
+        raise RayStateApiException(
+            f"There is no log {name!r} in {folder}; `nbray logs` (list_logs() in Python) names them."
+        )
     interval_s = _interval or FOLLOW_EVERY_S
     pieces = _read(path, follow, tail, interval_s)
     if task is not None and (
@@ -142,7 +144,9 @@ def _log_of(where: Any, actor_id: str | None, task: TaskState | None, pid: int |
         raise ValueError("Say which log: filename, actor_id, task_id or pid.")
     names = [row["log"] for row in found if row["log"]]
     if not names:
-        raise RayStateApiException(f"No log of {what} is known; list_logs() names those that there are.")
+        raise RayStateApiException(
+            f"No log of {what} is known; `nbray logs` (list_logs() in Python) names those that there are."
+        )
     return names[-1]
 
 
