@@ -1,6 +1,6 @@
-"""What cells leave under their names without anybody wanting it back: closed files, matches, the streams of progress bars.
+"""What cells have under their names that does not pickle, and of which nothing is lost when it is made anew.
 
-They do not pickle, but nothing is lost when they are made anew.
+Closed files, matches, the streams of progress bars; the shell itself, which each side has; calls of mocks.
 """
 
 from __future__ import annotations
@@ -38,6 +38,29 @@ class _NoBar:
 def stream_of_bar(kind: Any, stream: Any) -> Any:
     """Return what ``tqdm`` writes to, anew: it wraps functions of its own, and cannot be read back from a pickle."""
     return kind(stream, _NoBar())
+
+
+def is_shell(obj: Any) -> bool:
+    """Whether this is what ``get_ipython()`` returns."""
+    return type(obj).__name__.endswith("InteractiveShell") and obj is getattr(type(obj), "_instance", None)
+
+
+def is_script_stream(obj: Any) -> bool:
+    """Whether this is what ``%%script --bg --out`` binds."""
+    return type(obj).__name__ == "_AsyncIOProxy"
+
+
+def reduce_call(call: Any) -> Any:
+    """Write a call that ``unittest.mock`` has noted: it asks itself for attributes before it has any."""
+    return _new_call, (type(call), tuple(call)), vars(call), None, None, _fill_call
+
+
+def _new_call(kind: type[tuple[Any, ...]], parts: tuple[Any, ...]) -> Any:
+    return tuple.__new__(kind, parts)
+
+
+def _fill_call(call: Any, attributes: dict[str, Any]) -> None:
+    vars(call).update(attributes)
 
 
 def found_again(pattern: re.Pattern[Any], text: Any, pos: int, endpos: int, start: int) -> Any:

@@ -33,11 +33,22 @@ from typing import Any
 
 import cloudpickle
 from cloudpickle.cloudpickle import _function_getstate, _make_empty_cell, _make_function
+from IPython.core.getipython import get_ipython
 
 from nbray.serialization.serializer import keep_slots, reduce_code
 
 from . import array_views, made_modules
-from .cell_leftovers import BINARY_FILES, closed_file, found_again, is_found_again, stream_of_bar
+from .c_data import is_made_array, reduce_array_class
+from .cell_leftovers import (
+    BINARY_FILES,
+    closed_file,
+    found_again,
+    is_found_again,
+    is_script_stream,
+    is_shell,
+    reduce_call,
+    stream_of_bar,
+)
 from .cell_loop import reduce_future
 from .error_record import bare_exception
 from .interrupt_handlers import reduce_handler
@@ -248,6 +259,12 @@ class CellPickler(cloudpickle.Pickler):
             return reduce_future(obj)
         elif isinstance(obj, BaseException) and _is_made_of_other_arguments(kind):
             return bare_exception, (kind, obj.args, obj.__dict__)
+        elif kind.__module__ == "unittest.mock" and kind.__name__ == "_Call":
+            return reduce_call(obj)
+        elif is_script_stream(obj):
+            raise TypeError("the stream of a script in the background is read where the script runs")
+        elif is_shell(obj):
+            return get_ipython, ()
         elif kind.__module__ == "tqdm.utils" and kind.__name__ == "DisableOnWriteError":
             return stream_of_bar, (kind, obj._wrapped)
         elif kind is types.MethodType and (handler := reduce_handler(obj)) is not None:
@@ -258,6 +275,8 @@ class CellPickler(cloudpickle.Pickler):
             return view
         elif kind.__name__ == "memmap" and (mapped := array_views.reduce_mapped(obj)) is not None:
             return mapped
+        elif isinstance(obj, type) and is_made_array(obj):
+            return reduce_array_class(obj)
         elif is_block(obj) and (block := reduce_block(obj)) is not None:
             return block
         elif is_column(obj) and (column := reduce_column(obj)) is not None:

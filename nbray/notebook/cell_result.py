@@ -30,6 +30,7 @@ HINTS = {
     "socket": "open it where it is used",
     "Connection": "open it where it is used",
     "coroutine": "await it in the cell",
+    "_AsyncIOProxy": "leave out --bg",
 }
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from . import ipywidgets_travel
 from .array_views import show_same_file
+from .c_data import is_c_data, take_bytes
+from .pandas_columns import is_frame
 
 CONTAINERS = (
     list,
@@ -46,13 +48,15 @@ def update_in_place(old: Any, new: Any) -> bool:
         elif isinstance(old, MutableSet):
             old.clear()
             old |= new
+        elif is_c_data(old):
+            return take_bytes(old, new)
         elif hasattr(old, "__array_interface__") and hasattr(old, "dtype"):
             if show_same_file(old, new):
                 return True
             if old.shape != new.shape or old.dtype != new.dtype or not old.flags.writeable:
                 return False
             old[...] = new
-        elif hasattr(old, "_update_inplace") and hasattr(old, "_mgr"):  # pandas
+        elif is_frame(old):
             old._update_inplace(new)
             for name in old._metadata:  # of a Series: its name
                 object.__setattr__(old, name, getattr(new, name, None))
@@ -67,7 +71,7 @@ def update_in_place(old: Any, new: Any) -> bool:
     except (TypeError, ValueError, AttributeError, IndexError):
         return False
     attributes = getattr(new, "__dict__", None)
-    if type(attributes) is dict and not hasattr(old, "_mgr"):  # of a subclass of list, dict ...
+    if type(attributes) is dict and not is_frame(old):  # of a subclass of list, dict ...
         old.__dict__.update(attributes)
     return True
 
@@ -95,7 +99,7 @@ def is_updated_surely(value: Any) -> bool:
     if type(value) in CONTAINERS:
         return True
     plain = type(value).__basicsize__ <= _Plain.__basicsize__ and not hasattr(type(value), "__slots__")
-    foreign = hasattr(value, "__array_interface__") or hasattr(value, "_mgr")
+    foreign = hasattr(value, "__array_interface__") or is_frame(value)
     return plain and not foreign and type(getattr(value, "__dict__", None)) is dict
 
 

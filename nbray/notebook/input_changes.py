@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from .cell_job import IMMUTABLE, SMALL_BYTES
+from .cell_job import IMMUTABLE, SMALL_BYTES, is_larger
 from .cell_pickle import CellPickler, LimitedWriter
 from .runtime import CARRIED_TYPES
 
@@ -51,7 +51,7 @@ class InputChanges:
 
     def digest(self, value: Any) -> bytes | None:
         """Return the pickle of a small value; None when it is not small, or none at all."""
-        if getattr(value, "nbytes", 0) > SMALL_BYTES:
+        if is_larger(value, SMALL_BYTES):
             return None
         file = LimitedWriter(SMALL_BYTES)
         others = {key: name for key, name in self._aliases.items() if key != id(value)}
@@ -68,7 +68,7 @@ class InputChanges:
         others = {key: name for key, name in self._aliases.items() if key not in own}
         pickler: CellPickler | None = None
         for name, value in self._values.items():
-            if getattr(value, "nbytes", 0) > SMALL_BYTES:
+            if is_larger(value, SMALL_BYTES):
                 found[name] = None
                 continue
             if pickler is None:

@@ -12,9 +12,11 @@ from typing import Any
 from nbray.serialization.unpicklable import find_offender
 
 from . import ipywidgets_travel
+from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, FORMATTERS, OBJECT, REF, STATE, VALUE, WIDGET, CellOutcome, Item, LeftBehind
 from .in_place import Attributes, is_updated_surely
+from .pandas_columns import is_frame
 
 
 @dataclass(slots=True)
@@ -122,17 +124,22 @@ def _contents(value: Any) -> Any:
     """Return a new object with the state of a changed input; the old one stays an input."""
     if hasattr(value, "__array_interface__") and hasattr(value, "view"):
         return value.view()
-    if hasattr(value, "_mgr"):  # pandas
+    if is_frame(value):
         return value.copy(deep=False)
     state = ipywidgets_travel.state_of(value)
     if state is not None:
         return state
+    if is_shell(value):
+        return value
     made = copy.copy(value)
-    return Attributes(dict(vars(value))) if made is value and is_updated_surely(value) else made
+    another = made is not value and type(made) is type(value)  # each mock has a class of its own
+    return made if another or not is_updated_surely(value) else Attributes(dict(vars(value)))
 
 
 def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> LeftBehind:
-    path, offender = find_offender(value, name or "Out", pickles)
+    path, offender = name or "Out", value
+    if not is_script_stream(value):  # in which one would find the event loop
+        path, offender = find_offender(value, path, pickles)
     try:
         text = repr(value)[:500]
     except Exception:

@@ -213,6 +213,8 @@ def keep_slots(cls: type, reduced: Any) -> Any:
         if isinstance(state, tuple) and isinstance(state[0], dict):
             attributes = {**state[0], "__qualname__": cls.__qualname__}
             reduced = (*reduced[:2], (attributes, *state[1:]), *reduced[3:])
+    if "_fields_" in cls.__dict__ and isinstance(reduced, tuple) and type(cls).__module__ == "_ctypes":
+        return _with_fields(cls, reduced)
     slots = cls.__dict__.get("__slots__")
     if typing.NamedTuple in cls.__dict__.get("__orig_bases__", ()):
         return reduced  # its own maker sees to them
@@ -221,6 +223,21 @@ def keep_slots(cls: type, reduced: Any) -> Any:
     arguments = list(reduced[1])
     arguments[3] = {**arguments[3], "__slots__": slots}
     return (reduced[0], tuple(arguments), *reduced[2:])
+
+
+_LAYOUT = ("_fields_", "_pack_", "_anonymous_", "_align_", "_layout_")
+
+
+def _with_fields(cls: type, reduced: Any) -> Any:
+    """Have a structure of ctypes made with its fields, which make attributes of their own and cannot be set twice."""
+    make, arguments, (attributes, *rest), *others = reduced
+    layout = {name: attributes[name] for name in _LAYOUT if name in attributes}
+    kept = {
+        name: value for name, value in attributes.items() if name not in layout and type(value).__name__ != "CField"
+    }
+    # Their metaclass is found under no name: it is that of the bases.
+    arguments = (type, *arguments[1:3], {**arguments[3], **layout}, *arguments[4:])
+    return (make, arguments, (kept, *rest), *others)
 
 
 class _CodePickler(StrictPickler):

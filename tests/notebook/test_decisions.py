@@ -182,12 +182,13 @@ def test_d15_each_makes_lists_in_item_order(kernel: Kernel) -> None:
     assert kernel.ok("y").value == "[3, 1, 2]"
 
 
-def test_d16_changes_by_methods_come_back_when_small_else_one_hint(kernel: Kernel) -> None:
-    kernel.ok("small = [1]\nlarge = list(range(500_000))")
-    assert kernel.ok("%%remote\nsmall.append(2)").text("stderr") == ""
-    hint = kernel.ok("%%remote\nlarge.append(2)").text("stderr")
-    assert "large.append() changed" in hint
-    assert kernel.ok("small, len(large)").value == "([1, 2], 500000)"
+def test_d16_changes_by_methods_come_back_when_they_are_noticed_else_one_hint(kernel: Kernel) -> None:
+    kernel.ok("small = [1]\nlarge = list(range(500_000))\nraw = bytearray(2_000_000)")
+    assert kernel.ok("%%remote\nsmall.append(2); large.append(2)").text("stderr") == ""
+    assert kernel.ok("small, len(large)").value == "([1, 2], 500001)"
+    hint = kernel.ok("%%remote\nraw.append(2)").text("stderr")
+    assert "raw.append() changed" in hint
+    assert kernel.ok("len(raw)").value == "2000000"
 
 
 def test_d17_private_names_go_in_and_do_not_come_back(kernel: Kernel) -> None:

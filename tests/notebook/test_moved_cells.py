@@ -66,6 +66,28 @@ CASES = {
         "change(table, long, mixed); model.fit(); table.insert(0, 'first', 2)",
         "[list(table), long[-1], len(mixed['log']), model.steps, model.w[0]] == [['first', 'b', 'c', 'd'], 'end', 1, [1], 1] and same is long",
     ),
+    "calls that mocks have noted": (
+        "from unittest import mock\nasked, other = mock.Mock(), mock.MagicMock(return_value=4); asked(1); held = [asked]",
+        "asked(2, k=3); asked.a.b(5); new = mock.Mock(side_effect=[1, 2]); new()\nassert other() == 4 and asked.call_args == mock.call(2, k=3)",
+        "[asked.call_args_list, asked.a.b.called, other.called, new()] == [[mock.call(1), mock.call(2, k=3)], True, True, 2]"
+        " and held[0] is asked",
+    ),
+    "structures of ctypes": (
+        "import ctypes\nclass Pair(ctypes.Structure):\n    _fields_ = [('x', ctypes.c_int), ('y', ctypes.c_double)]\n"
+        "    def total(self): return self.x + self.y\n"
+        "class Outer(ctypes.Structure):\n    _pack_ = 1\n    _fields_ = [('tag', ctypes.c_char), ('pair', Pair), ('row', ctypes.c_int * 3)]\n"
+        "pair = Pair(1, 2.5); outer = Outer(b'z', pair); pairs = (Pair * 2)(); number = ctypes.c_int(4); text = ctypes.create_string_buffer(b'abc', 9)\n"
+        "held = [pair, number]",
+        "assert (pair.total(), outer.pair.y, text.value, ctypes.sizeof(Outer)) == (3.5, 2.5, b'abc', 29)\n"
+        "pair.x = 9; outer.row[1] = 6; pairs[1].x = 8; number.value = 5; text.value = b'new'; made = Pair(3, 4)",
+        "[held[0].x, held[0] is pair, outer.row[1], pairs[1].x, held[1].value, text.value, made.total(), type(made) is Pair]"
+        " == [9, True, 6, 8, 5, b'new', 7, True]",
+    ),
+    "the shell under a name": (
+        "ip = get_ipython()",
+        "assert ip is get_ipython(); mine = get_ipython(); ip.user_ns['given'] = 5; ip.run_line_magic('pwd', '')",
+        "mine is ip is get_ipython() and given == 5",
+    ),
 }
 
 
@@ -77,3 +99,8 @@ def test_as_if_it_had_run_here(kernel: Kernel, case: str) -> None:
         ran = kernel.ok(first + cell)
         assert not ran.text("stderr")
         assert kernel.ok(after).value == "True", "here" if not first else "there"
+
+
+def test_the_stream_of_a_script_in_the_background_is_told(kernel: Kernel) -> None:
+    told = kernel.ok("%%remote\n%%script bash --bg --out STREAM\necho hello").text("stderr")
+    assert "STREAM did not come back from the worker: _AsyncIOProxy" in told and "leave out --bg" in told
