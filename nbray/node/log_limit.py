@@ -33,6 +33,7 @@ class LogLimit:
                     os.truncate(path, 0)
                     with open(path, "a", encoding="utf-8") as file:
                         file.write(f"[nbray: {size:,} bytes of this log were dropped, the limit was reached]\n")
+                    os.truncate(path + log_index.SUFFIX, 0)  # what it says of places in the log is no longer so
 
     def worker_died(self, path: str) -> None:
         """Note that nobody writes to ``path`` any more."""

@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from nbray.config import Limits
+from nbray.core import log_index
 from nbray.node import death
 from nbray.node.log_limit import LogLimit
 from nbray.node.worker_processes import UNKNOWN_STATUS, WorkerProcess
@@ -52,15 +53,21 @@ def test_large_logs_are_emptied_and_old_ones_go(tmp_path):
     with open(large, "a") as writer:
         writer.write("y" * 1000)
         writer.flush()
+        index = tmp_path / ("large" + log_index.SUFFIX)
+        index.write_text("900 7 1\n")
         limit.check([str(small), str(large), str(tmp_path / "none")])
         writer.write("goes on\n")
     assert small.read_text() == "x" * 100
     assert large.read_text().startswith("[nbray: 1,000 bytes") and large.read_text().endswith("goes on\n")
+    assert index.read_text() == ""  # which task wrote what of it is not known any more
     for number in range(4):
         path = tmp_path / f"dead-{number}"
         path.write_text("")
+        (tmp_path / f"dead-{number}{log_index.SUFFIX}").write_text("")
         limit.worker_died(str(path))
-    assert sorted(path.name for path in tmp_path.glob("dead-*")) == ["dead-2", "dead-3"]
+    assert sorted(path.name for path in tmp_path.glob("dead-*")) == [
+        f"dead-{number}{suffix}" for number in (2, 3) for suffix in ("", log_index.SUFFIX)
+    ]
 
 
 @pytest.mark.parametrize(("offset", "name"), [(0, "SIGRTMIN"), (3, "SIGRTMIN+3")])
