@@ -45,6 +45,13 @@ def is_shell(obj: Any) -> bool:
     return type(obj).__name__.endswith("InteractiveShell") and obj is getattr(type(obj), "_instance", None)
 
 
+def shell_here() -> Any:
+    """Return the shell of this side; a worker loads IPython only for cells that use it."""
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415
+
+    return get_ipython()
+
+
 def is_script_stream(obj: Any) -> bool:
     """Whether this is what ``%%script --bg --out`` binds."""
     return type(obj).__name__ == "_AsyncIOProxy"

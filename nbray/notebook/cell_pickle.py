@@ -33,7 +33,6 @@ from typing import Any
 
 import cloudpickle
 from cloudpickle.cloudpickle import _function_getstate, _make_empty_cell, _make_function
-from IPython.core.getipython import get_ipython
 
 from nbray.serialization.serializer import keep_slots, reduce_code
 
@@ -47,6 +46,7 @@ from .cell_leftovers import (
     is_script_stream,
     is_shell,
     reduce_call,
+    shell_here,
     stream_of_bar,
 )
 from .cell_loop import reduce_future
@@ -264,7 +264,7 @@ class CellPickler(cloudpickle.Pickler):
         elif is_script_stream(obj):
             raise TypeError("the stream of a script in the background is read where the script runs")
         elif is_shell(obj):
-            return get_ipython, ()
+            return shell_here, ()
         elif kind.__module__ == "tqdm.utils" and kind.__name__ == "DisableOnWriteError":
             return stream_of_bar, (kind, obj._wrapped)
         elif kind is types.MethodType and (handler := reduce_handler(obj)) is not None:
