@@ -15,6 +15,8 @@ from nbray.object_ref_generator import ObjectRefGenerator
 from nbray.serialization.unreadable import unreadable
 from nbray.wrong_input import both
 
+__tracebackhide__ = True  # pytest ends a traceback in the test, and not in here; --full-trace shows all
+
 _loads = pickle.loads
 
 _FOR_EVER_S = 1e9  # 30 years

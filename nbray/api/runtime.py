@@ -146,7 +146,7 @@ def init(
             _warn_root()
             _node, core, facts = _driver().start(config, job)
         else:
-            _refuse_node_settings(num_cpus, num_gpus, resources, labels, object_store_memory, hidden)
+            _refuse_node_settings(session, num_cpus, num_gpus, resources, labels, object_store_memory, hidden)
             _logger.info("Connecting to existing nbray cluster at address: %s", session.path)
             core, facts = _driver().join_cluster(session, job)
         current.set_core(core)
@@ -189,12 +189,19 @@ def _cluster_to_join(address: Any, base: str) -> discovery.LiveSession | None:
 
 
 def _refuse_node_settings(
-    num_cpus: Any, num_gpus: Any, resources: Any, labels: Any, object_store_memory: Any, hidden: dict[str, Any]
+    session: discovery.LiveSession,
+    num_cpus: Any,
+    num_gpus: Any,
+    resources: Any,
+    labels: Any,
+    object_store_memory: Any,
+    hidden: dict[str, Any],
 ) -> None:
     """What a node offers was settled when it was started."""
     where = "When connecting to an existing cluster, "
+    own = f" The cluster is {session.path}; address='local' starts another one."
     if num_cpus is not None or num_gpus is not None:
-        raise ValueError(f"{where}num_cpus and num_gpus must not be provided.")
+        raise ValueError(f"{where}num_cpus and num_gpus must not be provided.{own}")
     given = {
         "resources": resources, "labels": labels, "object_store_memory": object_store_memory,
         "_system_config": hidden["_system_config"] or None, "_memory": hidden.get("_memory"),
@@ -203,7 +210,7 @@ def _refuse_node_settings(
     }  # fmt: skip
     for name, value in given.items():
         if value is not None:
-            raise ValueError(f"{where}{name} must not be provided.")
+            raise ValueError(f"{where}{name} must not be provided.{own}")
 
 
 def _set_up_logging(configure: bool, level: Any, text_format: str | None, job: Any) -> None:

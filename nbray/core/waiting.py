@@ -31,6 +31,8 @@ from nbray.serialization.shared_parts import parts
 from nbray.serialization.unreadable import unreadable
 from nbray.wire import messages as m
 
+__tracebackhide__ = True  # pytest ends a traceback in the test, and not in here; --full-trace shows all
+
 OWNED = lib.NBS_READY_OWNED
 SEAL = lib.NBS_READY_SEAL
 RING = lib.NBS_READY_RING

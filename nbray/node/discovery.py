@@ -93,8 +93,13 @@ def resolve(address: str | None, base: str = "") -> LiveSession | None:
     InsecureConfigurationError
         When others than its owner can get at its folder.
     """
+    given, how = f"address={address!r}", _HOW
     if address is None or address == "auto":
-        address = next((os.environ[name] for name in ENVIRONMENT if os.environ.get(name)), address)
+        name = next((name for name in ENVIRONMENT if os.environ.get(name)), None)
+        if name is not None:
+            address = os.environ[name]
+            given = f"address={address!r} (from the environment variable {name})"
+            how = _HOW.replace("leave address out", f"unset {name}")
     if address == "local":
         return None
     if address is None:
@@ -104,13 +109,13 @@ def resolve(address: str | None, base: str = "") -> LiveSession | None:
         if not found:
             folder = session_dir.user_dir(base or session_dir.base_dir())
             raise ConnectionError(
-                f"Could not find any running nbray cluster of yours on this machine ({folder}). {_HOW}"
+                f"Could not find any running nbray cluster of yours on this machine ({folder}). {how}"
             )
         return found[0]
-    return _by_name(address, base)
+    return _by_name(address, base, given, how)
 
 
-def _by_name(address: str, base: str) -> LiveSession:
+def _by_name(address: str, base: str, given: str, how: str) -> LiveSession:
     path = address
     for scheme in _SCHEMES:
         path = path.removeprefix(scheme)
@@ -121,40 +126,37 @@ def _by_name(address: str, base: str) -> LiveSession:
         path = os.path.join(session_dir.user_dir(base or session_dir.base_dir()), path)
     if not os.path.isabs(path) and ":" not in path:
         raise ValueError(
-            f"Invalid address format: {address!r}. Give 'auto', 'local', or the name or folder of a session. {_HOW}"
+            f"Invalid address format: {given.removeprefix('address=')}. Give 'auto', 'local', or the name or folder of a session. {how}"
         )
     if not os.path.isabs(path):
         raise ConnectionError(
-            f"address={address!r} names no cluster that nbray could join: it is reached on its own machine, by 'auto', "
-            f"the name of its session or the folder of its session. {_HOW}"
+            f"{given} names no cluster that nbray could join: it is reached on its own machine, by 'auto', "
+            f"the name of its session or the folder of its session. {how}"
         )
     try:
         info = os.lstat(path)
     except PermissionError:
-        raise PermissionError(f"address={address!r}: that folder is not yours to look into. {_HOW}") from None
+        raise PermissionError(f"{given}: that folder is not yours to look into. {how}") from None
     except OSError as error:
         raise ConnectionError(
-            f"address={address!r}: there is no cluster there ({error.strerror}); it has ended, or never was. {_HOW}"
+            f"{given}: there is no cluster there ({error.strerror}); it has ended, or never was. {how}"
         ) from None
     if info.st_uid != os.geteuid():
-        raise PermissionError(f"address={address!r}: that cluster belongs to {_user(info.st_uid)}, not to you. {_HOW}")
+        raise PermissionError(f"{given}: that cluster belongs to {_user(info.st_uid)}, not to you. {how}")
     if not stat.S_ISDIR(info.st_mode):
-        raise InsecureConfigurationError(f"address={address!r} is a link or a file, not the folder of a session.")
+        raise InsecureConfigurationError(f"{given} is a link or a file, not the folder of a session.")
     if stat.S_IMODE(info.st_mode) & 0o077:
         raise InsecureConfigurationError(
-            f"address={address!r}: others can get at that folder (mode {stat.S_IMODE(info.st_mode):04o}); "
-            f"run `chmod 700 {path}`."
+            f"{given}: others can get at that folder (mode {stat.S_IMODE(info.st_mode):04o}); run `chmod 700 {path}`."
         )
     session = _read(path)
     if session is None:
-        raise ConnectionError(
-            f"address={address!r}: that folder is no session of nbray, or its cluster has ended. {_HOW}"
-        )
+        raise ConnectionError(f"{given}: that folder is no session of nbray, or its cluster has ended. {how}")
     if not session.is_alive():
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(session.started_at))
         raise ConnectionError(
-            f"address={address!r}: that cluster is dead. It was started {since}, its daemon (pid {session.pid}) was seen "
-            f"last {_last_seen(path)}. {_HOW}"
+            f"{given}: that cluster is dead. It was started {since}, its daemon (pid {session.pid}) was seen "
+            f"last {_last_seen(path)}. {how}"
         )
     return session
 

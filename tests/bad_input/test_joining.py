@@ -122,6 +122,17 @@ def test_addresses_that_lead_nowhere(fresh, base, address, error, words):
 
 
 @pytest.mark.parametrize("variable", ["NBRAY_ADDRESS", "RAY_ADDRESS"])
+@pytest.mark.parametrize("address", ["10.0.0.1:6379", "/no/such/folder", "auto"])
+def test_an_address_from_the_environment_is_told_as_such(fresh, base, monkeypatch, variable, address):
+    """Who had never given an address was told to leave it out."""
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(ConnectionError) as caught:
+        nbray.init()
+    assert f"or unset {variable} to have init() start one" in str(caught.value)
+    assert address == "auto" or f"address={address!r} (from the environment variable {variable})" in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["NBRAY_ADDRESS", "RAY_ADDRESS"])
 def test_the_environment_names_a_cluster_that_is_not_there(fresh, base, monkeypatch, variable):
     monkeypatch.setenv(variable, "/no/such/cluster")
     with pytest.raises(ConnectionError, match="/no/such/cluster"):
@@ -146,7 +157,7 @@ def test_the_environment_names_a_cluster(fresh, base, monkeypatch, other_driver)
 )  # fmt: skip
 def test_what_a_node_offers_is_settled_when_a_cluster_is_joined(fresh, base, other_driver, settings):
     _, address = other_driver()
-    with pytest.raises(ValueError, match="existing cluster"):
+    with pytest.raises(ValueError, match="existing cluster.*address='local' starts another one"):
         fresh.init(address=address, **settings)
 
 

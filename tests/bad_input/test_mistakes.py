@@ -3,6 +3,8 @@
 import functools
 import pickle
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -112,3 +114,16 @@ def test_a_task_that_takes_a_ref_for_its_value(ray):
 @pytest.mark.parametrize("other", ["ray.put(ray.put(1))", "ray.wait(ray.put(1))", "ray.get([1])"])
 def test_words_of_nbray_itself_need_no_hint(run_script, other):
     assert HINT not in run_script(other, check=False).stderr
+
+
+def test_a_failing_test_shows_its_own_lines(tmp_path):
+    """pytest showed 60 lines of nbray between the test and the error of its task."""
+    program = tmp_path / "test_of_a_user.py"
+    program.write_text(
+        "import nbray\n\n@nbray.remote\ndef divide(x):\n    return 1 / x\n\n"
+        "def test_it():\n    nbray.get(divide.remote(0))\n\ndef test_many():\n    nbray.get([divide.remote(0)])\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=tmp_path)
+    assert done.stdout.count("ZeroDivisionError: division by zero") >= 2, done.stdout + done.stderr
+    assert "waiting.py" not in done.stdout and "objects.py" not in done.stdout
