@@ -157,7 +157,7 @@ def test_the_environment_names_a_cluster(fresh, base, monkeypatch, other_driver)
 )  # fmt: skip
 def test_what_a_node_offers_is_settled_when_a_cluster_is_joined(fresh, base, other_driver, settings):
     _, address = other_driver()
-    with pytest.raises(ValueError, match="existing cluster.*address='local' starts another one"):
+    with pytest.raises(ValueError, match=r"existing cluster.*address='local' starts another one"):
         fresh.init(address=address, **settings)
 
 
