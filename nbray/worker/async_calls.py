@@ -12,7 +12,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from nbray.worker.calls import Call, NeverBegan, current_call, unknown_group
@@ -97,7 +97,10 @@ class LoopCalls:
         self._ended(call)
 
     def _run_plain(self, call: Call) -> None:
-        """Run a method that is no coroutine function; what it returns may have to be awaited all the same."""
+        """Run a method that is no coroutine function, though what it returns may be a coroutine of one that it wraps.
+
+        Not whatever can be awaited: a ref is a value.
+        """
         before = current_call.set(call)
         began = call.began = time.monotonic_ns()
         try:
@@ -107,7 +110,9 @@ class LoopCalls:
         except BaseException as error:
             self._fail(call, error)
         else:
-            if inspect.isawaitable(result):
+            if isinstance(result, Coroutine) or hasattr(
+                result, "_asyncio_future_blocking"
+            ):  # by this asyncio knows futures
                 call.function, call.args, call.kwargs = _given, (result,), {}
                 call.task = self.loop.create_task(self._run(call))
                 return

@@ -391,3 +391,34 @@ def test_an_async_task_is_refused(ray):
         @ray.remote
         async def task():
             return 1
+
+
+def test_a_ref_that_a_method_returns_is_its_value(ray, gate):
+    """It was awaited where the method is no coroutine, so that the caller got the value in its place, or nothing for ever."""
+
+    @ray.remote(num_cpus=0)
+    def held():
+        gate.wait()
+        return "of the task"
+
+    class Awaitable:
+        def __await__(self):
+            raise AssertionError("nobody is to await this")
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        async def coroutine(self):
+            return held.remote()
+
+        def method(self):
+            return held.remote()
+
+        def awaitable(self):
+            return Awaitable()
+
+    actor = Actor.remote()
+    refs = ray.get([actor.coroutine.remote(), actor.method.remote()], timeout=60)
+    assert [type(ref) for ref in refs] == [ray.ObjectRef] * 2
+    assert type(ray.get(actor.awaitable.remote())).__name__ == "Awaitable"
+    gate.open()
+    assert ray.get(refs) == ["of the task"] * 2
