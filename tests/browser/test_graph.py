@@ -72,6 +72,11 @@ def test_groups_edges_and_what_failed(lab):
     lab.panel.get_by_role("button", name="Cancel: it is over").wait_for()
     lab.panel.get_by_role("button", name="Close details").click()
     lab.panel.get_by_role("complementary").wait_for(state="detached")
+    # One that is done is found at its group, too.
+    lab.group("search, 1 task, 1 done").focus()
+    lab.page.keyboard.press("Enter")
+    search = lab.panel.get_by_role("complementary", name="search")
+    search.get_by_role("region", name="Done").get_by_role("button", name="search[0]").wait_for()
 
 
 def test_the_tasks_are_drawn_listed_and_found(lab):

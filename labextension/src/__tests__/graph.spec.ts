@@ -1,6 +1,7 @@
 /** The columns of tasks and the layout of their groups, without a browser. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Camera } from '../graph/camera.js';
 import { Layout } from '../graph/layout.js';
 import { ROW_BYTES, type IFrame, type IUsageSample } from '../graph/frames.js';
 import { DONE, FAILED, RUNNING, SENT } from '../graph/taskStates.js';
@@ -378,4 +379,15 @@ test('ten thousand nodes', () => {
   }
   assert.equal(layout.places.length, 10_000);
   assert.ok(layout.places.every((place, n) => place.rank === Math.floor(n / 100)));
+});
+
+test('a graph that has no room is shown from its beginning, as large as it can be read; as a whole when that is wanted', () => {
+  const camera = new Camera();
+  const box = { x: 0, y: 0, width: 10_000, height: 500 };
+  camera.least = 0.3;
+  camera.fit(box, 500, 400, 20);
+  assert.deepEqual([camera.scale, camera.x, camera.isCut, camera.touched], [0.3, 20, true, false]);
+  camera.least = 0;
+  camera.fit(box, 500, 400, 20);
+  assert.deepEqual([camera.scale, camera.isCut], [0.046, false]);
 });

@@ -10,6 +10,10 @@ export class Camera {
   y = 0;
   /** Whether a person has moved or scaled it: from then on it stays as it is. */
   touched = false;
+  /** To fit a scene it is made no smaller than that: then its beginning is shown. */
+  least = 0;
+  /** Whether what was to be fitted has no room at the least scale. */
+  isCut = false;
 
   /** Move by so many pixels of the canvas. */
   pan(dx: number, dy: number): void {
@@ -42,8 +46,9 @@ export class Camera {
       height: Math.max(1, height - top - 2 * margin)
     };
     const scale = Math.min(1, room.width / box.width, room.height / box.height);
-    this.scale = Math.max(MIN_SCALE, scale);
-    // Small scenes begin at the left and at the top, where growth leaves them.
+    this.scale = Math.max(MIN_SCALE, this.least, scale);
+    this.isCut = this.scale > scale;
+    // Scenes begin at the left and at the top, where growth leaves them.
     this.x = margin - box.x * this.scale;
     this.y = top + margin - box.y * this.scale;
     this.touched = false;

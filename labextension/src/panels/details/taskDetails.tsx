@@ -3,7 +3,15 @@ import { useEffect, useRef, type ReactElement } from 'react';
 import { classOf, isActorGroup } from '../../graph/lanes.js';
 import type { IHit } from '../../graph/scene.js';
 import { medianMs } from '../../graph/median.js';
-import { DONE, FAILED, RUNNING, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from '../../graph/taskStates.js';
+import {
+  CANCELLED,
+  DONE,
+  FAILED,
+  RUNNING,
+  SENT,
+  WAITS_FOR_INPUT,
+  WAITS_FOR_PLACE
+} from '../../graph/taskStates.js';
 import { countWords, formatDuration, lookOf, nameOf, wordOf } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
 import { Link } from '../sentence.js';
@@ -111,7 +119,9 @@ export function Sheet(props: {
 const SECTIONS: readonly [string, readonly number[]][] = [
   ['Failed', [FAILED]],
   ['Running', [RUNNING]],
-  ['Waiting', [WAITS_FOR_PLACE, WAITS_FOR_INPUT]]
+  ['Waiting', [WAITS_FOR_PLACE, SENT, WAITS_FOR_INPUT]],
+  ['Cancelled', [CANCELLED]],
+  ['Done', [DONE]]
 ];
 
 function GroupFacts(props: {
@@ -156,12 +166,12 @@ function GroupFacts(props: {
       )}
       {SECTIONS.map(([name, codes]) => {
         const tasks: number[] = [];
-        for (const task of group.tasks) {
-          if (tasks.length < LISTED && codes.includes(store.state[task]!)) {
-            tasks.push(task);
+        const count = codes.reduce((sum, code) => sum + group.counts[code]!, 0);
+        for (let n = 0; n < group.tasks.length && tasks.length < Math.min(count, LISTED); n++) {
+          if (codes.includes(store.state[group.tasks[n]!]!)) {
+            tasks.push(group.tasks[n]!);
           }
         }
-        const count = codes.reduce((sum, code) => sum + group.counts[code]!, 0);
         return (
           tasks.length > 0 && (
             <section key={name} aria-label={t(name)}>

@@ -27,6 +27,8 @@ import { FILLED, SHAPES, cross, shorten } from './stateShapes.js';
 /** Below this scale dots are squares; and below this, cards have no words but their name, in larger letters. */
 const FAR = 0.45;
 const FAR_WORDS = 0.7;
+/** Below this nothing can be read: what is selected comes nearer, and a graph is not shown as a whole unasked. */
+const TINY = 0.3;
 /** Around everything when it is fitted; and at the top, where buttons and failures stand. */
 const EDGE = 20;
 const BUTTONS = 26;
@@ -66,6 +68,7 @@ export class GraphSurface extends Surface {
     this._store = store;
     this.scene = before?.scene ?? new Scene(store);
     this.camera = before?.camera ?? new Camera();
+    this.camera.least = before?.camera.least ?? TINY;
     this._events = events;
     const { canvas } = this;
     canvas.addEventListener('wheel', this._onWheel, { passive: false });
@@ -86,7 +89,7 @@ export class GraphSurface extends Surface {
   refresh(): void {
     const moved = this.scene.sync();
     if (moved && !this.camera.touched) {
-      this.fit();
+      this._refit();
     }
     this.request();
   }
@@ -95,7 +98,7 @@ export class GraphSurface extends Surface {
   showObjects(nodes: readonly IObjectNode[] | null): void {
     this.scene.showObjects(nodes);
     if (!this.camera.touched) {
-      this.fit();
+      this._refit();
     }
     this.request();
   }
@@ -106,10 +109,10 @@ export class GraphSurface extends Surface {
     this.request();
   }
 
-  /** Show everything. */
+  /** Show everything, however small, from now on. */
   fit(): void {
-    this._fitAll();
-    this.request();
+    this.camera.least = 0;
+    this._refit();
   }
 
   /** Show everything, without the gaps that the run has left. */
@@ -123,7 +126,7 @@ export class GraphSurface extends Surface {
     if (height !== this._covered) {
       this._covered = height;
       if (!this.camera.touched) {
-        this.fit();
+        this._refit();
       }
     }
   }
@@ -131,7 +134,7 @@ export class GraphSurface extends Surface {
   toggle(group: number): void {
     this.scene.toggle(group);
     if (!this.camera.touched) {
-      this.fit();
+      this._refit();
     }
     this._events.onToggle();
     this.request();
@@ -150,7 +153,11 @@ export class GraphSurface extends Surface {
           x: at.x * this.camera.scale + this.camera.x,
           y: at.y * this.camera.scale + this.camera.y
         };
-        if (on.x < 0 || on.y < 0 || on.x > this.width || on.y > this.height) {
+        const isTiny = this.camera.scale < TINY;
+        if (isTiny) {
+          this.camera.zoom(FAR_WORDS / this.camera.scale, on.x, on.y);
+        }
+        if (isTiny || on.x < 0 || on.y < 0 || on.x > this.width || on.y > this.height) {
           this.camera.centre(at.x, at.y, this.width, this.height);
         }
       }
@@ -166,6 +173,11 @@ export class GraphSurface extends Surface {
     if (this._isWanted) {
       this.select(this.selected, true);
     }
+  }
+
+  private _refit(): void {
+    this._fitAll();
+    this.request();
   }
 
   private _fitAll(): void {

@@ -1,4 +1,4 @@
-/** The whole graph in a corner of its canvas, once a person has moved in it. */
+/** The whole graph in a corner of its canvas, once a person has moved in it or where it has no room. */
 import type { Camera } from '../../graph/camera.js';
 import type { Scene } from '../../graph/scene.js';
 import {
@@ -22,7 +22,7 @@ export function drawMinimap(
   scene: Scene,
   camera: Camera
 ): void {
-  if (!camera.touched || width < 360 || scene.cards.length < 2) {
+  if (!(camera.touched || camera.isCut) || width < 360 || scene.cards.length < 2) {
     return;
   }
   const box = scene.bounds();
