@@ -77,6 +77,8 @@ def test_groups_edges_and_what_failed(lab):
     lab.page.keyboard.press("Enter")
     search = lab.panel.get_by_role("complementary", name="search")
     search.get_by_role("region", name="Done").get_by_role("button", name="search[0]").wait_for()
+    lab.page.keyboard.press("Escape")  # from the graph, too
+    search.wait_for(state="detached")
 
 
 def test_the_tasks_are_drawn_listed_and_found(lab):

@@ -113,6 +113,15 @@ test('long lanes break into rows, and of very many actors the rest share one', (
   );
 });
 
+test('a closed card has the first actors by name, whoever took a call first', () => {
+  const store = storeOf(Array.from({ length: 10 }, (_, n): Row => [0, 9 - n, DONE, n]));
+  const { lanes } = lanesOf(store, store.groups, 12, [12, 80], true);
+  assert.deepEqual(
+    lanes.map(({ worker, total }) => [worker, total]),
+    [...[0, 1, 2, 3, 4, 5, 6, 7].map(worker => [worker, 1]), [OTHERS, 2]]
+  );
+});
+
 test('the methods of a class share one card, which has the lanes of its actors', () => {
   const store = storeOf(
     [

@@ -64,14 +64,20 @@ export function lanesOf(
   newest = false
 ): ILanes {
   const byWorker = new Map<number, ILane>();
+  const byName = byActorName(store);
+  const workers = new Set<number>();
+  for (const { tasks } of groups) {
+    tasks.forEach(task => store.worker[task]! >= 0 && workers.add(store.worker[task]!));
+  }
   const limit = newest ? MAX_CLOSED : MAX_LANES;
+  const own = new Set([...workers].sort(byName).slice(0, limit));
   for (const group of groups) {
     for (const task of group.tasks) {
       let worker = store.worker[task]! < 0 ? NOT_TAKEN : store.worker[task]!;
-      let lane = byWorker.get(worker);
-      if (lane === undefined && worker !== NOT_TAKEN && byWorker.size >= limit) {
-        lane = byWorker.get((worker = OTHERS));
+      if (worker !== NOT_TAKEN && !own.has(worker)) {
+        worker = OTHERS;
       }
+      let lane = byWorker.get(worker);
       if (lane === undefined) {
         lane = { worker, tasks: [], total: 0, counts: new Int32Array(N_STATES), y: 0, rows: 1 };
         byWorker.set(worker, lane);
@@ -83,7 +89,6 @@ export function lanesOf(
   }
   // In the order of their names, then the others, then what waits.
   const rank = ({ worker }: ILane): number => (worker >= 0 ? 0 : worker === OTHERS ? 1 : 2);
-  const byName = byActorName(store);
   const lanes = [...byWorker.values()].sort(
     (a, b) => rank(a) - rank(b) || byName(a.worker, b.worker)
   );

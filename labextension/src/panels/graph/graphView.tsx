@@ -105,7 +105,9 @@ export function GraphView(props: {
   }, [model, query, lit]);
 
   const onKey = (event: KeyboardEvent<HTMLElement>): void => {
-    if (
+    if (event.key === 'Escape') {
+      onSelect(null);
+    } else if (
       !onZoomKey(
         event,
         factor => surface.current?.zoom(factor),
