@@ -101,7 +101,8 @@ class CoreState:
         self.totals: dict[str, int] = {}  # resources of the node, in units of 1/10,000
         self.registered: m.RegisterReply | None = None  # the daemon's answer to the registration
         self.latest_state: m.StateReply | None = None  # the last answer that nobody waited for
-        self._parents_cancelled: deque[int] = deque()  # whose children are to be cancelled; appended without the lock
+        # Whose children are to be cancelled, and the number of the first that is not; appended without the lock.
+        self._parents_cancelled: deque[tuple[int, int]] = deque()
         self._gone_handles: deque[tuple[str, bytes, StoreHold]] = deque()  # of actors; appended without the lock
         self.context = b""
         self.module_path: ModulePath | None = None  # of a driver
@@ -158,7 +159,7 @@ class CoreState:
     check_usable: Callable[[], None]
     fail: Callable[..., None]  # record, error, process=0
     worker_lost: Callable[[int], None]
-    cancel_children: Callable[[int], None]
+    cancel_children: Callable[..., None]
     object_id: Callable[[int, int], bytes]
     value_of: Callable[[ObjectRef], Any]
     when_ready: Callable[[ObjectRef, Callable[[ObjectRef], None]], None]

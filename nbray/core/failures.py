@@ -212,15 +212,18 @@ class Failures(CoreState):
         self.fail(record, TaskCancelledError(self._task_hex(record)))
 
     def cancel_later(self, parent: int) -> None:
-        """Cancel the children of ``parent`` soon; called where the lock may be held half way through something."""
-        self._parents_cancelled.append(parent)
+        """Cancel the children of ``parent`` soon; called where the lock may be held half way through something.
+
+        Not those that it submits from now on, when it cleans up after itself.
+        """
+        self._parents_cancelled.append((parent, next(self.numbers)))
         self.ring_self()
 
-    def cancel_children(self, parent: int) -> None:
-        """Cancel all tasks and calls that task ``parent`` of this worker submitted."""
+    def cancel_children(self, parent: int, before: int = 0) -> None:
+        """Cancel all tasks and calls that task ``parent`` of this worker submitted; ``before``: with lower numbers alone."""
         with self.lock:
             for record in self.open_records():
-                if record.parent != parent or record.cancelled:
+                if record.parent != parent or record.cancelled or (before and record.number > before):
                     continue
                 if record.flags & TASK_METHOD:
                     record.pool.cancel(record, True)

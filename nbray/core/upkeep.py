@@ -54,7 +54,7 @@ class Upkeep(CoreState):
         self.control.poll()  # a message that came much later than its ring
         with self.lock:
             while self._parents_cancelled:
-                self.cancel_children(self._parents_cancelled.popleft())
+                self.cancel_children(*self._parents_cancelled.popleft())
             for _ in range(len(self._gone_handles)):
                 self._let_go_of_actor(*self._gone_handles.popleft())
             for pool in self.pools.values():

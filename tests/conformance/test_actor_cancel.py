@@ -232,3 +232,31 @@ def test_an_error_raised_after_the_cancel(ray, ledger):
     ray.cancel(ref)
     with pytest.raises((KeyError, ray.exceptions.TaskCancelledError)):
         ray.get(ref)
+
+
+def test_what_a_cancelled_call_submits_to_clean_up_is_not_cancelled(ray, ledger):
+    """A cancel ends the children that the call has; it was meant for those, too, that it began when it was told."""
+
+    @ray.remote(num_cpus=0)
+    def tidy(i):
+        time.sleep(0.2)  # long enough for a cancel that comes late
+        ledger.add(f"tidied-{i}")
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        async def wait(self, i):
+            try:
+                ledger.add(f"began-{i}")
+                await asyncio.sleep(120)
+            except asyncio.CancelledError:
+                await tidy.remote(i)
+                raise
+
+    actor = Actor.remote()
+    for i in range(5):
+        ref = actor.wait.remote(i)
+        ledger.wait_for(2 * i + 1)
+        ray.cancel(ref)
+        with pytest.raises(ray.exceptions.TaskCancelledError):
+            ray.get(ref, timeout=60)
+    assert ledger.marks() == [f"{word}-{i}" for i in range(5) for word in ("began", "tidied")]
