@@ -21,7 +21,7 @@ from typing import Any
 from nbray.serialization.error_value import hint_of
 from nbray.serialization.shared_parts import Part
 
-from . import module_reload, read_only
+from . import method_hints, module_reload, read_only
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, pickles, receiving
@@ -43,11 +43,9 @@ CELL_ENDED = "nbray_cell_ended"
 OF_IPYTHON = frozenset(
     {"_exit_code", "__main__"}
 )  # private names that come back: of the last `!command`, of the notebook itself
-UNSEEN_CHANGE_TYPES = ("ndarray", "DataFrame", "Series", "Index", "Tensor")
 MAX_ERROR_BYTES = 16 * SMALL_BYTES  # of a pickled exception
 
 _shell = WorkerShell(emit)
-_hinted: set[str] = set()
 
 
 def run_cell(job: CellJob, *resolved: Any) -> Any:
@@ -151,6 +149,7 @@ class _Run:
         self.settings: SettingsInForce | None = None
         self.inputs: InputChanges | None = None
         self.outlines: dict[str, Outline] = {}  # of the large inputs
+        self.noticed: set[str] = set()  # large inputs of which nothing but their outlines told that they changed
         self.reader: StreamReader | None = None
         self.marks: dict[str, Any] = {}  # what was read behind each name of the inputs
         self.sent: set[str] = set()  # names that came along
@@ -344,7 +343,7 @@ class _Run:
             if "." in dotted and dotted in sys.modules and dotted.partition(".")[0] in self.namespace
         ]
         self._pack(items, changed, in_band)
-        self._hint(changed)
+        outcome.hints += method_hints.hints(job, self.before, changed, self.noticed)
 
     def _pack(self, items: list[tuple[str, str, Any]], changed: set[str], in_band: bool) -> None:
         """Write what comes back; objects of the inputs, where they can be told, as references to the notebook's."""
@@ -408,7 +407,8 @@ class _Run:
         """Return the names whose objects, as they came, are to be written back."""
         constant = (*IMMUTABLE, types.ModuleType)
         changed = {name for name in stored if name in self.before and not isinstance(self.before[name], constant)}
-        changed |= {name for name, outline in self.outlines.items() if outline.differs()}
+        self.noticed = {name for name, outline in self.outlines.items() if outline.differs()} - changed
+        changed |= self.noticed
         return changed | self.inputs.changed() if self.inputs is not None else changed
 
     def digest(self, value: Any) -> bytes | None:
@@ -435,21 +435,6 @@ class _Run:
             if before.get(name, self) is not value:
                 kept.add(name)
         kept.intersection_update(self.namespace)
-
-    def _hint(self, changed: set[str]) -> None:
-        """Tell, once per name, that a change made by a method would not be seen."""
-        for entry in self.job.names:
-            method = self.job.method_calls.get(entry.name)
-            if method is None or not entry.large or entry.name in changed or entry.name in _hinted:
-                continue
-            value = self.before.get(entry.name)
-            if type(value).__name__ in UNSEEN_CHANGE_TYPES:
-                continue  # read-only there: the change would have failed
-            _hinted.add(entry.name)
-            self.outcome.hints.append(
-                f"{entry.name} is larger than {SMALL_BYTES >> 20} MB: what {entry.name}.{method}() changed"
-                f" in it stayed on the worker. Assign it to bring it back: {entry.name} = {entry.name}.copy()"
-            )
 
     def separate_values(self, value: Any) -> list[Any]:
         """Return what ``--async`` returns: None, the last value, then each name's."""
