@@ -488,3 +488,31 @@ def test_cancel_at_the_end_of_tasks(ray, ledger):
             except (ray.exceptions.TaskCancelledError, ValueError):
                 pass
     assert set(kit.children(kit.zygote_pid())) == pids
+
+
+def test_a_cancel_that_comes_late_leaves_what_was_begun_after_it(ray, gate):
+    """Of a call that cleans up after itself: its children are looked for when it has begun new ones."""
+
+    @ray.remote(num_cpus=0)
+    def wait_for(gate):
+        return spin(gate)
+
+    @ray.remote(num_cpus=0)
+    def tidy():
+        return "tidied"
+
+    @ray.remote
+    class Actor:
+        async def clean_up(self, gate):
+            core = importlib.import_module("nbray.api.runtime").require_core()
+            early = wait_for.remote(gate)
+            [record] = core.open_records()
+            with core.lock:  # nobody looks for children meanwhile
+                core.cancel_later(record.parent)
+                late = tidy.remote()
+            with pytest.raises(ray.exceptions.TaskCancelledError):
+                await early
+            return await late
+
+    with kit.no_hang():
+        assert ray.get(Actor.remote().clean_up.remote(gate)) == "tidied"
