@@ -75,7 +75,7 @@ def test_a_task_without_resources(ray, hold, ledger):
     text = said(ray, hold.options(num_gpus=1).remote(), "waits for resources")
     assert "GPU: 1" in text
     assert "0 of 1 GPU free" in text
-    assert re.search(r"actor Model \(pid \d+, made in test_why\.py:\d+\) with \{GPU: 1\}", text)
+    assert re.search(r"actor Model 1 \(pid \d+, made in test_why\.py:\d+\) with \{GPU: 1\}", text)
     ray.kill(model)
 
 

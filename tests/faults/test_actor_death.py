@@ -37,16 +37,20 @@ def test_a_worker_that_dies_before_it_makes_its_actor_is_not_missed(ray):
     assert int(row.num_restarts) == 0
 
 
-def test_a_worker_that_dies_while_it_makes_its_actor_counts(ray, ledger):
+def test_a_worker_that_dies_while_it_makes_its_actor_counts(ray, ledger, gate):
     @ray.remote(num_cpus=0, max_restarts=1)
     class Actor:
         def __init__(self):
             ledger.add("made")
+            while not gate.is_open():
+                time.sleep(0.002)
             os._exit(3)
 
     actor = Actor.remote()
+    ready = actor.__ray_ready__.remote()
+    gate.open()  # now: a call that is made while an actor restarts fails at once
     with kit.no_hang(), pytest.raises(ray.exceptions.ActorDiedError):
-        ray.get(actor.__ray_ready__.remote())
+        ray.get(ready)
     assert ledger.lines() == ["made"] * 2
 
 
