@@ -76,6 +76,10 @@ class ActorCalls:
         PendingCallsLimitExceeded
             When the actor has as many calls of this process as its ``max_pending_calls``.
         """
+        if (
+            self.state == "RESTARTING"
+        ):  # who tries again and again leaves no other thread the time to hear that it is back
+            self.core.control.poll()
         if self.state == "DEAD":
             self._finish_dead(record, False)
             return

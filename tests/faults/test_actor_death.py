@@ -146,6 +146,31 @@ def test_restarts_are_counted(ray):
     assert "SIGKILL" in str(caught.value)
 
 
+def test_calls_in_a_loop_hear_that_the_actor_is_back(ray):
+    """They never wait, and so leave no other thread of the process the time to hear it for them."""
+
+    @ray.remote
+    def nothing():
+        pass
+
+    @ray.remote(max_restarts=1)
+    class Actor:
+        def pid(self):
+            return os.getpid()
+
+    actor = Actor.remote()
+    pid = call_until_alive(ray, actor.pid)
+    busy, over = threading.Event(), threading.Event()
+    nothing.remote()._on_completed(lambda value: (busy.set(), over.wait()))  # the one thread that listens meanwhile
+    try:
+        assert busy.wait(30)
+        with kit.no_hang():
+            os.kill(pid, signal.SIGKILL)
+            assert call_until_alive(ray, actor.pid) != pid
+    finally:
+        over.set()
+
+
 def call_until_alive(ray, method):
     """Call until the actor answers; only ActorUnavailableError may come before."""
     while True:
