@@ -1,6 +1,8 @@
 /* grow.c - see grow.h; and nbs_fill and nbs_warm, which do it ahead of demand. */
 #include "grow.h"
 
+#include <string.h>
+
 #include "arena.h"
 #include "lock.h"
 #include "parts.h"
@@ -123,7 +125,25 @@ int64_t nbs_fill(int fd, uint64_t from, uint64_t bytes) {
   if (from >= g.arena_size) return 0;
   if (bytes > g.arena_size - from) bytes = g.arena_size - from;
   if (bytes == 0 || !spare(&g, bytes)) return 0;
-  return nbsi_fd_fill(fd, g.off_arena + from, bytes) == 0 ? (int64_t)bytes : 0;
+  if (nbsi_fd_fill(fd, g.off_arena + from, bytes) != 0) return 0;
+  uint64_t first = (from + NBSI_CHUNK - 1) / NBSI_CHUNK, last = (from + bytes) / NBSI_CHUNK;
+  uint8_t marks[256];
+  memset(marks, NBSI_TOUCHED, sizeof marks);
+  for (uint64_t c = first, n; c < last; c += n) {
+    n = last - c < sizeof marks ? last - c : sizeof marks;
+    if (nbsi_fd_write(fd, g.off_warm + c, marks, n) != 0) break; /* then it is touched once more */
+  }
+  return (int64_t)bytes;
+}
+
+/* touched_to returns how far memory that nbs_fill has touched goes on from `from`. */
+static uint64_t touched_to(const nbs_seg *s, uint64_t from, uint64_t most) {
+  uint64_t to = from;
+  if (from % NBSI_CHUNK != 0) return from;
+  while (to - from < most && s->geo.arena_size - to >= NBSI_CHUNK &&
+         nb_atomic_load(&s->warm[to / NBSI_CHUNK], RELAXED) == NBSI_TOUCHED)
+    to += NBSI_CHUNK;
+  return to;
 }
 
 int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes, uint32_t threads) {
@@ -142,11 +162,14 @@ int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes, uint32_t threads) {
     if (used > used_first && used - used_first >= WARM_STOPS) break;
     if (idle >= ahead || from >= s->geo.arena_size) break;
     uint64_t left = bytes - added, slice = WARM_SLICE * threads;
-    uint64_t to = next_frontier(s, from, left < slice ? left : slice);
-    if (!spare(&s->geo, to - from)) break;
-    /* Pages are zeroed at first touch, and on a virtual machine fetched from the host, at
-     * a few hundred MB/s; that is what is done ahead here. */
-    if (fill(s, from, to, threads) != 0) break;
+    uint64_t to = touched_to(s, from, left);
+    if (to == from) {
+      to = next_frontier(s, from, left < slice ? left : slice);
+      if (!spare(&s->geo, to - from)) break;
+      /* Pages are zeroed at first touch, and on a virtual machine fetched from the host, at
+       * a few hundred MB/s; that is what is done ahead here. */
+      if (fill(s, from, to, threads) != 0) break;
+    }
     for (uint64_t c = from / NBSI_CHUNK; (c + 1) * NBSI_CHUNK <= to; c++)
       nb_atomic_store(&s->warm[c], (uint8_t)1, RELAXED);
     rc = extend(s, to);

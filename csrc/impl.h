@@ -38,7 +38,7 @@ struct nbs_seg {
   nbsi_fext *fexts;
   uint32_t *buckets;
   uint32_t *scratch;
-  uint8_t *warm; /* per chunk of the arena: 1 = all its pages are up to date; a hint */
+  uint8_t *warm; /* per chunk of the arena: not 0 = all its pages are up to date; a hint */
   uint8_t *rings;
   uint8_t *event_rings;
   uint8_t *arena;

@@ -27,6 +27,7 @@
 #define NBSI_CHAN_WORDS   (NBS_MAX_CHANNELS / 64) /* words of a bitmap of channels */
 #define NBSI_BINS         384                     /* size classes of free extents */
 #define NBSI_CHUNK        (256u * 1024u)          /* unit of the warm map, bytes */
+#define NBSI_TOUCHED      2u                      /* in it: by nbs_fill, so the pages are there */
 #define NBSI_RING_UNIT    (4096u)                 /* unit in which rings are given out, bytes */
 #define NBSI_RING_UNITS   262144u                 /* 1 GiB of virtual room for rings */
 #define NBSI_RING_DEFAULT (128u * 1024u)

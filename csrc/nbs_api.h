@@ -66,8 +66,8 @@ void nbs_give_freed(void);
 int nbs_create(uint64_t capacity, uint32_t max_entries, int *fd, char *why, size_t why_len);
 
 /* nbs_fill touches the pages [from, from + bytes) of the arena of a segment that was just
- * made, for whoever waits for the others to come up: nbs_warm, which then counts them as
- * backed, finds them there and is quick. `from` is a multiple of the page size; changes
+ * made, for whoever waits for the others to come up: nbs_warm then just counts them as
+ * backed. `from` is a multiple of the page size; changes
  * nothing that anybody sees. Returns the bytes it touched, 0 at the arena's end or where
  * memory is short, or a negative status for what is no segment. */
 int64_t nbs_fill(int fd, uint64_t from, uint64_t bytes);

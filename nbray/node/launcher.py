@@ -34,7 +34,7 @@ from nbray.wire import codec
 _BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
 _LOG_TAIL_BYTES = 4000
 _ANSWER_PART = 65536
-_FILL_BYTES = 2 << 20  # about 2 ms: so much later a daemon's answer may be seen
+_FILL_BYTES = 4 << 20  # about 3 ms: so much later a daemon's answer may be seen
 
 
 class NodeProcess:
