@@ -156,7 +156,7 @@ WATCH_DONE = """() => {
 OPEN = """async () => {
   const start = performance.now();
   await window.jupyterapp.commands.execute('nbray:open-panel', { area: 'right' });
-  while (true) {
+  while (performance.now() - start < 60_000) {
     await new Promise(requestAnimationFrame);
     const item = document.querySelector('.nbray-tree [role=treeitem]');
     const canvas = document.querySelector('.nbray-canvas');
@@ -165,6 +165,7 @@ OPEN = """async () => {
       return performance.now() - start;
     }
   }
+  throw new Error('no card of 10,000 tasks within a minute: ' + document.querySelector('.nbray-tree')?.innerText);
 }"""
 
 
