@@ -31,7 +31,7 @@ from nbray.version import __version__
 
 ObjectID = ObjectRef
 
-ray_alias.explain_absent_parts()
+ray_alias.find_rays_places()
 
 __all__ = [
     "ActorClass",

@@ -131,11 +131,7 @@ class _Finder:
             module = _module(f"nbray.{rest}") or _module(f"{_NAMES}.{rest}")
             if module is None:
                 raise ModuleNotFoundError(f"No module named {name!r} (nbray stands in for Ray here)", name=name)
-        loader: Any = _Loader(module)
-        spec = importlib.machinery.ModuleSpec(name, loader, is_package=hasattr(module, "__path__"))
-        if spec.submodule_search_locations is not None:
-            spec.submodule_search_locations.extend(module.__path__)
-        return spec
+        return _spec_of(name, module)
 
     def find_distributions(self, context: Any = None) -> Iterator[Any]:
         """Yield the distribution "ray" to ``importlib.metadata``."""
@@ -144,19 +140,52 @@ class _Finder:
             yield _distribution()
 
 
-class _AbsentParts:
-    """Says of ``nbray.tune`` and its like that nbray does not have them."""
+class _RaysPlaces:
+    """Finds ``nbray.cloudpickle`` and its like, which are in ``nbray.ray_names``; asked last, for what is not there.
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+    It says of ``nbray.tune`` and its like that nbray does not have them.
+    """
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         part = name.removeprefix(_NAMES + ".") if name.startswith(_NAMES) else name.removeprefix("nbray.")
-        if part != name and part.split(".")[0] in ABSENT | PLACEHOLDERS:
+        if part == name:
+            return None
+        if part.split(".")[0] in ABSENT | PLACEHOLDERS:
             raise absent(f"ray.{part}")
+        if "." in part or name.startswith(_NAMES):
+            return None
+        module = _module(f"{_NAMES}.{part}")
+        return None if module is None else _spec_of(name, module)
 
 
-def explain_absent_parts() -> None:
-    """Make ``import nbray.tune`` fail with an explanation."""
-    if not any(isinstance(finder, _AbsentParts) for finder in sys.meta_path):
-        sys.meta_path.append(_AbsentParts())
+class _BelowRaysPlaces:
+    """Finds ``nbray._private.worker``; asked first, lest the file of such a module is loaded a second time."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if not name.startswith("nbray."):
+            return None
+        parent, _, last = name.rpartition(".")
+        where = getattr(sys.modules.get(parent), "__name__", parent)
+        if where == parent:
+            return None
+        module = _module(f"{where}.{last}")
+        return None if module is None else _spec_of(name, module)
+
+
+def find_rays_places() -> None:
+    """Make ``import nbray.x`` find what ``import ray.x`` finds, and ``import nbray.tune`` fail with an explanation."""
+    if not any(isinstance(finder, _RaysPlaces) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _BelowRaysPlaces())
+        sys.meta_path.append(_RaysPlaces())
+
+
+def _spec_of(name: str, module: Any) -> importlib.machinery.ModuleSpec:
+    """Return what makes the import system know a module by another name as well."""
+    loader: Any = _Loader(module)
+    spec = importlib.machinery.ModuleSpec(name, loader, is_package=hasattr(module, "__path__"))
+    if spec.submodule_search_locations is not None:
+        spec.submodule_search_locations.extend(module.__path__)
+    return spec
 
 
 def _module(name: str) -> ModuleType | None:

@@ -114,6 +114,44 @@ def test_the_modules_are_the_same(run):
         """)
 
 
+def test_nbray_has_each_module_that_ray_has(run):
+    """``import nbray.x`` wherever ``import ray.x`` works, here and in workers, without as_ray."""
+    run("""
+        import importlib, pkgutil, sys
+        import nbray
+        import nbray._private.worker
+        from nbray.ray_names import _private
+        from nbray.util.state import list_tasks
+        from nbray.cloudpickle import CloudPickler
+        assert nbray._private is _private and nbray._private.worker is _private.worker
+        assert _private.worker.__spec__.name == "nbray.ray_names._private.worker"
+
+        def places():
+            import nbray.ray_names
+            found = pkgutil.walk_packages(nbray.ray_names.__path__, "nbray.ray_names.")
+            return [name for _, name, _ in found if name.split(".")[2] not in ("autoscaler", "data")]
+
+        def import_all():
+            for name in places():
+                short = name.replace("ray_names.", "")
+                assert importlib.import_module(short) is importlib.import_module(name), short
+            return len(places())
+
+        nbray.init(num_cpus=1)
+        assert nbray.get(nbray.remote(import_all).remote()) == import_all() > 10
+        for missing in ("nbray.no_such_part", "nbray._private.no_such_part", "nbray.util.no_such_part"):
+            try:
+                importlib.import_module(missing)
+            except ModuleNotFoundError as error:
+                assert error.name == missing, error
+            else:
+                raise AssertionError(missing)
+        with nbray.as_ray():
+            import ray.cloudpickle, ray._private.worker
+            assert ray.cloudpickle is nbray.cloudpickle and ray._private.worker is _private.worker
+        """)
+
+
 def test_what_packages_take_from_inner_modules(run):
     run("""
         import nbray
