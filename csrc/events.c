@@ -11,6 +11,8 @@
 
 #define RING_BYTES  ((uint64_t)NBSI_EVENTS * sizeof(nbs_event))
 #define DRAIN_SLICE 1024u /* records moved before the lock is given to others */
+#define HALF        (NBSI_EVENTS / 2)
+#define CALL_EVERY  512u /* records: as often a ring over half full calls the drainer */
 
 static nbs_event *ring_at(const nbs_seg *s, uint32_t ring) {
   return (nbs_event *)(void *)(s->event_rings + ring * RING_BYTES);
@@ -25,11 +27,18 @@ static int back_ring(nbs_seg *s, nbsi_event_ctl *ctl, uint32_t ring) {
   return ok ? 0 : -1;
 }
 
+/* call_drainer wakes whoever is in nbs_event_wait. */
+static void call_drainer(nbs_seg *s) {
+  nb_atomic_add(&s->h->events_behind, 1u, SEQ_CST);
+  nbsi_futex_wake_all(&s->h->events_behind);
+}
+
 /* append puts one record; any thread of the process the ring belongs to. */
-static void append(nbsi_event_ctl *ctl, nbs_event *ring, const nbs_event *e) {
-  uint64_t head = nb_atomic_load(&ctl->head, RELAXED);
+static void append(nbs_seg *s, nbsi_event_ctl *ctl, nbs_event *ring, const nbs_event *e) {
+  uint64_t head = nb_atomic_load(&ctl->head, RELAXED), used;
   do {
-    if (head - nb_atomic_load(&ctl->tail, ACQUIRE) >= NBSI_EVENTS) {
+    used = head - nb_atomic_load(&ctl->tail, ACQUIRE);
+    if (used >= NBSI_EVENTS) {
       nb_atomic_add(&ctl->dropped, 1ull, RELAXED);
       return;
     }
@@ -46,6 +55,8 @@ static void append(nbsi_event_ctl *ctl, nbs_event *ring, const nbs_event *e) {
   at->kind = e->kind;
   at->flags = e->flags;
   nb_atomic_store(stamp, head + 1, RELEASE);
+  /* Again and again while it is so: whoever was to make the call may have died. */
+  if (used >= HALF && head % CALL_EVERY == 0) call_drainer(s);
 }
 
 void nbsi_event(nbs_seg *s, const nbs_event *e) {
@@ -53,7 +64,7 @@ void nbsi_event(nbs_seg *s, const nbs_event *e) {
   if (back_ring(s, ctl, s->slot) != 0)
     nb_atomic_add(&ctl->dropped, 1ull, RELAXED);
   else
-    append(ctl, ring_at(s, s->slot), e);
+    append(s, ctl, ring_at(s, s->slot), e);
 }
 
 int nbs_event_put(nbs_seg *s, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a, uint64_t b) {
@@ -100,7 +111,7 @@ void nbsi_events_adopt(nbs_seg *s, uint32_t slot) {
   while (from->tail != nb_atomic_load(&from->head, ACQUIRE)) {
     if (take_records(from, ring_at(s, slot), &e, 1, 1) == 0) break;
     if (backed)
-      append(to, ring_at(s, NBS_MAX_SLOTS), &e);
+      append(s, to, ring_at(s, NBS_MAX_SLOTS), &e);
     else
       to->dropped++;
   }
@@ -133,6 +144,20 @@ int64_t nbs_event_drain(nbs_seg *s, nbs_event *out, uint64_t max, uint64_t *drop
     rc = drain_ring(s, i == n ? NBS_MAX_SLOTS : i, out, max, &got, &lost);
   if (dropped != NULL) *dropped = lost;
   return rc == NBS_OK || got > 0 ? (int64_t)got : rc;
+}
+
+int64_t nbs_event_wait(nbs_seg *s, uint32_t seen, uint64_t timeout_ns) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  uint32_t *behind = &s->h->events_behind;
+  if (nb_atomic_load(behind, SEQ_CST) == seen) nbsi_futex_wait(behind, seen, timeout_ns);
+  return (int64_t)nb_atomic_load(behind, SEQ_CST);
+}
+
+int nbs_event_call(nbs_seg *s) {
+  int rc = nbsi_enter(s);
+  if (rc == NBS_OK) call_drainer(s);
+  return rc;
 }
 
 /* ------------------------------------------------------------------ counters */

@@ -103,6 +103,7 @@ typedef struct {
   uint64_t seal_waiters[NBSI_SLOT_WORDS]; /* slots that sleep for a seal; sealer clears */
 
   _Alignas(64) nbsi_event_ctl orphans; /* events of recovered processes (L) */
+  uint32_t events_behind; /* futex generation: counts calls of writers whose ring is half full */
 } nbsi_header;
 
 /* ----------------------------------------------------------------- slots */

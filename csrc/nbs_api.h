@@ -485,6 +485,13 @@ int nbs_event_put(nbs_seg *s, uint16_t kind, uint16_t flags, uint64_t seq, uint3
  * `out`; returns how many. One drainer at a time: the node daemon. */
 int64_t nbs_event_drain(nbs_seg *s, nbs_event *out, uint64_t max, uint64_t *dropped);
 
+/* nbs_event_wait sleeps until a ring is over half full, or somebody called, since the drainer
+ * saw generation `seen` (what the last call returned; 0 at first), or for timeout_ns; returns
+ * the generation. For a thread of the drainer's: between two drains by the clock, a burst of
+ * tasks would overrun a ring. nbs_event_call lets it return. */
+int64_t nbs_event_wait(nbs_seg *s, uint32_t seen, uint64_t timeout_ns);
+int nbs_event_call(nbs_seg *s);
+
 /* The columns of a table of tasks, and what is known of one owner's tasks in it
  * (nbray/events/task_table.py says what they mean). */
 typedef struct {

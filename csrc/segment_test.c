@@ -282,7 +282,15 @@ static void events_are_counted(void) {
   nbs_seg *s = nbt_attach(fd);
   static nbs_event out[NBSI_EVENTS + 10];
   uint64_t dropped;
-  for (uint32_t i = 0; i < NBSI_EVENTS + 7; i++) NBT_OK(nbs_event_put(s, 16, 1, i, 2, 3));
+  NBT_EQ(nbs_event_wait(s, 0, 1000), 0);
+  for (uint32_t i = 0; i < NBSI_EVENTS / 2; i++) NBT_OK(nbs_event_put(s, 16, 1, i, 2, 3));
+  NBT_EQ(nbs_event_wait(s, 0, 1000), 0); /* half full: not behind yet */
+  for (uint32_t i = NBSI_EVENTS / 2; i < NBSI_EVENTS + 7; i++)
+    NBT_OK(nbs_event_put(s, 16, 1, i, 2, 3));
+  int64_t called = nbs_event_wait(s, 0, 1000000000ull);
+  NBT_TRUE(called > 0);
+  NBT_OK(nbs_event_call(s));
+  NBT_EQ(nbs_event_wait(s, (uint32_t)called, 1000000000ull), called + 1);
   NBT_EQ(nbs_event_drain(s, out, 5, &dropped), 5);
   NBT_EQ(dropped, 7);
   NBT_EQ(nbs_event_drain(s, out + 5, NBSI_EVENTS + 5, &dropped), NBSI_EVENTS - 5);

@@ -28,6 +28,7 @@ from nbray.node.log_limit import LogLimit
 from nbray.node.memory_monitor import MemoryMonitor
 from nbray.node.metrics import PICTURE_EVERY_S, Endpoint
 from nbray.node.node_state import NodeState
+from nbray.node.ring_watch import RingWatch
 from nbray.node.spiller import Spiller
 from nbray.node.warmer import Warmer
 from nbray.node.worker_processes import WorkerProcess, WorkerProcesses
@@ -71,6 +72,7 @@ class NodeDaemon:
         self.effects = Effects(node)
         self.handlers = Handlers(node, self.effects)
         self.warmer = Warmer(node.segment, node.limits)
+        self.ring_watch = RingWatch(node.segment, self._ring_fills)
         folder = node.config.spill_dir or os.path.join(node.config.session_dir, "spill")
         node.spiller = Spiller(node.segment, node.limits, folder, self._children_released)
         self.memory_monitor = MemoryMonitor(node)
@@ -153,6 +155,7 @@ class NodeDaemon:
         for source in (self.node.router.socket, self.listener, self._descriptors.fileno(), self._wake_read):
             self._poller.register(source, select.POLLIN)
         self._watch_zygote()
+        self.ring_watch.start()
         config = self.node.config
         if config.driver_pid:
             descriptor = process_control.open_pidfd(config.driver_pid)
@@ -189,6 +192,12 @@ class NodeDaemon:
     def _children_released(self) -> None:
         """In the spiller's thread: handles of actors may have been among them."""
         self._forsaken = True
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"x")
+
+    def _ring_fills(self) -> None:
+        """In a thread of its own: do not wait for the next drain by the clock."""
+        self._drain_at = 0.0
         with contextlib.suppress(OSError):
             self._wake_write.send(b"x")
 
@@ -397,6 +406,7 @@ class NodeDaemon:
                 zygote.reap()
             process_control.end_children(ORPHANS_END_S)
         self.warmer.stop()
+        self.ring_watch.stop()
         self.node.spiller.stop()
         with contextlib.suppress(OSError):
             session_dir.clear(self.node.config.session_dir)

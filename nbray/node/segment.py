@@ -123,6 +123,14 @@ class Segment:
         block = bytes(ffi.buffer(self._events, count * EVENT_BYTES)) if count > 0 else b""
         return block, int(self._dropped[0])
 
+    def wait_for_events(self, seen: int, timeout_s: float) -> int:
+        """Sleep until a ring is over half full; returns the generation of such calls, negative for a status."""
+        return int(lib.nbs_event_wait(self._seg, seen, int(timeout_s * 1e9)))
+
+    def call_drainer(self) -> None:
+        """Let ``wait_for_events`` return."""
+        lib.nbs_event_call(self._seg)
+
     def hold(self, object_id: bytes) -> int:
         """Keep an object; returns its handle, or 0 when there is none."""
         if len(object_id) != lib.NBS_ID_SIZE:

@@ -34,3 +34,20 @@ def test_tasks_that_are_not_recorded(ray):
     listed = [task.name for task in ray.util.state.list_tasks()]
     assert "seen" in listed and listed.count("Actor.seen_call") == 1
     assert not {"unseen", "by_option", "Actor.unseen_call"} & set(listed)
+
+
+def test_bursts_between_two_drains_are_recorded_whole(fresh):
+    # The daemon would not look into the rings by the clock for a minute.
+    fresh.init(num_cpus=1, _system_config={"event_period_s": 60.0, "event_idle_s": 60.0})
+
+    @fresh.remote
+    def nothing():
+        pass
+
+    # The rings of driver and worker hold 8,192 records each. Between bursts the daemon's answer is
+    # waited for, so that they do not outrun it where all processors are taken.
+    for _ in range(5):
+        fresh.get([nothing.remote() for _ in range(2_000)])
+        fresh.nodes()
+    listed = fresh.util.state.list_tasks(limit=10_000, raise_on_missing_output=False)
+    assert len(listed) == 10_000
