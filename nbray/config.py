@@ -1,12 +1,12 @@
 """Every limit of nbray in one table: name, unit, default, meaning, environment variable.
 
-The environment variable of a limit is ``NBRAY_`` and its name in capitals. Values go to
-the daemon inside its configuration, so that driver and daemon always agree.
+The environment variable of a limit is ``NBRAY_`` and its name in capitals; where Ray has such a
+setting, its own variable counts as well. Values go to the daemon inside its configuration, so that driver and daemon always agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
 
 T = TypeVar("T", int, float)
@@ -15,6 +15,23 @@ KIB = 1024
 MIB = 1024 * KIB
 
 ENV_PREFIX = "NBRAY_"
+RAYS_PREFIX = "RAY_"
+
+#: Setting of Ray -> limit of the same meaning. Those in ``_ms`` are milliseconds.
+RAYS_SETTINGS = {
+    "DEFAULT_OBJECT_STORE_MEMORY_PROPORTION": "object_store_share",
+    "idle_worker_killing_time_threshold_ms": "idle_worker_s",
+    "local_fs_capacity_threshold": "spill_disk_share",
+    "max_lineage_bytes": "lineage_bytes",
+    "memory_usage_threshold": "memory_limit_share",
+    "object_spilling_threshold": "spill_from_share",
+    "worker_register_timeout_seconds": "worker_start_s",
+}
+_MEMORY_LOOKS = "memory_monitor_refresh_ms"  # its 0 means: never; how often the memory is looked at is nbray's affair
+#: Settings of Ray's own processes that its guides name: accepted, and there is nothing to set.
+RAYS_OWN = frozenset(
+    {_MEMORY_LOOKS, "max_fused_object_count", "max_io_workers", "min_spilling_size", "verbose_spill_logs"}
+)
 
 
 class Limit(Generic[T]):
@@ -165,20 +182,36 @@ class Limits:
         """Return the whole table by name."""
         return {name: row for name, row in vars(cls).items() if isinstance(row, Limit)}
 
+    @staticmethod
+    def of_ray(name: Any, value: Any) -> tuple[str, Any] | None:
+        """Return (limit, value) that a setting of Ray means; None for one that means nothing here."""
+        if name == _MEMORY_LOOKS and value == 0:
+            return "memory_limit_share", 0
+        limit = RAYS_SETTINGS.get(name)
+        if limit is None:
+            return None
+        return limit, value / 1000 if name.endswith("_ms") and isinstance(value, (int, float)) else value
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Limits:
         """Read the limits that ``environ`` sets; a value that is no number raises ValueError."""
         changed: dict[str, int | float] = {}
+        for name in (*RAYS_SETTINGS, _MEMORY_LOOKS):
+            if RAYS_PREFIX + name in environ:
+                meant = cls.of_ray(name, _number(RAYS_PREFIX + name, environ, float, "a number"))
+                changed.update([meant] if meant else [])
         for name, row in cls.rows().items():
-            text = environ.get(row.env)
-            if text is None:
-                continue
-            try:
-                changed[name] = type(row.default)(text)
-            except ValueError:
-                raise ValueError(f"{row.env}={text!r}: expected a number of {row.unit}") from None
+            if row.env in environ:
+                changed[name] = _number(row.env, environ, type(row.default), f"a number of {row.unit}")
         return cls(changed)
 
     def __iter__(self) -> Iterator[tuple[str, int | float]]:
         for name in self.rows():
             yield name, getattr(self, name)
+
+
+def _number(variable: str, environ: Mapping[str, str], kind: Callable[[str], Any], what: str) -> Any:
+    try:
+        return kind(environ[variable])
+    except ValueError:
+        raise ValueError(f"{variable}={environ[variable]!r}: expected {what}") from None

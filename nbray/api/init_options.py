@@ -5,6 +5,7 @@ Pure but for the environment and the addresses of this machine, which it reads.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -12,12 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbray import options as option_table
-from nbray.config import Limits
+from nbray.config import RAYS_OWN, Limits
 from nbray.core.logging_config import LoggingConfig
 from nbray.job_config import JobConfig
 from nbray.node import machine
+from nbray.node.session_dir import folder, spilling_folder
 
 JOB_CONFIG_ENV = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # as Ray's job manager gives it
+ENV_HOOK = "RAY_RUNTIME_ENV_HOOK"
 METRICS_ENV = "NBRAY_METRICS_EXPORT_PORT"
 MAX_NAME_CHARS = 1000
 
@@ -31,7 +34,7 @@ _REFUSED = {
 }
 # Accepted without an effect, because what they ask for is always so, or there is nothing to apply them to.
 _NOTHING_TO_DO = {
-    "_enable_object_reconstruction", "_redis_username", "_redis_password", "_driver_object_store_memory", "_skip_env_hook",
+    "_enable_object_reconstruction", "_redis_username", "_redis_password", "_driver_object_store_memory",
 }  # fmt: skip
 _ISOLATION = ("cgroup_path", "system_reserved_cpu", "system_reserved_memory")
 _LABEL = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
@@ -49,7 +52,7 @@ def check_hidden(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = {
         "_memory", "_temp_dir", "_node_ip_address", "_system_config", "_metrics_export_port", "_node_name",
-        "object_spilling_directory", "enable_resource_isolation", *_ISOLATION, *_REFUSED, *_NOTHING_TO_DO,
+        "_skip_env_hook", "object_spilling_directory", "enable_resource_isolation", *_ISOLATION, *_REFUSED, *_NOTHING_TO_DO,
     }  # fmt: skip
     unknown = sorted(set(given) - known)
     if unknown:
@@ -87,57 +90,36 @@ def check_hidden(given: Mapping[str, Any]) -> dict[str, Any]:
     config = found.get("_system_config")
     if isinstance(config, Mapping) and "object_spilling_config" in config:
         config = dict(config)
-        found.setdefault("object_spilling_directory", _spilling_folder(config.pop("object_spilling_config")))
+        found.setdefault("object_spilling_directory", spilling_folder(config.pop("object_spilling_config")))
     found["_system_config"] = check_limits(config)
     if "object_spilling_directory" in found:
         found["object_spilling_directory"] = folder("object_spilling_directory", found["object_spilling_directory"])
     return found
 
 
-def folder(name: str, value: Any) -> str:
-    """Return the path of a folder, made if need be; raises ValueError unless it is absolute."""
-    path = os.fspath(value)
-    if not os.path.isabs(path):
-        raise ValueError(f"{name}={path!r} must be an absolute path.")
-    if not os.path.isdir(path):
-        os.makedirs(path, mode=0o700, exist_ok=True)
-    return path
-
-
-def _spilling_folder(text: Any) -> str:
-    """Return the folder of Ray's ``object_spilling_config``, which is JSON."""
-    try:
-        config = json.loads(text) if isinstance(text, str) else text
-        kind, folder = config["type"], config["params"]["directory_path"]
-    except (ValueError, TypeError, KeyError):
-        raise ValueError(
-            f"object_spilling_config={text!r} is not understood; give a folder: object_spilling_directory='/path'."
-        ) from None
-    if kind != "filesystem":
-        raise ValueError(
-            f"object_spilling_config has the type {kind!r}; nbray spills to a folder of this machine only."
-        )
-    return str(folder[0] if isinstance(folder, list) and folder else folder)
-
-
 def check_limits(value: Any) -> dict[str, float]:
-    """Check ``_system_config``: rows of nbray.config.Limits."""
+    """Check ``_system_config``: rows of nbray.config.Limits, or what Ray calls them."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise TypeError(f"The _system_config must be a dict, not {type(value)}.")
     rows = Limits.rows()
-    for name in value:
-        if name not in rows:
+    limits = {}
+    for name, amount in value.items():
+        meant, meaning = Limits.of_ray(name, amount) or (name, amount)
+        if meant in RAYS_OWN:
+            continue
+        limits[meant] = meaning
+        if meant not in rows:
             import difflib  # noqa: PLC0415 - only for who has mistyped
 
             near = difflib.get_close_matches(str(name), rows, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"_system_config has {name!r}, which is no setting of nbray (Ray's own have no meaning here).{hint} "
+                f"_system_config has {name!r}, which is no setting of nbray (most of Ray's have no meaning here).{hint} "
                 "The settings are those of nbray.config.Limits."
             )
-    return dict(Limits(value).changed)
+    return dict(Limits(limits).changed)
 
 
 def own_address(value: str) -> str:
@@ -241,11 +223,14 @@ def check_store_bytes(value: Any) -> int:
     return int(value)
 
 
-def job_settings(job_config: Any, namespace: Any, runtime_env: Any, logging_config: Any) -> JobConfig:
+def job_settings(
+    job_config: Any, namespace: Any, runtime_env: Any, logging_config: Any, skip_env_hook: bool = False
+) -> JobConfig:
     """Return one JobConfig of all that concerns the job; keywords go before ``job_config``.
 
     A configuration in the environment variable RAY_JOB_CONFIG_JSON_ENV_VAR, as a job submission
-    sets it, adds to it.
+    sets it, adds to it. The function that RAY_RUNTIME_ENV_HOOK names (``module.function``) is given
+    the runtime_env, and what it returns counts.
 
     Raises
     ------
@@ -268,6 +253,12 @@ def job_settings(job_config: Any, namespace: Any, runtime_env: Any, logging_conf
             if both and os.environ.get("RAY_OVERRIDE_JOB_RUNTIME_ENV") != "1":
                 raise ValueError(f"runtime_env: {', '.join(sorted(both))} is set by the job submission and by init().")
             runtime_env = {**injected.runtime_env, **(runtime_env or {})}
+    hook = os.environ.get(ENV_HOOK)
+    if hook and not skip_env_hook:
+        module, _, name = hook.rpartition(".")
+        if not module:
+            raise ValueError(f"{ENV_HOOK}={hook!r} names no function: write module.function.")
+        runtime_env = getattr(importlib.import_module(module), name)(runtime_env)
     if namespace is not None:
         job.ray_namespace = check_namespace(namespace)
     elif job.ray_namespace is not None:

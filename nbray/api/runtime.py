@@ -56,7 +56,7 @@ def init(
     address: str | None = None, *, num_cpus: Any = None, num_gpus: Any = None, resources: Any = None, labels: Any = None,
     object_store_memory: Any = None, local_mode: bool = False, ignore_reinit_error: bool = False,
     include_dashboard: Any = None, dashboard_host: str = "127.0.0.1", dashboard_port: Any = None, job_config: Any = None,
-    configure_logging: bool = True, logging_level: Any = logging.INFO, logging_format: Any = None,
+    configure_logging: bool = True, logging_level: Any = None, logging_format: Any = None,
     logging_config: Any = None, log_to_driver: bool | None = None, namespace: str | None = None, runtime_env: Any = None,
     **kwargs: Any,
 ) -> RayContext:  # fmt: skip
@@ -86,7 +86,8 @@ def init(
     job_config : nbray.job_config.JobConfig, optional
         Settings of this driver's job.
     configure_logging, logging_level, logging_format
-        Of nbray's own logger in this process ("nbray").
+        Of nbray's own logger in this process ("nbray"). The level, if none is given, is what the
+        environment variable RAY_LOGGER_LEVEL says; else INFO.
     logging_config : LoggingConfig, optional
         Of the root loggers of this process and of the job's workers.
     log_to_driver : bool, optional
@@ -128,7 +129,8 @@ def init(
                 "Maybe you called nbray.init twice by accident? This process has a runtime already (session "
                 f"{current.core.session_dir}). Pass 'ignore_reinit_error=True' or call 'nbray.shutdown()' before."
             )
-        job = init_options.job_settings(job_config, namespace, runtime_env, logging_config)
+        skip_hook = bool(hidden.get("_skip_env_hook"))
+        job = init_options.job_settings(job_config, namespace, runtime_env, logging_config, skip_hook)
         if job.runtime_env:
             option_table.OPTIONS["runtime_env"].check("runtime_env", job.runtime_env)
         amounts = init_options.check_amounts(num_cpus, num_gpus, resources, hidden.get("_memory"))
@@ -218,7 +220,8 @@ def _set_up_logging(configure: bool, level: Any, text_format: str | None, job: A
     if job.py_logging_config is None and encoding:
         job.set_py_logging_config(logging_setup.LoggingConfig(encoding=encoding))
     if configure:
-        logging_setup.configure_driver(level, text_format)
+        default = os.environ.get("RAY_LOGGER_LEVEL") or logging.INFO
+        logging_setup.configure_driver(default if level is None else level, text_format)
     else:
         logging_setup.leave_alone()
     if job.py_logging_config is not None:

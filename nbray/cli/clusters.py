@@ -26,7 +26,7 @@ def start(given: argparse.Namespace) -> int:
     """Start a cluster that no driver owns."""
     if given.address is not None:
         raise ValueError("joining a cluster as a node is not possible yet: nbray has one node. Leave --address out.")
-    base = init_options.folder("--temp-dir", given.temp_dir) if given.temp_dir else ""
+    base = session_dir.folder("--temp-dir", given.temp_dir) if given.temp_dir else ""
     spill = given.object_spilling_directory
     config = NodeConfig(
         resources=init_options.check_amounts(
@@ -37,7 +37,7 @@ def start(given: argparse.Namespace) -> int:
         node_ip=init_options.own_address(given.node_ip_address or "127.0.0.1"), started_by="start",
         node_name=given.node_name or "", labels=init_options.check_labels(_labels(given.labels)),
         metrics_port=init_options.metrics_port(_port(given.metrics_port)),
-        spill_base=init_options.folder("--object-spilling-directory", spill) if spill else "",
+        spill_base=session_dir.folder("--object-spilling-directory", spill) if spill else "",
     )  # fmt: skip
     running = [session for session in discovery.live_sessions(base) if session.started_by == "start"]
     if running and not given.another:

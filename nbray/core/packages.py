@@ -18,8 +18,10 @@ from typing import Any
 from nbray.runtime_env.runtime_env import ARCHIVES, RuntimeEnvPathError
 
 FOLDER = "packages"
-ALWAYS_EXCLUDED = (".git", "__pycache__", ".venv", "venv")
-IGNORE_FILES = (".gitignore", ".rayignore")
+LEFT_OUT = ".git,.venv,venv,__pycache__"  # unless the variable says otherwise
+LEFT_OUT_ENV = "RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES"
+GITIGNORE, RAYIGNORE = ".gitignore", ".rayignore"
+NO_GITIGNORE_ENV = "RAY_RUNTIME_ENV_IGNORE_GITIGNORE"
 _LARGEST_NAMED = 5
 _CHUNK = 1 << 20
 
@@ -173,19 +175,21 @@ class _Ignored:
 
     def __init__(self, root: str, excludes: Sequence[str]) -> None:
         self._root = root
+        self._left_out = {name.strip() for name in os.environ.get(LEFT_OUT_ENV, LEFT_OUT).split(",")}
+        self._files = [RAYIGNORE] if os.environ.get(NO_GITIGNORE_ENV) == "1" else [GITIGNORE, RAYIGNORE]
         self._specs: list[tuple[str, Any]] = []  # (folder in which its patterns count, patterns)
         if excludes:
             self._specs.append(("", _patterns(excludes)))
 
     def enter(self, folder: str, files: Sequence[str]) -> None:
         """Take note of the ignore files of a folder."""
-        for name in IGNORE_FILES:
+        for name in self._files:
             if name in files:
                 with open(os.path.join(self._root, folder, name), encoding="utf-8", errors="replace") as file:
                     self._specs.append((folder, _patterns(file.read().splitlines())))
 
     def __call__(self, path: str, is_folder: bool) -> bool:
-        if os.path.basename(path) in ALWAYS_EXCLUDED and is_folder:
+        if os.path.basename(path) in self._left_out and is_folder:
             return True
         for folder, spec in self._specs:
             if not folder or path.startswith(folder + os.sep):

@@ -7,9 +7,12 @@ list is read up to the first entry that means nothing, and is of one kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
+LEFT_ALONE = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"  # 1: no task or actor changes what is shown
+NONE_SHOWN = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"  # 1: those that ask for no GPU are shown none
 _NAMED = ("GPU-", "MIG-")
 
 
@@ -36,3 +39,19 @@ def names(environ: Mapping[str, str]) -> dict[int, str]:
             break
         found[len(found)] = part.strip()
     return found
+
+
+def show(environ: MutableMapping[str, str], gpus: Sequence[Any], before: str | None) -> None:
+    """Show the GPUs of a task or actor; one that has none sees what its process saw in the beginning."""
+    if _is_set(environ, LEFT_ALONE):
+        return
+    if gpus or _is_set(environ, NONE_SHOWN):
+        environ[VARIABLE] = ",".join(map(str, gpus))
+    elif before is None:
+        environ.pop(VARIABLE, None)
+    else:
+        environ[VARIABLE] = before
+
+
+def _is_set(environ: Mapping[str, str], variable: str) -> bool:
+    return environ.get(variable, "").lower() in ("1", "true")

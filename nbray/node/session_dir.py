@@ -11,6 +11,7 @@ import json
 import os
 import stat
 import time
+from typing import Any
 
 from nbray.node.process_control import is_alive, start_time
 
@@ -19,6 +20,7 @@ _YOUNG_S = 60.0  # a folder may be in the making for this long
 _LONGEST_BASE = 40  # so that a socket's path fits
 _STARTING = "starting"  # a file that is there until the daemon has taken over
 _UNFINISHED = "."  # before the name of a folder in which that file is not yet
+_RAYS_SPILLING = ("RAY_object_spilling_directory", "RAY_object_spilling_config")
 _SPILL_DIR = "spill_dir"  # a file that names the folder of spilled objects when that lies elsewhere
 _LONGEST_NAME = "/control.sock"
 OWNER_FILE = "owner.json"
@@ -91,6 +93,32 @@ def own(path: str, **facts: object) -> None:
     os.unlink(os.path.join(path, _STARTING))
 
 
+def folder(name: str, value: Any) -> str:
+    """Return the path of a folder, made if need be; raises ValueError unless it is absolute."""
+    path = os.fspath(value)
+    if not os.path.isabs(path):
+        raise ValueError(f"{name}={path!r} must be an absolute path.")
+    if not os.path.isdir(path):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    return path
+
+
+def spilling_folder(text: Any) -> str:
+    """Return the folder of Ray's ``object_spilling_config``, which is JSON."""
+    try:
+        config = json.loads(text) if isinstance(text, str) else text
+        kind, path = config["type"], config["params"]["directory_path"]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(
+            f"object_spilling_config={text!r} is not understood; give a folder: object_spilling_directory='/path'."
+        ) from None
+    if kind != "filesystem":
+        raise ValueError(
+            f"object_spilling_config has the type {kind!r}; nbray spills to a folder of this machine only."
+        )
+    return str(path[0] if isinstance(path, list) and path else path)
+
+
 def spill_dir(session: str, base: str = "") -> str:
     """Return where a session's objects go that have no room in memory; made when it is needed.
 
@@ -98,8 +126,18 @@ def spill_dir(session: str, base: str = "") -> str:
     ----------
     session : str
     base : str
-        A folder of the user's choice. Default: the session itself, unless that lies in memory.
+        A folder of the user's choice. Default: what Ray's variables say (RAY_object_spilling_directory,
+        RAY_object_spilling_config); else the session itself, unless that lies in memory.
+
+    Raises
+    ------
+    ValueError
+        When such a variable is not understood.
     """
+    name = "" if base else next((name for name in _RAYS_SPILLING if os.environ.get(name)), "")
+    if name:
+        text = os.environ[name]
+        base = folder(name, spilling_folder(text) if name.endswith("config") else text)
     if not base and _is_in_memory(session):
         import tempfile  # noqa: PLC0415 - its imports take time at every start
 

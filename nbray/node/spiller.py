@@ -61,7 +61,7 @@ class Spiller:
         self._parts = 0  # of objects that were written or read: whoever waits for room sees that it goes on
         self._segment = segment
         self._high = limits.spill_from_share
-        self._low = limits.spill_to_share
+        self._low = min(limits.spill_to_share, self._high)
         self._smallest = int(limits.spill_object_bytes)
         self._released = released
         self._copies: dict[int, _Copy] = {}  # handle -> copy

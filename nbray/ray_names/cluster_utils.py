@@ -8,6 +8,7 @@ from typing import Any
 
 from nbray.api import init_options, runtime
 from nbray.api.state import nodes
+from nbray.node import session_dir
 from nbray.node.launcher import NodeConfig, NodeProcess, start_node
 
 DEFAULT_STORE_BYTES = 150 * 1024 * 1024
@@ -111,10 +112,10 @@ class Cluster:
                     given("num_cpus", 1), given("num_gpus", 0), given("resources"), given("memory")
                 ),
                 object_store_memory=init_options.check_store_bytes(given("object_store_memory", DEFAULT_STORE_BYTES)),
-                base_dir=init_options.folder("temp_dir", temp_dir) if temp_dir else "",
+                base_dir=session_dir.folder("temp_dir", temp_dir) if temp_dir else "",
                 limits=init_options.check_limits(given("_system_config")), end_with_driver=self._shutdown_at_exit,
                 started_by="start", node_name=given("node_name") or "", labels=init_options.check_labels(given("labels")),
-                spill_base=init_options.folder("object_spilling_directory", spill) if spill else "",
+                spill_base=session_dir.folder("object_spilling_directory", spill) if spill else "",
             )
         )  # fmt: skip
         os.close(process.segment_fd)  # drivers are given it by the daemon

@@ -86,7 +86,9 @@ class ExecutorState:
         self.exit_asked = False  # the call that runs has called exit_actor, whatever became of the exception
         self.exiting = False  # the actor ends itself: it takes no more calls
         self.gpu_ids: list[int] = []
+        self.gpus_before = os.environ.get(visible_gpus.VARIABLE)
         self.gpu_names = visible_gpus.names(os.environ)  # by number, where they go by names; before any task changes it
+        visible_gpus.show(os.environ, [], self.gpus_before)
         self.environment = WorkerEnvironment()
         self.group = ""  # placement group of the running task or actor
         self.captures = False  # what it submits runs there too

@@ -96,7 +96,7 @@ class OwnerSurroundings(ExecutorState):
 
     def _use_gpus(self, gpu_ids: list[int]) -> None:
         self.gpu_ids = gpu_ids
-        os.environ[visible_gpus.VARIABLE] = ",".join(map(str, self.shown_gpus()))
+        visible_gpus.show(os.environ, self.shown_gpus(), self.gpus_before)
 
     def shown_gpus(self) -> list[Any]:
         """Return the GPUs of the running task or actor as CUDA knows them here: by number or by name."""

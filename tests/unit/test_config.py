@@ -26,6 +26,25 @@ def test_environment_overrides():
     assert Limits(limits.changed).extra_workers == 7
 
 
+def test_variables_of_ray():
+    limits = Limits.from_environ(
+        {
+            "RAY_object_spilling_threshold": "0.5",
+            "RAY_idle_worker_killing_time_threshold_ms": "1500",
+            "RAY_memory_usage_threshold": "0.9",
+            "RAY_local_fs_capacity_threshold": "0.8",
+            "NBRAY_SPILL_DISK_SHARE": "0.7",
+        }
+    )
+    assert (limits.spill_from_share, limits.idle_worker_s, limits.memory_limit_share) == (0.5, 1.5, 0.9)
+    assert limits.spill_disk_share == 0.7, "our own goes first"
+    assert Limits.from_environ({"RAY_memory_monitor_refresh_ms": "0"}).memory_limit_share == 0
+    assert Limits.from_environ({"RAY_memory_monitor_refresh_ms": "100"}).changed == {}
+    assert set(config.RAYS_SETTINGS.values()) <= set(Limits.rows())
+    with pytest.raises(ValueError, match="RAY_memory_usage_threshold"):
+        Limits.from_environ({"RAY_memory_usage_threshold": "much"})
+
+
 @pytest.mark.parametrize("value", ["many", "", "1.5"])
 def test_nonsense_in_the_environment_is_named(value):
     with pytest.raises(ValueError, match="NBRAY_EXTRA_WORKERS"):
