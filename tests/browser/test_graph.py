@@ -156,6 +156,9 @@ def walk_by_keyboard(lab: LabPage) -> None:
         press(key)
     press("ArrowRight")  # opens
     lab.group("held[5], waits for a place")
+    for key, words in (("ArrowRight", "held[0]"), ("ArrowLeft", "held, 6 tasks")):  # into it, and out again
+        press(key)
+        page.wait_for_function(focused, arg=words)
     for words in ("held[0], runs", "held[1], runs", "held[2], waits for a place"):
         press("ArrowDown")
         page.wait_for_function(focused, arg=words)
@@ -179,6 +182,17 @@ def walk_by_keyboard(lab: LabPage) -> None:
     page.get_by_role("menuitem", name="Save a Report of the Run (HTML)").wait_for()
     press("Escape")
     page.get_by_role("menuitem", name="Save a Report of the Run (HTML)").wait_for(state="detached")
+    page.wait_for_function(focused, arg="Export")  # where the keyboard was
+    # A table is one stop for Tab, however many links are in it.
+    lab.run_cell("kept = [nbray.put(bytes(200_000)) for _ in range(3)]\n3")
+    lab.show_tab("Objects")
+    panel.get_by_role("grid", name="Objects").get_by_role("row", name="kept[2]").wait_for()
+    panel.get_by_role("columnheader", name="cell").get_by_role("button").focus()
+    for words in ("kept[0]", "cell 3"):
+        press("Tab")
+        page.wait_for_function(focused, arg=words)
+    press("Tab")
+    page.wait_for_function("() => document.activeElement.closest('.nbray-rows') === null")
     # A stretch of the timeline is chosen by the mouse, and by keys; then it does not follow any more.
     lab.show_tab("Timeline")
     follow = panel.get_by_role("button", name="Follow")
@@ -273,7 +287,7 @@ def many(kind, told):
 tables.nodes, tables.actors = many("nodes", tables.nodes), many("actors", tables.actors)
 len(nbray.wait(refs, num_returns=len(refs))[0])"""
 
-# What no name may bring about: an element that runs or loads, a wider panel, a row of another height.
+# What no name may bring about: an element that runs or loads, more than fits into the panel's width, a row of another height.
 HARM = """() => {
   const panel = document.querySelector('.nbray-panel');
   const ours = [panel, ...document.querySelectorAll('.nbray-clusters, .nbray-badge, .nbray-status-button, .jp-Dialog')];
@@ -282,11 +296,14 @@ HARM = """() => {
   const armed = [...document.querySelectorAll('*')].filter(node => [...node.attributes].some(({ name, value }) =>
     /^(on.*|src|srcdoc|href|data|action|http-equiv)$/.test(name) && /hostile|example\\.invalid/.test(value)));
   const rows = [...panel.querySelectorAll('.nbray-rows [role=row]')].filter(row => row.offsetHeight !== 26);
-  return [window.hostile ?? null, made.length, armed.length, rows.length, panel.scrollWidth > panel.clientWidth + 1];
+  const wide = [panel, ...panel.querySelectorAll('.nbray-details, .nbray-nodes, .nbray-rows')];
+  const wider = wide.filter(node => node.scrollWidth > node.clientWidth + 1).map(node => node.className);
+  return [window.hostile ?? null, made.length, armed.length, rows.length, wider];
 }"""
-NO_HARM = [None, 0, 0, 0, False]
+NO_HARM = [None, 0, 0, 0, []]
 
-# Goes through all rows of a table, and waits for the details of each; returns what it found in their titles.
+# Goes through all rows of a table, and waits for the details of each; returns how many titles it found, of those whose
+# sheet is not wider than the panel.
 WALK = """async ([grid, ready]) => {
   const frame = () => new Promise(requestAnimationFrame);
   const until = async found => { while (!found()) await frame(); return found(); };
@@ -297,7 +314,8 @@ WALK = """async ([grid, ready]) => {
     box.scrollTop = (n - 2) * 26;
     (await until(() => box.querySelector(`[aria-rowindex="${n}"]`))).click();
     await until(() => document.querySelector(ready));
-    titles.add(document.querySelector('.nbray-details h2').textContent);
+    const sheet = document.querySelector('.nbray-details');
+    if (sheet.scrollWidth <= sheet.clientWidth) titles.add(sheet.querySelector('h2').textContent);
     document.querySelector('.nbray-close').click();
     await until(() => !document.querySelector('.nbray-details'));
   }

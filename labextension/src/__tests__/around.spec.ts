@@ -8,6 +8,7 @@ import { reportOf } from '../exports/report.js';
 import { traceOf } from '../exports/trace.js';
 import { cellSpans, spansOfTasks } from '../graph/cellSpans.js';
 import { rowAfterKey } from '../graph/rowKeys.js';
+import { itemAfterKey } from '../graph/treeKeys.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
 import { DONE, FAILED, RUNNING } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
@@ -266,4 +267,16 @@ test('the lane of cells has the runs that the page saw, and those whose tasks al
   assert.deepEqual(cellSpans(same, ofTasks, 1_000, numberOf), [
     { origin: 'cell-a', number: 1, from: 0, to: null }
   ]);
+});
+
+test('a key leads from item to item of a tree: along it, to what one is below, and into it', () => {
+  const levels = [1, 2, 2, 3, 1];
+  const from = (key: string): (number | null)[] =>
+    levels.map((_, at) => itemAfterKey(key, at, levels));
+  assert.deepEqual(from('ArrowDown'), [1, 2, 3, 4, null]);
+  assert.deepEqual(from('ArrowUp'), [null, 0, 1, 2, 3]);
+  assert.deepEqual(from('ArrowLeft'), [null, 0, 0, 2, null]);
+  assert.deepEqual(from('ArrowRight'), [1, null, 3, null, null]);
+  assert.deepEqual([from('Home')[3], from('End')[0], from('x')[1]], [0, 4, null]);
+  assert.equal(itemAfterKey('ArrowDown', -1, levels), null); // the focus is elsewhere
 });

@@ -32,7 +32,7 @@ export interface IColumn<R> {
   find?: ((row: R) => string) | null;
   /** What is shown; the key when there is none. */
   show?: (row: R) => ReactNode;
-  /** Its width, as in a grid. */
+  /** Its width, as in a grid; all that are shown where there is little room fit into 300 pixels. */
   width?: string;
   /** A number: its digits stand under each other. */
   isNumber?: boolean;
@@ -85,6 +85,10 @@ export function RowTable<R>(props: {
   );
   useEffect(() => {
     const box = host.current!;
+    // The links of one row are in the order of tabs, as the row is: else they would be in the way of what comes after.
+    for (const link of box.querySelectorAll<HTMLElement>('[role=row] button')) {
+      link.tabIndex = link.closest<HTMLElement>('[role=row]')!.tabIndex;
+    }
     if (goTo.current !== null) {
       const row = box.querySelector<HTMLElement>(`[aria-rowindex="${goTo.current + 2}"]`);
       if (row !== null) {

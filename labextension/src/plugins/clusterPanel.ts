@@ -45,7 +45,19 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
     }
     exports.addItem({ type: 'separator' });
     exports.addItem({ command: CommandIDs.copyAsCode });
-    const menu = (x: number, y: number): void => exports.open(x, y);
+    let before: Element | null = null;
+    const menu = (x: number, y: number): void => {
+      before = document.activeElement;
+      exports.open(x, y);
+    };
+    exports.aboutToClose.connect(() => {
+      // The keyboard goes on where it was, unless it has gone elsewhere already.
+      requestAnimationFrame(() => {
+        if (before instanceof HTMLElement && document.activeElement === document.body) {
+          before.focus();
+        }
+      });
+    });
     let panel = new OverviewPanel(model, menu);
     shell.add(panel, 'right', { rank: RANK, type: 'nbray' });
     restorer?.add(panel, panel.id);

@@ -34,14 +34,14 @@ export function ActorsView(props: {
   const title = (one: IActor): string =>
     one.name === '' ? one.title : `${one.name} (${one.className})`;
   const columns: readonly IColumn<IActor>[] = [
-    { name: t('actor'), key: title, width: 'minmax(96px, 2fr)' },
-    { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(54px, 0.7fr)' },
+    { name: t('actor'), key: title, width: 'minmax(72px, 2fr)' },
+    { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(44px, 0.7fr)' },
     { name: t('pid'), key: actor => actor.pid, width: '50px', extra: true },
     {
       name: t('calls'),
       key: actor => callsOf(actor).tasks.length,
       show: actor => <Lane model={model} calls={callsOf(actor)} />,
-      width: 'minmax(70px, 1.4fr)'
+      width: 'minmax(48px, 1.4fr)'
     },
     {
       name: t('cell'),

@@ -105,7 +105,7 @@ export function Sheet(props: {
       }}
     >
       <header>
-        <h2>{props.title}</h2>
+        <h2 title={props.title}>{props.title}</h2>
         <button className="nbray-close" aria-label={t('Close details')} onClick={close}>
           ×
         </button>

@@ -11,6 +11,7 @@ import { laneName, type ILane } from '../../graph/lanes.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
 import type { ICard, IHit, Scene } from '../../graph/scene.js';
 import type { IGroup, TaskStore } from '../../graph/taskStore.js';
+import { itemAfterKey } from '../../graph/treeKeys.js';
 import {
   callWords,
   cardWords,
@@ -222,6 +223,7 @@ function CardItem(
           props.onToggle();
         } else if (event.key === (scene.isOpen(head) ? 'ArrowLeft' : 'ArrowRight')) {
           props.onToggle();
+          event.preventDefault(); // it stays where it is
         }
       }}
     >
@@ -333,11 +335,15 @@ export function onZoomKey(
 
 /** Arrow keys, Home and End go through the items of a tree; the page does not scroll. */
 export function onTreeKey(event: KeyboardEvent<HTMLElement>): void {
+  if (event.defaultPrevented) {
+    return; // it has opened or closed an item
+  }
   const items = [...event.currentTarget.querySelectorAll<HTMLElement>('[role=treeitem]')];
   const at = items.indexOf(document.activeElement as HTMLElement);
-  const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
-  if (next !== undefined) {
-    items[Math.max(0, Math.min(items.length - 1, next))]?.focus();
+  const levels = items.map(item => Number(item.ariaLevel));
+  const next = itemAfterKey(event.key, at, levels);
+  if (next !== null) {
+    items[next]?.focus();
     event.preventDefault();
   }
 }

@@ -86,19 +86,19 @@ function nodeColumns(): readonly IColumn<INode>[] {
 
 function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
   return [
-    { name: t('name'), key: worker => processName(model, worker), width: 'minmax(72px, 1fr)' },
+    { name: t('name'), key: worker => processName(model, worker), width: 'minmax(56px, 1fr)' },
     { name: t('pid'), key: worker => worker.pid, width: '50px', extra: true },
-    { name: t('state'), key: worker => worker.state, width: 'minmax(60px, 1fr)' },
-    { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(80px, 1.5fr)' },
+    { name: t('state'), key: worker => worker.state, width: 'minmax(46px, 1fr)' },
+    { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(54px, 1.5fr)' },
     {
       name: t('holds'),
       key: worker =>
         Object.entries(worker.resources)
           .map(([name, amount]) => `${amountWords(name, amount)} ${name}`)
           .join(', '),
-      width: 'minmax(70px, 1.5fr)'
+      width: 'minmax(44px, 1.5fr)'
     },
-    { name: t('waits for'), key: worker => worker.waits, width: 'minmax(60px, 1fr)' }
+    { name: t('waits for'), key: worker => worker.waits, width: 'minmax(46px, 1fr)' }
   ];
 }
 
@@ -126,13 +126,13 @@ function runsWords(model: IClusterModel, { task, actor, runs }: IWorker): string
 function groupColumns(): readonly IColumn<IPlacementGroup>[] {
   return [
     { name: t('group'), key: group => group.name || group.id.slice(0, 12) },
-    { name: t('state'), key: group => group.state.toLowerCase(), width: '80px' },
+    { name: t('state'), key: group => group.state.toLowerCase(), width: '62px' },
     {
       name: t('placed'),
       key: group => group.placed,
       show: group => t('%1 of %2', group.placed, group.bundles.length),
-      width: '70px'
+      width: '52px'
     },
-    { name: t('bundles'), key: group => group.bundles.join(' '), width: 'minmax(100px, 3fr)' }
+    { name: t('bundles'), key: group => group.bundles.join(' '), width: 'minmax(80px, 3fr)' }
   ];
 }

@@ -28,25 +28,25 @@ export function ObjectsView(props: {
   const [chosen, setChosen] = useState(props.object);
   const objects = value?.objects ?? [];
   const columns: readonly IColumn<IObject>[] = [
-    { name: t('object'), key: one => titleOf(model, one), width: 'minmax(80px, 1.5fr)' },
+    { name: t('object'), key: one => titleOf(model, one), width: 'minmax(60px, 1.5fr)' },
     {
       name: t('size'),
       key: one => one.size,
       show: one => formatBytes(one.size),
-      width: '62px',
+      width: '58px',
       isNumber: true
     },
     { name: t('where'), key: one => one.where, width: 'minmax(50px, 0.8fr)', extra: true },
     {
       name: t('held by'),
       key: one => holdersInShort(one),
-      width: 'minmax(90px, 2fr)'
+      width: 'minmax(48px, 2fr)'
     },
     {
       name: t('cell'),
       key: one => one.made,
       show: one => <Maker model={model} object={one} onSelect={onSelect} />,
-      width: 'minmax(92px, 1fr)'
+      width: 'minmax(90px, 1fr)'
     }
   ];
   const object = objects.find(one => one.id === chosen);

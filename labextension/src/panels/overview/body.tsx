@@ -68,7 +68,7 @@ export function Overview(props: {
           <span className="nbray-name">nbray</span>
         )}
         {subject !== null && (
-          <span className="nbray-subject" title={followWords(subject.kind)}>
+          <span className="nbray-subject" title={`${subject.name}\n${followWords(subject.kind)}`}>
             {subject.name}
           </span>
         )}

@@ -72,7 +72,7 @@ function newestFirst(store: TaskStore): number[] {
 
 function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
   const store = model.tasks;
-  const narrow = 'minmax(34px, 0.6fr)';
+  const narrow = 'minmax(30px, 0.6fr)';
   const amount = (
     name: string,
     of: (task: number) => number | null,
@@ -90,7 +90,7 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
     width: 'minmax(62px, 0.8fr)'
   });
   return [
-    { name: t('task'), key: task => store.title(task), width: 'minmax(110px, 2fr)' },
+    { name: t('task'), key: task => store.title(task), width: 'minmax(76px, 2fr)' },
     {
       name: t('state'),
       key: task => store.state[task]!,
@@ -100,7 +100,7 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
           <StateShape look={lookOf(store.state[task]!)} /> {wordOf(store.state[task]!)}
         </>
       ),
-      width: 'minmax(128px, 1.6fr)'
+      width: 'minmax(88px, 1.6fr)'
     },
     {
       name: t('cell'),
