@@ -43,7 +43,7 @@ class ActorCells:
         handle = self._handles.get(name)
         if handle is not None and actor_state(handle) == "DEAD":
             if handle._ray_calls.core.session.attached:
-                cause = actor_death(handle)
+                cause = actor_death(handle).partition("\n")[0].rstrip(".")  # without the end of its log
                 self._cells.tell(
                     [f"the actor {name} ended{': ' + cause if cause else ''}; a new one begins without names."]
                 )

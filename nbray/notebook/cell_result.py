@@ -91,6 +91,14 @@ class CellOutcome:
         return self.buffers[part]
 
 
+TOLD = "_nbray_told"  # attribute of errors whose text says it all: where nbray raised them is not shown
+
+
+def _told(error: Exception) -> Exception:
+    setattr(error, TOLD, True)
+    return error
+
+
 class NotHere:
     """Stands under a name whose value stayed on the worker."""
 
@@ -105,16 +113,14 @@ class NotHere:
         return f"<{left.name} {where}: {left.text or left.type_name}>"
 
     def __getattr__(self, attribute: str) -> Any:
-        __tracebackhide__ = True
         if attribute.startswith(("__", "_repr_", "_ipython")):
             raise AttributeError(attribute)
-        raise AttributeError(self._left.message())
+        raise _told(AttributeError(self._left.message()))
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return self._left.shown
 
     def _refuse(self, *args: Any) -> Any:
-        __tracebackhide__ = True
-        raise TypeError(self._left.message())
+        raise _told(TypeError(self._left.message()))
 
     __iter__ = __next__ = __call__ = __len__ = __getitem__ = __enter__ = __exit__ = __await__ = _refuse

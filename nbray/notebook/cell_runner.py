@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nbray.serialization.error_value import hint_of
-from nbray.serialization.shared_parts import Part
 
 from . import method_hints, module_reload, read_only
 from .cell_code import run_code
@@ -34,6 +33,7 @@ from .main_module import MainModule, new_module, of_main
 from .outlines import Outline
 from .result_packer import Packer
 from .runtime import CARRIED_TYPES, emit, put
+from .separate_values import separate
 from .settings_in_force import SettingsInForce
 from .shared_objects import Known, SharedObjects, that_share
 from .surroundings import Start, surroundings
@@ -439,25 +439,7 @@ class _Run:
     def separate_values(self, value: Any) -> list[Any]:
         """Return what ``--async`` returns: None, the last value, then each name's."""
         assert self.job.return_names is not None
-        values = [None, value]
-        for name in self.job.return_names:
-            values.append(self.namespace.get(name, Unbound(name)))
-        whole = list(values)
-        for number, positions in enumerate(that_share(whole, self.namespace)):
-            together = [whole[position] for position in positions]
-            for index, position in enumerate(positions):
-                values[position] = Part(f"{self.job.key}.{number}", index, together)
-        return values
-
-
-class Unbound:
-    """The value of a ref whose name the cell never bound."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<the cell ended without binding {self.name}>"
+        return separate(value, self.job.return_names, self.namespace, self.job.key)
 
 
 def _end_figures(held: list[dict[str, Any]] | None = None) -> None:

@@ -105,7 +105,7 @@ def actors(shell: Any) -> Page:
     by_id = {handle._ray_id: name for name, handle in names}
     shown = [
         [
-            row.actor_id[:12],
+            row.actor_id[:ID_CHARS],
             row.class_name,
             row.name or None,
             row.state.lower(),
@@ -128,14 +128,18 @@ def objects(shell: Any) -> Page:
     seen: dict[str, list[Any]] = {}
     for row in rows:
         if row.object_id not in seen:
+            made = None if row.call_site == "disabled" else row.call_site or None
             seen[row.object_id] = [
-                row.object_id[:ID_CHARS], size(row.object_size), held.get(row.object_id), row.call_site or None, row.pid,
+                row.object_id[:ID_CHARS], size(row.object_size), held.get(row.object_id), row.pid or None, made,
             ]  # fmt: skip
     stats = core.store.stats()
     facts = [("object store", f"{size(stats.used)} of {size(stats.capacity)} in use")]
     shown = list(seen.values())
     notes = [f"{len(shown) - MAX_ROWS} more"] if len(shown) > MAX_ROWS else []
-    tables = [Table(["object", "size", "variable", "made at", "held by pid"], shown[:MAX_ROWS])] if shown else []
+    columns = ["object", "size", "variable", "held by pid", "made at"]
+    if all(row[-1] is None for row in shown):  # it is not written down
+        columns, shown = columns[:-1], [row[:-1] for row in shown]
+    tables = [Table(columns, shown[:MAX_ROWS])] if shown else []
     return Page("", facts, tables, notes)
 
 
@@ -186,6 +190,8 @@ def _which(shell: Any, wanted: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = [
         {"actor_id": row.actor_id} for row in state.list_actors(limit=10_000) if row.actor_id.startswith(wanted)
     ]
+    if len(found) == 1:
+        return found[0]  # its constructor's id begins alike
     tasks = {row.task_id for row in state.list_tasks(limit=10_000) if row.task_id.startswith(wanted)}
     found += [{"task_id": task} for task in tasks]
     if len(found) != 1:

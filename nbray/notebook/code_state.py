@@ -20,6 +20,7 @@ Digest = Callable[[Any], "bytes | None"]
 _CONSTANT = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType, types.ModuleType)
 _METHODS = (types.FunctionType, staticmethod, classmethod, property)
 _DEFAULTS = ("__defaults__", "__kwdefaults__")  # of arguments: what is kept in a list there is kept
+_WHAT_IT_IS = ("__name__", "__qualname__", "__doc__", *_DEFAULTS)  # of a function, also where nothing in it can change
 _PARTS = {
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
@@ -48,7 +49,7 @@ class CodeState:
         noted = {id(namespace[name]) for name in names}
         for name in names:
             code = namespace[name]
-            kept = kept_by(code)
+            kept = _all_kept_by(code)
             if kept is not None:
                 self._before[name] = code, kept, {key: _marked(value, digest) for key, value in kept.items()}
                 self._note_inner(name, Within(), kept, digest, noted)
@@ -58,7 +59,11 @@ class CodeState:
         for key, value in kept.items():
             parts = _PARTS.get(type(value), ()) if isinstance(key, str) else ()
             for part, code in [(part, getattr(value, part)) for part in parts] or [("", value)]:
-                inner = kept_by(code) if id(code) not in noted and isinstance(code, type | types.FunctionType) else None
+                inner = (
+                    _all_kept_by(code)
+                    if id(code) not in noted and isinstance(code, type | types.FunctionType)
+                    else None
+                )
                 if inner is not None:
                     noted.add(id(code))
                     way = Within((*path, (key, part)))
@@ -82,7 +87,7 @@ def _differences(
 ) -> dict[Any, tuple[Kept, list[Any]]]:
     found = {}
     for name, (code, kept, marks) in before.items():
-        now = kept_by(code) or {}
+        now = _all_kept_by(code) or {}
         changed = {
             key: value
             for key, value in now.items()
@@ -137,6 +142,14 @@ def kept_by(code: Any) -> Kept | None:
                 continue
         return kept
     return None
+
+
+def _all_kept_by(code: Any) -> Kept | None:
+    """Return what it keeps, and what a function is called and takes."""
+    kept = kept_by(code)
+    if kept is not None and isinstance(code, types.FunctionType) and not is_dispatcher(code):
+        kept.update({key: getattr(code, key) for key in _WHAT_IT_IS})
+    return kept
 
 
 def _is_of_the_language(key: str, value: Any) -> bool:

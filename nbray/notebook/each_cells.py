@@ -8,6 +8,7 @@ ended yet, and is the one that is shown.
 
 from __future__ import annotations
 
+import ast
 import io
 import pickle
 import time
@@ -32,6 +33,7 @@ from .widgets.facts import CANCELLED, DONE, FAILED, PLACE, RUNNING, Facts, time_
 SHOW_AFTER_S = 0.5
 LOOK_S = 0.2
 SAY_WHY_AFTER_S = 1.0
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class EachCells:
@@ -56,6 +58,8 @@ class EachCells:
             return self._leave_running(cell, refs)
         running = _Running(cells, cell, refs, begun)
         running.wait()
+        if not items:
+            return self._bind_nothing(cell)
         return self._bind(running)
 
     def _items(self, each: Each, raw: str) -> list[Any]:
@@ -103,7 +107,7 @@ class EachCells:
         try:
             pickler.dump(item)
         except Exception as error:
-            raise unpicklable(f"item{number}", item, 0, error) from None
+            raise unpicklable(f"item {number}", item, 0, error) from None
         return Item(number, targets, file.getvalue(), buffers, pickler.carried)
 
     def _leave_running(self, cell: Any, refs: list[list[ObjectRef]]) -> Any:
@@ -114,6 +118,16 @@ class EachCells:
             namespace[name] = [item[2 + index] for item in refs]
         _Background(self._cells, cell, [item[0] for item in refs])
         return [item[1] for item in refs] if job.want_value or not job.has_value else None
+
+    def _bind_nothing(self, cell: Any) -> list[Any] | None:
+        """There is no item: the names that the cell assigns are lists all the same, as after a loop over nothing in a list."""
+        job, analysis, chosen = cell.job, cell.analysis, cell.options.only_names
+        names = set(job.assigned) - analysis.import_names - analysis.deleted
+        names -= {node.name for node in ast.parse(job.source).body if isinstance(node, _DEFINITIONS)}
+        for name in names:
+            if not name.startswith("_") and (chosen is None or name in chosen):
+                self._cells.shell.user_ns[name] = []
+        return [] if job.want_value and job.has_value else None
 
     def _bind(self, running: _Running) -> Any:
         __tracebackhide__ = True

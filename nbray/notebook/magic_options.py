@@ -175,6 +175,10 @@ def parse(line: str) -> CellOptions:
             options.task[key] = read(name, _value(name, equals, value, placeholder, words))
         elif name in CELL_OPTIONS:
             key, read, placeholder, _ = CELL_OPTIONS[name]
+            if name == "--each" and options.each is not None:
+                raise OptionError(
+                    "--each is there twice: for each pair write --each a,b=itertools.product(xs, ys), for one by one a,b=zip(xs, ys)."
+                )
             setattr(options, key, read(name, _value(name, equals, value, placeholder, words)))
         elif name in NAME_LISTS:
             text = _value(name, equals, value, "a,b", words)

@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "help": "this list",
 }
 WORDS = tuple(entry.split()[0] for entry in COMMANDS)
+WITH_VALUE = frozenset(entry.split()[0] for entry in COMMANDS if " " in entry)
 HELP = "Look at the cluster of this kernel.\n\n" + "\n".join(
     f"    %nbray {name:<16} {meaning}" for name, meaning in COMMANDS.items()
 )
@@ -64,6 +65,8 @@ class NbrayMagics(Magics):
             return None
         if word not in WORDS:
             raise UsageError(f"%nbray: there is no {word!r}; there are {', '.join(WORDS)}.")
+        if rest.strip() and word not in WITH_VALUE:
+            raise UsageError(f"%nbray {word} takes no more words, but there is {rest.strip()!r}.")
         run: Callable[[str], Any] = getattr(self, f"_{word}", None) or self._page(word)
         try:
             return run(rest.strip())
@@ -87,7 +90,11 @@ class NbrayMagics(Magics):
             except Exception:
                 value = None
         if not isinstance(value, ObjectRef):
-            raise NotFound(f"{rest or 'nothing'} is no ObjectRef; name a variable that holds one.")
+            raise NotFound(
+                f"{rest} is no ObjectRef; name a variable that holds one."
+                if rest
+                else "name a variable that holds a ref."
+            )
         sentence = getattr(nbray, "why", None)
         if sentence is not None:
             print(sentence(value))

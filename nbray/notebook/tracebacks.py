@@ -22,16 +22,19 @@ from typing import Any
 
 import cloudpickle
 
-from nbray.exceptions import GetTimeoutError
+from nbray.exceptions import GetTimeoutError, RayError
 from nbray.notes import add_note
 from nbray.serialization.error_value import hint_of
 
 from . import read_only
 from .cell_pickle import StreamReader, receiving
+from .cell_result import TOLD
 from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
 
 WAITS_IN = os.path.join(PACKAGE_DIR, "api", "objects.py")
 _OUR_DIRS = (PACKAGE_DIR, os.path.dirname(cloudpickle.__file__) + os.sep)
+#: Where what a user gives is looked at.
+_REFUSE = tuple(os.path.join(PACKAGE_DIR, name) for name in ("api" + os.sep, "options.py", "wrong_input.py"))
 MARK = "_nbray_traceback"  # attribute of exceptions that are shown by the filter
 
 
@@ -255,6 +258,9 @@ def install(shell: Any) -> Callable[[], None]:
     def show(value: BaseException | None, exc_tuple: Any, *args: Any, **kwargs: Any) -> None:
         shown = _shown(value)
         if shown is None:
+            if value is not None and (tb := _of_the_user(value)) is not None:
+                kwargs.update(tb_offset=0, running_compiled_code=True)
+                exc_tuple = type(value), value, tb
             original(exc_tuple, *args, **kwargs)
             hint = _hint(value, shell.user_ns)
             if hint:
@@ -307,6 +313,24 @@ def let_go(error: BaseException | None) -> None:
                 except RuntimeError:
                     pass  # it still runs
             tb = tb.tb_next
+
+
+def _of_the_user(error: BaseException) -> TracebackType | None:
+    """Return the traceback of an error that nbray raised on purpose, without nbray's frames; None: it is none of these."""
+    mine: list[TracebackType] = []
+    tb, filename = error.__traceback__, ""
+    while tb is not None:
+        filename = tb.tb_frame.f_code.co_filename
+        if not (filename.startswith(PACKAGE_DIR) or _is_ipython(filename)):
+            mine.append(tb)
+        tb = tb.tb_next
+    refused = isinstance(error, (ValueError, TypeError)) and filename.startswith(_REFUSE)
+    if not (refused or isinstance(error, RayError) or hasattr(error, TOLD)):
+        return None
+    made: TracebackType | None = None
+    for tb in reversed(mine):
+        made = TracebackType(made, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
+    return made
 
 
 def _hint(value: BaseException | None, namespace: dict[str, Any]) -> str:

@@ -32,6 +32,20 @@ class Parts:
 parts = Parts()
 
 
+class Separate(list[Any]):
+    """The values that a task returns when one that cannot be sent is not to cost those after it: who gets that one gets the error.
+
+    Parameters
+    ----------
+    names
+        What errors call them.
+    """
+
+    def __init__(self, values: list[Any], names: list[str]) -> None:
+        super().__init__(values)
+        self.names = names
+
+
 class Part:
     """A value among others that it shares objects with.
 

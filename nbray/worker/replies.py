@@ -31,6 +31,7 @@ from nbray.core.records import (
 from nbray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
+from nbray.serialization.shared_parts import Separate
 from nbray.worker.executor_state import SELF, ArgumentLost, ExecutorState
 from nbray.worker.streams import NotStored
 
@@ -109,13 +110,19 @@ class Replies(ExecutorState):
             values, failure = self._yielded(n_returns, result)
         else:
             values = self._values(n_returns, result)
+        names = result.names if isinstance(result, Separate) else None
         parts: list[bytes] = []
         for index, value in enumerate(values):
             try:
-                self._part(owner, name, number, index, value, parts)
+                what = names[index] if names is not None else f"return value {index} of {name}()"
+                self._part(owner, what, number, index, value, parts)
             except (ObjectStoreFullError, OutOfDiskError):
                 raise
             except Exception as error:
+                if names is not None:
+                    blob = self._error_blob(name, error)
+                    parts += (_PART.pack(PART_ERROR, len(blob)), blob)
+                    continue
                 failure = error
                 break
         if failure is None:
@@ -123,11 +130,14 @@ class Replies(ExecutorState):
         done = len(parts) // 2
         if done == 0:
             raise failure
-        blob = error_value.from_exception(name, failure, 1, self.core.node_id[:8])
-        if len(blob) > INLINE_MAX_BYTES // 8:
-            blob = error_value.shorten(blob, INLINE_MAX_BYTES // 8)
+        blob = self._error_blob(name, failure)
         parts += (_PART.pack(PART_ERROR, len(blob)), blob) * (n_returns - done)
         return RESULT_MULTI | RESULT_ERROR, b"".join(parts)
+
+    def _error_blob(self, name: str, error: Exception) -> bytes:
+        """Return what stands for one of several values that cannot be had."""
+        blob = error_value.from_exception(name, error, 1, self.core.node_id[:8])
+        return blob if len(blob) <= INLINE_MAX_BYTES // 8 else error_value.shorten(blob, INLINE_MAX_BYTES // 8)
 
     @staticmethod
     def _task_error(error: RayTaskError) -> bytes:
@@ -137,12 +147,12 @@ class Replies(ExecutorState):
             return value.blob
         return error_value.shorten(value.blob, INLINE_MAX_BYTES // 8)
 
-    def _part(self, owner: int, name: str, number: int, index: int, value: Any, parts: list[bytes]) -> None:
+    def _part(self, owner: int, what: str, number: int, index: int, value: Any, parts: list[bytes]) -> None:
         if isinstance(value, RayTaskError):
             blob = self._task_error(value)
             parts += (_PART.pack(PART_ERROR, len(blob)), blob)
             return
-        data = serializer.dumps(value, f"return value {index} of {name}()")
+        data = serializer.dumps(value, what)
         if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:
             parts += (_PART.pack(PART_INLINE, len(data)), data)
         else:

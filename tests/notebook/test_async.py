@@ -142,3 +142,15 @@ def test_what_a_cell_stores_into_is_shared_too(kernel: Kernel) -> None:
     assert kernel.ok("held['row'] is row, row[:2].tolist(), other is held, type(rest).__name__").value == (
         "(True, [7.0, 8.0], True, 'ObjectRef')"
     )
+
+
+def test_a_value_that_cannot_travel_costs_no_other(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote --async\na = [1]\ncannot = {'same': a, 'deep': (i for i in a)}\ndef double(x): return 2 * x\nwith_a = (a, 5)\n7"
+    )
+    assert kernel.ok("first, second = nbray.get([a, with_a]); second, second[0] is first").value == "(([1], 5), True)"
+    assert kernel.ok("nbray.get(double)(4)").value == "8"
+    assert kernel.run("nbray.get(cannot)").error["evalue"].startswith("Could not serialize cannot['deep']: generator")
+    assert kernel.ok("%%remote\na + [double(2)]").value == "[1, 4]"
+    kernel.until(lambda: "is done" in str(cell.messages) + str(kernel.messages))
+    assert not cell.of("error")

@@ -111,3 +111,11 @@ def test_async_makes_lists_of_refs(kernel: Kernel) -> None:
     cell = kernel.ok("%%remote --each x=range(3) --async\n1 / x")
     kernel.until(lambda: bool(cell.of("error")))
     assert cell.error["ename"] == "ZeroDivisionError"
+
+
+def test_no_items(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote --each x=[]\ny = x\nimport wave\ndef of_nothing(): pass\nz: int = 1\n_p = 1\ny")
+    assert cell.value == "[]"
+    assert kernel.ok("y, z, [n for n in ('wave', 'of_nothing', '_p', 'x') if n in globals()]").value == "([], [], [])"
+    kernel.ok("%%remote --each x=iter(()) -o chosen\nchosen = other = x")
+    assert kernel.ok("chosen, 'other' in globals()").value == "([], False)"

@@ -240,3 +240,21 @@ def test_a_ref_that_is_taken_for_its_value(kernel: Kernel, code: str) -> None:
     assert cell.error["ename"] == "TypeError"
     shown = cell.text("stderr") + "\n".join(cell.error["traceback"])
     assert shown.count("nbray.get(ref) returns that") == 1
+
+
+def test_what_nbray_refuses_is_shown_without_its_own_frames(kernel: Kernel) -> None:
+    kernel.ok("%%remote --actor keeper\nkept = (i for i in range(3))")
+    for code, name in (
+        ("def use(v):\n    return v.name\nuse(kept)", "AttributeError"),
+        ("next(kept)", "TypeError"),
+        ("nbray.get(5)", "ValueError"),
+        ("nbray.get(nbray.remote(print).options(num_cpus=1).remote, timeout=0)", "ValueError"),
+        ("nbray.remote(num_cpus='x')(print)", "TypeError"),
+        ("nbray.get_actor('nobody')", "ActorHandleNotFoundError"),
+        ("nbray.remote(num_cpus=99)(print).remote()", "TaskUnschedulableError"),
+    ):
+        cell = kernel.run(code)
+        assert cell.error["ename"] == name
+        assert "Cell In[" in cell.traceback and "File " not in cell.traceback, cell.traceback
+    kernel.run(code)
+    assert "File " not in kernel.run("%tb").traceback

@@ -34,6 +34,7 @@ def test_names_and_flags() -> None:
     ("line", "words"),
     [
         ("--num-cpu 1", "did you mean --num-cpus"),
+        ("--each x=a --each y=b", "--each a,b=itertools.product"),
         ("--num_cpus 1", "did you mean --num-cpus"),
         ("--frobnicate", "the options are"),
         ("--num-cpus", "needs a value"),

@@ -43,6 +43,11 @@ CASES = {
         "[Has.plain.counts(), Has.static.counts(), vars(Has)['prop'].fget.counts(), Has.Inner.total, job.counts(), Has.plain.extra]"
         " == [(2, 2), (1, 1), (1, 1), 3, (1, 1), 1]",
     ),
+    "what a function is called and takes": (
+        "def f(a, b=1, *, c=2): 'doc'; return a, b, c\nclass Has:\n    def method(self, x=1): return x\n    def plain(self, x=1): return x",
+        "f.__defaults__ = (5,); f.__doc__ = 'new'; f.__name__ = 'g'; f.__kwdefaults__ = None; Has.method.__defaults__ = None",
+        "[f(1, c=0), f.__doc__, f.__name__, f.__kwdefaults__, Has.method.__defaults__, Has().plain()] == [(1, 5, 0), 'new', 'g', None, None, 1]",
+    ),
     "an array in an object, and a view of it": (
         "import numpy as np, types\nwhole = np.zeros((2, 2)); turned = whole.T; holder = types.SimpleNamespace(array=whole)",
         "holder.array[0, 0] = 4; turned[1, 0] = 7",

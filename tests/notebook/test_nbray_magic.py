@@ -53,6 +53,14 @@ def test_actors_and_objects_name_the_variables(busy: Kernel) -> None:
     assert "3.8 MiB" in line
 
 
+def test_ids_in_lists_tell_actors_apart(busy: Kernel) -> None:
+    busy.ok("others = [Counter.remote() for _ in range(2)]\nnbray.get([one.add.remote() for one in others])")
+    text = busy.ok("%nbray actors").value or ""
+    ids = [line.split()[0] for line in text.split("\n") if "Counter" in line]
+    assert len(ids) == len(set(ids)) == 3
+    assert "added by the counter" in busy.ok(f"%nbray log {ids[0]}").text()
+
+
 def test_cells_of_actors_and_what_cells_send_are_named(busy: Kernel) -> None:
     busy.ok("%%remote --actor kept\n1")
     busy.ok("%%remote --actor kept --name second\n2")
@@ -93,6 +101,8 @@ def test_help_completion_and_mistakes(busy: Kernel) -> None:
     assert {"tasks", "timeline"} <= set(busy.complete("%nbray t", 8))
     assert "big" in busy.complete("%nbray why bi", 13)
     assert "there is no 'frobnicate'" in busy.run("%nbray frobnicate").text("stderr")
+    assert "takes no more words" in busy.run("%nbray restart later").text("stderr")
+    assert busy.ok("nbray.get(counter.add.remote())").value == "1"  # nothing was restarted
 
 
 def test_reprs(busy: Kernel) -> None:
