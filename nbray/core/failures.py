@@ -211,19 +211,21 @@ class Failures(CoreState):
         lib.nbs_count(self.seg, lib.NBS_CTR_CANCELLED, 1)
         self.fail(record, TaskCancelledError(self._task_hex(record)))
 
-    def cancel_later(self, parent: int) -> None:
+    def cancel_later(self, parent: int) -> int:
         """Cancel the children of ``parent`` soon; called where the lock may be held half way through something.
 
-        Not those that it submits from now on, when it cleans up after itself.
+        Not those that it submits from now on, when it cleans up after itself: returns the number of the first.
         """
-        self._parents_cancelled.append((parent, next(self.numbers)))
+        before = next(self.numbers)
+        self._parents_cancelled.append((parent, before))
         self.ring_self()
+        return before
 
-    def cancel_children(self, parent: int, before: int = 0) -> None:
-        """Cancel all tasks and calls that task ``parent`` of this worker submitted; ``before``: with lower numbers alone."""
+    def cancel_children(self, parent: int, before: int) -> None:
+        """Cancel the tasks and calls, with numbers below ``before``, that task ``parent`` of this worker submitted."""
         with self.lock:
             for record in self.open_records():
-                if record.parent != parent or record.cancelled or (before and record.number > before):
+                if record.parent != parent or record.cancelled or record.number > before:
                     continue
                 if record.flags & TASK_METHOD:
                     record.pool.cancel(record, True)

@@ -172,16 +172,24 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         self.cancel_children = signum == signal.SIGINT
         if not self.interruptible or frame.f_code is Executor._task.__code__:
             self.cancel_came_early = True  # not in the user's function yet, or no more
-        elif self.core.shield.must_wait(signum, frame):
+            return
+        self._end_children()
+        if self.core.shield.must_wait(signum, frame):
             self.put_off = -1
         else:
             self.import_cut = self.import_cut or _is_importing(frame)
             raise KeyboardInterrupt
 
+    def _end_children(self) -> None:
+        """Cancel what the task that runs has submitted so far, if its cancel says so; not what it will to clean up."""
+        if self.cancel_children:
+            self.children_cancelled = self.core.cancel_later(self.task_number)
+
     def _cancel_now(self) -> None:
         """Before the user's function: end the task if it is the one whose cancel came too early to strike."""
         self.cancel_came_early = False
         if lib.nbs_cancel_wanted(self.seg) == 1:
+            self._end_children()
             raise KeyboardInterrupt
 
     def _on_message(self, message: m.Message) -> None:

@@ -95,6 +95,7 @@ class ExecutorState:
         self.interruptible = False
         self.cancel_came_early = False  # while a task's arguments were read: seen before it begins
         self.cancel_children = True  # of the task that is cancelled
+        self.children_cancelled = 0  # those with lower numbers
         self.put_off = 0  # an interrupt that had to wait: the task that sent it to itself, -1 of a cancel
         self.producers: dict[Any, Callable[[], object]] = {}  # generators that wait for their consumer -> wakes them
         self.shared_window: SharedWindow | None = None  # of all generators of an actor that limits them

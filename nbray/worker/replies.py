@@ -190,8 +190,8 @@ class Replies(ExecutorState):
         if self.capture.pending:
             self.capture.flush()
         if isinstance(error, KeyboardInterrupt) and lib.nbs_cancel_wanted(self.seg) == 1:
-            if self.cancel_children:
-                self.core.cancel_children(number)
+            if self.cancel_children:  # at the latest now: whoever waits for this task may look after them
+                self.core.cancel_children(number, self.children_cancelled)
             self._reply(chan, number, RESULT_CANCELLED, b"")
             return
         if isinstance(error, ArgumentLost):

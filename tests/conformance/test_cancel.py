@@ -200,6 +200,66 @@ def test_the_clean_up_of_a_cancelled_task_runs(ray, ledger):
     assert ledger.wait_for(2) == ["started", "cleaned"]
 
 
+def sleep_for_long():
+    """In pieces: Ray does not interrupt a sleep."""
+    for _ in range(12_000):
+        time.sleep(0.01)
+
+
+def test_what_a_cancelled_task_submits_to_clean_up_is_not_cancelled(ray, ledger):
+    """Nor is it waited for: a cancel ends the children that the task has, when it comes."""
+
+    @ray.remote(num_cpus=0)
+    def tidy():
+        time.sleep(0.3)  # long enough for a cancel that comes late
+        ledger.add("tidied")
+
+    @ray.remote(num_cpus=0)
+    def child():
+        ledger.add("child")
+        sleep_for_long()
+
+    @ray.remote
+    def parent():
+        child.remote()
+        try:
+            sleep_for_long()
+        finally:
+            tidy.remote()
+
+    ref = parent.remote()
+    ledger.wait_for(1)
+    ray.cancel(ref)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(ref, timeout=60)
+    assert ledger.wait_for(2) == ["child", "tidied"]
+
+
+def test_the_children_of_a_task_that_cleans_up_for_long_end_at_once(ray, ledger):
+    @ray.remote(num_cpus=0)
+    def child():
+        ledger.add("child")
+        try:
+            sleep_for_long()
+        finally:
+            ledger.add("ended")
+
+    @ray.remote
+    def parent():
+        child.remote()
+        try:
+            sleep_for_long()
+        finally:
+            ledger.wait_for(2)
+
+    ref = parent.remote()
+    ledger.wait_for(1)
+    ray.cancel(ref)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(ref, timeout=60)
+    assert ledger.marks() == ["child", "ended"]
+
+
 def test_a_get_that_waits_is_woken(ray, sleeper, ledger):
     import threading
 
