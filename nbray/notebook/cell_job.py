@@ -30,7 +30,7 @@ from .cell_pickle import CellPickler, LimitedWriter, into, pickles
 from .cell_text import names_in_python
 from .error_record import FrameRecord
 from .quick_pickle import quickly_pickled
-from .tracebacks import make_traceback
+from .stand_in_frames import make_traceback
 
 SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
 DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec or globals()

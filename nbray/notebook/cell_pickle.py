@@ -50,10 +50,12 @@ from .cell_leftovers import (
     stream_of_bar,
 )
 from .cell_loop import reduce_future
-from .error_record import bare_exception
+from .error_rebuild import rebuild
+from .error_record import bare_exception, capture, frames_of
 from .interrupt_handlers import reduce_handler
 from .ipywidgets_travel import comm_type, connection, reduce_observed
 from .pandas_columns import is_block, is_column, reduce_block, reduce_column
+from .stand_in_frames import make_traceback
 from .weak_references import reduce_weak
 
 PROTOCOL = 5
@@ -166,6 +168,23 @@ def _is_made_of_other_arguments(kind: type[BaseException]) -> bool:
     return kind.__reduce__ is BaseException.__reduce__ and isinstance(kind.__init__, types.FunctionType)
 
 
+def _restore_error(error: BaseException, state: tuple[Any, tuple[Any, ...]]) -> None:
+    """Give an exception its attributes, where it was raised, and what it was raised from."""
+    attributes, (frames, cause, context, same, suppress) = state
+    if attributes is not None:
+        error.__setstate__(attributes)
+    error.__traceback__ = make_traceback(frames)
+    error.__cause__ = rebuild(cause, _read_apart) if isinstance(cause, list) else cause
+    error.__context__ = (
+        error.__cause__ if same else rebuild(context, _read_apart) if isinstance(context, list) else context
+    )
+    error.__suppress_context__ = suppress
+
+
+def _read_apart(data: bytes) -> Any:
+    return StreamReader(data, ()).read()
+
+
 class CellPickler(cloudpickle.Pickler):
     """cloudpickle with the four differences that the module names.
 
@@ -201,6 +220,7 @@ class CellPickler(cloudpickle.Pickler):
         self.send_globals = send_globals
         self.inputs = inputs or {}
         self.owners: dict[int, Any] = {}  # see array_views
+        self.tells_story = True  # of exceptions: where they were raised, and what they were raised from
         self.sources: dict[str, None] = {}  # file names of the functions seen
         self.globals_ref[id(namespace)] = _Namespace()
 
@@ -257,8 +277,8 @@ class CellPickler(cloudpickle.Pickler):
             return closed_file, (kind, getattr(obj, "name", ""))
         elif isinstance(obj, asyncio.Future):
             return reduce_future(obj)
-        elif isinstance(obj, BaseException) and _is_made_of_other_arguments(kind):
-            return bare_exception, (kind, obj.args, obj.__dict__)
+        elif isinstance(obj, BaseException) and (error := self._reduce_error(obj)) is not None:
+            return error
         elif kind.__module__ == "unittest.mock" and kind.__name__ == "_Call":
             return reduce_call(obj)
         elif is_script_stream(obj):
@@ -285,6 +305,39 @@ class CellPickler(cloudpickle.Pickler):
             self._know_module(made)
         reduced = super().reducer_override(obj)
         return keep_slots(obj, reduced) if isinstance(obj, type) else reduced
+
+    def _reduce_error(self, error: BaseException) -> Any:
+        """Write an exception with where it was raised, and what it was raised from; None: pickle does all that there is to do."""
+        kind = type(error)
+        story = error.__traceback__, error.__cause__, error.__context__
+        told = self.tells_story and story != (None, None, None)
+        if _is_made_of_other_arguments(kind):
+            reduced: Any = bare_exception, (kind, error.args, error.__dict__)
+        elif told:
+            reduced = error.__reduce_ex__(PROTOCOL)
+        else:
+            return None
+        if not told or isinstance(reduced, str) or any(part is not None for part in reduced[3:]):
+            return reduced
+        # What it was raised from is not to keep it from travelling, and is written down as the chain of an error is.
+        cause, context = self._apart(story[1]), None if story[2] is story[1] else self._apart(story[2])
+        state = reduced[2] if len(reduced) > 2 else None
+        story_told = frames_of(story[0]), cause, context, story[2] is story[1], error.__suppress_context__
+        return *reduced[:2], (state, story_told), None, None, _restore_error
+
+    def _apart(self, error: BaseException | None) -> Any:
+        if error is None or id(error) in self.inputs:
+            return error
+        return capture(error, self._dump_apart)
+
+    def _dump_apart(self, obj: Any) -> bytes:
+        file = io.BytesIO()
+        pickler = CellPickler(file, self.namespace, self.carried_types, self.send_globals)
+        pickler.tells_story = False
+        pickler.dump(obj)
+        if pickler.carried:
+            raise TypeError("refs do not travel inside exceptions")
+        return file.getvalue()
 
     def _know_module(self, module: types.ModuleType) -> None:
         """Write what is of a module made by hand by value, over the receiver's module."""

@@ -459,6 +459,7 @@ def _emit_failure(run: _Run, key: str, error: BaseException) -> None:
     def dump(obj: Any) -> bytes:
         file = LimitedWriter(MAX_ERROR_BYTES)
         pickler = CellPickler(file, namespace, CARRIED_TYPES, False, run.aliases)
+        pickler.tells_story = False  # which is told beside it
         pickler.dump(obj)
         if pickler.carried:
             raise TypeError("refs do not travel inside exceptions")

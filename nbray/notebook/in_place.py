@@ -62,7 +62,12 @@ def update_in_place(old: Any, new: Any) -> bool:
                 object.__setattr__(old, name, getattr(new, name, None))
             old.attrs = new.attrs
         elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__") or _sets_its_state(old):
-            return _take_state(old, new)  # there is more to it than its __dict__
+            if not _take_state(old, new):  # there is more to it than its __dict__
+                return False
+            if isinstance(old, BaseException):
+                old.__traceback__, old.__cause__, old.__context__ = new.__traceback__, new.__cause__, new.__context__
+                old.__suppress_context__ = new.__suppress_context__
+            return True
         elif type(getattr(old, "__dict__", None)) is dict:
             _take_attributes(old, new.__dict__)
             return True

@@ -17,19 +17,19 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable
-from types import CodeType, FrameType, FunctionType, TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 import cloudpickle
 
 from nbray.exceptions import GetTimeoutError, RayError
-from nbray.notes import add_note
 from nbray.serialization.error_value import hint_of
 
-from . import read_only
+from . import error_rebuild, read_only
 from .cell_pickle import StreamReader, receiving
 from .cell_result import TOLD
 from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
+from .stand_in_frames import make_traceback
 
 WAITS_IN = os.path.join(PACKAGE_DIR, "api", "objects.py")
 _OUR_DIRS = (PACKAGE_DIR, os.path.dirname(cloudpickle.__file__) + os.sep)
@@ -38,136 +38,17 @@ _REFUSE = tuple(os.path.join(PACKAGE_DIR, name) for name in ("api" + os.sep, "op
 MARK = "_nbray_traceback"  # attribute of exceptions that are shown by the filter
 
 
-class RemoteCellError(Exception):
-    """Stands for an exception whose class cannot be had here; its text says the rest."""
-
-
-# ---------------------------------------------------------------------- stand-in frames
-
-
-@functools.lru_cache(maxsize=256)
-def _stub(signature: str, distance: int = 0) -> CodeType:
-    """Compile a function that returns its own frame, ``distance`` lines below its def."""
-    namespace: dict[str, Any] = {}
-    body = "\n" * distance + " return _getframe()"
-    exec(compile(f"def stub({signature}):{body}", "<nbray>", "exec"), namespace)
-    code: CodeType = namespace["stub"].__code__
-    return code
-
-
-def _frame(record: FrameRecord) -> FrameType:
-    """Make a frame that says it is where the record says, to whoever asks it.
-
-    IPython takes the line from the frame and not from the traceback when the file does
-    not exist, and the lines around it from the start of the function: both must be right.
-    """
-    line = max(record.line, 1)
-    first = min(record.first_line or _first_line(record), line)
-    changes: dict[str, Any] = {"co_filename": record.filename, "co_firstlineno": first}
-    changes["co_name"] = record.function
-    tables = sys.version_info >= (3, 11)
-    try:
-        code = _stub(record.signature, 0 if tables else line - first)
-    except SyntaxError:
-        code = _stub("", 0 if tables else line - first)
-    if tables:
-        changes["co_qualname"] = record.qualified or record.function
-        changes["co_linetable"] = _line_table(len(code.co_code) // 2, line - first, record)
-    code = code.replace(**changes)
-    function = FunctionType(code, {"_getframe": sys._getframe, "__name__": "__main__"})
-    names = code.co_varnames
-    count = code.co_argcount
-    keywords = names[count : count + code.co_kwonlyargcount]
-    frame: FrameType = function(*[None] * count, **dict.fromkeys(keywords))
-    return frame
-
-
-def _line_table(units: int, delta: int, record: FrameRecord) -> bytes:
-    """Encode that every instruction stands on one line (Objects/locations.md of CPython)."""
-    columns = record.column is not None and record.end_column is not None
-    table = bytearray()
-    while units > 0:
-        length = min(units, 8)
-        table.append(0x80 | ((14 if columns else 13) << 3) | (length - 1))
-        table += _varint(delta << 1 if delta >= 0 else (-delta << 1) | 1)
-        if columns:
-            table += _varint(max((record.end_line or record.line) - record.line, 0))
-            table += _varint((record.column or 0) + 1)
-            table += _varint((record.end_column or 0) + 1)
-        delta = 0
-        units -= length
-    return bytes(table)
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value >= 64:
-        parts.append(64 | (value & 63))
-        value >>= 6
-    parts.append(value)
-    return bytes(parts)
-
-
-def _first_line(record: FrameRecord) -> int:
-    """Find where the function of a frame begins, going up from its line."""
-    if record.function.startswith("<"):
-        return 1
-    lines = linecache.getlines(record.filename)
-    for number in range(min(record.line, len(lines)), 0, -1):
-        if lines[number - 1].lstrip().startswith((f"def {record.function}", f"async def {record.function}")):
-            return number
-    return record.line
-
-
-def make_traceback(frames: list[FrameRecord]) -> TracebackType | None:
-    """Return a traceback over stand-ins for ``frames``, outermost first."""
-    tb: TracebackType | None = None
-    for record in reversed(frames):
-        frame = _frame(record)
-        tb = TracebackType(tb, frame, frame.f_lasti, max(record.line, 1))
-    return tb
-
-
 # ------------------------------------------------------------------- records to exceptions
 
 
 def rebuild(records: list[ExceptionRecord], namespace: dict[str, Any]) -> BaseException:
     """Make the exception that ``capture`` wrote down, with its chain and tracebacks."""
-    made = [_exception(record, namespace) for record in records]
-    for exc, record in zip(made, records, strict=True):
-        exc.__traceback__ = make_traceback(record.frames)
-        for note in record.notes:
-            add_note(exc, note)
-        if record.cause is not None:
-            exc.__cause__ = made[record.cause]
-        if record.context is not None:
-            exc.__context__ = made[record.context]
-        exc.__suppress_context__ = record.suppress_context
-    for exc, record in zip(made, records, strict=True):
-        if isinstance(exc, GROUP_TYPES):
-            # Its members were pickled with it: they are copies of those that have frames.
-            for member, at in zip(exc.exceptions, record.members, strict=False):
-                source = made[at]
-                member.__traceback__ = source.__traceback__
-                member.__cause__ = source.__cause__
-                member.__context__ = source.__context__
-                member.__suppress_context__ = source.__suppress_context__
-    return mark(made[0])
 
+    def read(data: bytes) -> Any:
+        with receiving(namespace, (), namespace):
+            return StreamReader(data, ()).read()
 
-def _exception(record: ExceptionRecord, namespace: dict[str, Any]) -> BaseException:
-    if record.pickled is not None:
-        try:
-            with receiving(namespace, (), namespace):
-                exc = StreamReader(record.pickled, ()).read()
-            if isinstance(exc, BaseException):
-                return exc
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-    cls = type(record.type_name, (RemoteCellError,), {"__module__": "nbray.remote"})
-    made: BaseException = cls(record.text)
-    return made
+    return mark(error_rebuild.rebuild(records, read))
 
 
 def mark(exc: BaseException) -> BaseException:

@@ -15,7 +15,7 @@ from typing import Any
 import ipykernel
 import pytest
 
-from nbray.notebook import error_record, tracebacks
+from nbray.notebook import error_record, stand_in_frames
 from nbray.notebook.kernel_interrupts import KernelInterrupts
 
 SOURCE = """
@@ -90,7 +90,7 @@ def test_an_error_where_python_knows_of_no_line() -> None:
         nowhere()
     records = error_record.capture(caught.value, lambda value: b"", lambda error: "")
     for record in records:
-        made = tracebacks.make_traceback(record.frames)
+        made = stand_in_frames.make_traceback(record.frames)
         while made is not None:
             assert made.tb_lineno >= 1
             made = made.tb_next

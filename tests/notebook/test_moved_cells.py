@@ -48,6 +48,18 @@ CASES = {
         "f.__defaults__ = (5,); f.__doc__ = 'new'; f.__name__ = 'g'; f.__kwdefaults__ = None; Has.method.__defaults__ = None",
         "[f(1, c=0), f.__doc__, f.__name__, f.__kwdefaults__, Has.method.__defaults__, Has().plain()] == [(1, 5, 0), 'new', 'g', None, None, 1]",
     ),
+    "errors that a cell has caught": (
+        "import threading, traceback\nlst = [1]\ntry: 1 / 0\nexcept Exception as error: here = error",
+        "def inner(): return {}['k']\nclass Odd(Exception):\n    def __init__(self, *, b): super().__init__('odd'); self.b = b\n"
+        "try:\n    try: inner()\n    except KeyError as error: raise ValueError(lst) from error\nexcept ValueError as error: chained = error\n"
+        "try:\n    try: raise Odd(b=threading.Lock())\n    except Odd: raise RuntimeError\nexcept RuntimeError as error: of_odd = error\n"
+        "try: raise TypeError from here\nexcept TypeError as error: of_here = error\n"
+        "assert [f.name for f in traceback.extract_tb(here.__traceback__)][-1] == '<module>'",
+        "[repr(chained), chained.args[0] is lst, chained.__cause__ is chained.__context__, repr(chained.__cause__),"
+        " [f.name for f in traceback.extract_tb(chained.__cause__.__traceback__)][-2:], type(of_odd.__context__).__name__,"
+        " of_odd.__suppress_context__, of_here.__cause__ is here]"
+        " == ['ValueError([1])', True, True, \"KeyError('k')\", ['<module>', 'inner'], 'Odd', False, True]",
+    ),
     "an array in an object, and a view of it": (
         "import numpy as np, types\nwhole = np.zeros((2, 2)); turned = whole.T; holder = types.SimpleNamespace(array=whole)",
         "holder.array[0, 0] = 4; turned[1, 0] = 7",
