@@ -34,6 +34,7 @@ from .stand_in_frames import make_traceback
 
 SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
 DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec or globals()
+ANNOTATED = "__annotations__"  # of the names at the top level of the notebook
 ALWAYS_VISIBLE = frozenset({"_", "__", "___", "In", "Out", "_ih", "_oh", "_dh"})
 IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType)
 
@@ -224,7 +225,7 @@ def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, 
     """Return the names to send, and those to send if they can be had cheaply."""
 
     def visible(name: str) -> bool:
-        if name not in namespace or (name.startswith("__") and name not in ("__", "__main__")):
+        if name not in namespace or (name.startswith("__") and name not in ("__", "__main__", ANNOTATED)):
             return False
         if name in ALWAYS_VISIBLE or name.startswith(("_i", "_o")) or name[1:].isdigit():
             return True

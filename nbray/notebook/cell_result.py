@@ -15,7 +15,13 @@ from typing import Any
 from .quick_pickle import quickly_pickled
 
 SET, CHANGED, VALUE, STATE, OBJECT, WIDGET = "set", "changed", "value", "state", "object", "widget"
-FORMATTERS = "formatters"
+FORMATTERS, HANDLERS, ANNOTATIONS = "formatters", "handlers", "annotations"
+NAMELESS = (
+    WIDGET,
+    FORMATTERS,
+    HANDLERS,
+    ANNOTATIONS,
+)  # no name stands for these: what cannot travel of them is not told
 REF = "ref"  # the value of a ref, changed
 Item = tuple[str, str, Any]  # kind, name, value; of an OBJECT the name is its number
 

@@ -20,11 +20,11 @@ from typing import Any
 
 from nbray.serialization.error_value import hint_of
 
-from . import method_hints, module_reload, read_only
+from . import interrupt_handlers, method_hints, module_reload, read_only
 from .cell_code import run_code
-from .cell_job import ALWAYS_VISIBLE, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
+from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, pickles, receiving
-from .cell_result import CHANGED, FORMATTERS, OBJECT, REF, SET, STATE, VALUE, WIDGET, CellOutcome
+from .cell_result import ANNOTATIONS, CHANGED, FORMATTERS, HANDLERS, OBJECT, REF, SET, STATE, VALUE, WIDGET, CellOutcome
 from .cell_scopes import names_of_with
 from .code_state import CodeState
 from .error_record import PACKAGE_DIR, capture
@@ -181,6 +181,8 @@ class _Run:
                         namespace[entry.name] = value
             _shell.comms.connect(reader.objects)
         _shell.loaded()
+        if self.start is not None and (handlers := namespace.get(interrupt_handlers.NAME)):
+            self.start.handlers.take(handlers)
         came = {}  # functions that are here already, inside other values
         if job.optional and self.reader is not None:
             came = {f.__qualname__: f for f in map(of_main, self.reader.objects()) if isinstance(f, types.FunctionType)}
@@ -335,6 +337,10 @@ class _Run:
             items.append((VALUE, "", value))
         if printers := _shell.new_formatters():
             items.append((FORMATTERS, "", printers))
+        if self.start is not None and not self.item and (handlers := self.start.handlers.changes()):
+            items.append((HANDLERS, "", handlers))
+        if ANNOTATED in self.namespace and ANNOTATED not in before and not self.item:
+            items.append((ANNOTATIONS, "", self.namespace[ANNOTATED]))
         if not self.item:
             items += [(WIDGET, "", widget) for widget in _shell.comms.shown() if pickles(widget)]
         outcome.imports = [

@@ -1,4 +1,8 @@
-"""The worker's own handlers of signals: a cell may replace them, which ends with it, and bring one back."""
+"""Handlers of signals: those of the notebook are in force while a cell runs, those that the cell sets come back.
+
+The worker's own, by which a cell is interrupted, a cell may replace, which ends with it. A timer ends with the cell as well:
+what it would interrupt later is none of the notebook's.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,71 @@ from typing import Any
 
 from nbray._cstore import lib
 
+NAME = "_nbray_signal_handlers"  # private: under which they go to the worker
 _OURS = ("nbray.worker.executor", "nbray.core.interrupts")
 _SIGNALS = (signal.SIGINT, signal.SIGUSR1)  # by which a cell is interrupted
+_OTHERS = (
+    signal.SIGALRM, signal.SIGUSR2, signal.SIGHUP, signal.SIGVTALRM, signal.SIGPROF, signal.SIGWINCH, signal.SIGCHLD, signal.SIGPIPE,
+)  # fmt: skip
+
+Handlers = dict[int, Any]
+
+
+def of_the_notebook() -> Handlers:
+    """Return the handlers in force that are functions of the notebook; in a worker, of its cell."""
+    found = {int(signo): signal.getsignal(signo) for signo in _OTHERS}
+    return {signo: handler for signo, handler in found.items() if getattr(handler, "__module__", None) == "__main__"}
+
+
+def put(handlers: Handlers) -> None:
+    """Put handlers into force; only the main thread may."""
+    if threading.current_thread() is threading.main_thread():
+        for signo, handler in handlers.items():
+            signal.signal(signo, handler)
 
 
 class Kept:
-    """The handlers in force when a cell begins."""
+    """The handlers in force when a cell begins.
 
-    def __init__(self) -> None:
-        self._before: list[Any] = []
+    Parameters
+    ----------
+    own_process
+        The cell is an actor's: what it sets stays in force there.
+    """
+
+    def __init__(self, own_process: bool = False) -> None:
+        self._before: dict[int, Any] = {}
+        self._sent: Handlers = {}
+        self._own_process = own_process
         if threading.current_thread() is threading.main_thread():
-            self._before = [signal.getsignal(signo) for signo in _SIGNALS]
+            self._before = {signo: signal.getsignal(signo) for signo in (*_SIGNALS, *_OTHERS)}
             lib.nbs_interrupted_itself()  # it may stand behind a handler of Python's that is new
+
+    def take(self, handlers: Handlers) -> None:
+        """Put those of the notebook into force."""
+        if self._before:
+            self._sent = handlers
+            put(handlers)
+
+    def changes(self) -> Handlers:
+        """Return what the cell has changed: functions of its own, and numbers for what Python does by itself."""
+        if not self._before:
+            return {}
+        now = of_the_notebook()
+        changed: Handlers = {signo: handler for signo, handler in now.items() if self._sent.get(signo) is not handler}
+        for signo in self._sent.keys() - now.keys():
+            handler = signal.getsignal(signo)
+            if isinstance(handler, signal.Handlers):
+                changed[signo] = int(handler)
+        return changed
 
     def give_back(self) -> None:
         """Put them into force again."""
-        for signo, handler in zip(_SIGNALS, self._before, strict=False):
-            if signal.getsignal(signo) is not handler and callable(handler):
+        if self._before and not self._own_process:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for signo, handler in self._before.items():
+            mine = signo in _SIGNALS
+            if (mine or not self._own_process) and signal.getsignal(signo) is not handler and handler is not None:
                 signal.signal(signo, handler)
         if self._before:
             lib.nbs_interrupted_itself()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 
 # Set per worker or per task by the runtime, never by the notebook.
 KEPT_VARIABLES = ("NBRAY_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
@@ -45,6 +46,7 @@ def apply(packed: bytes, before: Raw) -> None:
     global _alike
     if not packed or (packed == _alike[0] and before == _alike[1]):
         return
+    zone = os.environ.get("TZ")
     wanted: dict[str, str] = pickle.loads(packed)
     for name in list(os.environ):
         if name not in wanted and not name.startswith(KEPT_VARIABLES):
@@ -52,6 +54,7 @@ def apply(packed: bytes, before: Raw) -> None:
     for name, value in wanted.items():
         if os.environ.get(name) != value and not name.startswith(KEPT_VARIABLES):
             os.environ[name] = value
+    _follow_zone(zone)
     if os.environ._data == before:  # type: ignore[attr-defined]
         _alike = (packed, before)
 
@@ -68,11 +71,13 @@ def changes(before: Raw) -> dict[str, str | None]:
 
 def change(changed: dict[str, str | None]) -> None:
     """Make the changes that ``changes`` found."""
+    zone = os.environ.get("TZ")
     for name, value in changed.items():
         if value is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    _follow_zone(zone)
 
 
 def restore(before: Raw) -> None:
@@ -80,8 +85,16 @@ def restore(before: Raw) -> None:
     now = raw()
     if now == before:
         return
+    zone = os.environ.get("TZ")
     for name in now.keys() - before.keys():
         del os.environ[os.fsdecode(name)]
     for name, value in before.items():
         if now.get(name) != value:
             os.environ[os.fsdecode(name)] = os.fsdecode(value)
+    _follow_zone(zone)
+
+
+def _follow_zone(before: str | None) -> None:
+    """Tell the C library of a time zone that is another than before."""
+    if os.environ.get("TZ") != before:
+        time.tzset()

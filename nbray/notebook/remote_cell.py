@@ -31,6 +31,7 @@ from . import (
     cell_runner,
     formatters,
     interrupt,
+    interrupt_handlers,
     magics_here,
     module_reload,
     module_values,
@@ -210,7 +211,8 @@ class RemoteCells:
 
     def _for_its_shell(self, job: cell_job.CellJob, analysis: CellAnalysis) -> dict[str, Any]:
         """Note what the worker's shell needs for the magics of the cell; returns what it needs of the notebook's own functions."""
-        shell, functions = self.shell, {}
+        shell = self.shell
+        functions: dict[str, Any] = {}
         for kind, name in analysis.magics:
             magic = shell.magics_manager.magics[kind].get(name)
             if isinstance(magic, Alias):
@@ -219,6 +221,8 @@ class RemoteCells:
                 functions[cell_job.magic_name(kind, name)] = magic
         if not formatters.unchanged(self._watched):
             functions.update(self._own_formatters())
+        if handlers := interrupt_handlers.of_the_notebook():
+            functions[interrupt_handlers.NAME] = handlers
         if analysis.magics:
             job.magics = sorted(analysis.magics)
             job.extensions = sorted(set(shell.extension_manager.loaded) - {"nbray", __package__})

@@ -14,7 +14,7 @@ from nbray.serialization.unpicklable import find_offender
 from . import ipywidgets_travel
 from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, input_object, into, pickles
-from .cell_result import CHANGED, FORMATTERS, OBJECT, REF, STATE, VALUE, WIDGET, CellOutcome, Item, LeftBehind
+from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
 from .in_place import Attributes, is_updated_surely
 from .pandas_columns import is_frame
 
@@ -88,7 +88,7 @@ class Packer:
                     raise
                 except BaseException as error:
                     failed = item
-                    if kind in (WIDGET, FORMATTERS):
+                    if kind in NAMELESS:
                         break  # the page still shows it; what is shown is shown plainly
                     left = _left_behind(kind, *came_as(item), error)
                     left.kept = kind == OBJECT

@@ -15,6 +15,7 @@ from typing import Any
 from . import (
     code_state,
     formatters,
+    interrupt_handlers,
     ipywidgets_travel,
     module_values,
     private_memory,
@@ -22,9 +23,23 @@ from . import (
     process_settings,
     warning_filters,
 )
-from .cell_job import Inputs
+from .cell_job import ANNOTATED, Inputs
 from .cell_pickle import StreamReader, receiving
-from .cell_result import FORMATTERS, OBJECT, REF, SET, STATE, VALUE, WIDGET, CellOutcome, LeftBehind, NotHere
+from .cell_result import (
+    ANNOTATIONS,
+    FORMATTERS,
+    HANDLERS,
+    NAMELESS,
+    OBJECT,
+    REF,
+    SET,
+    STATE,
+    VALUE,
+    WIDGET,
+    CellOutcome,
+    LeftBehind,
+    NotHere,
+)
 from .in_place import update_in_place
 from .partial_reader import PartialReader
 
@@ -43,6 +58,8 @@ class Read:
     replaced: list[tuple[Any, Any]] = field(default_factory=list)  # objects that were, and those in their places
     widgets: list[Any] = field(default_factory=list)  # that the page shows, and that may have no name
     formatters: dict[str, Any] = field(default_factory=dict)  # that the cell has registered
+    handlers: dict[int, Any] = field(default_factory=dict)  # of signals, that it has set
+    annotations: dict[str, Any] = field(default_factory=dict)  # of its names
     messages: list[str] = field(default_factory=list)
 
 
@@ -81,6 +98,10 @@ def read(
                     found.widgets.append(value)
                 elif kind == FORMATTERS:
                     found.formatters = value
+                elif kind == HANDLERS:
+                    found.handlers = value
+                elif kind == ANNOTATIONS:
+                    found.annotations = value
                 elif kind == STATE and in_place:
                     code_state.apply(known[name], value)
                 elif kind == OBJECT:
@@ -137,7 +158,7 @@ def _values(
     for kind, name in entries:
         values.append(value := partial.value())
         where = "what it changed" if kind == OBJECT else name or "the value of the last line"
-        for left in lost if kind not in (WIDGET, FORMATTERS) else ():
+        for left in lost if kind not in NAMELESS else ():
             left.name = left.path = "" if kind == OBJECT else name
             whole = isinstance(value, NotHere) and value._left is left
             found.messages.append(
@@ -186,6 +207,9 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     if found.formatters:
         formatters.register(shell, found.formatters)
     ipywidgets_travel.connect([*found.bound.values(), found.value, *found.widgets])
+    interrupt_handlers.put(found.handlers)
+    if found.annotations:
+        namespace.setdefault(ANNOTATED, {}).update(found.annotations)
     for name in outcome.deleted:
         namespace.pop(name, None)
     return found.value, found.messages

@@ -26,7 +26,8 @@ from .worker_shell import WorkerShell
 class Start:
     """Directory and environment when a cell begins."""
 
-    def __init__(self, job: CellJob) -> None:
+    def __init__(self, job: CellJob, handlers: interrupt_handlers.Kept) -> None:
+        self.handlers = handlers
         self._cwd = job.cwd
         self._environ = process_environ.raw()
         self._path, self._argv = list(sys.path), list(sys.argv)
@@ -53,7 +54,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
     """Make the process look like the kernel, and as before afterwards. What an actor's cell makes is ``kept``."""
     main, path, argv = sys.modules.get("__main__"), list(sys.path), sys.argv
     environ = process_environ.raw()
-    handlers = interrupt_handlers.Kept()
+    handlers = interrupt_handlers.Kept(kept)
     builtin_input, breakpoint_hook = builtins.input, sys.breakpointhook
     getpass: Any = importlib.import_module("getpass") if "getpass" in job.source else None
     ask_secret = getattr(getpass, "getpass", None)
@@ -81,7 +82,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
         remember(job.filename, job.text)
         know_cells(job.numbers)
         output.watch_descriptors(True)
-        start = Start(job)
+        start = Start(job, handlers)
         yield start
     finally:
         output.watch_descriptors(False)

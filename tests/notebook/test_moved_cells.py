@@ -60,6 +60,25 @@ CASES = {
         " of_odd.__suppress_context__, of_here.__cause__ is here]"
         " == ['ValueError([1])', True, True, \"KeyError('k')\", ['<module>', 'inner'], 'Odd', False, True]",
     ),
+    "handlers of signals": (
+        "import os, signal, time\ndef ring(*a): raise TimeoutError\nhits = []\nsignal.signal(signal.SIGALRM, ring); signal.signal(signal.SIGHUP, ring)",
+        "assert signal.getsignal(signal.SIGALRM) is ring\nsignal.setitimer(signal.ITIMER_REAL, 0.01)\n"
+        "try: time.sleep(60)\nexcept TimeoutError: rung = True\n"
+        "def note(number, frame): hits.append(number)\nsignal.signal(signal.SIGUSR2, note)\nos.kill(os.getpid(), signal.SIGUSR2)\n"
+        "while not hits: time.sleep(0.01)\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\nNone",
+        "[rung, hits == [signal.SIGUSR2], signal.getsignal(signal.SIGUSR2) is note, signal.getsignal(signal.SIGHUP) is signal.SIG_IGN,"
+        " signal.getsignal(signal.SIGALRM) is ring, signal.signal(signal.SIGUSR2, signal.SIG_DFL) is note] == [True] * 6",
+    ),
+    "what names are annotated with": (
+        "first: int = 1",
+        "class Own: pass\nsecond: Own = Own(); first: float\nassert (lambda: __annotations__)()['second'] is Own",
+        "{name: __annotations__[name] for name in ('first', 'second')} == {'first': float, 'second': Own}",
+    ),
+    "the time zone": (
+        "import os, time\nos.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
+        "assert time.tzname == ('JST', 'JST')\nos.environ['TZ'] = 'Asia/Kolkata'; time.tzset()",
+        "[time.tzname, os.environ.pop('TZ'), time.tzset()] == [('IST', 'IST'), 'Asia/Kolkata', None]",
+    ),
     "an array in an object, and a view of it": (
         "import numpy as np, types\nwhole = np.zeros((2, 2)); turned = whole.T; holder = types.SimpleNamespace(array=whole)",
         "holder.array[0, 0] = 4; turned[1, 0] = 7",

@@ -1,0 +1,94 @@
+"""Tracebacks over frames that say they are where the real ones were: in another process."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import sys
+from types import CodeType, FrameType, FunctionType, TracebackType
+from typing import Any
+
+from .error_record import FrameRecord
+
+
+@functools.lru_cache(maxsize=256)
+def _stub(signature: str, distance: int = 0) -> CodeType:
+    """Compile a function that returns its own frame, ``distance`` lines below its def."""
+    namespace: dict[str, Any] = {}
+    body = "\n" * distance + " return _getframe()"
+    exec(compile(f"def stub({signature}):{body}", "<nbray>", "exec"), namespace)
+    code: CodeType = namespace["stub"].__code__
+    return code
+
+
+def _frame(record: FrameRecord) -> FrameType:
+    """Make a frame that says it is where the record says, to whoever asks it.
+
+    IPython takes the line from the frame and not from the traceback when the file does
+    not exist, and the lines around it from the start of the function: both must be right.
+    """
+    line = max(record.line, 1)
+    first = min(record.first_line or _first_line(record), line)
+    changes: dict[str, Any] = {"co_filename": record.filename, "co_firstlineno": first}
+    changes["co_name"] = record.function
+    tables = sys.version_info >= (3, 11)
+    try:
+        code = _stub(record.signature, 0 if tables else line - first)
+    except SyntaxError:
+        code = _stub("", 0 if tables else line - first)
+    if tables:
+        changes["co_qualname"] = record.qualified or record.function
+        changes["co_linetable"] = _line_table(len(code.co_code) // 2, line - first, record)
+    code = code.replace(**changes)
+    function = FunctionType(code, {"_getframe": sys._getframe, "__name__": "__main__"})
+    names = code.co_varnames
+    count = code.co_argcount
+    keywords = names[count : count + code.co_kwonlyargcount]
+    frame: FrameType = function(*[None] * count, **dict.fromkeys(keywords))
+    return frame
+
+
+def _line_table(units: int, delta: int, record: FrameRecord) -> bytes:
+    """Encode that every instruction stands on one line (Objects/locations.md of CPython)."""
+    columns = record.column is not None and record.end_column is not None
+    table = bytearray()
+    while units > 0:
+        length = min(units, 8)
+        table.append(0x80 | ((14 if columns else 13) << 3) | (length - 1))
+        table += _varint(delta << 1 if delta >= 0 else (-delta << 1) | 1)
+        if columns:
+            table += _varint(max((record.end_line or record.line) - record.line, 0))
+            table += _varint((record.column or 0) + 1)
+            table += _varint((record.end_column or 0) + 1)
+        delta = 0
+        units -= length
+    return bytes(table)
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value >= 64:
+        parts.append(64 | (value & 63))
+        value >>= 6
+    parts.append(value)
+    return bytes(parts)
+
+
+def _first_line(record: FrameRecord) -> int:
+    """Find where the function of a frame begins, going up from its line."""
+    if record.function.startswith("<"):
+        return 1
+    lines = linecache.getlines(record.filename)
+    for number in range(min(record.line, len(lines)), 0, -1):
+        if lines[number - 1].lstrip().startswith((f"def {record.function}", f"async def {record.function}")):
+            return number
+    return record.line
+
+
+def make_traceback(frames: list[FrameRecord]) -> TracebackType | None:
+    """Return a traceback over stand-ins for ``frames``, outermost first."""
+    tb: TracebackType | None = None
+    for record in reversed(frames):
+        frame = _frame(record)
+        tb = TracebackType(tb, frame, frame.f_lasti, max(record.line, 1))
+    return tb
