@@ -16,6 +16,7 @@ import os
 import select
 import struct
 import sys
+import threading
 import time
 from typing import Any
 
@@ -27,6 +28,8 @@ from nbray.exceptions import RaySystemError
 from nbray.node import discovery
 from nbray.node.discovery import LiveSession
 from nbray.node.process_control import open_pidfd
+from nbray.notebook.panel_answers.requests import PanelRequests
+from nbray.notebook.panel_answers.task_output import TaskOutput
 from nbray.notebook.panel_comm import PanelFeed
 from nbray.notebook.task_stream import TaskStream
 from nbray.util.state.tables import size, table
@@ -40,8 +43,8 @@ MAX_LINE = 65536  # bytes of an answer
 class Watched(Observer):
     """A cluster that is looked at from outside.
 
-    It has what ``TaskFeed`` reads. The queues of its drivers are theirs: a task that waits in one of
-    them is seen when it is sent.
+    It has what ``TaskFeed`` and the panel's tables read. The queues of its drivers are theirs: a task that waits in one
+    of them is seen when it is sent.
     """
 
     def __init__(self, session: LiveSession) -> None:
@@ -49,8 +52,15 @@ class Watched(Observer):
         self.waiting_args: dict[int, Any] = {}
         self.pools: dict[int, Any] = {}
         self.failed = FailureLog()  # a driver's own log of what failed: empty, from outside
+        self.actors: dict[str, Any] = {}  # calls that wait here: none
+        self.lock = threading.Lock()
+        self.pid = os.getpid()
         self._state: m.StateReply | None = None
         self._asked_at = 0.0
+
+    def open_records(self) -> list[Any]:
+        """Return the tasks of this process: none."""
+        return []
 
     def figures(self) -> dict[str, Any]:
         """Return the cluster's figures, as ``live.snapshot`` does.
@@ -194,11 +204,13 @@ def feed(given: argparse.Namespace) -> int:
         raise ConnectionError(f"--address={given.address!r} names no cluster that runs.")
     watched = Watched(session)
     daemon = open_pidfd(session.pid)
-    stream = TaskStream(
-        usage=lambda since: live.usage(since, source=watched),
-        source=lambda: watched if lib.nbs_alive(watched.seg, watched.daemon) else None,
-    )
-    panel, pipe = PanelFeed(watched.figures, stream=stream), _Pipe()
+
+    def source() -> Watched | None:
+        return watched if lib.nbs_alive(watched.seg, watched.daemon) else None
+
+    stream = TaskStream(usage=lambda since: live.usage(since, source=watched), source=source)
+    requests = PanelRequests(stream, dict, TaskOutput(), observed=source)
+    panel, pipe = PanelFeed(watched.figures, stream=stream, requests=requests), _Pipe()
     panel.on_open(pipe, {"header": {"subshell_id": "pipe"}, "content": {"data": {}}})
     rest = b""
     while daemon >= 0:

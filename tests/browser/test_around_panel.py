@@ -97,6 +97,10 @@ def test_a_cluster_without_a_kernel(lab):
     card.get_by_role("button", name="Show").click()
     lab.panel.get_by_text(re.compile("^session_")).wait_for()
     lab.group("halve, 5 tasks, 4 done, 1 failed")  # as the server's side tells it
+    lab.show_tab("Nodes")
+    lab.panel.get_by_role("grid", name="Nodes").get_by_role("row", name="alive").wait_for()
+    lab.panel.get_by_role("grid", name="Workers").get_by_role("row", name="driver").wait_for()
+    lab.show_tab("Graph")
     card.get_by_role("button", name="Back to the notebook").click()
     lab.panel.get_by_text("Untitled").first.wait_for()
     lab.group("halve, 5 tasks, 4 done, 1 failed")

@@ -102,7 +102,7 @@ def test_a_cluster_from_start_to_stop(server):
         assert status == 409 and "CPUs" in refused["message"]
         assert ask("PATCH", path, body='{"num_cpus": 1}') == (204, None)
         seen = asyncio.run(asyncio.wait_for(listen(server, started), 60))
-        assert seen == {"double"}
+        assert seen == {"double", "Counter.count"}
     finally:
         assert ask("DELETE", f"/nbray/clusters/{started['name']}") == (204, None)
     assert ask("GET", "/nbray/clusters")[1] == []
@@ -113,7 +113,12 @@ import sys, nbray
 nbray.init(address=sys.argv[1])
 @nbray.remote
 def double(x): return 2 * x
-print(nbray.get(double.remote(4)))"""
+@nbray.remote(num_cpus=0)
+class Counter:
+    def count(self): return 1
+counter, kept = Counter.remote(), nbray.put(bytes(500_000))
+print(nbray.get(double.remote(4)), nbray.get(counter.count.remote()), flush=True)
+sys.stdin.read()"""
 
 
 async def listen(server, started):
@@ -128,17 +133,34 @@ async def listen(server, started):
     while json_of(await socket.read_message()).get("frame", {}).get("kind") != "delta":
         pass
     line = [sys.executable, "-c", DRIVER, started["address"]]
-    driver = subprocess.Popen(line, env=server.environment, stdout=subprocess.PIPE)
+    driver = subprocess.Popen(line, env=server.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     names, counts = set(), []
-    while not counts or counts[4] < 1:
+    while len(names) < 2 or counts[4] < 2:
         message = json_of(await socket.read_message())
         if message.get("ask"):  # a page that does not say that it has read gets no more
             await socket.write_message(json.dumps({"v": 1, "ack": message["seq"]}))
         frame = message.get("frame", {"functions": [], "counts": counts})
         names |= {name for _, name, kind, _ in frame["functions"] if name}
         counts = frame["counts"]
+    assert driver.stdout.readline() == b"8 1\n"
+
+    async def ask(what):
+        await socket.write_message(json.dumps({"v": 1, "request": 7, "what": what, "task": 0}))
+        while (message := json_of(await socket.read_message())).get("reply") != 7:
+            pass
+        return message
+
+    # The tables, though no driver is asked; what only drivers know is refused in a sentence.
+    (actor,) = (await ask("actors"))["value"]["actors"]
+    assert (actor["class"], actor["state"]) == ("Counter", "ALIVE")
+    (node,) = (nodes := (await ask("nodes"))["value"])["nodes"]
+    assert (node["state"], node["total"]["CPU"]) == ("alive", 1)
+    assert driver.pid in {worker["pid"] for worker in nodes["workers"]}
+    (kept,) = [row for row in (await ask("objects"))["value"]["objects"] if row["size"] > 400_000]
+    assert driver.pid in {holder.get("pid") for holder in kept["by"]} and kept["no_free"]
+    assert (await ask("task"))["error"] == "Only a notebook of this cluster can tell that."
     socket.close()
-    assert driver.communicate(timeout=30)[0] == b"8\n"
+    assert driver.communicate(timeout=30) == (b"", None)
     return names
 
 

@@ -83,7 +83,7 @@ test('a record is read as it was written, and what is cut short is none', () => 
   assert.equal(readRecord('text'), null);
 });
 
-test('a cluster without a kernel is followed over a websocket, acknowledged, and ends', () => {
+test('a cluster without a kernel is followed over a websocket, acknowledged, asked, and ends', async () => {
   const said: string[] = [];
   const told: unknown[] = [];
   const statuses: Status[] = [];
@@ -107,14 +107,35 @@ test('a cluster without a kernel is followed over a websocket, acknowledged, and
   const frame = { v: 1, seq: 2, ask: true, frame: { kind: 'snapshot' } };
   call(socket.onmessage, { data: record(frame, new Uint8Array(0), new Uint8Array(0)) });
   call(socket.onmessage, { data: record(frame) }); // the same again
+  const asked = [
+    link.request('nodes', {}),
+    link.request('task', { task: 3 }),
+    link.request('nodes', {})
+  ];
+  call(socket.onmessage, { data: record({ v: 1, reply: 2, error: 'It is not known.' }) });
+  call(socket.onmessage, { data: record({ v: 1, reply: 1, value: { nodes: [] } }) });
   call(socket.onclose);
+  asked.push(link.request('nodes', {})); // there is nobody any more
+  const answers = await Promise.allSettled(asked);
+  assert.deepEqual(
+    answers.map(one => (one.status === 'fulfilled' ? one.value : (one.reason as Error).message)),
+    [
+      { nodes: [] },
+      'It is not known.',
+      'The connection to the cluster was lost.',
+      'There is no connection to the cluster now.'
+    ]
+  );
   assert.deepEqual(told, [2, 'snapshot']);
   assert.deepEqual(statuses, ['connecting', 'live', 'live', 'ended']);
   assert.deepEqual(said, [
     'session_1',
     '{"v":1,"tasks":false}',
     '{"v":1,"tasks":true}',
-    '{"v":1,"ack":2}'
+    '{"v":1,"ack":2}',
+    '{"v":1,"request":1,"what":"nodes"}',
+    '{"task":3,"v":1,"request":2,"what":"task"}',
+    '{"v":1,"request":3,"what":"nodes"}'
   ]);
 });
 

@@ -6,7 +6,6 @@ import type { ICellSpan } from '../graph/cellSpans.js';
 import type { IHit } from '../graph/scene.js';
 import type { IFrame } from '../graph/frames.js';
 import { TaskStore } from '../graph/taskStore.js';
-import { t } from '../text.js';
 import { addSample, sampleOf } from './history.js';
 import { countsOf } from './states.js';
 import {
@@ -134,7 +133,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
   request(what: string, args: Record<string, unknown> = {}): Promise<unknown> {
     return this._server === null
       ? this._link.request(what, args)
-      : Promise.reject(new Error(t('Only a notebook of this cluster can tell that.')));
+      : this._serverLink.request(what, args);
   }
 
   cellNumbered(number: number): ICellLink | null {

@@ -17,6 +17,7 @@ import {
   readFrame,
   readReply
 } from './feed.js';
+import { Questions } from './questions.js';
 import type { IFrame } from '../graph/frames.js';
 import { t } from '../text.js';
 import type { ICluster, Status } from '../tokens.js';
@@ -32,9 +33,6 @@ const OWN_SUBSHELL_TIMEOUT_MS = 5_000;
 
 /** How long a kernel has to say what it can do; a busy one, after a reload, says it after its cell. */
 const INFO_TIMEOUT_MS = 500;
-
-/** How long an answer may take: the kernel asks the daemon, which may be busy. */
-const ANSWER_TIMEOUT_MS = 30_000;
 
 /** How long after a closed comm the next is opened. */
 const REOPEN_MS = 1_000;
@@ -87,6 +85,7 @@ export class KernelLink {
     this._memory = options.memory;
     this._subshells = options.subshells;
     this._setTimeout = options.setTimeout ?? ((action, delay) => setTimeout(action, delay));
+    this._questions = new Questions(this._setTimeout);
   }
 
   /** The kernel that is followed. */
@@ -127,23 +126,9 @@ export class KernelLink {
     if (comm === null || this._seen === 0) {
       return Promise.reject(new Error(t('There is no connection to the kernel now.')));
     }
-    const request = ++this._requests;
-    return new Promise((resolve, reject) => {
-      const done = (settle: () => void): void => {
-        if (this._asked.delete(request)) {
-          settle();
-        }
-      };
-      this._asked.set(request, {
-        resolve: value => done(() => resolve(value)),
-        reject: words => done(() => reject(new Error(words)))
-      });
-      this._setTimeout(
-        () => this._asked.get(request)?.reject(t('The kernel does not answer.')),
-        ANSWER_TIMEOUT_MS
-      );
+    const send = (request: number): void =>
       this._send(() => comm.send({ ...args, v: PROTOCOL_VERSION, request, what }));
-    });
+    return this._questions.ask(send, t('The kernel does not answer.'));
   }
 
   /** Stop following. */
@@ -260,12 +245,7 @@ export class KernelLink {
   private _onMessage(comm: Comm, data: unknown, buffers: readonly unknown[]): void {
     const reply = comm === this._comm ? readReply(data) : null;
     if (reply !== null) {
-      const asked = this._asked.get(reply.number);
-      if (reply.error !== null) {
-        asked?.reject(reply.error);
-      } else {
-        asked?.resolve(reply.value);
-      }
+      this._questions.answered(reply);
       return;
     }
     const message = readFeed(data) ?? readFrame(data, buffers);
@@ -374,9 +354,7 @@ export class KernelLink {
 
   /** Nobody answers any more what was asked over the comm that is gone. */
   private _giveUp(): void {
-    for (const asked of [...this._asked.values()]) {
-      asked.reject(t('The connection to the kernel was lost.'));
-    }
+    this._questions.giveUp(t('The connection to the kernel was lost.'));
   }
 
   private _setStatus(status: Status): void {
@@ -401,12 +379,7 @@ export class KernelLink {
   /** Whether somebody watches the tasks; and whether the comm was opened so. */
   private _tasks = false;
   private _opened = false;
-  /** Numbers of requests that were sent, and those that wait for their answer. */
-  private _requests = 0;
-  private readonly _asked = new Map<
-    number,
-    { resolve: (value: unknown) => void; reject: (words: string) => void }
-  >();
+  private readonly _questions: Questions;
   /** Number of the newest message of this comm. */
   private _seen = 0;
 }

@@ -3,8 +3,10 @@
  *
  * Imports types only, so that it is tested without JupyterLab.
  */
-import { PROTOCOL_VERSION, readFeed, readFrame } from './feed.js';
+import { PROTOCOL_VERSION, readFeed, readFrame, readReply } from './feed.js';
 import type { ILinkListener } from './kernelLink.js';
+import { Questions } from './questions.js';
+import { t } from '../text.js';
 
 /** What is needed of a websocket. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'binaryType'> & {
@@ -28,6 +30,7 @@ export class ServerLink {
     const old = this._socket;
     this._socket = null;
     old?.close();
+    this._giveUp();
     if (name === null || this._open === undefined) {
       return;
     }
@@ -39,11 +42,17 @@ export class ServerLink {
     socket.onclose = () => {
       if (socket === this._socket) {
         this._socket = null;
+        this._giveUp();
         this._listener.onStatus('ended');
       }
     };
     socket.onmessage = event => {
       const record = readRecord(event.data);
+      const reply = socket === this._socket && record !== null ? readReply(record.data) : null;
+      if (reply !== null) {
+        this._questions.answered(reply);
+        return;
+      }
       const message =
         record && (readFeed(record.data) ?? readFrame(record.data, [...record.buffers]));
       if (socket !== this._socket || !message || message.seq <= seen) {
@@ -76,9 +85,24 @@ export class ServerLink {
     }
   }
 
+  /** Ask what looks at the cluster; rejects with the sentence that says why there is no answer. */
+  request(what: string, args: Record<string, unknown>): Promise<unknown> {
+    const socket = this._socket;
+    if (socket === null) {
+      return Promise.reject(new Error(t('There is no connection to the cluster now.')));
+    }
+    const send = (request: number): void =>
+      socket.send(JSON.stringify({ ...args, v: PROTOCOL_VERSION, request, what }));
+    return this._questions.ask(send, t('The cluster does not answer.'));
+  }
+
   /** Stop following. */
   dispose(): void {
     this.attach(null);
+  }
+
+  private _giveUp(): void {
+    this._questions.giveUp(t('The connection to the cluster was lost.'));
   }
 
   private _tellTasks(socket: Socket): void {
@@ -93,6 +117,7 @@ export class ServerLink {
   private readonly _open: OpenFeed | undefined;
   private _socket: Socket | null = null;
   private _tasks = false;
+  private readonly _questions = new Questions();
 }
 
 /** The message in a record and its buffers, or null; `nbray/cli/watch.py` describes the bytes. */

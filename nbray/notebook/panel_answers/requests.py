@@ -15,6 +15,8 @@ What can be asked (``task`` is an index of the frames, valid with ``generation``
     actors, objects, nodes                    rows for tables; see tables
     free     {object}                         free an object, by its id in hex
 
+Of a cluster that is looked at from outside, only the tables are told: the rest its drivers know.
+
 Nothing that a page says is trusted to have the right shape, nothing is unpickled, and no answer waits longer than
 the daemon does. Answers are made one after the other on a thread of their own, which ends when nobody asks.
 """
@@ -26,14 +28,16 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbray.core import cluster_view, current
+from nbray.core import cluster_view
 from nbray.core.timeline import chrome_trace
 from nbray.notebook.panel_answers import tables
 from nbray.notebook.panel_answers.task_details import TaskDetails
 from nbray.notebook.panel_answers.task_output import TaskOutput
+from nbray.notebook.task_stream import own_cluster
 
 MAX_WAITING = 64  # requests; a page asks a few at a time
 IDLE_S = 10.0  # after which the thread ends
+TABLES = ("actors", "objects", "nodes")  # what an observer can tell
 
 Reply = Callable[[dict[str, Any]], None]
 
@@ -53,9 +57,17 @@ class PanelRequests:
         Returns the notebook's variables.
     output : TaskOutput
         What tasks printed.
+    observed : callable, optional
+        Returns the observer that looks at a cluster from outside, or None when that is over; default: the cluster is
+        this process's own.
     """
 
-    def __init__(self, stream: Any, names: Callable[[], Mapping[str, Any]], output: TaskOutput) -> None:
+    def __init__(
+        self, stream: Any, names: Callable[[], Mapping[str, Any]], output: TaskOutput,
+        observed: Callable[[], Any] | None = None,
+    ) -> None:  # fmt: skip
+        self._source = observed or own_cluster
+        self._is_outside = observed is not None
         self._stream = stream
         self._names = names
         self._output = output
@@ -112,12 +124,15 @@ class PanelRequests:
 
     def answer(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return {"value": ...} or {"error": a sentence}."""
-        handler = self._handlers.get(str(data.get("what")))
-        core = current.core
+        what = str(data.get("what"))
+        handler = self._handlers.get(what)
+        core = self._source()
         if handler is None:
-            return {"error": f"This kernel's nbray does not know {str(data.get('what'))[:40]!r}."}
-        if core is None or not core.session.attached:
+            return {"error": f"This kernel's nbray does not know {what[:40]!r}."}
+        if core is None:
             return {"error": "There is no cluster."}
+        if self._is_outside and what not in TABLES:
+            return {"error": "Only a notebook of this cluster can tell that."}
         try:
             return {"value": handler(core, data)}
         except Refused as refused:
