@@ -16,12 +16,8 @@ from .quick_pickle import quickly_pickled
 
 SET, CHANGED, VALUE, STATE, OBJECT, WIDGET = "set", "changed", "value", "state", "object", "widget"
 FORMATTERS, HANDLERS, ANNOTATIONS = "formatters", "handlers", "annotations"
-NAMELESS = (
-    WIDGET,
-    FORMATTERS,
-    HANDLERS,
-    ANNOTATIONS,
-)  # no name stands for these: what cannot travel of them is not told
+ON_MODULE = "on module"  # what was set on one, which stands for the name, before that of the attribute
+NAMELESS = (WIDGET, FORMATTERS, HANDLERS, ANNOTATIONS, ON_MODULE)  # what cannot travel of these is not told by name
 REF = "ref"  # the value of a ref, changed
 Item = tuple[str, str, Any]  # kind, name, value; of an OBJECT the name is its number
 

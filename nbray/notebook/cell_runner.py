@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import pickle
 import sys
 import time
 import types
@@ -20,16 +19,29 @@ from typing import Any
 
 from nbray.serialization.error_value import hint_of
 
-from . import interrupt_handlers, method_hints, module_reload, read_only
+from . import cell_failure, interrupt_handlers, method_hints, module_reload, read_only
 from .cell_code import run_code
-from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
-from .cell_pickle import CellPickler, LimitedWriter, StreamReader, pickles, receiving
-from .cell_result import ANNOTATIONS, CHANGED, FORMATTERS, HANDLERS, OBJECT, REF, SET, STATE, VALUE, WIDGET, CellOutcome
+from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, CellJob, Item, Placed, missing_input
+from .cell_pickle import StreamReader, pickles, receiving
+from .cell_result import (
+    ANNOTATIONS,
+    CHANGED,
+    FORMATTERS,
+    HANDLERS,
+    OBJECT,
+    ON_MODULE,
+    REF,
+    SET,
+    STATE,
+    VALUE,
+    WIDGET,
+    CellOutcome,
+)
 from .cell_scopes import names_of_with
 from .code_state import CodeState
-from .error_record import PACKAGE_DIR, capture
 from .input_changes import InputChanges
 from .main_module import MainModule, new_module, of_main
+from .module_values import Key
 from .outlines import Outline
 from .result_packer import Packer
 from .runtime import CARRIED_TYPES, emit, put
@@ -39,11 +51,9 @@ from .shared_objects import Known, SharedObjects, that_share
 from .surroundings import Start, surroundings
 from .worker_shell import WorkerShell
 
-CELL_ENDED = "nbray_cell_ended"
 OF_IPYTHON = frozenset(
     {"_exit_code", "__main__"}
 )  # private names that come back: of the last `!command`, of the notebook itself
-MAX_ERROR_BYTES = 16 * SMALL_BYTES  # of a pickled exception
 
 _shell = WorkerShell(emit)
 
@@ -106,8 +116,8 @@ def run_in(
         except BaseException as error:
             _shell.comms.pause()
             _end_figures()
-            _drop_runner_frames(error, job.filename)
-            _emit_failure(run, key, error)
+            cell_failure.begin_in_cell(error, job.filename)
+            cell_failure.send(run, key, error)
             raise
         finally:
             _shell.comms.pause()
@@ -147,6 +157,7 @@ class _Run:
         self.loaded = False
         self.code_state: CodeState | None = None
         self.settings: SettingsInForce | None = None
+        self.module_objects: dict[Key, Any] = {}  # that the cell has set on modules
         self.inputs: InputChanges | None = None
         self.outlines: dict[str, Outline] = {}  # of the large inputs
         self.noticed: set[str] = set()  # large inputs of which nothing but their outlines told that they changed
@@ -236,7 +247,7 @@ class _Run:
         """Put the worker's own settings into force again, and keep what the cell changed of the notebook's."""
         if self.settings is not None:
             settings, self.settings = self.settings, None
-            settings.end(self.outcome)
+            self.module_objects = settings.end(self.outcome)
 
     def bind(self, item: Item) -> None:
         """Bind the item of ``--each``."""
@@ -335,14 +346,7 @@ class _Run:
             items = [(kind, name, self._left_there(kind, val)) for kind, name, val in items]
         if value is not None:
             items.append((VALUE, "", value))
-        if printers := _shell.new_formatters():
-            items.append((FORMATTERS, "", printers))
-        if self.start is not None and not self.item and (handlers := self.start.handlers.changes()):
-            items.append((HANDLERS, "", handlers))
-        if ANNOTATED in self.namespace and ANNOTATED not in before and not self.item:
-            items.append((ANNOTATIONS, "", self.namespace[ANNOTATED]))
-        if not self.item:
-            items += [(WIDGET, "", widget) for widget in _shell.comms.shown() if pickles(widget)]
+        items += self._beside_names()
         outcome.imports = [
             dotted
             for dotted in job.imports
@@ -350,6 +354,26 @@ class _Run:
         ]
         self._pack(items, changed, in_band)
         outcome.hints += method_hints.hints(job, self.before, changed, self.noticed)
+
+    def _beside_names(self) -> list[tuple[str, str, Any]]:
+        """Return what comes back without a name."""
+        items: list[tuple[str, str, Any]] = []
+        if printers := _shell.new_formatters():
+            items.append((FORMATTERS, "", printers))
+        if self.item:
+            return items
+        items += [(WIDGET, "", widget) for widget in _shell.comms.shown() if pickles(widget)]
+        if self.start is not None and (handlers := self.start.handlers.changes()):
+            items.append((HANDLERS, "", handlers))
+        if ANNOTATED in self.namespace and ANNOTATED not in self.before:
+            items.append((ANNOTATIONS, "", self.namespace[ANNOTATED]))
+        for key, value in self.module_objects.items():
+            if pickles(value):
+                items.append((ON_MODULE, ":".join(key), value))
+            elif self.kept is None:
+                what = f"{'.'.join(key)} was set on the worker only: a {type(value).__name__} cannot come back."
+                self.outcome.hints.append(what)
+        return items
 
     def _pack(self, items: list[tuple[str, str, Any]], changed: set[str], in_band: bool) -> None:
         """Write what comes back; objects of the inputs, where they can be told, as references to the notebook's."""
@@ -453,45 +477,3 @@ def _end_figures(held: list[dict[str, Any]] | None = None) -> None:
         _shell.show_figures(held)
     except Exception as error:
         print(f"a figure could not be drawn: {type(error).__name__}: {error}", file=sys.stderr)
-
-
-# ------------------------------------------------------------------------------ failure
-
-
-def _emit_failure(run: _Run, key: str, error: BaseException) -> None:
-    """Send the notebook the frames of the error and the names bound before it."""
-    namespace = run.namespace
-
-    def dump(obj: Any) -> bytes:
-        file = LimitedWriter(MAX_ERROR_BYTES)
-        pickler = CellPickler(file, namespace, CARRIED_TYPES, False, run.aliases)
-        pickler.tells_story = False  # which is told beside it
-        pickler.dump(obj)
-        if pickler.carried:
-            raise TypeError("refs do not travel inside exceptions")
-        with receiving(dict(namespace), (), run.before):
-            StreamReader(file.getvalue(), ()).read()
-        return file.getvalue()
-
-    records = capture(error, dump, run.note)
-    if run.job.return_names is None and run.loaded:
-        try:
-            run.collect(None, in_band=True)
-        except Exception as failure:
-            run.outcome = CellOutcome(hints=[f"the names bound before the error are lost: {failure!r}"])
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    emit(CELL_ENDED, (key, pickle.dumps((records, run.outcome))))
-
-
-def _drop_runner_frames(error: BaseException, filename: str) -> None:
-    """Let the traceback begin in the cell, or at least below the runner."""
-    first = tb = error.__traceback__
-    while tb is not None and tb.tb_frame.f_code.co_filename != filename:
-        tb = tb.tb_next
-    if tb is None:  # it never came to the cell: an input could not be read
-        tb = first
-        while tb is not None and tb.tb_frame.f_code.co_filename.startswith(PACKAGE_DIR):
-            tb = tb.tb_next
-    if tb is not None:
-        error.__traceback__ = tb

@@ -10,7 +10,7 @@ from typing import Any
 from nbray.core import current
 
 from . import completion, kernel_interrupts, reprs, tracebacks
-from .cell_runner import CELL_ENDED
+from .cell_failure import CELL_ENDED
 from .magics import RemoteMagics
 from .nbray_magic import NbrayMagics
 from .output_router import OutputRouter

@@ -1,14 +1,16 @@
-"""What cells have set on modules: ``config.K = 10``, ``config.TABLE["a"] = 1``.
+"""What cells have set on modules and their classes: ``config.K = 10``, ``config.TABLE["a"] = 1``, ``Model.fit = faster``.
 
-A worker loads its own ``config``. So plain values of the attributes that some cell of the notebook stores into go along with each
-cell, and what a cell changes of them comes back; before and after, the worker's module is as it was loaded. Which attributes these
-are is read in the cells. What the functions of a module change in it themselves is not seen, nor what is no plain data.
+A worker loads its own ``config``. So the attributes that some cell of the notebook stores into go along with each cell, and what
+a cell changes of them comes back; before and after, the worker's module is as it was loaded. Which attributes these are is read
+in the cells. Plain values are pickled here; code of the notebook, and what else a cell sets, goes with the names of the cell. What
+the functions of a module change in it themselves is not seen.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import functools
 import pickle
 import re
 import sys
@@ -23,7 +25,8 @@ from .after_import import AfterImport
 from .cell_analysis import CellAnalysis, analyse
 from .in_place import update_in_place
 
-Key = tuple[str, str]  # module, attribute
+NAME = "_nbray_module_objects"  # private: under which they go to the worker
+Key = tuple[str, str]  # module, and the attribute: of a class, behind its name ("Model.fit")
 Chain = tuple[str, ...]
 MAX_BYTES = 1 << 16  # of one value
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, date, datetime, timedelta, range)
@@ -39,35 +42,78 @@ ABSENT = b""  # in the place of a value: there is no such attribute
 
 
 def resolve(chains: Iterable[Chain], aliases: Mapping[str, str], namespace: Mapping[str, Any]) -> set[Key]:
-    """Return which of ``a.b.c`` are attributes of modules that are loaded here.
+    """Return which of ``a.b.c`` are attributes of modules that are loaded here, or of their classes.
 
     Parameters
     ----------
     aliases
-        Modules by the names under which the cell imports them.
+        Modules, and what is taken from them, by the names under which the cell imports them.
     """
     found = set()
     for root, *attributes in chains:
-        module = namespace.get(root)
-        if not isinstance(module, types.ModuleType):
-            module = sys.modules.get(aliases.get(root, ""))
-        for attribute in attributes:
-            if module is None or not _is_found_by_name(module):
+        owner: Any = namespace.get(root)
+        if not isinstance(owner, types.ModuleType | type):
+            owner = _imported(aliases.get(root, ""))
+        for number, attribute in enumerate(attributes, 1):
+            if not _is_found_by_name(owner):
                 break
-            value = vars(module).get(attribute)
-            if not isinstance(value, types.ModuleType):
-                found.add((module.__name__, attribute))
+            value = vars(owner).get(attribute)
+            inside = isinstance(value, type) and number < len(attributes)
+            if not inside and not isinstance(value, types.ModuleType):
+                is_class = isinstance(owner, type)
+                found.add(
+                    (owner.__module__, f"{owner.__qualname__}.{attribute}") if is_class else (owner.__name__, attribute)
+                )
                 break
-            module = value
+            owner = value
     return found - _OTHERS
 
 
-def _is_found_by_name(module: Any) -> bool:
+def _imported(dotted: str) -> Any:
+    """Return a module that is loaded, or what is under that name in one; None: neither."""
+    module, _, name = dotted.rpartition(".")
+    return sys.modules.get(dotted) or getattr(sys.modules.get(module), name or "-", None)
+
+
+def _place(key: Key) -> tuple[Any, str]:
+    """Return the module or class that has an attribute, if it is there, and the attribute's own name."""
+    owner: Any = sys.modules.get(key[0])
+    *classes, attribute = key[1].split(".")
+    for name in classes:
+        owner = vars(owner).get(name) if owner is not None else None
+        owner = owner if isinstance(owner, type) else None
+    return owner, attribute
+
+
+def _present(key: Key, default: Any = None) -> Any:
+    owner, attribute = _place(key)
+    return vars(owner).get(attribute, default) if owner is not None else default
+
+
+def _set(key: Key, value: Any) -> None:
+    owner, attribute = _place(key)
+    try:
+        if owner is None:
+            return
+        if value is ABSENT:
+            if attribute in vars(owner):
+                delattr(owner, attribute)
+        else:
+            setattr(owner, attribute, value)
+    except (AttributeError, TypeError):  # a class in C, or one that forbids it
+        return
+
+
+def _is_found_by_name(owner: Any) -> bool:
+    """Whether it is a module that other processes can import, or a class in one."""
+    if isinstance(owner, type):
+        module, found = owner.__module__, _place((owner.__module__, f"{owner.__qualname__}."))[0]
+        return found is owner and _is_found_by_name(sys.modules.get(module))
     return (
-        isinstance(module, types.ModuleType)
-        and sys.modules.get(module.__name__) is module
-        and getattr(module, "__spec__", None) is not None
-        and module.__name__.partition(".")[0] not in ("nbray", "__main__")
+        isinstance(owner, types.ModuleType)
+        and sys.modules.get(owner.__name__) is owner
+        and getattr(owner, "__spec__", None) is not None
+        and owner.__name__.partition(".")[0] not in ("nbray", "__main__")
     )
 
 
@@ -89,13 +135,25 @@ def read(keys: Iterable[Key]) -> dict[Key, bytes]:
     """Return the values of attributes of the modules that are loaded, pickled, as far as they are plain."""
     found = {}
     for key in keys:
-        module = sys.modules.get(key[0])
-        if module is None:
+        owner, attribute = _place(key)
+        if owner is None:
             continue
-        data = _pickled(vars(module)[key[1]]) if key[1] in vars(module) else ABSENT
+        data = _pickled(vars(owner)[attribute]) if attribute in vars(owner) else ABSENT
         if data is not None:
             found[key] = data
     return found
+
+
+def _is_of_notebook(value: Any) -> bool:
+    """Whether it is code of the notebook, or an object of it: what stands there in the place of what a library has."""
+    if isinstance(value, staticmethod | classmethod):
+        value = value.__func__
+    elif isinstance(value, property):
+        value = value.fget
+    elif isinstance(value, functools.partial):
+        value = value.func
+    kind = value if isinstance(value, type | types.FunctionType) else type(value)
+    return getattr(kind, "__module__", None) == "__main__"
 
 
 def _pickled(value: Any) -> bytes | None:
@@ -114,19 +172,22 @@ def _pickled(value: Any) -> bytes | None:
 
 def write(values: Mapping[Key, bytes], in_place: bool = True) -> None:
     """Set attributes of modules that are loaded; ``in_place``: containers stay the same objects, which others may have."""
-    for (name, attribute), data in values.items():
-        module = sys.modules.get(name)
-        if module is None:
-            continue
-        present = vars(module).get(attribute, ABSENT)
+    for key, data in values.items():
+        present = _present(key, ABSENT)
         if isinstance(present, types.ModuleType):
             continue  # which has been loaded on this side alone
         if data == ABSENT:
-            vars(module).pop(attribute, None)
+            _set(key, ABSENT)
         elif present is ABSENT or _pickled(present) != data:
             value = pickle.loads(data)
             if not (in_place and _is_container(present) and update_in_place(present, value)):
-                setattr(module, attribute, value)
+                _set(key, value)
+
+
+def put(objects: Mapping[Key, Any]) -> None:
+    """Set attributes to objects that came with the names of a cell."""
+    for key, value in objects.items():
+        _set(key, value)
 
 
 class Sender:
@@ -153,7 +214,7 @@ class Sender:
     def _add(self, analysis: CellAnalysis) -> None:
         keys = resolve(analysis.attribute_stores, analysis.import_aliases, self._shell.user_ns)
         # What is not there may be a part of a package that is not loaded yet.
-        self._keys.update((name, attribute) for name, attribute in keys if attribute in vars(sys.modules[name]))
+        self._keys.update(key for key in keys if _present(key, self) is not self)
 
     def _sources(self, text: str) -> list[str]:
         """Return a cell, or what is below the magic that it begins with."""
@@ -169,13 +230,17 @@ class Sender:
             self._add(analysis)
         return read(self._keys) if self._keys else {}
 
+    def objects(self) -> dict[Key, Any]:
+        """Return what of the notebook has been set on modules and goes along with each cell."""
+        return {key: value for key in self._keys if _is_of_notebook(value := _present(key))}
+
 
 class InForce:
     """In a worker: what the notebook has set on modules, while its cell runs.
 
     Parameters
     ----------
-    given
+    given, objects
         By attribute.
     chains, aliases
         What the cell stores into, see ``resolve``.
@@ -184,50 +249,54 @@ class InForce:
     """
 
     def __init__(
-        self, given: dict[Key, bytes], chains: list[Chain], aliases: dict[str, str], namespace: dict[str, Any]
+        self,
+        given: dict[Key, bytes],
+        objects: dict[Key, Any],
+        chains: list[Chain],
+        aliases: dict[str, str],
+        namespace: dict[str, Any],
     ) -> None:
-        self._given, self._chains, self._aliases, self._namespace = given, chains, aliases, namespace
+        self._given, self._objects = given, objects
+        self._chains, self._aliases, self._namespace = chains, aliases, namespace
         self._own: dict[Key, Any] = {}  # what was there
         self._late: AfterImport | None = None
-        self._begin({*given, *resolve(chains, aliases, namespace)})
-        waiting = {name for name, _ in given if name not in sys.modules}
+        self._begin({*given, *objects, *resolve(chains, aliases, namespace)})
+        waiting = {name for name, _ in (*given, *objects) if name not in sys.modules}
         if waiting:
-            self._late = AfterImport(
-                waiting, lambda module: self._begin([key for key in given if key[0] == module.__name__])
-            )
+            self._late = AfterImport(waiting, self._loaded)
             self._late.install()
 
-    def _begin(self, keys: Iterable[Key]) -> None:
-        for name, attribute in keys:
-            module = sys.modules.get(name)
-            if module is not None:
-                self._own[name, attribute] = value = vars(module).get(attribute, ABSENT)
-                if _is_container(value) and _is_plain(value):  # the cell changes one of its own
-                    setattr(module, attribute, copy.deepcopy(value))
-        write({key: data for key, data in self._given.items() if key in self._own}, in_place=False)
+    def _loaded(self, module: Any) -> None:
+        self._begin([key for key in (*self._given, *self._objects) if key[0] == module.__name__])
 
-    def end(self, restore: bool) -> tuple[dict[Key, bytes], list[str]]:
-        """Return what the cell has changed, and which attributes cannot be told; ``restore`` what the worker had before."""
+    def _begin(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            if _place(key)[0] is not None:
+                self._own[key] = value = _present(key, ABSENT)
+                if _is_container(value) and _is_plain(value):  # the cell changes one of its own
+                    _set(key, copy.deepcopy(value))
+        write({key: data for key, data in self._given.items() if key in self._own}, in_place=False)
+        put({key: value for key, value in self._objects.items() if key in self._own})
+
+    def end(self, restore: bool) -> tuple[dict[Key, bytes], dict[Key, Any]]:
+        """Return what the cell has changed: plain values, and other objects; ``restore`` what the worker had before."""
         if self._late is not None:
             self._late.remove()
         stored = resolve(self._chains, self._aliases, self._namespace)
-        now = read({*self._given, *stored, *self._own})
-        changed = {key: data for key, data in now.items() if self._given.get(key, ABSENT) != data}
-        untold = [
-            f"{name}.{attribute}"
-            for name, attribute in sorted(stored & self._own.keys() - now.keys())
-            if vars(sys.modules[name]).get(attribute) is not self._own[name, attribute]
-        ]
-        for (name, attribute), value in self._own.items() if restore else ():
-            module = sys.modules.get(name)
-            present = vars(module).get(attribute, ABSENT) if module is not None else value
-            if present is value or isinstance(present, types.ModuleType):
-                continue
-            if value is ABSENT:
-                del vars(module)[attribute]
-            else:
-                setattr(module, attribute, value)
-        return changed, untold
+        now = read({*self._given, *self._objects, *stored, *self._own})
+        changed = {key: data for key, data in now.items() if data != self._given.get(key, ABSENT)}
+        gone = [key for key, data in now.items() if data == ABSENT and self._own.get(key, ABSENT) is not ABSENT]
+        changed.update(dict.fromkeys([*gone, *(key for key in self._objects if now.get(key) == ABSENT)], ABSENT))
+        objects = {}
+        for key in sorted(stored - now.keys()):
+            value = _present(key)
+            if value is not self._own.get(key, self) and value is not self._objects.get(key, self):
+                objects[key] = value
+        for key, value in self._own.items() if restore else ():
+            present = _present(key, value)
+            if present is not value and not isinstance(present, types.ModuleType):
+                _set(key, value)
+        return changed, objects
 
 
 def may_be_of_modules(analysis: CellAnalysis, namespace: Mapping[str, Any]) -> list[Chain]:
@@ -235,5 +304,9 @@ def may_be_of_modules(analysis: CellAnalysis, namespace: Mapping[str, Any]) -> l
     return [
         chain
         for chain in sorted(analysis.attribute_stores)
-        if chain[0] in analysis.import_aliases or isinstance(namespace.get(chain[0]), types.ModuleType)
+        if chain[0] in analysis.import_aliases or _may_be(namespace.get(chain[0]))
     ]
+
+
+def _may_be(value: Any) -> bool:
+    return isinstance(value, types.ModuleType) or (isinstance(value, type) and value.__module__ != "__main__")

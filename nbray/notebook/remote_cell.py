@@ -221,6 +221,8 @@ class RemoteCells:
                 functions[cell_job.magic_name(kind, name)] = magic
         if not formatters.unchanged(self._watched):
             functions.update(self._own_formatters())
+        if objects := self.modules.objects():
+            functions[module_values.NAME] = objects
         if handlers := interrupt_handlers.of_the_notebook():
             functions[interrupt_handlers.NAME] = handlers
         if analysis.magics:

@@ -31,6 +31,7 @@ from .cell_result import (
     HANDLERS,
     NAMELESS,
     OBJECT,
+    ON_MODULE,
     REF,
     SET,
     STATE,
@@ -58,6 +59,7 @@ class Read:
     replaced: list[tuple[Any, Any]] = field(default_factory=list)  # objects that were, and those in their places
     widgets: list[Any] = field(default_factory=list)  # that the page shows, and that may have no name
     formatters: dict[str, Any] = field(default_factory=dict)  # that the cell has registered
+    on_modules: dict[module_values.Key, Any] = field(default_factory=dict)  # what the cell has set on them
     handlers: dict[int, Any] = field(default_factory=dict)  # of signals, that it has set
     annotations: dict[str, Any] = field(default_factory=dict)  # of its names
     messages: list[str] = field(default_factory=list)
@@ -98,6 +100,9 @@ def read(
                     found.widgets.append(value)
                 elif kind == FORMATTERS:
                     found.formatters = value
+                elif kind == ON_MODULE:
+                    owner, _, attribute = name.partition(":")
+                    found.on_modules[owner, attribute] = value
                 elif kind == HANDLERS:
                     found.handlers = value
                 elif kind == ANNOTATIONS:
@@ -207,6 +212,7 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     if found.formatters:
         formatters.register(shell, found.formatters)
     ipywidgets_travel.connect([*found.bound.values(), found.value, *found.widgets])
+    module_values.put(found.on_modules)
     interrupt_handlers.put(found.handlers)
     if found.annotations:
         namespace.setdefault(ANNOTATED, {}).update(found.annotations)

@@ -25,20 +25,23 @@ class SettingsInForce:
         self._filters = warning_filters.InForce(job.filters, job.source)
         self._settings = process_settings.InForce(job.settings) if job.settings is not None else None
         self._modules: module_values.InForce | None = None
-        if job.module_values or job.attribute_stores:
+        objects = namespace.get(module_values.NAME, {})
+        if job.module_values or job.attribute_stores or objects:
             self._modules = module_values.InForce(
-                job.module_values, job.attribute_stores, job.import_aliases, namespace
+                job.module_values, objects, job.attribute_stores, job.import_aliases, namespace
             )
 
-    def end(self, outcome: CellOutcome) -> None:
-        """Put the worker's own into force again; what the cell changed of the notebook's goes into its outcome."""
+    def end(self, outcome: CellOutcome) -> dict[module_values.Key, Any]:
+        """Put the worker's own into force again; what the cell changed of the notebook's goes into its outcome.
+
+        Returns
+        -------
+        What it has set on modules, as far as it is no plain data.
+        """
+        objects: dict[module_values.Key, Any] = {}
         outcome.filters = self._filters.end()
         if self._settings is not None:
             outcome.settings = self._settings.end()
         if self._modules is not None:
-            outcome.module_values, untold = self._modules.end(restore=not self._kept)
-            if not self._kept:
-                outcome.hints += [
-                    f"{name} was set on the worker only: of what a cell sets on a module, plain data comes back."
-                    for name in untold
-                ]
+            outcome.module_values, objects = self._modules.end(restore=not self._kept)
+        return objects

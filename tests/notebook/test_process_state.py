@@ -34,11 +34,43 @@ def test_plain_values_that_are_set_on_modules_go_both_ways(kernel: Kernel) -> No
 
 def test_what_else_is_set_on_a_module_is_told(kernel: Kernel) -> None:
     kernel.ok("open('patched_there.py', 'w').write('def tell(): return 1\\n')\nimport patched_there")
-    cell = kernel.ok("%%remote\npatched_there.tell = lambda: 2\npatched_there.tell()")
+    cell = kernel.ok(
+        "%%remote\npatched_there.tell = (n for n in range(3)).__next__\npatched_there.tell() + patched_there.tell() + 1"
+    )
     assert cell.value == "2"
     assert "patched_there.tell was set on the worker only" in cell.text("stderr")
     assert kernel.ok("patched_there.tell()").value == "1"
     assert kernel.ok("%%remote\npatched_there.tell()").value == "1"
+
+
+def test_what_is_set_on_classes_and_functions_of_modules_goes_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "import os\nos.makedirs('lib_of_mine', exist_ok=True)\n"
+        "open('lib_of_mine/__init__.py', 'w').write('from .parts import Model\\ndef name(): return \"lib\"\\n')\n"
+        "open('lib_of_mine/parts.py', 'w').write('class Model:\\n    rate, seen = 1, []\\n    def fit(self): return self.rate\\n    class Inner: k = 1\\n')\n"
+        "import lib_of_mine as lib, pandas as pd\nfrom lib_of_mine.parts import Model\nseen = Model.seen"
+    )
+    kernel.ok(
+        "factor = 10\ndef fit(self): return factor * self.rate\nModel.fit = fit; pd.Series.twice = lambda self: self * 2"
+    )
+    # What was set here is there; what is set there is here afterwards.
+    assert (
+        kernel.ok("%%remote\nModel().fit(), lib.Model().fit(), pd.Series([1]).twice().tolist()").value
+        == "(10, 10, [2])"
+    )
+    kernel.ok(
+        "%%remote\nModel.rate = 3; lib.Model.seen.append('there'); lib.parts.Model.Inner.k = 2\n"
+        "def better(self): return -factor\nlib.Model.fit = better; lib.name = staticmethod(lambda: 'mine'); Model.new = property(lambda self: 7)"
+    )
+    assert kernel.ok(
+        "factor = 5\nModel.rate, seen, Model.Inner.k, Model().fit(), Model.fit is better, lib.name(), Model().new"
+    ).value == ("(3, ['there'], 2, -5, True, 'mine', 7)")
+    kernel.ok("%%remote\nfrom lib_of_mine.parts import Model as Again\nAgain.rate = 4; del Again.new")
+    assert kernel.ok("Model.rate, hasattr(Model, 'new')").value == "(4, False)"
+    elsewhere = "lambda: (lib.name(), Model.rate, Model.seen, Model().fit())"
+    assert kernel.ok(f"nbray.get([nbray.remote({elsewhere}).remote() for _ in range(4)])").value == str(
+        [("lib", 1, [], 1)] * 4
+    )
 
 
 def test_settings_of_a_library_that_only_the_cell_loads_come_back(fresh_kernel: Kernel) -> None:

@@ -1,0 +1,55 @@
+"""Send what is known of a cell that has raised, before its task fails: the frames of the error, and the names bound before it."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+from .cell_job import SMALL_BYTES
+from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
+from .cell_result import CellOutcome
+from .error_record import PACKAGE_DIR, capture
+from .runtime import CARRIED_TYPES, emit
+
+CELL_ENDED = "nbray_cell_ended"
+MAX_ERROR_BYTES = 16 * SMALL_BYTES  # of a pickled exception
+
+
+def send(run: Any, key: str, error: BaseException) -> None:
+    """Send the notebook the frames of the error and the names bound before it."""
+    namespace = run.namespace
+
+    def dump(obj: Any) -> bytes:
+        file = LimitedWriter(MAX_ERROR_BYTES)
+        pickler = CellPickler(file, namespace, CARRIED_TYPES, False, run.aliases)
+        pickler.tells_story = False  # which is told beside it
+        pickler.dump(obj)
+        if pickler.carried:
+            raise TypeError("refs do not travel inside exceptions")
+        with receiving(dict(namespace), (), run.before):
+            StreamReader(file.getvalue(), ()).read()
+        return file.getvalue()
+
+    records = capture(error, dump, run.note)
+    if run.job.return_names is None and run.loaded:
+        try:
+            run.collect(None, in_band=True)
+        except Exception as failure:
+            run.outcome = CellOutcome(hints=[f"the names bound before the error are lost: {failure!r}"])
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    emit(CELL_ENDED, (key, pickle.dumps((records, run.outcome))))
+
+
+def begin_in_cell(error: BaseException, filename: str) -> None:
+    """Let the traceback begin in the cell, or at least below the runner."""
+    first = tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_code.co_filename != filename:
+        tb = tb.tb_next
+    if tb is None:  # it never came to the cell: an input could not be read
+        tb = first
+        while tb is not None and tb.tb_frame.f_code.co_filename.startswith(PACKAGE_DIR):
+            tb = tb.tb_next
+    if tb is not None:
+        error.__traceback__ = tb
