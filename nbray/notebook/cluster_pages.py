@@ -82,7 +82,7 @@ def tasks(shell: Any, only: str = "") -> Page:
             row.state.lower(),
             _took(row),
             row.worker_pid,
-            row.error_message or row.error_type,
+            _last_line(row.error_message) or row.error_type,
         ]
         for row in rows[:MAX_ROWS]
     ]
@@ -231,6 +231,11 @@ def _took(row: Any) -> str | None:
         return None
     end = row.end_time_ms or time.time() * 1000
     return f"{max(0.0, end - row.start_time_ms) / 1000:.3g} s"
+
+
+def _last_line(text: str | None) -> str:
+    """Return what a traceback says at its end."""
+    return next((line for line in reversed((text or "").splitlines()) if line.strip()), "")
 
 
 def _death(row: Any) -> str | None:

@@ -169,8 +169,12 @@ class _Buttoned:
     def __init__(self, stop: Callable[[], Any]) -> None:
         import ipywidgets  # noqa: PLC0415 - a tenth of a second, and not everywhere
 
-        self._head, self._body = ipywidgets.HTML(), ipywidgets.HTML()
-        layout = ipywidgets.Layout(width="auto", height="24px", margin="0 0 0 12px")
+        # A long sentence is broken into lines; the button is never made narrower for it.
+        self._head, self._body = (
+            ipywidgets.HTML(layout=ipywidgets.Layout(flex="0 1 auto", min_width="0")),
+            ipywidgets.HTML(),
+        )
+        layout = ipywidgets.Layout(width="auto", height="24px", margin="0 0 0 12px", flex="0 0 auto")
         button = ipywidgets.Button(description="Cancel", layout=layout)
         button.on_click(lambda _: stop())
         row = ipywidgets.HBox([self._head, button], layout=ipywidgets.Layout(align_items="center"))

@@ -11,7 +11,9 @@ from nbray.util.state.tables import table
 
 CELL_CHARS = 80
 _HEAD = 'style="text-align:left;font-weight:600"'
-_CELL = 'style="text-align:left"'
+_CELL = 'style="text-align:left;white-space:nowrap"'
+_LONG = 'style="text-align:left;min-width:20em"'  # which may take several lines
+LONG_CHARS = 32
 _MUTED = 'style="color:var(--jp-ui-font-color2,#757575)"'
 
 
@@ -75,9 +77,15 @@ class Page:
 def _html_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     head = "".join(f"<th {_HEAD}>{html.escape(name.replace('_', ' '))}</th>" for name in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td {_CELL}>{html.escape(_cell(value))}</td>" for value in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td {_style(value)}>{html.escape(_cell(value))}</td>" for value in row) + "</tr>"
+        for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>'
+
+
+def _style(value: Any) -> str:
+    return _LONG if len(_cell(value)) > LONG_CHARS else _CELL
 
 
 def _cell(value: Any) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import linecache
 import sys
+import textwrap
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
 from .error_record import FrameRecord
+
+MAX_HEADER_LINES = 20  # of a function
 
 
 @functools.lru_cache(maxsize=256)
@@ -29,11 +33,12 @@ def _frame(record: FrameRecord) -> FrameType:
     """
     line = max(record.line, 1)
     first = min(record.first_line or _first_line(record), line)
+    signature = record.signature or ("" if record.first_line else _signature_at(record.filename, first))
     changes: dict[str, Any] = {"co_filename": record.filename, "co_firstlineno": first}
     changes["co_name"] = record.function
     tables = sys.version_info >= (3, 11)
     try:
-        code = _stub(record.signature, 0 if tables else line - first)
+        code = _stub(signature, 0 if tables else line - first)
     except SyntaxError:
         code = _stub("", 0 if tables else line - first)
     if tables:
@@ -83,6 +88,35 @@ def _first_line(record: FrameRecord) -> int:
         if lines[number - 1].lstrip().startswith((f"def {record.function}", f"async def {record.function}")):
             return number
     return record.line
+
+
+def _signature_at(filename: str, line: int) -> str:
+    """Return the argument names of the function whose ``def`` is in that line, as far as its text is known."""
+    lines = linecache.getlines(filename)[line - 1 : line - 1 + MAX_HEADER_LINES]
+    if not lines or not lines[0].lstrip().startswith(("def ", "async def ")):
+        return ""
+    for count in range(1, len(lines) + 1):
+        header = textwrap.dedent("".join(lines[:count])).rstrip("\n")
+        for text in (header, header + "\n    pass"):
+            try:
+                (definition,) = ast.parse(text).body
+            except (SyntaxError, ValueError):
+                continue
+            if isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):
+                return _names_of(definition.args)
+    return ""
+
+
+def _names_of(args: ast.arguments) -> str:
+    parts = [arg.arg for arg in (*args.posonlyargs, *args.args)]
+    if args.vararg is not None:
+        parts.append("*" + args.vararg.arg)
+    elif args.kwonlyargs:
+        parts.append("*")
+    parts += [arg.arg for arg in args.kwonlyargs]
+    if args.kwarg is not None:
+        parts.append("**" + args.kwarg.arg)
+    return ", ".join(parts)
 
 
 def make_traceback(frames: list[FrameRecord]) -> TracebackType | None:

@@ -94,7 +94,8 @@ def test_the_button_cancels(kernel: Kernel) -> None:
     shown = next(c["data"][view]["model_id"] for c in reversed(updates(cell)) if view in c["data"])
     kernel.ok(
         f"import ipywidgets\nrow = ipywidgets.Widget.widgets[{shown!r}].children[0]\n"
-        "(button,) = [w for w in row.children if type(w) is ipywidgets.Button]\nbutton.click()"
+        "(button,) = [w for w in row.children if type(w) is ipywidgets.Button]\nbutton.click()\n"
+        "assert button.layout.flex == '0 0 auto' and row.children[0].layout.min_width == '0'"  # its word is never cut off
     )
     kernel.until(lambda: "was cancelled after" in lines(cell)[-1])
     # Closed as soon as the line is shown that does without it.

@@ -258,3 +258,13 @@ def test_what_nbray_refuses_is_shown_without_its_own_frames(kernel: Kernel) -> N
         assert "Cell In[" in cell.traceback and "File " not in cell.traceback, cell.traceback
     kernel.run(code)
     assert "File " not in kernel.run("%tb").traceback
+
+
+def test_functions_of_tasks_are_shown_with_what_they_take(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Where:\n    @staticmethod\n    def deep(a, /, b=(1,\n             2), *more,\n             k, **rest) -> int:\n        raise ValueError(b)\n"
+        "@nbray.remote\ndef outer(x): return Where.deep(x, k=1)"
+    )
+    found = kernel.run("nbray.get(outer.remote(1))").traceback
+    assert "in outer(x)" in found
+    assert "in Where.deep(a, b, k, *more, **rest)" in found or "in deep(a, b, k, *more, **rest)" in found, found

@@ -40,6 +40,7 @@ def test_tasks(busy: Kernel) -> None:
     assert "square" in text
     first = next(line for line in text.split("\n") if "fails" in line)
     assert text.index(first) < text.index("square")  # errors first
+    assert any("fails" in line and line.endswith("ValueError: on purpose") for line in text.split("\n"))
     assert "<title>square, 5 tasks, 5 done</title>" in html(busy, "%nbray tasks")  # the graph, drawn
     assert "square" not in (busy.ok("%nbray tasks failed").value or "")
     assert "No task is like" in (busy.ok("%nbray tasks nothing-like-that").value or "")
