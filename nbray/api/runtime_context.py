@@ -9,11 +9,71 @@ from typing import Any
 from nbray import ids
 from nbray.api import runtime
 from nbray.api.actor_handle import handle_of_this_actor
+from nbray.core import current
 from nbray.options import UNIT
 from nbray.runtime_env import RuntimeEnv
 
 # Kinds that Ray knows: programs look them up by name. nbray gives out GPUs alone.
 _OTHER_ACCELERATORS = ("TPU", "neuron_cores", "HPU", "NPU", "RBLN", "FURIOSA", "MBLT", "TTNPU")
+
+
+SCRIPT_MODE, WORKER_MODE = 0, 1
+
+
+class Worker:
+    """This process as a part of the cluster, driver or worker: what packages ask Ray's inner object."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether this process has a runtime."""
+        return runtime.is_initialized()
+
+    @property
+    def mode(self) -> int | None:
+        """SCRIPT_MODE in a driver, WORKER_MODE in a worker, None before ``init``."""
+        if not self.connected:
+            return None
+        return SCRIPT_MODE if current.core.role == "driver" else WORKER_MODE
+
+    @property
+    def current_job_id(self) -> ids.JobID:
+        """Id of the job."""
+        return ids.JobID.from_int(current.core.job_id)
+
+    @property
+    def current_node_id(self) -> ids.NodeID:
+        """Id of the node."""
+        return ids.NodeID(bytes.fromhex(current.core.node_id))
+
+    @property
+    def current_task_id(self) -> ids.TaskID:
+        """Id of the task that runs here; nil where none does."""
+        task = get_runtime_context().get_task_id()
+        return ids.TaskID(bytes.fromhex(task) if task else ids.TaskID.nil().binary())
+
+    @property
+    def actor_id(self) -> ids.ActorID:
+        """Id of the actor that this process is; nil where it is none."""
+        actor = get_runtime_context().get_actor_id()
+        return ids.ActorID(bytes.fromhex(actor) if actor else ids.ActorID.nil().binary())
+
+    @property
+    def worker_id(self) -> bytes:
+        """Id of this process."""
+        return bytes.fromhex(get_runtime_context().get_worker_id())
+
+    @property
+    def namespace(self) -> str:
+        """Where the names of actors are looked for."""
+        return get_runtime_context().namespace
+
+    def check_connected(self) -> None:
+        """Raise unless this process has a runtime."""
+        if not self.connected:
+            raise RuntimeError("nbray has not been started yet: call init() first.")
+
+
+global_worker = Worker()
 
 
 class RuntimeContext:
@@ -22,6 +82,7 @@ class RuntimeContext:
     def __init__(self, core: Any) -> None:
         self._core = core
         self._executor = getattr(core, "executor", None)
+        self.worker = global_worker
 
     def get_job_id(self) -> str:
         """Return the id of the job, as hex digits."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import enum
+import logging
 from typing import Any, NoReturn
 
 from nbray.ids import ActorClassID, ClusterID, FunctionID, UniqueID
 
 SCRIPT_MODE, WORKER_MODE = 0, 1
+
+#: Programs take it for their own messages, too.
+logger = logging.getLogger("ray")
 
 
 class Language(enum.Enum):
@@ -35,4 +39,5 @@ __all__ = [
     "cpp_function",
     "java_actor_class",
     "java_function",
+    "logger",
 ]

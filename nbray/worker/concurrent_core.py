@@ -16,6 +16,7 @@ class ConcurrentCore(CoreWorker):
     """
 
     open_calls: Callable[[], list[Call]]
+    _last_origin = ""  # until a call begins: threads of the constructor may submit before
 
     def calls_under_way(self) -> list[tuple[int, int, int]]:
         """Return owner, number and beginning of each call that runs here."""

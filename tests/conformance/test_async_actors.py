@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import queue
 import threading
 
 import pytest
@@ -422,3 +423,20 @@ def test_a_ref_that_a_method_returns_is_its_value(ray, gate):
     assert type(ray.get(actor.awaitable.remote())).__name__ == "Awaitable"
     gate.open()
     assert ray.get(refs) == ["of the task"] * 2
+
+
+def test_a_thread_of_the_constructor_submits(ray):
+    @ray.remote
+    def double(x):
+        return 2 * x
+
+    @ray.remote
+    class Starter:
+        def __init__(self):
+            self.refs = queue.Queue()
+            threading.Thread(target=lambda: self.refs.put(double.remote(21)), daemon=True).start()
+
+        async def result(self):
+            return await asyncio.get_running_loop().run_in_executor(None, self.refs.get, True, 30)
+
+    assert ray.get(ray.get(Starter.remote().result.remote())) == 42

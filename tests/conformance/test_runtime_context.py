@@ -195,3 +195,23 @@ def test_no_resources_of_an_actor_that_asks_for_none(ray):
 
     assert ray.get(Actor.remote().ask.remote()) == {}
     assert ray.get(Actor.options(num_cpus=2, resources={"widget": 1}).remote().ask.remote()) == {"CPU": 2, "widget": 1}
+
+
+def test_the_process_behind_the_context(ray):
+    @ray.remote
+    class Actor:
+        def tell(self):
+            worker = ray.get_runtime_context().worker
+            return worker.mode, worker.actor_id.hex(), worker.current_task_id.is_nil(), worker.namespace
+
+    actor = Actor.remote()
+    worker = ray.get_runtime_context().worker
+    assert worker.connected and worker.mode == ray.SCRIPT_MODE
+    assert worker.actor_id.is_nil()
+    assert worker.current_node_id.hex() == ray.get_runtime_context().get_node_id()
+    assert worker.current_job_id.hex() == ray.get_runtime_context().get_job_id()
+    assert ray.get(actor.tell.remote()) == (ray.WORKER_MODE, actor._actor_id.hex(), False, worker.namespace)
+
+
+def test_the_logger_of_the_library(ray):
+    assert ray.logger.name == "ray"
