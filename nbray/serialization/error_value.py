@@ -159,7 +159,7 @@ def from_exception(
     hint = ""
     if general := hint_of(error):
         hint = general + "\n"
-    if isinstance(error, ModuleNotFoundError) and error.name:
+    if isinstance(error, ModuleNotFoundError) and error.name and str(error).startswith("No module named"):
         version = ".".join(map(str, sys.version_info[:3]))
         hint = f"Node {node} has no module {error.name!r} for Python {version} at {sys.executable}.\n"
     text = _traceback(error, tb) + hint

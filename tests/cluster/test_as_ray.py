@@ -282,6 +282,51 @@ def test_inner_modules_are_there_without_an_import(run):
         """)
 
 
+def test_a_hint_at_what_will_be_wanted(run):
+    run("""
+        import nbray
+        nbray.as_ray()
+        import ray
+        from ray.autoscaler.sdk import request_resources
+        try:
+            request_resources(num_cpus=1)
+        except RuntimeError as error:
+            assert "init" in str(error)
+        else:
+            raise AssertionError
+        ray.init(num_cpus=1)
+        assert request_resources(num_cpus=8) is None
+        assert request_resources(bundles=[{"CPU": 1}, {"CPU": 2}]) is None
+        try:
+            request_resources(bundle_label_selectors=[{"zone": "a"}])
+        except AssertionError as error:
+            assert "bundle_label_selectors" in str(error)
+        else:
+            raise SystemExit("not refused")
+        assert ray.cluster_resources()["CPU"] == 1
+        """)
+
+
+def test_a_part_that_is_not_there_is_told_once(run):
+    run("""
+        import nbray
+        nbray.as_ray()
+        import ray
+
+        @ray.remote
+        def tune():
+            from ray import tune
+
+        ray.init(num_cpus=1)
+        try:
+            ray.get(tune.remote())
+        except ImportError as error:
+            assert "nbray does not have ray.tune" in str(error) and "has no module" not in str(error), error
+        else:
+            raise SystemExit("not refused")
+        """)
+
+
 def test_a_function_keeps_its_place_when_the_module_of_its_name_is_imported(run):
     run("""
         import sys

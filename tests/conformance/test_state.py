@@ -662,3 +662,26 @@ def test_what_failed_tasks_raised(ray, state):
     ((kind, text),) = failed("DiesForTheList.method")
     assert kind == "ACTOR_DIED" and text
     assert all(row.error_message is None for row in state.list_tasks(limit=1000))
+
+
+def test_the_inner_module_of_state(ray):
+    import importlib
+
+    state = importlib.import_module(f"{ray.__name__}._private.state")
+
+    @ray.remote
+    class Known:
+        def ping(self):
+            return 1
+
+    actor = Known.remote()
+    ray.get(actor.ping.remote())
+    facts = state.actors(actor._actor_id.hex())
+    assert facts["State"] == "ALIVE" and facts["ActorClassName"].endswith("Known")
+    assert facts["Address"]["NodeID"] == ray.get_runtime_context().get_node_id()
+    assert actor._actor_id.hex() in state.actors(actor_state_name="ALIVE")
+    assert ray.get_runtime_context().get_job_id() in [job["JobID"] for job in state.jobs()]
+    node = ray.nodes()[0]["NodeID"]
+    assert state.total_resources_per_node()[node]["CPU"] == ray.cluster_resources()["CPU"]
+    assert "memory" in state.available_resources_per_node()[node]
+    assert state.node_ids()[0].startswith("node:")
