@@ -368,8 +368,8 @@ def test_descriptors_and_threads_stay_flat(ray):
     kit.settle()
     before = kit.eventually(figures)
     channels = int(current.core.store.stats().n_channels)
-    with kit.no_hang():
-        for _ in range(kit.scaled(50)):
+    for _ in range(kit.scaled(50)):
+        with kit.no_hang():
             one_cycle(ray)
     kit.settle()
     slack = 4  # workers come and go
