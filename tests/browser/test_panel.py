@@ -110,7 +110,12 @@ def test_follows_a_console_too(lab):
     lab.page.wait_for_selector(".jp-CodeConsole")
     lab.show_panel()
     lab.wait_for_panel("No cluster yet.")
-    assert lab.panel.get_by_role("button").count() == 0  # there is no place to put a cell
+    lab.panel.get_by_role("button", name="Insert a %%remote cell").click()
+    lab.page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.console.promptCell.model.sharedModel.source === '%%remote\\n'"
+    )
+    lab.panel.get_by_role("button", name="Start a cluster").click()
+    lab.wait_for_count("FINISHED", 0)
     lab.page.evaluate(
         "code => void window.jupyterapp.shell.currentWidget.console.inject(code)", FIRST_CELL.replace("len(", "print(")
     )

@@ -8,7 +8,9 @@ import { reportOf } from '../exports/report.js';
 import { traceOf } from '../exports/trace.js';
 import { cellSpans, spansOfTasks } from '../graph/cellSpans.js';
 import { rowAfterKey } from '../graph/rowKeys.js';
+import { TimeScale } from '../graph/timeScale.js';
 import { itemAfterKey } from '../graph/treeKeys.js';
+import { unbroken } from '../graph/unbroken.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
 import { DONE, FAILED, RUNNING } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
@@ -282,7 +284,7 @@ test('the lane of cells has the runs that the page saw, and those whose tasks al
   const numberOf = (origin: string): number | null => (origin === 'cell-a' ? 1 : null);
   assert.deepEqual(cellSpans(ran, ofTasks, 1_000, numberOf), [
     { origin: 'cell-b', number: 2, from: 5, to: 40 },
-    { origin: 'cell-a', number: 1, from: 10, to: null }
+    { origin: 'cell-a', number: 1, from: 10, to: null, isGuess: true } // only its tasks run, for sure
   ]);
   const same = [{ origin: 'cell-a', number: 1, from: 1_000, to: null }];
   assert.deepEqual(cellSpans(same, ofTasks, 1_000, numberOf), [
@@ -300,4 +302,41 @@ test('a key leads from item to item of a tree: along it, to what one is below, a
   assert.deepEqual(from('ArrowRight'), [1, null, 3, null, null]);
   assert.deepEqual([from('Home')[3], from('End')[0], from('x')[1]], [0, 4, null]);
   assert.equal(itemAfterKey('ArrowDown', -1, levels), null); // the focus is elsewhere
+});
+
+test('the times of the axis stand at distances that are round for a person, and differ', () => {
+  const words = (from: number, to: number): string[] => {
+    const scale = new TimeScale();
+    [scale.from, scale.to] = [from, to];
+    return scale.ticks(5, 0).map(tick => tick.words);
+  };
+  assert.deepEqual(words(0, 60_000), ['0 s', '20 s', '40 s', '1 min']);
+  assert.deepEqual(words(50_000, 130_000), ['1 min', '1 min 20 s', '1 min 40 s', '2 min']);
+  assert.deepEqual(words(0, 790_000), ['0 s', '5 min', '10 min']);
+  assert.deepEqual(words(3_000_000, 9_000_000), [
+    '1 h',
+    '1 h 20 min',
+    '1 h 40 min',
+    '2 h',
+    '2 h 20 min'
+  ]);
+  assert.deepEqual(words(0, 2), ['0 s', '0.5 ms', '1.0 ms', '1.5 ms', '2.0 ms']);
+  assert.deepEqual(words(61_000, 61_004), [
+    '1 min 1.000 s',
+    '1 min 1.001 s',
+    '1 min 1.002 s',
+    '1 min 1.003 s',
+    '1 min 1.004 s'
+  ]);
+  assert.deepEqual(words(0, 400 * 86_400_000).length, 5);
+});
+
+test('a curve has a gap where nobody looked', () => {
+  const at = (seconds: number): { t_ns: number } => ({ t_ns: seconds * 1e9 });
+  const parts = unbroken([at(1), at(1.25), at(5), at(70), at(70.25)]);
+  assert.deepEqual(
+    parts.map(part => part.length),
+    [3, 2]
+  );
+  assert.deepEqual(unbroken([]), []);
 });

@@ -11,6 +11,8 @@ export interface ICellSpan {
   /** Milliseconds; the end of one that still runs is null. */
   from: number;
   to: number | null;
+  /** Its tasks stand for it: when they run, the cell may be over. */
+  isGuess?: true;
 }
 
 /** From the first task of an origin to the end of its last, on the clock of the tasks. */
@@ -59,7 +61,7 @@ export function cellSpans(
   for (const [origin, { from, to }] of ofTasks) {
     const number = known.has(origin) ? null : numberOf(origin);
     if (number !== null) {
-      spans.push({ origin, number, from, to });
+      spans.push({ origin, number, from, to, isGuess: true });
     }
   }
   return spans.sort((a, b) => a.from - b.from);

@@ -51,18 +51,68 @@ export class TimeScale {
     this.follow = false;
   }
 
-  /** Times for about `count` ticks, at round distances from `zero`. */
-  ticks(count: number, zero: number): number[] {
-    const span = this.to - this.from;
-    const raw = span / Math.max(1, count);
-    const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map(n => n * power).find(n => n >= raw) ?? 10 * power;
-    const ticks: number[] = [];
+  /** About `count` ticks at round distances from `zero`, and what stands at each. */
+  ticks(count: number, zero: number): { time: number; words: string }[] {
+    const step = roundStep((this.to - this.from) / Math.max(1, count));
+    const ticks = [];
     for (let n = Math.ceil((this.from - zero) / step); zero + n * step <= this.to; n++) {
       if (n >= 0) {
-        ticks.push(zero + n * step);
+        ticks.push({ time: zero + n * step, words: tickWords(n * step, step) });
       }
     }
     return ticks;
   }
+}
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+/** Distances above ten seconds that are round for a person who reads minutes and hours. */
+const LONG_STEPS = [
+  ...[10, 20, 30].map(n => n * SECOND),
+  ...[1, 2, 5, 10, 20, 30].map(n => n * MINUTE),
+  ...[1, 2, 3, 6, 12].map(n => n * HOUR)
+];
+
+/** The least round distance that is not shorter than this. */
+function roundStep(least: number): number {
+  const long = least > 5 * SECOND ? LONG_STEPS.find(step => step >= least) : undefined;
+  if (long !== undefined) {
+    return long;
+  }
+  const unit = least > DAY / 2 ? DAY : 1;
+  const power = unit * 10 ** Math.floor(Math.log10(least / unit));
+  return [1, 2, 5, 10].map(n => n * power).find(n => n >= least) ?? 10 * power;
+}
+
+/** `0 s`, `250 ms`, `1.5 s`, `40 s`, `2 min`, `2 min 20 s`, `1 h 5 min`: ticks a `step` apart differ. */
+function tickWords(ms: number, step: number): string {
+  if (ms === 0) {
+    return '0 s';
+  }
+  if (ms < SECOND) {
+    return `${ms.toFixed(decimals(step))} ms`;
+  }
+  const parts: string[] = [];
+  let rest = ms;
+  for (const [unit, name] of [
+    [HOUR, 'h'],
+    [MINUTE, 'min']
+  ] as const) {
+    const whole = Math.floor(rest / unit + 1e-9);
+    if (whole > 0) {
+      parts.push(`${whole} ${name}`);
+      rest = Math.max(0, rest - whole * unit);
+    }
+  }
+  if (rest > step / 2 || parts.length === 0) {
+    parts.push(`${(rest / SECOND).toFixed(decimals(step / SECOND))} s`);
+  }
+  return parts.join(' ');
+}
+
+/** Digits behind the point by which multiples of a step are told apart. */
+function decimals(step: number): number {
+  return Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));
 }

@@ -90,7 +90,10 @@ function followed(
     runOf: cellId => cells.runOf(cellId),
     cellRuns: () => cells.runs,
     cellEnded: cells.ended,
-    insertCell: isNotebook ? (text, run) => insertCell(panel as NotebookPanel, text, run) : null
+    insertCell: (text, run) =>
+      isNotebook
+        ? insertCell(panel as NotebookPanel, text, run)
+        : insertIntoConsole(panel as ConsolePanel, text, run)
   };
 }
 
@@ -111,6 +114,16 @@ function insertCell(panel: NotebookPanel, text: string, run: boolean): void {
   const editor = notebook.activeCell?.editor;
   const lines = text.split('\n');
   editor?.setCursorPosition({ line: lines.length - 1, column: lines.at(-1)!.length });
+}
+
+/** Run a text in a console, or put it where the next one is written. */
+function insertIntoConsole(panel: ConsolePanel, text: string, run: boolean): void {
+  if (run) {
+    void panel.console.inject(text);
+    return;
+  }
+  panel.console.promptCell?.model.sharedModel.setSource(text);
+  panel.activate();
 }
 
 /** Of all connections that this page has to the kernel, the one that may use comms. */

@@ -89,9 +89,11 @@ export class TimelineLanes {
       last === undefined
         ? []
         : [
-            last.to === null
-              ? t('cells, %1 runs, cell %2 runs', ran.length, last.number)
-              : t('cells, %1 runs, cell %2 ran last', ran.length, last.number)
+            last.to !== null
+              ? t('cells, %1 runs, cell %2 ran last', ran.length, last.number)
+              : last.isGuess
+                ? t('cells, %1 runs, tasks of cell %2 run', ran.length, last.number)
+                : t('cells, %1 runs, cell %2 runs', ran.length, last.number)
           ];
     return { lanes, cells };
   }
@@ -211,20 +213,21 @@ export class TimelineLanes {
     const y = AXIS + this._lanes().length * LANE + 4.5;
     const high = LANE - 9;
     context.lineWidth = 1;
-    for (const { number, from, to } of this._cells()) {
+    for (const { number, from, to, isGuess } of this._cells()) {
       const end = to ?? now;
+      const runs = to === null && !isGuess;
       if (end < scale.from || from > scale.to) {
         continue;
       }
       const x1 = Math.max(left - 2, left + scale.x(from, width)) + 0.5;
       const x2 = Math.max(x1 + 1, Math.min(on.width + 2, left + scale.x(end, width) - 0.5));
-      context.fillStyle = to === null ? palette.states[RUNNING]! : palette.dim;
+      context.fillStyle = runs ? palette.states[RUNNING]! : palette.dim;
       context.globalAlpha = 0.16;
       context.fillRect(x1, y, x2 - x1, high);
       context.globalAlpha = 1;
-      context.strokeStyle = to === null ? palette.states[RUNNING]! : palette.line;
+      context.strokeStyle = runs ? palette.states[RUNNING]! : palette.line;
       context.strokeRect(x1, y, x2 - x1, high);
-      const words = to === null ? t('%1 runs', number) : String(number);
+      const words = runs ? t('%1 runs', number) : String(number);
       const room = x2 - Math.max(x1, left) - 8;
       if (context.measureText(words).width <= room) {
         context.fillStyle = palette.text;

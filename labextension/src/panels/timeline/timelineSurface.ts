@@ -3,9 +3,9 @@ import type { ICellSpan } from '../../graph/cellSpans.js';
 import { gpuUses, type IGpuUse } from '../../graph/gpuUsers.js';
 import { TimeScale } from '../../graph/timeScale.js';
 import type { IUsageSample } from '../../graph/frames.js';
+import { unbroken } from '../../graph/unbroken.js';
 import { RUNNING } from '../../graph/taskStates.js';
 import type { TaskStore } from '../../graph/taskStore.js';
-import { formatDuration } from '../../graph/words.js';
 import { formatBytesOf } from '../../model/format.js';
 import { hueOf } from '../palette.js';
 import { shorten } from '../graph/stateShapes.js';
@@ -121,14 +121,13 @@ export class TimelineSurface extends Surface {
     context.font = `${palette.size - 1}px ${palette.font}`;
     context.textBaseline = 'middle';
     for (const tick of scale.ticks(Math.max(2, Math.floor(width / 90)), zero)) {
-      const x = left + scale.x(tick, width);
+      const x = left + scale.x(tick.time, width);
       context.strokeStyle = palette.faint;
       context.lineWidth = 1;
       line(context, x, AXIS, x, this.height);
-      const words = formatDuration(tick - zero).replace('0 us', '0 s');
-      if (x + 3 + context.measureText(words).width < this.width) {
+      if (x + 3 + context.measureText(tick.words).width < this.width) {
         context.fillStyle = palette.dim;
-        context.fillText(words, x + 3, AXIS / 2);
+        context.fillText(tick.words, x + 3, AXIS / 2);
       }
     }
     context.save();
@@ -181,17 +180,11 @@ export class TimelineSurface extends Surface {
     context.strokeStyle = palette.faint;
     context.lineWidth = 1;
     line(context, left, floor, left + width, floor);
-    const points: [number, number][] = [];
-    for (const sample of samples) {
-      const value = curve.value(sample);
-      if (value !== null) {
-        points.push([
-          left + scale.x(sample.t_ns / 1e6, width),
-          floor - height * Math.max(0, Math.min(1, value))
-        ]);
-      }
-    }
-    if (points.length > 0) {
+    for (const part of unbroken(samples.filter(sample => curve.value(sample) !== null))) {
+      const points = part.map((sample): [number, number] => [
+        left + scale.x(sample.t_ns / 1e6, width),
+        floor - height * Math.max(0, Math.min(1, curve.value(sample)!))
+      ]);
       context.beginPath();
       points.forEach(([px, py], n) => (n === 0 ? context.moveTo(px, py) : context.lineTo(px, py)));
       context.strokeStyle = curve.color;

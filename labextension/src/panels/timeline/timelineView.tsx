@@ -148,9 +148,15 @@ function hintWords(model: IClusterModel, what: ITimelineHit): string {
   const store = model.tasks;
   const now = store.clock(performance.now());
   if ('cell' in what) {
-    const { number, from, to } = what.cell;
+    const { number, from, to, isGuess } = what.cell;
     const took = formatDuration((to ?? now) - from);
-    return `${t('cell %1', number)} · ${to === null ? t('runs for %1', took) : t('ran %1', took)}`;
+    const words =
+      to !== null
+        ? t('ran %1', took)
+        : isGuess
+          ? t('its tasks run for %1', took)
+          : t('runs for %1', took);
+    return `${t('cell %1', number)} · ${words}`;
   }
   const [start, end] = [store.start[what.task]!, store.end[what.task]!];
   const words = [store.title(what.task), wordOf(store.state[what.task]!)];
