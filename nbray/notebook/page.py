@@ -10,9 +10,9 @@ from typing import Any
 from nbray.util.state.tables import table
 
 CELL_CHARS = 80
-_HEAD = 'style="text-align:left;font-weight:600"'
+_HEAD = 'style="text-align:left;font-weight:600;white-space:nowrap"'
 _CELL = 'style="text-align:left;white-space:nowrap"'
-_LONG = 'style="text-align:left;min-width:20em"'  # which may take several lines
+_LONG = 'style="text-align:left;min-width:12em;overflow-wrap:anywhere"'  # which may take several lines
 LONG_CHARS = 32
 _MUTED = 'style="color:var(--jp-ui-font-color2,#757575)"'
 

@@ -112,6 +112,8 @@ def ref_facts(ref: ObjectRef, context: Context) -> tuple[int, list[str]]:
         return state, [*facts, f"made by {name}", *(cell if name != f"cell {number}" else [])]
     made = _maker(ref, context)
     by = [f"made by {made}"] if made else []
+    if cell == [made]:  # a cell that has no other name
+        cell = []
     if data is None:
         return INPUT, ["not known here yet", *by, *cell]
     if isinstance(data, ErrorValue):

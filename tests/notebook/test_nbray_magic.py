@@ -116,6 +116,10 @@ def test_reprs(busy: Kernel) -> None:
     assert "failed" in failed and "ValueError: on purpose" in failed
     text = html(busy, "@nbray.remote\ndef slow():\n    import time\n    time.sleep(0.5)\nslow.remote()")
     assert "made by slow" in text
+    of_cell = busy.ok("%%remote --async\nof_a_cell = 1")
+    busy.ok("nbray.get(of_a_cell)")
+    number = of_cell.of("execute_input")[0]["execution_count"]
+    assert html(busy, "of_a_cell").count(f"cell {number}") == 1
     assert "cell " in text
     assert "Counter" in html(busy, "counter")
     assert "alive" in html(busy, "counter")
