@@ -1,12 +1,15 @@
 """What cells have under their names that does not pickle, and of which nothing is lost when it is made anew.
 
-Closed files, matches, the streams of progress bars; the shell itself, which each side has; calls of mocks.
+Closed files, matches, the streams of progress bars; the shell itself, which each side has; calls of mocks; context managers
+that were not entered yet, or are done.
 """
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
+import types
 from typing import Any
 
 BINARY_FILES = (io.BufferedReader, io.BufferedWriter, io.BufferedRandom)
@@ -82,3 +85,26 @@ def is_found_again(match: re.Match[Any]) -> bool:
     """Whether ``found_again`` finds the same groups."""
     other = found_again(match.re, match.string, match.pos, match.endpos, match.start())
     return other is not None and other.regs == match.regs
+
+
+def reduce_context_manager(manager: Any) -> Any:
+    """Write what a function under ``contextlib.contextmanager`` returned, as a call of it; None: its ``with`` is under way."""
+    generator = manager.gen
+    if isinstance(generator, types.AsyncGeneratorType):
+        if generator.ag_frame is None:
+            return _ended_manager, (type(manager),)
+        state = getattr(inspect, "getasyncgenstate", lambda _: "")(generator)  # Python 3.12
+        begun = state != "AGEN_CREATED"
+    elif isinstance(generator, types.GeneratorType):
+        if generator.gi_frame is None:
+            return _ended_manager, (type(manager),)
+        begun = inspect.getgeneratorstate(generator) != inspect.GEN_CREATED
+    else:
+        return None
+    return None if begun else (type(manager), (manager.func, manager.args, manager.kwds))
+
+
+def _ended_manager(kind: Any) -> Any:
+    made = kind.__new__(kind)
+    made.gen = iter(())
+    return made

@@ -46,6 +46,7 @@ from .cell_leftovers import (
     is_script_stream,
     is_shell,
     reduce_call,
+    reduce_context_manager,
     shell_here,
     stream_of_bar,
 )
@@ -287,6 +288,12 @@ class CellPickler(cloudpickle.Pickler):
             return shell_here, ()
         elif kind.__module__ == "tqdm.utils" and kind.__name__ == "DisableOnWriteError":
             return stream_of_bar, (kind, obj._wrapped)
+        elif (
+            kind.__module__ == "contextlib"
+            and hasattr(obj, "gen")
+            and (manager := reduce_context_manager(obj)) is not None
+        ):
+            return manager
         elif kind is types.MethodType and (handler := reduce_handler(obj)) is not None:
             return handler
         elif kind is re.Match and is_found_again(obj):

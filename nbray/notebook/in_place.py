@@ -140,6 +140,8 @@ def _take_state(old: Any, new: Any) -> bool:
         return False
     if attributes is not None:
         _take_attributes(old, attributes)
+    elif type(getattr(old, "__dict__", None)) is dict and _tells_all(type(old)):
+        old.__dict__.clear()  # an empty one is not in the state
     _take_slots(old, slots or {})
     return True
 

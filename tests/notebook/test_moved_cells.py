@@ -79,6 +79,19 @@ CASES = {
         "assert time.tzname == ('JST', 'JST')\nos.environ['TZ'] = 'Asia/Kolkata'; time.tzset()",
         "[time.tzname, os.environ.pop('TZ'), time.tzset()] == [('IST', 'IST'), 'Asia/Kolkata', None]",
     ),
+    "context managers of generators": (
+        "import contextlib\ntold = []\n@contextlib.contextmanager\ndef timed(tag='here'):\n    told.append('in ' + tag); yield tag; told.append('out')\n"
+        "@timed()\ndef local(): told.append('local')",
+        "@timed('there')\ndef decorated(): told.append('call')\ndecorated(); local(); held = timed('held')\nused = timed('used')\nwith used: pass\n"
+        "assert told == ['in there', 'call', 'out', 'in here', 'local', 'out', 'in used', 'out']; told.clear()",
+        "[decorated(), held.__enter__(), held.__exit__(None, None, None), used.gen is not None]"
+        " == [None, 'held', False, True] and told == ['in there', 'call', 'out', 'in held', 'out']",
+    ),
+    "slots beside a dict that is emptied": (
+        "class Both:\n    __slots__ = ('a', '__dict__')\nboth = Both(); both.a = 1; both.b = 2",
+        "del both.b; both.a = [3]",
+        "[hasattr(both, 'b'), both.a] == [False, [3]]",
+    ),
     "an array in an object, and a view of it": (
         "import numpy as np, types\nwhole = np.zeros((2, 2)); turned = whole.T; holder = types.SimpleNamespace(array=whole)",
         "holder.array[0, 0] = 4; turned[1, 0] = 7",
