@@ -57,6 +57,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
     handlers = interrupt_handlers.Kept(kept)
     builtin_input, breakpoint_hook = builtins.input, sys.breakpointhook
     getpass: Any = importlib.import_module("getpass") if "getpass" in job.source else None
+    pdb: Any = importlib.import_module("pdb") if "set_trace" in job.source else None
+    set_trace = getattr(pdb, "set_trace", None)
     ask_secret = getattr(getpass, "getpass", None)
     start: Start | None = None
     try:
@@ -74,9 +76,12 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
         if job.cwd and job.cwd != cwd:
             os.chdir(job.cwd)
         process_environ.apply(job.environ, environ)
-        builtins.input, sys.breakpointhook = _refuse_input, _refuse_breakpoint
+        builtins.input = _in_the_place_of(builtin_input, _refuse_input)
+        sys.breakpointhook = _refuse_breakpoint
         if getpass is not None:
-            getpass.getpass = _refuse_input
+            getpass.getpass = _in_the_place_of(ask_secret, _refuse_input)
+        if pdb is not None:
+            pdb.set_trace = _in_the_place_of(set_trace, _refuse_breakpoint)
         shell.prepare()
         shell.enter(module, job, kept)
         remember(job.filename, job.text)
@@ -91,6 +96,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
         builtins.input, sys.breakpointhook = builtin_input, breakpoint_hook
         if getpass is not None:
             getpass.getpass = ask_secret
+        if pdb is not None:
+            pdb.set_trace = set_trace
         if main is not None:
             sys.modules["__main__"] = main
         sys.path[:] = path
@@ -117,3 +124,10 @@ def _refuse_breakpoint(*_: object, **__: object) -> None:
         "breakpoint() cannot stop here: the cell runs on a worker, where nobody can type. Run the cell without %%remote, or let"
         " it fail: %debug looks at the error afterwards."
     )
+
+
+def _in_the_place_of(original: Any, refusing: Any) -> Any:
+    """Return a function that refuses under the name of another: what a cell takes from a library is the library's in the notebook."""
+    made = types.FunctionType(refusing.__code__, refusing.__globals__, original.__name__, refusing.__defaults__)
+    made.__module__, made.__qualname__ = original.__module__, original.__qualname__
+    return made

@@ -23,6 +23,7 @@ from nbray.serialization import serializer, without_code
 
 _TASK, _SYSTEM = 0, 1
 MAX_DEPENDENTS = 20  # that are named
+MAX_FRAMES = 200  # of one error: the first and the last half are kept
 _READ_ONLY = "Arrays that come from the object store are read-only, because others share them: copy() first."
 _REF = (
     "An ObjectRef is not the value itself: nbray.get(ref) returns that. Passed to a task by itself a ref arrives as its value, "
@@ -164,6 +165,10 @@ def from_exception(
         hint = f"Node {node} has no module {error.name!r} for Python {version} at {sys.executable}.\n"
     text = _traceback(error, tb) + hint
     frames = _frames(tb)
+    if isinstance(error, RayTaskError):
+        frames = _bounded(
+            frames + list(error.frames)
+        )  # on to where it was raised, in the task that this one waited for
     pickled: bytes | None = None
     found: list[Any] = []
     try:
@@ -211,7 +216,13 @@ def _text(error: BaseException | None) -> str:
 
 
 def _frames(tb: TracebackType | None) -> list[tuple[str, int, str]]:
-    return [(f.filename, f.lineno or 0, f.name) for f in traceback.extract_tb(tb)][:200]
+    """Return the user's frames, outermost first."""
+    every = [(f.filename, f.lineno or 0, f.name) for f in traceback.extract_tb(tb)]
+    return _bounded([frame for frame in every if not frame[0].startswith(OWN)])
+
+
+def _bounded(frames: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
+    return frames if len(frames) <= MAX_FRAMES else frames[: MAX_FRAMES // 2] + frames[-MAX_FRAMES // 2 :]
 
 
 # Ray's names of error types, by class; more special ones first.

@@ -268,3 +268,34 @@ def test_functions_of_tasks_are_shown_with_what_they_take(kernel: Kernel) -> Non
     found = kernel.run("nbray.get(outer.remote(1))").traceback
     assert "in outer(x)" in found
     assert "in Where.deep(a, b, k, *more, **rest)" in found or "in deep(a, b, k, *more, **rest)" in found, found
+
+
+def test_an_error_of_tasks_within_tasks_is_shown_to_where_it_was_raised(kernel: Kernel) -> None:
+    kernel.ok(
+        "@nbray.remote\ndef nested(n):\n    if n == 0:\n        raise KeyError('deep')\n    return nbray.get(nested.remote(n - 1))\n"
+        "@nbray.remote\nclass Through:\n    def ask(self): return nbray.get(nested.remote(0))\nthrough = Through.remote()"
+    )
+    for cell, lines in (
+        ("nbray.get(nested.remote(2))", [1, 5, 5, 4]),
+        ("%%remote\nnbray.get(nested.remote(1))", [2, 5, 4]),
+        ("nbray.get(through.ask.remote())", [1, 8, 4]),
+        ("%%remote --actor nests\nnbray.get(through.ask.remote())", [2, 8, 4]),
+    ):
+        shown = kernel.run(cell)
+        assert shown.error["ename"] == "KeyError"
+        assert [int(line) for line in re.findall(r"Cell In\[\d+\], line (\d+)", shown.traceback)] == lines, (
+            shown.traceback
+        )
+        assert "File " not in shown.traceback
+
+
+def test_a_debugger_is_refused_where_nobody_can_type(kernel: Kernel) -> None:
+    for code in ("breakpoint()", "import pdb; pdb.set_trace()", "from pdb import set_trace\nset_trace()"):
+        cell = kernel.run("%%remote\n" + code)
+        assert cell.error["evalue"].startswith("breakpoint() cannot stop here")
+        assert "bdb.py" not in cell.traceback and cell.text() == ""
+    kernel.run("%%remote\nfrom pdb import set_trace\nfrom getpass import getpass\nset_trace()")
+    assert (
+        kernel.ok("import getpass as g, pdb\nset_trace is pdb.set_trace, getpass is g.getpass").value == "(True, True)"
+    )
+    assert kernel.ok("%%remote\nimport pdb\nvars(pdb)['set_' + 'trace'].__module__").value == "'pdb'"
