@@ -76,12 +76,12 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
         if job.cwd and job.cwd != cwd:
             os.chdir(job.cwd)
         process_environ.apply(job.environ, environ)
-        builtins.input = _in_the_place_of(builtin_input, _refuse_input)
+        builtins.input = _in_the_place_of("builtins", "input", _refuse_input)
         sys.breakpointhook = _refuse_breakpoint
         if getpass is not None:
-            getpass.getpass = _in_the_place_of(ask_secret, _refuse_input)
+            getpass.getpass = _in_the_place_of("getpass", "getpass", _refuse_input)
         if pdb is not None:
-            pdb.set_trace = _in_the_place_of(set_trace, _refuse_breakpoint)
+            pdb.set_trace = _in_the_place_of("pdb", "set_trace", _refuse_breakpoint)
         shell.prepare()
         shell.enter(module, job, kept)
         remember(job.filename, job.text)
@@ -126,8 +126,8 @@ def _refuse_breakpoint(*_: object, **__: object) -> None:
     )
 
 
-def _in_the_place_of(original: Any, refusing: Any) -> Any:
+def _in_the_place_of(module: str, name: str, refusing: Any) -> Any:
     """Return a function that refuses under the name of another: what a cell takes from a library is the library's in the notebook."""
-    made = types.FunctionType(refusing.__code__, refusing.__globals__, original.__name__, refusing.__defaults__)
-    made.__module__, made.__qualname__ = original.__module__, original.__qualname__
+    made = types.FunctionType(refusing.__code__, refusing.__globals__, name, refusing.__defaults__)
+    made.__module__, made.__qualname__ = module, name
     return made
