@@ -296,6 +296,6 @@ def test_a_debugger_is_refused_where_nobody_can_type(kernel: Kernel) -> None:
         assert "bdb.py" not in cell.traceback and cell.text() == ""
     kernel.run("%%remote\nfrom pdb import set_trace\nfrom getpass import getpass\nset_trace()")
     assert (
-        kernel.ok("import getpass as g, pdb\nset_trace is pdb.set_trace, getpass is g.getpass").value == "(True, True)"
+        kernel.ok("import getpass as g, pdb\nset_trace is pdb.set_trace, getpass == g.getpass").value == "(True, True)"
     )
     assert kernel.ok("%%remote\nimport pdb\nvars(pdb)['set_' + 'trace'].__module__").value == "'pdb'"
