@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import threading
 import time
@@ -9,7 +10,8 @@ from typing import Any
 
 from nbray.exceptions import TaskCancelledError
 
-from . import interrupt, tracebacks
+from . import interrupt, module_values, tracebacks
+from .cell_analysis import CellAnalysis
 from .live_line import seconds
 from .runtime import ObjectRef, cancel, when_done
 from .wait_reason import waiting_reason
@@ -30,6 +32,7 @@ class AsyncCells:
         job, options = cell.job, cell.options
         done, value, *names = refs
         cells.shell.user_ns.update(zip(job.return_names, names, strict=True))
+        _bind_imports(cell.analysis, options.only_names, cells.shell.user_ns)
         self._running[job.key] = refs
         watch = _Watched(self, cell, done)
         if not options.quiet:
@@ -48,6 +51,40 @@ class AsyncCells:
     def ended(self, key: str) -> None:
         """Forget a cell that is over."""
         self._running.pop(key, None)
+
+
+def _bind_imports(analysis: CellAnalysis, only: list[str] | None, namespace: dict[str, Any]) -> None:
+    """Bind what the cell imports: at once what is loaded here already, the rest as soon as it is, by a thread of its own."""
+    left = {}
+    for name in analysis.import_names:
+        if name.startswith("_") or name in analysis.deleted or (only is not None and name not in only):
+            continue
+        dotted = analysis.import_aliases[name]
+        if (found := module_values.imported(dotted)) is not None:
+            namespace[name] = found
+        else:
+            left[name] = dotted, namespace.get(name)
+
+    def load() -> None:
+        for name, (dotted, before) in left.items():
+            found = _load(dotted)
+            if found is not None and namespace.get(name) is before:  # nobody has bound it meanwhile
+                namespace[name] = found
+
+    if left:
+        threading.Thread(target=load, name="nbray-imports", daemon=True).start()
+
+
+def _load(dotted: str) -> Any:
+    """Import a module, or the module that has this name in it; None: neither works here."""
+    for module in (dotted, dotted.rpartition(".")[0]):
+        try:
+            importlib.import_module(module)
+        except Exception:
+            continue
+        if (found := module_values.imported(dotted)) is not None:
+            return found
+    return None
 
 
 class _Watched:

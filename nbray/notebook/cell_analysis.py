@@ -495,3 +495,5 @@ class _Visitor(ast.NodeVisitor):
                 self._bind(alias.asname or alias.name)
                 if node.module and not node.level:
                     self.found.import_aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                    if not self._locals:
+                        self.found.import_names.add(alias.asname or alias.name)

@@ -119,6 +119,7 @@ def _names(option: str, text: str) -> list[str]:
     return names
 
 
+_PYTHON = ("--each=", "--resources={")  # quotes in what follows are a part of it
 Reader = Callable[[str, str], Any]
 TASK_OPTIONS: dict[str, tuple[str, Reader, str, str]] = {
     "--num-cpus": ("num_cpus", _number, "N", "CPUs that the cell needs (default 1; fractions share one)"),
@@ -236,7 +237,8 @@ def _split(line: str) -> list[str]:
         raise OptionError(f"cannot read {line.strip()!r}: {error}.") from None
     texts: list[str] = []
     for word in words:
-        python = word.text.startswith("--each=") or (bool(texts) and texts[-1] == "--each")
+        python = word.text.startswith(_PYTHON) or (bool(texts) and texts[-1] == "--each")
+        python = python or (bool(texts) and texts[-1] == "--resources" and word.text.startswith("{"))
         quoted_whole = word.text[:1] in ("'", '"') and word.text[:1] == word.text[-1:]
         if python and not quoted_whole:
             texts.append(word.text)

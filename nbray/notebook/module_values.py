@@ -53,7 +53,7 @@ def resolve(chains: Iterable[Chain], aliases: Mapping[str, str], namespace: Mapp
     for root, *attributes in chains:
         owner: Any = namespace.get(root)
         if not isinstance(owner, types.ModuleType | type):
-            owner = _imported(aliases.get(root, ""))
+            owner = imported(aliases.get(root, ""))
         for number, attribute in enumerate(attributes, 1):
             if not _is_found_by_name(owner):
                 break
@@ -69,8 +69,8 @@ def resolve(chains: Iterable[Chain], aliases: Mapping[str, str], namespace: Mapp
     return found - _OTHERS
 
 
-def _imported(dotted: str) -> Any:
-    """Return a module that is loaded, or what is under that name in one; None: neither."""
+def imported(dotted: str) -> Any:
+    """Return what an import binds, as far as its module is loaded: the module, or what is under that name in one; None: it is not."""
     module, _, name = dotted.rpartition(".")
     return sys.modules.get(dotted) or getattr(sys.modules.get(module), name or "-", None)
 

@@ -155,3 +155,13 @@ def test_a_value_that_cannot_travel_costs_no_other(kernel: Kernel) -> None:
     assert kernel.ok("%%remote\na + [double(2)]").value == "[1, 4]"
     kernel.until(lambda: "is done" in str(cell.messages) + str(kernel.messages))
     assert not cell.of("error")
+
+
+def test_what_the_cell_imports_is_bound_here(kernel: Kernel) -> None:
+    kernel.ok("import json, sys\ntabnanny_before = 'tabnanny' in sys.modules")
+    kernel.ok(
+        "%%remote --async\nimport json as j, os.path, tabnanny\nfrom math import sqrt as root\nfrom this_is_nowhere import z"
+    )
+    assert kernel.ok("j.dumps(1), os.path.sep, root(4)").value == "('1', '/', 2.0)"
+    kernel.ok("import time\nwhile 'tabnanny' not in globals(): time.sleep(0.01)")
+    assert kernel.ok("tabnanny_before, tabnanny.__name__, 'z' in globals()").value == "(False, 'tabnanny', False)"

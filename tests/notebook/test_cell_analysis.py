@@ -83,7 +83,7 @@ def test_bound_deleted_imported() -> None:
     assert found.bound == {"a", "d", "f", "x", "g", "i"}
     assert found.deleted == {"y"}
     assert found.imports == ["a.b", "c"]
-    assert found.import_names == {"a", "d"}
+    assert found.import_names == {"a", "d", "f"}
 
 
 def test_names_in_text() -> None:

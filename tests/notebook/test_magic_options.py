@@ -27,7 +27,9 @@ def test_names_and_flags() -> None:
     assert options.asynchronous
     assert options.only_names == ["a", "b", "c"]
     assert parse("--no-out").only_names == []
-    assert parse("--resources '{\"tpu\": 2}'").task["resources"] == {"tpu": 2.0}
+    for text in ("'{\"tpu\": 2}'", '{"tpu":2}', '{"tpu": 2}', "tpu=2", '"tpu=2"'):
+        assert parse(f"--resources {text}").task["resources"] == {"tpu": 2.0}
+        assert parse(f"--resources={text} --async").task["resources"] == {"tpu": 2.0}
 
 
 @pytest.mark.parametrize(
