@@ -232,7 +232,7 @@ def _dual_class(cause_cls: type[BaseException]) -> Any:
                 "__module__": "nbray.exceptions",
             },
         )
-    except TypeError:  # final classes, conflicting layouts
+    except Exception:  # final classes, conflicting layouts, a class that objects to subclasses
         made = None
     if len(_dual_classes) < 1000:
         _dual_classes[cause_cls] = made

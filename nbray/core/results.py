@@ -249,7 +249,7 @@ class Results(CoreState):
         if record.retry_exceptions is True:
             return True
         cause = getattr(error.exception(), "cause", None)
-        return isinstance(cause, record.retry_exceptions)
+        return issubclass(type(cause), record.retry_exceptions)  # whatever the instance says of its class
 
     def _retry(self, record: TaskRecord, error: ErrorValue, process: int = 0) -> None:
         """Run a task again that ended in ``error``; ``process``: the peer of its worker, where its lane is gone."""

@@ -22,6 +22,7 @@ from nbray.exceptions import RayTaskError, UnserializableException
 from nbray.serialization import serializer, without_code
 
 _TASK, _SYSTEM = 0, 1
+_TRACEBACK: Any = BaseException.__traceback__  # of every exception, whatever its class makes of that name
 MAX_DEPENDENTS = 20  # that are named
 MAX_FRAMES = 200  # of one error: the first and the last half are kept
 _READ_ONLY = "Arrays that come from the object store are read-only, because others share them: copy() first."
@@ -145,14 +146,23 @@ def from_exception(
         Gets the refs inside the exception, which have to live as long as the blob. Without it an exception that has
         refs inside goes as text.
     """
-    if getattr(error, "of_the_runtime", False):
-        return from_system_error(error).blob
-    tb = error.__traceback__
+    tb: TracebackType | None = _TRACEBACK.__get__(error)
     for _ in range(skip_frames):
         if tb is not None and tb.tb_next is not None:
             tb = tb.tb_next
     while tb is not None and WORKER in tb.tb_frame.f_code.co_filename:
         tb = tb.tb_next  # between the loop and the user's function, or after it: none of the user's is left then
+    try:
+        return _described(function_name, error, tb, node, refs)
+    except BaseException as failure:  # code of the exception's own class runs meanwhile
+        return _undescribed(function_name, error, tb, node, failure)
+
+
+def _described(
+    function_name: str, error: BaseException, tb: TracebackType | None, node: str, refs: list[Any] | None
+) -> bytes:
+    if getattr(error, "of_the_runtime", False):
+        return from_system_error(error).blob
     if isinstance(error, RayTaskError) and error.cause is not None:
         cause: BaseException | None = error.cause  # a task's error passing through this task
     else:
@@ -186,6 +196,18 @@ def from_exception(
     )
 
 
+def _undescribed(
+    function_name: str, error: BaseException, tb: TracebackType | None, node: str, failure: BaseException
+) -> bytes:
+    """Return the blob for an exception whose own code fails when it is looked at: where it was raised, and its class."""
+    name = type.__dict__["__name__"].__get__(type(error))
+    odd = type.__dict__["__name__"].__get__(type(failure))
+    text = f"(Exception {name} isn't serializable: looking at it raised {odd})\n"
+    if tb is not None:
+        text = f"Traceback (most recent call last):\n{''.join(traceback.format_tb(tb))}{name}\n{text}"
+    return pickle.dumps((_TASK, function_name, text, os.getpid(), _frames(tb), None, name, "<no text>", node, ()))
+
+
 def hint_of(error: BaseException) -> str:
     """Return what to do about an error whose words cannot tell: of Python about refs, of NumPy about shared arrays."""
     if isinstance(error, RayTaskError) or not isinstance(error, (ValueError, TypeError, AttributeError)):
@@ -211,7 +233,7 @@ def _traceback(error: BaseException, tb: TracebackType | None) -> str:
 def _text(error: BaseException | None) -> str:
     try:
         return str(error)
-    except Exception:
+    except BaseException:  # whatever a class of the user's thinks of
         return "<no text>"
 
 
@@ -282,7 +304,7 @@ def to_exception(blob: bytes) -> BaseException:
     if pickled is not None:
         try:
             cause = serializer.loads(pickled)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # what a class of the user's does there
             text += f"\n(The exception could not be rebuilt here: {type(error).__name__}: {error})"
     if isinstance(cause, RayTaskError):  # that the task got, and raised again
         return cause.of_dependents(dependents)

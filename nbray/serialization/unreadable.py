@@ -26,7 +26,7 @@ def unreadable(error: Exception) -> Exception:
                 (RaySystemError, cls),
                 {"__str__": _text, "__init__": _keep, "__reduce__": _reduce, "__module__": RaySystemError.__module__},
             )
-        except TypeError:  # final classes, conflicting layouts
+        except Exception:  # final classes, conflicting layouts, a class that objects to subclasses
             made_of = RaySystemError
         if len(_classes) < MAX_CLASSES:
             _classes[cls] = made_of

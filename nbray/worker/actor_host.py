@@ -125,7 +125,7 @@ class ActorHost(ExecutorState):
             )
             if len(error_blob) > INLINE_MAX_BYTES:
                 error_blob = error_value.shorten(error_blob, INLINE_MAX_BYTES)
-            text = f"{type(error).__name__}: {error}"
+            text = error_value.headline(error_blob)
             self.actor = None
         self.capture.flush()
         core.control.send(
@@ -177,9 +177,10 @@ class ActorHost(ExecutorState):
             self._answer(call.chan, call.number, call.owner, call.name, call.n_returns, result, ran_ns or 1)
 
     def _call_failed(self, call: Call, error: BaseException) -> None:
-        if call.exits or isinstance(error, (SystemExit, AsyncioActorExit)):
+        # By type: an instance may have an odd idea of its class.
+        if call.exits or issubclass(type(error), (SystemExit, AsyncioActorExit)):
             self._exit_actor(None if call.exits else error)
-        elif isinstance(error, NeverBegan) or type(error).__name__ == "CancelledError":
+        elif issubclass(type(error), NeverBegan) or type(error).__name__ == "CancelledError":
             self._reply(call.chan, call.number, RESULT_CANCELLED, b"")
         else:
             self._failed(call.chan, call.number, call.name, error)

@@ -110,9 +110,8 @@ class LoopCalls:
         except BaseException as error:
             self._fail(call, error)
         else:
-            if isinstance(result, Coroutine) or hasattr(
-                result, "_asyncio_future_blocking"
-            ):  # by this asyncio knows futures
+            cls = type(result)  # the value itself may answer with an error
+            if issubclass(cls, Coroutine) or hasattr(cls, "_asyncio_future_blocking"):  # by this asyncio knows futures
                 call.function, call.args, call.kwargs = _given, (result,), {}
                 call.task = self.loop.create_task(self._run(call))
                 return

@@ -339,7 +339,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             self.interruptible = False
             if self.import_cut and not self.leaving:
                 self._leave()
-            if (self.exit_asked or isinstance(error, (SystemExit, AsyncioActorExit))) and self.actor is not None:
+            if (self.exit_asked or issubclass(type(error), (SystemExit, AsyncioActorExit))) and self.actor is not None:
                 self._exit_actor(None if self.exit_asked else error)
                 return
             self._failed(chan, number, name, error)

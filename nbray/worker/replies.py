@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import os
 import pickle
 import struct
 from collections.abc import Sequence
+from types import GeneratorType
 from typing import Any
 
 from nbray import ids
@@ -77,7 +77,7 @@ class Replies(ExecutorState):
         except (ObjectStoreFullError, OutOfDiskError) as error:  # the runtime's failure, not the function's
             self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error).blob)
         except BaseException as error:
-            if not inspect.isgenerator(result) or n_returns != 1:
+            if type(result) is not GeneratorType or n_returns != 1:
                 self._failed(chan, number, name, error)
                 return
             try:  # one value is asked for: the first
@@ -106,7 +106,7 @@ class Replies(ExecutorState):
         if n_returns == 0:
             return RESULT_MULTI, b""
         failure: Exception | None = None
-        if inspect.isgenerator(result):
+        if type(result) is GeneratorType:
             values, failure = self._yielded(n_returns, result)
         else:
             values = self._values(n_returns, result)
@@ -189,20 +189,21 @@ class Replies(ExecutorState):
         """Reply that the task raised, or was cancelled."""
         if self.capture.pending:
             self.capture.flush()
-        if isinstance(error, KeyboardInterrupt) and lib.nbs_cancel_wanted(self.seg) == 1:
+        cls = type(error)  # an instance may have an odd idea of its class
+        if issubclass(cls, KeyboardInterrupt) and lib.nbs_cancel_wanted(self.seg) == 1:
             if self.cancel_children:  # at the latest now: whoever waits for this task may look after them
                 self.core.cancel_children(number, self.children_cancelled)
             self._reply(chan, number, RESULT_CANCELLED, b"")
             return
-        if isinstance(error, ArgumentLost):
+        if type(error) is ArgumentLost:
             self._reply(chan, number, RESULT_ERROR | RESULT_LOST, _U64.pack(error.obj))
             return
-        if isinstance(error, NotStored):
+        if type(error) is NotStored:
             self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error.error).blob)
             return
         refs: list[Any] = []
         blob = error_value.from_exception(name or "task", error, 1, self.core.node_id[:8], refs)
-        how = RESULT_ERROR | RESULT_EXITED if isinstance(error, SystemExit) else RESULT_ERROR
+        how = RESULT_ERROR | RESULT_EXITED if issubclass(cls, SystemExit) else RESULT_ERROR
         self._raised(chan, number, blob, refs, how)
 
     def _raised(self, chan: int, number: int, blob: bytes, refs: Sequence[Any], how: int = RESULT_ERROR) -> None:

@@ -51,6 +51,88 @@ def test_row_4_exceptions_that_cannot_travel(ray, make):
         assert words in text, text
 
 
+class AnswersNothing(Exception):
+    def __getattribute__(self, name):
+        raise RuntimeError(f"no {name}")
+
+
+class EndsWhenAsked(Exception):
+    def __str__(self):
+        raise SystemExit(3)
+
+
+class EndsWhenRebuilt(Exception):
+    def __reduce__(self):
+        return exit, (3,)
+
+
+class HasNoHeirs(Exception):
+    def __init_subclass__(cls):
+        raise RuntimeError("no classes of this one")
+
+
+@pytest.mark.parametrize("cls", [AnswersNothing, EndsWhenAsked, EndsWhenRebuilt, HasNoHeirs])
+@pytest.mark.parametrize("kind", ["task", "stream", "method", "in a thread", "coroutine", "constructor"])
+def test_row_4_exceptions_whose_own_code_fails(ray, cls, kind):
+    def fail(self=None, begin=None):
+        raise cls()
+
+    async def fail_later(self):
+        raise cls()
+
+    def fail_on_the_way():
+        yield 1
+        raise cls()
+
+    def made(method, init=object.__init__):
+        return type("Odd", (), {"__init__": init, "work": method, "other": lambda self: 1})
+
+    others = None
+    if kind == "task":
+        ref = ray.remote(max_retries=0)(fail).remote()
+    elif kind == "stream":
+        items = ray.remote(max_retries=0, num_returns="streaming")(fail_on_the_way).remote()
+        assert ray.get(next(items), timeout=60) == 1
+        ref = next(items)
+    elif kind == "constructor":
+        ref = ray.remote(made(fail, fail)).remote().work.remote()
+    else:
+        limit = {"max_concurrency": 2} if kind == "in a thread" else {}
+        actor = ray.remote(num_cpus=0, **limit)(made(fail_later if kind == "coroutine" else fail)).remote()
+        ref, others = actor.work.remote(), actor.other
+    with pytest.raises(ray.exceptions.RayError) as caught:
+        ray.get(ref, timeout=60)
+    assert isinstance(
+        caught.value, ray.exceptions.ActorDiedError if kind == "constructor" else ray.exceptions.RayTaskError
+    )
+    text = str(caught.value)
+    assert cls.__name__ in text and "Traceback" in text, text
+    if others is not None:
+        assert ray.get(others.remote(), timeout=60) == 1
+
+
+class AnswersOnlySome:
+    def __getattr__(self, name):
+        raise KeyError(name)
+
+    def __reduce__(self):
+        return AnswersOnlySome, ()
+
+
+def test_values_that_answer_with_errors_are_values_of_async_actors_too(ray):
+    @ray.remote
+    class Gives:
+        async def later(self):
+            return AnswersOnlySome()
+
+        def plainly(self):
+            return AnswersOnlySome()
+
+    gives = Gives.remote()
+    for value in ray.get([gives.later.remote(), gives.plainly.remote()], timeout=60):
+        assert type(value) is AnswersOnlySome
+
+
 def test_row_11_a_timeout_says_what_is_where(ray, tmp_path):
     stop = tmp_path / "stop"
 
