@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from nbray import placement
+from nbray.resources import MAX_AMOUNT
 from nbray.runtime_env import runtime_env
 from nbray.wrong_input import both
 
 UNIT = 10_000  # resources are counted in units of 1/10,000
+MAX_UNITS = MAX_AMOUNT * UNIT
 SMALLEST = 0.0001
 
 
@@ -443,7 +445,7 @@ def returned(options: Mapping[str, Any], generator: bool, actor_window: int = -1
 def shape(options: Mapping[str, Any], default_cpus: float) -> dict[str, int]:
     """Return the resources of checked options as integers in units of 1/10,000.
 
-    Amounts of 0 are left out.
+    Amounts of 0 are left out. More than any node can have stays that: numbers of messages have 64 bits.
     """
     amounts: dict[str, Any] = {"CPU": default_cpus}
     if options.get("num_cpus") is not None:
@@ -455,7 +457,7 @@ def shape(options: Mapping[str, Any], default_cpus: float) -> dict[str, int]:
     if options.get("accelerator_type"):
         amounts[placement.ACCELERATOR_PREFIX + options["accelerator_type"]] = placement.ACCELERATOR_SHARE
     amounts.update(options.get("resources") or {})
-    return {name: round(float(value) * UNIT) for name, value in amounts.items() if value}
+    return {name: min(round(float(value) * UNIT), MAX_UNITS) for name, value in amounts.items() if value}
 
 
 def actor_shapes(options: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:

@@ -135,6 +135,9 @@ class _ActorClassWithOptions:
     def remote(self, /, *args: Any, **kwargs: Any) -> ActorHandle:
         return create(self._parent, args, kwargs, self._options)
 
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._parent(*args, **kwargs)  # which says how to do it
+
 
 def _rebuild_class(cls: type, options: dict[str, Any]) -> ActorClass:
     made = ActorClass.__new__(ActorClass)

@@ -112,7 +112,6 @@ def _become_driver(
             runtime_env=json.dumps({**job._submitted_runtime_env, **(job.runtime_env or {})}, default=repr),
         )  # fmt: skip
         core.namespace = answer.namespace
-        core.totals = dict(answer.resources)
         core.default_lifetime = job.default_actor_lifetime
         core.environments.own = core.environments.resolve(runtime_env.checked("runtime_env", job.runtime_env))
         core.context = driver_context(core, job)

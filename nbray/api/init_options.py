@@ -18,11 +18,13 @@ from nbray.core.logging_config import LoggingConfig
 from nbray.job_config import JobConfig
 from nbray.node import machine
 from nbray.node.session_dir import folder, spilling_folder
+from nbray.resources import MAX_AMOUNT
 
 JOB_CONFIG_ENV = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # as Ray's job manager gives it
 ENV_HOOK = "RAY_RUNTIME_ENV_HOOK"
 METRICS_ENV = "NBRAY_METRICS_EXPORT_PORT"
 MAX_NAME_CHARS = 1000
+MAX_GPUS = 10_000  # of a node: each has a number of its own
 
 # Keywords that Ray has for parts that nbray has not: what they may be, and the reason otherwise.
 _REFUSED = {
@@ -205,9 +207,13 @@ def check_amounts(num_cpus: Any, num_gpus: Any, resources: Any, memory: Any) -> 
     for name, value in (check["resources"] or {}).items():
         found[name] = round(value * option_table.UNIT)
     if memory is not None:
-        if isinstance(memory, bool) or not isinstance(memory, (int, float)) or memory < 0:
+        if isinstance(memory, bool) or not isinstance(memory, (int, float)) or not 0 <= memory < float("inf"):
             raise ValueError(f"_memory={memory!r} is not a number of bytes.")
         found["memory"] = round(memory) * option_table.UNIT
+    for name, units in found.items():
+        most = MAX_GPUS if name == "GPU" else MAX_AMOUNT
+        if units > most * option_table.UNIT:
+            raise ValueError(f"A node has at most {most} of {name}, not {units / option_table.UNIT:g}.")
     return found
 
 

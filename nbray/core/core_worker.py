@@ -392,7 +392,7 @@ class CoreWorker(
         elif isinstance(message, m.GroupNotice):
             self.groups.on_notice(message)
         elif isinstance(message, m.RegisterReply):
-            self.registered = message
+            self.registered, self.totals = message, dict(message.resources)
         elif isinstance(message, m.StateReply):
             self.latest_state = message
         elif isinstance(message, m.ResourcesNotice):

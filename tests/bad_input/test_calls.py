@@ -22,6 +22,8 @@ def test_row_6_a_direct_call(ray):
         train(1)
     with pytest.raises(TypeError, match=r"Trainer\.remote\("):
         Trainer()
+    with pytest.raises(TypeError, match=r"Trainer\.remote\("):
+        Trainer.options(num_cpus=1)()
     trainer = Trainer.remote()
     with pytest.raises(TypeError, match=r"step\.remote\("):
         trainer.step()

@@ -82,6 +82,48 @@ def test_row_18_more_memory(ray, function, actor_class):
     unschedulable(ray, function, actor_class, {"memory": 2**60}, ["memory"])
 
 
+@pytest.mark.parametrize(
+    "options", [{"num_gpus": 5}, {"resources": {"wigdet": 1}}, {"num_cpus": 100}, {"memory": 2**60}], ids=str
+)
+def test_rows_16_to_18_where_tasks_submit_too(ray, function, actor_class, options):
+    @ray.remote
+    def submits():
+        refused = []
+        for kind in (function, actor_class):
+            try:
+                kind.options(**options).remote()
+            except Exception as error:
+                refused.append(type(error))
+        return refused
+
+    kinds = [ray.exceptions.TaskUnschedulableError, ray.exceptions.ActorUnschedulableError]
+    assert ray.get(submits.remote(), timeout=60) == kinds
+
+
+@pytest.mark.parametrize("options", [{"memory": 2**60}, {"num_cpus": 1e30}, {"resources": {"xyz": 1e300}}], ids=str)
+def test_amounts_beyond_all_numbers_may_be_waited_for(ray, function, options):
+    waits = function.options(wait_for_resources=True, **options).remote()
+    assert ray.get(function.remote(), timeout=60) == 1  # the messages that ask for workers still come through
+    assert ray.wait([waits], timeout=0) == ([], [waits])
+    ray.cancel(waits)
+
+
+@pytest.mark.parametrize(
+    "amount", ["num_cpus=1e30", "num_gpus=10**12", "resources={'x': 1e18}", "_memory=1e300", "_memory=float('nan')"]
+)
+def test_no_node_offers_amounts_beyond_all_numbers(run_script, amount):
+    run_script(
+        f"""
+        try:
+            ray.init({amount})
+        except ValueError:
+            pass
+        else:
+            raise AssertionError("it was accepted")
+        """
+    )
+
+
 def unschedulable(ray, function, actor_class, options, words):
     """Both are refused at once, with every word."""
     start = time.monotonic()
