@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 RAY_VERSION = "2.60.0"  # whose core API nbray follows
-VARIABLE = "NBRAY_AS_RAY"  # set for processes that a driver with the alias starts
+VARIABLE = "NBRAY_AS_RAY"  # for processes that a driver with the alias starts: the version that ray says it is
 
 #: Parts of Ray that are no part of its core.
 ABSENT = frozenset({"air", "dashboard", "llm", "rllib", "serve", "train", "tune", "workflow"})
@@ -48,12 +48,12 @@ class _Module(ModuleType):
     What is in ``nbray.__all__`` is copied, so that ``ray.get`` costs no more than ``nbray.get``.
     """
 
-    def __init__(self, original: ModuleType) -> None:
+    def __init__(self, original: ModuleType, version: str) -> None:
         super().__init__("ray", original.__doc__)
         own = self.__dict__
         own.update({name: getattr(original, name) for name in original.__all__})
         own.update(
-            _original=original, __version__=RAY_VERSION, __commit__="", __file__=original.__file__,
+            _original=original, __version__=version, __commit__="", __file__=original.__file__,
             __path__=list(original.__path__), __all__=list(original.__all__),
         )  # fmt: skip
 
@@ -117,12 +117,15 @@ class _Loader:  # not of importlib.abc, which takes 15 ms to import
 class _Finder:
     """Finds ``ray`` and all below it, and the distribution "ray"."""
 
+    def __init__(self, version: str) -> None:
+        self.version = version
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         top, _, rest = name.partition(".")
         if top != "ray":
             return None
         if not rest:
-            module: Any = _Module(importlib.import_module("nbray"))
+            module: Any = _Module(importlib.import_module("nbray"), self.version)
         elif rest.split(".")[0] in ABSENT:
             raise absent(name)
         elif rest.split(".")[0] in PLACEHOLDERS:
@@ -137,7 +140,7 @@ class _Finder:
         """Yield the distribution "ray" to ``importlib.metadata``."""
         wanted = getattr(context, "name", None)
         if wanted in (None, "ray"):
-            yield _distribution()
+            yield _distribution(self.version)
 
 
 class _RaysPlaces:
@@ -198,7 +201,7 @@ def _module(name: str) -> ModuleType | None:
         raise
 
 
-def _distribution() -> Any:
+def _distribution(version: str) -> Any:
     from importlib import metadata  # noqa: PLC0415 - slow, and asked for by few
 
     class Ray(metadata.Distribution):
@@ -206,7 +209,7 @@ def _distribution() -> Any:
 
         def read_text(self, filename: str) -> str | None:
             if filename in ("METADATA", "PKG-INFO"):
-                return f"Metadata-Version: 2.1\nName: ray\nVersion: {RAY_VERSION}\nSummary: nbray in Ray's place\n"
+                return f"Metadata-Version: 2.1\nName: ray\nVersion: {version}\nSummary: nbray in Ray's place\n"
             return "ray\n" if filename == "top_level.txt" else None
 
         def locate_file(self, path: Any) -> Any:
@@ -220,8 +223,18 @@ def is_installed() -> bool:
     return _installed is not None
 
 
-def install() -> bool:
+def version() -> str:
+    """Return the version that ``ray`` says it is; empty while ``import ray`` does not give nbray."""
+    return _installed.version if _installed is not None else ""
+
+
+def install(said: str = "") -> bool:
     """Make ``import ray`` give nbray; False when it did already.
+
+    Parameters
+    ----------
+    said
+        The version that ``ray`` then says it is; empty: as it is, at first RAY_VERSION.
 
     Raises
     ------
@@ -231,6 +244,9 @@ def install() -> bool:
     global _installed
     with _lock:
         if _installed is not None:
+            if said and said != _installed.version:
+                _installed.version = os.environ[VARIABLE] = said
+                sys.modules["ray"].__dict__["__version__"] = said
             return False
         there = sys.modules.get("ray")
         if there is not None:
@@ -238,9 +254,9 @@ def install() -> bool:
                 f"as_ray(): Ray itself ({getattr(there, '__version__', '?')}, {getattr(there, '__file__', '?')}) has been "
                 "imported in this process already. Call nbray.as_ray() before anything imports ray."
             )
-        _installed = _Finder()
+        _installed = _Finder(said or RAY_VERSION)
         sys.meta_path.insert(0, _installed)
-        os.environ[VARIABLE] = "1"
+        os.environ[VARIABLE] = _installed.version
         importlib.import_module("ray")
         return True
 
@@ -265,13 +281,13 @@ def _names(modules: Sequence[str]) -> list[str]:
 
 def inherit() -> None:
     """In a worker: install if the driver that started its node had."""
-    if os.environ.get(VARIABLE):
-        install()
+    if said := os.environ.get(VARIABLE):
+        install(said if "." in said else "")
 
 
-def follow(wanted: bool) -> None:
-    """In a worker: do as the driver does whose task is next."""
-    if wanted and _installed is None:
-        install()
+def follow(wanted: str) -> None:
+    """In a worker: do as the driver does whose task is next: what its ``version`` returns."""
+    if wanted and wanted != version():
+        install(wanted)
     elif not wanted and _installed is not None:
         remove()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from nbray import ray_alias
 from nbray.core import current
+
+_VERSION = re.compile(r"\d+(\.\d+)+([a-z]+\d*)?")
 
 
 class AsRay:
@@ -17,7 +20,7 @@ class AsRay:
     def undo(self) -> None:
         """Let ``import ray`` find Ray again. Modules that have imported it keep nbray."""
         ray_alias.remove()
-        _tell_workers(False)
+        _tell_workers()
 
     def __enter__(self) -> AsRay:
         return self
@@ -31,12 +34,17 @@ class AsRay:
         return f"<as_ray: {state}; 'import ray' gives nbray>"
 
 
-def as_ray() -> AsRay:
+def as_ray(*, version: str | None = None) -> AsRay:
     """Make ``import ray`` give nbray, here and in every worker.
 
-    ``ray.x`` is then the same module as ``nbray.x``. ``ray.__version__`` and
-    ``importlib.metadata.version("ray")`` say the version of Ray whose API nbray follows.
-    Call it before anything imports ray; calling it again changes nothing.
+    ``ray.x`` is then the same module as ``nbray.x``. Call it before anything imports ray; calling it
+    again changes nothing but the version.
+
+    Parameters
+    ----------
+    version : str, optional
+        What ``ray.__version__`` and ``importlib.metadata.version("ray")`` say: for packages that
+        ask for a certain range. By default 2.60.0, whose core API nbray follows.
 
     Returns
     -------
@@ -47,6 +55,8 @@ def as_ray() -> AsRay:
     ------
     RuntimeError
         When Ray itself has been imported in this process already.
+    ValueError
+        ``version`` is not numbers with points between them, as "2.55.1".
 
     Examples
     --------
@@ -54,13 +64,16 @@ def as_ray() -> AsRay:
     >>> _ = nbray.as_ray()
     >>> import modin.pandas  # doctest: +SKIP
     """
-    began = ray_alias.install()
-    if began:
-        _tell_workers(True)
+    if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
+        raise ValueError(f"version={version!r} of as_ray() is no version of Ray, such as '2.55.1'")
+    before = ray_alias.version()
+    began = ray_alias.install(version or "")
+    if ray_alias.version() != before:
+        _tell_workers()
     return AsRay(began)
 
 
-def _tell_workers(on: bool) -> None:
+def _tell_workers() -> None:
     core = current.core
     if core is not None and not isinstance(core, current.ForkedCore):
-        core.change_context(as_ray=on)
+        core.change_context(as_ray=ray_alias.version())

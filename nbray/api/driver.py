@@ -160,7 +160,7 @@ def driver_context(core: Any, job: JobConfig) -> bytes:
         "cwd": working_directory(),
         "depth": 1,
         "threads_set": "OMP_NUM_THREADS" in os.environ,
-        "as_ray": ray_alias.is_installed(),
+        "as_ray": ray_alias.version(),
     }
     if job.default_actor_lifetime != "non_detached":
         context["default_lifetime"] = job.default_actor_lifetime

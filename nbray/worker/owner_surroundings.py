@@ -43,7 +43,7 @@ class OwnerSurroundings(ExecutorState):
         core.depth = context.get("depth", 1)
         if self.actor_id and chan != CONSTRUCTOR:
             if context.get("as_ray"):
-                ray_alias.follow(True)
+                ray_alias.follow(context["as_ray"])
             return  # an actor keeps its job's surroundings, whoever calls it
         self.take_over(context)
 
@@ -60,7 +60,7 @@ class OwnerSurroundings(ExecutorState):
         if children is None:
             children = context["children"] = context_for_children(context)
         core.context = children
-        ray_alias.follow(context.get("as_ray", False))
+        ray_alias.follow(context.get("as_ray", ""))
         path = context.get("sys_path")
         if path is not None:
             path = self.environment.folders + [p for p in path if p not in self.environment.folders]

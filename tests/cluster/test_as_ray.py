@@ -282,6 +282,36 @@ def test_inner_modules_are_there_without_an_import(run):
         """)
 
 
+def test_the_version_that_a_package_asks_for(run):
+    run("""
+        import importlib.metadata
+        import nbray
+        nbray.as_ray(version="2.55.1")
+        import ray
+        assert ray.__version__ == importlib.metadata.version("ray") == "2.55.1"
+
+        @ray.remote
+        def versions():
+            import ray
+            return ray.__version__, importlib.metadata.version("ray")
+
+        ray.init(num_cpus=1)
+        assert ray.get(versions.remote()) == ("2.55.1", "2.55.1")
+        nbray.as_ray()
+        assert ray.__version__ == "2.55.1"
+        nbray.as_ray(version="2.9.3")
+        assert ray.__version__ == importlib.metadata.version("ray") == "2.9.3"
+        assert ray.get(versions.remote()) == ("2.9.3", "2.9.3")
+        for wrong in ("new", "2", 2.55, ""):
+            try:
+                nbray.as_ray(version=wrong)
+            except ValueError as error:
+                assert repr(wrong) in str(error)
+            else:
+                raise SystemExit(f"{wrong!r} was not refused")
+        """)
+
+
 def test_a_hint_at_what_will_be_wanted(run):
     run("""
         import nbray

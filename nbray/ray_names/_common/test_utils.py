@@ -154,5 +154,5 @@ def run_string_as_driver(
 
 def driver_command() -> list[str]:
     """Return the command for a program that comes on standard input; ``import ray`` gives it what it gives here."""
-    alias = "__import__('nbray').as_ray(); " if ray_alias.is_installed() else ""
+    alias = f"__import__('nbray').as_ray(version={ray_alias.version()!r}); " if ray_alias.is_installed() else ""
     return [sys.executable, "-c", f"{alias}exec(compile(__import__('sys').stdin.read(), '<stdin>', 'exec'))"]
