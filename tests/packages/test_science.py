@@ -1,9 +1,10 @@
-"""Packages that search and fit in parallel: cotengra, xyzpy, pymoo, deephyper, sktime, spark-bestfit."""
+"""Packages that search and fit in parallel: cotengra, xyzpy, pymoo, deephyper, sktime, spark-bestfit, EconML, STUMPY."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 
 def loss(job):
@@ -100,3 +101,30 @@ def test_spark_bestfit():
         return [(fit.distribution, round(fit.sse, 9)) for fit in found.best(n=3)]
 
     assert best(RayBackend()) == best(LocalBackend())
+
+
+def test_econml_folds_side_by_side():
+    from econml.dml import LinearDML
+    from sklearn.linear_model import LassoCV
+
+    random = np.random.default_rng(0)
+    features, controls = random.normal(size=(300, 3)), random.normal(size=(300, 2))
+    treatment = features[:, 0] + random.normal(size=300)
+    outcome = 2 * treatment + features[:, 1] + random.normal(size=300)
+
+    def effects(**how):
+        model = LinearDML(model_y=LassoCV(), model_t=LassoCV(), random_state=1, cv=3, **how)
+        return model.fit(outcome, treatment, X=features, W=controls).effect(features)
+
+    parallel = effects(use_ray=True, ray_remote_func_options={"num_cpus": 1})
+    np.testing.assert_allclose(parallel, effects())
+
+
+def test_stumpy_matrix_profile():
+    import ray
+    import stumpy
+
+    series = np.random.default_rng(0).normal(size=400)
+    with pytest.warns(UserWarning, match="Ray support"):
+        parallel = stumpy.stumped(ray, series, m=20)
+    np.testing.assert_allclose(parallel[:, 0].astype(float), stumpy.stump(series, m=20)[:, 0].astype(float))
