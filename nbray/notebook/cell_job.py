@@ -36,6 +36,7 @@ SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
 DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec or globals()
 ANNOTATED = "__annotations__"  # of the names at the top level of the notebook
 ALWAYS_VISIBLE = frozenset({"_", "__", "___", "In", "Out", "_ih", "_oh", "_dh"})
+OF_IPYTHON = frozenset({"get_ipython", "exit", "quit", "open"})  # which the worker has, or needs not
 IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType)
 
 LOADERS = frozenset({"load", "loads", "read_pickle", "Unpickler"})
@@ -229,7 +230,8 @@ def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, 
             return False
         if name in ALWAYS_VISIBLE or name.startswith(("_i", "_o")) or name[1:].isdigit():
             return True
-        return not (name in hidden and hidden[name] is namespace[name])
+        # Also hidden, but the user's: what startup files and the command line have bound.
+        return not (name in OF_IPYTHON and hidden.get(name, hidden) is namespace[name])
 
     named = [*analysis.stored_into, *analysis.reads]
     named += [chain[1] for chain in analysis.chains if chain[0] == "__main__"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbray.core import current
 
-from . import completion, kernel_interrupts, reprs, tracebacks
+from . import completion, kernel_interrupts, kernel_start, reprs, tracebacks
 from .cell_failure import CELL_ENDED
 from .magics import RemoteMagics
 from .nbray_magic import NbrayMagics
@@ -87,6 +87,7 @@ def load(shell: Any) -> None:
         return
     setattr(shell, _ATTRIBUTE, Extension(shell))
     _register_panel(shell)
+    kernel_start.begin(shell)
 
 
 def unload(shell: Any) -> None:

@@ -85,10 +85,10 @@ class Cell:
 class Kernel:
     """A kernel with the extension loaded."""
 
-    def __init__(self, cwd: Path, load: bool = True, env: dict[str, str] | None = None) -> None:
+    def __init__(self, cwd: Path, load: bool = True, env: dict[str, str] | None = None, **manager: Any) -> None:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         ipython_dir = cwd / "ipython"
-        self.manager = KernelManager(**own_sockets())
+        self.manager = KernelManager(**own_sockets(), **manager)
         self.manager.start_kernel(
             cwd=str(cwd),
             env={

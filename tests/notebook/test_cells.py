@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from kit import Kernel
 
@@ -449,3 +451,19 @@ def test_unload(fresh_kernel: Kernel) -> None:
     assert fresh_kernel.run("%%remote\n1").reply["status"] == "error"  # type: ignore[index]
     fresh_kernel.ok("%load_ext nbray")
     assert fresh_kernel.ok("%%remote\n1").value == "1"
+
+
+@pytest.mark.slow
+def test_names_of_startup_files_are_there(tmp_path: Path) -> None:
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00-mine.py").write_text("import math as m\nANSWER = 42\ndef helper(): return ANSWER\n")
+    kernel = Kernel(tmp_path)
+    try:
+        assert (
+            kernel.ok("%%remote\nANSWER += 1\nANSWER, helper(), m.floor(1.5), [open, exit, quit] and 1").value
+            == "(43, 43, 1, 1)"
+        )
+        assert kernel.ok("helper()").value == "43"
+    finally:
+        kernel.close()
