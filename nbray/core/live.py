@@ -112,7 +112,7 @@ def usage(since: int = 0, timeout_s: float = 2.0, source: Any = None) -> list[di
     Returns
     -------
     list of dict
-        Oldest first: ``number``, ``t_ns`` (CLOCK_MONOTONIC), ``cpu`` (share, 0 to 1), ``memory_used``,
+        Oldest first, the newest 200, of those before (10 minutes in all) one in four: ``number``, ``t_ns`` (CLOCK_MONOTONIC), ``cpu`` (share, 0 to 1), ``memory_used``,
         ``memory_total``, ``store_used`` (bytes), and ``gpus``: dicts of ``index``, ``name``, ``used``, ``total``
         (bytes), ``utilization`` (0 to 1, or None), ``processes`` (``pid``, ``used``, ``name`` of what runs there,
         ``peer`` of the worker).

@@ -10,7 +10,7 @@ from typing import Any
 
 from nbray.control import job_table
 from nbray.control.actor_table import DEAD
-from nbray.node import key_values, listings, machine, report, usage
+from nbray.node import key_values, listings, machine, report
 from nbray.node.clients import DRIVER, OBSERVER, WORKER, Client
 from nbray.node.effects import Effects
 from nbray.node.node_state import NodeState
@@ -26,7 +26,6 @@ MAX_LEASES_WANTED = 1_000_000  # of one request; more is the same
 MAX_NAME_CHARS = 200
 MAX_ENVIRONMENT_CHARS = 32 * 1024
 MAX_METADATA, MAX_METADATA_CHARS = 50, 1000  # entries of a job's metadata, characters of one
-MAX_USAGE_SAMPLES = 200  # of one reply
 DETACH_S = 5.0  # a driver that said goodbye has let go of the segment by then, or its end is waited for
 MAX_ENTRYPOINT = 1000  # characters of a driver's command line
 
@@ -411,8 +410,7 @@ class Handlers:
         self.node.send(client.peer, report.state(self.node, message.request_id))
 
     def _usage(self, client: Client, message: m.UsageRequest) -> None:
-        samples = self.node.usage.since(message.since)[-MAX_USAGE_SAMPLES:]
-        rows = usage.attribute(samples, report.running(self.node))
+        rows = self.node.usage.rows(message.since, lambda: report.running(self.node))
         self.node.send(client.peer, m.UsageReply(message.request_id, rows))
 
     def _events(self, client: Client, message: m.EventsRequest) -> None:

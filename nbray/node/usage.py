@@ -7,6 +7,7 @@ happen in the daemon's loop.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -17,6 +18,9 @@ import msgspec
 
 from nbray.config import Limits
 from nbray.node.gpu import Gpus, GpuSample, open_gpus
+
+FINE_SAMPLES = 200  # of one answer the newest, all of them
+COARSE = 4  # of those before, one in so many
 
 
 class UsageSample(msgspec.Struct, frozen=True):
@@ -49,20 +53,39 @@ class Usage:
         self._limits = limits
         self._store_used = store_used
         self._open_gpus = open_gpus
-        self._samples: deque[UsageSample] = deque(maxlen=int(limits.usage_samples))
+        self._samples: deque[UsageSample] = deque(maxlen=int(limits.usage_samples))  # that nobody has seen yet
+        self._rows: deque[dict[str, Any]] = deque(maxlen=int(limits.usage_samples))
         self._wanted_until = 0.0
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._number = 0
 
-    def since(self, number: int) -> list[UsageSample]:
-        """Return the samples after ``number``; keeps the sampling alive."""
+    def rows(self, since: int, workers: Callable[[], dict[int, tuple[int, str]]]) -> list[dict[str, Any]]:
+        """Return the samples after ``since``, thinned out; keeps the sampling alive. Called in the daemon's loop.
+
+        What runs in a process that uses a GPU is noted with the first look at a sample: later the process may be gone.
+
+        Parameters
+        ----------
+        since : int
+            Number of the last sample that the asker has.
+        workers : callable
+            Returns what the workers run now, as for ``attribute``; called where there are new samples.
+        """
+        for row in attribute(self._taken(), workers):
+            self._rows.append(row)
+        newer = list(itertools.takewhile(lambda row: row["number"] > since, reversed(self._rows)))
+        return thinned(newer[::-1])
+
+    def _taken(self) -> list[UsageSample]:
         with self._lock:
             self._wanted_until = time.monotonic() + self._limits.usage_linger_s
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="nbray-usage", daemon=True)
                 self._thread.start()
-            return [sample for sample in self._samples if sample.number > number]
+            taken = list(self._samples)
+            self._samples.clear()
+            return taken
 
     def _run(self) -> None:
         import psutil  # noqa: PLC0415 - only a node that is looked at loads it
@@ -85,20 +108,29 @@ class Usage:
                     return
 
 
-def attribute(samples: list[UsageSample], workers: dict[int, tuple[int, str]]) -> list[dict[str, Any]]:
+def thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest rows, and of those before one in four."""
+    old, new = rows[:-FINE_SAMPLES], rows[-FINE_SAMPLES:]
+    return [row for row in old if row["number"] % COARSE == 0] + new
+
+
+def attribute(samples: list[UsageSample], workers: Callable[[], dict[int, tuple[int, str]]]) -> list[dict[str, Any]]:
     """Return samples as plain data, with what the node's own processes run beside their pids.
 
     Parameters
     ----------
     samples : list of UsageSample
-    workers : dict
-        pid -> peer of the worker, and name of the task or actor there. A pid that is not among them is a stranger's, or
-        another namespace's view of ours: its memory is told without a name.
+    workers : callable
+        Returns pid -> peer of the worker, and name of the task or actor there. A pid that is not among them is a
+        stranger's, or another namespace's view of ours: its memory is told without a name.
     """
     rows: list[dict[str, Any]] = msgspec.to_builtins(samples)
+    if not any(gpu["processes"] for row in rows for gpu in row["gpus"]):
+        return rows
+    known = workers()
     for row in rows:
         for gpu in row["gpus"]:
             for process in gpu["processes"]:
-                peer, process["name"] = workers.get(process["pid"], ("", ""))
+                peer, process["name"] = known.get(process["pid"], ("", ""))
                 process["peer"] = str(peer)
     return rows

@@ -476,7 +476,9 @@ class UsageRequest(Message):
 
 class UsageReply(Message):
     request_id: int
-    samples: list[dict] = []  # nbray.node.usage.UsageSample as plain data, oldest first; at most 200 of the newest
+    samples: list[
+        dict
+    ] = []  # nbray.node.usage.UsageSample as plain data, oldest first: the newest 200, of those before one in 4
 
 
 class EventsRequest(Message):

@@ -4,18 +4,21 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
 
 import nbray
+from nbray.config import Limits
 from nbray.core import live
 from nbray.node.gpu import GpuProcess, GpuSample
-from nbray.node.usage import UsageSample, attribute
+from nbray.node.usage import Usage, UsageSample, attribute
 
 GIB = 1 << 30
 WAIT_FOR_SAMPLES = """
 import time
+from nbray.config import Limits
 from nbray.core import live
 
 def samples(count):
@@ -147,7 +150,7 @@ def test_without_a_stand_in():
 
 def test_attribution_is_by_pid():
     sample = UsageSample(1, 2, 0.5, 3, 4, 5, (GpuSample(0, "A", 1, 2, None, (GpuProcess(10, 7), GpuProcess(11, -1))),))
-    (row,) = attribute([sample], {10: (4, "train")})
+    (row,) = attribute([sample], lambda: {10: (4, "train")})
     assert list(row["gpus"][0]["processes"]) == [
         {"pid": 10, "used": 7, "name": "train", "peer": "4"},
         {"pid": 11, "used": -1, "name": "", "peer": ""},
@@ -157,3 +160,25 @@ def test_attribution_is_by_pid():
 def test_nothing_is_asked_without_a_cluster():
     assert not nbray.is_initialized()
     assert live.usage() == []
+
+
+def test_ten_minutes_are_kept_and_who_used_the_gpus():
+    """A page that comes later sees what was, also of processes that are gone."""
+    usage = Usage(Limits({"usage_samples": 1000}), lambda: 0, lambda: None)
+    usage._thread = threading.current_thread()  # nobody samples but this test
+
+    def sample(number):
+        used = GpuSample(0, "A100", GIB, 40 * GIB, 0.5, (GpuProcess(10, GIB),))
+        return UsageSample(number, number, 0.1, 1, 2, 3, (used,))
+
+    usage._samples.append(sample(1))
+    (row,) = usage.rows(0, lambda: {10: (4, "train")})
+    assert row["gpus"][0]["processes"][0]["name"] == "train"
+    usage._samples.extend(map(sample, range(2, 1201)))
+    rows = usage.rows(0, dict)  # the process is gone
+    numbers = [row["number"] for row in rows]
+    assert numbers == [*range(204, 1001, 4), *range(1001, 1201)]
+    assert [row["number"] for row in usage.rows(1198, dict)] == [1199, 1200]
+    usage._samples.append(sample(1201))
+    assert usage.rows(1200, lambda: {10: (4, "score")})[0]["gpus"][0]["processes"][0]["name"] == "score"
+    assert rows[0]["gpus"][0]["processes"][0]["name"] == ""
