@@ -72,6 +72,7 @@ def _actor(actor: ActorRecord) -> dict[str, Any]:
         "title": actor.title[:_MAX_TEXT],
         "repr_name": actor.repr_name[:_MAX_TEXT],
         "made_at": request.made_at[:_MAX_TEXT],
+        "recorded": request.recorded,
         "state": actor.state,
         "placing": actor.placing,
         "job_id": request.job_id,

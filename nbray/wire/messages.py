@@ -222,6 +222,7 @@ class CreateActorRequest(Message):
     life_id: bytes = b""  # object that all handles hold: the actor ends when it is gone; empty: detached
     target: Target = ANYWHERE
     made_at: str = ""  # cell or line that made it, for messages
+    recorded: bool = True  # its making is a task of lists
 
 
 class ActorSubscribeRequest(Message):

@@ -25,15 +25,22 @@ def test_tasks_that_are_not_recorded(ray):
         def unseen_call(self):
             pass
 
+    @ray.remote(enable_task_events=False)
+    class Unseen:
+        def call(self):
+            pass
+
+    ray.get(Unseen.remote().call.remote())
     actor = Actor.remote()
     ray.get([seen.remote(), unseen.remote(), seen.options(name="by_option", enable_task_events=False).remote()])
     ray.get([actor.seen_call.remote(), actor.unseen_call.remote()])
     ray.get(actor.seen_call.options(enable_task_events=False).remote())
     kit.eventually(lambda: {"seen", "Actor.seen_call"} <= names(ray), "those that are recorded are in the timeline")
-    assert not {"unseen", "by_option", "Actor.unseen_call"} & names(ray)
+    not_seen = {"unseen", "by_option", "Actor.unseen_call", "Unseen.__init__", "Unseen.call"}
+    assert not not_seen & names(ray)
     listed = [task.name for task in ray.util.state.list_tasks()]
-    assert "seen" in listed and listed.count("Actor.seen_call") == 1
-    assert not {"unseen", "by_option", "Actor.unseen_call"} & set(listed)
+    assert "seen" in listed and listed.count("Actor.seen_call") == 1 == listed.count("Actor.__init__")
+    assert not not_seen & set(listed)
 
 
 def test_bursts_between_two_drains_are_recorded_whole(fresh):

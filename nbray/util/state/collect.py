@@ -194,8 +194,7 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
         )  # fmt: skip
     _add_errors(found, where, timeout_s, view, ms)
     found += _failed_attempts(found, where, timeout_s, view, ms)
-    for actor in actors.values():
-        found.append(_creation(actor, where, asked, root))
+    found += [_creation(actor, where, asked, root) for actor in actors.values() if actor["recorded"]]
     return found
 
 
