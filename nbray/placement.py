@@ -60,6 +60,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: Rules = ()  # labels that the node must have
     fallbacks: tuple[Rules, ...] = ()  # tried in order when no node has these
     preferred: Rules = ()  # labels that the node should have
+    at_once: bool = False  # it fails where it would have to wait for what others use
 
 
 def describe_rules(rules: Sequence[LabelRule]) -> str:
@@ -166,11 +167,16 @@ class NodeAffinitySchedulingStrategy:
     soft : bool
         Run elsewhere when that node is not there or can never give what is asked for; else
         the task fails with TaskUnschedulableError.
+    _spill_on_unavailable : bool
+        With ``soft``: run elsewhere also when what is asked for is in use there now. nbray has one
+        node, so there is no elsewhere.
+    _fail_on_unavailable : bool
+        Without ``soft``: fail in the same way when what is asked for is in use there now.
 
     Raises
     ------
     ValueError
-        When ``node_id`` is not the id of a node.
+        When ``node_id`` is not the id of a node, or the last two do not go with ``soft``.
     """
 
     def __init__(

@@ -62,7 +62,8 @@ def resolve(
             return "DEFAULT", ANYWHERE, False
         return "DEFAULT", Target(rules=rules, fallbacks=fallbacks), False
     if isinstance(strategy, NodeAffinitySchedulingStrategy):
-        return "DEFAULT", Target(node_id=strategy.node_id, soft=strategy.soft), False
+        target = Target(node_id=strategy.node_id, soft=strategy.soft, at_once=strategy._fail_on_unavailable)
+        return "DEFAULT", target, False
     if isinstance(strategy, NodeLabelSchedulingStrategy):
         return "DEFAULT", Target(rules=strategy.hard + rules, fallbacks=fallbacks, preferred=strategy.soft), False
     index, captures = -1, None

@@ -36,7 +36,7 @@ from nbray.core.environments import Environment, Environments
 from nbray.core.failures import Failures
 from nbray.core.groups import Groups
 from nbray.core.interrupts import InterruptShield, uninterrupted
-from nbray.core.lease_pool import ANYWHERE, Lane, LeasePool, Peer
+from nbray.core.lease_pool import ANYWHERE, AtOncePool, Lane, LeasePool, Peer
 from nbray.core.lineage import Reconstruction
 from nbray.core.records import (
     FUNCTION_HEAD,
@@ -207,7 +207,7 @@ class CoreWorker(
             pool = self.pools.get(key)
             if pool is None:
                 request_id = self.control.next_id()
-                pool = self.pools[key] = LeasePool(
+                pool = self.pools[key] = (AtOncePool if target.at_once else LeasePool)(
                     self, shape, strategy, wait_for_resources, request_id, target, captures, environment
                 )
                 self.pools_by_request[request_id] = pool

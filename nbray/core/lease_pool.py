@@ -291,7 +291,7 @@ class LeasePool:
     def refuse(self, reason: str) -> list[TaskRecord]:
         """The shape can never be had; returns the tasks that fail with it."""
         self.wanted = 0
-        self.infeasible = reason
+        self.infeasible = "" if self.target.at_once else reason
         failed = list(self.queue)
         self.queue.clear()
         return failed
@@ -425,3 +425,22 @@ class LeasePool:
     def _request_nothing(self) -> None:
         self.wanted = 0
         self.core.control.send(LeaseRequest(request_id=self.request_id, resources=self.shape, count=0))
+
+
+class AtOncePool(LeasePool):
+    """Of tasks that fail where they would wait: none stands behind another."""
+
+    def submit(self, record: TaskRecord) -> None:
+        """Run a task in a lane without work, or ask for a worker."""
+        for lane in self.lanes:
+            if not lane.tasks and not lane.revoked and self.send(lane, record):
+                return
+        self.queue.append(record)
+        self.want_leases()
+
+    def refill(self, lane: Lane) -> None:
+        """Send a queued task into a lane that has none."""
+        if self.queue and not lane.tasks and not lane.revoked and self.send(lane, self.queue[0]):
+            self.queue.popleft()
+        if not lane.tasks:
+            self.lane_idle(lane)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
-from nbray.resources import ResourceSet, covers, shape_of, subtract
+from nbray.resources import ResourceSet, covers, describe, shape_of, subtract
 from nbray.scheduling import events as ev
 from nbray.scheduling import revocation
 from nbray.scheduling.lease_queue import NODE, Place, Shape, Waiting, rank
@@ -13,6 +13,8 @@ from nbray.scheduling.placement_groups import ANY
 from nbray.scheduling.resource_ledger import Allocation
 from nbray.scheduling.scheduler_tables import Lease, SchedulerTables
 from nbray.scheduling.worker_pool_state import IDLE, WorkerRecord
+
+AT_ONCE_S = 0.1  # what does not wait for work to end waits so long for leases that nobody uses
 
 
 class Dispatch(SchedulerTables):
@@ -87,6 +89,29 @@ class Dispatch(SchedulerTables):
         for interpreter, wanted in planned_with.items():
             self._start_for(wanted, interpreter, now, effects)
         self._revoke_for(rest, now, effects)
+        for entry in rest:
+            if entry.at_once:
+                self._refuse_soon(entry, now, effects)
+
+    def _refuse_soon(self, entry: Waiting, now: float, effects: list[ev.Effect]) -> None:
+        """Refuse what does not wait, when leases without work have had the time to come back."""
+        due = entry.since + AT_ONCE_S
+        if now < due:
+            self._look_again_at = due if self._look_again_at is None else min(due, self._look_again_at)
+            return
+        why = (
+            f"{entry.name or 'The task'} asks for {describe(entry.need)} on node {self.node_id} at once "
+            "(_fail_on_unavailable), and that is in use."
+        )
+        effects.append(self._refuse(entry, infeasible=why))
+
+    def _refuse(
+        self, entry: Waiting, infeasible: str = "", error: str = "", group_removed: bool = False, env_error: str = ""
+    ) -> ev.Effect:
+        self.queue.remove(entry.key)
+        if entry.actor_id:
+            return ev.RefuseActor(entry.actor_id, infeasible, error, group_removed, env_error)
+        return ev.RefuseLease(entry.owner, entry.request_id, infeasible, error, group_removed, env_error)
 
     def _fits(self, entry: Waiting, reserve: ResourceSet | None) -> bool:
         """Return True when the request can be served now; bundles are reserved with that."""

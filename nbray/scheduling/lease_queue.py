@@ -34,7 +34,7 @@ class Waiting:
     """One request: an owner's for ``count`` leases, an actor's for its place, a group's for bundles."""
 
     __slots__ = (
-        "actor_id", "arrival", "binding", "bundles", "count", "depth", "hold", "interpreter", "name", "need", "owner",
+        "actor_id", "arrival", "at_once", "binding", "bundles", "count", "depth", "hold", "interpreter", "name", "need", "owner",
         "place", "request_id", "shape", "since", "wait_for_resources",
     )  # fmt: skip
 
@@ -42,6 +42,7 @@ class Waiting:
         self, need: ResourceSet, hold: ResourceSet, binding: Binding, since: float, *, owner: int = 0,
         request_id: int = 0, actor_id: str = "", count: int = 1, depth: int = 0, name: str = "",
         wait_for_resources: bool = False, place: Place = NODE, bundles: dict[int, ResourceSet] | None = None,
+        at_once: bool = False,
     ) -> None:  # fmt: skip
         self.need = need  # must be free
         self.hold = hold  # is taken
@@ -60,6 +61,7 @@ class Waiting:
         self.depth = depth
         self.name = name
         self.wait_for_resources = wait_for_resources
+        self.at_once = at_once  # it is refused while others use what it needs
         self.arrival = 0  # set by the queue
 
     @property

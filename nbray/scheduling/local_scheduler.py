@@ -106,7 +106,7 @@ class LocalScheduler(Dispatch):
         waiting = Waiting(
             event.resources, event.resources, (event.job_id, event.env_key), event.now, owner=event.owner,
             request_id=event.request_id, count=event.count, depth=event.depth, name=event.name,
-            wait_for_resources=event.wait_for_resources, place=place,
+            wait_for_resources=event.wait_for_resources, place=place, at_once=event.target.at_once,
         )  # fmt: skip
         self.queue.add(waiting)
         return []
@@ -118,7 +118,7 @@ class LocalScheduler(Dispatch):
             return [ev.RefuseActor(event.actor_id, infeasible=why)]
         waiting = Waiting(
             event.resources, event.hold, (event.job_id, event.env_key), event.now, actor_id=event.actor_id,
-            name=event.name, wait_for_resources=event.wait_for_resources, place=place,
+            name=event.name, wait_for_resources=event.wait_for_resources, place=place, at_once=event.target.at_once,
         )  # fmt: skip
         self.queue.add(waiting)
         return []
@@ -183,14 +183,6 @@ class LocalScheduler(Dispatch):
                     effects.append(self._cut_off(lease, "its placement group was removed", event.now))
         self.groups.give_back(event.group)
         return effects
-
-    def _refuse(
-        self, entry: Waiting, infeasible: str = "", error: str = "", group_removed: bool = False, env_error: str = ""
-    ) -> ev.Effect:
-        self.queue.remove(entry.key)
-        if entry.actor_id:
-            return ev.RefuseActor(entry.actor_id, infeasible, error, group_removed, env_error)
-        return ev.RefuseLease(entry.owner, entry.request_id, infeasible, error, group_removed, env_error)
 
     def _lease_returned(self, event: ev.LeaseReturned) -> list[ev.Effect]:
         lease = self.leases.get(event.lease_id)

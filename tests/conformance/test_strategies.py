@@ -85,6 +85,31 @@ def test_a_node_that_can_never_give_that_much(ray, here, where):
         ray.get(where.options(scheduling_strategy=strategy, num_cpus=100).remote())
 
 
+def test_a_node_that_cannot_give_it_now(ray, here, where, gate, ledger):
+    """_fail_on_unavailable: an error where others would wait; what needs nothing of it runs."""
+
+    @ray.remote(num_cpus=2)
+    def all_of_it():
+        ledger.add("began")
+        gate.wait()
+
+    @ray.remote(num_cpus=1)
+    class Actor:
+        def call(self):
+            return 1
+
+    now = NodeAffinitySchedulingStrategy(here, False, _fail_on_unavailable=True)
+    held = all_of_it.remote()
+    ledger.wait_for(1)
+    with pytest.raises(ray.exceptions.TaskUnschedulableError):
+        ray.get(where.options(scheduling_strategy=now).remote(), timeout=60)
+    with pytest.raises(ray.exceptions.ActorUnschedulableError):
+        ray.get(Actor.options(scheduling_strategy=now).remote().call.remote(), timeout=60)
+    assert ray.get(where.options(scheduling_strategy=now, num_cpus=0).remote(), timeout=60) == here
+    gate.open()
+    ray.get(held)
+
+
 @pytest.mark.parametrize("node_id", ["zz", "abcd", "f" * 56])
 def test_what_is_no_node_id(ray, node_id):
     with pytest.raises(ValueError):

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from nbray.config import Limits
+from nbray.placement import Target
 from nbray.resources import CPU, GPU, UNITS
 from nbray.scheduling import events as ev
 from nbray.scheduling.local_scheduler import LocalScheduler
@@ -582,3 +583,21 @@ def test_nothing_is_kept_for_what_an_actor_holds_for_good():
         node.tick(0.1)
     node.want(B, count=2)
     assert len(node.of(B)) == 2
+
+
+def test_what_does_not_wait_is_refused_unless_a_lease_comes_back_soon():
+    node = Node(cpus=1)
+    at_once = Target(node_id="n" * 56, at_once=True)
+    node.want(A)
+    node.want(B, target=at_once)
+    assert not refused(node)
+    node.give_back(node.grants[0])
+    assert [grant.owner for grant in node.grants] == [B]
+    node.want(C, target=at_once)
+    assert not refused(node) and node.scheduler.next_wakeup() is not None
+    node.tick(1.0)
+    assert [effect.owner for effect in refused(node)] == [C]
+
+
+def refused(node):
+    return [effect for effect in node.log if isinstance(effect, ev.RefuseLease) and "at once" in effect.infeasible]
