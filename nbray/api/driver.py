@@ -33,9 +33,11 @@ REGISTER_S = 5.0
 _MAX_ENTRYPOINT = 500  # characters
 
 
-def start(config: NodeConfig, job: JobConfig) -> tuple[NodeProcess, CoreWorker, dict[str, Any]]:
-    """Start a node and become its driver; returns (node, core, facts)."""
-    node = start_node(config, _load_runtime)
+def start(
+    config: NodeConfig, job: JobConfig, node: NodeProcess | None = None
+) -> tuple[NodeProcess, CoreWorker, dict[str, Any]]:
+    """Start a node, unless one was started ahead, and become its driver; returns (node, core, facts)."""
+    node = node or start_node(config, load_runtime)
     try:
         core, facts = _become_driver(node.segment_fd, node.control_endpoint, job, 20.0)
     except BaseException:
@@ -55,7 +57,7 @@ def join_cluster(session: LiveSession, job: JobConfig) -> tuple[CoreWorker, dict
         When it runs other versions of Python or nbray.
     """
     process_control.open_standard_descriptors()
-    _load_runtime()
+    load_runtime()
     try:
         descriptor = receive_segment(session.segment_socket, HANDOVER_S)
     except OSError as error:
@@ -76,7 +78,7 @@ def _no_way_in(session: LiveSession, why: str) -> str:
     return f"Could not join the cluster at {session.path}: {why} (daemon pid {session.pid}, which {state})."
 
 
-def _load_runtime() -> None:
+def load_runtime() -> None:
     """Load what a driver runs on; beside the start of a daemon it costs no time of its own."""
     with _interrupts_later():
         from nbray.core import actor_calls, core_worker, joining  # noqa: F401, PLC0415 - see above
@@ -102,7 +104,7 @@ def _interrupts_later() -> Iterator[None]:
 def _become_driver(
     descriptor: int, endpoint: str, job: JobConfig, patience_s: float
 ) -> tuple[CoreWorker, dict[str, Any]]:
-    from nbray.core import core_worker, joining  # noqa: PLC0415 - see _load_runtime
+    from nbray.core import core_worker, joining  # noqa: PLC0415 - see load_runtime
 
     core = core_worker.CoreWorker(joining.attach(descriptor), endpoint, "driver", 0, 0)
     try:

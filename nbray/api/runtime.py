@@ -21,12 +21,28 @@ from nbray.wrong_input import both
 _lock = threading.RLock()
 _node: Any = None  # NodeProcess that this driver started; None when it joined a cluster
 _context: Any = None
+_ahead: Any = None  # NodeAhead: a node for the first init
 _logger = logging_setup.LOGGER
 
 
 def is_initialized() -> bool:
     """Tell whether this process has a runtime."""
     return current.core is not None
+
+
+def start_ahead() -> None:
+    """Start, in the background, the node of the cluster that the first use would start; it is in nobody's way until then.
+
+    Where the first use would join a cluster, or start none of itself, nothing happens.
+    """
+    global _ahead
+    with _lock:
+        if current.core is not None or _ahead is not None or os.environ.get("RAY_ENABLE_AUTO_CONNECT", "") == "0":
+            return
+        if discovery.resolve(None) is None:
+            from nbray.api.node_ahead import NodeAhead  # noqa: PLC0415 - few want it
+
+            _ahead = NodeAhead()
 
 
 def require_core() -> Any:
@@ -114,7 +130,7 @@ def init(
     SharedMemoryTooSmallError
         When the machine has no room for the store.
     """
-    global _node, _context
+    global _node, _context, _ahead
     with _lock:
         hidden = init_options.check_hidden(kwargs)
         if local_mode:
@@ -146,7 +162,8 @@ def init(
         session = _cluster_to_join(address, config.base_dir)
         if session is None:
             _warn_root()
-            _node, core, facts = _driver().start(config, job)
+            ahead, _ahead = _ahead, None
+            _node, core, facts = _driver().start(config, job, ahead.take(config) if ahead is not None else None)
         else:
             _refuse_node_settings(session, num_cpus, num_gpus, resources, labels, object_store_memory, hidden)
             _logger.info("Connecting to existing nbray cluster at address: %s", session.path)
@@ -240,9 +257,12 @@ def shutdown(_exiting_interpreter: bool = False, *, wait_for_processes: bool = F
     In a task or an actor it does nothing: a worker is the cluster's. A forked child leaves nothing but forgets its
     parent's cluster, and may ``init`` one of its own.
     """
-    global _node, _context
+    global _node, _context, _ahead
     with _lock:
         core, node = current.core, _node
+        ahead, _ahead = _ahead, None
+        if ahead is not None:
+            ahead.end()
         if isinstance(core, current.ForkedCore):
             current.set_core(None)
             _node = _context = None

@@ -32,7 +32,7 @@ class LiveSession:
         Its folder, which is also its address.
     pid, start_time : int
         Of the daemon.
-    started_by : {"init", "start"}
+    started_by : {"init", "start", "ahead"}
         Whether a driver owns the cluster, or the command line started it.
     started_at : float
         Seconds since the epoch.
@@ -73,7 +73,7 @@ def live_sessions(base: str = "") -> list[LiveSession]:
     for name in os.listdir(parent):
         if name.startswith("session_"):
             session = _read(os.path.join(parent, name))
-            if session is not None and session.is_alive():
+            if session is not None and session.started_by != session_dir.AHEAD and session.is_alive():
                 found.append(session)
     return sorted(found, key=lambda session: session.started_at, reverse=True)
 

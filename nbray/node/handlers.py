@@ -10,13 +10,14 @@ from typing import Any
 
 from nbray.control import job_table
 from nbray.control.actor_table import DEAD
-from nbray.node import key_values, listings, machine, report
+from nbray.node import key_values, listings, machine, report, session_dir
 from nbray.node.clients import DRIVER, OBSERVER, WORKER, Client
 from nbray.node.effects import Effects
 from nbray.node.node_state import NodeState
 from nbray.node.process_control import open_pidfd
 from nbray.resources import CPU, UNITS
 from nbray.scheduling import events as ev
+from nbray.version import __version__
 from nbray.wire import messages as m
 from nbray.wire.channel import identity_of
 from nbray.wire.codec import ProtocolError
@@ -153,6 +154,7 @@ class Handlers:
             job.namespace = job.namespace or f"anonymous-{job.job_id}-{self.node.config.cluster_id:08x}"
             client.job_id, client.namespace = job.job_id, job.namespace
             self.node.processes_seen.serves(message.peer, job.job_id)
+            self._is_wanted()
         config = self.node.config
         reply = m.RegisterReply(
             job_id=client.job_id, node_id=config.node_id, session_dir=config.session_dir,
@@ -405,6 +407,13 @@ class Handlers:
                 if other.role != OBSERVER:
                     self.node.send(other.peer, m.ResourcesNotice(dict(totals)))
         self.node.send(client.peer, m.SetCpusReply(message.request_id, totals.get(CPU, 0), error))
+
+    def _is_wanted(self) -> None:
+        """A node that was started ahead has its driver: from now on others find it, too."""
+        config = self.node.config
+        if config.started_by == session_dir.AHEAD:
+            config.started_by = "init"
+            session_dir.own(config.session_dir, started_by=config.started_by, version=__version__)
 
     def _state(self, client: Client, message: m.StateRequest) -> None:
         self.node.send(client.peer, report.state(self.node, message.request_id))

@@ -24,6 +24,7 @@ _RAYS_SPILLING = ("RAY_object_spilling_directory", "RAY_object_spilling_config")
 _SPILL_DIR = "spill_dir"  # a file that names the folder of spilled objects when that lies elsewhere
 _LONGEST_NAME = "/control.sock"
 OWNER_FILE = "owner.json"
+AHEAD = "ahead"  # in it as ``started_by``: for a driver that is still to come, and for nobody else
 CONTROL_SOCKET, SEGMENT_SOCKET = "control.sock", "segment.sock"
 
 
@@ -90,7 +91,8 @@ def own(path: str, **facts: object) -> None:
     with open(descriptor, "w", encoding="ascii") as file:
         json.dump(owner, file)
     os.rename(fresh, os.path.join(path, OWNER_FILE))  # whole or not at all: others read it at any time
-    os.unlink(os.path.join(path, _STARTING))
+    with contextlib.suppress(FileNotFoundError):  # it says it again
+        os.unlink(os.path.join(path, _STARTING))
 
 
 def folder(name: str, value: Any) -> str:

@@ -74,6 +74,7 @@ ENTRY_POINTS = {
 # Imported in the function that needs them, since what they import takes time at every start and few need it.
 LOADED_LATE = {
     "nbray.core.packages",  # zipfile, shutil, pathspec: for runtime environments with files
+    "nbray.api.node_ahead",  # the same
     "nbray.api.driver",  # and with it ZeroMQ and the runtime, half of what `import nbray` would take: with the cluster
     "nbray.notebook.cluster_pages",  # all of the library and of the lists of state, a quarter of what %load_ext would take
     "nbray.core.actor_calls",

@@ -31,11 +31,12 @@ def of_spec(tmp_path: Path) -> Iterator[Kernel]:
 
 
 @pytest.mark.slow
-def test_it_has_the_name_and_what_a_cluster_runs_on(of_spec: Kernel) -> None:
+def test_it_has_the_name_and_a_node_that_is_there_before_its_first_use(of_spec: Kernel) -> None:
     assert of_spec.ok("nbray.__name__, nbray.is_initialized()").value == "('nbray', False)"
-    of_spec.ok("import sys, time\nwhile 'nbray.core.joining' not in sys.modules: time.sleep(0.01)")
+    of_spec.ok("import time\nfrom nbray.api import runtime\nwhile not (node := runtime._ahead._node): time.sleep(0.01)")
     assert of_spec.ok("import os; os.environ.get('NBRAY_KERNEL')").value is None
     assert of_spec.ok("%%remote\nnbray.__name__").value == "'nbray'"
+    assert of_spec.ok("runtime._node is node").value == "True"
 
 
 @pytest.mark.slow
