@@ -11,10 +11,8 @@ from typing import Any
 
 def is_column(obj: Any) -> bool:
     """Whether this is an array of pandas' own."""
-    if not type(obj).__module__.startswith("pandas"):
-        return False
-    array: type = sys.modules["pandas"].api.extensions.ExtensionArray
-    return isinstance(obj, array)
+    extensions: Any = sys.modules.get("pandas.api.extensions")  # there when pandas is there whole
+    return extensions is not None and issubclass(type(obj), extensions.ExtensionArray)
 
 
 def is_frame(obj: Any) -> bool:

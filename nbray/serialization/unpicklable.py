@@ -139,7 +139,7 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
         for name, item in list(vars(value).items())[:MAX_CHILDREN]:
             if not (name.startswith("__") and name.endswith("__")) or name == "__init__":
                 yield f".{name}", item
-    elif type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
+    elif str(type(value).__module__).partition(".")[0] in ("numpy", "pandas"):
         yield from _cells(value)
     else:
         attributes = getattr(value, "__dict__", None)

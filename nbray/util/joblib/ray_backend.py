@@ -175,7 +175,7 @@ def _rebuild(nesting_level: int | None, threads: int | None, options: dict[str, 
 
 
 def _is_array(value: Any) -> bool:
-    module = type(value).__module__.partition(".")[0]
+    module = str(type(value).__module__).partition(".")[0]
     return module == "numpy" and getattr(value, "dtype", None) is not None and not value.dtype.hasobject
 
 
