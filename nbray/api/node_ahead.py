@@ -47,8 +47,12 @@ class NodeAhead:
             if self._node is not None and self._node.is_alive():
                 node, self._node = self._node, None
                 return node
-        threading.Thread(target=self.end, name="nbray-ahead", daemon=True).start()  # nobody need wait for that
+        self.drop()
         return None
+
+    def drop(self) -> None:
+        """End the node, and wait for nothing."""
+        threading.Thread(target=self.end, name="nbray-ahead", daemon=True).start()
 
     def end(self) -> None:
         """End the node, unless it was taken."""

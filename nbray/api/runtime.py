@@ -165,6 +165,9 @@ def init(
             ahead, _ahead = _ahead, None
             _node, core, facts = _driver().start(config, job, ahead.take(config) if ahead is not None else None)
         else:
+            if _ahead is not None:
+                _ahead.drop()
+                _ahead = None
             _refuse_node_settings(session, num_cpus, num_gpus, resources, labels, object_store_memory, hidden)
             _logger.info("Connecting to existing nbray cluster at address: %s", session.path)
             core, facts = _driver().join_cluster(session, job)

@@ -74,6 +74,17 @@ def test_nobody_else_finds_it_until_it_is_taken(fresh):
     assert session.started_by == "init"
 
 
+def test_who_joins_another_cluster_keeps_none(fresh, start_driver):
+    ahead = start_ahead()
+    other = start_driver("""
+        import nbray
+        print("at", nbray.init(num_cpus=1).address_info["address"], flush=True)
+        input()
+        """)
+    fresh.init(address=other.expect("at"))
+    kit.eventually(lambda: kit.start_time(ahead) == 0, "that which nobody wants has ended")
+
+
 def test_shutdown_ends_one_that_was_not_taken(fresh):
     ahead = start_ahead()
     fresh.shutdown()

@@ -29,18 +29,19 @@ def actors(
     dict
         Actor id -> facts, or the facts.
     """
+    addresses = {node["NodeID"]: node["NodeManagerAddress"] for node in nodes()}
     if actor_id is not None:
         one = get_actor(actor_id)
-        return _facts(one) if one is not None else {}
+        return _facts(one, addresses) if one is not None else {}
     filters = [("job_id", "=", job_id.hex())] if job_id is not None else []
     if actor_state_name is not None:
         filters.append(("state", "=", actor_state_name))
     found = list_actors(filters=filters, detail=True, limit=_ALL, raise_on_missing_output=False)
-    return {actor.actor_id: _facts(actor) for actor in found}
+    return {actor.actor_id: _facts(actor, addresses) for actor in found}
 
 
-def _facts(actor: Any) -> dict[str, Any]:
-    address = {"IPAddress": _address(actor.node_id), "Port": 0, "NodeID": actor.node_id or ""}
+def _facts(actor: Any, addresses: dict[str, str]) -> dict[str, Any]:
+    address = {"IPAddress": addresses.get(actor.node_id, ""), "Port": 0, "NodeID": actor.node_id or ""}
     return {
         "ActorID": actor.actor_id,
         "ActorClassName": actor.class_name,
@@ -54,13 +55,6 @@ def _facts(actor: Any) -> dict[str, Any]:
         "DeathCause": actor.death_cause,
         "Pid": actor.pid,
     }
-
-
-def _address(node_id: str | None) -> str:
-    for node in nodes():
-        if node["NodeID"] == node_id:
-            return str(node["NodeManagerAddress"])
-    return ""
 
 
 def jobs() -> list[dict[str, Any]]:
