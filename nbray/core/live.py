@@ -20,8 +20,13 @@ ASK_EVERY_S = 0.5
 _asked_at = 0.0
 
 
-def snapshot() -> dict[str, Any] | None:
+def snapshot(*, asked: bool = False) -> dict[str, Any] | None:
     """Return the figures, or None when this process has no cluster.
+
+    Parameters
+    ----------
+    asked : bool
+        Wait for what the daemon says now; else what it said last counts, up to half a second ago.
 
     Returns
     -------
@@ -34,7 +39,9 @@ def snapshot() -> dict[str, Any] | None:
     if core is None or not core.session.attached:
         return None
     now = time.monotonic()
-    if now - _asked_at > ASK_EVERY_S:
+    if asked:
+        core.latest_state = core.request(m.StateRequest(request_id=core.control.next_id()))[0]
+    elif now - _asked_at > ASK_EVERY_S:
         _asked_at = now
         core.control.send(m.StateRequest(request_id=core.control.next_id()))
     waiting = sum(len(pool.queue) for pool in list(core.pools.values()))

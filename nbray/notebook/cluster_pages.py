@@ -27,7 +27,7 @@ _ORDER = ("FAILED", "RUNNING", "PENDING")
 
 def status(shell: Any) -> Page:
     """The cluster in figures."""
-    facts = live.snapshot()
+    facts = live.snapshot(asked=True)
     core = current.core
     if facts is None or core is None:
         return Page("", notes=[NO_CLUSTER])

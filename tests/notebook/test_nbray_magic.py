@@ -35,6 +35,12 @@ def test_status_and_cluster(busy: Kernel) -> None:
     assert "<table>" in html(busy, "%nbray cluster")
 
 
+def test_the_first_status_counts_workers_and_actors(busy: Kernel) -> None:
+    text = busy.ok("from nbray.core import current\ncurrent.core.latest_state = None\n%nbray status").value or ""
+    figures = dict(line.split(None, 1) for line in text.split("\n") if line.startswith(("workers", "actors")))
+    assert int(figures["workers"]) >= 1 and figures["actors"] == "1"
+
+
 def test_tasks(busy: Kernel) -> None:
     text = busy.ok("%nbray tasks").value or ""
     assert "square" in text
