@@ -1,7 +1,7 @@
 """Jobs that run on their own: submit a command, look after it, read its output. Mirrors ``ray.job_submission``.
 
 A job's command runs in a process of its own, looked after by a *supervisor* that outlives whoever
-submitted it and ends with the cluster. Its facts lie in the session's folder ``jobs``, its output in
+submitted it and ends with the cluster. Its facts lie in the session's folder (``JOBS``), its output in
 ``logs/job-driver-ID.log``.
 """
 
@@ -25,8 +25,8 @@ from typing import Any
 from nbray.core.surroundings import working_directory
 from nbray.node import discovery, process_control
 from nbray.node.discovery import LiveSession
+from nbray.session_layout import JOBS, LOGS
 
-FOLDER = "jobs"
 FACTS = "job.json"
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 _START_S = 30.0  # for a supervisor to begin
@@ -258,7 +258,7 @@ class JobSubmissionClient:
     def _folder(self, job_id: str) -> str:
         if not _ID.match(job_id):
             raise RuntimeError(f"Job {job_id} does not exist.")
-        return os.path.join(self._session.path, FOLDER, job_id)
+        return os.path.join(self._session.path, JOBS, job_id)
 
     def _log_path(self, job_id: str) -> str:
         return log_path(self._session.path, job_id)
@@ -266,7 +266,7 @@ class JobSubmissionClient:
 
 def log_path(session: str, job_id: str) -> str:
     """Return where a job's output goes."""
-    return os.path.join(session, "logs", f"job-driver-{job_id}.log")
+    return os.path.join(session, LOGS, f"job-driver-{job_id}.log")
 
 
 def read_facts(folder: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from nbray.node.discovery import LiveSession
 from nbray.node.launcher import NodeProcess, start_node
 from nbray.node.node_config import NodeConfig
 from nbray.runtime_env import runtime_env
+from nbray.session_layout import SEGMENT_SOCKET
 from nbray.wire.messages import GoodbyeNotice, ShutdownRequest
 from nbray.wire.segment_socket import receive_segment
 
@@ -124,7 +125,7 @@ def _become_driver(
     uncaught.install()
     facts = {
         "node_id": core.node_id, "session_dir": core.session_dir, "node_ip_address": answer.node_ip,
-        "address": core.session_dir, "gcs_address": core.session_dir, "redis_address": core.session_dir, "object_store_address": f"{core.session_dir}/segment.sock",
+        "address": core.session_dir, "gcs_address": core.session_dir, "redis_address": core.session_dir, "object_store_address": f"{core.session_dir}/{SEGMENT_SOCKET}",
         "raylet_socket_name": endpoint, "webui_url": "", "metrics_export_port": answer.metrics_port or None,
         "resources": dict(answer.resources), "joined": False,
     }  # fmt: skip

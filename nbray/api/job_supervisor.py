@@ -13,8 +13,9 @@ import time
 from typing import Any
 
 from nbray.api.init_options import JOB_CONFIG_ENV
-from nbray.job_submission import FOLDER, read_facts, write_facts
+from nbray.job_submission import read_facts, write_facts
 from nbray.node import discovery, process_control
+from nbray.session_layout import JOBS
 
 STOP_GRACE_S = 3.0
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -22,7 +23,7 @@ _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def main(session_path: str, job_id: str) -> int:
     """Run the job; returns 0 once its end is noted."""
-    folder = os.path.join(session_path, FOLDER, job_id)
+    folder = os.path.join(session_path, JOBS, job_id)
     facts = read_facts(folder)
     session = discovery.resolve(session_path)
     assert session is not None

@@ -10,6 +10,7 @@ from nbray.core import current
 from nbray.core.timeline import chrome_trace
 from nbray.exceptions import RaySystemError
 from nbray.options import UNIT
+from nbray.session_layout import CONTROL_SOCKET, SEGMENT_SOCKET
 from nbray.wire import messages as m
 
 
@@ -47,8 +48,8 @@ def nodes() -> list[dict[str, Any]]:
         entry.setdefault("alive", entry.get("Alive", True))
         entry.setdefault("NodeManagerAddress", "127.0.0.1")
         entry.setdefault("NodeManagerHostname", entry.get("hostname", ""))
-        entry.setdefault("ObjectStoreSocketName", os.path.join(core.session_dir, "segment.sock"))
-        entry.setdefault("RayletSocketName", os.path.join(core.session_dir, "control.sock"))
+        entry.setdefault("ObjectStoreSocketName", os.path.join(core.session_dir, SEGMENT_SOCKET))
+        entry.setdefault("RayletSocketName", os.path.join(core.session_dir, CONTROL_SOCKET))
         entry.setdefault("MetricsExportPort", core.registered.metrics_port if core.registered is not None else 0)
         for port in _PORTS:
             entry.setdefault(port, 0)

@@ -1,6 +1,6 @@
 """Copies of the files that a runtime environment names, in the session's folder, by content.
 
-A package is a folder ``packages/<digest>`` of the session: complete, or not there. The same
+A package is a folder ``<digest>`` among the session's: complete, or not there. The same
 content is copied once; later changes of the original change nothing for what has been
 submitted. Whoever is first copies, any process of the cluster may be it.
 """
@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nbray.runtime_env.runtime_env import ARCHIVES, RuntimeEnvPathError
+from nbray.session_layout import PACKAGES
 
-FOLDER = "packages"
 LEFT_OUT = ".git,.venv,venv,__pycache__"  # unless the variable says otherwise
 LEFT_OUT_ENV = "RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES"
 GITIGNORE, RAYIGNORE = ".gitignore", ".rayignore"
@@ -77,7 +77,7 @@ def add_folder(session_dir: str, path: str, excludes: Sequence[str], limit: int,
     for file in files:
         whole.update(f"{len(file.name)}:{file.name}:{file.mode}:".encode("utf-8", "surrogateescape"))
         whole.update(_digest(file))
-    target = os.path.join(session_dir, FOLDER, whole.hexdigest())
+    target = os.path.join(session_dir, PACKAGES, whole.hexdigest())
     if not os.path.isdir(target):
         _make(target, lambda folder: _copy(files, folder))
     return target
@@ -89,7 +89,7 @@ def add_archive(session_dir: str, path: str, limit: int, key: str) -> str:
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    target = os.path.join(session_dir, FOLDER, digest.hexdigest())
+    target = os.path.join(session_dir, PACKAGES, digest.hexdigest())
     if os.path.isdir(target):
         return target
     try:
@@ -108,7 +108,7 @@ def add_archive(session_dir: str, path: str, limit: int, key: str) -> str:
 
 def add(session_dir: str, path: str, excludes: Sequence[str], limit: int, key: str) -> str:
     """Bring what ``working_dir`` or one of ``py_modules`` names into the session; return the folder for sys.path."""
-    if os.path.dirname(path) == os.path.join(session_dir, FOLDER):
+    if os.path.dirname(path) == os.path.join(session_dir, PACKAGES):
         return path  # a parent's, brought before
     if path.endswith(ARCHIVES):
         return add_archive(session_dir, path, limit, key)

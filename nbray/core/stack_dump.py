@@ -15,9 +15,9 @@ import time
 from typing import Any
 
 from nbray._cstore import lib
+from nbray.session_layout import STACKS
 
 SIGNAL = signal.SIGRTMIN + 6
-FOLDER = "stacks"
 _SETTLED_S = 0.2  # a dump that has not grown for so long is whole; its writer may be without a processor
 
 
@@ -32,7 +32,7 @@ class StackDump:
     def __init__(self, session_dir: str) -> None:
         self._file: Any = None
         self._path = ""
-        folder = os.path.join(session_dir, FOLDER)
+        folder = os.path.join(session_dir, STACKS)
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # without it only `nbray stack` is poorer
             os.makedirs(folder, mode=0o700, exist_ok=True)
             self._path = os.path.join(folder, str(os.getpid()))
@@ -66,7 +66,7 @@ def answers(pid: int) -> bool:
 
 def ask(session_dir: str, seg: Any, peer: int, pid: int, timeout_s: float = 10.0) -> str:
     """Return the stacks of a process; an empty string when it does not answer."""
-    path = os.path.join(session_dir, FOLDER, str(pid))
+    path = os.path.join(session_dir, STACKS, str(pid))
     if not answers(pid):
         return ""
     before = _size(path)

@@ -73,8 +73,8 @@ class NodeDaemon:
         self.handlers = Handlers(node, self.effects)
         self.warmer = Warmer(node.segment, node.limits)
         self.ring_watch = RingWatch(node.segment, self._ring_fills)
-        folder = node.config.spill_dir or os.path.join(node.config.session_dir, "spill")
-        node.spiller = Spiller(node.segment, node.limits, folder, self._children_released)
+        folders = (node.config.spill_dir, node.config.spill_links)
+        node.spiller = Spiller(node.segment, node.limits, folders, self._children_released)
         self.memory_monitor = MemoryMonitor(node)
         self.log_limit = LogLimit(node.limits)
         self.ended = ""  # the reason, once the node is to end

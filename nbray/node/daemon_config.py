@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from nbray.resources import ResourceSet
+from nbray.session_layout import CONTROL_SOCKET, SEGMENT_SOCKET
 
 
 class DaemonConfig(msgspec.Struct, kw_only=True):
@@ -31,17 +32,18 @@ class DaemonConfig(msgspec.Struct, kw_only=True):
     node_name: str = ""
     labels: dict[str, str] = {}
     metrics_port: int = -1  # of the Prometheus endpoint; 0: any that is free; -1: none
-    spill_dir: str = ""  # for objects that have no room in memory; "": in the session's folder
+    spill_dir: str  # for objects that have no room in memory
+    spill_links: str  # the folder of links to their files
 
     @property
     def control_endpoint(self) -> str:
         """The daemon's ZeroMQ endpoint."""
-        return f"ipc://{self.session_dir}/control.sock"
+        return f"ipc://{self.session_dir}/{CONTROL_SOCKET}"
 
     @property
     def segment_socket(self) -> str:
         """The socket that hands out the segment."""
-        return f"{self.session_dir}/segment.sock"
+        return f"{self.session_dir}/{SEGMENT_SOCKET}"
 
 
 class DaemonReady(msgspec.Struct, kw_only=True):

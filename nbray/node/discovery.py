@@ -1,6 +1,6 @@
 """Find the clusters that run on this machine, and turn an address into one of them.
 
-A cluster is known by its session folder, in which ``owner.json`` names the daemon. An address
+A cluster is known by its session folder, in which a file names the daemon (``OWNER_FILE``). An address
 is such a folder, its name, its control endpoint, ``"auto"`` (the newest one that lives) or
 ``"local"`` (none: start one).
 """
@@ -14,6 +14,7 @@ import pwd
 import stat
 import time
 
+from nbray import session_layout
 from nbray.exceptions import InsecureConfigurationError
 from nbray.node import session_dir
 from nbray.node.process_control import is_alive
@@ -54,12 +55,12 @@ class LiveSession:
     @property
     def control_endpoint(self) -> str:
         """Return the daemon's ZeroMQ endpoint."""
-        return f"ipc://{self.path}/{session_dir.CONTROL_SOCKET}"
+        return f"ipc://{self.path}/{session_layout.CONTROL_SOCKET}"
 
     @property
     def segment_socket(self) -> str:
         """Return the socket that hands out the segment."""
-        return os.path.join(self.path, session_dir.SEGMENT_SOCKET)
+        return os.path.join(self.path, session_layout.SEGMENT_SOCKET)
 
     def is_alive(self) -> bool:
         """Tell whether the daemon still lives."""
@@ -120,8 +121,7 @@ def _by_name(address: str, base: str, given: str, how: str) -> LiveSession:
     for scheme in _SCHEMES:
         path = path.removeprefix(scheme)
     path = path.rstrip("/")
-    if path.endswith("/" + session_dir.CONTROL_SOCKET):
-        path = os.path.dirname(path)
+    path = path.removesuffix("/" + session_layout.CONTROL_SOCKET)
     if path.startswith("session_") and "/" not in path:
         path = os.path.join(session_dir.user_dir(base or session_dir.base_dir()), path)
     if not os.path.isabs(path) and ":" not in path:
@@ -163,7 +163,7 @@ def _by_name(address: str, base: str, given: str, how: str) -> LiveSession:
 
 def _read(path: str) -> LiveSession | None:
     try:
-        with open(os.path.join(path, session_dir.OWNER_FILE), encoding="ascii") as file:
+        with open(os.path.join(path, session_layout.OWNER_FILE), encoding="ascii") as file:
             return LiveSession(path, json.load(file))
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -172,7 +172,8 @@ def _read(path: str) -> LiveSession | None:
 def _last_seen(path: str) -> str:
     newest = 0.0
     with contextlib.suppress(OSError):
-        for folder in (path, os.path.join(path, "logs")):
+        for inside in ("", session_layout.LOGS, session_layout.RUN):
+            folder = os.path.join(path, inside)
             for name in os.listdir(folder):
                 with contextlib.suppress(OSError):
                     newest = max(newest, os.lstat(os.path.join(folder, name)).st_mtime)

@@ -149,13 +149,14 @@ def _start(
     node_id = os.urandom(28).hex()
     process, segment = None, -1
     try:
+        spill_dir, spill_links = session_dir.spill_dirs(session, config.spill_base)
         daemon_config = DaemonConfig(
             node_id=node_id, labels=_labels(node_id, config.labels, totals), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
             driver_pid=driver, driver_start_time=process_control.start_time(driver) if driver else 0,
             capacity=capacity, totals=totals, gpu_ids=gpus, cwd=working_directory(), ip=config.node_ip, prestart=config.prestart,
             worker_module=config.worker_module, limits=limits.changed, started_by=config.started_by,
             node_name=config.node_name, metrics_port=config.metrics_port,
-            spill_dir=session_dir.spill_dir(session, config.spill_base),
+            spill_dir=spill_dir, spill_links=spill_links,
         )  # fmt: skip
         segment = _make_segment(capacity)
         ours, theirs = socket.socketpair()

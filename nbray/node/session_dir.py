@@ -1,7 +1,7 @@
 """The folder of one session: its sockets, its logs, and who owns it.
 
-``<base>/nbray-<uid>/session_<date>_<pid>_<random>``, all 0700. ``owner.json`` names the
-daemon by pid and start time; a folder whose daemon is dead is removed by the next start.
+``<base>/nbray-<uid>/session_<date>_<pid>_<random>``, all 0700; ``session_layout`` says what lies where in it.
+``owner.json`` names the daemon by pid and start time; a folder whose daemon is dead is removed by the next start.
 """
 
 from __future__ import annotations
@@ -14,18 +14,14 @@ import time
 from typing import Any
 
 from nbray.node.process_control import is_alive, start_time
+from nbray.session_layout import CONTROL_SOCKET, LOGS, OWNER_FILE, RUN, SEGMENT_SOCKET, SPILL_DIR, SPILLED, STARTING
 
 MAX_SOCKET_PATH = 107  # bytes, of sockaddr_un
 _YOUNG_S = 60.0  # a folder may be in the making for this long
 _LONGEST_BASE = 40  # so that a socket's path fits
-_STARTING = "starting"  # a file that is there until the daemon has taken over
 _UNFINISHED = "."  # before the name of a folder in which that file is not yet
 _RAYS_SPILLING = ("RAY_object_spilling_directory", "RAY_object_spilling_config")
-_SPILL_DIR = "spill_dir"  # a file that names the folder of spilled objects when that lies elsewhere
-_LONGEST_NAME = "/control.sock"
-OWNER_FILE = "owner.json"
 AHEAD = "ahead"  # in it as ``started_by``: for a driver that is still to come, and for nobody else
-CONTROL_SOCKET, SEGMENT_SOCKET = "control.sock", "segment.sock"
 
 
 class SessionError(OSError):
@@ -70,12 +66,13 @@ def create(base: str = "") -> str:
     parent = user_dir(base or base_dir())
     date = time.strftime("%Y%m%d-%H%M%S")
     path = os.path.join(parent, f"session_{date}_{os.getpid()}_{os.urandom(3).hex()}")
-    if len(os.fsencode(path + _LONGEST_NAME)) > MAX_SOCKET_PATH:
+    if len(os.fsencode(os.path.join(path, CONTROL_SOCKET))) > MAX_SOCKET_PATH:
         raise SessionError(f"{path} is too long for a socket ({MAX_SOCKET_PATH} bytes); set TMPDIR to a shorter one")
     fresh = os.path.join(parent, _UNFINISHED + os.path.basename(path))
     os.mkdir(fresh, 0o700)
-    os.mkdir(os.path.join(fresh, "logs"), 0o700)
-    os.close(os.open(os.path.join(fresh, _STARTING), os.O_WRONLY | os.O_CREAT, 0o600))
+    os.mkdir(os.path.join(fresh, LOGS), 0o700)
+    os.mkdir(os.path.join(fresh, RUN), 0o700)
+    os.close(os.open(os.path.join(fresh, STARTING), os.O_WRONLY | os.O_CREAT, 0o600))
     os.rename(fresh, path)  # whole: another start removes a session that nobody makes and nobody owns
     return path
 
@@ -92,7 +89,7 @@ def own(path: str, **facts: object) -> None:
         json.dump(owner, file)
     os.rename(fresh, os.path.join(path, OWNER_FILE))  # whole or not at all: others read it at any time
     with contextlib.suppress(FileNotFoundError):  # it says it again
-        os.unlink(os.path.join(path, _STARTING))
+        os.unlink(os.path.join(path, STARTING))
 
 
 def folder(name: str, value: Any) -> str:
@@ -121,8 +118,11 @@ def spilling_folder(text: Any) -> str:
     return str(path[0] if isinstance(path, list) and path else path)
 
 
-def spill_dir(session: str, base: str = "") -> str:
-    """Return where a session's objects go that have no room in memory; made when it is needed.
+def spill_dirs(session: str, base: str = "") -> tuple[str, str]:
+    """Return where a session's objects go that have no room in memory, and where the links to their files lie.
+
+    The files have no names, so that only links are left when every process is killed at once: among the session's
+    logs, unless the user wants to see them elsewhere. A folder that is not there is made when it is needed.
 
     Parameters
     ----------
@@ -144,14 +144,16 @@ def spill_dir(session: str, base: str = "") -> str:
         import tempfile  # noqa: PLC0415 - its imports take time at every start
 
         candidates = (tempfile.gettempdir(), "/var/tmp", "/tmp")
-        base = next((path for path in candidates if os.access(path, os.W_OK | os.X_OK) and not _is_in_memory(path)), "")
+        disk = next((path for path in candidates if os.access(path, os.W_OK | os.X_OK) and not _is_in_memory(path)), "")
+        if disk:
+            return disk, os.path.join(session, SPILLED)
     if not base:
-        return os.path.join(session, "spill")
+        return os.path.join(session, SPILLED), os.path.join(session, SPILLED)
     path = os.path.join(os.path.abspath(base), _spill_name(session))
-    descriptor = os.open(os.path.join(session, _SPILL_DIR), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(os.path.join(session, SPILL_DIR), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(path)  # so that it is removed with the session, by whoever does that
-    return path
+    return path, path
 
 
 def _spill_name(session: str) -> str:
@@ -160,7 +162,7 @@ def _spill_name(session: str) -> str:
 
 def _remove_spill_dir(session: str) -> None:
     try:
-        with open(os.path.join(session, _SPILL_DIR), encoding="utf-8") as file:
+        with open(os.path.join(session, SPILL_DIR), encoding="utf-8") as file:
             path = file.read()
     except (OSError, ValueError):
         return
@@ -191,7 +193,7 @@ def is_whole(path: str) -> bool:
 
 def touch(path: str) -> None:
     """Make a session look young to those who remove old files."""
-    for name in ("", CONTROL_SOCKET, SEGMENT_SOCKET, OWNER_FILE):
+    for name in ("", LOGS, RUN, CONTROL_SOCKET, SEGMENT_SOCKET, OWNER_FILE):
         with contextlib.suppress(OSError):
             os.utime(os.path.join(path, name), follow_symlinks=False)
 
@@ -200,8 +202,9 @@ def clear(path: str) -> None:
     """Remove all of a session but its logs."""
     _remove_spill_dir(path)
     for name in os.listdir(path):
-        if name != "logs":
+        if name != LOGS:
             _remove(os.path.join(path, name))
+    _remove(os.path.join(path, RUN))
 
 
 def remove(path: str) -> None:
@@ -230,7 +233,7 @@ def remove_dead(base: str = "") -> list[str]:
 
 def _is_used(path: str, name: str) -> bool:
     # Looked at before the owner's file: once it is gone that is there.
-    making = name.startswith(_UNFINISHED) or os.path.exists(os.path.join(path, _STARTING))
+    making = name.startswith(_UNFINISHED) or os.path.exists(os.path.join(path, STARTING))
     try:
         with open(os.path.join(path, OWNER_FILE), encoding="ascii") as file:
             owner = json.load(file)

@@ -5,7 +5,7 @@ bytes. A file is finished at ``file_bytes`` and removed when nothing in it is wa
 
 Nothing here outlives the node, so nothing is synced to the disk, and the files have no names of
 their own: when the daemon dies, however it dies, the kernel gives back what they hold. What lies in the
-folder are links to the open files, for people and tools to see; who removes one has removed the file.
+folder of links leads to the open files, for people and tools to see; who removes one has removed the file.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class SpillFiles:
 
     Parameters
     ----------
-    folder : str
-        Made when the first object is written; only its owner can look inside.
+    folder, links : str
+        Of the files, and of links to them. Made when the first object is written; then only their owner can look inside.
     file_bytes : int
         A file is finished when it is this large, or holds a 64th of all that has been written.
     disk_share : float
@@ -60,8 +60,9 @@ class SpillFiles:
         Called after each part of an object that was written or read.
     """
 
-    def __init__(self, folder: str, file_bytes: int, disk_share: float, moved: Callable[[], None]) -> None:
+    def __init__(self, folder: str, links: str, file_bytes: int, disk_share: float, moved: Callable[[], None]) -> None:
         self.folder = folder
+        self._links = links
         self._moved = moved
         self._file_bytes = file_bytes
         self._disk_share = disk_share
@@ -74,7 +75,7 @@ class SpillFiles:
 
     def path(self, number: int) -> str:
         """Return the path of the link to a file."""
-        return os.path.join(self.folder, f"objects-{number}.spill")
+        return os.path.join(self._links, f"objects-{number}.spill")
 
     def write(self, object_id: bytes, data: memoryview, leave: float = 1.0) -> Place:
         """Append an object, and leave alone ``leave`` of what the disk is to keep free.
@@ -119,7 +120,8 @@ class SpillFiles:
             self._moved()
 
     def _check_disk(self, size: int, leave: float) -> None:
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        for folder in (self.folder, self._links):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         disk = os.statvfs(self.folder)
         free = disk.f_bavail * disk.f_frsize
         kept = disk.f_blocks * disk.f_frsize * (1.0 - self._disk_share) * leave
@@ -132,7 +134,7 @@ class SpillFiles:
             self._remove_if_done(self._number)
         self._number += 1
         path = self.path(self._number)
-        descriptor = _nameless_file(self.folder, path)
+        descriptor = _nameless_file(self.folder)
         try:
             os.symlink(f"/proc/{os.getpid()}/fd/{descriptor}", path)
         except OSError:
@@ -204,20 +206,21 @@ class SpillFiles:
             self._current = -1
 
     def close(self) -> None:
-        """Remove all files and the folder."""
+        """Remove all files and the folder of the links."""
         for number in list(self._open):
             self._give_back(number)
         with contextlib.suppress(OSError):
-            for name in os.listdir(self.folder):
-                os.unlink(os.path.join(self.folder, name))
-            os.rmdir(self.folder)
+            for name in os.listdir(self._links):
+                os.unlink(os.path.join(self._links, name))
+            os.rmdir(self._links)
 
 
-def _nameless_file(folder: str, path: str) -> int:
+def _nameless_file(folder: str) -> int:
     """Return a descriptor of a new file in ``folder`` that nobody finds by a name."""
     with contextlib.suppress(OSError):  # not every file system can
         return os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    path = os.path.join(folder, f"nbray-{os.urandom(8).hex()}.spill")
     descriptor = os.open(path, flags, 0o600)
     os.unlink(path)
     return descriptor

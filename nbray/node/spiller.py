@@ -49,14 +49,16 @@ class Spiller:
     ----------
     segment : Segment
     limits : Limits
-    folder : str
-        Where spill files go.
+    folders : tuple of str
+        Where spill files go, and links to them.
     released : callable
         Called in the thread after children of spilled containers were let go.
     """
 
-    def __init__(self, segment: Segment, limits: Limits, folder: str, released: Callable[[], None]) -> None:
-        self.files = SpillFiles(folder, int(limits.spill_file_bytes), limits.spill_disk_share, self._moved)
+    def __init__(
+        self, segment: Segment, limits: Limits, folders: tuple[str, str], released: Callable[[], None]
+    ) -> None:
+        self.files = SpillFiles(*folders, int(limits.spill_file_bytes), limits.spill_disk_share, self._moved)
         self._state = lib.NBS_SPILL_WORKS
         self._parts = 0  # of objects that were written or read: whoever waits for room sees that it goes on
         self._segment = segment

@@ -42,6 +42,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "nbray.object_ref",
             "nbray.object_ref_generator",
             "nbray.cluster_info",
+            "nbray.session_layout",
             "nbray.ray_alias",
             "nbray.version",
         ],

@@ -25,6 +25,7 @@ from nbray.exceptions import (
 )
 from nbray.job_config import JobConfig
 from nbray.node import process_control
+from nbray.session_layout import CONTROL_SOCKET, OWNER_FILE
 
 SMALL = {"num_cpus": 1, "object_store_memory": 64 * 2**20}
 
@@ -86,7 +87,7 @@ def other_driver(base, tmp_path):
 def daemon_of(address):
     import json
 
-    return json.loads((Path(address) / "owner.json").read_text())["pid"]
+    return json.loads((Path(address) / OWNER_FILE).read_text())["pid"]
 
 
 # -------------------------------------------------------------------------- addresses
@@ -399,7 +400,7 @@ def test_ctrl_c_while_a_cluster_starts_or_ends(base):
         while (left := _marked(mark)) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert not left, left
-    assert not [path for path in base.glob("nbray-*/session_*") if (path / "control.sock").exists()]
+    assert not [path for path in base.glob("nbray-*/session_*") if (path / CONTROL_SOCKET).exists()]
 
 
 def _marked(mark):

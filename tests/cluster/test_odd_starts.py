@@ -104,7 +104,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(session_dir, "spill_dir", full)
+    monkeypatch.setattr(session_dir, "spill_dirs", full)
     nbray.shutdown()
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # short enough for a socket
         with pytest.raises(OSError, match=f"No space left on device in {folder}.*set TMPDIR") as caught:

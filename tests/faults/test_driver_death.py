@@ -10,6 +10,8 @@ import time
 import cluster_kit as kit
 import pytest
 
+from nbray.session_layout import LOGS, OWNER_FILE, RUN, SPILLED
+
 BUSY = """
 import numpy, random
 ray.init(num_cpus=2, object_store_memory=64 * 2**20)
@@ -58,12 +60,14 @@ def nothing_left(driver, segment, what=""):
 
 def only_logs(session):
     """Tell whether a session folder holds nothing but logs."""
-    return not os.path.exists(session) or os.listdir(session) == ["logs"]
+    return not os.path.exists(session) or (
+        os.listdir(session) == [LOGS] and not os.path.exists(os.path.join(session, RUN))
+    )
 
 
 def spilled(session):
     """Return the paths of a session's spill files."""
-    return glob.glob(os.path.join(session, "spill", "*"))
+    return glob.glob(os.path.join(session, SPILLED, "*"))
 
 
 def test_the_driver_is_killed_at_a_random_moment(start_driver):
@@ -117,7 +121,9 @@ def test_all_processes_are_killed_at_once(start_driver):
                 os.kill(pid, signal.SIGKILL)
         driver.process.wait()
         nothing_left(driver, segment, f"round {number}")
-        assert os.path.exists(os.path.join(old, "owner.json"))
+        assert os.path.exists(os.path.join(old, OWNER_FILE))
+        assert os.listdir(os.path.dirname(old)) == [os.path.basename(old)]
+        assert os.listdir(old) == [LOGS]
         assert not any(os.path.exists(path) for path in spilled(old))  # links to what is gone
         successor = start_driver(
             "start = time.monotonic()\nray.init(num_cpus=1, object_store_memory=32 * 2**20)\n"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nbray.core import current
+from nbray.session_layout import SPILLED
 
 MIB = 2**20
 FULL = os.environ.get("NBRAY_FAULTS_FULL") == "1"
@@ -17,7 +18,7 @@ CLUSTER = {"num_cpus": 2, "object_store_memory": CAPACITY}
 
 
 def spill_files():
-    folder = current.core.store.pressure.spill_dir
+    folder = os.path.join(current.core.session_dir, SPILLED)
     return [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
 
 

@@ -13,7 +13,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from daemon_kit import Driver, family, is_gone, wait_until
+from daemon_kit import Driver, beside_logs, family, is_gone, wait_until
 
 from nbray.node.launcher import NodeConfig, start_node
 from nbray.resources import UNITS
@@ -60,8 +60,7 @@ def start(base_dir, monkeypatch):
         node.stop()
         os.close(node.segment_fd)
         wait_until(lambda: all(is_gone(process) for process in processes))  # noqa: B023
-        left = sorted(os.listdir(node.session_dir)) if os.path.isdir(node.session_dir) else []
-        assert left in ([], ["logs"]), left
+        assert not beside_logs(node.session_dir)
 
 
 @pytest.fixture

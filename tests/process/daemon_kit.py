@@ -12,6 +12,7 @@ import psutil
 from nbray._cstore import ffi, lib
 
 from nbray.resources import UNITS
+from nbray.session_layout import LOGS, RUN
 from nbray.wire import messages as m
 from nbray.wire.channel import Dealer
 
@@ -109,6 +110,14 @@ def is_gone(process):
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def beside_logs(session):
+    """Return what lies in a session's folder that is no log, as paths in it."""
+    if not os.path.isdir(session):
+        return []
+    found = [name for name in os.listdir(session) if name != LOGS]
+    return found + [RUN] * os.path.lexists(os.path.join(session, RUN))
 
 
 def wait_for_dump(node):

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from daemon_kit import CPU1, family, is_gone, kill, wait_until
+from daemon_kit import CPU1, beside_logs, family, is_gone, kill, wait_until
 
 from nbray.exceptions import RaySystemError, SharedMemoryTooSmallError
 from nbray.node import session_dir
 from nbray.node.launcher import NodeConfig, start_node
+from nbray.session_layout import CONTROL_SOCKET, LOGS
 from nbray.wire import messages as m
 
 pytestmark = pytest.mark.slow
@@ -40,17 +41,13 @@ def other_driver(base_dir):
             each.kill()
 
 
-def in_session(path):
-    return sorted(os.listdir(path)) if os.path.isdir(path) else []
-
-
 def test_clean_end_leaves_logs_only(driver):
     node = driver.node
     processes = family(node.pid)
     driver.send(m.ShutdownRequest())
     assert node.wait_dead(30.0)
     wait_until(lambda: all(is_gone(process) for process in processes))
-    assert in_session(node.session_dir) == ["logs"]
+    assert os.path.isdir(node.session_dir) and not beside_logs(node.session_dir)
 
 
 @pytest.mark.parametrize("how", ["goodbye", "sigterm"])
@@ -76,7 +73,7 @@ def test_killed_driver_takes_all_along_within_five_seconds(other_driver):
     process, told, node = other_driver
     process.kill()
     wait_until(lambda: all(is_gone(each) for each in node))
-    assert in_session(told["session"]) == ["logs"]
+    assert os.path.isdir(told["session"]) and not beside_logs(told["session"])
 
 
 def test_killed_daemon_takes_all_along(other_driver):
@@ -109,7 +106,8 @@ def test_everything_killed_at_once_and_the_next_start_cleans_up(other_driver, st
             each.kill()
     process.wait()
     wait_until(lambda: all(is_gone(each) for each in node))
-    assert "control.sock" in in_session(told["session"])  # nobody was there to remove it
+    assert os.listdir(told["session"]) == [LOGS]
+    assert os.path.lexists(os.path.join(told["session"], CONTROL_SOCKET))  # nobody was there to remove it
     driver = start()
     assert not os.path.exists(told["session"])
     assert os.path.exists(driver.node.session_dir)
@@ -118,7 +116,7 @@ def test_everything_killed_at_once_and_the_next_start_cleans_up(other_driver, st
 def test_a_live_session_is_left_alone(other_driver, start):
     _, told, node = other_driver
     start()
-    assert "control.sock" in in_session(told["session"])
+    assert os.path.lexists(os.path.join(told["session"], CONTROL_SOCKET))
     assert not any(is_gone(each) for each in node)
 
 

@@ -13,6 +13,7 @@ import zmq
 from daemon_kit import Driver, wait_for_dump, wait_until
 from nbray._cstore import lib
 
+from nbray.session_layout import LOGS, OWNER_FILE, RUN, SEGMENT_SOCKET
 from nbray.wire import messages as m
 from nbray.wire.channel import identity_of
 from nbray.wire.codec import decode, encode
@@ -123,11 +124,11 @@ def test_the_segment_socket_gives_nothing_else_and_survives(driver):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(driver.node.segment_socket)
     assert driver.state().nodes
-    for name in ("segment.sock", "owner.json"):
+    for name in (LOGS, RUN, SEGMENT_SOCKET, OWNER_FILE):
         assert os.stat(os.path.join(driver.node.session_dir, name)).st_mode & 0o077 == 0
     assert os.stat(driver.node.session_dir).st_mode & 0o077 == 0
-    for name in os.listdir(os.path.join(driver.node.session_dir, "logs")):
-        assert os.stat(os.path.join(driver.node.session_dir, "logs", name)).st_mode & 0o077 == 0
+    for name in os.listdir(os.path.join(driver.node.session_dir, LOGS)):
+        assert os.stat(os.path.join(driver.node.session_dir, LOGS, name)).st_mode & 0o077 == 0
 
 
 STRANGER = """

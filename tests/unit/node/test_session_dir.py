@@ -3,12 +3,15 @@
 import json
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from nbray.node import session_dir
 from nbray.node.process_control import start_time
+from nbray.node.spill_files import SpillFiles
+from nbray.session_layout import LOGS, OWNER_FILE, SPILLED
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def parent(base):
 
 def test_made_private(base):
     path = session_dir.create(base)
-    for folder in (parent(base), path, os.path.join(path, "logs")):
+    for folder in (parent(base), path, os.path.join(path, LOGS)):
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
     assert os.path.basename(path).startswith("session_")
 
@@ -60,11 +63,11 @@ def test_only_dead_sessions_are_removed(base):
     making, living, dead, ended, broken = (session_dir.create(base) for _ in range(5))
     session_dir.own(living)
     session_dir.own(dead)
-    Path(dead, "owner.json").write_text(json.dumps({"pid": os.getpid(), "start_time": 1}))
+    Path(dead, OWNER_FILE).write_text(json.dumps({"pid": os.getpid(), "start_time": 1}))
     session_dir.own(ended)
     session_dir.clear(ended)
-    assert os.listdir(ended) == ["logs"]
-    Path(broken, "owner.json").write_text("{")
+    assert os.listdir(ended) == [LOGS] and not os.listdir(os.path.join(ended, LOGS))
+    Path(broken, OWNER_FILE).write_text("{")
     os.mkdir(os.path.join(parent(base), "other"))
     assert sorted(session_dir.remove_dead(base)) == sorted([dead, ended, broken])
     assert sorted(os.listdir(parent(base))) == sorted(["other", *(os.path.basename(p) for p in (making, living))])
@@ -111,7 +114,7 @@ def test_a_daemon_may_take_over_between_two_looks(base, monkeypatch):
 
     monkeypatch.setattr(session_dir, "open", open_then_own, raising=False)
     assert session_dir.dead(base) == []
-    assert os.path.exists(os.path.join(path, "owner.json"))
+    assert os.path.exists(os.path.join(path, OWNER_FILE))
 
 
 def test_what_a_maker_left_that_died_at_once_is_removed(base):
@@ -149,6 +152,22 @@ def test_ray_tmpdir_is_used_before_all_others_and_made(base, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", os.path.join(base, "file", "in"))
     with pytest.raises(session_dir.SessionError, match="RAY_TMPDIR"):
         session_dir.base_dir()
+
+
+def test_spilled_objects_go_to_a_disk_and_their_links_stay_with_the_session(base, tmp_path, monkeypatch):
+    path = session_dir.create(base)
+    inside = os.path.join(path, SPILLED)
+    monkeypatch.setattr(session_dir, "_is_in_memory", lambda folder: folder == path)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    disk, links = session_dir.spill_dirs(path)
+    assert (disk, links) == (str(tmp_path), inside)
+    files = SpillFiles(disk, links, 1 << 20, 1.0, lambda: None)
+    files.write(b"i" * 28, memoryview(b"precious"))
+    assert os.listdir(disk) == [] and b"precious" in Path(files.path(1)).read_bytes()
+    files.close()
+    assert not os.path.exists(links)
+    monkeypatch.setattr(session_dir, "_is_in_memory", lambda folder: False)
+    assert session_dir.spill_dirs(path) == (inside, inside)
 
 
 def test_start_time_tells_the_dead():

@@ -25,7 +25,9 @@ class Node:
     def __init__(self, folder, objects_on_disk):
         self.segment = Segment(make_segment(CAPACITY))
         self.store = Store(self.segment.fd)
-        self.spiller = Spiller(self.segment, Limits({"spill_from_share": 2.0}), str(folder), lambda: None)
+        self.spiller = Spiller(
+            self.segment, Limits({"spill_from_share": 2.0}), (str(folder), str(folder)), lambda: None
+        )
         self.files = self.spiller.files
         self.room = objects_on_disk * (SIZE + 4 * KIB)
         self.writes_fail = False
