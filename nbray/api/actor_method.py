@@ -11,6 +11,7 @@ from nbray.core import current
 from nbray.core.call_site import warn
 from nbray.core.records import TASK_METHOD
 from nbray.exceptions import ActorHandleNotFoundError
+from nbray.serialization.annotations import signature_of
 from nbray.worker.calls import unknown_group
 from nbray.wrong_input import both
 
@@ -81,7 +82,7 @@ def methods_of(cls: type) -> dict[str, dict[str, Any]]:
             type(function), "__get__"
         )
         try:
-            signature = inspect.signature(function)
+            signature = signature_of(function)
             parameters = list(signature.parameters.values())
             if not static:
                 parameters = parameters[1:]

@@ -11,6 +11,7 @@ from nbray import options as option_table
 from nbray.api import placing, runtime
 from nbray.core import current
 from nbray.core.records import TASK_RETRIABLE
+from nbray.serialization.annotations import signature_of
 
 _PLAIN = frozenset((int, float, str, bool, type(None)))
 _NAME = {"name": None}.keys()
@@ -258,7 +259,7 @@ def is_generator(function: Any) -> bool:
 def _argument_check(function: Any) -> Any:
     """Return (fewest, most, full check) positional arguments, or None when unknown."""
     try:
-        signature = inspect.signature(function)
+        signature = signature_of(function)
     except (ValueError, TypeError):  # builtins
         return None
     fewest, most = 0, 0
@@ -286,7 +287,7 @@ def _argument_check(function: Any) -> Any:
 def argument_check(function: Any, skip_first: bool = False) -> Any:
     """Return a function that raises TypeError when a call does not fit the signature."""
     try:
-        signature = inspect.signature(function)
+        signature = signature_of(function)
     except (ValueError, TypeError):
         return None
     if skip_first:

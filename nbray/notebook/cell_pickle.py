@@ -34,6 +34,7 @@ from typing import Any
 import cloudpickle
 from cloudpickle.cloudpickle import _function_getstate, _make_empty_cell, _make_function
 
+from nbray.serialization.annotations import AnnotationPickler, readable
 from nbray.serialization.serializer import keep_slots, reduce_code
 
 from . import array_views, made_modules
@@ -186,7 +187,7 @@ def _read_apart(data: bytes) -> Any:
     return StreamReader(data, ()).read()
 
 
-class CellPickler(cloudpickle.Pickler):
+class CellPickler(AnnotationPickler):
     """cloudpickle with the four differences that the module names.
 
     Parameters
@@ -355,6 +356,7 @@ class CellPickler(cloudpickle.Pickler):
 
     def _reduce_notebook_function(self, function: types.FunctionType) -> Any:
         self.sources[function.__code__.co_filename] = None
+        function = readable(function)
         # Its own cells: functions that were made together share them, and are to do so there.
         arguments = (*self._function_getnewargs(function)[:-1], function.__closure__)
         attributes, slots = _function_getstate(function)

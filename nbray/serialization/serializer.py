@@ -16,8 +16,6 @@ everything of ``__main__`` (hence of a notebook), lambdas, closures, modules mad
 
 from __future__ import annotations
 
-import copyreg
-import dataclasses
 import functools
 import io
 import pickle
@@ -33,7 +31,8 @@ import cloudpickle
 from cloudpickle.cloudpickle import _code_reduce, _make_skeleton_class
 
 from nbray.exceptions import SerializationError
-from nbray.serialization import array_layouts
+from nbray.serialization import array_layouts, library_types  # noqa: F401  the second has only effects
+from nbray.serialization.annotations import annotations_of, with_annotations
 from nbray.serialization.bounded import BoundedStream, CountingStream, TooManyBytes
 from nbray.serialization.cell_source import with_text
 from nbray.serialization.class_making import make_class
@@ -204,10 +203,10 @@ def keep_slots(cls: type, reduced: Any) -> Any:
     A TypedDict is made by its own maker, as it can be by no other. Nor does the class tell its makers' hooks of itself again.
     """
     if isinstance(reduced, tuple) and reduced[0] is _make_skeleton_class:
-        reduced = (make_class, *reduced[1:])
+        reduced = with_annotations(cls, (make_class, *reduced[1:]))
     if typing.is_typeddict(cls) and isinstance(reduced, tuple):
         facts = {name: getattr(cls, name, None) for name in _TYPED_DICT_FACTS}
-        return _typed_dict, (cls.__name__, dict(cls.__annotations__), facts)
+        return _typed_dict, (cls.__name__, annotations_of(cls), facts)
     if cls.__qualname__ != cls.__name__ and isinstance(reduced, tuple) and len(reduced) > 2:
         state = reduced[2]
         if isinstance(state, tuple) and isinstance(state[0], dict):
@@ -262,37 +261,6 @@ class _CodePickler(StrictPickler):
 
 
 _custom_reducers: dict[type, Callable[[Any], Any]] = {}
-
-# A class is asked whether a field has a default by comparing with this one object: a copy of it, as pickle makes, is a
-# default. A class that inherits from a dataclass of a notebook would take it.
-copyreg.pickle(type(dataclasses.MISSING), lambda missing: "MISSING")
-
-
-def _reduce_new_type(made: Any) -> Any:
-    """Write a NewType of a notebook by what it is made of: its name, by which pickle refers to it, is found in no worker."""
-    name = getattr(made, "__qualname__", made.__name__)
-    if made.__module__ != "__main__":
-        return name
-    return _new_type, (name, made.__supertype__)
-
-
-def _new_type(name: str, supertype: Any) -> Any:
-    make: Any = typing.NewType
-    made = make(name, supertype)
-    made.__module__ = "__main__"
-    return made
-
-
-copyreg.pickle(typing.NewType, _reduce_new_type)
-
-
-def _reduce_cached_property(made: Any) -> Any:
-    """Write a cached_property without the lock that it has before Python 3.12."""
-    state = {name: value for name, value in vars(made).items() if name != "lock"}
-    return type(made), (made.func,), state
-
-
-copyreg.pickle(functools.cached_property, _reduce_cached_property)
 
 
 def register_serializer(cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:

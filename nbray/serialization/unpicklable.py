@@ -11,13 +11,13 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cloudpickle
+from nbray.serialization.annotations import AnnotationPickler
 
 MAX_DEPTH = 12
 MAX_CHILDREN = 1000
 
 
-class StrictPickler(cloudpickle.Pickler):
+class StrictPickler(AnnotationPickler):
     """cloudpickle, but for files open for reading, which it would turn into copies of their text without a word."""
 
     def reducer_override(self, obj: Any) -> Any:
@@ -142,7 +142,9 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
     elif str(type(value).__module__).partition(".")[0] in ("numpy", "pandas"):
         yield from _cells(value)
     else:
-        attributes = getattr(value, "__dict__", None)
+        attributes = _state(value)
+        if attributes is None:
+            attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
             for name in list(attributes)[:MAX_CHILDREN]:
                 yield f".{name}", attributes[name]
@@ -151,6 +153,18 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if hasattr(value, name):
                     yield f".{name}", getattr(value, name)
+
+
+def _state(value: Any) -> dict[Any, Any] | None:
+    """Return what an object that writes its state itself writes, when it names its parts."""
+    write = getattr(type(value), "__getstate__", None)
+    if write is None or write is getattr(object, "__getstate__", None):
+        return None
+    try:
+        state = write(value)
+    except Exception:  # whatever the user's code raises
+        return None
+    return state if isinstance(state, dict) else None
 
 
 def _cells(value: Any) -> Iterator[tuple[str, Any]]:

@@ -138,6 +138,11 @@ def test_unpicklable_inputs_are_named(kernel: Kernel) -> None:
     kernel.ok("cfg['a']['handle'] = open('written.txt')")  # which cloudpickle would take for its text
     assert "cfg['a']['handle']: TextIOWrapper, line 2" in kernel.run("%%remote\ncfg").error["evalue"]
     assert "lock: lock, line 2" in kernel.run("%%remote\nlock").error["evalue"]
+    kernel.ok(
+        "class Own:\n    def __init__(self): self.gen, self.plan = (i for i in ()), lock\n    def __getstate__(self): return {'plan': self.plan}"
+    )
+    kernel.ok("own = Own()")
+    assert "own.plan: lock, line 2" in kernel.run("%%remote\nown").error["evalue"]
     assert kernel.ok("%%remote\nlock = 5\nlock").value == "5"  # not needed: the cell binds it itself
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from kit import Kernel
 
@@ -69,11 +71,6 @@ CASES = {
         "[rung, hits == [signal.SIGUSR2], signal.getsignal(signal.SIGUSR2) is note, signal.getsignal(signal.SIGHUP) is signal.SIG_IGN,"
         " signal.getsignal(signal.SIGALRM) is ring, signal.signal(signal.SIGUSR2, signal.SIG_DFL) is note] == [True] * 6",
     ),
-    "what names are annotated with": (
-        "first: int = 1",
-        "class Own: pass\nsecond: Own = Own(); first: float\nassert (lambda: __annotations__)()['second'] is Own",
-        "{name: __annotations__[name] for name in ('first', 'second')} == {'first': float, 'second': Own}",
-    ),
     "the time zone": (
         "import os, time\nos.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
         "assert time.tzname == ('JST', 'JST')\nos.environ['TZ'] = 'Asia/Kolkata'; time.tzset()",
@@ -137,7 +134,37 @@ CASES = {
         "assert ip is get_ipython(); mine = get_ipython(); ip.user_ns['given'] = 5; ip.run_line_magic('pwd', '')",
         "mine is ip is get_ipython() and given == 5",
     ),
+    "numbers that a class gives out": (
+        "import itertools\nclass Node:\n    ids = itertools.count(3, 2)\n    def __init__(self): self.id = next(self.ids)\nzero = Node()",
+        "one = Node(); assert (zero.id, one.id, itertools.count(0.5).__next__()) == (3, 5, 0.5)",
+        "one.id == 5 and type(one) is Node",
+    ),
 }
+if sys.version_info < (3, 14):  # later a notebook has no such name
+    CASES["what names are annotated with"] = (
+        "first: int = 1",
+        "class Own: pass\nsecond: Own = Own(); first: float\nassert (lambda: __annotations__)()['second'] is Own",
+        "{name: __annotations__[name] for name in ('first', 'second')} == {'first': float, 'second': Own}",
+    )
+if sys.version_info >= (3, 12):
+    CASES["aliases of types"] = (
+        "type Json = dict[str, Json] | list[Json] | int\ntype Row[T] = list[T]\ndef count(x: Json) -> Row[int]: return [len(x)]",
+        "type Named = Row[str]; assert Json.__value__.__args__[1].__args__[0] is Json and count.__annotations__['x'] is Json\nkept = Json",
+        "kept is Json and Named.__value__.__origin__ is Row and count({'a': 1}) == [1] and Json.__module__ == '__main__'",
+    )
+if sys.version_info >= (3, 14):
+    CASES["names in annotations that are not there"] = (
+        "import typing, dataclasses, nbray\nglobals().pop('Late', None)\n@dataclasses.dataclass\nclass A:\n    x: int\n    y: Late = None\n"
+        "    def go(self, z: Never = 3) -> A: return z\n"
+        "class Plain:\n    a: int\n    b: Late\n@nbray.remote\ndef task(x: Never) -> A: return x\n"
+        "@nbray.remote\nclass Actor:\n    def go(self, x: Never): return x\n"
+        "class Query(typing.TypedDict):\n    q: Late",
+        "assert A(1).go() == nbray.get(task.remote(A(3).x)) == nbray.get(Actor.remote().go.remote(3)) == 3\n"
+        "assert dataclasses.fields(A)[1].type.__forward_arg__ == 'Late'\n"
+        "def later(x: Late) -> int: return x\na = A(2); query = Query(q=1); Late = str",
+        "[a, later(4), typing.get_type_hints(later)['x'], Plain.__annotations__, A.__annotations__['y'], Query.__annotations__['q']]"
+        " == [A(2), 4, str, {'a': int, 'b': str}, str, str]",
+    )
 
 
 @pytest.mark.parametrize("case", CASES)

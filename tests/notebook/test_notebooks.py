@@ -26,7 +26,7 @@ FULL_SIZE = bool(os.environ.get("NBRAY_NOTEBOOKS_FULL"))
 CELL_LIMIT_S = 900 if FULL_SIZE else 400
 
 
-# What the notebook has ended takes a moment until it is gone. joblib's resource tracker is there until the kernel ends.
+# What the notebook has ended takes a moment until it is gone. What joblib's processes come from is there until the kernel ends.
 LOOK_FOR_PROCESSES = """
 import json, psutil, time
 def command(process):
@@ -37,7 +37,7 @@ def command(process):
 end, left = time.monotonic() + 60, [""]
 while left and time.monotonic() < end:
     time.sleep(0.05)
-    left = [line for line in map(command, psutil.Process().children(recursive=True)) if line and "resource_tracker" not in line]
+    left = [line for line in map(command, psutil.Process().children(recursive=True)) if line and not any(one in line for one in ("resource_tracker", "forkserver"))]
 """
 
 
