@@ -112,6 +112,7 @@ def _integer(
     return check
 
 
+_UnknownOfMethod = both(ValueError, TypeError)  # in Ray a keyword that a method of it does not take
 _Both = both(TypeError, ValueError)  # a wrong type is the first in Ray; the table of bad input asks for the second
 
 
@@ -190,11 +191,13 @@ def _labels(name: str, value: Any) -> None:
         raise _type_error(name, "one of (dict, None)", value)
 
 
-def _transport(name: str, value: Any) -> Any:
-    raise ValueError(
-        f"Invalid tensor transport: {value!r}. Values go through the object store, where arrays are shared without a copy; "
-        "leave it out."
-    )
+def transport(name: str, value: Any) -> None:
+    """Refuse a way for tensors to travel which is not the object store."""
+    if value is not None:
+        raise ValueError(
+            f"Invalid tensor transport: {value!r}. Values go through the object store, where arrays are shared without a "
+            "copy; leave it out."
+        )
 
 
 def _retry_exceptions(name: str, value: Any) -> Any:
@@ -323,7 +326,7 @@ OPTIONS: dict[str, Option] = {
     "fallback_strategy": Option("ta", (), _fallbacks, "label selectors to try when no node has those"),
     "object_store_memory": Option("ta", None, _store_share, "for actors; reserves nothing, in Ray neither"),
     "enable_tensor_transport": Option("a", False, _flag, "accepted: tensors go through the store all the same"),
-    "tensor_transport": Option("m", None, _transport, "refused: there is one transport"),
+    "tensor_transport": Option("m", None, transport, "refused: there is one transport"),
     "_labels": Option("ta m", None, _labels, "accepted: in Ray they are kept and shown nowhere"),
     "enable_task_events": Option("ta m", True, _flag, "record its events"),
     "allow_out_of_order_execution": Option("a", None, _flag, "calls may overtake one whose arguments are late"),
@@ -378,7 +381,8 @@ def check(scope: str, given: Mapping[str, Any], in_options_call: bool = False) -
                 hint += f" Did you mean '{near[0]}'?"
             elif not others:
                 hint += f" Valid ones: {public}."
-            raise ValueError(f"Invalid option keyword {name} for {scope}s.{hint}")
+            cls = _UnknownOfMethod if scope == "method" else ValueError
+            raise cls(f"Invalid option keyword {name} for {scope}s.{hint}")
         if in_options_call and name in _AT_DEFINITION_ONLY:
             raise ValueError(f"Setting '{name}' is not supported in '.options()'.")
         if name == "name" and scope == "actor":

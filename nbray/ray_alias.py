@@ -28,6 +28,9 @@ ABSENT = frozenset({"air", "dashboard", "llm", "rllib", "serve", "train", "tune"
 #: Of these there is a place with the names that packages import and do not use.
 PLACEHOLDERS = frozenset({"autoscaler", "data"})
 
+#: Attributes of Ray's module, deprecated there, that are modules of other names.
+_OLD_ATTRIBUTES = {"state": "_private.state", "worker": "_private.worker"}
+
 _NAMES = "nbray.ray_names"
 _lock = threading.RLock()
 _installed: Any = None  # _Finder
@@ -60,6 +63,8 @@ class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name in ABSENT:
             raise AttributeError(str(absent(f"ray.{name}")))
+        if name in _OLD_ATTRIBUTES:
+            return importlib.import_module(f"{_NAMES}.{_OLD_ATTRIBUTES[name]}")
         try:
             return getattr(self.__dict__["_original"], name)
         except AttributeError:

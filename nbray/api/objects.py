@@ -12,6 +12,7 @@ from nbray.api.actor_handle import ActorHandle
 from nbray.core import current
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import ObjectRefGenerator
+from nbray.options import transport
 from nbray.serialization.unreadable import unreadable
 from nbray.wrong_input import both
 
@@ -123,7 +124,7 @@ def _seconds(timeout: Any) -> float | None:
     return None if seconds > _FOR_EVER_S else seconds
 
 
-def put(value: Any, *, _owner: Any = None) -> ObjectRef:
+def put(value: Any, *, _owner: Any = None, _tensor_transport: Any = None) -> ObjectRef:
     """Keep a value in the cluster; returns its ref.
 
     Large buffers (arrays) are copied into shared memory once; ``get`` returns read-only
@@ -134,7 +135,7 @@ def put(value: Any, *, _owner: Any = None) -> ObjectRef:
     TypeError
         For a ref, or a value that cannot be pickled (SerializationError).
     ValueError
-        For ``_owner``, which Ray has taken back as well.
+        For ``_owner``, which Ray has taken back as well; for a ``_tensor_transport``: there is none but the store.
     ObjectStoreFullError
         When there is no room.
     """
@@ -142,6 +143,8 @@ def put(value: Any, *, _owner: Any = None) -> ObjectRef:
         raise ValueError(
             "put() takes no _owner: a value belongs to the node, and lives as long as somebody has its ref."
         )
+    if _tensor_transport is not None:
+        transport("_tensor_transport", _tensor_transport)
     if type(value) is ObjectRef:
         raise TypeError(
             "Calling 'put' on an ObjectRef is not allowed. If you really want to do this, you can wrap the ObjectRef in "

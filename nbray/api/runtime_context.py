@@ -161,8 +161,8 @@ class RuntimeContext:
 
     @property
     def should_capture_child_tasks_in_placement_group(self) -> bool:
-        """Whether what this task or actor submits runs in its placement group."""
-        return bool(self._worker("should_capture_child_tasks_in_placement_group").captures)
+        """Whether what this task or actor submits runs in its placement group; False in a driver."""
+        return self._executor is not None and bool(self._executor.captures)
 
     def get_node_labels(self) -> dict[str, str]:
         """Return the labels of this node."""

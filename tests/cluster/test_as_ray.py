@@ -282,6 +282,23 @@ def test_inner_modules_are_there_without_an_import(run):
         """)
 
 
+def test_attributes_that_ray_has_given_up(run):
+    run("""
+        import nbray
+        nbray.as_ray()
+        import ray
+        assert not ray.worker.global_worker.connected
+        ray.init(num_cpus=1)
+        assert ray.worker.global_worker.connected and ray.state.actors() == {}
+
+        @ray.remote
+        def there():
+            return ray.worker.global_worker.mode, len(ray.state.nodes())
+
+        assert ray.get(there.remote()) == (ray.WORKER_MODE, 1)
+        """)
+
+
 def test_the_version_that_a_package_asks_for(run):
     run("""
         import importlib.metadata

@@ -169,3 +169,11 @@ def test_names_of_calls(ray, kind):
         assert ray.get(method.remote()) == (f"Actor.{called}", called)
         assert ray.get(method.options(name="given").remote()) == ("given", called)
         assert ray.get(method.remote()) == (f"Actor.{called}", called)
+
+
+def test_an_option_that_there_is_not(ray, Tries, ledger):
+    actor = Tries.remote(ledger)
+    with pytest.raises(TypeError):
+        actor.three.options(num_returned=1).remote()
+    with pytest.raises(TypeError):
+        actor.three._remote((), {}, num_cpus=1)

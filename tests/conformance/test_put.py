@@ -169,3 +169,15 @@ def test_nobody_else_may_own_it(ray):
 
     with pytest.raises(ValueError, match="_owner"):
         ray.put(1, _owner=Actor.remote())
+
+
+def test_no_transport_of_tensors_is_asked_for(ray):
+    assert ray.get(ray.put([1], _tensor_transport=None)) == [1]
+
+    @ray.remote
+    class Actor:
+        def value(self):
+            return 1
+
+    actor = Actor.remote()
+    assert ray.get([actor.value.remote(), actor.value.options(tensor_transport=None).remote()]) == [1, 1]

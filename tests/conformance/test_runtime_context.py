@@ -22,6 +22,7 @@ def test_the_driver(ray):
     assert isinstance(context.get_worker_id(), str)
     assert context.get_task_id() is None
     assert context.get_actor_id() is None
+    assert context.should_capture_child_tasks_in_placement_group is False
 
 
 def test_a_task(ray, ask):

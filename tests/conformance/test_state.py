@@ -685,3 +685,21 @@ def test_the_inner_module_of_state(ray):
     assert state.total_resources_per_node()[node]["CPU"] == ray.cluster_resources()["CPU"]
     assert "memory" in state.available_resources_per_node()[node]
     assert state.node_ids()[0].startswith("node:")
+
+
+def test_the_same_by_a_client(ray, state, done):
+    common = importlib.import_module(f"{ray.__name__}.util.state.common")
+    client = state.StateApiClient()
+    some = common.ListApiOptions(limit=1, filters=[("state", "=", "FINISHED")])
+    (row,) = client.list(common.StateResource.TASKS, some, True)
+    assert row.state == "FINISHED" and row.end_time_ms is None
+    (row,) = client.list(
+        common.StateResource.TASKS, options=common.ListApiOptions(limit=1, detail=True), raise_on_missing_output=False
+    )
+    assert row.creation_time_ms
+    node = ray.nodes()[0]["NodeID"]
+    assert client.get(common.StateResource.NODES, node, common.GetApiOptions(timeout=10)).state == "ALIVE"
+    counted = client.summary(
+        common.SummaryResource.TASKS, options=common.SummaryApiOptions(), raise_on_missing_output=True
+    )
+    assert sorted(counted["cluster"]) == sorted(state.summarize_tasks()["cluster"])

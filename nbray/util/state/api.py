@@ -11,13 +11,18 @@ from typing import Any
 
 from nbray.util.state import collect
 from nbray.util.state.common import (
+    DEFAULT_LIMIT,
+    DEFAULT_TIMEOUT_S,
+    GetApiOptions,
+    ListApiOptions,
     Row,
+    StateResource,
+    SummaryApiOptions,
+    SummaryResource,
 )
 from nbray.util.state.exception import RayStateApiException
 
-DEFAULT_LIMIT = 100
 MAX_LIMIT = 10_000
-DEFAULT_TIMEOUT_S = 30
 ANSWER_S = 2.0  # that a process has to answer; one that is busy in C code never does
 _PREDICATES = ("=", "!=")
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
@@ -265,17 +270,43 @@ summarize_objects = _summarize("summarize_objects", "objects", _summary_of_objec
 
 
 class StateApiClient:
-    """The same by methods, as Ray's client for states."""
+    """The same by methods, as Ray's client for states; resources by their names, or as members of StateResource.
 
-    def __init__(self, address: str | None = None) -> None:
+    Parameters
+    ----------
+    address : str, optional
+        Of the cluster.
+    cookies, headers
+        Without effect: there is no server between.
+    """
+
+    def __init__(self, address: str | None = None, cookies: Any = None, headers: Any = None) -> None:
         self._address = address
 
-    def list(self, resource: str, options: Any = None, **keywords: Any) -> list[Any]:
+    def list(
+        self, resource: StateResource | str, options: ListApiOptions | None = None, raise_on_missing_output: bool = True,
+        _explain: bool = False,
+    ) -> list[Any]:  # fmt: skip
         """Return rows of a resource."""
-        keywords.pop("raise_on_missing_output", None)
-        keywords.pop("_explain", None)
-        return list_state(str(getattr(resource, "value", resource)).replace("_", "-"), self._address, **keywords)
+        asked = options or ListApiOptions()
+        return list_state(_name_of(resource), self._address, asked.filters, asked.limit, asked.timeout, asked.detail)
 
-    def get(self, resource: str, id: str, options: Any = None, _explain: bool = False) -> Any:
+    def get(
+        self, resource: StateResource | str, id: str, options: GetApiOptions | None = None, _explain: bool = False
+    ) -> Any:
         """Return one row."""
-        return get_state(str(getattr(resource, "value", resource)).replace("_", "-"), id, self._address)
+        return get_state(_name_of(resource), id, self._address, (options or GetApiOptions()).timeout)
+
+    def summary(
+        self, resource: SummaryResource | str, *, options: SummaryApiOptions | None = None,
+        raise_on_missing_output: bool = True, _explain: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return the counts of a resource, as ``summarize_tasks`` and its like do."""
+        counts = {"tasks": _summary_of_tasks, "actors": _summary_of_actors, "objects": _summary_of_objects}
+        asked, name = options or SummaryApiOptions(), _name_of(resource)
+        rows = list_state(name, self._address, asked.filters, MAX_LIMIT, asked.timeout, True)
+        return counts[name](rows)
+
+
+def _name_of(resource: Any) -> str:
+    return str(getattr(resource, "value", resource)).replace("_", "-")

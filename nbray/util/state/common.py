@@ -2,12 +2,66 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nbray.job_submission import JobStatus
 
 DETAIL = {"detail": True}
+DEFAULT_LIMIT = 100
+DEFAULT_TIMEOUT_S = 30
+
+
+class StateResource(enum.Enum):
+    """What can be listed."""
+
+    ACTORS = "actors"
+    JOBS = "jobs"
+    PLACEMENT_GROUPS = "placement_groups"
+    NODES = "nodes"
+    WORKERS = "workers"
+    TASKS = "tasks"
+    OBJECTS = "objects"
+    RUNTIME_ENVS = "runtime_envs"
+    CLUSTER_EVENTS = "cluster_events"
+
+
+class SummaryResource(enum.Enum):
+    """What can be counted."""
+
+    ACTORS = "actors"
+    TASKS = "tasks"
+    OBJECTS = "objects"
+
+
+@dataclass
+class ListApiOptions:
+    """What ``StateApiClient.list`` is asked for; the parameters of ``list_tasks`` and its like."""
+
+    limit: int = DEFAULT_LIMIT
+    timeout: float = DEFAULT_TIMEOUT_S
+    detail: bool = False
+    filters: list[tuple[str, str, Any]] = field(default_factory=list)
+    exclude_driver: bool = True  # nbray lists no task of drivers
+    server_timeout_multiplier: float = 0.8  # without effect: there is no server between
+
+
+@dataclass
+class GetApiOptions:
+    """What ``StateApiClient.get`` is asked for."""
+
+    timeout: float = DEFAULT_TIMEOUT_S
+    server_timeout_multiplier: float = 0.8
+
+
+@dataclass
+class SummaryApiOptions:
+    """What ``StateApiClient.summary`` is asked for."""
+
+    timeout: float = DEFAULT_TIMEOUT_S
+    filters: list[tuple[str, str, Any]] = field(default_factory=list)
+    summary_by: str | None = None  # there is one grouping per resource
 
 
 @dataclass

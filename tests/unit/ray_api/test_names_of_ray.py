@@ -76,7 +76,7 @@ DIFFERENT = {
     "ray.util.debug.Suspect": "Ray's search for leaks in its own tests",
     "ray.util.placement_group.*": _INNER,
     "ray.util.serialization.StandaloneSerializationContext": _INNER,
-    "ray.util.state.StateApiClient*": "no HTTP server is asked",
+    "ray.util.state.StateApiClient.get_*": "no HTTP server is asked",
 }
 
 
