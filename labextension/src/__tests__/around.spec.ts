@@ -12,7 +12,7 @@ import { TimeScale } from '../graph/timeScale.js';
 import { itemAfterKey } from '../graph/treeKeys.js';
 import { unbroken } from '../graph/unbroken.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
-import { DONE, FAILED, RUNNING } from '../graph/taskStates.js';
+import { DONE, FAILED, RUNNING, WAITS_FOR_PLACE } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
 import { badgeOf, countByOrigin } from '../model/cellCounts.js';
 import { CellMemory } from '../model/cellMemory.js';
@@ -233,6 +233,24 @@ test('what is saved has every task, and no name in it becomes markup', () => {
   assert.ok(report.indexOf('[1]') < report.indexOf('[0]')); // what failed comes first
   assert.ok(report.includes('1 more are not listed'));
   assert.equal(escapeMarkup(`a"b'c`), 'a&quot;b&#39;c');
+});
+
+test('a report says nothing of the time of what has not run', () => {
+  const store = storeOf([WAITS_FOR_PLACE, WAITS_FOR_PLACE]);
+  for (const task of [0, 1]) {
+    store.start[task] = store.end[task] = 0;
+  }
+  const report = reportOf({
+    store,
+    title: 'x',
+    date: 'now',
+    now: 50,
+    svg: '',
+    cellOf: () => '',
+    maxTasks: 2
+  });
+  assert.ok(!/\b0 us/.test(report), report);
+  assert.ok(report.includes('2 tasks<'));
 });
 
 test('a selection as code', () => {

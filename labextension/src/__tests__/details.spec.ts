@@ -5,7 +5,8 @@ import { pieces } from '../graph/sentence.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
 import { DONE, RUNNING, WAITS_FOR_INPUT } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
-import { plain, readActors, readNodes, readObjects, readTask } from '../model/answers.js';
+import { readActors, readNodes, readObjects, readTask } from '../model/answers.js';
+import { plain } from '../model/plainText.js';
 
 function frame(kind: IFrame['kind'], now: number): IFrame {
   const names: IFrame['functions'] = [[0, 'f', 'task', '']];
@@ -105,5 +106,14 @@ describe('answers', () => {
     );
     assert.deepEqual(task.arguments[0], { label: '#1', text: '<b>', size: null, task: null });
     assert.equal(plain('a\u001b[1;32mb'), 'ab');
+    assert.equal(plain('\u001b]0;title\u0007a\u001b]8;;http://x\u001b\\b\u001b]8;;\u001b\\'), 'ab');
+    assert.equal(plain('a\u001b(Bb\u001b7c\u0008\u0000'), 'abc');
+    // A bar of progress: what it showed in the end.
+    assert.equal(plain('\r 10 %\r 100 %\r\nb'), ' 100 %\nb');
+    assert.equal(plain('long line\rXY\n'), 'XYng line\n');
+    assert.equal(plain('long line\r\u001b[KXY\n'), 'XY\n');
+    assert.equal(plain('long line\u001b[2K\rXY'), 'XY');
+    assert.equal(plain('a \u001b[01;31m\u001b[Kmatch\u001b[m\u001b[K of grep'), 'a match of grep');
+    assert.equal(plain('not kept\r\u001b[K'), '');
   });
 });

@@ -35,7 +35,11 @@ export function reportOf(report: IReport): string {
   const groups = store.groups.filter(group => group.tasks.length > 0);
   const order = tasksFor(store, report.maxTasks);
   const left = store.count - order.length;
-  const facts = [date, t('%1 tasks in %2', formatCount(store.count), formatDuration(ran))];
+  const count = formatCount(store.count);
+  const facts = [
+    date,
+    ran > 0 ? t('%1 tasks in %2', count, formatDuration(ran)) : t('%1 tasks', count)
+  ];
   if (store.forgotten > 0) {
     facts.push(t('%1 older ones are not in it', formatCount(store.forgotten)));
   }
@@ -75,7 +79,7 @@ function groupRow(store: TaskStore, group: IGroup, cell: string, now: number): s
     .sort((a, b) => a - b);
   const total = times.reduce((sum, time) => sum + time, 0);
   const median = times[Math.floor(times.length / 2)];
-  const numbers = [total, median].map(
+  const numbers = [median === undefined ? undefined : total, median].map(
     time => `<td class="n">${time === undefined ? '' : e(formatDuration(time))}`
   );
   return (

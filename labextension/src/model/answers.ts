@@ -2,6 +2,7 @@
  * Reading what the kernel answers (`nbray/notebook/panel_answers/`): whatever is missing or of another
  * type becomes empty, so that the views need not look. Pure.
  */
+import { plain } from './plainText.js';
 
 /** An argument of a task. */
 export interface IArgument {
@@ -302,12 +303,6 @@ function holders(value: unknown): IHolder[] {
     count: number(row.count),
     task: index(row.task)
   }));
-}
-
-/** A text without the codes that colour it in a terminal. */
-export function plain(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/\x1b\[[0-9;?]*[ -/]*[@-~]/g, '');
 }
 
 function record(value: unknown): Raw {

@@ -28,8 +28,10 @@ export class CellLinks {
     sessionContext.iopubMessage.connect(this._onMessage, this);
     if (notebook !== null) {
       NotebookActions.executionScheduled.connect(this._onScheduled, this);
+      NotebookActions.outputCleared.connect(this._onCleared, this);
       notebook.disposed.connect(() => {
         NotebookActions.executionScheduled.disconnect(this._onScheduled, this);
+        NotebookActions.outputCleared.disconnect(this._onCleared, this);
       });
     }
   }
@@ -78,10 +80,13 @@ export class CellLinks {
   /** Take over what this tab knew of the kernel before the page was loaded again. */
   private _recall(): void {
     const kernel = this._session.session?.kernel?.id;
-    for (const [origin, cell, number] of (kernel && this._memory?.runsOf(kernel)) || []) {
+    for (const [origin, cell, number, cleared] of (kernel && this._memory?.runsOf(kernel)) || []) {
       if (!this._numbers.has(origin)) {
         remember(this._numbers, origin, number);
         this._ran(origin, cell);
+        if (cleared === true) {
+          this._lastRuns.delete(cell);
+        }
       }
     }
   }
@@ -91,11 +96,12 @@ export class CellLinks {
     remember(this._lastRuns, cell, origin);
   }
 
-  private _note(origin: string): void {
+  private _note(origin: string, cleared = false): void {
     const [cell, number] = [this._cells.get(origin), this._numbers.get(origin)];
     const kernel = this._session.session?.kernel?.id;
     if (kernel !== undefined && cell !== undefined && number !== undefined) {
-      this._memory?.add(kernel, [origin, cell, number]);
+      const run = [origin, cell, number] as const;
+      this._memory?.add(kernel, cleared ? [...run, true] : run);
     }
   }
 
@@ -140,6 +146,18 @@ export class CellLinks {
           this._note(origin);
         }
       });
+    }
+  }
+
+  /** What a cell showed of its last run is gone; its tasks still know where they come from. */
+  private _onCleared(_: unknown, args: { notebook: unknown; cell: Cell }): void {
+    const { id } = args.cell.model;
+    const origin = this._lastRuns.get(id);
+    const last = this._runs.at(-1);
+    const runs = last?.origin === origin && last?.to === null;
+    if (args.notebook === this._notebook?.content && origin !== undefined && !runs) {
+      this._lastRuns.delete(id);
+      this._note(origin, true);
     }
   }
 

@@ -6,8 +6,8 @@ const KEY = 'nbray:runs';
 const MAX_RUNS = 300;
 const MAX_KERNELS = 8;
 
-/** Origin, id of the cell, number of the run. */
-export type CellRun = readonly [origin: string, cell: string, number: number];
+/** Origin, id of the cell, number of the run; and whether a person has cleared what the cell showed of it. */
+export type CellRun = readonly [origin: string, cell: string, number: number, cleared?: true];
 
 /** Runs by kernel in a `Storage`; works without one too. */
 export class CellMemory {

@@ -1,4 +1,5 @@
 /** The line `%%remote` of a cell's text. Pure. */
+import { t } from '../text.js';
 
 /** Whether a cell runs on the cluster. */
 export function isRemote(source: string): boolean {
@@ -14,6 +15,6 @@ export function toggleRemote(source: string): string {
 export function whyNotRemote(source: string): string | null {
   const magic = /^%%(\w+)/.exec(source)?.[1];
   return magic !== undefined && magic !== 'remote'
-    ? `This cell begins with %%${magic}; a cell has one such line.`
+    ? t('This cell begins with %1; a cell has one such line.', `%%${magic}`)
     : null;
 }

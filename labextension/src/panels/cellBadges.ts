@@ -25,7 +25,7 @@ export class Badges {
     this._model = model;
     this._open = open;
     model.changed.connect(this._onChanged, this);
-    model.tasksChanged.connect(this._soon, this);
+    model.tasksChanged.connect(this.update, this);
   }
 
   /** Put badges into this notebook from now on; null: into none. */
@@ -39,6 +39,14 @@ export class Badges {
     this._onChanged();
   }
 
+  /** Look at all cells, a little later. */
+  update(): void {
+    this._timer ??= setTimeout(() => {
+      this._timer = undefined;
+      this._look();
+    }, PERIOD_MS);
+  }
+
   private _onChanged(): void {
     const { cluster, subject } = this._model;
     const wanted = this._panel !== null && cluster !== null && subject?.kind === 'notebook';
@@ -48,14 +56,7 @@ export class Badges {
       this._unwatch();
       this._unwatch = null;
     }
-    this._soon();
-  }
-
-  private _soon(): void {
-    this._timer ??= setTimeout(() => {
-      this._timer = undefined;
-      this._look();
-    }, PERIOD_MS);
+    this.update();
   }
 
   private _look(): void {

@@ -2,7 +2,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, showErrorMessage } from '@jupyterlab/apputils';
 import type { Cell } from '@jupyterlab/cells';
-import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ToolbarButton } from '@jupyterlab/ui-components';
 import { CommandIDs } from '../commands.js';
 import { nbrayIcon } from '../icons.js';
@@ -109,6 +109,7 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
     const follow = (): void => badges.attach(settings.cellBadges ? notebooks.currentWidget : null);
     settings.changed.connect(follow);
     notebooks.currentChanged.connect(follow);
+    NotebookActions.outputCleared.connect(() => badges.update());
     follow();
     // A cell that a person goes to lights up its tasks in the panel.
     notebooks.activeCellChanged.connect((_, cell) => {
