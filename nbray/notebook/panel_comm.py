@@ -12,6 +12,7 @@
                                                  has buffers
       comm_msg   {v, request: n, what}   ->      a question; answered by {v, reply: n, ...}: see panel_answers/requests
       comm_close                         ->      a subscriber less; with the last one the sender thread ends
+      comm_msg   {v, seq, over: true}    <-      this comm gets no more; the page, if there is one, opens another
       comm_msg   nbray.hello {v}         <-      once, when nbray is loaded; stays in the kernel's list as a mark
 
 `nbray.hello` is the target and the id of a comm that is never opened: a front end that knows the id hears that nbray is
@@ -107,6 +108,16 @@ class _Subscriber:
             if self.answers and self.asked_at is None:
                 self.asked_at = clock
         self.comm.send(message, buffers=frame.buffers)
+
+    def end(self) -> None:
+        """Tell the page that it gets no more. Of a `comm_close` the console would complain where the page has gone meanwhile."""
+        from comm import get_comm_manager  # noqa: PLC0415 - comes with ipykernel, which runs us
+
+        self.seq += 1
+        self.comm.send({"v": VERSION, "seq": self.seq, "over": True})
+        self.comm.on_close(None)
+        # As if the page had closed it: then nothing is sent, also not when it is collected.
+        get_comm_manager().comm_close(None, "", {"content": {"comm_id": self.comm.comm_id}})
 
     @property
     def is_behind(self) -> bool:
@@ -300,7 +311,7 @@ class PanelFeed:
             self._wake.set()
         if tell:
             try:
-                subscriber.comm.close()
+                subscriber.end()
             except Exception:  # as in _send
                 pass
 

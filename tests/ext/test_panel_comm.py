@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from comm.base_comm import BaseComm, CommManager
 
 from nbray.notebook.panel_comm import ANSWER_S, MAX_SUBSCRIBERS, MAX_UNREAD_BYTES, PanelFeed, register
 from nbray.notebook.task_stream import Frame
@@ -18,7 +19,6 @@ class Comm:
         self.comm_id = comm_id
         self.broken = broken
         self.sent: list[dict] = []
-        self.closed = False
         self.arrived = threading.Condition()
 
     def on_msg(self, handler):
@@ -34,8 +34,10 @@ class Comm:
             self.sent.append(data)
             self.arrived.notify_all()
 
-    def close(self):
-        self.closed = True
+    @property
+    def over(self) -> bool:
+        """Whether the page was told that it gets no more."""
+        return bool(self.sent) and self.sent[-1].get("over") is True
 
     def wait_for(self, count: int) -> None:
         with self.arrived:
@@ -161,9 +163,28 @@ def test_older_comms_are_asked_and_dropped_when_silent(feed, clock):
     alive.message_handler({"content": {"data": {"v": 1, "ack": 2}}})
     clock.now = ANSWER_S + 1
     deadline = time.monotonic() + 60
-    while not dead.closed and time.monotonic() < deadline:
+    while not dead.over and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert dead.closed and not alive.closed
+    assert dead.over and not alive.over
+
+
+def test_a_page_that_has_gone_is_sent_no_comm_close(feed, monkeypatch):
+    """JupyterLab writes an error into the console when it does not know the comm; of any other message it takes no notice."""
+    manager = CommManager()
+    monkeypatch.setattr("comm.get_comm_manager", lambda: manager)
+    said: list[str] = []
+
+    class Page(BaseComm):
+        def publish_msg(self, msg_type, **_):
+            said.append(msg_type)
+
+    page = Page(target_name="nbray.panel", primary=False)
+    manager.register_comm(page)
+    feed.on_open(page, opening())
+    feed.close()
+    assert manager.comms == {}
+    page.__del__()
+    assert set(said) == {"comm_msg"}
 
 
 def test_a_comm_that_cannot_answer_in_mid_cell_is_not_asked(feed):
@@ -177,7 +198,7 @@ def test_there_is_a_limit_and_the_oldest_goes(feed):
     comms = [Comm(f"c{i}") for i in range(MAX_SUBSCRIBERS + 1)]
     for comm in comms:
         feed.on_open(comm, opening(None))
-    assert [comm.closed for comm in comms] == [True] + [False] * MAX_SUBSCRIBERS
+    assert [comm.over for comm in comms] == [True] + [False] * MAX_SUBSCRIBERS
 
 
 def test_an_answer_of_any_shape_does_no_harm(feed):

@@ -319,6 +319,17 @@ describe('KernelLink', () => {
     assert.equal(kernel.comms.length, 2);
   });
 
+  it('opens another when the kernel says that this one gets no more', async () => {
+    const kernel = await live();
+    const first = kernel.comm;
+    timers.length = 0;
+    first.onMsg({ content: { data: { v: 1, seq: 2, over: true } } });
+    assert.ok(first.isDisposed && !first.closed);
+    timers.shift()!();
+    await settle();
+    assert.equal(kernel.comms.length, 2);
+  });
+
   it('says when the kernel speaks another version', async () => {
     const kernel = await live();
     kernel.comm.deliver(2, null, 2);

@@ -41,6 +41,11 @@ export function readReply(data: unknown): IReply | null {
   return { number: data.reply, value: data.value, error };
 }
 
+/** Whether a message says that this comm gets no more. */
+export function isOver(data: unknown): boolean {
+  return isRecord(data) && data.over === true;
+}
+
 /** A message that carries a frame of the tasks. */
 export interface IFrameMessage {
   v: number;

@@ -13,6 +13,7 @@ import {
   HELLO_TARGET,
   PANEL_TARGET,
   PROTOCOL_VERSION,
+  isOver,
   readFeed,
   readFrame,
   readReply
@@ -246,6 +247,11 @@ export class KernelLink {
     const reply = comm === this._comm ? readReply(data) : null;
     if (reply !== null) {
       this._questions.answered(reply);
+      return;
+    }
+    if (comm === this._comm && isOver(data)) {
+      comm.dispose();
+      this._onClose(comm);
       return;
     }
     const message = readFeed(data) ?? readFrame(data, buffers);
