@@ -51,6 +51,17 @@ def test_badges_the_switch_and_what_can_be_saved(lab):
     report = saved(lab, "nbray:export-report").decode()
     assert "halve[3]" in report and "1 failed" in report and "<script" not in report
 
+    # Who clears what a cell has shown is not told of its tasks any more, also not after a reload.
+    lab.page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
+    lab.run_command("notebook:clear-cell-output")
+    badge.wait_for(state="detached")
+    lab.save()
+    lab.reload()
+    lab.group("halve, 5 tasks, 4 done, 1 failed")
+    lab.wait_idle()
+    assert lab.page.locator(".nbray-badge").count() == 0
+    assert saved(lab, "nbray:export-report").decode().count("cell 1") > 0  # its tasks know where they come from
+
     lab.page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1; }")
     lab.set_cell("x = 1")
     switch = lab.page.get_by_role("button", name="%%remote")
@@ -136,3 +147,24 @@ def test_notebook_7_has_the_panel_too(lab, server):
     assert lab.run_cell(TASKS) == "5"
     lab.group("halve, 5 tasks, 4 done, 1 failed")
     lab.page.get_by_role("button", name="cell 1: 4 of 5 done, 1 failed").wait_for()
+
+    # Below the document, too; it is there again after a reload; where it is narrow, its tabs stand in one line.
+    lab.show_panel("below")
+    assert lab.panel.bounding_box()["height"] >= 300
+    lab.save()
+    lab.reload()
+    lab.group("halve, 5 tasks, 4 done, 1 failed")
+    assert lab.panel.bounding_box()["width"] > 1000
+    lab.show_panel("main")  # there are no tabs beside the document
+    lab.page.wait_for_function(
+        """() => {
+          const panel = document.querySelector('#jp-right-stack .nbray-panel');
+          const tabs = [...(panel?.querySelectorAll('[role=tab]') ?? [])];
+          return tabs.length > 0 && new Set(tabs.map(tab => tab.offsetTop)).size === 1
+            && panel.getBoundingClientRect().right < window.innerWidth + 1;
+        }"""
+    )
+    lab.page.evaluate("() => window.jupyterapp.shell.collapseRight()")
+    lab.reload()
+    lab.page.get_by_role("button", name="cell 1: 4 of 5 done, 1 failed").wait_for()
+    assert lab.panel.count() == 0  # it was closed

@@ -1,5 +1,6 @@
 /** Puts the panel beside the notebook, and its commands into the palette. */
 import {
+  ILabShell,
   ILayoutRestorer,
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
@@ -12,6 +13,7 @@ import { nbrayIcon } from '../icons.js';
 import { OverviewPanel } from '../panels/overview/index.js';
 import { t } from '../text.js';
 import { IClusterModel } from '../tokens.js';
+import { areaIn, keepOverReload, placeFor, type Area } from './panelPlace.js';
 import { INbraySettings } from './settings.js';
 
 /** Behind JupyterLab's own widgets of the right side. */
@@ -22,14 +24,15 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
   description: 'The nbray panel: what the cluster of the notebook in front is doing.',
   autoStart: true,
   requires: [IClusterModel, INbraySettings],
-  optional: [ICommandPalette, ILayoutRestorer, ILauncher],
+  optional: [ICommandPalette, ILayoutRestorer, ILauncher, ILabShell],
   activate: (
     app: JupyterFrontEnd,
     model: IClusterModel,
     settings: INbraySettings,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
-    launcher: ILauncher | null
+    launcher: ILauncher | null,
+    labShell: ILabShell | null
   ): void => {
     const { commands, shell } = app;
     const exports = new Menu({ commands });
@@ -61,6 +64,24 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
     let panel = new OverviewPanel(model, menu);
     shell.add(panel, 'right', { rank: RANK, type: 'nbray' });
     restorer?.add(panel, panel.id);
+    let shown: Area = 'right';
+    const show = (wanted: Area): void => {
+      const { area, mode } = placeFor(wanted, labShell !== null);
+      if (panel.isDisposed) {
+        panel = new OverviewPanel(model, menu); // its tab was closed
+      }
+      if (mode === 'split-bottom' || !Array.from(shell.widgets(area)).includes(panel)) {
+        // A tab needs a word; the side bar shows the icon alone.
+        panel.title.label = area === 'right' ? '' : t('Cluster');
+        panel.toggleClass('nbray-mod-down', area === 'down');
+        shell.add(panel, area, { rank: RANK, type: 'nbray', mode });
+      }
+      shown = wanted;
+      shell.activateById(panel.id);
+    };
+    if (restorer === null) {
+      void app.restored.then(() => keepOverReload(() => (panel.isVisible ? shown : null), show));
+    }
 
     commands.addCommand(CommandIDs.openPanel, {
       label: args =>
@@ -86,25 +107,13 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
           }
         }
       },
-      execute: args => {
-        const wanted = args['area'] ?? settings.area;
-        const below = wanted === 'below';
-        const area = below || wanted === 'main' ? 'main' : 'right';
-        if (panel.isDisposed) {
-          panel = new OverviewPanel(model, menu); // its tab was closed
-        }
-        if (below || !Array.from(shell.widgets(area)).includes(panel)) {
-          // A tab needs a word; the side bar shows the icon alone.
-          panel.title.label = area === 'main' ? t('Cluster') : '';
-          const mode = below ? 'split-bottom' : area === 'main' ? 'split-right' : undefined;
-          shell.add(panel, area, { rank: RANK, type: 'nbray', mode });
-        }
-        shell.activateById(panel.id);
-      }
+      execute: args => show(areaIn(args['area']) ?? settings.area)
     });
     const category = 'nbray';
     palette?.addItem({ command: CommandIDs.openPanel, category });
-    palette?.addItem({ command: CommandIDs.openPanel, category, args: { area: 'main' } });
+    if (labShell !== null) {
+      palette?.addItem({ command: CommandIDs.openPanel, category, args: { area: 'main' } });
+    }
     palette?.addItem({ command: CommandIDs.openPanel, category, args: { area: 'below' } });
     launcher?.add({
       command: CommandIDs.openPanel,

@@ -8,6 +8,7 @@ import { CellMemory } from '../model/cellMemory.js';
 import { ClusterModel, type IFollowed } from '../model/clusterModel.js';
 import { KernelMemory } from '../model/kernelMemory.js';
 import { controlChannelSubshells } from '../model/subshells.js';
+import { tabStorage } from '../model/tabStorage.js';
 import { openSocket } from '../request.js';
 import { IClusterModel } from '../tokens.js';
 
@@ -53,15 +54,6 @@ export const modelPlugin: JupyterFrontEndPlugin<IClusterModel> = {
     return model;
   }
 };
-
-/** The storage of this tab; null where the browser forbids it. */
-function tabStorage(): Storage | null {
-  try {
-    return window.sessionStorage;
-  } catch {
-    return null;
-  }
-}
 
 const cellMemory = new CellMemory(tabStorage());
 

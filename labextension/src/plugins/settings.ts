@@ -7,13 +7,14 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import { STATES } from '../model/states.js';
 import { useTexts } from '../text.js';
 import { IClusterModel } from '../tokens.js';
+import { areaIn, type Area } from './panelPlace.js';
 
 /** The plugin whose schema (`schema/panel.json`) has all settings. */
 const SCHEMA = 'nbray-labextension:panel';
 
 /** The settings, each with the default of the schema until the registry has answered. */
 export interface INbraySettings {
-  readonly area: 'right' | 'main' | 'below';
+  readonly area: Area;
   readonly openWithCluster: boolean;
   readonly cellBadges: boolean;
   readonly reportTasks: number;
@@ -42,7 +43,7 @@ export const settingsPlugin: JupyterFrontEndPlugin<INbraySettings> = {
       useTexts(translator.load('nbray'));
     }
     const values = {
-      area: 'right' as 'right' | 'main' | 'below',
+      area: 'right' as Area,
       openWithCluster: false,
       cellBadges: true,
       reportTasks: 2000,
@@ -52,8 +53,7 @@ export const settingsPlugin: JupyterFrontEndPlugin<INbraySettings> = {
     values.changed = changed;
     const take = (settings: ISettingRegistry.ISettings): void => {
       const all = settings.composite as Record<string, unknown>;
-      const area = all['area'];
-      values.area = area === 'main' || area === 'below' ? area : 'right';
+      values.area = areaIn(all['area']) ?? 'right';
       values.openWithCluster = all['openWithCluster'] === true;
       values.cellBadges = all['cellBadges'] !== false;
       values.reportTasks = Number(all['reportTasks'] ?? 2000);
