@@ -116,6 +116,45 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
     lab.show_tab("Timeline")
     lab.panel.get_by_role("tree", name="Timeline").wait_for(state="attached")
     lab.page.wait_for_selector(".nbray-timeline canvas")
+    every_task_by_keyboard(lab)
+
+
+def every_task_by_keyboard(lab: LabPage) -> None:
+    """Of many tasks the trees have a page at a time, and items that lead to the others."""
+    lab.show_panel("right")  # the notebook is in front again
+    lab.run_cell("@nbray.remote\ndef many(i):\n    return i\nnbray.get([many.remote(i) for i in range(401)])[-1]")
+    page, press, panel = lab.page, lab.page.keyboard.press, lab.panel
+    focused = "words => document.activeElement.ariaLabel?.startsWith(words)"
+    lab.show_tab("Graph")
+    lab.group("many, 401 tasks, 401 done").focus()
+    press("ArrowRight")
+    for more, task in (
+        ("201 later ones", "many[200]"),
+        ("1 later one", "many[400]"),
+        ("400 earlier ones", "many[399]"),
+    ):
+        lab.group(more).focus()
+        press("Enter")
+        page.wait_for_function(focused, arg=task)
+    assert panel.get_by_role("treeitem", name=re.compile(r"^many\[")).count() == 200
+    lab.show_tab("Timeline")
+    tree = panel.get_by_role("tree", name="Timeline")
+    lane = tree.get_by_role("treeitem", name=re.compile("^worker .* tasks")).first
+    lane.focus()
+    press("ArrowRight")  # opens
+    first = lane.get_by_role("treeitem").first
+    first.wait_for(state="attached")
+    name = first.get_attribute("aria-label").split(",")[0]
+    press("ArrowRight")  # into it
+    page.wait_for_function(focused, arg=name)
+    press("Enter")
+    panel.get_by_role("complementary", name=name, exact=True).wait_for()
+    press("ArrowLeft")  # out of it
+    press("ArrowLeft")  # closes
+    page.wait_for_function("() => document.activeElement.ariaExpanded === 'false'")
+    assert panel.locator(".nbray-follow").get_attribute("aria-pressed") == "true"  # the axis has stayed
+    press("Shift+ArrowLeft")
+    panel.locator(".nbray-follow[aria-pressed='false']").wait_for()
 
 
 def test_a_picture_wider_than_its_cell_is_whole(lab):

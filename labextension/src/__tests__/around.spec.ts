@@ -322,6 +322,18 @@ test('a key leads from item to item of a tree: along it, to what one is below, a
   assert.equal(itemAfterKey('ArrowDown', -1, levels), null); // the focus is elsewhere
 });
 
+test('what is out of view comes into it, on the same scale', () => {
+  const scale = new TimeScale();
+  scale.followTo(0, 1000);
+  scale.reveal(5000, 6000); // who follows has everything in view
+  assert.ok(scale.follow && scale.to < 5000);
+  [scale.from, scale.to, scale.follow] = [0, 100, false];
+  scale.reveal(50, 400);
+  assert.deepEqual([scale.from, scale.to], [0, 100]);
+  scale.reveal(400, 500);
+  assert.deepEqual([scale.from, scale.to], [400, 500]);
+});
+
 test('the times of the axis stand at distances that are round for a person, and differ', () => {
   const words = (from: number, to: number): string[] => {
     const scale = new TimeScale();

@@ -43,6 +43,15 @@ export class TimeScale {
     this.follow = false;
   }
 
+  /** Bring a stretch of time into view where it is out of it. Who follows has everything in view. */
+  reveal(from: number, to: number): void {
+    if (!this.follow && (to < this.from || from > this.to)) {
+      const span = this.to - this.from;
+      this.from = (from + to - span) / 2;
+      this.to = this.from + span;
+    }
+  }
+
   /** Show the stretch between two places. */
   show(x1: number, x2: number, width: number): void {
     const [from, to] = [this.time(Math.min(x1, x2), width), this.time(Math.max(x1, x2), width)];

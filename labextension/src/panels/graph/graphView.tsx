@@ -22,8 +22,9 @@ import {
   wordOf
 } from '../../graph/words.js';
 import { readTask } from '../../model/answers.js';
-import { formatBytes, formatCount } from '../../model/format.js';
+import { formatBytes } from '../../model/format.js';
 import { nothingWith } from '../rowTable.js';
+import { TaskItems } from '../taskItems.js';
 import { Failures, failureOf } from './failures.js';
 import { GraphObjects, objectWords } from './graphObjects.js';
 import { GraphSurface, type IGraphEvents } from './graphSurface.js';
@@ -32,8 +33,6 @@ import type { IClusterModel } from '../../tokens.js';
 
 /** How long the pointer rests on a task before its kernel is asked for more. */
 const REST_MS = 400;
-/** Tasks of an open group that the tree lists. */
-const TREE_TASKS = 200;
 
 /** What a graph showed when a person went to another tab: open cards and the place are as they were. */
 const LEFT = new WeakMap<TaskStore, GraphSurface>();
@@ -204,6 +203,18 @@ function CardItem(
   const open = scene.isOpen(head);
   const here: IHit = { group: head, task: null };
   const lanes = scene.lanes(head);
+  const store = model.tasks;
+  const hitOf = (task: number): IHit => ({ group: store.group[task]!, task });
+  const listed = (tasks: readonly number[], below: number): ReactElement => (
+    <TaskItems
+      store={store}
+      tasks={tasks}
+      level={below}
+      selected={selected?.task ?? null}
+      onSelect={task => onSelect(hitOf(task))}
+      onFocus={task => onFocus(hitOf(task))}
+    />
+  );
   return (
     <li
       role="treeitem"
@@ -241,18 +252,12 @@ function CardItem(
               aria-expanded={true}
               aria-label={laneWords(model, lane)}
             >
-              <ul role="group">
-                <TaskItems {...props} tasks={lane.tasks} level={level + 2} />
-              </ul>
+              {listed(lane.tasks, level + 2)}
             </li>
           ))}
         </ul>
       ) : (
-        open && (
-          <ul role="group">
-            <TaskItems {...props} tasks={group.tasks} level={level + 1} />
-          </ul>
-        )
+        open && listed(group.tasks, level + 1)
       )}
     </li>
   );
@@ -272,41 +277,6 @@ function MethodItem(props: IItemProps & { group: IGroup; level: number }): React
       onFocus={() => props.onFocus(hit)}
       onKeyDown={event => event.key === 'Enter' && props.onSelect(hit)}
     />
-  );
-}
-
-/** Tasks as items of the tree. */
-function TaskItems(props: IItemProps & { tasks: readonly number[]; level: number }): ReactElement {
-  const { model, selected, onSelect, onFocus, tasks, level } = props;
-  const store = model.tasks;
-  return (
-    <>
-      {tasks.slice(0, TREE_TASKS).map(task => (
-        <li
-          key={task}
-          role="treeitem"
-          tabIndex={-1}
-          aria-level={level}
-          aria-selected={selected?.task === task}
-          aria-label={`${store.title(task)}, ${wordOf(store.state[task]!)}`}
-          data-task={task}
-          onFocus={() => onFocus({ group: store.group[task]!, task })}
-          onKeyDown={event => {
-            if (event.key === 'Enter') {
-              onSelect({ group: store.group[task]!, task });
-            }
-          }}
-        />
-      ))}
-      {tasks.length > TREE_TASKS && (
-        <li
-          role="treeitem"
-          tabIndex={-1}
-          aria-level={level}
-          aria-label={t('and %1 more, in the tab Tasks', formatCount(tasks.length - TREE_TASKS))}
-        />
-      )}
-    </>
   );
 }
 

@@ -61,7 +61,7 @@ export class TimelineLanes {
   }
 
   /** What they show, in words. */
-  words(): { lanes: { worker: number; words: string }[]; cells: string[] } {
+  words(): { lanes: { lane: number; worker: number; words: string }[]; cells: string[] } {
     const store = this._store;
     const done = new Map<number, number>();
     const now = new Map<number, string[]>();
@@ -81,7 +81,7 @@ export class TimelineLanes {
       if (running.length > 0) {
         parts.push(t('runs %1', running.slice(0, 4).join(', ')));
       }
-      return { worker: workerOf(lane), words: parts.join(', ') };
+      return { lane, worker: workerOf(lane), words: parts.join(', ') };
     });
     const ran = this._cells();
     const last = ran.at(-1);
@@ -96,6 +96,23 @@ export class TimelineLanes {
                 : t('cells, %1 runs, cell %2 runs', ran.length, last.number)
           ];
     return { lanes, cells };
+  }
+
+  /** The tasks of one of them, in the order in which they were submitted. */
+  tasksOf(lane: number): number[] {
+    const tasks: number[] = [];
+    for (let task = 0; task < this._store.count; task++) {
+      if (this._laneOf(task) === lane) {
+        tasks.push(task);
+      }
+    }
+    return tasks;
+  }
+
+  /** From where to where a task's lane goes; null: it has not run. */
+  spanOf(task: number): { top: number; bottom: number } | null {
+    const n = this._lanes().indexOf(this._laneOf(task));
+    return n < 0 ? null : { top: AXIS + n * LANE, bottom: AXIS + (n + 1) * LANE };
   }
 
   /** Draw the bars, right of `left`. */

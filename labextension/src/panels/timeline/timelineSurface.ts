@@ -81,12 +81,32 @@ export class TimelineSurface extends Surface {
   }
 
   /** What it draws, in words: the lanes of the workers, then the curves, and who used each GPU. */
-  words(): { lanes: { worker: number; words: string }[]; cells: string[]; curves: string[] } {
+  words(): ReturnType<TimelineLanes['words']> & { curves: string[] } {
     const curves = this._curves().map(({ name, words, uses }) => {
       const used = uses === null ? '' : `, ${this._usedWords(uses)}`;
       return `${name}, ${words}${used}`;
     });
     return { ...this._lanes.words(), curves };
+  }
+
+  /** The tasks of a lane. */
+  tasksOf(lane: number): number[] {
+    return this._lanes.tasksOf(lane);
+  }
+
+  /** Mark a task, and bring it into view. */
+  select(task: number | null): void {
+    this.selected = task;
+    const span = task === null ? null : this._lanes.spanOf(task);
+    const box = this.host.parentElement;
+    if (span !== null && box !== null) {
+      const { start, end } = this._store;
+      const over = end[task!]! > 0 ? end[task!]! : Math.max(start[task!]!, this.scale.to);
+      this.scale.reveal(start[task!]!, over);
+      const { scrollTop: top, clientHeight: height } = box;
+      box.scrollTop = Math.max(span.bottom - height, Math.min(top, span.top - AXIS));
+    }
+    this.request();
   }
 
   /** Scale around the middle. */

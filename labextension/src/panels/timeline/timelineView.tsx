@@ -2,11 +2,12 @@
 import { useEffect, useRef, useState, type ReactElement } from 'react';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { onTreeKey, onZoomKey } from '../graph/graphView.js';
+import { TaskItems } from '../taskItems.js';
 import { t } from '../../text.js';
 import { TimelineSurface, type ITimelineHit } from './timelineSurface.js';
 import type { IClusterModel } from '../../tokens.js';
 
-/** The newest tasks that the list in words has. */
+/** The newest tasks, of whatever lane, that the list in words ends with. */
 const LISTED = 50;
 
 /** A lane per worker and one of the cells on one time axis with CPU, memory, store and GPUs. */
@@ -20,6 +21,8 @@ export function TimelineView(props: {
   const surface = useRef<TimelineSurface | null>(null);
   const [hint, setHint] = useState<{ what: ITimelineHit; x: number; y: number } | null>(null);
   const [follows, setFollows] = useState(true);
+  /** Lanes whose tasks the list has. */
+  const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
   const select = useRef(onSelect);
   select.current = onSelect;
 
@@ -51,10 +54,7 @@ export function TimelineView(props: {
   }, [model]);
 
   useEffect(() => {
-    if (surface.current !== null) {
-      surface.current.selected = selected;
-      surface.current.request();
-    }
+    surface.current?.select(selected);
   }, [selected]);
 
   const follow = (): void => {
@@ -64,6 +64,16 @@ export function TimelineView(props: {
   const store = model.tasks;
   const first = Math.max(0, store.count - LISTED);
   const words = surface.current?.words() ?? { lanes: [], cells: [], curves: [] };
+  const listed = (tasks: readonly number[]): ReactElement => (
+    <TaskItems
+      store={store}
+      tasks={tasks}
+      level={2}
+      selected={selected}
+      onSelect={onSelect}
+      onFocus={task => surface.current?.select(task)}
+    />
+  );
   return (
     <div className="nbray-timeline">
       <div className="nbray-timeline-canvas" ref={host}>
@@ -95,28 +105,47 @@ export function TimelineView(props: {
         role="tree"
         aria-label={t('Timeline')}
         onKeyDown={event => {
-          const task = (event.target as HTMLElement).dataset['task'];
-          if (event.key === 'Enter' && task !== undefined) {
-            onSelect(Number(task));
-          } else if (event.key === 'ArrowLeft' || event.key === 'ArrowRight') {
-            surface.current?.move(event.key === 'ArrowLeft' ? -1 : 1);
+          const { ariaLevel, ariaExpanded } = event.target as HTMLElement;
+          const [left, right] = [event.key === 'ArrowLeft', event.key === 'ArrowRight'];
+          // Left and right go through the list where they lead somewhere; else, and with Shift, they move the axis.
+          const leads = left ? ariaLevel === '2' : ariaExpanded === 'true';
+          if ((left || right) && !event.defaultPrevented && (event.shiftKey || !leads)) {
+            surface.current?.move(left ? -1 : 1);
             event.preventDefault();
           } else if (!onZoomKey(event, factor => surface.current?.zoom(factor), follow)) {
             onTreeKey(event);
           }
         }}
       >
-        {[...words.lanes.map(lane => lane.words), ...words.cells, ...words.curves].map(
-          (line, n) => (
-            <li
-              key={line.split(',', 1)[0]}
-              role="treeitem"
-              aria-level={1}
-              tabIndex={n === 0 ? 0 : -1}
-              aria-label={line}
-            />
-          )
-        )}
+        {words.lanes.map(({ lane, words: line }, n) => (
+          <li
+            key={lane}
+            role="treeitem"
+            aria-level={1}
+            aria-expanded={open.has(lane)}
+            tabIndex={n === 0 ? 0 : -1}
+            aria-label={line}
+            onKeyDown={event => {
+              const key = open.has(lane) ? 'ArrowLeft' : 'ArrowRight';
+              const here = event.target === event.currentTarget && !event.shiftKey;
+              if (here && (event.key === key || event.key === 'Enter')) {
+                setOpen(toggled(open, lane));
+                event.preventDefault();
+              }
+            }}
+          >
+            {open.has(lane) && listed(surface.current?.tasksOf(lane) ?? [])}
+          </li>
+        ))}
+        {[...words.cells, ...words.curves].map((line, n) => (
+          <li
+            key={line.split(',', 1)[0]}
+            role="treeitem"
+            aria-level={1}
+            tabIndex={n === 0 && words.lanes.length === 0 ? 0 : -1}
+            aria-label={line}
+          />
+        ))}
         <li
           role="treeitem"
           aria-level={1}
@@ -124,19 +153,7 @@ export function TimelineView(props: {
           tabIndex={-1}
           aria-label={t('newest tasks')}
         >
-          <ul role="group">
-            {Array.from({ length: store.count - first }, (_, n) => first + n).map(task => (
-              <li
-                key={task}
-                role="treeitem"
-                aria-level={2}
-                tabIndex={-1}
-                aria-selected={selected === task}
-                data-task={task}
-                aria-label={`${store.title(task)}, ${wordOf(store.state[task]!)}`}
-              />
-            ))}
-          </ul>
+          {listed(Array.from({ length: store.count - first }, (_, n) => first + n))}
         </li>
       </ul>
     </div>
@@ -164,4 +181,12 @@ function hintWords(model: IClusterModel, what: ITimelineHit): string {
     words.push(formatDuration((end > 0 ? end : now) - start));
   }
   return words.join(' · ');
+}
+
+function toggled(set: ReadonlySet<number>, one: number): ReadonlySet<number> {
+  const other = new Set(set);
+  if (!other.delete(one)) {
+    other.add(one);
+  }
+  return other;
 }
