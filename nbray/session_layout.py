@@ -13,5 +13,6 @@ STARTING = "logs/run/starting"  # a file that is there until the daemon has take
 SPILLED = "logs/run/spill"
 SPILL_DIR = "logs/run/spill_dir"  # a file that names the folder of spilled objects when that lies elsewhere
 STACKS = "logs/run/stacks"
+BREAKPOINTS = "logs/run/breakpoints"
 PACKAGES = "logs/run/packages"
 JOBS = "logs/run/jobs"

@@ -59,6 +59,10 @@ def _run(given: argparse.Namespace) -> int:
         from nbray.cli import jobs  # noqa: PLC0415
 
         return getattr(jobs, given.job_command)(given)
+    if command == "debug":
+        from nbray.cli import debug  # noqa: PLC0415
+
+        return debug.debug(given)
     if command == "stack":
         from nbray.cli import stacks  # noqa: PLC0415
 
@@ -187,6 +191,9 @@ def _others(commands: Any) -> None:
     timeline.add_argument("-o", "--output", help="file to write; default: nbray-timeline-DATE.json")
     stack = _add(commands, "stack", "show what the threads of drivers and workers do now")
     stack.add_argument("--pid", type=int, help="only of this process")
+    debug = _add(commands, "debug", "look into a task that waits at a breakpoint, with Python's debugger")
+    debug.add_argument("number", nargs="?", type=int, help="which one, where several wait")
+    debug.add_argument("--list", action="store_true", help="only say which wait")
     _add(commands, "doctor", "say what is wrong with this machine", joins=False, formats=True)
     job = commands.add_parser("job", help="run scripts as drivers of the running cluster", allow_abbrev=False)
     jobs = job.add_subparsers(dest="job_command", required=True)

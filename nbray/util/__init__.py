@@ -29,6 +29,8 @@ _LATE = {
     "map_unordered": "nbray.util.helpers",
 }
 
+_OTHERWISE = {"pdb": "rpdb"}  # a name here for a module of another
+
 __all__ = [
     "ActorPool",
     "as_completed",
@@ -54,7 +56,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_LATE[name]), name)
     else:
         try:
-            value = importlib.import_module(f"nbray.util.{name}")
+            value = importlib.import_module(f"nbray.util.{_OTHERWISE.get(name, name)}")
         except ModuleNotFoundError as error:
             if error.name != f"nbray.util.{name}":
                 raise

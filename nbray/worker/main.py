@@ -27,6 +27,7 @@ def run(bootstrap: Any) -> None:
         segment_socket, control_endpoint, session_dir, startup_token, node_id, num_cpus.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the executor takes it
+    sys.breakpointhook = _breakpoint
     ray_alias.inherit()
     seg = attach(receive_segment(bootstrap.segment_socket))
     core = CoreWorker(seg, bootstrap.control_endpoint, "worker", 0, 0)
@@ -47,3 +48,12 @@ def run(bootstrap: Any) -> None:
         core.stop()
     finally:
         os._exit(status)
+
+
+def _breakpoint(*args: Any, **kwargs: Any) -> Any:
+    """Carry out ``breakpoint()``: nobody can type here, so it waits for somebody who connects."""
+    if "PYTHONBREAKPOINT" in os.environ:
+        return sys.__breakpointhook__(*args, **kwargs)
+    from nbray.worker import debugger  # noqa: PLC0415 - pdb, which few need
+
+    return debugger.stop_at(sys._getframe(1))

@@ -81,6 +81,7 @@ LOADED_LATE = {
     "nbray.core.actor_calls",
     "nbray.core.core_worker",
     "nbray.core.joining",
+    "nbray.worker.debugger",  # pdb, 20 ms
     "nbray.worker.async_calls",  # asyncio, 40 ms: for actors with coroutines
 }
 

@@ -13,7 +13,6 @@ _INNER = "Ray's inner matter, which no program can use without Ray's own process
 _MADE = "made by the runtime only"
 _GRAPHS = "compiled graphs are no part of nbray"
 _CLIENT = "Ray's client mode: drivers join a cluster directly"
-_DEBUGGER = "no debugger over the network: nbray has no server that it could reach"
 _JOBS = "of Ray's HTTP server for jobs; nbray's jobs are processes and files of this machine"
 _JOB_ENV = "of environments that nbray refuses (conda, uv, containers, Java), or of Ray's agent for them"
 DIFFERENT = {
@@ -64,9 +63,7 @@ DIFFERENT = {
     "ray.util.disconnect": _CLIENT,
     "ray.util.get_node_instance_id": "instances of clouds",
     "ray.util.iter": "ParallelIterator, deprecated in Ray; use actors and map_unordered",
-    "ray.util.pdb": _DEBUGGER,
-    "ray.util.ray_debugpy": _DEBUGGER,
-    "ray.util.rpdb": _DEBUGGER,
+    "ray.util.ray_debugpy": "no debugger over the network; util.pdb and `nbray debug` are there",
     "ray.util.tracing": "OpenTelemetry is not carried out",
     "ray.util.accelerators.tpu": "no TPUs",
     "ray.util.collective.*_multigpu": "arrays in memory only: refused with the reason, whatever the arguments",
