@@ -236,7 +236,10 @@ class ActorHost(ExecutorState):
         while not self.exiting and began < MAX_BURST and take(seg, head, payload) == 1:
             length, chan, number, kind, flags, a, b = HEAD.unpack_from(head_bytes)
             if kind == 1:
-                self._start_call(chan, number, flags, a, b, ffi.buffer(payload[0], length))
+                try:
+                    self._start_call(chan, number, flags, a, b, ffi.buffer(payload[0], length))
+                except BaseException as error:
+                    self._answer_failed(chan, number, error)
             else:
                 self._notice(kind, chan, number, flags, bytes(ffi.buffer(payload[0], length)))
             began += 1

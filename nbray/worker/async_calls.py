@@ -15,7 +15,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from nbray.worker.calls import Call, NeverBegan, current_call, unknown_group
+from nbray.worker.calls import Call, NeverBegan, answer_failed, current_call, unknown_group
+
+_LOST = (
+    "The event loop of this actor has lost the call: something that asyncio itself ran has raised (its log says what)."
+)
 
 
 class LoopCalls:
@@ -85,15 +89,18 @@ class LoopCalls:
         current_call.set(call)  # of this task alone: each has its own context
         began = call.began = time.monotonic_ns()
         try:
-            if call.cancelled:
-                raise NeverBegan
-            result = await call.function(*call.args, **call.kwargs)
+            try:
+                if call.cancelled:
+                    raise NeverBegan
+                result = await call.function(*call.args, **call.kwargs)
+            except BaseException as error:
+                call.args = call.kwargs = None  # type: ignore[assignment]  # they may hold views of the store
+                self._fail(call, error)
+            else:
+                call.args = call.kwargs = None  # type: ignore[assignment]
+                self._answer(call, result, time.monotonic_ns() - began)
         except BaseException as error:
-            call.args = call.kwargs = None  # type: ignore[assignment]  # they may hold views of the store
-            self._fail(call, error)
-        else:
-            call.args = call.kwargs = None  # type: ignore[assignment]
-            self._answer(call, result, time.monotonic_ns() - began)
+            answer_failed(self._fail, call, error)
         self._ended(call)
 
     def _run_plain(self, call: Call) -> None:
@@ -104,22 +111,37 @@ class LoopCalls:
         before = current_call.set(call)
         began = call.began = time.monotonic_ns()
         try:
-            if call.cancelled:
-                raise NeverBegan
-            result = call.function(*call.args, **call.kwargs)
+            try:
+                if call.cancelled:
+                    raise NeverBegan
+                result = call.function(*call.args, **call.kwargs)
+            except BaseException as error:
+                self._fail(call, error)
+            else:
+                cls = type(result)  # the value itself may answer with an error
+                if issubclass(cls, Coroutine) or hasattr(
+                    cls, "_asyncio_future_blocking"
+                ):  # asyncio knows futures by it
+                    call.function, call.args, call.kwargs = _given, (result,), {}
+                    call.task = self.loop.create_task(self._run(call))
+                    return
+                self._answer(call, result, time.monotonic_ns() - began)
         except BaseException as error:
-            self._fail(call, error)
-        else:
-            cls = type(result)  # the value itself may answer with an error
-            if issubclass(cls, Coroutine) or hasattr(cls, "_asyncio_future_blocking"):  # by this asyncio knows futures
-                call.function, call.args, call.kwargs = _given, (result,), {}
-                call.task = self.loop.create_task(self._run(call))
-                return
-            self._answer(call, result, time.monotonic_ns() - began)
+            answer_failed(self._fail, call, error)
         finally:
             current_call.reset(before)
         call.args = call.kwargs = None  # type: ignore[assignment]
         self._ended(call)
+
+    def look_after(self) -> None:
+        """Fail the calls that asyncio has lost; called while the loop has nothing to do.
+
+        What raises inside asyncio itself (a tracer, a signal handler) is logged there, and the step of the task with it gone.
+        """
+        waiting = set(self._waiting)
+        for call in [call for call in self._open.values() if call not in waiting and is_lost(call.task)]:
+            self._fail(call, RuntimeError(_LOST))
+            self._ended(call)
 
     def _ended(self, call: Call) -> None:
         del self._open[call.chan, call.number]
@@ -144,6 +166,11 @@ class LoopCalls:
         return True
 
 
+def is_lost(task: Any) -> bool:
+    """Tell whether an event loop that has nothing to do will never run a task again."""
+    return task is None or task.done() or getattr(task, "_fut_waiter", task) is None  # asyncio's own tasks have it
+
+
 async def _construct(function: Callable[[], Any]) -> Any:
     result = function()
     return await result if inspect.iscoroutine(result) else result
@@ -164,7 +191,8 @@ class LoopThread(LoopCalls):
         super().__init__(limit, answer, fail, asyncio.new_event_loop())
         self._inbox: deque[Call] = deque()
         self._knocked = False  # the loop will look into the inbox
-        threading.Thread(target=self._serve, name=f"nbray-loop-{name}", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name=f"nbray-loop-{name}", daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         while True:  # SystemExit in a task of the user's own ends run_forever, not the actor
@@ -186,6 +214,23 @@ class LoopThread(LoopCalls):
         if not self._knocked:
             self._knocked = True
             self.loop.call_soon_threadsafe(self._take_in)
+
+    def look_after(self) -> None:
+        """Notice that the thread has ended, or a task without an answer.
+
+        Raises
+        ------
+        RuntimeError
+            Then the worker can be used no more.
+        """
+        if not self._thread.is_alive():
+            raise RuntimeError(f"the thread {self._thread.name}, which runs calls, has ended")
+        for call in self.open_calls():
+            task = call.task
+            if (
+                task is not None and task.done() and call.task is task
+            ):  # one that is answered has let go of its task before
+                raise RuntimeError(f"a call of {call.name} has ended without an answer")
 
     def _take_in(self) -> None:
         self._knocked = False  # before looking: what comes later knocks again

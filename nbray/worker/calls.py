@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
+import traceback
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
@@ -43,6 +46,15 @@ class Call:
 
 class NeverBegan(Exception):
     """The call was cancelled before its turn came."""
+
+
+def answer_failed(fail: Callable[..., None], call: Call, error: BaseException) -> None:
+    """Answer a call once more, when what answers it has raised; what raises again ends the worker."""
+    try:
+        traceback.print_exception(error, file=sys.__stderr__)
+        fail(call, error)
+    except BaseException:
+        os._exit(1)
 
 
 def unknown_group(method: str, group: str, known: Iterable[str]) -> str:

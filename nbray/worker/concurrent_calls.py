@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from nbray.worker.calls import Call, NeverBegan, current_call, is_async, unknown_group
+from nbray.worker.calls import Call, NeverBegan, answer_failed, current_call, is_async, unknown_group
 
 if TYPE_CHECKING:
     from nbray.worker.async_calls import LoopCalls, LoopThread
@@ -38,6 +38,7 @@ class ThreadedCalls:
         self._name = f"nbray-call-{name}" if name else "nbray-call"
         self._queue: SimpleQueue[Call] = SimpleQueue()
         self._n_threads = 0
+        self._threads: list[threading.Thread] = []
         # Calls that are not over; by themselves, as one that failed may come again while its first run is put away.
         self._open: dict[Call, None] = {}
 
@@ -56,7 +57,9 @@ class ThreadedCalls:
         if self._n_threads < self._limit and len(self._open) > self._n_threads:
             name = f"{self._name}_{self._n_threads}"
             self._n_threads += 1
-            threading.Thread(target=self._serve, name=name, daemon=True).start()
+            thread = threading.Thread(target=self._serve, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
         self._queue.put(call)
 
     def cancel(self, chan: int, number: int) -> bool:
@@ -66,13 +69,28 @@ class ThreadedCalls:
             call.cancelled = True
         return bool(found)
 
+    def look_after(self) -> None:
+        """Notice a thread that has ended, and with it whatever it was to run; called now and then.
+
+        Raises
+        ------
+        RuntimeError
+            Then the worker can be used no more.
+        """
+        for thread in self._threads:
+            if not thread.is_alive():
+                raise RuntimeError(f"the thread {thread.name}, which runs calls, has ended")
+
     def _serve(self) -> None:
         take, now, is_open = self._queue.get, time.monotonic_ns, self._open
         while True:
             call = take()
             current_call.set(call)
             began = call.began = now()
-            self._run(call, began)
+            try:
+                self._run(call, began)
+            except BaseException as error:
+                answer_failed(self._fail, call, error)
             del call.function  # the context keeps the call until the next one, but not the actor
             del is_open[call]
             del call
@@ -112,6 +130,11 @@ class Groups:
     def open_calls(self) -> list[Call]:
         """Return the calls that are not over."""
         return [call for group in self._groups.values() for call in group.open_calls()]
+
+    def look_after(self) -> None:
+        """Notice calls that nobody runs any more; called now and then."""
+        for group in self._groups.values():
+            group.look_after()
 
     def construct(self, function: Callable[[], Any]) -> Any:
         """Run the constructor in the loop of the default group; for an async actor."""

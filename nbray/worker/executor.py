@@ -7,6 +7,7 @@ import pickle
 import signal
 import struct
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -89,10 +90,13 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             if not self.exiting and take(seg, head, payload) == 1:
                 length, chan, number, kind, flags, a, b = unpack(head_bytes)
                 if kind == 1:
-                    if self.concurrent is not None:
-                        self._start_call(chan, number, flags, a, b, buffer(payload[0], length))
-                        continue
-                    self._task(chan, number, flags, a, b, buffer(payload[0], length))
+                    try:
+                        if self.concurrent is not None:
+                            self._start_call(chan, number, flags, a, b, buffer(payload[0], length))
+                            continue
+                        self._task(chan, number, flags, a, b, buffer(payload[0], length))
+                    except BaseException as error:
+                        self._answer_failed(chan, number, error)
                 else:
                     self._notice(kind, chan, number, flags, bytes(buffer(payload[0], length)))
                 continue
@@ -148,6 +152,8 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         self.vain_slices += 1
         quiet = self.vain_slices >= QUIET_AFTER and not (self.concurrent is not None and self.concurrent.busy)
         self.slice_ns = QUIET_SLICE_NS if quiet and self.core.nothing_is_due() else IDLE_SLICE_NS
+        if self.concurrent is not None:
+            self.concurrent.look_after()
         if os.getppid() == 1:  # the zygote is gone, and with it the node
             self.stopping = True
             self.exit_status = 1
@@ -179,6 +185,14 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         else:
             self.import_cut = self.import_cut or _is_importing(frame)
             raise KeyboardInterrupt
+
+    def _answer_failed(self, chan: int, number: int, error: BaseException) -> None:
+        """Answer a task once more, when what answers it has raised: the user's tracer or signal handler, or for want of memory.
+
+        If it has been answered, its owner takes no notice. What raises again ends the worker.
+        """
+        traceback.print_exception(error, file=sys.__stderr__)
+        self._failed(chan, number, self.task_name, error)
 
     def _end_children(self) -> None:
         """Cancel what the task that runs has submitted so far, if its cancel says so; not what it will to clean up."""

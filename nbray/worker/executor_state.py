@@ -131,6 +131,7 @@ class ExecutorState:
     _arguments: Callable[[int, Any], tuple[Any, dict[str, Any]]]
     _answer: Callable[..., None]
     _failed: Callable[[int, int, str, BaseException], None]
+    _answer_failed: Callable[[int, int, BaseException], None]
     _reply: Callable[..., None]
     _send_output: Callable[[bytes, str], bool]
     _send_to_owner: Callable[[int, int, bytes], int]

@@ -42,7 +42,6 @@ def test_a_call_that_comes_again_before_its_first_run_is_put_away_costs_no_threa
             calls.start(made(2))
         else:
             answered.set()
-            raise SystemExit  # the thread's end
 
     def work():
         runs.append(1)
@@ -55,6 +54,7 @@ def test_a_call_that_comes_again_before_its_first_run_is_put_away_costs_no_threa
     calls = ThreadedCalls(1, answer, again)
     calls.start(made(1))
     assert answered.wait(60)
+    calls._queue.put(None)  # no call: the thread's end
     for thread in threading.enumerate():
         if thread.name.startswith("nbray-call"):
             thread.join(60)
