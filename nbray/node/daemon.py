@@ -170,6 +170,8 @@ class NodeDaemon:
         self._prestart(min(wanted, 1))
         self.call_after(_PRESTART_REST_S, lambda: self._prestart(wanted))
         self.call_after(_WARM_DELAY_S, self.warmer.poke)
+        # Should a zygote die, what its workers left behind is ours.
+        self.call_after(_PRESTART_REST_S, process_control.adopt_orphans)
         self._check_folder(0)
         self._look_at_memory()
         self._look_for_forsaken()
@@ -212,8 +214,9 @@ class NodeDaemon:
         self.call_after(_FOLDER_CHECK_S, lambda: self._check_folder(times + 1))
 
     def _look_for_strangers(self, first: int = 0) -> None:
-        """Clean up after processes that died between attaching and registering; or whose cleaning up was given up."""
+        """Clean up after processes that died between attaching and registering; or whose cleaning up was given up; or that we adopted."""
         node = self.node
+        process_control.reap_orphans({self.zygote.pid} | node.processes.pids() | self.effects.interpreters.pids())
         next_one = node.segment.recover_strangers(node.clients.by_peer, first, _STRANGERS_AT_ONCE)
         self.call_after(_STRANGERS_LOOK_S, lambda: self._look_for_strangers(next_one))
 
@@ -395,7 +398,7 @@ class NodeDaemon:
                 if not (self.node.ended_by_owner and client.pid == self.node.config.driver_pid):
                     self.node.send(client.peer, ClusterEndedNotice(self.ended))
             self.listener.close()
-            process_control.adopt_orphans()  # of a zygote that has to be killed; not before: nobody would reap them
+            process_control.adopt_orphans()  # of a zygote that has to be killed, if it is not done yet
             zygotes = [*self.effects.interpreters.end(grace_s), self.zygote]
             self.zygote.end(grace_s)
             deadline = time.monotonic() + grace_s + 1.0

@@ -112,6 +112,14 @@ class Interpreters:
                 zygotes.append(one.zygote)
         return zygotes
 
+    def pids(self) -> set[int]:
+        """Return the pids of builders and zygotes."""
+        found = set()
+        for one in self._known.values():
+            found |= {one.zygote.pid} if one.zygote is not None else set()
+            found |= {one.builder.pid} if one.builder is not None else set()
+        return found
+
     # -------------------------------------------------------------------- building
 
     def _build(self, key: str, one: _Interpreter) -> None:

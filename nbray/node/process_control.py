@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Collection
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -62,6 +63,23 @@ def adopt_orphans() -> None:
     import ctypes  # noqa: PLC0415 - as above
 
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap_orphans(others: Collection[int]) -> None:
+    """Reap what has been adopted and has ended; not ``others``, which somebody else waits for."""
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid in others:
+                return  # there is one more look
+            os.waitpid(ended.si_pid, 0)
+
+
+def reap_with_group(pid: int) -> None:
+    """Reap an adopted process that has ended, and end what is left of the group that it led; nothing if it is not ours."""
+    with contextlib.suppress(ChildProcessError):
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            kill_group(pid, signal.SIGKILL)  # while it is a zombie its pid is taken
+            os.waitpid(pid, 0)
 
 
 def end_children(within_s: float) -> None:

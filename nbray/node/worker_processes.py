@@ -104,6 +104,10 @@ class WorkerProcesses:
                 worker.stop_reason = reason
                 self._dead(worker, UNKNOWN_STATUS)
 
+    def pids(self) -> set[int]:
+        """Return the pids of the workers that are not declared dead."""
+        return {worker.pid for worker in self.by_token.values()}
+
     def log_of(self, peer: int) -> str:
         """Return the path of a worker's log; empty when ``peer`` is none."""
         worker = self.by_peer.get(peer)
@@ -189,6 +193,8 @@ class WorkerProcesses:
     def _dead(self, worker: WorkerProcess, status: int) -> None:
         if self.by_token.pop(worker.token, None) is None:
             return
+        if status == UNKNOWN_STATUS and worker.pid:  # its zygote is dead: then it is ours
+            process_control.reap_with_group(worker.pid)
         self.by_peer.pop(worker.peer, None)
         self._other_zygotes.pop(worker.token, None)
         if worker.pidfd >= 0:

@@ -98,6 +98,39 @@ def test_what_left_its_worker_ends_with_the_node(start, monkeypatch):
     wait_until(lambda: is_gone(child))
 
 
+@pytest.mark.parametrize("whose", ["session", "group"])
+def test_what_a_worker_started_ends_with_the_node_though_the_zygote_died(start, monkeypatch, whose):
+    """The daemon adopts what it leaves; a worker's group ends with the worker."""
+    monkeypatch.setenv("FAKE_WORKER_HAS_CHILD", whose)
+    driver = start()
+    worker = psutil.Process(driver.lease().pid)
+    wait_until(worker.children)
+    (child,) = worker.children()
+    time.sleep(0.3)  # the daemon adopts from the second moment of its life on
+    kill(worker.ppid())
+    wait_until(lambda: is_gone(worker))
+    if whose == "session":
+        wait_until(lambda: child.ppid() == driver.node.pid)
+        other = psutil.Process(driver.lease().pid)  # of the next zygote
+        assert not is_gone(child) and not is_gone(other)
+        driver.send(m.ShutdownRequest())
+        assert driver.node.wait_dead(30.0)
+    wait_until(lambda: is_gone(child))
+
+
+def test_adopted_processes_are_reaped(start, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_HAS_CHILD", "session")
+    driver = start()
+    worker = psutil.Process(driver.lease().pid)
+    wait_until(worker.children)
+    (child,) = worker.children()
+    time.sleep(0.3)
+    kill(worker.ppid())
+    wait_until(lambda: child.ppid() == driver.node.pid)
+    child.kill()
+    wait_until(lambda: not child.is_running())  # no zombie
+
+
 def test_everything_killed_at_once_and_the_next_start_cleans_up(other_driver, start):
     process, told, node = other_driver
     os.kill(told["daemon"], signal.SIGSTOP)  # at once: it must not see the driver's death before its own
