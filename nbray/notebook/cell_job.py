@@ -23,7 +23,7 @@ from typing import Any
 from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
-from . import made_modules, process_environ
+from . import made_modules, module_state, process_environ
 from .array_views import owner_of, owners
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into, pickles
@@ -103,6 +103,8 @@ class CellJob:
     settings: dict[str, bytes] | None = None  # see process_settings; None: the worker's own
     filters: list[Any] | None = None  # of warnings; None: the worker's own
     module_values: dict[tuple[str, str], bytes] = field(default_factory=dict)  # see module_values
+    module_state: dict[tuple[str, str], bytes] | None = None  # see module_state; None: an actor's stays as it is
+    held: list[tuple[str, tuple[str, str]]] = field(default_factory=list)  # name, and where a module has that object
     attribute_stores: list[tuple[str, ...]] = field(default_factory=list)  # those of the analysis, in modules
     import_aliases: dict[str, str] = field(default_factory=dict)
     environ: bytes = b""  # of process_environ.pack
@@ -190,6 +192,7 @@ def build(
     wanted, optional = choose(analysis, namespace, hidden)
     values: dict[str, Any] = {}
     refs: list[Any] = []
+    of_modules = module_state.held(job.module_state or ())
     for name in wanted:
         value = namespace[name]
         if isinstance(value, types.ModuleType) and _importable(value):
@@ -199,6 +202,8 @@ def build(
             refs.append(value)
             if name in analysis.stored_into:
                 job.stored_refs.append(name)
+        elif id(value) in of_modules:
+            job.held.append((name, of_modules[id(value)]))
         else:
             values[name] = value
     values.update(magics or {})

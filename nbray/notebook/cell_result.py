@@ -81,6 +81,7 @@ class CellOutcome:
     settings: dict[str, bytes] = field(default_factory=dict)  # those that the cell changed
     filters: Any = None  # of warnings: what the cell changed of them
     module_values: dict[tuple[str, str], bytes] = field(default_factory=dict)  # the same of what is set on modules
+    module_state: dict[tuple[str, str], bytes] = field(default_factory=dict)  # what functions of modules changed there
     cwd: str = ""  # the directory that the cell changed to
     environ: dict[str, str | None] = field(default_factory=dict)  # variables that it changed; None: it removed them
     sys_path: list[str] = field(default_factory=list)  # if it changed it

@@ -15,6 +15,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from nbray.serialization.error_value import hint_of
@@ -41,7 +42,7 @@ from .cell_scopes import names_of_with
 from .code_state import CodeState
 from .input_changes import InputChanges
 from .main_module import MainModule, new_module, of_main
-from .module_values import Key
+from .module_values import Key, value_at
 from .outlines import Outline
 from .result_packer import Packer
 from .runtime import CARRIED_TYPES, emit, put
@@ -97,7 +98,7 @@ def run_in(
     key = job.key if item is None else f"{job.key}.{item.number}"
     outcome = CellOutcome()
     _shell.payloads = None if item is not None or job.return_names is not None else outcome.payloads
-    with surroundings(job, module, _shell, kept is not None) as start:
+    with surroundings(job, module, _shell, kept is not None) as start, ExitStack() as afterwards:
         run = _Run(job, namespace, outcome, kept)
         run.start = start
         try:
@@ -106,7 +107,7 @@ def run_in(
             run.load(resolved)
             if run.reader is not None:
                 module.came = run.reader.objects
-            run.take_settings()
+            run.take_settings(afterwards)
             if item is not None:
                 run.bind(item)
             value = run.execute()
@@ -182,6 +183,8 @@ class _Run:
         for name, dotted in job.modules:
             if name not in mine:
                 namespace[name] = importlib.import_module(dotted)
+        for _, (dotted, _) in job.held:
+            importlib.import_module(dotted)
         start = dict(namespace)
         if job.names:
             with receiving(namespace, job.carried, {}, mine):
@@ -239,9 +242,12 @@ class _Run:
         self.code_state = CodeState(namespace, sent - mine, self.inputs.digest)
         self.loaded = True
 
-    def take_settings(self) -> None:
+    def take_settings(self, afterwards: ExitStack) -> None:
         """Put the notebook's settings into force in the libraries that its names have brought."""
-        self.settings = SettingsInForce(self.job, self.namespace, self.kept is not None)
+        self.settings = SettingsInForce(self.job, self.namespace, self.kept is not None, afterwards)
+        for name, place in self.job.held:
+            self.namespace[name] = self.before[name] = value = value_at(place)
+            self.aliases.setdefault(id(value), name)
 
     def give_back_settings(self) -> None:
         """Put the worker's own settings into force again, and keep what the cell changed of the notebook's."""

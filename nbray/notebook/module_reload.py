@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 import sysconfig
+from collections.abc import Container
 from types import ModuleType
 from typing import Any
 
@@ -21,9 +22,8 @@ _loaded: dict[str, int] = {}  # module -> time of its file (ns) when it was load
 _files: dict[str, str] = {}  # module -> its source; "": not the user's
 _n_modules = 0  # in sys.modules, at the last look
 _old_objects: dict[Any, Any] = {}  # IPython's memory of what it replaced
-_NOT_THE_USERS = tuple(
-    {os.path.realpath(path) + os.sep for path in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))}
-)
+_STDLIB = {sysconfig.get_path("stdlib") + os.sep, sysconfig.get_path("platstdlib") + os.sep}
+_NOT_THE_USERS = tuple(_STDLIB | {os.path.realpath(path) + os.sep for path in _STDLIB})
 
 
 def wanted_here(shell: Any) -> dict[str, Any] | None:
@@ -46,7 +46,7 @@ def note_loaded() -> None:
         return
     for name, module in list(sys.modules.items()):
         if name not in _files:
-            changed = _changed_at(name, module)
+            changed = changed_at(name, module)
             if changed is not None:
                 _loaded[name] = changed
     _n_modules = len(sys.modules)
@@ -61,7 +61,7 @@ def reload_changed(reloads: dict[str, Any]) -> None:
         module = sys.modules.get(name)
         if module is None or name in reloads["skip"]:
             continue
-        changed = _changed_at(name, module)
+        changed = changed_at(name, module)
         if changed is None:
             continue
         known = _loaded.get(name)
@@ -82,11 +82,14 @@ def _reload(module: ModuleType) -> None:
         return  # as in the kernel, which shows why: the old one stays
 
 
-def _changed_at(name: str, module: Any) -> int | None:
+def of_the_user(but: Container[str] = ()) -> list[str]:
+    """Return the names of the modules that are loaded and not installed, nor of the standard library."""
+    return [name for name, module in list(sys.modules.items()) if name not in but and source_file(name, module)]
+
+
+def changed_at(name: str, module: Any) -> int | None:
     """Return the time of a module's file; None when the module is not the user's."""
-    file = _files.get(name)
-    if file is None:
-        file = _files[name] = _source(name, module)
+    file = source_file(name, module)
     if not file:
         return None
     try:
@@ -95,12 +98,25 @@ def _changed_at(name: str, module: Any) -> int | None:
         return None
 
 
+def source_file(name: str, module: Any) -> str:
+    """Return the file of one of the user's modules; "": it is none of them."""
+    file = _files.get(name)
+    if file is None:
+        file = _files[name] = _source(name, module)
+    return file
+
+
 def _source(name: str, module: Any) -> str:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or not file.endswith(".py") or name in ("__main__", "__mp_main__"):
         return ""
-    path = os.path.realpath(file)
-    installed = f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path
-    if installed or path.startswith((PACKAGE_DIR, *_NOT_THE_USERS)):
+    if _is_installed(file) or _is_installed(
+        os.path.realpath(file)
+    ):  # which takes a while, and nearly all are by the first
         return ""
     return file
+
+
+def _is_installed(path: str) -> bool:
+    in_packages = f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path
+    return in_packages or path.startswith((PACKAGE_DIR, *_NOT_THE_USERS))

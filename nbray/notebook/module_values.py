@@ -3,7 +3,7 @@
 A worker loads its own ``config``. So the attributes that some cell of the notebook stores into go along with each cell, and what
 a cell changes of them comes back; before and after, the worker's module is as it was loaded. Which attributes these are is read
 in the cells. Plain values are pickled here; code of the notebook, and what else a cell sets, goes with the names of the cell. What
-the functions of a module change in it themselves is not seen.
+the functions of a module change in it themselves: ``module_state``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NAME = "_nbray_module_objects"  # private: under which they go to the worker
 Key = tuple[str, str]  # module, and the attribute: of a class, behind its name ("Model.fit")
 Chain = tuple[str, ...]
 MAX_BYTES = 1 << 16  # of one value
-_SCALARS = (type(None), bool, int, float, complex, str, bytes, date, datetime, timedelta, range)
+SCALARS = (type(None), bool, int, float, complex, str, bytes, date, datetime, timedelta, range)
 _CONTAINERS = (tuple, list, set, frozenset, deque)
 _MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
 # Of an attribute an assignment is near: each is looked at, and to the end of its line would take the square of a long line.
@@ -85,12 +85,14 @@ def _place(key: Key) -> tuple[Any, str]:
     return owner, attribute
 
 
-def _present(key: Key, default: Any = None) -> Any:
+def value_at(key: Key, default: Any = None) -> Any:
+    """Return an attribute of a module that is loaded, or of a class in it."""
     owner, attribute = _place(key)
     return vars(owner).get(attribute, default) if owner is not None else default
 
 
-def _set(key: Key, value: Any) -> None:
+def put_at(key: Key, value: Any) -> None:
+    """Set it; ``ABSENT`` removes it."""
     owner, attribute = _place(key)
     try:
         if owner is None:
@@ -117,14 +119,15 @@ def _is_found_by_name(owner: Any) -> bool:
     )
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether it is data that means the same everywhere."""
     kind = type(value)
     if kind in _CONTAINERS:
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     if kind in _MAPPINGS:
         factory = getattr(value, "default_factory", None)
-        return isinstance(factory, type | None) and all(_is_plain(k) and _is_plain(v) for k, v in value.items())
-    return kind in _SCALARS or isinstance(value, PurePath)
+        return isinstance(factory, type | None) and all(is_plain(k) and is_plain(v) for k, v in value.items())
+    return kind in SCALARS or isinstance(value, PurePath)
 
 
 def _is_container(value: Any) -> bool:
@@ -158,7 +161,7 @@ def _is_of_notebook(value: Any) -> bool:
 
 def _pickled(value: Any) -> bytes | None:
     try:
-        data = pickle.dumps(value, 5) if _is_plain(value) else b""
+        data = pickle.dumps(value, 5) if is_plain(value) else b""
     except (
         RecursionError,
         RuntimeError,
@@ -173,21 +176,21 @@ def _pickled(value: Any) -> bytes | None:
 def write(values: Mapping[Key, bytes], in_place: bool = True) -> None:
     """Set attributes of modules that are loaded; ``in_place``: containers stay the same objects, which others may have."""
     for key, data in values.items():
-        present = _present(key, ABSENT)
+        present = value_at(key, ABSENT)
         if isinstance(present, types.ModuleType):
             continue  # which has been loaded on this side alone
         if data == ABSENT:
-            _set(key, ABSENT)
+            put_at(key, ABSENT)
         elif present is ABSENT or _pickled(present) != data:
             value = pickle.loads(data)
             if not (in_place and _is_container(present) and update_in_place(present, value)):
-                _set(key, value)
+                put_at(key, value)
 
 
 def put(objects: Mapping[Key, Any]) -> None:
     """Set attributes to objects that came with the names of a cell."""
     for key, value in objects.items():
-        _set(key, value)
+        put_at(key, value)
 
 
 class Sender:
@@ -214,7 +217,7 @@ class Sender:
     def _add(self, analysis: CellAnalysis) -> None:
         keys = resolve(analysis.attribute_stores, analysis.import_aliases, self._shell.user_ns)
         # What is not there may be a part of a package that is not loaded yet.
-        self._keys.update(key for key in keys if _present(key, self) is not self)
+        self._keys.update(key for key in keys if value_at(key, self) is not self)
 
     def _sources(self, text: str) -> list[str]:
         """Return a cell, or what is below the magic that it begins with."""
@@ -232,7 +235,7 @@ class Sender:
 
     def objects(self) -> dict[Key, Any]:
         """Return what of the notebook has been set on modules and goes along with each cell."""
-        return {key: value for key in self._keys if _is_of_notebook(value := _present(key))}
+        return {key: value for key in self._keys if _is_of_notebook(value := value_at(key))}
 
 
 class InForce:
@@ -272,9 +275,9 @@ class InForce:
     def _begin(self, keys: Iterable[Key]) -> None:
         for key in keys:
             if _place(key)[0] is not None:
-                self._own[key] = value = _present(key, ABSENT)
-                if _is_container(value) and _is_plain(value):  # the cell changes one of its own
-                    _set(key, copy.deepcopy(value))
+                self._own[key] = value = value_at(key, ABSENT)
+                if _is_container(value) and is_plain(value):  # the cell changes one of its own
+                    put_at(key, copy.deepcopy(value))
         write({key: data for key, data in self._given.items() if key in self._own}, in_place=False)
         put({key: value for key, value in self._objects.items() if key in self._own})
 
@@ -289,13 +292,13 @@ class InForce:
         changed.update(dict.fromkeys([*gone, *(key for key in self._objects if now.get(key) == ABSENT)], ABSENT))
         objects = {}
         for key in sorted(stored - now.keys()):
-            value = _present(key)
+            value = value_at(key)
             if value is not self._own.get(key, self) and value is not self._objects.get(key, self):
                 objects[key] = value
         for key, value in self._own.items() if restore else ():
-            present = _present(key, value)
+            present = value_at(key, value)
             if present is not value and not isinstance(present, types.ModuleType):
-                _set(key, value)
+                put_at(key, value)
         return changed, objects
 
 

@@ -34,6 +34,7 @@ from . import (
     interrupt_handlers,
     magics_here,
     module_reload,
+    module_state,
     module_values,
     node_choice,
     process_settings,
@@ -98,6 +99,7 @@ class RemoteCells:
         self._each = EachCells(self)
         self.settings = process_settings.Sender(shell)
         self.modules = module_values.Sender(shell)
+        self.module_state = module_state.Sender()
         self._formatters = formatters.registered(shell)  # before the user says anything
         self._watched = formatters.watch(shell)
         self._function = RemoteFunction(cell_runner.run_cell, {})
@@ -172,6 +174,8 @@ class RemoteCells:
         job.numbers[source.filename] = job.number = source.number
         job.filters = self.settings.filters()
         job.module_values = self.modules.values(analysis)
+        if not options.actor:
+            job.module_state = self.module_state.state()
         if analysis.attribute_stores:
             job.attribute_stores = module_values.may_be_of_modules(analysis, shell.user_ns)
             job.import_aliases = analysis.import_aliases

@@ -17,6 +17,7 @@ from . import (
     formatters,
     interrupt_handlers,
     ipywidgets_travel,
+    module_state,
     module_values,
     private_memory,
     process_environ,
@@ -194,6 +195,7 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     if outcome.filters is not None:
         warning_filters.change(outcome.filters)
     module_values.write(outcome.module_values)
+    module_state.write(outcome.module_state)
     process_environ.change(outcome.environ)
     if outcome.sys_path:
         sys.path[:] = outcome.sys_path

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
-from . import module_values, process_settings, warning_filters
+from . import module_state, module_values, process_settings, warning_filters
 from .cell_job import CellJob
 from .cell_result import CellOutcome
 
@@ -18,9 +19,11 @@ class SettingsInForce:
         The cell's names.
     kept
         They are an actor's: modules stay as its cells make them.
+    afterwards
+        Gets what is to be done when the results have been written: what modules hold may be among them.
     """
 
-    def __init__(self, job: CellJob, namespace: dict[str, Any], kept: bool) -> None:
+    def __init__(self, job: CellJob, namespace: dict[str, Any], kept: bool, afterwards: ExitStack) -> None:
         self._kept = kept
         self._filters = warning_filters.InForce(job.filters, job.source)
         self._settings = process_settings.InForce(job.settings) if job.settings is not None else None
@@ -30,6 +33,11 @@ class SettingsInForce:
             self._modules = module_values.InForce(
                 job.module_values, objects, job.attribute_stores, job.import_aliases, namespace
             )
+
+        self._state: module_state.InForce | None = None
+        if job.module_state is not None:
+            self._state = module_state.InForce(job.module_state)
+            afterwards.callback(self._state.restore)
 
     def end(self, outcome: CellOutcome) -> dict[module_values.Key, Any]:
         """Put the worker's own into force again; what the cell changed of the notebook's goes into its outcome.
@@ -42,6 +50,8 @@ class SettingsInForce:
         outcome.filters = self._filters.end()
         if self._settings is not None:
             outcome.settings = self._settings.end()
+        if self._state is not None:
+            outcome.module_state = self._state.end(outcome.hints)
         if self._modules is not None:
             outcome.module_values, objects = self._modules.end(restore=not self._kept)
         return objects

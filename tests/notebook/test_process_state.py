@@ -151,3 +151,54 @@ def test_parts_of_packages_are_no_values(kernel: Kernel) -> None:
     kernel.ok("import parted.part")
     kernel.ok("%%remote --actor other\nif False:\n    parted.part.call()")
     assert kernel.ok("parted.part.call()").value == "5"
+
+
+def test_what_functions_of_the_users_modules_change_in_them_goes_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "open('state_of_mine.py', 'w').write('''\nSEED, CONFIG, NAMES, REGISTER = 0, {}, [], {}\n"
+        "class Settings:\n    level = 1\n    def __init__(self): self.fast = False\nsettings = Settings()\n"
+        "def set_seed(n):\n    global SEED\n    SEED = n\n"
+        "def configure(**given):\n    CONFIG.update(given); settings.fast = True; Settings.level += 1\n"
+        "def register(f):\n    NAMES.append(f.__name__); REGISTER[f.__name__] = f\n    return f\n"
+        "def seen(): return SEED, CONFIG, NAMES, settings.fast, Settings.level\n''')\n"
+        "open('user_of_state.py', 'w').write('from state_of_mine import CONFIG\\ndef look(): return CONFIG\\n')\n"
+        "import state_of_mine as mine, user_of_state\nfrom state_of_mine import CONFIG\nmine.set_seed(3)"
+    )
+    there = kernel.ok(
+        "%%remote\nfirst = mine.seen()\nmine.configure(a=1)\nmine.register(len)\nmine.set_seed(first[0] + 1)\n"
+        "CONFIG, user_of_state.look() is CONFIG, mine.seen()"
+    )
+    now = "(4, {'a': 1}, ['len'], True, 2)"
+    assert there.value == f"({{'a': 1}}, True, {now})"
+    assert kernel.ok("first[0], mine.seen(), CONFIG is mine.CONFIG").value == f"(3, {now}, True)"
+    kernel.ok("mine.configure(b=2)")
+    assert kernel.ok("%%remote\nCONFIG['c'] = 3\nmine.seen()[1]").value == "{'a': 1, 'b': 2, 'c': 3}"
+    assert kernel.ok("user_of_state.look()").value == "{'a': 1, 'b': 2, 'c': 3}"
+    elsewhere = "lambda: __import__('state_of_mine').seen()"
+    asked = f"set(map(str, nbray.get([nbray.remote({elsewhere}).remote() for _ in range(4)])))"
+    assert kernel.ok(asked).value == str({"(0, {}, [], False, 1)"})
+    # A module that only the cell loads.
+    kernel.ok(
+        "open('late_state.py', 'w').write('N = 0\\ndef add():\\n    global N\\n    N += 1\\n    return N\\n')"
+        "\nfor name in 'mine', 'CONFIG', 'user_of_state': globals().pop(name)"
+    )
+    kernel.ok("%%remote\nimport late_state\nlate_state.add()")
+    assert kernel.ok("late_state.add()").value == "2"
+    assert kernel.ok("%%remote\nlate_state.add()").value == "3"
+
+
+def test_a_modules_state_with_a_connection_in_it_stays_where_it_is(kernel: Kernel) -> None:
+    kernel.ok(
+        "open('connected.py', 'w').write('''\nready, line = False, None\n"
+        "def ask():\n    global ready, line\n"
+        "    if not ready:\n        line, ready = iter(range(9)), True\n        line = (n for n in line)\n"
+        "    return next(line)\n''')\nimport connected\nconnected.ask()"
+    )
+    assert kernel.ok("%%remote\nconnected.ask(), connected.ready").value == "(0, True)"
+    assert kernel.ok("connected.ask()").value == "1"
+    kernel.ok("import importlib\nimportlib.reload(connected)")
+    cell = kernel.ok("%%remote\nconnected.ask()")
+    assert "what functions of connected changed in it stays on the worker: connected.line is a generator" in cell.text(
+        "stderr"
+    )
+    assert kernel.ok("connected.ready").value == "False"
