@@ -40,7 +40,12 @@ def update_in_place(old: Any, new: Any) -> bool:
     if type(old) is not type(new):
         return False
     try:
-        if isinstance(old, MutableSequence):  # list, bytearray, deque
+        if isinstance(old, collections.deque):  # which has no slices
+            if old.maxlen != new.maxlen:
+                return False
+            old.clear()
+            old.extend(new)
+        elif isinstance(old, MutableSequence):  # list, bytearray
             old[:] = new
         elif isinstance(old, MutableMapping):
             old.clear()
