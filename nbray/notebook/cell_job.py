@@ -23,7 +23,7 @@ from typing import Any
 from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
-from . import made_modules, module_state, process_environ
+from . import free_locks, made_modules, module_state, process_environ
 from .array_views import owner_of, owners
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into, pickles
@@ -320,10 +320,12 @@ def _write_stream(
         try:
             return _try_stream(job, analysis, values, namespace, carried_types)
         except UnpicklableInput as error:
+            # The pickler remembers objects that it did not write, so it starts afresh.
+            if free_locks.find(values[error.name]):
+                continue
             if not for_actor:
                 raise
-            # The actor may have a value of its own. The pickler remembers objects that it
-            # did not write, so it starts afresh without this one.
+            # The actor may have a value of its own.
             job.unsendable[error.name] = str(error), error.line
             del values[error.name]
 
@@ -398,7 +400,8 @@ def unpicklable(name: str, value: Any, line: int, error: BaseException) -> Unpic
     cause = str(error).strip() or type(error).__name__
     made = UnpicklableInput(
         f"{path}: {type(offender).__name__}{where}: it cannot go to the cluster ({cause})."
-        " Make it inside the cell, or send what it is made from (a path, an address, a list)."
+        " Make it inside the cell, or send what it is made from (a path, an address, a list);"
+        " a cell with --actor NAME keeps it for later ones."
     )
     made.line, made.name = line, name
     return made

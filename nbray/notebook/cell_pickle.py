@@ -54,6 +54,7 @@ from .cell_leftovers import (
 from .cell_loop import reduce_future
 from .error_rebuild import rebuild
 from .error_record import bare_exception, capture, frames_of
+from .free_locks import is_found, reduce_lock
 from .interrupt_handlers import reduce_handler
 from .ipywidgets_travel import comm_type, connection, reduce_observed
 from .pandas_columns import is_block, is_column, reduce_block, reduce_column
@@ -309,6 +310,8 @@ class CellPickler(AnnotationPickler):
             return block
         elif is_column(obj) and (column := reduce_column(obj)) is not None:
             return column
+        elif is_found(obj) and (lock := reduce_lock(obj)) is not None:
+            return lock
         elif isinstance(obj, type) and (made := made_modules.module_of(obj)) is not None:
             self._know_module(made)
         reduced = super().reducer_override(obj)

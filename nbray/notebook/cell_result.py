@@ -34,6 +34,7 @@ HINTS = {
     "coroutine": "await it in the cell",
     "_AsyncIOProxy": "leave out --bg",
 }
+NOT_TO_KEEP = frozenset({"module", "coroutine", "_AsyncIOProxy"})  # by an actor either
 
 
 @dataclass(slots=True)
@@ -55,8 +56,9 @@ class LeftBehind:
             return f"{self.path} lives in the actor {self.actor} ({self.type_name}); use it in a cell with --actor {self.actor}."
         hint = HINTS.get(self.type_name, "bring back plain data instead")
         subject = self.path if self.name else "the value of the last line" + self.path.lstrip("Out")
+        keep = "" if self.type_name in NOT_TO_KEEP else ", or keep it there with --actor NAME"
         rest = " What it was put into is here as it was before the cell." if self.kept else ""
-        return f"{subject} did not come back from the worker: {self.type_name} ({self.reason}); {hint}.{rest}"
+        return f"{subject} did not come back from the worker: {self.type_name} ({self.reason}); {hint}{keep}.{rest}"
 
 
 @quickly_pickled

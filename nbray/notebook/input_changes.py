@@ -9,6 +9,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from . import free_locks
 from .cell_job import IMMUTABLE, SMALL_BYTES, is_larger
 from .cell_pickle import CellPickler, LimitedWriter
 from .runtime import CARRIED_TYPES
@@ -79,7 +80,10 @@ class InputChanges:
             try:
                 pickler.dump(value)
             except Exception:
-                found[name] = pickler = None  # it remembers objects that it did not write
+                pickler = None  # it remembers objects that it did not write
+                if free_locks.find(value):  # those that were made here for others
+                    return self._pickled()
+                found[name] = None
                 continue
             with file.getbuffer() as written:
                 found[name] = bytes(written[begin:])

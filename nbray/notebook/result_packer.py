@@ -11,7 +11,7 @@ from typing import Any
 
 from nbray.serialization.unpicklable import find_offender
 
-from . import ipywidgets_travel
+from . import free_locks, ipywidgets_travel
 from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
@@ -76,7 +76,7 @@ class Packer:
             pickler.carried = outcome.carried
             if self.known:
                 pickler.know(self.known)
-            failed = None
+            failed, again = None, False
             for item in remaining:
                 kind, _, value = item
                 try:
@@ -88,6 +88,9 @@ class Packer:
                     raise
                 except BaseException as error:
                     failed = item
+                    if free_locks.find(value):
+                        again = True
+                        break
                     if kind in NAMELESS:
                         break  # the page still shows it; what is shown is shown plainly
                     left = _left_behind(kind, *came_as(item), error)
@@ -101,7 +104,8 @@ class Packer:
                 outcome.buffers += buffers
                 return [(kind, name) for kind, name, _ in remaining], file.getvalue()
             # The pickler now remembers objects that it did not write: start afresh.
-            remaining.remove(failed)
+            if not again:
+                remaining.remove(failed)
             del outcome.buffers[n_buffers:], outcome.carried[n_carried:]
 
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import free_locks
 from .cell_pickle import CellPickler
 from .code_state import kept_by
 from .in_place import CONTAINERS, is_updated_surely
@@ -32,7 +33,7 @@ from .runtime import CARRIED_TYPES
 _CONSTANT: tuple[type, ...] = (
     str, bytes, int, float, complex, type(None), type(Ellipsis), tuple, frozenset, range, slice, enum.Enum, type,
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType, types.ModuleType, types.CellType,
-    property, classmethod, staticmethod, weakref.ref, *CARRIED_TYPES,
+    property, classmethod, staticmethod, weakref.ref, *free_locks.KINDS, *CARRIED_TYPES,
 )  # fmt: skip
 # Not told by number. A proxy answers for its object, if that is still there.
 _ATOMS: tuple[type, ...] = (

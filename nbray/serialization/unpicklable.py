@@ -47,7 +47,7 @@ def find_offender(value: Any, path: str, pickles: Callable[[Any], bool] | None =
     pickles = pickles or _pickles
     seen: set[int] = set()
     for _ in range(MAX_DEPTH):
-        for step, child in _children(value):
+        for step, child in parts_of(value):
             if id(child) in seen or pickles(child):
                 continue
             seen.add(id(child))
@@ -84,7 +84,7 @@ def _innermost(
 ) -> list[tuple[tuple[str, ...], Any, Any]]:
     found: list[tuple[tuple[str, ...], Any, Any]] = []
     inner = False
-    for step, child in _children(value) if depth > 0 else ():
+    for step, child in parts_of(value) if depth > 0 else ():
         if _pickles(child):
             continue
         inner = True
@@ -102,7 +102,8 @@ def _pickles(value: Any) -> bool:
     return True
 
 
-def _children(value: Any) -> Iterator[tuple[str, Any]]:
+def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a value is made of, each with the step to it: ``.model``, ``['lock']``."""
     if isinstance(value, dict):
         for key in list(value)[:MAX_CHILDREN]:
             yield f"[{key!r}]", value[key]

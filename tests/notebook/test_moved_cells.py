@@ -181,3 +181,37 @@ def test_as_if_it_had_run_here(kernel: Kernel, case: str) -> None:
 def test_the_stream_of_a_script_in_the_background_is_told(kernel: Kernel) -> None:
     told = kernel.ok("%%remote\n%%script bash --bg --out STREAM\necho hello").text("stderr")
     assert "STREAM did not come back from the worker: _AsyncIOProxy" in told and "leave out --bg" in told
+
+
+def test_objects_with_locks_that_nobody_holds_go_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "import threading, queue\nclass Counter:\n    def __init__(self): self.lock, self.n = threading.RLock(), 0\n"
+        "    def add(self):\n        with self.lock: self.n += 1\n"
+        "counter = Counter(); again = [counter]; tasks = queue.Queue(); tasks.put(1); event = threading.Event()"
+    )
+    cell = kernel.ok(
+        "%%remote\nimport logging, subprocess\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        "counter.add(); tasks.put(2); event.set()\n"
+        "with ThreadPoolExecutor(2) as pool: futures = [pool.submit(pow, i, 2) for i in range(3)]\n"
+        "thread = threading.Thread(target=counter.add); thread.start(); thread.join()\n"
+        "process = subprocess.Popen(['true']); process.wait(); handler = logging.Handler()\ncounter.n"
+    )
+    assert cell.value == "2" and cell.text("stderr") == ""
+    kernel.ok("counter.add()")
+    assert kernel.ok("again[0] is counter, counter.n, tasks.get(), tasks.get(), event.wait(0)").value == (
+        "(True, 3, 1, 2, True)"
+    )
+    assert kernel.ok("[f.result() for f in futures], thread.is_alive(), process.poll(), handler.acquire()").value == (
+        "([0, 1, 4], False, 0, None)"
+    )
+    # What a lock belongs to that goes on stays, and so does one that is held.
+    told = kernel.ok("%%remote\nrunning = subprocess.Popen(['sleep', '1000'])\nrunning.kill()").text("stderr")
+    assert "running._waitpid_lock did not come back" in told and "--actor NAME" in told
+    refused = kernel.run("counter.lock.acquire(); counter.lock.acquire()\n%remote counter.n").error["evalue"]
+    assert "counter.lock: RLock" in refused and "--actor NAME" in refused
+
+
+def test_a_deque_inside_another_object_is_changed_in_place(kernel: Kernel) -> None:
+    kernel.ok("from collections import deque\nlines = [deque([1], maxlen=2)]; line = lines[0]")
+    kernel.ok("%%remote\nlines[0].append(2); lines[0].append(3)")
+    assert kernel.ok("lines[0] is line, line").value == "(True, deque([2, 3], maxlen=2))"

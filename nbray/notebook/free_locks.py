@@ -1,0 +1,108 @@
+"""Locks that nobody holds, inside objects that are whole without them: each side makes its own.
+
+A queue, an event, a future that is done, a handler of logging, a console, an object of the notebook's that keeps a lock beside its
+numbers: nothing of them is lost when the lock is a new one. What a lock belongs to that goes on (a thread, a child process), and a
+lock by itself, which is there to be shared, stay where they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import queue
+import sys
+import threading
+import types
+import weakref
+from concurrent.futures import Future
+from typing import Any
+
+from nbray.serialization.unpicklable import parts_of
+
+MAX_OBJECTS = 10_000  # that are looked at
+_LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
+KINDS = (_LOCK, _RLOCK, threading.local)
+# Nothing to look for in these: in functions one would come to modules, and so to everything.
+_LEAVES = (str, bytes, int, float, type, types.FunctionType, types.ModuleType)
+_HOLDERS = (
+    threading.Condition,
+    threading.Event,
+    threading.Semaphore,
+    threading.Barrier,
+    queue.Queue,
+    logging.Handler,
+)
+
+
+_found: dict[int, weakref.ref[Any]] = {}  # by id
+
+
+def find(value: Any) -> bool:
+    """Look in ``value`` for locks, and for what is kept per thread, that can be made anew; whether there are new ones."""
+    before = len(_found)
+    seen, waiting = {id(value)}, [value]
+    while waiting and len(seen) < MAX_OBJECTS:
+        parent = waiting.pop()
+        for _, child in parts_of(parent):
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            if isinstance(child, KINDS):
+                if not is_found(child) and _is_whole_without(parent) and _can_be_made(child):
+                    _found[id(child)] = weakref.ref(child, functools.partial(_forget, id(child)))
+            elif not isinstance(child, _LEAVES):
+                waiting.append(child)
+    return len(_found) > before
+
+
+def _forget(number: int, _: Any) -> None:
+    _found.pop(number, None)
+
+
+def is_found(obj: Any) -> bool:
+    """Whether it is one of them."""
+    reference = _found.get(id(obj)) if _found else None
+    return reference is not None and reference() is obj
+
+
+def reduce_lock(obj: Any) -> Any:
+    """Write one of them; None: somebody holds it now."""
+    if not _can_be_made(obj):
+        return None
+    if isinstance(obj, threading.local):
+        return _local, (type(obj), dict(vars(obj)))
+    return (threading.Lock if isinstance(obj, _LOCK) else threading.RLock), ()
+
+
+def _local(kind: Any, attributes: dict[str, Any]) -> Any:
+    if hasattr(kind, "__dataclass_fields__"):
+        return kind(**attributes)  # and so it begins in the other threads
+    made = kind()
+    vars(made).update(attributes)
+    return made
+
+
+def _is_whole_without(parent: Any) -> bool:
+    if isinstance(parent, Future):
+        return parent.done()
+    popen = getattr(sys.modules.get("subprocess"), "Popen", None)
+    if popen is not None and isinstance(parent, popen):
+        return parent.returncode is not None
+    if isinstance(parent, threading.Thread):
+        return parent.ident is not None and not parent.is_alive()
+    if isinstance(parent, BaseException):
+        return False
+    kind = type(parent)
+    named = (kind.__module__, kind.__qualname__)
+    return isinstance(parent, _HOLDERS) or kind.__module__ == "__main__" or named == ("rich.console", "Console")
+
+
+def _can_be_made(obj: Any) -> bool:
+    if isinstance(obj, threading.local):
+        fields = getattr(type(obj), "__dataclass_fields__", None)
+        return type(obj).__init__ is object.__init__ if fields is None else fields.keys() == vars(obj).keys()
+    if not obj.acquire(blocking=False):
+        return False
+    mine = isinstance(obj, _RLOCK) and "count=1" not in repr(obj)  # taken before already, by this thread
+    obj.release()
+    return not mine
