@@ -7,6 +7,7 @@ import logging
 from typing import Any, NoReturn
 
 from nbray.ids import ActorClassID, ClusterID, FunctionID, UniqueID
+from nbray.ray_names.client_builder import ClientBuilder, client
 
 SCRIPT_MODE, WORKER_MODE = 0, 1
 
@@ -30,12 +31,14 @@ java_function = java_actor_class = cpp_function = _other_language
 
 __all__ = [
     "ActorClassID",
+    "ClientBuilder",
     "ClusterID",
     "FunctionID",
     "Language",
     "SCRIPT_MODE",
     "UniqueID",
     "WORKER_MODE",
+    "client",
     "cpp_function",
     "java_actor_class",
     "java_function",

@@ -282,6 +282,27 @@ def test_inner_modules_are_there_without_an_import(run):
         """)
 
 
+def test_the_older_way_to_begin(run):
+    run("""
+        import nbray, pytest
+        nbray.as_ray()
+        import ray
+        with pytest.warns(DeprecationWarning, match="use init"):
+            context = ray.client("local").namespace("mine").env({"env_vars": {"NAME": "value"}}).connect()
+        assert isinstance(context, ray._private.worker.BaseContext)
+
+        @ray.remote
+        def there():
+            import os
+            return os.environ["NAME"], ray.get_runtime_context().namespace
+
+        assert ray.get(there.remote()) == ("value", "mine")
+        context.disconnect()
+        with pytest.raises(ConnectionError, match="names no cluster"), pytest.warns(DeprecationWarning):
+            ray.ClientBuilder("ray://127.0.0.1:10001").connect()
+        """)
+
+
 def test_attributes_that_ray_has_given_up(run):
     run("""
         import nbray

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from nbray.api.context import RayContext
 from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.runtime import init, is_initialized, shutdown
 from nbray.api.runtime_context import SCRIPT_MODE, WORKER_MODE, Worker, get_gpu_ids, global_worker
 
+BaseContext = RayContext  # Ray's has two kinds
 LOCAL_MODE = 2
 SPILL_WORKER_MODE = 3
 RESTORE_WORKER_MODE = 4
 
 __all__ = [
+    "BaseContext",
     "LOCAL_MODE",
     "RESTORE_WORKER_MODE",
+    "RayContext",
     "SCRIPT_MODE",
     "SPILL_WORKER_MODE",
     "WORKER_MODE",
