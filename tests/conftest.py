@@ -64,6 +64,13 @@ _skips: list[tuple[str, str]] = []
 # ---- leaks ----
 
 
+HELPER = "from multiprocessing.resource_tracker import"  # of tests that use multiprocessing here: ends with its parent
+
+
+def _parent(process: Path) -> int:
+    return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+
+
 def _processes() -> dict[str, str]:
     """Processes of this run: pid -> command line. Without this one, and without those that are over."""
     wanted = f"{RUN_KEY}={RUN_ID}".encode()
@@ -74,7 +81,7 @@ def _processes() -> dict[str, str]:
         with contextlib.suppress(OSError):
             if wanted in (entry / "environ").read_bytes().split(b"\0"):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                if command:  # a zombie has none
+                if command and not (HELPER in command and _parent(entry) == os.getpid()):  # a zombie has none
                     found[entry.name] = command[:200]
     return found
 
