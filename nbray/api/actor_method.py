@@ -127,6 +127,11 @@ class ActorMethod:
             f"'object.{self._name}.remote()'."
         )
 
+    @property
+    def _num_returns(self) -> int | str:
+        """How many values a call has, or "streaming", under the name by which packages look at it."""
+        return "streaming" if isinstance(self._n_returns, option_table.Streaming) else self._n_returns
+
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method; returns at once with the ref(s) of its value(s)."""
         return self._submit(args, kwargs, self._n_returns, self._retries, self._retry_exceptions, "")

@@ -303,6 +303,22 @@ def test_the_older_way_to_begin(run):
         """)
 
 
+def test_nodes_of_graphs_are_only_asked_for(run):
+    run("""
+        import nbray, pytest
+        nbray.as_ray()
+        import ray
+        from ray.dag import ClassMethodNode, DAGNode
+
+        class Mine(ClassMethodNode):
+            pass
+
+        assert not isinstance(ray.remote(len), DAGNode)
+        with pytest.raises(NotImplementedError, match="no graphs"):
+            Mine()
+        """)
+
+
 def test_attributes_that_ray_has_given_up(run):
     run("""
         import nbray

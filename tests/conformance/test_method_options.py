@@ -177,3 +177,16 @@ def test_an_option_that_there_is_not(ray, Tries, ledger):
         actor.three.options(num_returned=1).remote()
     with pytest.raises(TypeError):
         actor.three._remote((), {}, num_cpus=1)
+
+
+def test_how_many_values_a_method_has(ray, Tries, ledger):
+    """Packages look at it (sunray)."""
+
+    @ray.remote(num_cpus=0)
+    class Streams:
+        def items(self):
+            yield 1
+
+    actor = Tries.remote(ledger)
+    assert (actor.three._num_returns, actor.name._num_returns) == (3, 1)
+    assert Streams.remote().items._num_returns == "streaming"

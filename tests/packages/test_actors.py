@@ -1,4 +1,4 @@
-"""Packages built on actors: rayorch (pipelines with pools of actors)."""
+"""Packages built on actors: rayorch (pipelines with pools of actors), sunray (Ray's core with types)."""
 
 from __future__ import annotations
 
@@ -50,3 +50,34 @@ def test_rayorch_with_parts_of_unequal_length():
         for count in (3, 12):
             values = list(range(1, count))
             assert executor.run(values).outputs == [sum(range(1, n + 1)) for n in values]
+
+
+def test_sunray():
+    import sunray
+
+    class Scaled(sunray.ActorMixin, num_cpus=0, concurrency_groups={"aside": 1}):
+        def __init__(self, factor):
+            self.factor = factor
+
+        @sunray.remote_method
+        async def times(self, value):
+            return self.factor * value
+
+        @sunray.remote_method(concurrency_group="aside")
+        def plain(self):
+            return self.factor
+
+        @sunray.remote_method
+        def up_to(self, end):
+            for value in range(end):
+                yield self.factor * value
+
+    @sunray.remote
+    def add(a, b):
+        return a + b
+
+    actor = Scaled.new_actor().options(name="scaled").remote(3)
+    found = sunray.get_actor[Scaled]("scaled")
+    assert sunray.get([actor.methods.times.remote(2), found.methods.plain.options(name="named").remote()]) == (6, 3)
+    assert [sunray.get(ref) for ref in actor.methods.up_to.remote(4)] == [0, 3, 6, 9]
+    assert sunray.get(add.remote(actor.methods.times.remote(1), 1)) == 4

@@ -1,4 +1,4 @@
-"""Packages that map functions over items with tasks: easy-ray-threads, ray-map, chunkyp."""
+"""Packages that map functions over items with tasks: easy-ray-threads, ray-map, chunkyp, ray-ease."""
 
 from __future__ import annotations
 
@@ -41,3 +41,25 @@ def test_chunkyp():
     parallel = list(ppipe(iter([dict(r) for r in records]), *functions, processes=2))
     assert parallel == serial
     assert [r["length"] for r in parallel] == [float(n) for n in EXPECTED]
+
+
+def test_ray_ease():
+    import ray_ease
+
+    class Sum:
+        def __init__(self):
+            self.value = 0
+
+        def add(self, value):
+            self.value += value
+            return self.value
+
+    results = {}
+    for how in ("ray", "serial"):
+        ray_ease.init(how, ignore_reinit_error=True)
+        steps, sums = ray_ease.parallelize(steps_to_one), [ray_ease.parallelize(Sum)() for _ in range(2)]
+        for n in NUMBERS:
+            sums[n % 2].add(n)
+        total = ray_ease.retrieve([one.add(0) for one in sums], ordered=True)
+        results[how] = ray_ease.retrieve([steps(n) for n in NUMBERS], ordered=True), total
+    assert results["ray"] == results["serial"] == (EXPECTED, [sum(NUMBERS[1::2]), sum(NUMBERS[0::2])])

@@ -38,7 +38,7 @@ DIFFERENT = {
     "ray.actor.STREAMING_GENERATOR_RETURN": _INNER,
     "ray.remote_function.*": _MADE,
     "ray.runtime_context.RuntimeContext": _MADE,
-    "ray.dag": _GRAPHS,
+    "ray.dag.*": _GRAPHS,
     "ray.cluster_utils.AutoscalingCluster": "nbray has one node",
     "ray.cluster_utils.FAKE_HEAD_NODE_ID": _INNER,
     "ray.cluster_utils.cluster_not_supported": _INNER,
