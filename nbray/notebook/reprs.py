@@ -10,6 +10,7 @@ import html
 from collections.abc import Callable
 from typing import Any
 
+from nbray import ids
 from nbray.api.context import RayContext
 from nbray.api.state import NodeList
 from nbray.core.records import StoredValue
@@ -43,10 +44,17 @@ class Context:
 
     def cell_of(self, ref: ObjectRef) -> int:
         """Return the number of the cell that made a ref; 0: not known."""
+        return self._cell_of(ref._cluster, ref._owner, ref._number)
+
+    def cell_of_actor(self, handle: ActorHandle) -> int:
+        """The same of an actor."""
+        return self._cell_of(handle._ray_calls.core, *ids.split_actor_id(bytes.fromhex(handle._ray_id)))
+
+    def _cell_of(self, cluster: Any, owner: int, number: int) -> int:
         core = self.watch.core
-        if core is None or ref._cluster is not core or ref._owner != core.peer:
+        if core is None or cluster is not core or owner != core.peer:
             return 0
-        scope = self.marks.scope_of(core, ref._owner, ref._number)
+        scope = self.marks.scope_of(core, owner, number)
         return self.cell_number(self.marks.origins[scope])
 
 
@@ -56,7 +64,7 @@ def install(shell: Any, context: Context) -> Callable[[], None]:
     bundles = shell.display_formatter.mimebundle_formatter
     kinds: dict[type, Callable[[Any], str]] = {
         ObjectRef: lambda ref: ref_html(ref, context),
-        ActorHandle: actor_html,
+        ActorHandle: lambda handle: actor_html(handle, context),
         NodeList: nodes_html,
         RayError: error_html,
     }
@@ -141,24 +149,32 @@ def _maker(ref: ObjectRef, context: Context) -> str:
 _ACTOR_STATES = {"ALIVE": DONE, "DEAD": FAILED}
 
 
-def actor_html(handle: ActorHandle) -> str:
-    """Return an actor's class, state and process in one line."""
+def actor_html(handle: ActorHandle, context: Context) -> str:
+    """Return an actor's class, state, name, process, cell and methods in one line."""
     calls = handle._ray_calls
     notice: Any = calls.notice
     state = str(calls.state)
     waiting = len(calls.queue) + len(calls.tasks)
     muted = []
+    if notice is not None and notice.name:
+        muted.append(f"named {notice.name}")
     if notice is not None and notice.pid:
         muted.append(f"pid {notice.pid}")
     if waiting:
         muted.append(amounts.noun(waiting, "call") + " of this process at it")
     if state == "DEAD" and notice is not None and notice.cause:
         muted.append(str(notice.cause))
+    if number := context.cell_of_actor(handle):
+        muted.append(f"cell {number}")
     methods = sorted(handle._ray_info["methods"])
-    muted.append(", ".join(methods[:8]) + (f" and {len(methods) - 8} more" if len(methods) > 8 else ""))
+    muted.append(
+        "methods: " * bool(methods)
+        + ", ".join(methods[:8])
+        + (f" and {len(methods) - 8} more" if len(methods) > 8 else "")
+    )
     sign = RUNNING if waiting and state == "ALIVE" else _ACTOR_STATES.get(state, PLACE)
     word = state.lower().replace("_", " ")
-    return _row(sign, f"{handle._ray_info['class_name']} actor", handle._ray_id[:12], [word], muted)
+    return _row(sign, f"{handle._ray_info['class_name']} actor", handle._ray_id[:24], [word], muted)
 
 
 def nodes_html(nodes: Any) -> str:

@@ -129,6 +129,12 @@ def test_reprs(busy: Kernel) -> None:
     assert "cell " in text
     assert "Counter" in html(busy, "counter")
     assert "alive" in html(busy, "counter")
+    of_actor = busy.ok("another = Counter.options(name='c2').remote()\nnbray.get(another.add.remote())")
+    number = of_actor.of("execute_input")[0]["execution_count"]
+    shown = html(busy, "another")
+    assert "named c2" in shown and f"cell {number}" in shown and "methods: add" in shown
+    code = shown.partition("<code>")[2].partition("…</code>")[0]
+    assert code and code != html(busy, "counter").partition("<code>")[2].partition("…</code>")[0]  # which one it is
     assert "alive" in html(busy, "nbray.nodes()") and "of 2 CPU" in html(busy, "nbray.nodes()")
     assert "2 CPU" in html(busy, "nbray.init(ignore_reinit_error=True)")
     error = html(busy, "try:\n    nbray.get(failed)\nexcept ValueError as caught:\n    error = caught\nerror")
