@@ -34,6 +34,17 @@ def closed_file(kind: type, name: Any, mode: str = "", encoding: str | None = No
     return file
 
 
+def is_closed_temporary_file(obj: Any) -> bool:
+    """Whether this is what ``tempfile.NamedTemporaryFile`` returned, and closed since."""
+    kind = type(obj)
+    return kind.__module__ == "tempfile" and kind.__name__ == "_TemporaryFileWrapper" and bool(obj.closed)
+
+
+def closed_temporary_file(kind: Any, file: Any, name: str) -> Any:
+    """Return such a file, of which only its name is left."""
+    return kind(file, name, delete=False)
+
+
 class _NoBar:
     """Whom the stream of a bar would tell that nobody reads it."""
 

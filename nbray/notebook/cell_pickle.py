@@ -42,7 +42,9 @@ from .c_data import is_made_array, reduce_array_class
 from .cell_leftovers import (
     BINARY_FILES,
     closed_file,
+    closed_temporary_file,
     found_again,
+    is_closed_temporary_file,
     is_found_again,
     is_script_stream,
     is_shell,
@@ -278,6 +280,8 @@ class CellPickler(AnnotationPickler):
             raise TypeError("cannot pickle '_io.TextIOWrapper' object")
         elif kind in BINARY_FILES and obj.closed:
             return closed_file, (kind, getattr(obj, "name", ""))
+        elif is_closed_temporary_file(obj):
+            return closed_temporary_file, (kind, obj.file, obj.name)
         elif isinstance(obj, asyncio.Future):
             return reduce_future(obj)
         elif isinstance(obj, BaseException) and (error := self._reduce_error(obj)) is not None:

@@ -37,6 +37,7 @@ from . import (
     module_state,
     module_values,
     node_choice,
+    pandas_additions,
     process_settings,
     tracebacks,
 )
@@ -225,7 +226,7 @@ class RemoteCells:
                 functions[cell_job.magic_name(kind, name)] = magic
         if not formatters.unchanged(self._watched):
             functions.update(self._own_formatters())
-        if objects := self.modules.objects():
+        if objects := {**pandas_additions.additions(), **self.modules.objects()}:
             functions[module_values.NAME] = objects
         if handlers := interrupt_handlers.of_the_notebook():
             functions[interrupt_handlers.NAME] = handlers

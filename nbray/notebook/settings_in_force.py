@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from . import module_state, module_values, process_settings, warning_filters
+from . import module_state, module_values, pandas_additions, process_settings, warning_filters
 from .cell_job import CellJob
 from .cell_result import CellOutcome
 
@@ -34,6 +34,8 @@ class SettingsInForce:
                 job.module_values, objects, job.attribute_stores, job.import_aliases, namespace
             )
 
+        self._objects: dict[module_values.Key, Any] = objects
+        self._added = dict(pandas_additions.additions())
         self._state: module_state.InForce | None = None
         if job.module_state is not None:
             self._state = module_state.InForce(job.module_state)
@@ -52,6 +54,11 @@ class SettingsInForce:
             outcome.settings = self._settings.end()
         if self._state is not None:
             outcome.module_state = self._state.end(outcome.hints)
+        added = pandas_additions.added_since(self._added, self._objects)
         if self._modules is not None:
             outcome.module_values, objects = self._modules.end(restore=not self._kept)
+        for key, value in added.items():
+            objects.setdefault(key, value)
+            if not self._kept:
+                module_values.put_at(key, module_values.ABSENT)
         return objects

@@ -215,3 +215,9 @@ def test_a_deque_inside_another_object_is_changed_in_place(kernel: Kernel) -> No
     kernel.ok("from collections import deque\nlines = [deque([1], maxlen=2)]; line = lines[0]")
     kernel.ok("%%remote\nlines[0].append(2); lines[0].append(3)")
     assert kernel.ok("lines[0] is line, line").value == "(True, deque([2, 3], maxlen=2))"
+
+
+def test_a_temporary_file_that_was_closed_comes_back(kernel: Kernel) -> None:
+    cell = kernel.ok("%%remote\nimport tempfile\nwith tempfile.NamedTemporaryFile('w') as file: file.write('q')")
+    assert cell.text("stderr") == ""
+    assert kernel.ok("file.closed, file.name.startswith(tempfile.gettempdir())").value == "(True, True)"

@@ -202,3 +202,26 @@ def test_a_modules_state_with_a_connection_in_it_stays_where_it_is(kernel: Kerne
         "stderr"
     )
     assert kernel.ok("connected.ready").value == "False"
+
+
+def test_what_is_added_to_the_classes_of_pandas_goes_both_ways(kernel: Kernel) -> None:
+    accessor = (
+        "@pd.api.extensions.register_{kind}_accessor('{name}')\nclass Geo:\n"
+        "    def __init__(self, data): self.data = data\n    def n(self): return {factor} * len(self.data)\n"
+    )
+    kernel.ok(
+        "import pandas as pd\nfrom tqdm import tqdm\ntqdm.pandas(disable=True)\n"
+        + accessor.format(kind="dataframe", name="geo", factor=1)
+        + "df = pd.DataFrame({'a': [1, 2]})"
+    )
+    assert kernel.ok("%%remote\ndf.geo.n(), df.a.progress_apply(lambda v: v + 1).tolist()").value == "(2, [2, 3])"
+    kernel.ok(
+        "import warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    "
+        + accessor.format(kind="dataframe", name="geo", factor=10).replace("\n", "\n    ").rstrip()
+    )
+    assert kernel.ok("%%remote\ndf.geo.n()").value == "20"
+    kernel.ok("%%remote\n" + accessor.format(kind="series", name="geo_of_series", factor=100))
+    assert kernel.ok("df.a.geo_of_series.n(), df.a.geo_of_series.__class__ is Geo").value == "(200, True)"
+    elsewhere = "lambda: [hasattr(__import__('pandas').Series, name) for name in ('progress_apply', 'geo_of_series')]"
+    asked = f"nbray.get([nbray.remote({elsewhere}).remote() for _ in range(4)]) == [[False, False]] * 4"
+    assert kernel.ok(asked).value == "True"
