@@ -254,7 +254,7 @@ int64_t nbs_running_list(nbs_seg *s, nbs_running_task *out, uint64_t max) {
 }
 
 int nbs_cancel_running(nbs_seg *s, uint32_t chan, uint64_t seq, int signo) {
-  uint64_t now;
+  uint64_t now = 0;
   int rc = nbs_running(s, chan, &now, NULL);
   if (rc < 0) return rc;
   if (rc == 0 || now != seq) return NBS_ESTATE;
