@@ -141,6 +141,8 @@ def _text(name: str, value: Any) -> str | None:
         raise _type_error(name, "one of (str, None)", value)
     if value is not None and (len(value) > 1000 or "\0" in value):
         raise ValueError(f"{name}: a name has at most 1000 characters and no NUL character.")
+    if value is not None:
+        value.encode()  # raises for lone surrogates, which no message can carry
     return value
 
 

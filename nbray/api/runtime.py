@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 from typing import Any
 
@@ -59,6 +60,7 @@ def require_core() -> Any:
             raise RaySystemError(
                 "nbray has not been started yet: call nbray.init() first (RAY_ENABLE_AUTO_CONNECT is 0)."
             )
+        _check_not_finalizing()
         with _lock:  # of threads that come at once one starts it, and the others use it
             if current.core is None:
                 init()
@@ -66,6 +68,12 @@ def require_core() -> Any:
     else:
         core.check_usable()
     return core
+
+
+def _check_not_finalizing() -> None:
+    """Raise RaySystemError in a finalizer that Python calls at its very end: no thread comes to run any more."""
+    if sys.is_finalizing():
+        raise RaySystemError("The interpreter ends: nbray has been shut down, and cannot be started any more.")
 
 
 def init(
@@ -131,6 +139,7 @@ def init(
         When the machine has no room for the store.
     """
     global _node, _context, _ahead
+    _check_not_finalizing()
     with _lock:
         hidden = init_options.check_hidden(kwargs)
         if local_mode:

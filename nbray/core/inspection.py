@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from nbray._cstore import ffi, lib
 from nbray.core.core_state import CoreState
 from nbray.core.records import StoredValue, TaskRecord
 from nbray.object_ref import ObjectRef
 from nbray.serialization import error_value
 from nbray.serialization.error_value import ErrorValue
+from nbray.wire import codec
 from nbray.wire import messages as m
 
 ROWS_AT_ONCE = 1000  # in one message
@@ -28,8 +27,6 @@ _MAX_ERROR_TEXT = 4000  # characters, of which the last ones say most
 _MAX_NAME = 200  # characters
 METHOD = 16  # flag of a record: a call of an actor
 
-_encode = msgspec.msgpack.Encoder().encode
-
 
 def answers(core: CoreState, notice: m.InspectNotice) -> Iterator[m.InspectedNotice]:
     """Yield what this process answers; called with the core worker's lock held."""
@@ -38,13 +35,13 @@ def answers(core: CoreState, notice: m.InspectNotice) -> Iterator[m.InspectedNot
     at_once = ERRORS_AT_ONCE if notice.what in ("errors", "attempts") else ROWS_AT_ONCE
     if notice.what == "tasks":  # the time tells which tasks were submitted later
         head = {"taken_ns": time.monotonic_ns(), "under_way": core.calls_under_way()}
-        yield m.InspectedNotice(notice.token, _encode([head]))
+        yield m.InspectedNotice(notice.token, codec.encode_any([head]))
     while True:
         some = list(itertools.islice(rows, at_once))
         if not some:
             break
-        yield m.InspectedNotice(notice.token, _encode(some))
-    yield m.InspectedNotice(notice.token, _encode([]), last=True)
+        yield m.InspectedNotice(notice.token, codec.encode_any(some))
+    yield m.InspectedNotice(notice.token, codec.encode_any([]), last=True)
 
 
 def _nothing(core: CoreState) -> list[dict[str, Any]]:

@@ -207,5 +207,5 @@ def _write(stream: Any, out: str) -> None:
             encoding = getattr(stream, "encoding", None) or "utf-8"
             stream.write(out.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
-    except (ValueError, OSError):  # the stream is closed: the process ends
+    except Exception:  # it is closed, or there is none, or it is the user's: results come all the same
         return

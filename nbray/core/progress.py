@@ -21,6 +21,8 @@ _real: Any = None  # the module tqdm, or False when it is not installed
 
 def draw(state: dict[str, Any]) -> None:
     """Show a bar as it is now; ``state`` has ``uuid, x, total, desc, unit, pid, closed``."""
+    if sys.stderr is None:
+        return
     with _lock:
         bar = _bars.get(state["uuid"])
         if bar is None:

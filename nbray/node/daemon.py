@@ -331,7 +331,7 @@ class NodeDaemon:
         if self._zygote_respawns > _ZYGOTE_RESPAWNS:
             self.end("the zygote keeps dying")
             return
-        self.zygote = ZygoteClient.fresh(self.node.config.worker_module, self.node.config.cwd)
+        self.zygote = ZygoteClient.fresh(self.node.config.worker_module, os.fsdecode(self.node.config.cwd))
         self.node.processes.zygote = self.zygote
         self._watch_zygote()
         self.node.processes.zygote_died()

@@ -23,7 +23,7 @@ class DaemonConfig(msgspec.Struct, kw_only=True):
     capacity: int  # bytes of the object store
     totals: ResourceSet
     gpu_ids: list[int]
-    cwd: str  # where workers start
+    cwd: bytes  # where workers start; file names are no text
     ip: str = "127.0.0.1"
     prestart: int = -1  # workers to start ahead; -1: one per CPU
     worker_module: str = "nbray.worker.main"  # its ``run`` is the worker; tests have another
@@ -59,4 +59,4 @@ class DaemonReady(msgspec.Struct, kw_only=True):
     metrics_port: int = 0  # where metrics are exported; 0: nowhere
     split_ms: dict[str, float] = {}  # where the start-up time went
     error: str = ""
-    error_kind: str = ""  # "port", "package", or "" for anything else
+    error_kind: str = ""  # "port", "package", "disk" (full), or "" for anything else

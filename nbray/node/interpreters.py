@@ -190,7 +190,7 @@ class Interpreters:
             environ["PATH"] = os.pathsep.join([os.path.join(one.folder, "bin"), environ.get("PATH", os.defpath)])
         try:
             zygote = ZygoteClient.fresh(
-                self.node.config.worker_module, self.node.config.cwd, command or [sys.executable], environ
+                self.node.config.worker_module, os.fsdecode(self.node.config.cwd), command or [sys.executable], environ
             )
         except OSError as error:
             self._let_go(one)

@@ -153,7 +153,7 @@ def _start(
         daemon_config = DaemonConfig(
             node_id=node_id, labels=_labels(node_id, config.labels, totals), cluster_id=int.from_bytes(os.urandom(4), "little"), session_dir=session,
             driver_pid=driver, driver_start_time=process_control.start_time(driver) if driver else 0,
-            capacity=capacity, totals=totals, gpu_ids=gpus, cwd=working_directory(), ip=config.node_ip, prestart=config.prestart,
+            capacity=capacity, totals=totals, gpu_ids=gpus, cwd=os.fsencode(working_directory()), ip=config.node_ip, prestart=config.prestart,
             worker_module=config.worker_module, limits=limits.changed, started_by=config.started_by,
             node_name=config.node_name, metrics_port=config.metrics_port,
             spill_dir=spill_dir, spill_links=spill_links,
@@ -177,6 +177,8 @@ def _start(
                 raise PortInUseError(
                     f"{ready.error}{_port_owner(config.metrics_port)} Choose another, or port 0 for a free one."
                 )
+            if ready.error_kind == "disk":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if ready.error_kind == "package":
                 raise ImportError(ready.error)
             raise RaySystemError(f"The node daemon could not start: {ready.error}")

@@ -13,11 +13,11 @@ from nbray.node import report
 from nbray.node.node_state import NodeState
 from nbray.placement import selector_of
 from nbray.resources import unpack
+from nbray.wire import codec
 from nbray.wire.messages import ListReply
 
 MAX_BYTES = 256 * 1024  # of rows in one message; a single row is far smaller
 _MAX_TEXT = 2000  # characters of a sentence in a row
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def replies(node: NodeState, request_id: int, kind: str) -> Iterator[ListReply]:
@@ -27,13 +27,13 @@ def replies(node: NodeState, request_id: int, kind: str) -> Iterator[ListReply]:
     some: list[msgspec.Raw] = []
     size = 0
     for row in _TABLES[kind](node):
-        encoded = _encode(row)
+        encoded = codec.encode_any(row)
         if some and size + len(encoded) > MAX_BYTES:
-            yield ListReply(request_id, _encode(some))
+            yield ListReply(request_id, codec.encode_any(some))
             some, size = [], 0
         some.append(msgspec.Raw(encoded))
         size += len(encoded)
-    yield ListReply(request_id, _encode(some), last=True)
+    yield ListReply(request_id, codec.encode_any(some), last=True)
 
 
 def _nodes(node: NodeState) -> list[dict[str, Any]]:

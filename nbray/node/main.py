@@ -7,6 +7,8 @@ opens its sockets.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import socket
@@ -56,11 +58,15 @@ def main(connection_fd: int, segment_fd: int) -> NoReturn:
         if daemon is not None:
             daemon.run()
             code = 0
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # where the log is, too
+            with contextlib.suppress(OSError):  # it has been answered
+                _answer(connection, DaemonReady(error=str(error), error_kind="disk"))
         traceback.print_exc()  # into its log, of which the launcher shows the end
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)  # threads, ZeroMQ and the zygote's socket need no farewell
 
 

@@ -40,10 +40,18 @@ def base_dir() -> str:
         return path
     candidates = [os.environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP")]
     for path in [*candidates, "/tmp", "/var/tmp"]:
-        short = path and os.path.isabs(path) and len(os.fsencode(path)) <= _LONGEST_BASE
-        if short and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK):
+        fits = path and os.path.isabs(path) and len(os.fsencode(path)) <= _LONGEST_BASE and _is_text(path)
+        if fits and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK):
             return path
     raise SessionError("no temporary folder can be written to; set TMPDIR to one")
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def user_dir(base: str) -> str:
@@ -63,6 +71,10 @@ def user_dir(base: str) -> str:
 
 def create(base: str = "") -> str:
     """Make a new session folder and return its path."""
+    if not _is_text(base or base_dir()):
+        raise SessionError(
+            f"{base or base_dir()!r} is not UTF-8, which the sockets' addresses are; set TMPDIR to another folder"
+        )
     parent = user_dir(base or base_dir())
     date = time.strftime("%Y%m%d-%H%M%S")
     path = os.path.join(parent, f"session_{date}_{os.getpid()}_{os.urandom(3).hex()}")

@@ -31,7 +31,23 @@ def prepare() -> Callable[[bytes], Any]:
 
 def encode(message: Message) -> bytes:
     """Return ``message`` as the one frame that carries it."""
-    return _encode(message)
+    return encode_any(message)
+
+
+def encode_any(value: Any) -> bytes:
+    """Return a message, or rows of a list; lone surrogates in the texts of the user's (an error's, say) as ``\\udcff``."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return _encode(_escaped(msgspec.to_builtins(value, builtin_types=(bytes,))))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def decode(frame: bytes) -> Message:

@@ -47,6 +47,56 @@ def test_standard_descriptors_are_closed(tmp_path, closed):
     assert (tmp_path / "done").exists()
 
 
+STREAMS = {
+    "closed": "sys.stdout.close(); sys.stderr.close()",
+    "none": "sys.stdout = sys.stderr = None",
+    "broken": "sys.stdout = sys.stderr = types.SimpleNamespace(write=lambda text: 1 / 0)",
+}
+
+
+@pytest.mark.parametrize("how", STREAMS)
+def test_what_tasks_print_cannot_be_shown(tmp_path, how):
+    """Their values come all the same."""
+    text = """
+        import sys, types
+        nbray.init(num_cpus=1)
+        BREAK
+
+        @nbray.remote
+        def say(i):
+            print("said", i)
+            return i
+
+        for i in range(3):
+            assert nbray.get([say.remote(i), say.remote(-i)]) == [i, -i]
+        open("done", "w").close()
+    """
+    start(text.replace("BREAK", STREAMS[how]), tmp_path)
+    assert (tmp_path / "done").exists()
+
+
+def test_a_finalizer_at_the_very_end_starts_no_cluster(tmp_path):
+    """Python calls it when no thread comes to run any more: starting one waited for ever."""
+    text = """
+        import os
+        nbray.init(num_cpus=1)
+
+        class Late:
+            def __del__(self, put=nbray.put, error=nbray.exceptions.RaySystemError, write=os.write):
+                try:
+                    put(1)
+                except error as why:
+                    write(1, str(why).encode())
+
+        kept = Late()
+        kept.itself = kept
+    """
+    done = start(text, tmp_path, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (
+        0, "The interpreter ends: nbray has been shut down, and cannot be started any more.",
+    ), done.stderr  # fmt: skip
+
+
 def test_the_working_directory_is_gone(tmp_path):
     done = start("nbray.init(num_cpus=1)\nmain()", tmp_path, 'mkdir gone && cd gone && rmdir ../gone && exec "$@"')
     assert done.returncode == 0, done.stderr
@@ -98,6 +148,26 @@ def test_a_limit_that_leaves_no_room_is_named(tmp_path, limit, option):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("nbray.exceptions.SharedMemoryTooSmallError"), done.stderr
     assert f"{option} allows 1024 MiB" in last
+
+
+FULL_FOR_THE_DAEMON = """
+import errno, os, sys
+if "boot.py" in " ".join(sys.orig_argv):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.rename = full
+"""
+
+
+def test_a_disk_that_is_full_when_the_daemon_starts_is_named(monkeypatch):
+    nbray.shutdown()
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
+        with open(os.path.join(folder, "sitecustomize.py"), "w") as file:
+            file.write(FULL_FOR_THE_DAEMON)
+        with pytest.raises(OSError, match=f"No space left on device in {folder}.*set TMPDIR"):
+            nbray.init(num_cpus=1, _temp_dir=folder)
+    assert not nbray.is_initialized()
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(monkeypatch):

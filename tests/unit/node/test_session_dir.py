@@ -137,7 +137,11 @@ def test_removal_follows_no_links(base, tmp_path):
 def test_base_dir_prefers_the_runtime_dir_and_skips_the_unusable(base, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", base)
     assert session_dir.base_dir() == base
-    for bad in ("/does/not/exist", "relative", "/" + "x" * 80, ""):
+    odd = os.path.join(base, "odd\udcff")
+    os.mkdir(odd)
+    with pytest.raises(session_dir.SessionError, match="UTF-8"):
+        session_dir.create(odd)
+    for bad in ("/does/not/exist", "relative", "/" + "x" * 80, "", odd):
         monkeypatch.setenv("XDG_RUNTIME_DIR", bad)
         monkeypatch.setenv("TMPDIR", base)
         assert session_dir.base_dir() == base

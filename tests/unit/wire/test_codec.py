@@ -84,3 +84,11 @@ def test_deep_nesting_is_refused():
         decode(b"\x81\xa4type\xa9StateReply" + b"\x91" * 100_000)
     with pytest.raises(ProtocolError):
         decode(b"\x91" * 100_000)
+
+
+def test_texts_of_users_may_have_lone_surrogates():
+    notice = m.ActorReadyNotice(
+        actor_id="a1", incarnation=1, error=b"\xff\xfe", error_text="ValueError: \udcff", repr_name="\udc80é"
+    )
+    there = decode(encode(notice))
+    assert (there.error, there.error_text, there.repr_name) == (b"\xff\xfe", "ValueError: \\udcff", "\\udc80é")
