@@ -135,6 +135,9 @@ def test_why_it_waits_who_holds_its_argument_and_cancel(ray, panel, gate, ledger
     assert argument["name"] == "frame" and argument["made"].startswith("test_panel_answers.py:")
     by = {holder["kind"]: holder for holder in argument["by"]}
     assert by["variable"]["names"] == ["frame"] and by["task"]["task"] is not None and by["view"]["task"] is not None
+    assert by["view"]["peer"] in {
+        row["peer"] for row in panel.ask("nodes")["value"]["workers"] if row["role"] == "worker"
+    }
     (row,) = [row for row in panel.ask("objects")["value"]["objects"] if row["id"] == panel.names["frame"].hex()]
     assert row["names"] == ["frame"] and row["views"] == 1 and row["size"] > 200_000 and not row["no_free"]
     assert panel.about(last, "cancel") == {"value": True}

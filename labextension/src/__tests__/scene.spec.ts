@@ -6,7 +6,7 @@ import { objectNodes, type IStoredObject } from '../graph/objectNodes.js';
 import { callsByActor } from '../graph/actorCalls.js';
 import { graphSvg } from '../exports/graphSvg.js';
 import { traceOf } from '../exports/trace.js';
-import { placeName } from '../graph/workerNames.js';
+import { placeName, processName } from '../graph/workerNames.js';
 import { Scene, type ICard } from '../graph/scene.js';
 import { cardWords } from '../graph/words.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
@@ -392,4 +392,15 @@ test('cards are read as a tree: whoever starts tasks before the cards of those, 
     cards.map(card => cardWords(store, card).split(', ')[0]!);
   assert.deepEqual(words(scene.cards), ['train', 'Counter', 'load', 'load']);
   assert.deepEqual(words(scene.cardsInTree), ['train', 'load', 'Counter', 'load']);
+});
+
+test('who holds something is called as its lane is, and a stranger by what it is', () => {
+  const store = storeOf([[1, 0, RUNNING, 10]]);
+  store.workers.splice(0, store.workers.length, '7', '9');
+  const holder = { peer: '9', name: 'worker', pid: 77 };
+  assert.equal(processName(store, holder), 'worker 2');
+  store.actors[1] = 'Trainer 1';
+  assert.equal(processName(store, holder), 'Trainer 1');
+  assert.equal(processName(store, { ...holder, peer: '11' }), 'worker (process 77)');
+  assert.equal(processName(store, { peer: '', name: 'the node', pid: 0 }), 'the node');
 });

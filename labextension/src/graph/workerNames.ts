@@ -24,6 +24,19 @@ export function placeName(store: TaskStore, task: number): string {
   return isCall ? actorName(store, worker) : workerName(worker);
 }
 
+/** What a process is called that holds something: as its lane; one that has run nothing is told by what it is. */
+export function processName(
+  store: TaskStore,
+  process: { peer: string; name: string; pid: number }
+): string {
+  const { peer, name, pid } = process;
+  const worker = peer === '' ? -1 : store.workers.indexOf(peer);
+  if (worker >= 0) {
+    return actorName(store, worker);
+  }
+  return pid > 0 ? t('%1 (process %2)', name, pid) : name;
+}
+
 /** The order of actors: by name, `Trainer 10` after `Trainer 9`. */
 export function byActorName(store: TaskStore): (a: number, b: number) => number {
   return (a, b) => compare(actorName(store, a), actorName(store, b)) || a - b;

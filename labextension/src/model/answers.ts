@@ -27,6 +27,8 @@ export interface IHolder {
   names: string[];
   name: string;
   pid: number;
+  /** Which process it is, as in the workers of the tasks; empty: not known. */
+  peer: string;
   count: number;
   task: number | null;
 }
@@ -300,6 +302,7 @@ function holders(value: unknown): IHolder[] {
     names: texts(row.names),
     name: text(row.name),
     pid: number(row.pid),
+    peer: text(row.peer),
     count: number(row.count),
     task: index(row.task)
   }));

@@ -97,7 +97,7 @@ class Holders:
         Returns
         -------
         list of dict
-            ``kind``: "variable" (``names``), "task" (``name``, ``number``), "view" or "process" (``pid``, ``name``;
+            ``kind``: "variable" (``names``), "task" (``name``, ``number``), "view" or "process" (``pid``, ``name``, ``peer``;
             ``runs``: owner and number of the task that runs there), "more" (``count``).
         """
         core = self._core
@@ -137,7 +137,7 @@ class Holders:
         row = self.processes.get(peer)
         if row is None:
             return {"kind": "process", "pid": 0, "name": "the node"}
-        found = {"kind": "view" if viewed else "process", "pid": row["pid"], "name": row["role"]}
+        found = {"kind": "view" if viewed else "process", "pid": row["pid"], "name": row["role"], "peer": str(peer)}
         if peer in self._running:
             found["runs"] = self._running[peer]
         return found

@@ -2,6 +2,7 @@
 import type { ReactElement } from 'react';
 import { formatBytes } from '../../model/format.js';
 import type { IHeld, IHolder } from '../../model/answers.js';
+import { processName } from '../../graph/workerNames.js';
 import { Sentence, TaskLink, type Select } from '../sentence.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -57,18 +58,20 @@ function HolderWords(props: {
       return <>{t('argument of %1 more tasks', holder.count)}</>;
     case 'more':
       return <>{t('%1 more processes', holder.count)}</>;
-    default:
+    default: {
+      const process = processName(model.tasks, holder);
       return (
-        <>
-          {holder.pid > 0 ? t('process %1: ', holder.pid) : ''}
+        <span title={holder.pid > 0 ? t('process %1', holder.pid) : undefined}>
+          {holder.task !== null && `${process}: `}
           {holder.kind === 'view' ? t('a view of its memory in ') : t('a reference in ')}
           {holder.task === null ? (
-            holder.name
+            process
           ) : (
             <TaskLink model={model} task={holder.task} onSelect={onSelect} />
           )}
-        </>
+        </span>
       );
+    }
   }
 }
 

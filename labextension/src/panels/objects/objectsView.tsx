@@ -1,6 +1,8 @@
 /** The objects: size, where, who holds them, which cell made them; and freeing one. */
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { useEffect, useState, type ReactElement } from 'react';
+import type { TaskStore } from '../../graph/taskStore.js';
+import { processName } from '../../graph/workerNames.js';
 import { readObjects, type IObject } from '../../model/answers.js';
 import { formatBytes, formatBytesOf, formatCount } from '../../model/format.js';
 import { Action } from '../details/actions.js';
@@ -39,7 +41,7 @@ export function ObjectsView(props: {
     { name: t('where'), key: one => one.where, width: 'minmax(50px, 0.8fr)', extra: true },
     {
       name: t('held by'),
-      key: one => holdersInShort(one),
+      key: one => holdersInShort(model.tasks, one),
       width: 'minmax(48px, 2fr)'
     },
     {
@@ -114,7 +116,7 @@ function titleOf(model: IClusterModel, object: IObject): string {
   );
 }
 
-function holdersInShort(object: IObject): string {
+function holdersInShort(store: TaskStore, object: IObject): string {
   return (
     object.by
       .map(holder => {
@@ -127,9 +129,9 @@ function holdersInShort(object: IObject): string {
           case 'more':
             return t('%1 more', holder.count);
           case 'view':
-            return t('view in %1', holder.pid || holder.name);
+            return t('view in %1', processName(store, holder));
           default:
-            return holder.pid > 0 ? t('process %1', holder.pid) : holder.name;
+            return processName(store, holder);
         }
       })
       .join(', ') || t('nobody')
