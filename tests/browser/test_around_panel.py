@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -133,6 +134,48 @@ def test_a_cluster_without_a_kernel(lab):
     card.get_by_role("button", name="Stop").click()
     lab.page.get_by_role("dialog").get_by_role("button", name="Stop").click()
     clusters.get_by_text("No cluster is running").wait_for()
+
+
+def test_settings_take_effect_at_once(lab, server):
+    """Each is changed where JupyterLab changes settings, by a form."""
+    page = lab.page
+    lab.new_notebook()
+    lab.show_panel()
+    assert lab.run_cell(TASKS) == "5"
+    lab.run_command("settingeditor:open", query="nbray")
+    form = page.locator(".jp-SettingsPanel")
+
+    def field(name: str):
+        return form.locator(f"[id$='panel_{name}']")
+
+    badge = page.locator(".nbray-badge")
+    badge.wait_for(state="attached")
+    field("cellBadges").click()
+    badge.wait_for(state="detached")
+    field("cellBadges").click()
+    badge.wait_for(state="attached")
+    color = "color => getComputedStyle(document.body).getPropertyValue('--nbray-run') === color"
+    page.wait_for_function(color, arg="#0072b2")
+    field("colors_RUNNING").fill("#ff00ff")
+    page.wait_for_function(color, arg="#ff00ff")
+    field("reportTasks").fill("2")
+    stored = server.folder / "settings" / "nbray-labextension" / "panel.jupyterlab-settings"
+    deadline = time.monotonic() + 60
+    while not re.search(r'"reportTasks": 2\b', stored.read_text()):  # the form saves a moment later
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    field("updatesPerSecond").fill("5")  # what was stored before is in force once this is
+    while '"updatesPerSecond": 5' not in stored.read_text():
+        assert time.monotonic() < deadline, stored.read_text()
+        time.sleep(0.05)
+    assert b"3 more are not listed" in saved(lab, "nbray:export-report")
+    # The panel that is open goes where it is wanted.
+    place = "area => [...window.jupyterapp.shell.widgets(area)].some(one => one.id === 'nbray-panel' && one.isVisible)"
+    for choice, area in (("below", "main"), ("main", "main"), ("right", "right")):
+        field("area").select_option(label=choice)
+        page.wait_for_function(place, arg=area)
+    form.get_by_role("button", name="Restore to Defaults").click()
+    page.wait_for_function(color, arg="#0072b2")
 
 
 def test_notebook_7_has_the_panel_too(lab, server):

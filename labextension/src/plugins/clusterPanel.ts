@@ -64,13 +64,15 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
     let panel = new OverviewPanel(model, menu);
     shell.add(panel, 'right', { rank: RANK, type: 'nbray' });
     restorer?.add(panel, panel.id);
-    let shown: Area = 'right';
+    /** Where it was put last; null: where JupyterLab has put it. */
+    let shown: Area | null = null;
     const show = (wanted: Area): void => {
       const { area, mode } = placeFor(wanted, labShell !== null);
       if (panel.isDisposed) {
         panel = new OverviewPanel(model, menu); // its tab was closed
       }
-      if (mode === 'split-bottom' || !Array.from(shell.widgets(area)).includes(panel)) {
+      const elsewhere = shown !== null && wanted !== shown;
+      if (elsewhere || !Array.from(shell.widgets(area)).includes(panel)) {
         // A tab needs a word; the side bar shows the icon alone.
         panel.title.label = area === 'right' ? '' : t('Cluster');
         panel.toggleClass('nbray-mod-down', area === 'down');
@@ -80,8 +82,16 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
       shell.activateById(panel.id);
     };
     if (restorer === null) {
-      void app.restored.then(() => keepOverReload(() => (panel.isVisible ? shown : null), show));
+      void app.restored.then(() =>
+        keepOverReload(() => (panel.isVisible ? (shown ?? 'right') : null), show)
+      );
     }
+
+    settings.areaChanged.connect((_, area) => {
+      if (panel.isVisible) {
+        show(area);
+      }
+    });
 
     commands.addCommand(CommandIDs.openPanel, {
       label: args =>

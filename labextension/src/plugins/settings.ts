@@ -19,6 +19,8 @@ export interface INbraySettings {
   readonly cellBadges: boolean;
   readonly reportTasks: number;
   readonly changed: ISignal<unknown, void>;
+  /** Emitted when a person wants the panel elsewhere. */
+  readonly areaChanged: ISignal<unknown, Area>;
 }
 
 export const INbraySettings = new Token<INbraySettings>(
@@ -42,15 +44,15 @@ export const settingsPlugin: JupyterFrontEndPlugin<INbraySettings> = {
     if (translator !== null) {
       useTexts(translator.load('nbray'));
     }
+    const [changed, areaChanged] = [new Signal<unknown, void>({}), new Signal<unknown, Area>({})];
     const values = {
       area: 'right' as Area,
       openWithCluster: false,
       cellBadges: true,
       reportTasks: 2000,
-      changed: undefined as unknown as ISignal<unknown, void>
+      changed,
+      areaChanged
     };
-    const changed = new Signal<unknown, void>(values);
-    values.changed = changed;
     const take = (settings: ISettingRegistry.ISettings): void => {
       const all = settings.composite as Record<string, unknown>;
       values.area = areaIn(all['area']) ?? 'right';
@@ -65,7 +67,13 @@ export const settingsPlugin: JupyterFrontEndPlugin<INbraySettings> = {
       ?.load(SCHEMA)
       .then(settings => {
         take(settings);
-        settings.changed.connect(take);
+        settings.changed.connect(() => {
+          const before = values.area;
+          take(settings);
+          if (values.area !== before) {
+            areaChanged.emit(values.area);
+          }
+        });
       })
       .catch((reason: unknown) => console.warn('nbray: no settings', reason));
     return values;
