@@ -1,4 +1,4 @@
-"""Names that plain text mentions: payloads of magics, shell lines, strings for exec.
+"""What is found in the text of a cell: names that it mentions in payloads of magics, shell lines, strings for exec; where it begins.
 
 Pure. Text is scanned, not parsed: what is found is only ever used to look into
 the notebook's namespace, so a word too many costs little, a word too few a
@@ -70,3 +70,17 @@ def names_in_shell(text: str) -> set[str]:
     for expression in _BRACES.findall(text):
         names.update(_IDENTIFIER.findall(expression))
     return names
+
+
+def without_comments_above(lines: list[str]) -> list[str]:
+    """Return a cell from ``%%remote`` on, if there are only comments above: a form of Colab's, a heading.
+
+    IPython sees a magic in the first line alone.
+    """
+    for number, line in enumerate(lines):
+        text = line.strip()
+        if number and text.split(maxsplit=1)[:1] == ["%%remote"]:
+            return [line.lstrip(), *lines[number + 1 :]]
+        if text and not text.startswith("#"):
+            break
+    return lines

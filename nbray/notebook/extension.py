@@ -11,6 +11,7 @@ from nbray.core import current
 
 from . import completion, kernel_interrupts, kernel_start, reprs, tracebacks
 from .cell_failure import CELL_ENDED
+from .cell_text import without_comments_above
 from .magics import RemoteMagics
 from .nbray_magic import NbrayMagics
 from .output_router import OutputRouter
@@ -35,6 +36,7 @@ class Extension:
             shell,
             reprs.Context(self.router.cell_number, cells.lines_of.marks, cells.lines_of.watch, cells.background.has),
         )
+        shell.input_transformers_cleanup.append(without_comments_above)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         set_sink(self.router.sink)
@@ -72,6 +74,7 @@ class Extension:
             self._interrupts.close()
         shell.events.unregister("pre_run_cell", self._before_cell)
         shell.events.unregister("post_run_cell", self._after_cell)
+        shell.input_transformers_cleanup.remove(without_comments_above)
         self._remove_filter()
         self._remove_reprs()
         self.magics.cells.local.close()

@@ -237,6 +237,8 @@ def _split(line: str) -> list[str]:
         raise OptionError(f"cannot read {line.strip()!r}: {error}.") from None
     texts: list[str] = []
     for word in words:
+        if word.text.startswith("#"):  # a comment
+            break
         python = word.text.startswith(_PYTHON) or (bool(texts) and texts[-1] == "--each")
         python = python or (bool(texts) and texts[-1] == "--resources" and word.text.startswith("{"))
         quoted_whole = word.text[:1] in ("'", '"') and word.text[:1] == word.text[-1:]

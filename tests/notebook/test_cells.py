@@ -467,3 +467,13 @@ def test_names_of_startup_files_are_there(tmp_path: Path) -> None:
         assert kernel.ok("helper()").value == "43"
     finally:
         kernel.close()
+
+
+def test_comments_above_the_magic_and_behind_it(kernel: Kernel) -> None:
+    form = '#@title A form { run: "auto" }\n\n# of Colab\'s\n%%remote --quiet  # two lines\nn = 5 #@param {type:"integer"}\nn'
+    assert kernel.ok(form).value == "5"
+    assert "----> 3 1 / 0" in kernel.run("# above\n%%remote\n1 / 0").traceback
+    refused = kernel.run("# above\nm = 1\n%%remote\nm")
+    assert refused.reply is not None and "not found" in refused.text(
+        "stderr"
+    )  # as any other magic that is not above all code
