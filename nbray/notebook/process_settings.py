@@ -107,6 +107,13 @@ def _put_pandas(config: Any, changes: dict[str, Any]) -> None:
         config.set_option(key, value)
 
 
+def _umask(os: Any) -> int:
+    # To look is to set; files that another thread makes in between are at most more private.
+    present: int = os.umask(0o077)
+    os.umask(present)
+    return present
+
+
 def _inline_backend() -> Any:
     """Return the configuration of what makes figures pictures, if there is one already."""
     kind = getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None)
@@ -147,6 +154,7 @@ SETTINGS = {
     "figures": _Setting("matplotlib", _figures, _put_figures),
     "logging": _Setting("logging", logging_state.state, logging_state.put),
     "recursion": _Setting("sys", lambda sys: sys.getrecursionlimit(), lambda sys, depth: sys.setrecursionlimit(depth)),
+    "umask": _Setting("os", _umask, lambda os, mask: os.umask(mask)),
     "decimal": _Setting("decimal", _decimal_context, _put_decimal_context),
     "sklearn": _Setting(
         "sklearn._config", lambda config: config.get_config(), lambda config, kept: config.set_config(**kept)

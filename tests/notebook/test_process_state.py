@@ -225,3 +225,11 @@ def test_what_is_added_to_the_classes_of_pandas_goes_both_ways(kernel: Kernel) -
     elsewhere = "lambda: [hasattr(__import__('pandas').Series, name) for name in ('progress_apply', 'geo_of_series')]"
     asked = f"nbray.get([nbray.remote({elsewhere}).remote() for _ in range(4)]) == [[False, False]] * 4"
     assert kernel.ok(asked).value == "True"
+
+
+def test_the_mask_for_new_files_goes_both_ways(kernel: Kernel) -> None:
+    kernel.ok("import os\nmask = os.umask(0o077)")
+    assert kernel.ok("%%remote\nopen('masked', 'w').close()\noct(os.stat('masked').st_mode & 0o777)").value == "'0o600'"
+    kernel.ok("%%remote\nos.umask(0o027)\nNone")
+    assert kernel.ok("oct(os.umask(mask))").value == "'0o27'"
+    assert kernel.ok("%%remote\nos.umask(0o022) == mask").value == "True"
