@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import socket
@@ -36,6 +37,15 @@ _MAX_CONFIG = 1 << 20
 DAEMON_OOM_SCORE = -500  # it goes last when memory runs out; needs a privilege, and is tried without
 
 
+class _Log(io.TextIOBase):
+    """Where the daemon writes: what its disk does not take is lost, and nothing else with it."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+
 def main(connection_fd: int, segment_fd: int) -> NoReturn:
     """Be the daemon, with two inherited descriptors: our end of the launcher's socket pair, and the segment's."""
     split = {"imported": _since_start_ms()}
@@ -53,6 +63,7 @@ def main(connection_fd: int, segment_fd: int) -> NoReturn:
             os.close(segment_fd)
 
         zygote = ZygoteClient.forked(config.worker_module, close_inherited)
+        sys.stdout = sys.stderr = _Log()
         split["forked"] = _since_start_ms()
         daemon = _open(config, zygote, connection, segment_fd, split)
         if daemon is not None:
@@ -64,9 +75,6 @@ def main(connection_fd: int, segment_fd: int) -> NoReturn:
                 _answer(connection, DaemonReady(error=str(error), error_kind="disk"))
         traceback.print_exc()  # into its log, of which the launcher shows the end
     finally:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
         os._exit(code)  # threads, ZeroMQ and the zygote's socket need no farewell
 
 

@@ -196,7 +196,10 @@ def _run_worker(fork: Fork, worker_module: str) -> NoReturn:
 def _redirect(log_path: str) -> None:
     """Send standard output and error to the log, and read nothing."""
     null = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:  # a full disk
+        log = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)

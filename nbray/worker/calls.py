@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -51,10 +52,11 @@ class NeverBegan(Exception):
 def answer_failed(fail: Callable[..., None], call: Call, error: BaseException) -> None:
     """Answer a call once more, when what answers it has raised; what raises again ends the worker."""
     try:
-        traceback.print_exception(error, file=sys.__stderr__)
         fail(call, error)
     except BaseException:
         os._exit(1)
+    with contextlib.suppress(Exception):  # its disk may be full
+        traceback.print_exception(error, file=sys.__stderr__)
 
 
 def unknown_group(method: str, group: str, known: Iterable[str]) -> str:

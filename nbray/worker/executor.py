@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -191,8 +192,9 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
 
         If it has been answered, its owner takes no notice. What raises again ends the worker.
         """
-        traceback.print_exception(error, file=sys.__stderr__)
         self._failed(chan, number, self.task_name, error)
+        with contextlib.suppress(Exception):  # its disk may be full
+            traceback.print_exception(error, file=sys.__stderr__)
 
     def _end_children(self) -> None:
         """Cancel what the task that runs has submitted so far, if its cancel says so; not what it will to clean up."""

@@ -118,6 +118,23 @@ def test_what_a_worker_started_ends_with_the_node_though_the_zygote_died(start, 
     wait_until(lambda: is_gone(child))
 
 
+def test_a_daemon_whose_log_takes_nothing_any_more_goes_on(start, monkeypatch):
+    """The disk of the logs is full."""
+    popen = subprocess.Popen
+    with open("/dev/full", "wb") as full:
+
+        def start_with_full_log(*command, **options):
+            return popen(*command, **{**options, "stdout": full, "stderr": full})
+
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", start_with_full_log)
+            driver = start()
+    zygote = psutil.Process(driver.lease().pid).ppid()
+    kill(zygote)  # of which the daemon writes
+    wait_until(lambda: zygote not in [process.pid for process in family(driver.node.pid)])
+    assert psutil.Process(driver.lease().pid).ppid() != zygote
+
+
 def test_adopted_processes_are_reaped(start, monkeypatch):
     monkeypatch.setenv("FAKE_WORKER_HAS_CHILD", "session")
     driver = start()
