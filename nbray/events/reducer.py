@@ -215,7 +215,7 @@ class View:
         self.processes.setdefault(event["peer"], {}).update(row)
         if event.get("ended_at"):
             for seq in list(self._open.get(event["peer"], ())):
-                self._enter(self.tasks[event["peer"], seq], FAILED, "OWNER_DIED")
+                self._enter(self.tasks[event["peer"], seq], FAILED, "WORKER_DIED")  # its owner did; Ray says it so
 
     # ------------------------------------------------------------------ questions
 

@@ -1,5 +1,7 @@
 """Two drivers on one cluster: the test's own, and programs that join it by its address."""
 
+import importlib
+
 import pytest
 
 from .kit import process_is_alive, wait_until
@@ -108,6 +110,26 @@ def test_actors_and_tasks_end_with_a_driver_that_is_killed(ray, other, ledger):
     handle = ray.get_actor("detached one")
     assert ray.get(handle.pid.remote()) == detached
     ray.kill(handle)
+
+
+def test_the_tasks_of_a_driver_that_is_killed_have_failed(ray, other):
+    process = other(
+        "@ray.remote\n"
+        "def orphan(inner):\n"
+        "    return ray.get(orphan.remote(False)) if inner else time.sleep(600)\n"
+        "ref = orphan.remote(True)\n"
+        "print('>', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    state = importlib.import_module(f"{ray.__name__}.util.state")
+
+    def ends():
+        rows = state.list_tasks(filters=[("func_or_class_name", "=", "orphan")])
+        return sorted((row.state, row.error_type) for row in rows)
+
+    wait_until(lambda: ends() == [("RUNNING", None)] * 2, "both run")
+    process.kill()
+    wait_until(lambda: ends() == [("FAILED", "WORKER_DIED")] * 2, "both have failed")
 
 
 def test_the_cluster_outlives_a_driver_that_joined(ray, other):
