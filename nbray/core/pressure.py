@@ -24,6 +24,7 @@ FULL = frozenset({lib.NBS_EFULL, lib.NBS_ENOMEM})
 _ASK_AGAIN_S = 0.1
 _NAP_NS = (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
 _LISTED = 16384  # objects looked at for the message of an error
+_VIEWS_LOOK_S = 0.5  # between looks at what this process itself keeps from going
 _TOLD_S = 0.5  # a task that waits so long for its arguments tells the daemon for what
 _QUIET_S, _QUIET_MAX_S = 0.25, 1.0  # without progress, before a task lets go of the arguments that it has
 
@@ -74,6 +75,16 @@ class Pressure:
             elif item.n_pinned:
                 others += item.size
         return own, others
+
+    def viewed_here(self) -> dict[int, int]:
+        """Return the objects of which this process has views, with their sizes."""
+        peer = lib.nbs_self(self.session.seg)
+        items, in_memory = self._listing()
+        viewed = {}
+        for item in map(items.__getitem__, in_memory):
+            if peer in list(item.holders[0 : min(item.n_pinned, len(item.holders))]):
+                viewed[int(item.obj)] = int(item.size)
+        return viewed
 
     def refuse(self, status: int, size: int, own: int = 0) -> NoReturn:
         """Raise what it means that the store has not taken an object; ``own``: bytes needed together with it."""
@@ -157,6 +168,8 @@ class Patience:
         self._moved_at = time.monotonic()
         self._blocked_since = 0.0
         self._figures: Any = None
+        self._viewed: dict[int, int] = {}  # what this process has viewed ever since then, if that leaves no room
+        self._viewed_at = self._looked_at = self._moved_at
 
     def nap(self, ask: Any, status: int) -> None:
         """Ask the daemon (every 0.1 s) and sleep a little; raises when it makes no sense any more.
@@ -200,8 +213,15 @@ class Patience:
         """The wait has an end."""
 
     def _judge(self, quiet_s: float, now: float, stats: Any, status: int) -> None:
-        """Raise when nothing has moved for too long."""
-        if quiet_s > self._pressure.limits.room_wait_s:
+        """Raise when nothing has moved for too long; or when others do, but this process has the memory and keeps it."""
+        limit_s = self._pressure.limits.room_wait_s
+        if now - self._looked_at > _VIEWS_LOOK_S:
+            self._looked_at = now
+            viewed = self._pressure.viewed_here()
+            self._viewed = {obj: size for obj, size in self._viewed.items() if obj in viewed}
+            if sum(self._viewed.values()) + self._size <= stats.capacity:
+                self._viewed, self._viewed_at = viewed, now
+        if max(quiet_s, self._looked_at - self._viewed_at) > limit_s:
             self._pressure.refuse(status, self._size)
 
 

@@ -312,3 +312,26 @@ def test_row_14_the_disk_is_full(fresh):
     count, text = done.stdout.split(" ", 1)
     assert 40 < int(count) < 64
     assert folder in text and "free" in text and "needed: 1.0 MiB" in text
+
+
+def test_more_values_at_once_than_the_store_takes_are_refused_while_others_go_on(ray):
+    """What a thread's get has so far it cannot let go; that others make and drop objects gives it no room."""
+    stop = threading.Event()
+
+    def go_on():
+        while not stop.is_set():
+            del_me = [ray.put(np.zeros(MIB // 4, np.uint8)) for _ in range(4)]
+            assert ray.get(del_me[0]).nbytes == MIB // 4
+            del del_me
+            time.sleep(0.01)
+
+    others = threading.Thread(target=go_on)
+    others.start()
+    try:
+        refs = [ray.put(np.full(CAPACITY // 6, i, np.uint8)) for i in range(8)]
+        with pytest.raises(ray.exceptions.ObjectStoreFullError):
+            ray.get(refs)
+        assert [int(ray.get(ref)[0]) for ref in refs] == list(range(8))
+    finally:
+        stop.set()
+        others.join()
