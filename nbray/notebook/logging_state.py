@@ -43,6 +43,19 @@ def state(logging: Any) -> State:
     return levels, streams, others, logging.root.manager.disable
 
 
+def stays(logging: Any, given: State) -> list[str]:
+    """Return what to tell of handlers that a cell has added to loggers which had none in the notebook, and that cannot come back."""
+    found = []
+    for name in sorted(state(logging)[2].keys() - given[2].keys()):
+        logger = logging.getLogger(name)
+        kinds = sorted(
+            {type(each).__name__ for each in logger.handlers if not _standard_stream(each, logging)} - {"NullHandler"}
+        )
+        whose = f"the logger {name!r}" if name else "the root logger"
+        found.append(f"{' and '.join(kinds)} of {whose} stays on the worker: add it in a cell without %%remote.")
+    return found
+
+
 def _form(formatter: Any, logging: Any) -> tuple[str, Any, str] | None:
     if type(formatter) is not logging.Formatter:
         return None

@@ -230,13 +230,15 @@ class InForce:
         self._own.update(read(name for name in names if name not in RANDOM))
         write({name: self._given[name] for name in names if name in self._given})
 
-    def end(self) -> dict[str, bytes]:
-        """Put the worker's own settings into force again; returns what the cell changed of the notebook's."""
+    def end(self, hints: list[str]) -> dict[str, bytes]:
+        """Put the worker's own settings into force again; returns what the cell changed of the notebook's, ``hints`` what cannot come back."""
         self._late.remove()
         given = {**self._own, **self._given}
         now = read(given)
         changed = {name: data for name, data in now.items() if given.get(name, data) != data}
         changed.update(read(name for name in drawn_since(self._marks) if name not in given))
+        if "logging" in changed and "logging" in given:
+            hints += logging_state.stays(sys.modules["logging"], pickle.loads(given["logging"]))
         write(self._own, now)
         return changed
 

@@ -51,7 +51,7 @@ class SettingsInForce:
         objects: dict[module_values.Key, Any] = {}
         outcome.filters = self._filters.end()
         if self._settings is not None:
-            outcome.settings = self._settings.end()
+            outcome.settings = self._settings.end(outcome.hints)
         if self._state is not None:
             outcome.module_state = self._state.end(outcome.hints)
         added = pandas_additions.added_since(self._added, self._objects)

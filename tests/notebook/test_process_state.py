@@ -233,3 +233,15 @@ def test_the_mask_for_new_files_goes_both_ways(kernel: Kernel) -> None:
     kernel.ok("%%remote\nos.umask(0o027)\nNone")
     assert kernel.ok("oct(os.umask(mask))").value == "'0o27'"
     assert kernel.ok("%%remote\nos.umask(0o022) == mask").value == "True"
+
+
+def test_a_handler_of_logging_that_a_cell_adds_is_told_to_stay_there(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote\nimport logging\nlogging.getLogger('written').addHandler(logging.FileHandler('cell.log'))\n"
+        "logging.getLogger('written').warning('to the file')\nopen('cell.log').read()"
+    )
+    assert cell.value == "'to the file\\n'"
+    assert "FileHandler of the logger 'written' stays on the worker" in cell.text("stderr")
+    assert "stays on the worker" not in kernel.ok("%%remote\nlogging.getLogger('written').setLevel('ERROR')").text(
+        "stderr"
+    )
