@@ -1,6 +1,7 @@
 """Whose words stand where in this worker's log: a line per stretch of it, in a file beside it.
 
-Written only when a task prints something for the first time since another one did: tasks that print nothing cost nothing.
+Written when a task prints something for the first time since another one did, and when a cell of a notebook begins: tasks that
+print nothing cost nothing.
 """
 
 from __future__ import annotations
@@ -51,6 +52,16 @@ class LogIndex:
         if self._file >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, 0)
+
+
+def begin_of_last(log_path: str) -> int:
+    """Return where in a log the words begin of whoever was the last to print, or the last cell; 0: not known."""
+    try:
+        with open(log_path + SUFFIX, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 128))
+            return int(file.read().splitlines()[-1].split()[0])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def words_of(log_path: str, owner: int, number: int) -> bytes | None:

@@ -6,6 +6,7 @@ import os
 import signal
 
 from nbray.config import Limits
+from nbray.core import log_index
 from nbray.node.worker_processes import UNKNOWN_STATUS, WorkerProcess
 from nbray.wire.messages import WorkerDiedNotice
 
@@ -43,11 +44,14 @@ def describe(worker: WorkerProcess, status: int, limits: Limits) -> WorkerDiedNo
 
 
 def log_tail(path: str, limits: Limits) -> str:
-    """Return the last lines of a log, an empty string when there is none."""
+    """Return the last lines of a log, of the task or cell that was the last to print; an empty string when there is none."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - limits.log_tail_bytes))
+            begin = log_index.begin_of_last(path)
+            begin = begin if begin <= size else 0  # of a log that began anew
+            size -= begin
+            file.seek(begin + max(0, size - limits.log_tail_bytes))
             data = file.read(limits.log_tail_bytes)
     except OSError:
         return ""

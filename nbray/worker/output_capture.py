@@ -174,6 +174,8 @@ class OutputCapture:
         with self._lock:
             self._watched_at = time.monotonic()
             if on:
+                if self.index is not None:
+                    self.index.note(self._running())  # if it dies, the words of the cells before are not its own
                 self._foreign = self._foreign or ForeignOutput()
                 self._foreign.begin()
                 self._start_thread()

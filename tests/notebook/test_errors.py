@@ -139,10 +139,10 @@ def test_unpicklable_inputs_are_named(kernel: Kernel) -> None:
     assert "cfg['a']['handle']: TextIOWrapper, line 2" in kernel.run("%%remote\ncfg").error["evalue"]
     assert "lock: lock, line 2" in kernel.run("%%remote\nlock").error["evalue"]
     kernel.ok(
-        "class Own:\n    def __init__(self): self.gen, self.plan = (i for i in ()), lock\n    def __getstate__(self): return {'plan': self.plan}"
+        "class Own:\n    def __init__(self): self.gen, self.plan = (i for i in ()), cfg['a']['handle']\n    def __getstate__(self): return {'plan': self.plan}"
     )
     kernel.ok("own = Own()")
-    assert "own.plan: lock, line 2" in kernel.run("%%remote\nown").error["evalue"]
+    assert "own.plan: TextIOWrapper, line 2" in kernel.run("%%remote\nown").error["evalue"]
     assert kernel.ok("%%remote\nlock = 5\nlock").value == "5"  # not needed: the cell binds it itself
 
 
@@ -304,3 +304,11 @@ def test_a_debugger_is_refused_where_nobody_can_type(kernel: Kernel) -> None:
         kernel.ok("import getpass as g, pdb\nset_trace is pdb.set_trace, getpass == g.getpass").value == "(True, True)"
     )
     assert kernel.ok("%%remote\nimport pdb\nvars(pdb)['set_' + 'trace'].__module__").value == "'pdb'"
+
+
+def test_a_cell_whose_worker_dies_is_told_with_its_own_last_words_alone(kernel: Kernel) -> None:
+    kernel.ok("%%remote\nprint('of a cell before')")
+    cell = kernel.run("%%remote\nimport os\nos._exit(3)")
+    assert cell.error["ename"] == "WorkerCrashedError" and "of a cell before" not in cell.error["evalue"]
+    cell = kernel.run("%%remote\nimport os\nprint('its own')\nos.write(2, b'and of C')\nos._exit(3)")
+    assert "its own" in cell.error["evalue"] and "and of C" in cell.error["evalue"]

@@ -46,6 +46,20 @@ def test_tail_is_bounded_and_whole_lines(worker):
     assert death.log_tail("/no/such/log", Limits()) == ""
 
 
+def test_tail_is_of_the_task_that_was_the_last_to_print(tmp_path):
+    path = tmp_path / "worker.log"
+    with path.open("wb", buffering=0) as file:
+        index = log_index.LogIndex(str(path), file.fileno())
+        index.note((1, 7))
+        file.write(b"of an earlier one\n")
+        index.note((1, 8))
+        assert death.log_tail(str(path), Limits()) == ""
+        file.write(b"its own\n")
+    assert death.log_tail(str(path), Limits()) == "its own"
+    path.write_bytes(b"anew\n")  # and the index is still that of before
+    assert death.log_tail(str(path), Limits()) == "anew"
+
+
 def test_large_logs_are_emptied_and_old_ones_go(tmp_path):
     limit = LogLimit(Limits({"log_bytes": 100, "dead_logs": 2}))
     small, large = tmp_path / "small", tmp_path / "large"
