@@ -5,13 +5,12 @@ import {
   HEAD_HEIGHT,
   MARGIN,
   PITCH,
-  Scene,
   edgeEnds,
   laneSpot,
-  type ICard,
-  type ISceneEdge,
-  type ISceneObject
-} from '../graph/scene.js';
+  type ISceneEdge
+} from '../graph/cardGeometry.js';
+import type { ICard } from '../graph/cards.js';
+import { Scene, type ISceneObject } from '../graph/scene.js';
 import type { IPlace } from '../graph/layout.js';
 import { FAILED, N_STATES, WAITS_FOR_INPUT } from '../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../graph/taskStore.js';

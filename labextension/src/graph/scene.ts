@@ -4,23 +4,29 @@
  *
  * Pure: knows the tasks and the layout, not how anything is drawn.
  */
-import { classOf, isActorGroup, lanesOf, type ILanes } from './lanes.js';
+import { Cards, type ICard } from './cards.js';
+import {
+  CARD_HEIGHT,
+  CARD_WIDTH,
+  HEAD_HEIGHT,
+  LANE_NAMES,
+  LANE_TOTALS,
+  MARGIN,
+  PITCH,
+  dotAt,
+  dotSpot,
+  inside,
+  laneHit,
+  laneSpot,
+  middle,
+  type ISceneEdge
+} from './cardGeometry.js';
+import { isActorGroup, lanesOf, type ILanes } from './lanes.js';
 import { Layout, type IPlace } from './layout.js';
 import type { IObjectNode } from './objectNodes.js';
 import { Before, parentsFirst } from './parentsFirst.js';
-import { N_STATES } from './taskStates.js';
-import { NO_GROUP, type IGroup, type TaskStore } from './taskStore.js';
+import { NO_GROUP, type TaskStore } from './taskStore.js';
 
-export const CARD_WIDTH = 152;
-export const CARD_HEIGHT = 58;
-/** Height of an open card above its dots. */
-export const HEAD_HEIGHT = 36;
-/** From dot to dot. */
-export const PITCH = 12;
-export const MARGIN = 14;
-/** Left of the lanes of actors, for their names; and right of them in a closed card, for how many calls there are. */
-export const LANE_NAMES = 76;
-export const LANE_TOTALS = 34;
 const OBJECT_WIDTH = 132;
 const OBJECT_HEIGHT = 44;
 const MIN_COLUMNS = 12;
@@ -33,26 +39,6 @@ export interface IHit {
   task: number | null;
 }
 
-/** A card: a group, or all methods of a class of actors that were called from one place. */
-export interface ICard {
-  /** The first of its groups, by which it is opened. */
-  head: number;
-  groups: readonly IGroup[];
-  /** Whether it has lanes. */
-  ofActors: boolean;
-  total: number;
-  /** Tasks by state. */
-  counts: ArrayLike<number>;
-}
-
-/** An edge between two cards, or a card and an object. */
-export interface ISceneEdge {
-  from: IPlace;
-  to: IPlace;
-  /** Values that go along it; 0: the tasks of `from` start those of `to`. */
-  of: { readonly count: number };
-}
-
 /** An object, and where it stands. */
 export interface ISceneObject extends IObjectNode {
   place: IPlace;
@@ -62,43 +48,17 @@ export interface ISceneObject extends IObjectNode {
 export class Scene {
   constructor(store: TaskStore) {
     this._store = store;
+    this._cards = new Cards(store);
   }
 
   /** The cards, in the order in which they came. */
   get cards(): ICard[] {
-    return this._heads.map(head => this.card(head));
+    return this._cards.all;
   }
 
   /** The same, each before those whose tasks its own have started: as a tree is read. */
   get cardsInTree(): ICard[] {
-    const below = new Map<number, ICard[]>();
-    for (const card of this.cards) {
-      const { parent } = card.groups[0]!;
-      const above = parent === NO_GROUP ? NO_GROUP : this._head[parent]!;
-      below.set(above, [...(below.get(above) ?? []), card]);
-    }
-    const under = (above: number): ICard[] =>
-      (below.get(above) ?? []).flatMap(card => [card, ...under(card.head)]);
-    return under(NO_GROUP);
-  }
-
-  /** The card on which a group stands. */
-  card(group: number): ICard {
-    const store = this._store;
-    const head = this._head[group]!;
-    const groups = this._members.get(head) ?? [store.groups[head]!];
-    const ofActors = isActorGroup(store, groups[0]!);
-    if (groups.length === 1) {
-      const { tasks, counts } = groups[0]!;
-      return { head, groups, ofActors, total: tasks.length, counts };
-    }
-    const counts = new Int32Array(N_STATES);
-    let total = 0;
-    for (const one of groups) {
-      total += one.tasks.length;
-      one.counts.forEach((count, code) => (counts[code]! += count));
-    }
-    return { head, groups, ofActors, total, counts };
+    return this._cards.inTree;
   }
 
   /** Of the cards, by group. */
@@ -139,7 +99,7 @@ export class Scene {
       }
     }
     // A call moves to the lane of the actor that takes it.
-    for (const head of this._heads) {
+    for (const head of this._cards.heads) {
       if (isActorGroup(store, store.groups[head]!)) {
         moved = this._fit(head) || moved;
       }
@@ -184,8 +144,8 @@ export class Scene {
 
   /** The lanes of a card of actors; null: it has none. In a closed one each lane is a row of the newest calls. */
   lanes(group: number): ILanes | null {
-    const head = this._head[group]!;
-    const groups = this._members.get(head) ?? [this._store.groups[head]!];
+    const head = this._cards.head[group]!;
+    const groups = this._cards.groupsOf(head);
     if (!isActorGroup(this._store, groups[0]!)) {
       return null;
     }
@@ -200,12 +160,12 @@ export class Scene {
   }
 
   isOpen(group: number): boolean {
-    return this._open.has(this._head[group]!);
+    return this._open.has(this._cards.head[group]!);
   }
 
   /** Open a card into the dots of its tasks, or into all calls of its lanes; or close it. */
   toggle(group: number): void {
-    const head = this._head[group]!;
+    const head = this._cards.head[group]!;
     if (!this._open.delete(head)) {
       this._open.set(head, this._store.groups[head]!.tasks.length);
     }
@@ -239,17 +199,12 @@ export class Scene {
       }
       return middle(place);
     }
-    const columns = this.columns(group);
-    const n = this._store.place[task]!;
-    return {
-      x: place.x + MARGIN + PITCH * ((n % columns) + 0.5),
-      y: place.y + HEAD_HEIGHT + PITCH * (Math.floor(n / columns) + 0.5)
-    };
+    return dotSpot(place, this.columns(group), this._store.place[task]!);
   }
 
   /** What is under a point of the scene. */
   hit(x: number, y: number): IHit | null {
-    for (const group of this._heads) {
+    for (const group of this._cards.heads) {
       const place = this._places[group]!;
       if (!inside(place, x, y)) {
         continue;
@@ -259,12 +214,9 @@ export class Scene {
         const task = laneHit(lanes, x - place.x, y - place.y);
         return { group: task === null ? group : this._store.group[task]!, task };
       }
-      const column = Math.floor((x - place.x - MARGIN) / PITCH);
-      const row = Math.floor((y - place.y - HEAD_HEIGHT) / PITCH);
-      const columns = this.columns(group);
-      const tasks = this._store.groups[group]!.tasks;
-      if (this._open.has(group) && row >= 0 && column >= 0 && column < columns) {
-        return { group, task: tasks[row * columns + column] ?? null };
+      if (this._open.has(group)) {
+        const n = dotAt(this.columns(group), x - place.x, y - place.y);
+        return { group, task: n === null ? null : (this._store.groups[group]!.tasks[n] ?? null) };
       }
       return { group, task: null };
     }
@@ -279,20 +231,17 @@ export class Scene {
   private _grow(): boolean {
     const store = this._store;
     const edges = store.groupEdges.slice(this._edgeCount);
-    const first = this._head.length;
-    for (let index = first; index < store.groups.length; index++) {
-      this._head.push(this._headOf(store.groups[index]!));
-    }
-    const fresh = this._head.slice(first).filter((head, n) => head === first + n);
+    const first = this._cards.head.length;
+    const fresh = this._cards.grow();
     const objects = this._coming;
     this._coming = [];
     const before = this._before(fresh, edges, objects);
     for (const one of parentsFirst([...objects.map((_, n) => -1 - n), ...fresh], before)) {
       this._add(one, objects, before.get(one) ?? []);
     }
-    this._heads.push(...fresh);
+    this._cards.heads.push(...fresh);
     for (let index = first; index < store.groups.length; index++) {
-      const head = this._head[index]!;
+      const head = this._cards.head[index]!;
       if (head !== index) {
         this._nodes[index] = this._nodes[head]!;
         this._places[index] = this._places[head]!;
@@ -325,19 +274,19 @@ export class Scene {
     for (const head of fresh) {
       const { parent } = this._store.groups[head]!;
       if (parent !== NO_GROUP) {
-        before.add(this._head[parent]!, head);
+        before.add(this._cards.head[parent]!, head);
       }
     }
     for (const { from, to } of edges) {
-      if (this._head[from] !== this._head[to]) {
-        before.add(this._head[from]!, this._head[to]!);
+      if (this._cards.head[from] !== this._cards.head[to]) {
+        before.add(this._cards.head[from]!, this._cards.head[to]!);
       }
     }
     objects.forEach(({ maker, takers }, n) => {
       if (maker !== NO_GROUP) {
-        before.add(this._head[maker]!, -1 - n);
+        before.add(this._cards.head[maker]!, -1 - n);
       }
-      takers.forEach(taker => before.add(-1 - n, this._head[taker]!));
+      takers.forEach(taker => before.add(-1 - n, this._cards.head[taker]!));
     });
     return before;
   }
@@ -357,22 +306,6 @@ export class Scene {
     const node = this._layout.addNode(...this._size(one), after);
     this._nodes[one] = node;
     this._places[one] = this._layout.places[node]!;
-  }
-
-  /** The group on whose card a new one stands: methods of one class share one. */
-  private _headOf(group: IGroup): number {
-    if (!isActorGroup(this._store, group)) {
-      return group.index;
-    }
-    const key = `${group.parent} ${classOf(this._store, group)}`;
-    const head = this._classes.get(key);
-    if (head === undefined) {
-      this._classes.set(key, group.index);
-      this._members.set(group.index, [group]);
-      return group.index;
-    }
-    this._members.get(head)!.push(group);
-    return head;
   }
 
   private _connect(from: number, to: number, of: ISceneEdge['of']): void {
@@ -443,10 +376,7 @@ export class Scene {
     this._layout = new Layout();
     this._nodes = [];
     this._places = [];
-    this._heads = [];
-    this._head = [];
-    this._members.clear();
-    this._classes.clear();
+    this._cards.clear();
     this._edges = [];
     this._edgeCount = 0;
     this._shape = -1;
@@ -458,16 +388,11 @@ export class Scene {
   }
 
   private readonly _store: TaskStore;
+  private readonly _cards: Cards;
   private _layout = new Layout();
   /** The nodes of the groups, and their places. */
   private _nodes: number[] = [];
   private _places: IPlace[] = [];
-  /** The first groups of the cards; the first group of each group's card; the groups of cards of actors. */
-  private _heads: number[] = [];
-  private _head: number[] = [];
-  private readonly _members = new Map<number, IGroup[]>();
-  /** Starter and class of actors -> the first group of their card. */
-  private readonly _classes = new Map<string, number>();
   private _edges: ISceneEdge[] = [];
   private _edgeCount = 0;
   private _epoch = Number.NaN;
@@ -485,53 +410,6 @@ export class Scene {
   private _gone = new Set<IPlace>();
 }
 
-/** Where an edge begins and ends: at the height of a card's head; who starts a little below the values. */
-export function edgeEnds({ from, to, of }: ISceneEdge): {
-  x1: number;
-  y1: number;
-  x2: number;
-  y2: number;
-  bend: number;
-} {
-  const [y1, y2] = [from, to].map(
-    place => place.y + Math.min(place.height, CARD_HEIGHT) / 2 + (of.count === 0 ? 10 : 0)
-  ) as [number, number];
-  const [x1, x2] = [from.x + from.width, to.x];
-  return { x1, y1, x2, y2, bend: Math.max(24, Math.abs(x2 - x1) / 2) };
-}
-
 /** An edge from who starts to who is started; and one from or to an object. */
 const STARTS = { count: 0 };
 const VALUE = { count: 1 };
-
-function middle(place: IPlace): { x: number; y: number } {
-  return { x: place.x + place.width / 2, y: place.y + place.height / 2 };
-}
-
-function inside(place: IPlace, x: number, y: number): boolean {
-  return x >= place.x && y >= place.y && x <= place.x + place.width && y <= place.y + place.height;
-}
-
-/** The middle of the n-th call of a lane that begins at `y`. */
-export function laneSpot(
-  place: IPlace,
-  { columns }: ILanes,
-  y: number,
-  n: number
-): { x: number; y: number } {
-  return {
-    x: place.x + MARGIN + LANE_NAMES + PITCH * ((n % columns) + 0.5),
-    y: place.y + HEAD_HEIGHT + y + PITCH * (Math.floor(n / columns) + 0.5)
-  };
-}
-
-/** The call at a point of a card. */
-function laneHit({ lanes, columns }: ILanes, x: number, y: number): number | null {
-  const column = Math.floor((x - MARGIN - LANE_NAMES) / PITCH);
-  const lane = lanes.filter(one => y - HEAD_HEIGHT >= one.y).at(-1);
-  if (lane === undefined || column < 0 || column >= columns) {
-    return null;
-  }
-  const row = Math.floor((y - HEAD_HEIGHT - lane.y) / PITCH);
-  return row < lane.rows ? (lane.tasks[row * columns + column] ?? null) : null;
-}

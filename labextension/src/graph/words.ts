@@ -2,7 +2,7 @@
 import { formatCount } from '../model/format.js';
 import { classOf } from './lanes.js';
 import { medianMs } from './median.js';
-import type { ICard } from './scene.js';
+import type { ICard } from './cards.js';
 import { STATE_OF_CODE, STATES, stateWord, type IStateLook } from '../model/states.js';
 import {
   CANCELLED,

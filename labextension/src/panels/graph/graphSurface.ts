@@ -7,13 +7,11 @@ import {
   LANE_TOTALS,
   MARGIN,
   PITCH,
-  Scene,
   edgeEnds,
-  laneSpot,
-  type ICard,
-  type IHit,
-  type ISceneObject
-} from '../../graph/scene.js';
+  laneSpot
+} from '../../graph/cardGeometry.js';
+import type { ICard } from '../../graph/cards.js';
+import { Scene, type IHit, type ISceneObject } from '../../graph/scene.js';
 import { FAILED, N_STATES, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../../graph/taskStore.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';

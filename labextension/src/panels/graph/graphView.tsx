@@ -9,7 +9,8 @@ import {
 } from 'react';
 import { laneName, type ILane } from '../../graph/lanes.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
-import type { ICard, IHit, Scene } from '../../graph/scene.js';
+import type { ICard } from '../../graph/cards.js';
+import type { IHit, Scene } from '../../graph/scene.js';
 import type { IGroup, TaskStore } from '../../graph/taskStore.js';
 import { itemAfterKey } from '../../graph/treeKeys.js';
 import {
