@@ -96,6 +96,16 @@ def test_the_tasks_are_drawn_listed_and_found(lab):
           return data.some((value, i) => i % 4 === 3 && value > 0);
         }"""
     )
+    # On a page from right to left the words on the canvas begin where they are put, all the same.
+    direction = lab.page.evaluate(
+        """() => {
+          document.documentElement.dir = 'rtl';
+          const { direction } = getComputedStyle(document.querySelector('.nbray-graph canvas'));
+          document.documentElement.dir = 'ltr';
+          return direction;
+        }"""
+    )
+    assert direction == "ltr"
     lab.show_tab("Tasks")
     table = lab.panel.get_by_role("grid", name="Tasks")
     table.get_by_text("30 of 30 tasks").wait_for()

@@ -49,7 +49,8 @@ export function readPalette(element: HTMLElement): IPalette {
     background: value('--jp-layout-color1', '#fff'),
     card: value('--jp-layout-color1', '#fff'),
     line: value('--jp-border-color1', '#bdbdbd'),
-    faint: value('--jp-border-color2', '#e0e0e0'),
+    // Names stand on it: in the themes of high contrast, borders are as light as words are.
+    faint: value('--jp-layout-color2', '#eee'),
     text: value('--jp-ui-font-color1', '#212121'),
     dim: value('--jp-ui-font-color2', '#666'),
     accent: value('--jp-brand-color1', '#1976d2'),

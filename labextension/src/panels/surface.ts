@@ -7,6 +7,7 @@ export abstract class Surface {
     this.host = host;
     this.canvas = document.createElement('canvas');
     this.canvas.className = 'nbray-canvas';
+    this.canvas.dir = 'ltr'; // words begin where they are put, also on a page from right to left
     this.canvas.setAttribute('aria-hidden', 'true');
     this.canvas.dataset['label'] = label;
     host.prepend(this.canvas);
