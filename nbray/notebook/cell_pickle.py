@@ -56,7 +56,7 @@ from .cell_leftovers import (
 from .cell_loop import reduce_future
 from .error_rebuild import rebuild
 from .error_record import bare_exception, capture, frames_of
-from .free_locks import is_found, reduce_lock
+from .free_locks import is_found, reduce_lock, reduce_thread
 from .interrupt_handlers import reduce_handler
 from .ipywidgets_travel import comm_type, connection, reduce_observed
 from .pandas_columns import is_block, is_column, reduce_block, reduce_column
@@ -282,6 +282,8 @@ class CellPickler(AnnotationPickler):
             return closed_file, (kind, getattr(obj, "name", ""))
         elif is_closed_temporary_file(obj):
             return closed_temporary_file, (kind, obj.file, obj.name)
+        elif isinstance(obj, threading.Thread) and (thread := reduce_thread(obj)) is not None:
+            return thread
         elif isinstance(obj, asyncio.Future):
             return reduce_future(obj)
         elif isinstance(obj, BaseException) and (error := self._reduce_error(obj)) is not None:

@@ -7,6 +7,7 @@ lock by itself, which is there to be shared, stay where they are.
 
 from __future__ import annotations
 
+import _thread
 import functools
 import logging
 import queue
@@ -82,6 +83,30 @@ def _local(kind: Any, attributes: dict[str, Any]) -> Any:
     return made
 
 
+def reduce_thread(thread: threading.Thread) -> Any:
+    """Write a thread that is over without what belongs to this process (since Python 3.13); None: it is not over."""
+    if not _is_over(thread):
+        return None
+    state = {name: value for name, value in vars(thread).items() if name not in ("_context", _HANDLE)}
+    return type(thread).__new__, (type(thread),), state, None, None, _end_thread
+
+
+#: Where it has its handle: nowhere before Python 3.13.
+_HANDLE = next((name for name in ("_handle", "_os_thread_handle") if name in vars(threading.Thread(name="unused"))), "")
+
+
+def _end_thread(thread: threading.Thread, state: dict[str, Any]) -> None:
+    vars(thread).update(state)
+    if _HANDLE:
+        handle = _thread._make_thread_handle(thread.ident)  # type: ignore[attr-defined]
+        handle._set_done()
+        vars(thread)[_HANDLE] = handle
+
+
+def _is_over(thread: threading.Thread) -> bool:
+    return thread.ident is not None and not thread.is_alive()
+
+
 def _is_whole_without(parent: Any) -> bool:
     if isinstance(parent, Future):
         return parent.done()
@@ -89,7 +114,7 @@ def _is_whole_without(parent: Any) -> bool:
     if popen is not None and isinstance(parent, popen):
         return parent.returncode is not None
     if isinstance(parent, threading.Thread):
-        return parent.ident is not None and not parent.is_alive()
+        return _is_over(parent)
     if isinstance(parent, BaseException):
         return False
     kind = type(parent)
