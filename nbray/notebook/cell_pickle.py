@@ -17,13 +17,11 @@ Large buffers are kept out of the stream, in ``buffers``.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import io
 import itertools
 import operator
 import pickle
-import re
 import sys
 import threading
 import types
@@ -32,34 +30,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import cloudpickle
-from cloudpickle.cloudpickle import _function_getstate, _make_empty_cell, _make_function
+from cloudpickle.cloudpickle import _function_getstate, _make_function
 
 from nbray.serialization.annotations import AnnotationPickler, readable
-from nbray.serialization.serializer import keep_slots, reduce_code
+from nbray.serialization.serializer import keep_slots
 
 from . import array_views, made_modules
 from .c_data import is_made_array, reduce_array_class
-from .cell_leftovers import (
-    BINARY_FILES,
-    closed_file,
-    closed_temporary_file,
-    found_again,
-    is_closed_temporary_file,
-    is_found_again,
-    is_script_stream,
-    is_shell,
-    reduce_call,
-    reduce_context_manager,
-    shell_here,
-    stream_of_bar,
-)
-from .cell_loop import reduce_future
 from .error_rebuild import rebuild
 from .error_record import bare_exception, capture, frames_of
-from .free_locks import is_found, reduce_lock, reduce_thread
-from .interrupt_handlers import reduce_handler
 from .ipywidgets_travel import comm_type, connection, reduce_observed
-from .pandas_columns import is_block, is_column, reduce_block, reduce_column
+from .odd_objects import reduce_odd
 from .stand_in_frames import make_traceback
 from .weak_references import reduce_weak
 
@@ -68,7 +49,6 @@ PROTO = pickle.PROTO + bytes([PROTOCOL])
 NOTHING = pickle.NONE + pickle.STOP  # the end of a pickled None
 
 _DISPATCHER: types.CodeType = vars(functools)["singledispatch"](len).__code__
-_LruCache = type(functools.lru_cache(len))
 _receiving = threading.local()  # .namespace, .carried, .inputs, .kept: of the stream being read
 
 
@@ -123,10 +103,6 @@ def input_object(name: str) -> Any:
     return _receiving.inputs[name]
 
 
-def _fill_cell(cell: types.CellType, state: tuple[Any]) -> None:
-    cell.cell_contents = state[0]
-
-
 def _restore_function(function: types.FunctionType, state: tuple[dict, dict]) -> None:
     """Give a function its attributes and the globals that it needs."""
     attributes, slots = state
@@ -140,19 +116,6 @@ def _restore_function(function: types.FunctionType, state: tuple[dict, dict]) ->
             namespace[name] = value
     for name, value in slots.items():
         setattr(function, name, value)
-
-
-def _reduce_cell(cell: types.CellType) -> Any:
-    """Write a variable of a closure, which may hold the very function that it belongs to."""
-    try:
-        contents = cell.cell_contents
-    except ValueError:  # not bound yet
-        return _make_empty_cell, ()
-    return _make_empty_cell, (), (contents,), None, None, _fill_cell
-
-
-def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
-    return functools.lru_cache(**parameters)(function)
 
 
 def _dispatcher(registry: dict[type, Callable[..., Any]]) -> Any:
@@ -244,84 +207,52 @@ class CellPickler(AnnotationPickler):
             if name is not None:
                 return input_object, (name,)
         if kind is types.FunctionType:
-            if (made := made_modules.module_of(obj)) is not None:
-                self._know_module(made)
-            if is_dispatcher(obj):  # with a cache that does not pickle
-                return _dispatcher, (dict(obj.registry),)
-            if obj.__globals__ is self.namespace:
-                return self._reduce_notebook_function(obj)
-        elif kind is types.CodeType:
-            return reduce_code(obj)
-        elif kind is types.CellType:
-            return _reduce_cell(obj)
-        elif kind is types.ModuleType and made_modules.by_hand(obj):
-            self._know_module(obj)
-            return made_modules.reduce_module(obj, back=not self.send_globals)
-        elif kind.__module__ == "weakref" and (weak := reduce_weak(obj)) is not None:
+            special = self._reduce_function(obj)
+        elif issubclass(kind, type):
+            special = self._reduce_class(obj)
+        else:
+            special = self._reduce_object(obj)
+        if special is not None:
+            return special
+        reduced = super().reducer_override(obj)
+        return keep_slots(obj, reduced) if issubclass(kind, type) else reduced
+
+    def _reduce_function(self, function: types.FunctionType) -> Any:
+        if (made := made_modules.module_of(function)) is not None:
+            self._know_module(made)
+        if is_dispatcher(function):  # with a cache that does not pickle
+            return _dispatcher, (dict(function.registry),)  # type: ignore[attr-defined]
+        return self._reduce_notebook_function(function) if function.__globals__ is self.namespace else None
+
+    def _reduce_class(self, cls: type) -> Any:
+        if is_made_array(cls):
+            return reduce_array_class(cls)
+        if (made := made_modules.module_of(cls)) is not None:
+            self._know_module(made)
+        return None
+
+    def _reduce_object(self, obj: Any) -> Any:
+        kind = type(obj)
+        # First: whoever asks a proxy for its class asks what it refers to, which may be gone.
+        if kind.__module__ == "weakref" and (weak := reduce_weak(obj)) is not None:
             return weak
-        elif kind in self.carried_types:
+        if kind in self.carried_types:
             self.carried.append(obj)
             return _carried, (len(self.carried) - 1,)
-        elif obj is sys.stdout:
-            return getattr, (sys, "stdout")
-        elif obj is sys.stderr:
-            return getattr, (sys, "stderr")
-        elif kind is _LruCache and obj.__module__ == "__main__":
-            # Pickle would only write its name, which the receiver does not have.
-            return _cached, (obj.__wrapped__, obj.cache_parameters())
-        elif (comm := comm_type()) is not None and isinstance(obj, comm):
-            return connection, (obj.comm_id,)
-        elif comm is not None and not self.send_globals and (observed := reduce_observed(obj)) is not None:
-            return observed
-        elif kind is io.TextIOWrapper:
-            if obj.closed:
-                return closed_file, (kind, getattr(obj, "name", ""), getattr(obj, "mode", "r"), obj.encoding)
-            # cloudpickle would turn an open file into a copy of its text
-            raise TypeError("cannot pickle '_io.TextIOWrapper' object")
-        elif kind in BINARY_FILES and obj.closed:
-            return closed_file, (kind, getattr(obj, "name", ""))
-        elif is_closed_temporary_file(obj):
-            return closed_temporary_file, (kind, obj.file, obj.name)
-        elif isinstance(obj, threading.Thread) and (thread := reduce_thread(obj)) is not None:
-            return thread
-        elif isinstance(obj, asyncio.Future):
-            return reduce_future(obj)
-        elif isinstance(obj, BaseException) and (error := self._reduce_error(obj)) is not None:
+        if kind is types.ModuleType and made_modules.by_hand(obj):
+            self._know_module(obj)
+            return made_modules.reduce_module(obj, back=not self.send_globals)
+        comm = comm_type()
+        if comm is not None:
+            if isinstance(obj, comm):
+                return connection, (obj.comm_id,)
+            if not self.send_globals and (observed := reduce_observed(obj)) is not None:
+                return observed
+        if isinstance(obj, BaseException) and (error := self._reduce_error(obj)) is not None:
             return error
-        elif kind.__module__ == "unittest.mock" and kind.__name__ == "_Call":
-            return reduce_call(obj)
-        elif is_script_stream(obj):
-            raise TypeError("the stream of a script in the background is read where the script runs")
-        elif is_shell(obj):
-            return shell_here, ()
-        elif kind.__module__ == "tqdm.utils" and kind.__name__ == "DisableOnWriteError":
-            return stream_of_bar, (kind, obj._wrapped)
-        elif (
-            kind.__module__ == "contextlib"
-            and hasattr(obj, "gen")
-            and (manager := reduce_context_manager(obj)) is not None
-        ):
-            return manager
-        elif kind is types.MethodType and (handler := reduce_handler(obj)) is not None:
-            return handler
-        elif kind is re.Match and is_found_again(obj):
-            return found_again, (obj.re, obj.string, obj.pos, obj.endpos, obj.start())
-        elif self.owners and (view := array_views.reduce_view(obj, self.owners)) is not None:
+        if self.owners and (view := array_views.reduce_view(obj, self.owners)) is not None:
             return view
-        elif kind.__name__ == "memmap" and (mapped := array_views.reduce_mapped(obj)) is not None:
-            return mapped
-        elif isinstance(obj, type) and is_made_array(obj):
-            return reduce_array_class(obj)
-        elif is_block(obj) and (block := reduce_block(obj)) is not None:
-            return block
-        elif is_column(obj) and (column := reduce_column(obj)) is not None:
-            return column
-        elif is_found(obj) and (lock := reduce_lock(obj)) is not None:
-            return lock
-        elif isinstance(obj, type) and (made := made_modules.module_of(obj)) is not None:
-            self._know_module(made)
-        reduced = super().reducer_override(obj)
-        return keep_slots(obj, reduced) if isinstance(obj, type) else reduced
+        return reduce_odd(obj)
 
     def _reduce_error(self, error: BaseException) -> Any:
         """Write an exception with where it was raised, and what it was raised from; None: pickle does all that there is to do."""
