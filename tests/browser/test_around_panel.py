@@ -58,6 +58,7 @@ def test_badges_the_switch_and_what_can_be_saved(lab):
     badge.wait_for(state="detached")
     lab.save()
     lab.reload()
+    lab.show_panel()  # JupyterLab writes down a second later that it was open
     lab.group("halve, 5 tasks, 4 done, 1 failed")
     lab.wait_idle()
     assert lab.page.locator(".nbray-badge").count() == 0
