@@ -12,6 +12,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.macro import Macro
 
+from .cell_text import without_comments_above
+
 # What IPython might change somewhere: escapes, prompts, and lines of nothing but spaces (which it empties).
 _MAYBE = re.compile(r"[%!?]|>>>|\.\.\.|^\s*[,;/]|^In |^[^\S\n]+$|\A\s", re.MULTILINE)
 _WORD = re.compile(r"[\w.*]+")  # what may be a magic, a macro, or be called for its name alone
@@ -51,10 +53,11 @@ def _is_plain(shell: Any, line: str) -> bool:
 
 def _is_standard(shell: Any) -> bool:
     manager, standard = shell.input_transformer_manager, _standard()
+    cleanup = [each for each in manager.cleanup_transforms if each is not without_comments_above]  # of %%remote alone
     return (
         type(manager) is TransformerManager
         and getattr(shell.transform_cell, "__func__", None) is InteractiveShell.transform_cell
-        and manager.cleanup_transforms == standard.cleanup_transforms
+        and cleanup == standard.cleanup_transforms
         and manager.line_transforms == standard.line_transforms
         and manager.token_transformers == standard.token_transformers
     )

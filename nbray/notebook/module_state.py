@@ -214,7 +214,8 @@ class InForce:
         for name in names & self._before:
             self._begin(name)
         self._late = AfterImport(names - self._before, lambda module: self._begin(module.__name__))
-        self._late.install()
+        if names - self._before:
+            self._late.install()
 
     def _begin(self, name: str) -> None:
         self._own.update(_read(name))
@@ -225,7 +226,9 @@ class InForce:
         self._late.remove()
         names = {name for name, _ in self._given}
         changed: dict[Key, bytes] = {}
-        for name in (names | set(module_reload.of_the_user(self._before))) & set(sys.modules):
+        # As many as before: none is new. To look at each takes as long as a cell of `pass`.
+        new = module_reload.of_the_user(self._before) if len(sys.modules) != len(self._before) else ()
+        for name in names.union(new).intersection(sys.modules):
             now = _read(name)
             refused = now.get((name, REFUSED))
             if refused is not None and name in names and (name, REFUSED) not in self._given:

@@ -6,9 +6,9 @@ import ast
 
 from kit import Kernel
 
-# Calls of Python functions that a cell adds, which do not depend on how busy the machine is: 655 to 659 were
+# Calls of Python functions that a cell adds, which do not depend on how busy the machine is: 350 were
 # measured. They are no measure of time: that the cell adds 2 ms at most is for the benchmark to say.
-BUDGET_CALLS = 800
+BUDGET_CALLS = 450
 
 MEASURE = """
 import sys
