@@ -15,6 +15,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # the C module below `signal`
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -70,11 +71,8 @@ class InterruptShield:
 
     def must_wait(self, signum: int, frame: FrameType | None) -> bool:
         """Tell, in a signal handler, whether it must not raise now; the signal is then sent again, soon."""
-        if not any(lock._is_owned() for lock in self._locks):
-            while frame is not None and frame.f_code not in _uninterrupted:
-                frame = frame.f_back
-            if frame is None:
-                return False
+        if not any(lock._is_owned() for lock in self._locks) and not _is_uninterrupted(frame):
+            return False
         self.pending = signum
         core = self.core
         if core.session.attached:
@@ -89,8 +87,14 @@ class InterruptShield:
                 signal.raise_signal(signum)
 
     def deliver(self) -> None:
-        """In the service thread: send a signal that was put off, now that the lock is free."""
+        """In the service thread: send a signal that was put off, now that the lock is free.
+
+        It stays put off while the main thread is where none may strike: there the handler would put it off again, and a
+        signal could reach each handler within the one before.
+        """
         with self.core.lock:
+            if _is_uninterrupted(sys._current_frames().get(self._main)):
+                return
             signum, self.pending = self.pending, 0
         if signum:
             signal.pthread_kill(self._main, signum)
@@ -100,6 +104,15 @@ class InterruptShield:
         if os.getpid() == self.core.pid and self.must_wait(signum, frame):
             return
         self._previous(signum, frame)
+
+
+def _is_uninterrupted(frame: FrameType | None) -> bool:
+    """Tell whether a function is marked, of those that have been called and not returned."""
+    while frame is not None:
+        if frame.f_code in _uninterrupted:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _unshielded(handler: Any) -> Any:

@@ -148,6 +148,8 @@ class Upkeep(CoreState):
                 timeout = QUIET_NS
             if self._delayed or self._dead_workers or self._gone_handles or self._parents_cancelled or self.stalled:
                 timeout = 50_000_000
+            if self.shield.pending:  # it could not be delivered yet
+                timeout = 1_000_000
             try:
                 interest = OWNED | RING | (SEAL if self.borrowed_waits else 0)
                 woken = lib.nbs_serve_wait(self.seg, interest, LAZY_NS, timeout)

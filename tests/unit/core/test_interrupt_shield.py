@@ -1,4 +1,4 @@
-"""Shields of several clusters of one process: none calls another."""
+"""Shields of several clusters of one process: none calls another. What is put off is delivered when it may strike."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from nbray.core.interrupts import InterruptShield
+from nbray.core.interrupts import InterruptShield, uninterrupted
 
 
 @pytest.fixture
@@ -20,8 +20,9 @@ def handler():
 
 
 def shield():
-    core = types.SimpleNamespace(role="driver", pid=os.getpid(), session=types.SimpleNamespace(attached=False))
-    return InterruptShield(core, (threading.RLock(),))
+    session = types.SimpleNamespace(attached=False)
+    core = types.SimpleNamespace(role="driver", pid=os.getpid(), session=session, lock=threading.RLock())
+    return InterruptShield(core, (core.lock,))
 
 
 def test_shields_that_install_themselves_again_and_again_reach_the_program_once(handler):
@@ -41,3 +42,28 @@ def test_many_shields_that_were_never_removed(handler):
         shield().install()
     signal.raise_signal(signal.SIGINT)
     assert handler == [signal.SIGINT]
+
+
+def test_a_signal_that_was_put_off_is_not_sent_into_what_it_would_have_to_wait_for(handler):
+    """Sent at once, it was put off again and sent again, each time within the handler of the one before, to no end."""
+    own = shield()
+    own.install()
+    asked, must_wait = [], own.must_wait
+    own.must_wait = lambda signum, frame: asked.append(signum) or must_wait(signum, frame)
+
+    def serve():
+        thread = threading.Thread(target=own.deliver)
+        thread.start()
+        thread.join()
+
+    @uninterrupted
+    def write():
+        signal.raise_signal(signal.SIGINT)
+        assert own.pending == signal.SIGINT
+        serve()
+        assert own.pending == signal.SIGINT and len(asked) == 1
+        return list(handler)
+
+    assert write() == []
+    serve()
+    assert handler == [signal.SIGINT] and own.pending == 0
