@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -61,6 +62,28 @@ def _compiler() -> list[str]:
     return shlex.split(os.environ.get("CC", "") or "cc")
 
 
+def what_is_missing() -> str | None:
+    """Why the C core cannot be built on this machine and what to do; None when it can."""
+    if not sys.platform.startswith("linux"):
+        return f"nbray runs on Linux; this is {sys.platform}. On other systems, install it in a container or virtual machine."
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return (
+            f"nbray does not run on the free-threaded build of Python yet ({sys.executable}). "
+            "Install it for the ordinary build of the same version."
+        )
+    if shutil.which(_compiler()[0]) is None:
+        return (
+            f"The C core of nbray needs a C compiler, and there is no {_compiler()[0]!r}. Install one "
+            "(Debian: `apt install gcc libc6-dev`, Fedora: `dnf install gcc`) or name one in CC."
+        )
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        return (
+            f"The C core of nbray needs Python's headers, and there is no Python.h in {sysconfig.get_path('include')}. "
+            "Install them (Debian: `apt install python3-dev`, Fedora: `dnf install python3-devel`)."
+        )
+    return None
+
+
 def _compile(source: Path, cache: Path, flags: list[str], inputs: bytes) -> Path:
     command = [*_compiler(), *flags, "-c"]
     key = hashlib.sha256(inputs + source.read_bytes() + repr(command).encode()).hexdigest()[:20]
@@ -78,7 +101,15 @@ def build(out_dir: Path, debug: bool = True) -> Path:
     """Build the shared object into `out_dir`; returns its path. Replaces it atomically.
 
     Without `debug` it has no debugging information, three quarters of its size.
+
+    Raises
+    ------
+    RuntimeError
+        This machine lacks something that the build needs; the message says what.
     """
+    missing = what_is_missing()
+    if missing is not None:
+        raise RuntimeError(missing)
     out_dir = Path(out_dir).resolve()
     out_dir.mkdir(parents=True, exist_ok=True)
     cache = HERE.parent / "build" / "csrc"
