@@ -71,6 +71,11 @@ def placement_group_id(owner: int, number: int, job: int) -> bytes:
 
 
 job_of: Callable[[int], int | None] | None = None  # of a peer; set by the runtime of this process
+actor_of: Callable[[bytes], str] | None = None  # of a task, empty: none; likewise
+
+
+_DRIVER = b"\xff" * 20  # what the id of a driver among the tasks begins with
+_NO_ACTOR = b"\xff" * 12  # and that of no actor
 
 
 def _job_of(owner: int) -> JobID:
@@ -141,7 +146,19 @@ class TaskID(BaseID):
 
     def job_id(self) -> JobID:
         """Return the job of the process that submitted it; nil where that is not known (any more)."""
+        if self._bytes.startswith(_DRIVER):
+            return JobID(self._bytes[len(_DRIVER) :])
         return _job_of(_TASK.unpack(self._bytes)[0])
+
+    def actor_id(self) -> ActorID:
+        """Return the actor that the task calls or makes; where it does neither, as in Ray, one of ones and the job."""
+        found = actor_of(self._bytes) if actor_of is not None and not self.is_nil() else ""
+        return ActorID(bytes.fromhex(found)) if found else ActorID(_NO_ACTOR + self.job_id().binary())
+
+    @classmethod
+    def for_driver_task(cls, job_id: JobID) -> TaskID:
+        """Return the id that lists give a job's driver."""
+        return cls(_DRIVER + job_id.binary())
 
 
 class ActorID(BaseID):
@@ -153,6 +170,8 @@ class ActorID(BaseID):
     @property
     def job_id(self) -> JobID:
         """The job of the process that made it; nil where that is not known (any more)."""
+        if self._bytes.startswith(_NO_ACTOR):
+            return JobID(self._bytes[len(_NO_ACTOR) :])
         return _job_of(_ACTOR.unpack(self._bytes)[0])
 
 
@@ -194,6 +213,11 @@ class PlacementGroupID(BaseID):
 
     SIZE = 18
     __slots__ = ()
+
+    @classmethod
+    def of(cls, job_id: JobID) -> PlacementGroupID:
+        """Return a new id for a placement group of a job."""
+        return cls(os.urandom(cls.SIZE - JobID.SIZE) + job_id.binary())
 
 
 class FunctionID(UniqueID):

@@ -11,6 +11,7 @@ core worker, which installs itself with ``install``.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ def install(core: Any) -> None:
     global _core
     _core = core
     ids.job_of = core.job_of if core is not None else None
+    ids.actor_of = core.actor_of_task if core is not None else None
 
 
 class _ById(type):
@@ -90,8 +92,13 @@ class ObjectRef(metaclass=_ById):
         """The same, by the id as hex digits."""
         return _by_id(bytes.fromhex(hex_id))
 
-    @staticmethod
-    def size() -> int:
+    @classmethod
+    def from_random(cls) -> ObjectRef:
+        """Return a ref of an object that there is not."""
+        return _by_id(os.urandom(ids.OBJECT_ID_SIZE))
+
+    @classmethod
+    def size(cls) -> int:
         """Return the number of bytes of an id."""
         return ids.OBJECT_ID_SIZE
 
@@ -105,6 +112,17 @@ class ObjectRef(metaclass=_ById):
     def job_id(self) -> ids.JobID:
         """Return the id of the job it belongs to."""
         return self.task_id().job_id()
+
+    def owner_address(self) -> bytes:
+        """Return what names the process that owns the value: the bytes of its id as a worker."""
+        return bytes.fromhex(ids.worker_id(self._owner))
+
+    def call_site(self) -> str:
+        """Return an empty text, as Ray does unless it records them: ``list_objects`` tells where stored values were made."""
+        return ""
+
+    def tensor_transport(self) -> None:
+        """Return None: values travel through the store."""
 
     def future(self) -> Any:
         """Return a ``concurrent.futures.Future`` that gets the value or the error."""

@@ -31,7 +31,6 @@ from nbray.exceptions import (
     TaskCancelledError,
 )
 from nbray.serialization import error_value
-from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
 
 NBS_OK = lib.NBS_OK
@@ -308,7 +307,7 @@ class ActorCalls:
             f"{who} {when}{reason}. The call {began}.", self.actor_id, maybe_executed=maybe_executed
         )
 
-    def death_error(self, maybe_executed: bool) -> BaseException | ErrorValue:
+    def death_error(self, maybe_executed: bool) -> BaseException:
         """Return why calls to this dead actor fail."""
         notice = self.notice
         if notice is None:
@@ -351,11 +350,7 @@ class ActorCalls:
 
     def _finish_dead(self, record: TaskRecord, maybe_executed: bool, process: int = 0) -> None:
         self._waits_no_more(record)
-        error = self.death_error(maybe_executed)
-        if isinstance(error, BaseException):
-            self.core.fail(record, error, process)
-        else:
-            self.core._finish_error(record, error, process)
+        self.core.fail(record, self.death_error(maybe_executed), process, maybe_executed)
 
     def cancel(self, record: TaskRecord, recursive: bool) -> None:
         """Cancel a call: one that has not begun never runs; one that runs is told."""

@@ -99,6 +99,18 @@ def tasks(source: Any, timeout_s: float = 2.0) -> Snapshot:
     return Snapshot(view, offset_ns, silent, dropped, side_by_side)
 
 
+def actor_of_call(source: Any, owner: int, number: int) -> str:
+    """Return the id of the actor that a task calls; empty when it calls none, or is forgotten."""
+    view = tasks(source).view
+    row = view.tasks.get((owner, number))
+    if row is not None and row["kind"] == "ACTOR_TASK":
+        process: dict[str, Any] = view.processes.get(row["process"], {})
+        if found := row["actor_id"] or process.get("actor_id"):
+            return str(found)
+    failed, _ = inspect(source, "errors")  # perhaps it never came to the actor
+    return next((one["actor_id"] for one in failed.get(owner, ()) if one["seq"] == number), "")
+
+
 def store_objects(source: Any) -> list[dict[str, Any]]:
     """Return what lies in the object store: id, size, state, how many and (if known) which processes hold it."""
     stats = ffi.new("nbs_stats *")

@@ -157,7 +157,7 @@ class CoreState:
     ring_self: Callable[[], None]
     on_ring: Callable[..., bool]
     check_usable: Callable[[], None]
-    fail: Callable[..., None]  # record, error, process=0
+    fail: Callable[..., None]  # record, error, process=0, began=True
     worker_lost: Callable[[int], None]
     cancel_children: Callable[..., None]
     object_id: Callable[[int, int], bytes]

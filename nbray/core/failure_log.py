@@ -31,6 +31,7 @@ class Failure(NamedTuple):
     blob: bytes  # as of an ErrorValue
     lineage: Any  # Lineage, by which it can run again; None: it cannot
     process: int  # peer of the worker that died with it; 0: none did
+    began: bool  # whether that may have begun it
 
 
 class Attempt(NamedTuple):
@@ -61,7 +62,7 @@ class FailureLog:
 
     def add(
         self, number: int, name: str, function: str, function_number: int, actor_id: str, cancelled: bool, blob: bytes,
-        lineage: Any = None, process: int = 0,
+        lineage: Any = None, process: int = 0, began: bool = True,
     ) -> None:  # fmt: skip
         """Note that a task ended in an error."""
         self.count += 1
@@ -71,7 +72,7 @@ class FailureLog:
         self._entries.pop(number, None)
         self._entries[number] = Failure(
             self.count, number, name, function, function_number, actor_id, cancelled, time.monotonic_ns(), blob, lineage,
-            process,
+            process, began,
         )  # fmt: skip
         self._whole[number] = n_bytes
         self._bytes += n_bytes

@@ -194,6 +194,7 @@ def _errors(core: CoreState) -> Iterator[dict[str, Any]]:
             "error_message": text if len(text) <= _MAX_ERROR_TEXT else "..." + text[-_MAX_ERROR_TEXT:],
             "end": failed.t_ns,
             "process": failed.process,
+            "began": failed.began,
         }
 
 

@@ -64,6 +64,25 @@ def begin_of_last(log_path: str) -> int:
         return 0
 
 
+def places(log_path: str) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return where in a log the words of each task begin and end, by its owner and number; tasks that printed nothing are not there."""
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    last = (0, 0)
+
+    def close(end: int) -> None:
+        if last in found:
+            found[last] = found[last][0], end
+
+    with contextlib.suppress(OSError, ValueError), open(log_path + SUFFIX, "rb") as file:
+        for line in file:
+            begin, *task = map(int, line.split())
+            close(begin)
+            last = task[0], task[1]
+            found.setdefault(last, (begin, begin))
+        close(os.stat(log_path).st_size)
+    return found
+
+
 def words_of(log_path: str, owner: int, number: int) -> bytes | None:
     """Return what a task wrote to a log, and what C code and child processes did meanwhile; None: it printed nothing.
 

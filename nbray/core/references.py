@@ -99,6 +99,14 @@ class References(CoreState):
             job = self._job_of_peer.get(peer)
         return job
 
+    def actor_of_task(self, task_id: bytes) -> str:
+        """Return the id, as hex digits, of the actor that a task calls or makes; empty when it does neither, or is forgotten."""
+        owner, number = ids.split_task_id(task_id)
+        made = ids.actor_id(owner, number).hex()
+        if any(row["actor_id"] == made for row in cluster_view.table(self, "actors")):
+            return made
+        return cluster_view.actor_of_call(self, owner, number)
+
     def import_ref(self, object_id: bytes, by_id: bool = False) -> ObjectRef:
         """Return this process's ref of an object that somebody sent, or that the user has the id of."""
         with self.lock:

@@ -266,8 +266,8 @@ class Results(CoreState):
         record.ticket = 0
         record.pool.again(record)
 
-    def _finish_error(self, record: TaskRecord, error: ErrorValue, process: int = 0) -> None:
-        """End a task with an error in the place of all its values; ``process``: the worker that died with it."""
+    def _finish_error(self, record: TaskRecord, error: ErrorValue, process: int = 0, began: bool = True) -> None:
+        """End a task with an error in the place of all its values; ``process`` and ``began`` as in ``fail``."""
         refs = record.ref
         if refs is None:
             return
@@ -276,12 +276,12 @@ class Results(CoreState):
         else:
             for ref in refs:
                 self._set(ref, error)
-        self._note_failure(record, error, process)
+        self._note_failure(record, error, process, began)
         record.ref = None
         if record.flags & TASK_STREAM:
             self._stream_over(record)
 
-    def _note_failure(self, record: TaskRecord, error: ErrorValue, process: int = 0) -> None:
+    def _note_failure(self, record: TaskRecord, error: ErrorValue, process: int = 0, began: bool = True) -> None:
         name = record.function.name
         if self.reports is not None and not record.cancelled:
             self.reports.watch(error, record.origin)
@@ -290,12 +290,22 @@ class Results(CoreState):
             record.pool.actor_id if record.flags & TASK_METHOD else "",
             record.cancelled, error.blob,
             self.lineage_of_failed(record) if self.role == "driver" else None,  # where somebody may ask for it
-            process,
+            process, began,
         )  # fmt: skip
 
-    def fail(self, record: TaskRecord, error: BaseException, process: int = 0) -> None:
-        """End a task with an error of the runtime; ``process``: the peer of the worker that died with it."""
-        self._finish_error(record, error_value.from_system_error(error), process)
+    def fail(self, record: TaskRecord, error: BaseException, process: int = 0, began: bool = True) -> None:
+        """End a task with an error of the runtime.
+
+        Parameters
+        ----------
+        record : TaskRecord
+        error : BaseException
+        process : int
+            The peer of the worker that died with it.
+        began : bool
+            Whether that may have begun it.
+        """
+        self._finish_error(record, error_value.from_system_error(error), process, began)
 
     def _set(self, ref: ObjectRef, data: Any) -> None:
         if ref._data is not None:

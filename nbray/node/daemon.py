@@ -364,6 +364,8 @@ class NodeDaemon:
             self.node.processes_seen.serves(worker.peer, client.job_id)
         intended = bool(worker.stop_reason) or notice.exit_code == 0
         exit_type = "INTENDED_SYSTEM_EXIT" if intended else "SYSTEM_ERROR"
+        if worker.exits_itself and notice.exit_code == 0:
+            exit_type = "INTENDED_USER_EXIT"
         self.node.processes_seen.ended(worker.peer, wall, exit_type, notice.reason)
         if client is not None:
             self.node.router.forget(client.identity)

@@ -363,6 +363,9 @@ class Handlers:
         self.effects.run(effects)
 
     def _actor_exit(self, client: Client, message: m.ActorExitNotice) -> None:
+        worker = self.node.processes.by_peer.get(client.peer)
+        if worker is not None:
+            worker.exits_itself = True
         self.effects.run(self.node.actors.exit(message.actor_id, client.peer, message.cause))
 
     def end_forsaken_actors(self) -> None:

@@ -24,7 +24,7 @@ class WorkerProcess:
     """One worker, from the request to fork it until it is dead."""
 
     __slots__ = (
-        "ended", "log_path", "orphan", "out_of_memory", "peer", "pid", "pidfd", "started_at", "stop_reason", "token",
+        "ended", "exits_itself", "log_path", "orphan", "out_of_memory", "peer", "pid", "pidfd", "started_at", "stop_reason", "token",
         "zygote_death",
     )  # fmt: skip
 
@@ -36,6 +36,7 @@ class WorkerProcess:
         self.pidfd = -1
         self.peer = 0  # from its registration on
         self.stop_reason = ""  # why we end it
+        self.exits_itself = False  # the actor in it has said so
         self.out_of_memory = False  # because the node has no memory left
         self.ended = False  # its pidfd has said so, and the zygote is about to say how
         self.orphan = False  # its zygote is dead, nobody will say how it ended

@@ -162,6 +162,72 @@ def test_where_a_task_was_whose_worker_died(ray, state):
         assert [event["state"] for event in task.events][-2:] == ["SUBMITTED_TO_WORKER", "FAILED"]
 
 
+def test_the_call_that_ends_its_actor_has_finished(ray, state):
+    @ray.remote
+    class Leaving:
+        def leave(self):
+            importlib.import_module(f"{LIBRARY}.actor").exit_actor()
+
+        def terminate(self):
+            raise SystemExit(3)
+
+    wanted = {"leave": ("FINISHED", None, "INTENDED_USER_EXIT"), "terminate": ("FAILED", "ACTOR_DIED", "SYSTEM_ERROR")}
+    for method, expected in wanted.items():
+        actor = Leaving.remote()
+        ref = getattr(actor, method).remote()
+        with pytest.raises(ray.exceptions.ActorDiedError):
+            ray.get(ref)
+
+        def found(ref=ref):
+            rows = state.list_tasks(filters=[("task_id", "=", ref.task_id().hex())], detail=True)
+            worker = state.get_worker(rows[0].worker_id) if rows and rows[0].worker_id else None
+            return worker and (rows[0].state, rows[0].error_type, worker.exit_type)
+
+        wait_until(lambda found=found, expected=expected: found() == expected, f"{method}: {expected}, not {found()}")
+
+
+def test_where_the_words_of_a_task_are(ray, state):
+    @ray.remote
+    def says(word):
+        print(word)
+
+    @ray.remote
+    def says_nothing():
+        pass
+
+    refs = {says.remote("eins"): "eins\n", says.remote("zwei"): "zwei\n", says_nothing.remote(): ""}
+    ray.get(list(refs))
+    for ref, words in refs.items():
+
+        def row(ref=ref):
+            rows = state.list_tasks(filters=[("task_id", "=", ref.task_id().hex())], detail=True)
+            return rows[0] if rows and rows[0].state == "FINISHED" and rows[0].task_log_info else None
+
+        wait_until(row, "the place in the log")
+        place = row().task_log_info
+        with open(place["stdout_file"], "rb") as log:
+            log.seek(place["stdout_start"])
+            assert log.read(place["stdout_end"] - place["stdout_start"]).decode() == words
+        assert set(place) >= {"stderr_file", "stderr_start", "stderr_end"}
+
+
+def test_drivers_among_the_tasks(ray, state):
+    common = importlib.import_module(f"{LIBRARY}.util.state.common")
+    client = state.StateApiClient()
+    job = ray.get_runtime_context().get_job_id()
+
+    def drivers(exclude):
+        options = common.ListApiOptions(limit=1000, exclude_driver=exclude)
+        rows = client.list(common.StateResource.TASKS, options=options, raise_on_missing_output=False)
+        return [row for row in rows if row.type == "DRIVER_TASK" and row.job_id == job]
+
+    wait_until(lambda: drivers(False), "the driver's row")
+    (row,) = drivers(False)
+    assert (row.state, row.name) == ("RUNNING", "")
+    assert row.task_id == ray.TaskID.for_driver_task(ray.JobID.from_hex(job)).hex()
+    assert drivers(True) == []
+
+
 def test_calls_that_wait_at_an_actor_or_for_arguments(ray, state, gate):
     @ray.remote(num_cpus=0)
     def held():

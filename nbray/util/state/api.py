@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nbray.util.state import collect
+from nbray.util.state import collect, task_logs
 from nbray.util.state.common import (
     DEFAULT_LIMIT,
     DEFAULT_TIMEOUT_S,
@@ -32,7 +32,7 @@ Filters = Iterable[tuple[str, str, Any]]
 
 def list_state(
     resource: str, address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT,
-    timeout: float = DEFAULT_TIMEOUT_S, detail: bool = False,
+    timeout: float = DEFAULT_TIMEOUT_S, detail: bool = False, exclude_driver: bool = True,
 ) -> list[Any]:  # fmt: skip
     """Return rows of a resource ("tasks", "actors" ...); the functions below, by name.
 
@@ -48,6 +48,8 @@ def list_state(
         Seconds that the processes have to answer.
     detail : bool
         Fill all columns; else those of details are None.
+    exclude_driver : bool
+        Leave drivers out of the tasks.
 
     Raises
     ------
@@ -63,11 +65,15 @@ def list_state(
     limit = _check_limit(limit)
     with collect.source(address) as where:
         rows = collect.rows(where, resource, min(float(timeout), ANSWER_S))
-    kept = [row for row in rows if all(_holds(row, *one) for one in checked)]
+        if resource == "tasks" and not exclude_driver:
+            rows += collect.drivers(where)
+        kept = [row for row in rows if all(_holds(row, *one) for one in checked)][:limit]
+        if resource == "tasks" and detail:
+            task_logs.add_logs(where, kept)
     if not detail:
         for row in kept:
             _strip(row)
-    return kept[:limit]
+    return kept
 
 
 def _check_limit(given: Any) -> int:
@@ -128,6 +134,8 @@ def get_state(resource: str, id: str, address: str | None = None, timeout: float
     id = collect.require_id(resource, id)
     with collect.source(address) as where:
         rows = [row for row in collect.rows(where, resource, min(float(timeout), ANSWER_S)) if getattr(row, key) == id]
+        if resource == "tasks":
+            task_logs.add_logs(where, rows)
     if resource == "objects" or (resource == "tasks" and len(rows) > 1):
         return rows
     return rows[-1] if rows else None
@@ -289,7 +297,15 @@ class StateApiClient:
     ) -> list[Any]:  # fmt: skip
         """Return rows of a resource."""
         asked = options or ListApiOptions()
-        return list_state(_name_of(resource), self._address, asked.filters, asked.limit, asked.timeout, asked.detail)
+        return list_state(
+            _name_of(resource),
+            self._address,
+            asked.filters,
+            asked.limit,
+            asked.timeout,
+            asked.detail,
+            asked.exclude_driver,
+        )
 
     def get(
         self, resource: StateResource | str, id: str, options: GetApiOptions | None = None, _explain: bool = False

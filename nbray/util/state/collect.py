@@ -38,7 +38,8 @@ _ACTOR_TASK_STATES = {
     "ALIVE": "FINISHED", "DEAD": "FINISHED", "RESTARTING": "RUNNING", "DEPENDENCIES_UNREADY": "PENDING_ARGS_AVAIL",
 }  # fmt: skip
 _ANYWHERE = Target()
-_INTENDED = ("INTENDED_USER_EXIT", "INTENDED_SYSTEM_EXIT")
+_ENDED_ITSELF = "INTENDED_USER_EXIT"
+_INTENDED = (_ENDED_ITSELF, "INTENDED_SYSTEM_EXIT")
 
 
 @contextlib.contextmanager
@@ -221,6 +222,9 @@ def _add_errors(
                 row.actor_id = row.actor_id or error["actor_id"] or None
                 row.error_type, row.error_message = error["error_type"], error["error_message"]
                 if error["process"]:
+                    ended_itself = view.processes.get(error["process"], {}).get("exit_type") == _ENDED_ITSELF
+                    if ended_itself and error["began"] and error["error_type"] == "ACTOR_DIED":
+                        row.state, row.error_type, row.error_message = "FINISHED", None, None  # it called exit_actor()
                     _add_dead_worker(row, error["process"], where, view, ms(error["end"]))
 
 
@@ -230,7 +234,7 @@ def _add_dead_worker(row: TaskState, peer: int, where: Any, view: View, end_ms: 
     row.worker_pid = view.processes.get(peer, {}).get("pid")
     if row.end_time_ms is None:
         row.end_time_ms = end_ms
-        row.events = _events("FAILED", row.creation_time_ms, row.start_time_ms, end_ms)
+        row.events = _events(row.state, row.creation_time_ms, row.start_time_ms, end_ms)
 
 
 def _failed_attempts(
@@ -262,6 +266,20 @@ def _failed_attempts(
                 )
             )  # fmt: skip
     return earlier
+
+
+def drivers(where: Any) -> list[TaskState]:
+    """Return a row for each driver, which Ray counts among the tasks."""
+    return [
+        TaskState(
+            task_id="f" * 40 + _job_hex(row["job_id"]), attempt_number=0, name="", job_id=_job_hex(row["job_id"]),
+            state={"RUNNING": "RUNNING", "FAILED": "FAILED"}.get(row["state"], "FINISHED"), actor_id=None, type="DRIVER_TASK",
+            func_or_class_name="", parent_task_id="f" * 48, node_id=None, worker_id=None, worker_pid=None, error_type=None,
+            language="PYTHON", required_resources={}, start_time_ms=_ms(row["started_at"]), end_time_ms=_ms(row["ended_at"]),
+            label_selector={},
+        )
+        for row in cluster_view.table(where, "jobs")
+    ]  # fmt: skip
 
 
 def _creation(actor: dict[str, Any], where: Any, asked: _Asked, root: Callable[[int], str | None]) -> TaskState:

@@ -43,7 +43,7 @@ class ListApiOptions:
     timeout: float = DEFAULT_TIMEOUT_S
     detail: bool = False
     filters: list[tuple[str, str, Any]] = field(default_factory=list)
-    exclude_driver: bool = True  # nbray lists no task of drivers
+    exclude_driver: bool = True  # leaves drivers out of the tasks
     server_timeout_multiplier: float = 0.8  # without effect: there is no server between
 
 

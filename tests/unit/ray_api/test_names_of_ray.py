@@ -18,12 +18,7 @@ _JOB_ENV = "of environments that nbray refuses (conda, uv, containers, Java), or
 DIFFERENT = {
     "ray.*ID.redis_shard_hash": _INNER,
     "ray.Object*.redis_shard_hash": _INNER,
-    "ray.Object*.from_random": _INNER,
-    "ray.Object*.call_site": "the line that made an object is in nbray.util.state",
-    "ray.Object*.owner_address": _INNER,
-    "ray.Object*.tensor_transport": "there is no direct transport of tensors",
     "ray.*ID.of": _INNER,
-    "ray.TaskID.actor_id": "an id does not name the actor that runs the task",
     "ray.TaskID.for_*": _INNER,
     "ray.client_builder.*": _CLIENT,
     "ray.ObjectRefGenerator": _MADE,
