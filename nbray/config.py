@@ -94,6 +94,8 @@ class Limits:
     starting_workers = Limit("processes", 8, "workers that start at the same time")
     worker_start_s = Limit("seconds", 60.0, "from fork to registration; then the worker is killed")
     start_failures = Limit("times", 3, "workers in a row that die while they start; then requests are refused")
+    zygote_deaths = Limit("times", 5, "the process that forks workers may die in a row; once more, and the node ends")
+    zygote_settled_s = Limit("seconds", 60.0, "one that has lived so long has not died of its start")
     idle_worker_s = Limit("seconds", 5.0, "idle workers beyond num_cpus end after this")
     stop_grace_s = Limit("seconds", 5.0, "between asking a worker to end and killing it")
     exit_hooks_s = Limit("seconds", 30.0, "for the exit handlers of a worker that ends of itself")

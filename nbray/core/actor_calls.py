@@ -31,6 +31,7 @@ from nbray.exceptions import (
     TaskCancelledError,
 )
 from nbray.serialization import error_value
+from nbray.store.errors import StoreError
 from nbray.wire import messages as m
 
 NBS_OK = lib.NBS_OK
@@ -128,7 +129,8 @@ class ActorCalls:
                 self._flush_to_self()
             elif self.state == "RESTARTING":
                 self._refuse()
-            return
+            if link is not None or self.is_self or self.state != "ALIVE" or (link := self._connect()) is None:
+                return
         queue, tasks, seg = self.queue, self.tasks, self.seg
         if self.cancels:
             self._tell_cancels()
@@ -162,6 +164,18 @@ class ActorCalls:
             record.ticket = ticket
             record.lane = self
             queue.popleft()
+
+    def _connect(self) -> Peer | None:
+        """Open the channel to the actor; None when it is dead already, of which we shall hear, or no channel is free yet."""
+        assert self.notice is not None
+        try:
+            self.link = self.core.link(self.notice.worker)
+        except StoreError:
+            self.core.stalled[self] = None
+            return None
+        if self.link is not None:
+            self.core.actor_channels[self.link.chan] = self
+        return self.link
 
     def _refuse(self) -> None:
         """Between two lives of the actor calls without retries fail, as in Ray: who can help himself need not wait."""
@@ -240,11 +254,6 @@ class ActorCalls:
                 self.is_self = True
                 self.flush()
                 return
-            link = self.core.link(notice.worker)
-            if link is None:
-                return  # died already; the next notice says so
-            self.link = link
-            self.core.actor_channels[link.chan] = self
             self.flush()
         elif notice.state == "RESTARTING":
             self.paused = False

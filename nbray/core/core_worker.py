@@ -70,6 +70,7 @@ from nbray.options import Streaming
 from nbray.placement import Target
 from nbray.scheduling import infeasible
 from nbray.serialization import error_value, serializer
+from nbray.store.errors import PeerDeadError, check
 from nbray.wire import messages as m
 
 RING = lib.NBS_READY_RING
@@ -289,18 +290,22 @@ class CoreWorker(
 
     def open_channel(self, peer: int) -> int:
         out = ffi.new("uint32_t *")
-        status = lib.nbs_chan_open(self.seg, peer, RING_BYTES, out)
-        if status != 0:
-            raise _NoChannel(status)
+        check(lib.nbs_chan_open(self.seg, peer, RING_BYTES, out), "a channel to a worker cannot be opened")
         return out[0]
 
     def link(self, peer: int) -> Peer | None:
-        """Return the channel to a worker, opened and greeted at the first use; None when it is dead."""
+        """Return the channel to a worker, opened and greeted at the first use; None when it is dead.
+
+        Raises
+        ------
+        StoreError
+            When it lives, and no channel can be had: there are too many, or no memory is left for one.
+        """
         link = self.links.get(peer)
         if link is None:
             try:
                 link = Peer(self, peer)
-            except _NoChannel:
+            except PeerDeadError:
                 return None
             self.links[peer] = link
             link.tell(KIND_CONTEXT, 0, self.context, 0)
@@ -537,7 +542,3 @@ class CoreWorker(
             with self.lock:
                 self.waiters.wake_all()
             time.sleep(0.001)
-
-
-class _NoChannel(Exception):
-    """The worker is gone, or no channel is free."""

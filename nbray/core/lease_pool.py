@@ -28,6 +28,7 @@ from nbray.exceptions import (
 )
 from nbray.options import describe
 from nbray.placement import Target
+from nbray.store.errors import StoreError
 from nbray.wire.messages import LeaseRequest, LeaseReturnNotice
 
 NBS_OK = lib.NBS_OK
@@ -266,13 +267,18 @@ class LeasePool:
 
     def granted(self, lease_id: int, peer: int, pid: int, gpu_ids: list[int]) -> None:
         """The daemon lent a worker."""
-        self.refusals = 0
         if self.wanted:
             self.wanted -= 1
         if not self.queue and not any(len(lane.tasks) > 1 for lane in self.lanes):
             self.core.control.send(LeaseReturnNotice(lease_id=lease_id))
             return
-        link = self.core.link(peer)
+        try:
+            link = self.core.link(peer)
+        except StoreError as error:
+            self.core.control.send(LeaseReturnNotice(lease_id=lease_id))
+            self.refuse_now(str(error))
+            return
+        self.refusals = 0
         if link is None:  # it died meanwhile
             self.core.control.send(LeaseReturnNotice(lease_id=lease_id, discard=True))
             self.want_leases()

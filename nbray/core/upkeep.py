@@ -111,6 +111,16 @@ class Upkeep(CoreState):
         for lane in list(self.lanes.values()):
             if not lib.nbs_alive(self.seg, lane.peer):
                 self.worker_lost(lane.peer)
+        self._close_dead_links()
+
+    def _close_dead_links(self) -> None:
+        """Give back the channels to workers that died when they were not leased any more: nobody tells us of these."""
+        for peer, link in list(self.links.items()):
+            idle = link.chan not in self.lanes and link.chan not in self.actor_channels
+            if idle and not lib.nbs_chan_peer(self.seg, link.chan):
+                self._drain()  # what it has printed last
+                del self.links[peer]
+                link.close()
 
     def _fail_everything(self, error: BaseException) -> None:
         self._failure = error

@@ -49,7 +49,6 @@ _PRESTART_REST_S = 0.15
 _FORSAKEN_LOOK_S = 1.0  # between looks for actors without handles
 _STRANGERS_LOOK_S = 1.0
 _STRANGERS_AT_ONCE = 32  # slots, of which each costs about 20 us
-_ZYGOTE_RESPAWNS = 5
 _FOLDER_CHECK_S = 3.0
 _TOUCH_TIMES = 1200  # of these checks: once an hour
 
@@ -88,7 +87,8 @@ class NodeDaemon:
         self._log_check_at = 0.0
         self._dump_wanted = False
         self._forsaken = False  # the last handle of an actor may be gone
-        self._zygote_respawns = 0
+        self._zygote_began = time.monotonic()
+        self._zygote_deaths = 0  # in a row, each soon after its start
         config = node.config
         bootstrap = WorkerBootstrap(
             config.segment_socket, config.control_endpoint, config.session_dir, config.node_id,
@@ -327,8 +327,10 @@ class NodeDaemon:
         self._descriptors.unwatch(self.zygote.connection.fileno())
         self.zygote.reap()
         print("the zygote died; its workers die with it", file=sys.stderr, flush=True)
-        self._zygote_respawns += 1
-        if self._zygote_respawns > _ZYGOTE_RESPAWNS:
+        now, limits = time.monotonic(), self.node.limits
+        self._zygote_deaths = self._zygote_deaths + 1 if now - self._zygote_began < limits.zygote_settled_s else 1
+        self._zygote_began = now
+        if self._zygote_deaths > limits.zygote_deaths:
             self.end("the zygote keeps dying")
             return
         self.zygote = ZygoteClient.fresh(self.node.config.worker_module, os.fsdecode(self.node.config.cwd))

@@ -265,19 +265,26 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                 self._enter(chan)
         elif kind == KIND_CONTEXT:
             context = _loads(payload) if payload else {}
+            if number == 0:
+                self._forget_owners()
             known = self.contexts.setdefault(chan, {})
-            if number == 0:  # a new owner on this channel
-                known.clear()
-                self.origins.pop(chan, None)
-                self._peers.pop(chan, None)
-                self.named.pop(chan, None)
-                self.functions = {key: value for key, value in self.functions.items() if key[0] != chan}
-                self.methods = {key: value for key, value in self.methods.items() if key[0] != chan}
             while self._early:
                 self._send_to_owner(chan, 0, self._early.pop(0))
             known.update(context)
             known.pop("children", None)
             self.channel = NO_CHANNEL
+
+    def _forget_owners(self) -> None:
+        """Forget what was told through channels that are over: of their numbers none comes again."""
+        over = {chan for chan in self.contexts if chan >= 0 and not lib.nbs_chan_peer(self.seg, chan)}
+        if not over:
+            return
+        for told in (self.contexts, self.origins, self._peers, self.named):
+            for chan in over:
+                told.pop(chan, None)
+        for named in (self.functions, self.methods):
+            for key in [key for key in named if key[0] in over]:
+                del named[key]
 
     def is_cancelled(self) -> bool:
         """Tell whether the owner has cancelled the running task or call."""

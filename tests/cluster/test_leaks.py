@@ -9,6 +9,7 @@ import zlib
 
 import cluster_kit as kit
 import pytest
+from nbray._cstore import ffi, lib
 
 import nbray
 from nbray.core import current
@@ -492,3 +493,75 @@ def test_values_outlive_a_shutdown(fresh):
     del ref, small, pending, array, old
     gc.collect()
     assert kit.used() < MEG
+
+
+def test_channels_to_workers_that_died_when_nobody_had_leased_them(ray):
+    """A driver is not told of these; each would keep a channel, of which a node has 4096."""
+    pid = ray.remote(os.getpid)
+    for _ in range(3):
+        worker = ray.get(pid.remote())
+        kit.settle()
+        os.kill(worker, signal.SIGKILL)
+        kit.eventually(lambda worker=worker: worker not in kit.workers(), "its death is known")
+    kit.eventually(lambda: current.core.store.stats().n_channels == 0, "no channel is left")
+
+
+def test_what_was_told_through_channels_that_are_over(ray, start_driver):
+    """A worker forgets functions, methods and contexts of callers that are gone."""
+
+    @ray.remote
+    class Shared:
+        def told(self):
+            executor = current.core.executor
+            return len(executor.contexts), len(executor.methods), len(executor._peers)
+
+    shared = Shared.options(name="shared", namespace="told", max_concurrency=2).remote()
+    before = ray.get(shared.told.remote())
+    address = current.core.session_dir
+    for _ in range(3):
+        driver = start_driver(
+            """
+            ray.init(address=sys.argv[1], namespace="told")
+            say("told", ray.get(ray.get_actor("shared").told.remote())[0])
+            """,
+            address,
+        )
+        driver.expect("told")
+        driver.finish()
+    # The last one's may be there until the next one comes.
+    now = ray.get(shared.told.remote())
+    assert all(after <= first + 1 for after, first in zip(now, before, strict=True)), (before, now)
+
+
+def test_workers_outlive_that_no_channel_can_be_had(ray):
+    """4096 of them are open: what needs one more waits for it, and no worker is taken for dead."""
+    core = current.core
+
+    @ray.remote
+    class Actor:
+        def pid(self):
+            return os.getpid()
+
+    peer = next(row["peer"] for row in kit.workers().values())
+    opened = []
+    with core.lock:
+        while (channel := open_channel(core.seg, peer)) > 0:
+            opened.append(channel)
+    assert len(opened) > 4000
+    actor = Actor.remote()
+    kit.eventually(lambda: core.actors[actor._actor_id.hex()].state == "ALIVE", "the actor lives")
+    workers = set(kit.workers())
+    task, call = ray.remote(os.getpid).remote(), actor.pid.remote()
+    assert ray.wait([task, call], timeout=0.5)[0] == []
+    assert workers <= set(kit.workers())
+    for channel in opened:
+        lib.nbs_chan_close(core.seg, channel)
+    with kit.no_hang():
+        assert set(ray.get([task, call])) <= set(kit.workers())
+
+
+def open_channel(seg, peer):
+    """Open the smallest channel; its number, or a negative status."""
+    number = ffi.new("uint32_t *")
+    status = lib.nbs_chan_open(seg, peer, 1, number)
+    return number[0] if status == lib.NBS_OK else status

@@ -437,3 +437,29 @@ def test_workers_that_never_start(ray):
     assert "worker" in told
     with kit.no_hang():
         assert ray.get([task.remote(i) for i in range(5)]) == list(range(5))
+
+
+def kill_zygotes(count):
+    """SIGKILL each as soon as it is there."""
+    daemon, dead = kit.daemon_pid(), set()
+    for _ in range(count):
+        (zygote,) = kit.eventually(lambda: set(kit.children(daemon)) - dead, "a new zygote")
+        os.kill(zygote, signal.SIGKILL)
+        dead.add(zygote)
+    return daemon
+
+
+def test_zygotes_that_die_now_and_then_do_not_end_the_node(fresh):
+    """Only several in a row that die soon after their start say that none can live."""
+    fresh.init(num_cpus=1, _system_config={"zygote_deaths": 2, "zygote_settled_s": 1e-9})
+    kill_zygotes(4)
+    with kit.no_hang():
+        assert fresh.get(fresh.remote(lambda: 1).remote()) == 1
+
+
+def test_a_node_ends_whose_zygotes_die_one_after_the_other(fresh):
+    fresh.init(num_cpus=1, _system_config={"zygote_deaths": 2, "zygote_settled_s": 1e3})
+    daemon = kill_zygotes(3)
+    kit.eventually(lambda: not kit.start_time(daemon), "the node has ended")
+    with kit.no_hang(), pytest.raises(fresh.exceptions.RaySystemError, match="the zygote keeps dying"):
+        fresh.get(fresh.remote(lambda: 1).remote())
