@@ -23,7 +23,7 @@ ACTOR_TRANSITIONS: dict[tuple[str, str], tuple[str, ...]] = {
     (PENDING_CREATION, "placed"): (PENDING_CREATION,),
     (PENDING_CREATION, "ready"): (ALIVE,),
     (PENDING_CREATION, "init_failed"): (DEAD,),
-    (PENDING_CREATION, "refused"): (DEAD,),
+    (PENDING_CREATION, "refused"): (PENDING_CREATION, DEAD),
     (PENDING_CREATION, "worker_died"): (PENDING_CREATION, RESTARTING, DEAD),
     (PENDING_CREATION, "kill"): (DEAD, PENDING_CREATION),
     (PENDING_CREATION, "exit"): (PENDING_CREATION,),
@@ -39,7 +39,7 @@ ACTOR_TRANSITIONS: dict[tuple[str, str], tuple[str, ...]] = {
     (RESTARTING, "placed"): (RESTARTING,),
     (RESTARTING, "ready"): (ALIVE,),
     (RESTARTING, "init_failed"): (DEAD,),
-    (RESTARTING, "refused"): (DEAD,),
+    (RESTARTING, "refused"): (RESTARTING, DEAD),
     (RESTARTING, "worker_died"): (RESTARTING, DEAD),
     (RESTARTING, "kill"): (DEAD, RESTARTING),
     (RESTARTING, "exit"): (RESTARTING,),
@@ -47,6 +47,8 @@ ACTOR_TRANSITIONS: dict[tuple[str, str], tuple[str, ...]] = {
     (RESTARTING, "job_ended"): (DEAD,),
     (RESTARTING, "group_removed"): (DEAD,),
 }
+REFUSED_MAX = 5  # for want of a worker that starts; then the actor is dead
+
 ACTOR_EVENTS = (
     "placed", "ready", "init_failed", "refused", "worker_died", "kill", "exit", "handles_gone", "job_ended",
     "group_removed",
@@ -109,7 +111,7 @@ class ActorRecord:
     __slots__ = (
         "cause", "created_at", "died_at", "ending", "env_error", "error", "false_starts", "gpu_ids", "graceful_end", "group_removed",
         "incarnation", "infeasible", "init_deaths", "lease_id", "number", "out_of_memory", "owner", "pid", "placed_at", "placing", "ready_at",
-        "repr_name", "request", "restart_at", "restarts", "state", "subscribers", "worker",
+        "refusals", "repr_name", "request", "restart_at", "restarts", "state", "subscribers", "worker",
     )  # fmt: skip
 
     def __init__(self, request: CreateActorRequest, owner: int, wall: float, number: int = 1) -> None:
@@ -128,6 +130,7 @@ class ActorRecord:
         self.restarts = 0  # restarts so far
         self.init_deaths = 0  # workers in a row that died in __init__
         self.false_starts = 0  # workers in a row that were dead before they came to __init__
+        self.refusals = 0  # in a row, when workers did not start
         self.restart_at: float | None = None  # a restart that is delayed
         self.placing = False  # the scheduler has been asked
         self.ending = ""  # why it ends with its present worker, in spite of restarts left
@@ -212,20 +215,25 @@ class ActorTable:
         if actor is None:  # it was killed meanwhile
             return [EndWorker(worker, "its actor was killed before it began")]
         actor.placing = False
+        actor.refusals = 0
         actor.placed_at = wall
         actor.worker, actor.pid, actor.lease_id, actor.gpu_ids = worker, pid, lease_id, gpu_ids
         self.by_worker[worker] = actor_id
         return [Become(actor_id)]
 
     def refused(
-        self, actor_id: str, wall: float, *, infeasible: str = "", error: str = "", group_removed: bool = False,
+        self, actor_id: str, now: float, wall: float, *, infeasible: str = "", error: str = "", group_removed: bool = False,
         env_error: str = "",
     ) -> list[Effect]:  # fmt: skip
-        """The scheduler has no place for it and never will."""
+        """The scheduler has no place for it and never will; or, with ``error``, could not start a worker for it."""
         actor = self._find(actor_id, "refused")
         if actor is None:
             return []
         actor.placing = False
+        if error and actor.refusals < REFUSED_MAX:  # what kills workers at their start may pass
+            self._place_later(actor, now, actor.refusals)
+            actor.refusals += 1
+            return []
         actor.infeasible = infeasible
         actor.env_error = env_error
         if group_removed:
@@ -293,12 +301,16 @@ class ActorTable:
         actor.cause = f"Actor {actor.request.class_name}: {how}"
         actor.init_deaths = actor.init_deaths + 1 if constructing else 0
         if actor.init_deaths > 1:
-            delay = self.limits.restart_delay_s * 2.0 ** min(actor.init_deaths - 2, 20)
-            actor.restart_at = now + min(delay, self.limits.restart_delay_max_s)
-            self._delayed[actor.request.actor_id] = None
+            self._place_later(actor, now, actor.init_deaths - 2)
             return [self._notify(actor)]
         actor.placing = True
         return [self._notify(actor), Place(actor.request.actor_id)]
+
+    def _place_later(self, actor: ActorRecord, now: float, times: int) -> None:
+        """Place it after a pause, which has doubled so many times."""
+        delay = self.limits.restart_delay_s * 2.0 ** min(times, 20)
+        actor.restart_at = now + min(delay, self.limits.restart_delay_max_s)
+        self._delayed[actor.request.actor_id] = None
 
     def kill(self, actor_id: str, no_restart: bool, reason: str, wall: float) -> list[Effect]:
         """Somebody kills it; with ``no_restart`` False it counts as a death of its worker."""

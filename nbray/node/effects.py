@@ -135,7 +135,7 @@ class Effects:
 
     def _refuse_actor(self, effect: ev.RefuseActor) -> None:
         refused = self.node.actors.refused(
-            effect.actor_id, time.time(), infeasible=effect.infeasible, error=effect.error,
+            effect.actor_id, time.monotonic(), time.time(), infeasible=effect.infeasible, error=effect.error,
             group_removed=effect.group_removed, env_error=effect.env_error,
         )  # fmt: skip
         self.run(refused)

@@ -413,6 +413,25 @@ def test_workers_die_while_they_start(ray, deaths):
     killer.join()
 
 
+def test_workers_of_an_actor_die_while_they_start(ray):
+    """It gets one later, as tasks do."""
+
+    @ray.remote(max_restarts=-1, max_task_retries=-1)
+    class Actor:
+        def call(self):
+            return 1
+
+    kill_all_workers()
+    killer = Startling(7)
+    killer.start()
+    actor = Actor.remote()
+    with kit.no_hang():
+        assert ray.get(actor.call.remote()) == 1
+    killer.stop.set()
+    killer.join()
+    del actor
+
+
 def test_workers_that_never_start(ray):
     """No hang, but an error that says so; and the cluster works again when they do start."""
 

@@ -53,7 +53,7 @@ def fire(table, event):
         "placed": lambda: table.placed("a1", WORKER, 5, 9),
         "ready": lambda: table.ready("a1", worker, actor.incarnation),
         "init_failed": lambda: table.init_failed("a1", worker, actor.incarnation, b"e", "ValueError: x", 9.0),
-        "refused": lambda: table.refused("a1", 9.0, infeasible="too big"),
+        "refused": lambda: table.refused("a1", 8.0, 9.0, infeasible="too big"),
         "worker_died": lambda: table.worker_died(worker, "it fell", 8.0, 9.0),
         "kill": lambda: table.kill("a1", True, "", 9.0),
         "exit": lambda: table.exit("a1", worker, ""),
@@ -239,8 +239,30 @@ def test_late_subscribers_learn_the_end_and_unknown_ones_too():
 
 def test_refused_for_ever():
     table = make(at.PENDING_CREATION)
-    notice = only(table.refused("a1", 1.0, infeasible="asks for 50 CPUs"), at.Notify).notice
+    notice = only(table.refused("a1", 1.0, 1.0, infeasible="asks for 50 CPUs"), at.Notify).notice
     assert notice.infeasible == "asks for 50 CPUs" == notice.cause
+
+
+@pytest.mark.parametrize("state", [at.PENDING_CREATION, at.RESTARTING])
+def test_workers_that_do_not_start_for_a_while(state):
+    """It is tried again, later and later, as tasks are; after that it is dead."""
+    table = make(state)
+    now, pauses = 1.0, []
+    for _ in range(at.REFUSED_MAX):
+        assert table.refused("a1", now, 1.0, error="workers do not start") == []
+        assert table.actors["a1"].state == state
+        table.validate()
+        pauses.append(table.next_wakeup() - now)
+        now = table.next_wakeup()
+        assert only(table.tick(now), at.Place).actor_id == "a1"
+    assert pauses == sorted(pauses) and pauses[-1] > pauses[0]
+    notice = only(table.refused("a1", now, 1.0, error="workers do not start"), at.Notify).notice
+    assert (notice.state, notice.cause) == (at.DEAD, "workers do not start")
+    table = make(state)
+    table.refused("a1", 1.0, 1.0, error="workers do not start")
+    table.tick(table.next_wakeup())
+    table.placed("a1", WORKER, 5, 9)
+    assert table.actors["a1"].refusals == 0
 
 
 class ActorMachine(RuleBasedStateMachine):
