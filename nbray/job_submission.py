@@ -97,7 +97,7 @@ class JobSubmissionClient:
     def __init__(self, address: str | None = None, *args: Any, **kwargs: Any) -> None:
         if address is not None and re.match(r"^https?://(127\.0\.0\.1|localhost)(:\d+)?/?$", address):
             address = None
-        session = discovery.resolve(address or "auto")
+        session = discovery.resolve(address or "auto", looking=True)
         if session is None:
             raise ConnectionError(f"address={address!r} names no cluster that runs.")
         self._session: LiveSession = session

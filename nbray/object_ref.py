@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import os
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -154,9 +155,7 @@ class ObjectRef(metaclass=_ById):
             return ObjectRef.nil, ()
         return _restore, (self._cluster.export(self),)
 
-    @classmethod
-    def __class_getitem__(cls, item: Any) -> Any:
-        return cls
+    __class_getitem__: Any = classmethod(types.GenericAlias)
 
 
 # new_ref(number, index, owner, cluster)

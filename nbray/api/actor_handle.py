@@ -228,7 +228,7 @@ def describe(
         "class_name": class_name, "methods": methods, "max_task_retries": options.get("max_task_retries", 0),
         "max_pending_calls": options.get("max_pending_calls", -1), "ordered": is_ordered(options, is_async),
         "life_id": life_id, "groups": list(options.get("concurrency_groups") or {}), "need": need,
-        "side_by_side": _is_side_by_side(options, is_async), "recorded": options.get("enable_task_events", True),
+        "side_by_side": _is_side_by_side(options, is_async), "recorded": options.get("enable_task_events") is not False,
         "window": options.get("_actor_generator_backpressure_num_objects", -1),
     }  # fmt: skip
 

@@ -133,7 +133,7 @@ def stop(given: argparse.Namespace) -> int:
     """Stop the clusters that the command line started (or the one at ``--address``)."""
     base = given.temp_dir or ""
     if given.address is not None:
-        session = discovery.resolve(given.address, base)
+        session = discovery.resolve(given.address, base, looking=True)
         sessions = [session] if session is not None else []
     else:
         sessions = [one for one in discovery.live_sessions(base) if given.all or one.started_by == "start"]

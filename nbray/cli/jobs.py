@@ -35,7 +35,7 @@ def submit(given: argparse.Namespace) -> int:
             raise FileNotFoundError(f"there is no script {script}.")
     if given.working_dir and not os.path.isdir(given.working_dir):
         raise FileNotFoundError(f"--working-dir: there is no folder {given.working_dir}.")
-    session = discovery.resolve(given.address or "auto")
+    session = discovery.resolve(given.address or "auto", looking=True)
     if session is None:
         raise ConnectionError(f"--address {given.address!r} names no cluster that runs.")
     submission = given.submission_id or f"nbsubmit_{secrets.token_hex(6)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from typing import Any
@@ -63,11 +64,14 @@ def show_status(given: argparse.Namespace) -> int:
     print(rule("cluster"))
     print(f"session        {folder}")
     print(f"nodes          {len(state.nodes)} alive")
+    reserved = _reserved(used)
     for name, amounts in used.items():
+        if _RESERVED.search(name):
+            continue
         if name == "memory":
             print(f"memory         {size(amounts['used'])} of {size(amounts['total'])} asked for")
         else:
-            print(f"{name:<14} {amounts['used']:g} of {amounts['total']:g} in use")
+            print(f"{name:<14} {amounts['used']:g} of {amounts['total']:g} in use{reserved.get(name, '')}")
     print(f"object store   {size(stats['used'])} of {size(stats['capacity'])} in {stats['n_objects']} objects")
     print(f"workers        {', '.join(f'{count} {name.lower()}' for name, count in sorted(workers.items())) or 'none'}")
     print(f"actors         {state.actors_alive} alive")
@@ -79,6 +83,23 @@ def show_status(given: argparse.Namespace) -> int:
         rows = [[row["count"], row["name"], row["resources"], round(row["seconds"], 1)] for row in state.waiting]
         print(table(["count", "name", "needs", "seconds"], rows))
     return 0
+
+
+_RESERVED = re.compile(r"_group_(\d+_)?[0-9a-f]{36}$")  # what placement groups make of resources: of one bundle, of all
+
+
+def _reserved(used: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Return what to say of the resources that placement groups hold, by name."""
+    sums: dict[str, list[float]] = {}
+    for name, amounts in used.items():
+        found = _RESERVED.search(name)
+        if found is not None and not found[1]:
+            sum_of = sums.setdefault(name[: found.start()], [0.0, 0.0])
+            sum_of[0] += amounts["used"]
+            sum_of[1] += amounts["total"]
+    return {
+        name: f" ({inside:g} used of {all_:g} reserved in placement groups)" for name, (inside, all_) in sums.items()
+    }
 
 
 def _job(row: dict[str, Any]) -> str:

@@ -199,7 +199,7 @@ class _Pipe:
 
 def feed(given: argparse.Namespace) -> int:
     """Write what a cluster does until the standard input ends, or the cluster does."""
-    session = discovery.resolve(given.address)
+    session = discovery.resolve(given.address, looking=True)
     if session is None:
         raise ConnectionError(f"--address={given.address!r} names no cluster that runs.")
     watched = Watched(session)

@@ -21,7 +21,7 @@ from nbray.node.process_control import is_alive
 
 ENVIRONMENT = ("NBRAY_ADDRESS", "RAY_ADDRESS")  # the first that is set counts
 _SCHEMES = ("ipc://", "nbray://")
-_HOW = "Start one with `nbray start --head`, or leave address out to have init() start one."
+_START = "Start one with `nbray start --head`"
 
 
 class LiveSession:
@@ -79,11 +79,11 @@ def live_sessions(base: str = "") -> list[LiveSession]:
     return sorted(found, key=lambda session: session.started_at, reverse=True)
 
 
-def resolve(address: str | None, base: str = "") -> LiveSession | None:
+def resolve(address: str | None, base: str = "", looking: bool = False) -> LiveSession | None:
     """Return the cluster that ``init(address)`` is to join; None: start one.
 
     The environment speaks where ``address`` is None or "auto". Then None joins what the command
-    line started last, and "auto" the newest cluster of all.
+    line started last, and "auto" the newest cluster of all. With ``looking`` nobody wants to join: errors do not speak of init().
 
     Raises
     ------
@@ -94,13 +94,14 @@ def resolve(address: str | None, base: str = "") -> LiveSession | None:
     InsecureConfigurationError
         When others than its owner can get at its folder.
     """
-    given, how = f"address={address!r}", _HOW
+    given = f"address={address!r}"
+    how = f"{_START}." if looking else f"{_START}, or leave address out to have init() start one."
     if address is None or address == "auto":
         name = next((name for name in ENVIRONMENT if os.environ.get(name)), None)
         if name is not None:
             address = os.environ[name]
             given = f"address={address!r} (from the environment variable {name})"
-            how = _HOW.replace("leave address out", f"unset {name}")
+            how = f"{_START}, or unset {name}{'' if looking else ' to have init() start one'}."
     if address == "local":
         return None
     if address is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import pickle
 import signal
@@ -310,6 +311,9 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             function = getattr(type(self.actor), name.rpartition(".")[2], None)
         module = getattr(function, "__module__", None)
         name = getattr(function, "__qualname__", name)
+        if module == "__main__":  # as in Ray, the program is named, where it is a file
+            path = getattr(getattr(function, "__code__", None), "co_filename", "")
+            module = (inspect.getmodulename(path) if os.path.isfile(path) else None) or module
         return f"{module}.{name}" if module else name
 
     def resources(self) -> dict[str, int]:

@@ -225,6 +225,7 @@ def test_a_daemon_that_was_killed_is_cleaned_up_after(command):
         (["job", "submit", "no_such_script.py"], "no script"),
         (["job", "submit"], "what to run"),
         (["scale", "0"], "1 or more"),
+        (["debug", "--address", "nothing"], "Start one with `nbray start --head`.\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -277,6 +278,23 @@ def test_status(nbray_command, driver):
     assert facts["resources"]["CPU"] == {"used": 1.0, "total": 2.0}
     assert facts["actors_alive"] == 1
     assert facts["object_store"]["used"] >= 7_000_000
+
+
+def test_what_placement_groups_hold(nbray_command, driver):
+    program = """if True:
+        import subprocess, sys
+        import nbray
+        nbray.init(sys.argv[1], log_to_driver=False)
+        group = nbray.util.placement_group([{"CPU": 0.5}] * 2)
+        assert group.wait(60)
+        subprocess.run([sys.executable, "-m", "nbray", "status"], check=True)
+    """
+    address = json.loads(nbray_command("status", "--format", "json")[1])["session"]
+    found = subprocess.run(
+        [sys.executable, "-c", program, address], capture_output=True, text=True, timeout=120, check=True, cwd=kit.ROOT
+    )
+    assert "CPU            2 of 2 in use (0 used of 1 reserved in placement groups)\n" in found.stdout
+    assert "_group_" not in found.stdout
 
 
 def test_lists(nbray_command, driver):

@@ -58,3 +58,12 @@ def test_bursts_between_two_drains_are_recorded_whole(fresh):
         fresh.nodes()
     listed = fresh.util.state.list_tasks(limit=10_000, raise_on_missing_output=False)
     assert len(listed) == 10_000
+
+
+def test_none_is_as_if_it_were_not_given(ray):
+    @ray.remote(enable_task_events=None)
+    class Actor:
+        def call(self):
+            return 1
+
+    assert ray.get(Actor.remote().call.options(enable_task_events=None).remote(), timeout=60) == 1

@@ -105,7 +105,9 @@ def test_callbacks():
         def _ray_finish(self, result):
             seen.append("finish")
 
+    assert not util_dask.RayDaskCallback.ray_active
     with Callback():
+        assert len(util_dask.RayDaskCallback.ray_active) == 1
         assert add(1, 2).compute(scheduler=get) == 3
     assert seen == ["presubmit", "postsubmit", "finish"]
     add(1).compute(scheduler=get)

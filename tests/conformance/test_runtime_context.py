@@ -56,6 +56,23 @@ def test_names_of_tasks(ray, ask):
     assert name == "ask" and module
 
 
+def test_the_module_of_a_function_of_the_program_is_named(run_script):
+    done = run_script(
+        """
+        def f():
+            return ray.get_runtime_context().get_task_function_name()
+
+        class A:
+            def f(self):
+                return f()
+
+        ray.init(num_cpus=1)
+        print(ray.get(ray.remote(f).remote()), ray.get(ray.remote(A).remote().f.remote()))
+        """
+    )
+    assert done.stdout.splitlines()[-1] == "program.f program.A.f"
+
+
 def test_resources_of_a_task(ray, ask):
     question = "get_assigned_resources"
     assert ray.get(ask.remote(question)) == [{"CPU": 1.0}]

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import typing
 
 import pytest
 
@@ -285,3 +286,10 @@ def test_code_that_is_too_large(ray):
     for code in (uses, Uses):
         with pytest.raises(ValueError, match=r"(?s)too large.*100 MiB.*95.*put\(\)"):
             code.remote()
+
+
+def test_types_of_refs_tell_of_what(ray):
+    def f(x: ray.ObjectRef[int]) -> None: ...
+
+    hint = typing.get_type_hints(f)["x"]
+    assert typing.get_args(hint) == (int,) and issubclass(typing.get_origin(hint), ray.ObjectRef)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 _active: list[Any] = []
 
@@ -26,6 +26,8 @@ class RayDaskCallback:
         When the result is there.
     """
 
+    #: Those that are told now.
+    ray_active: ClassVar[list[Any]] = _active
     NAMES = ("presubmit", "postsubmit", "pretask", "posttask", "postsubmit_all", "finish")
 
     def __init__(self, **functions: Any) -> None:

@@ -56,7 +56,7 @@ def source(address: str | None = None) -> Iterator[Any]:
         core.drain()
         yield core
         return
-    session = discovery.resolve(address or "auto")
+    session = discovery.resolve(address or "auto", looking=True)
     if session is None:
         raise ConnectionError(f"address={address!r} names no cluster that runs.")
     observer = Observer(session.segment_socket, session.control_endpoint)
