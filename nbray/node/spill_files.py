@@ -122,11 +122,22 @@ class SpillFiles:
     def _check_disk(self, size: int, leave: float) -> None:
         for folder in (self.folder, self._links):
             os.makedirs(folder, mode=0o700, exist_ok=True)
+        if not self._has_room(size, leave):
+            self._give_back_removed()
+            if not self._has_room(size, leave):
+                raise DiskFullError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
+
+    def _has_room(self, size: int, leave: float) -> bool:
         disk = os.statvfs(self.folder)
         free = disk.f_bavail * disk.f_frsize
         kept = disk.f_blocks * disk.f_frsize * (1.0 - self._disk_share) * leave
-        if free - size < kept:
-            raise DiskFullError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.folder)
+        return free - size >= kept
+
+    def _give_back_removed(self) -> None:
+        """Close the files whose links somebody has removed: he wants their room, and they hold it while they are open."""
+        for number in list(self._open):
+            if not os.path.lexists(self.path(number)):
+                self._give_back(number)
 
     def _next_file(self) -> None:
         if self._current >= 0:

@@ -9,7 +9,7 @@ from nbray._cstore import lib
 
 from nbray.config import Limits
 from nbray.node.segment import Segment, make_segment
-from nbray.node.spill_files import DiskFullError
+from nbray.node.spill_files import DamagedError, DiskFullError, SpillFiles
 from nbray.node.spiller import Spiller
 from nbray.store.errors import StoreFullError
 from nbray.store.segment import Segment as Store
@@ -123,3 +123,31 @@ def test_what_is_aside_goes_with_its_object(node):
     node.store.release(node.handles[number])
     node.spiller._round()
     assert node.spiller._aside is None
+
+
+def test_files_that_somebody_has_removed_give_their_room_back(tmp_path, monkeypatch):
+    """Whoever removes them wants the disk; as long as they are open they hold it."""
+    folder = str(tmp_path / "spill")
+    files = SpillFiles(folder, folder, SIZE, 1.0, lambda: None)
+    room = 3 * (SIZE + 4 * KIB)
+
+    def has_room(size, leave):
+        return sum(os.fstat(descriptor).st_blocks * 512 for descriptor in files._open.values()) + size <= room
+
+    monkeypatch.setattr(files, "_has_room", has_room)
+    names = [b"%028d" % number for number in range(4)]
+    places = [files.write(name, memoryview(pattern(number))) for number, name in enumerate(names[:3])]
+    with pytest.raises(DiskFullError):
+        files.write(names[3], memoryview(pattern(3)))
+    os.unlink(files.path(places[0].file))
+    last = files.write(names[3], memoryview(pattern(3)))
+    target = bytearray(SIZE)
+    for number, place in ((3, last), (1, places[1])):
+        files.read(names[number], place, memoryview(target))
+        assert target == pattern(number)
+    with pytest.raises(DamagedError, match="gone"):
+        files.read(names[0], places[0], memoryview(target))
+    for place in (places[0], last, *places[1:]):
+        files.drop(place)
+    files.close()
+    assert not files._open
