@@ -48,9 +48,10 @@ ANYWHERE = Target()
 class Peer:
     """The sending side of a channel to a worker: what it has been told already."""
 
-    __slots__ = ("chan", "closed", "core", "functions", "named", "origin", "peer", "told")
+    __slots__ = ("chan", "closed", "core", "functions", "idle_since", "named", "origin", "peer", "told")
 
     def __init__(self, core: Any, peer: int) -> None:
+        self.idle_since = time.monotonic()
         self.core = core
         self.peer = peer
         self.chan = core.open_channel(peer)
@@ -366,6 +367,7 @@ class LeasePool:
             self.lanes.remove(lane)
         self.core.lanes.pop(lane.link.chan, None)
         self.core.leases.pop(lane.lease_id, None)
+        lane.link.idle_since = time.monotonic()
 
     # -------------------------------------------------------------- keeping it even
 

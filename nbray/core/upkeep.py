@@ -25,6 +25,8 @@ RING = lib.NBS_READY_RING
 NEWS = lib.NBS_READY_NEWS
 QUIET_NS = 1_000_000_000  # between two looks of a process that watches nothing
 LAZY_NS = 1_000_000  # replies lie this long before the service thread takes them
+MANY_CHANNELS = lib.NBS_MAX_CHANNELS // 4  # of the node; then idle ones are closed ...
+MANY_IDLE_LINKS = 8  # ... by processes with so many of them
 LOST_WORKER_GRACE_S = 10.0  # a dead worker's story is waited for this long
 
 
@@ -111,15 +113,21 @@ class Upkeep(CoreState):
         for lane in list(self.lanes.values()):
             if not lib.nbs_alive(self.seg, lane.peer):
                 self.worker_lost(lane.peer)
-        self._close_dead_links()
+        self._close_idle_links(now)
 
-    def _close_dead_links(self) -> None:
-        """Give back the channels to workers that died when they were not leased any more: nobody tells us of these."""
-        for peer, link in list(self.links.items()):
-            idle = link.chan not in self.lanes and link.chan not in self.actor_channels
-            if idle and not lib.nbs_chan_peer(self.seg, link.chan):
+    def _close_idle_links(self, now: float) -> None:
+        """Give back channels to workers that are not leased: those that died meanwhile, of which nobody tells us.
+
+        And where the node has few channels left, as when very many workers submit tasks to each other, all that lie idle.
+        """
+        idle = [
+            link for link in self.links.values() if not (link.chan in self.lanes or link.chan in self.actor_channels)
+        ]
+        few_left = len(idle) >= MANY_IDLE_LINKS and self.store.stats().n_channels > MANY_CHANNELS
+        for link in idle:
+            if (few_left and now - link.idle_since > 1.0) or not lib.nbs_chan_peer(self.seg, link.chan):
                 self._drain()  # what it has printed last
-                del self.links[peer]
+                del self.links[link.peer]
                 link.close()
 
     def _fail_everything(self, error: BaseException) -> None:

@@ -12,7 +12,7 @@ import pytest
 from nbray._cstore import ffi, lib
 
 import nbray
-from nbray.core import current
+from nbray.core import current, upkeep
 
 numpy = pytest.importorskip("numpy")
 
@@ -504,6 +504,21 @@ def test_channels_to_workers_that_died_when_nobody_had_leased_them(ray):
         os.kill(worker, signal.SIGKILL)
         kit.eventually(lambda worker=worker: worker not in kit.workers(), "its death is known")
     kit.eventually(lambda: current.core.store.stats().n_channels == 0, "no channel is left")
+
+
+def test_channels_that_lie_idle_where_few_are_left(ray, monkeypatch):
+    """As on machines with many processors, whose workers submit tasks to each other."""
+    core = current.core
+    tasks = ray.remote(lambda x: (os.getpid(), x))
+    assert ray.get(tasks.remote(1))[1] == 1
+    kit.settle()
+    assert core.links
+    monkeypatch.setattr(upkeep, "MANY_CHANNELS", 0)
+    monkeypatch.setattr(upkeep, "MANY_IDLE_LINKS", 1)
+    kit.eventually(lambda: not core.links, "the driver has closed them")
+    kit.eventually(lambda: core.store.stats().n_channels == 0, "the workers, too")
+    with kit.no_hang():
+        assert [x for _, x in ray.get([tasks.remote(i) for i in range(50)])] == list(range(50))
 
 
 def test_what_was_told_through_channels_that_are_over(ray, start_driver):
