@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,6 +123,26 @@ def check_limits(value: Any) -> dict[str, float]:
                 "The settings are those of nbray.config.Limits."
             )
     return dict(Limits(limits).changed)
+
+
+def check_threads() -> None:
+    """Refuse a process whose threads are greenlets: one that waits in C, as nbray's service thread does, stops all others.
+
+    Raises
+    ------
+    RuntimeError
+        With the call that leaves the threads as they are.
+    """
+    for module, asked, remedy in (
+        ("gevent.monkey", ("is_module_patched", "threading"), "gevent.monkey.patch_all(thread=False)"),
+        ("eventlet.patcher", ("is_monkey_patched", "thread"), "eventlet.monkey_patch(thread=False)"),
+    ):
+        name, part = asked
+        if module in sys.modules and getattr(sys.modules[module], name)(part):
+            raise RuntimeError(
+                f"{module.partition('.')[0]} has made this program's threads into greenlets, so that a wait of nbray would stop "
+                f"all of them. Leave the threads as they are: {remedy}."
+            )
 
 
 def own_address(value: str) -> str:

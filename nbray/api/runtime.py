@@ -129,7 +129,7 @@ def init(
     Raises
     ------
     RuntimeError
-        When this process has a runtime already; for keywords that Ray does not have.
+        When this process has a runtime already, or greenlets in place of threads; for keywords that Ray does not have.
     ConnectionError
         When the cluster to join is not there, is dead, or does not answer within 10 s.
     ValueError
@@ -154,6 +154,7 @@ def init(
                 "Maybe you called nbray.init twice by accident? This process has a runtime already (session "
                 f"{current.core.session_dir}). Pass 'ignore_reinit_error=True' or call 'nbray.shutdown()' before."
             )
+        init_options.check_threads()
         skip_hook = bool(hidden.get("_skip_env_hook"))
         job = init_options.job_settings(job_config, namespace, runtime_env, logging_config, skip_hook)
         if job.runtime_env:

@@ -36,7 +36,7 @@ from nbray.serialization.annotations import annotations_of, with_annotations
 from nbray.serialization.bounded import BoundedStream, CountingStream, TooManyBytes
 from nbray.serialization.cell_source import with_text
 from nbray.serialization.class_making import make_class
-from nbray.serialization.unpicklable import StrictPickler, find_offender
+from nbray.serialization.unpicklable import StrictPickler, find_offender, refuses
 
 PROTOCOL = 5
 PACK_MAX_BYTES = 16 * 1024  # values with buffers up to this size are laid out as bytes
@@ -339,6 +339,9 @@ def _explain(value: Any, what: str, error: Exception) -> SerializationError:
     captured = ""
     if isinstance(value, types.FunctionType) and path != what:
         captured = " It is captured by the function."
+    if refuses(offender):  # and says what to do instead, or nobody knows
+        why = str(error) if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
+        return SerializationError(f"Could not serialize {path} ({type(offender).__name__}): {why}{captured}")
     return SerializationError(
         f"Could not serialize {path}: {type(offender).__name__} cannot be pickled ({type(error).__name__}: {error})."
         f"{captured} Pass a path or plain data instead, or make the object inside the task."

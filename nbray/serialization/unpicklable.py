@@ -6,6 +6,7 @@ import collections
 import functools
 import io
 import itertools
+import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -142,7 +143,7 @@ def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
                 yield f".{name}", item
     elif str(type(value).__module__).partition(".")[0] in ("numpy", "pandas"):
         yield from _cells(value)
-    else:
+    elif not refuses(value):
         attributes = _state(value)
         if attributes is None:
             attributes = getattr(value, "__dict__", None)
@@ -154,6 +155,23 @@ def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if hasattr(value, name):
                     yield f".{name}", getattr(value, name)
+
+
+def refuses(value: Any) -> bool:
+    """Tell whether it is the class's own code that says that an object cannot be pickled: then no part of it is to blame."""
+    own = [name for name in ("__reduce_ex__", "__reduce__") if _is_own(value, name)]
+    try:
+        if own:
+            value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        elif _is_own(value, "__getstate__"):
+            value.__getstate__()
+    except Exception as error:  # whatever the user's code raises
+        return not str(error).startswith("cannot pickle ")  # that is pickle's word on a part
+    return False
+
+
+def _is_own(value: Any, name: str) -> bool:
+    return isinstance(getattr(type(value), name, None), types.FunctionType)
 
 
 def _state(value: Any) -> dict[Any, Any] | None:

@@ -248,3 +248,28 @@ def test_row_59_the_signal_of_the_terminal_reaches_no_worker(tmp_path):
     output, _ = process.communicate(timeout=120)
     assert "same worker" in output, output
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "asks", "remedy"),
+    [
+        ("gevent.monkey", "is_module_patched", "gevent.monkey.patch_all(thread=False)"),
+        ("eventlet.patcher", "is_monkey_patched", "eventlet.monkey_patch(thread=False)"),
+    ],
+)
+def test_threads_that_are_greenlets(run_script, module, asks, remedy):
+    """They would all stop in the first wait; a stand-in says here what the package says of itself."""
+    done = run_script(f"""
+    import sys, types
+    sys.modules[{module!r}] = types.SimpleNamespace({asks}=lambda name: True)
+    try:
+        ray.init(num_cpus=1)
+    except RuntimeError as error:
+        print(error)
+    sys.modules[{module!r}].{asks} = lambda name: False
+    ray.init(num_cpus=1)
+    print(ray.get(ray.remote(len).remote("abc")))
+    """)
+    told, answer = done.stdout.splitlines()
+    assert remedy in told
+    assert answer == "3"

@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import pickle
 import socket
 import threading
 
@@ -163,3 +164,59 @@ def test_row_2_one_of_several_results(ray):
     refs = f.remote()
     with pytest.raises(TypeError, match="lock"):
         ray.get(refs[1])
+
+
+class Told:
+    """Says itself why it is not picklable; nothing in it is to blame."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __reduce__(self):
+        raise TypeError("hand on its path")
+
+
+class WithoutState(Told):
+    __reduce__ = object.__reduce__
+
+    def __getstate__(self):
+        raise LookupError("no state yet")
+
+
+class PassesOn(Told):
+    def __reduce__(self):
+        return PassesOn, (pickle.dumps(self.lock),)
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (Told, "args[0]['m'] (Told): hand on its path"),
+        (WithoutState, "args[0]['m'] (WithoutState): LookupError: no state yet"),
+        (PassesOn, "args[0]['m'].lock: lock cannot be pickled"),
+    ],
+)
+def test_row_1_an_object_that_refuses(ray, cls, words):
+    @ray.remote
+    def f(a):
+        return a
+
+    with pytest.raises(TypeError) as caught:
+        f.remote({"m": cls()})
+    assert words in str(caught.value)
+
+
+def test_row_1_a_generator_of_refs(ray):
+    @ray.remote
+    def numbers():
+        yield 1
+
+    @ray.remote
+    def f(a):
+        return a
+
+    made = numbers.remote()
+    with pytest.raises(TypeError, match="Pass the refs that it yields") as caught:
+        f.remote(made)
+    assert "args[0] (ObjectRefGenerator)" in str(caught.value)
+    assert ray.get(f.remote(list(made))) is not None
