@@ -29,7 +29,7 @@ ABSENT = frozenset({"air", "dashboard", "llm", "rllib", "serve", "train", "tune"
 PLACEHOLDERS = frozenset({"autoscaler", "data"})
 
 #: Attributes of Ray's module, deprecated there, that are modules of other names.
-_OLD_ATTRIBUTES = {"state": "_private.state", "worker": "_private.worker"}
+_OLD_ATTRIBUTES = {"ray_constants": "_private.ray_constants", "state": "_private.state", "worker": "_private.worker"}
 
 _NAMES = "nbray.ray_names"
 _lock = threading.RLock()

@@ -9,6 +9,7 @@ from typing import Any
 from nbray import ids
 from nbray.api import runtime
 from nbray.api.actor_handle import handle_of_this_actor
+from nbray.api.inner_objects import GcsClient, Node
 from nbray.core import current
 from nbray.options import UNIT
 from nbray.runtime_env import RuntimeEnv
@@ -66,6 +67,21 @@ class Worker:
     def namespace(self) -> str:
         """Where the names of actors are looked for."""
         return get_runtime_context().namespace
+
+    @property
+    def node(self) -> Node | None:
+        """The node on which this process runs; None before ``init``."""
+        return Node() if self.connected else None
+
+    @property
+    def node_ip_address(self) -> str:
+        """Address of that node."""
+        return Node().node_ip_address
+
+    @property
+    def gcs_client(self) -> GcsClient:
+        """The cluster's table of keys and values."""
+        return GcsClient()
 
     def check_connected(self) -> None:
         """Raise unless this process has a runtime."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nbray.api.inner_objects import GcsClient
 from nbray.ids import (
     ActorClassID,
     ActorID,
@@ -27,6 +28,7 @@ __all__ = [
     "ClusterID",
     "DynamicObjectRefGenerator",
     "FunctionID",
+    "GcsClient",
     "JobID",
     "NodeID",
     "ObjectID",

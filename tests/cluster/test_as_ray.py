@@ -278,6 +278,7 @@ def test_inner_modules_are_there_without_an_import(run):
         import ray
         assert not ray._private.worker.global_worker.connected
         assert ray._private.internal_api.free and ray._private.state.nodes
+        assert ray._private.utils.get_num_cpus() and ray.ray_constants.GPU == ray._private.ray_constants.GPU
         assert not hasattr(ray._private, "no_such_module")
         """)
 

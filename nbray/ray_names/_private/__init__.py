@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_MODULES = frozenset({"client_mode_hook", "internal_api", "services", "state", "worker"})
+_MODULES = frozenset({"client_mode_hook", "internal_api", "ray_constants", "services", "state", "utils", "worker"})
 
 
 def __getattr__(name: str) -> Any:

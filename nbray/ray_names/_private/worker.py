@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nbray.api.context import RayContext
 from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.runtime import init, is_initialized, shutdown
@@ -11,6 +13,14 @@ BaseContext = RayContext  # Ray's has two kinds
 LOCAL_MODE = 2
 SPILL_WORKER_MODE = 3
 RESTORE_WORKER_MODE = 4
+
+
+def __getattr__(name: str) -> Any:
+    """Give ``_global_node``, which is None before ``init`` and after ``shutdown``."""
+    if name == "_global_node":
+        return global_worker.node
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "BaseContext",
