@@ -500,7 +500,7 @@ typedef struct {
   int32_t *parent;
   int32_t *worker;
   uint16_t *attempt;
-  int64_t *submitted, *start, *end;
+  int64_t *submitted, *start, *end, *made;
   uint8_t *is_changed;
   uint32_t *changed; /* rows that were not marked as changed before; room for one per record */
   uint32_t n_changed;
@@ -522,7 +522,7 @@ typedef struct {
  * in ascending order; returns how many. nbs_tasks_take takes the records of `t->owner` in
  * their order, notes those of other kinds in `left`, and returns how many it has taken: it stops at
  * one of another owner, and at one whose task, function or worker is not known. nbs_tasks_rows
- * writes rows of 44 bytes, whose tasks are not changed any more. nbs_tasks_span finds the lowest
+ * writes rows of 52 bytes, whose tasks are not changed any more. nbs_tasks_span finds the lowest
  * and the highest number among rows of `owner`; returns how many there are. nbs_tasks_number notes
  * in `dense`, which has room for them, which rows the tasks of `owner` have: `first` is that of
  * owners[0]. None of them touches the segment. */

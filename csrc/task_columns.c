@@ -115,10 +115,10 @@ typedef struct {
   int32_t parent, worker;
   uint8_t state, zero;
   uint16_t attempt;
-  double submitted, start, end;
+  double submitted, start, end, made;
 } row;
 #pragma pack(pop)
-_Static_assert(sizeof(row) == 44, "a row is part of the panel's frames");
+_Static_assert(sizeof(row) == 52, "a row is part of the panel's frames");
 
 void nbs_tasks_rows(nbs_task_table *t, const uint32_t *chosen, uint64_t n, uint8_t *out) {
   for (uint64_t i = 0; i < n; i++) {
@@ -131,7 +131,8 @@ void nbs_tasks_rows(nbs_task_table *t, const uint32_t *chosen, uint64_t n, uint8
                .attempt = t->attempt[at],
                .submitted = (double)t->submitted[at] / 1e6,
                .start = (double)t->start[at] / 1e6,
-               .end = (double)t->end[at] / 1e6};
+               .end = (double)t->end[at] / 1e6,
+               .made = (double)t->made[at] / 1e6};
     memcpy(out + i * sizeof one, &one, sizeof one);
     t->is_changed[at] = 0;
   }

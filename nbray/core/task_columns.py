@@ -20,7 +20,7 @@ MAX_OWNERS = 64  # for each of which C looks at all rows
 MAX_FUNCTIONS = 65_536  # of an owner, by number; those beyond are taken one by one
 _COLUMNS = {
     "state": "uint8_t[]", "function": "uint32_t[]", "parent": "int32_t[]", "worker": "int32_t[]", "attempt": "uint16_t[]",
-    "submitted": "int64_t[]", "start": "int64_t[]", "end": "int64_t[]",
+    "submitted": "int64_t[]", "start": "int64_t[]", "end": "int64_t[]", "made": "int64_t[]",
 }  # fmt: skip
 
 
@@ -93,7 +93,7 @@ class ColumnTable(TaskTable):
         if numbers:
             self._append(owner, numbers, bytes((WAITS_FOR_PLACE,)) * len(numbers))
 
-    def waiting_all(self, owner: int, tasks: Sequence[tuple[int, int, int]]) -> None:
+    def waiting_all(self, owner: int, tasks: Sequence[tuple[int, int, int]], now_ns: int = 0) -> None:
         if self.max_tasks // 4 >= len(tasks) > self.max_tasks - len(self.state):
             self._forget()
         known = self._owners.get(owner)
@@ -113,13 +113,14 @@ class ColumnTable(TaskTable):
             or len(new) > self.max_tasks - len(self.state)
             or len(set(numbers)) < len(new)
         ):
-            super().waiting_all(owner, [*known_ones, *new])
+            super().waiting_all(owner, [*known_ones, *new], now_ns)
             return
-        super().waiting_all(owner, known_ones)
+        super().waiting_all(owner, known_ones, now_ns)
         which = {number: self._function(owner, number) for number in {task[1] for task in new}}
         codes = bytes([WAITS_FOR_PLACE if task[2] else WAITS_FOR_INPUT for task in new])
         first = self._append(owner, numbers, codes)
         self.function[first:] = array("I", [which[task[1]] for task in new])
+        self.made[first:] = array("q", (now_ns,)) * len(new)
 
     def _append(self, owner: int, numbers: array[int], codes: bytes) -> int:
         """Make rows for tasks that are new; returns the first."""
@@ -129,7 +130,7 @@ class ColumnTable(TaskTable):
         for column in (self.parent, self.worker):
             column.extend(array("i", (-1,)) * many)
         self.attempt.frombytes(bytes(2 * many))
-        for times in (self.submitted, self.start, self.end):
+        for times in (self.submitted, self.start, self.end, self.made):
             times.frombytes(bytes(8 * many))
         self.owner.extend(array("Q", (owner,)) * many)
         self.number.extend(numbers)

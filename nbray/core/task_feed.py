@@ -6,6 +6,7 @@ and what ended), the words in shared memory that say what runs, and this process
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from itertools import islice
 from typing import Any
@@ -37,6 +38,7 @@ class TaskFeed:
         self.table: TaskTable = ColumnTable(max_tasks)
         self.dropped = 0  # records that were lost: the table's counts are too low by them
         self._position = 0
+        self._has_looked = False  # what is there at the first look was made before, nobody knows when
         self._for_input: dict[int, int] = {}  # tasks that waited for input at the last look: number -> function
         self._unread: list[tuple[int, int, int]] = []  # tasks that wait, which the table has not been told of
         self._queued: dict[int, int] = {}  # pool's request id -> highest number that was seen in its queue
@@ -54,6 +56,7 @@ class TaskFeed:
         core, table = self.core, self.table
         # Whatever was submitted before a task that one of these tells of is told of by that one or a later one:
         # the table gets its rows in the order of submission, and a page numbers them so.
+        looked_at = time.monotonic_ns()
         running = max(0, lib.nbs_running_list(core.seg, self._running, MAX_RUNNING))
         inputs = self._look_at_inputs()
         has_inputs = bool(inputs or self._unread)  # what is unread may be some of them
@@ -82,7 +85,8 @@ class TaskFeed:
             table.apply_block(reply.block)
         self._position = replies[-1].position
         self.dropped = replies[-1].dropped
-        table.waiting_all(core.peer, waiting)
+        table.waiting_all(core.peer, waiting, looked_at if self._has_looked else 0)
+        self._has_looked = True
         for task in self._running[0:running]:
             table.runs(task.owner, task.seq, task.worker, task.start_ns)
         for failure in failures:

@@ -31,8 +31,9 @@ STATE_NAMES = (
     "PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT", "SUBMITTED_TO_WORKER", "RUNNING", "FINISHED", "FAILED", "CANCELLED",
 )  # fmt: skip
 
-# index, function, parent, worker (-1: none), state, 0, attempt; submitted, start, end (ms, CLOCK_MONOTONIC; 0: not yet)
-ROW = struct.Struct("<IIiiBBHddd")
+# index, function, parent, worker (-1: none), state, 0, attempt; submitted, start, end, made (ms, CLOCK_MONOTONIC;
+# 0: not yet, or not known)
+ROW = struct.Struct("<IIiiBBHdddd")
 NO_FUNCTION = 0xFFFFFFFF  # of a task of which only others have told
 _IS_OVER = bytes(int(code >= 4) for code in range(256))  # DONE and what comes after it
 MAX_KEPT = 2_000  # tasks between the forgotten ones, of which a reader is told; with more it has to start anew
@@ -94,6 +95,7 @@ class TaskTable:
         self.submitted = array("q")  # ns, CLOCK_MONOTONIC; 0: not yet
         self.start = array("q")
         self.end = array("q")
+        self.made = array("q")  # when its owner made it, as far as anybody knows
         self.owner = array("Q")
         self.number = array("Q")
         self.edges = array("I")  # from, to, from, to ...
@@ -186,9 +188,11 @@ class TaskTable:
                     self._move(index, CANCELLED if flags & CANCELLED_FLAG else FAILED if flags & ERROR else DONE)
             elif kind == INPUT:
                 self._edge(self._in_slot(a, owner), b, owner, seq, bool(flags))
+                self._was_made(index_of(owner, seq), t_ns)
             elif kind == PARENT:
                 parent = self._find(self._in_slot(a, owner), b)
                 index = index_of(owner, seq)
+                self._was_made(index, t_ns)
                 if parent is not None and parent != index:
                     self.parent[index] = parent
                     self._touch(index)
@@ -220,17 +224,19 @@ class TaskTable:
         for seq in sorted(numbers):
             self._index(owner, seq)
 
-    def waiting(self, owner: int, seq: int, function: int, for_input: bool) -> None:
-        """An owner has this task, and has not sent it to a worker."""
+    def waiting(self, owner: int, seq: int, function: int, for_input: bool, now_ns: int = 0) -> None:
+        """An owner has this task, and has not sent it to a worker; ``now_ns``: had none when it was asked before."""
         index = self._index(owner, seq)
+        if self.function[index] == NO_FUNCTION and not self.made[index]:
+            self.made[index] = now_ns
         if self.state[index] < SENT or not self.submitted[index]:
             self.function[index] = self._function(owner, function)
             self._move(index, WAITS_FOR_INPUT if for_input else WAITS_FOR_PLACE)
 
-    def waiting_all(self, owner: int, tasks: Sequence[tuple[int, int, int]]) -> None:
+    def waiting_all(self, owner: int, tasks: Sequence[tuple[int, int, int]], now_ns: int = 0) -> None:
         """As ``waiting`` for many: number, function, and 0 (for input) or 1 (for a place), in ascending order."""
         for number, function, place in tasks:
-            self.waiting(owner, number, function, not place)
+            self.waiting(owner, number, function, not place, now_ns)
 
     def runs(self, owner: int, seq: int, worker: int, start_ns: int) -> None:
         """This task runs since ``start_ns``."""
@@ -333,12 +339,12 @@ class TaskTable:
         """
         rows = bytearray(len(chosen) * ROW.size)
         function, parent, worker, state, attempt = self.function, self.parent, self.worker, self.state, self.attempt
-        submitted, start, end = self.submitted, self.start, self.end
+        submitted, start, end, made = self.submitted, self.start, self.end, self.made
         at, pack_into, size, is_changed = 0, ROW.pack_into, ROW.size, self._is_changed
         for i in chosen:
             pack_into(
                 rows, at, i, function[i], parent[i], worker[i], state[i], 0, attempt[i],
-                submitted[i] / 1e6, start[i] / 1e6, end[i] / 1e6,
+                submitted[i] / 1e6, start[i] / 1e6, end[i] / 1e6, made[i] / 1e6,
             )  # fmt: skip
             at += size
             is_changed[i] = 0
@@ -352,6 +358,12 @@ class TaskTable:
         if not self._is_changed[index]:
             self._is_changed[index] = 1
             self._changed.append(index)
+
+    def _was_made(self, index: int, t_ns: int) -> None:
+        """Its owner tells of the inputs and the starter of a task when it makes it; once more when it is run again."""
+        if not 0 < self.made[index] <= t_ns:
+            self.made[index] = t_ns
+            self._touch(index)
 
     def _move(self, index: int, state: int) -> None:
         before = self.state[index]
@@ -385,6 +397,7 @@ class TaskTable:
         self.submitted.append(0)
         self.start.append(0)
         self.end.append(0)
+        self.made.append(0)
         self.owner.append(owner)
         self.number.append(seq)
         self.counts[WAITS_FOR_PLACE] += 1
@@ -497,7 +510,7 @@ def _moved_edges(edges: array[int], new_index: array[int]) -> array[int]:
     return left
 
 
-_COLUMNS = ("state", "function", "parent", "worker", "attempt", "submitted", "start", "end", "owner", "number")
+_COLUMNS = ("state", "function", "parent", "worker", "attempt", "submitted", "start", "end", "made", "owner", "number")
 
 
 def numbers_sent(block: bytes, owner: int) -> list[int]:

@@ -40,7 +40,7 @@ def content(table):
     keys = [table.key(i) for i in range(len(table))]
     by_key = {
         key: (
-            table.state[i], table.function[i], table.attempt[i], table.submitted[i], table.start[i], table.end[i],
+            table.state[i], table.function[i], table.attempt[i], table.submitted[i], table.start[i], table.end[i], table.made[i],
             table.workers[table.worker[i]] if table.worker[i] >= 0 else None,
             keys[table.parent[i]] if table.parent[i] >= 0 else None,
         )
@@ -86,7 +86,7 @@ def test_tasks_that_wait_are_the_same_too():
         start = numbers[-1]
         tasks = [(number, chance.randrange(3), chance.choice([0, 1])) for number in numbers]
         for table in (plain, fast):
-            table.waiting_all(OWNERS[0], tasks)
+            table.waiting_all(OWNERS[0], tasks, start)
     fast.validate()
     assert content(plain) == content(fast) and list(plain.number) == list(fast.number)
 

@@ -50,7 +50,7 @@ def test_a_task_from_its_records():
     frame = table.delta()
     assert frame["functions"] == [[0, "train", "task", "cell-7"]]
     assert frame["workers"] == [[0, str(WORKER)]]
-    assert rows(frame)[0] == (0, 0, -1, 0, tt.DONE, 0, 0, 1e-5, 25e-6, 3e-5)
+    assert rows(frame)[0] == (0, 0, -1, 0, tt.DONE, 0, 0, 1e-5, 25e-6, 3e-5, 0)
     assert table.delta() is None
     assert table.key(0) == (OWNER, 4) and table.find(OWNER, 4) == 0 and table.find(OWNER, 5) is None
 
@@ -151,6 +151,23 @@ def test_edges_and_parents():
     child_owner = (9 << 32) | 8
     table.apply_block(submit(1, owner=child_owner) + record(tt.PARENT, 1, owner=child_owner, a=OWNER & 0xFFFFFFFF, b=2))
     assert table.parent[2] == 1
+    table.validate()
+
+
+@pytest.mark.parametrize("kind", [TaskTable, ColumnTable])
+def test_when_a_task_was_made(kind):
+    """Its owner tells of inputs and of who started it when it makes it; of others, whoever looked first saw it then."""
+    table = kind()
+    slot = OWNER & 0xFFFFFFFF
+    table.apply_block(submit(1, t=30) + submit(2, t=50) + record(tt.INPUT, 2, a=slot, b=1, t=20))
+    table.apply_block(submit(3, t=60) + record(tt.PARENT, 3, a=slot, b=1, t=40))
+    table.apply_block(record(tt.INPUT, 2, a=slot, b=1, t=70))  # it is run again
+    assert list(table.made) == [0, 20, 40]
+    table.waiting_all(OWNER, [(number, 1, 1) for number in range(4, 104)], 80)
+    table.waiting_all(OWNER, [(4, 1, 0), (104, 1, 0)], 90)
+    assert list(table.made[3:]) == [80] * 100 + [90]
+    rows = {row[0]: row[-1] for row in tt.ROW.iter_unpack(table.snapshot()["rows"])}
+    assert (rows[0], rows[1], rows[103]) == (0, 20 / 1e6, 90 / 1e6)
     table.validate()
 
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { stepsOf } from '../graph/history.js';
 import { pieces } from '../graph/sentence.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
-import { DONE, RUNNING, WAITS_FOR_INPUT } from '../graph/taskStates.js';
+import { DONE, FAILED, RUNNING, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
 import { readActors, readNodes, readObjects, readTask } from '../model/answers.js';
 import { plain } from '../model/plainText.js';
@@ -14,50 +14,79 @@ function frame(kind: IFrame['kind'], now: number): IFrame {
   return { kind, generation: 1, functions: names, now, ...rest };
 }
 
-function row(index: number, state: number, submitted = 0, start = 0, end = 0): DataView {
+function row(
+  index: number,
+  state: number,
+  times: { made?: number; sent?: number; start?: number; end?: number; attempt?: number } = {}
+): DataView {
   const view = new DataView(new ArrayBuffer(ROW_BYTES));
   view.setUint32(0, index, true);
   view.setInt32(8, -1, true);
   view.setInt32(12, -1, true);
   view.setUint8(16, state);
-  view.setFloat64(20, submitted, true);
-  view.setFloat64(28, start, true);
-  view.setFloat64(36, end, true);
+  view.setUint16(18, times.attempt ?? 0, true);
+  view.setFloat64(20, times.sent ?? 0, true);
+  view.setFloat64(28, times.start ?? 0, true);
+  view.setFloat64(36, times.end ?? 0, true);
+  view.setFloat64(44, times.made ?? 0, true);
   return view;
 }
 
 const NOTHING = new DataView(new ArrayBuffer(0));
 
+/** The steps as numbers. */
+function steps(store: TaskStore, task: number, now = 99): number[][] {
+  return stepsOf(store, task, now).map(({ state, from, to }) => [state, from, to]);
+}
+
 describe('the history of a task', () => {
-  it('knows when its inputs came, if the page was there', () => {
+  it('knows when its inputs came, also where the page looked only later', () => {
     const store = new TaskStore();
-    store.apply(frame('snapshot', 5), NOTHING, NOTHING, 0);
-    store.apply(frame('delta', 10), row(0, WAITS_FOR_INPUT), NOTHING, 0);
-    assert.deepEqual(stepsOf(store, 0, 15), [{ state: WAITS_FOR_INPUT, from: 10, to: 15 }]);
-    store.apply(frame('delta', 20), row(0, RUNNING, 20, 21), NOTHING, 0);
-    store.apply(frame('delta', 40), row(0, DONE, 20, 21, 35), NOTHING, 0);
-    assert.deepEqual(
-      stepsOf(store, 0, 99).map(({ state, from, to }) => [state, from, to]),
-      [
-        [0, 10, 20],
-        [1, 20, 21],
-        [RUNNING, 21, 35]
-      ]
-    );
+    const edge = new DataView(new ArrayBuffer(8));
+    edge.setUint32(4, 1, true); // 0 -> 1
+    store.apply(frame('snapshot', 50), row(0, DONE, { sent: 5, start: 6, end: 20 }), NOTHING, 0);
+    const over = row(1, DONE, { made: 10, sent: 21, start: 22, end: 35 });
+    store.apply(frame('delta', 50), over, edge, 0);
+    assert.deepEqual(steps(store, 1), [
+      [WAITS_FOR_INPUT, 10, 20],
+      [WAITS_FOR_PLACE, 20, 22],
+      [RUNNING, 22, 35]
+    ]);
   });
 
-  it('says nothing of what was before the page looked', () => {
+  it('takes what the page has seen, where its inputs are not known', () => {
+    const store = new TaskStore();
+    store.apply(frame('snapshot', 5), NOTHING, NOTHING, 0);
+    store.apply(frame('delta', 10), row(0, WAITS_FOR_INPUT, { made: 9 }), NOTHING, 0);
+    assert.deepEqual(steps(store, 0, 15), [[WAITS_FOR_INPUT, 9, 15]]);
+    store.apply(frame('delta', 20), row(0, RUNNING, { made: 9, sent: 20, start: 21 }), NOTHING, 0);
+    assert.deepEqual(steps(store, 0, 30), [
+      [WAITS_FOR_INPUT, 9, 20],
+      [WAITS_FOR_PLACE, 20, 21],
+      [RUNNING, 21, 30]
+    ]);
+  });
+
+  it('says nothing of what nobody knows', () => {
     const store = new TaskStore();
     store.apply(frame('snapshot', 50), row(0, WAITS_FOR_INPUT), NOTHING, 0);
-    assert.deepEqual(stepsOf(store, 0, 60), []);
-    store.apply(frame('delta', 70), row(0, DONE, 61, 62, 65), NOTHING, 0);
-    assert.deepEqual(
-      stepsOf(store, 0, 99).map(step => [step.from, step.to]),
-      [
-        [61, 62],
-        [62, 65]
-      ]
-    );
+    assert.deepEqual(steps(store, 0, 60), []);
+    store.apply(frame('delta', 70), row(0, DONE, { sent: 61, start: 62, end: 65 }), NOTHING, 0);
+    assert.deepEqual(steps(store, 0), [
+      [WAITS_FOR_PLACE, 61, 62],
+      [RUNNING, 62, 65]
+    ]);
+  });
+
+  it('of one that is run again is that of its last try', () => {
+    const store = new TaskStore();
+    const again = row(0, DONE, { made: 10, sent: 50, start: 52, end: 60, attempt: 1 });
+    store.apply(frame('snapshot', 70), again, NOTHING, 0);
+    assert.deepEqual(steps(store, 0), [
+      [FAILED, 10, 50],
+      [WAITS_FOR_PLACE, 50, 52],
+      [RUNNING, 52, 60]
+    ]);
   });
 });
 

@@ -1,7 +1,7 @@
 /** The frames in which tasks come, as `nbray/notebook/task_stream.py` describes them. Pure. */
 
-/** Bytes of one row: index, function, parent, worker, state, -, attempt, submitted, start, end. */
-export const ROW_BYTES = 44;
+/** Bytes of one row: index, function, parent, worker, state, -, attempt, submitted, start, end, made. */
+export const ROW_BYTES = 52;
 
 /** What the kernel says of the node at one moment. */
 export interface IUsageSample {

@@ -19,14 +19,26 @@ export interface IStep {
   to: number;
 }
 
-/** The steps of a task, oldest first; `now`: on the node's clock. */
+/** Of more inputs of a task the feed does not tell (`MAX_INPUTS_TOLD`). */
+const MAX_INPUTS = 64;
+
+/** When the inputs of a task had come; 0: nobody knows. */
+function inputsCame(store: TaskStore, task: number): number {
+  const ends = store.neighbours(task).inputs.map(input => store.end[input]!);
+  const isKnown = ends.length > 0 && ends.length < MAX_INPUTS && ends.every(end => end > 0);
+  return isKnown ? Math.max(...ends) : store.ready[task]!;
+}
+
+/** The steps of a task, oldest first; `now`: on the node's clock. What came before its last try is one step, as failed. */
 export function stepsOf(store: TaskStore, task: number, now: number): IStep[] {
   const state = store.state[task]!;
-  const [seen, ready] = [store.seen[task]!, store.ready[task]!];
+  const made = store.made[task]!;
   const [sent, start] = [store.submitted[task]!, store.start[task]!];
   const over = state >= DONE;
   const end = over ? store.end[task]! : now;
-  const begin = seen > 0 && (sent === 0 || seen < sent) ? seen : sent;
+  const begin = made > 0 && (sent === 0 || made < sent) ? made : sent;
+  const came = inputsCame(store, task);
+  const ready = sent > 0 ? Math.min(came, sent) : came; // the page hears of it a little later
   const steps: IStep[] = [];
   const add = (code: number, from: number, to: number): void => {
     if (from > 0 && to >= from) {
@@ -34,7 +46,10 @@ export function stepsOf(store: TaskStore, task: number, now: number): IStep[] {
     }
   };
   const placed = start > 0 ? start : end;
-  if (state === WAITS_FOR_INPUT) {
+  if (store.attempt[task]! > 0 && sent > 0) {
+    add(FAILED, made, sent);
+    add(WAITS_FOR_PLACE, sent, placed);
+  } else if (state === WAITS_FOR_INPUT) {
     add(WAITS_FOR_INPUT, begin, now);
   } else if (ready > 0 && begin > 0 && begin < ready) {
     add(WAITS_FOR_INPUT, begin, Math.min(ready, placed));

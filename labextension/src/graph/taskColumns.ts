@@ -19,8 +19,9 @@ export class TaskColumns {
   submitted = new Float64Array(FIRST_SIZE);
   start = new Float64Array(FIRST_SIZE);
   end = new Float64Array(FIRST_SIZE);
-  /** When this page first heard of it, and when its inputs had come; 0: before it looked. */
-  seen = new Float64Array(FIRST_SIZE);
+  /** When its owner made it; 0: nobody knows. */
+  made = new Float64Array(FIRST_SIZE);
+  /** When this page heard that its inputs had come; 0: it did not. */
   ready = new Float64Array(FIRST_SIZE);
 
   /** Make room for one task more; returns its index, at which nothing is cleared. */
@@ -71,7 +72,7 @@ export class TaskColumns {
     this.submitted = enlarge(this.submitted, new Float64Array(size));
     this.start = enlarge(this.start, new Float64Array(size));
     this.end = enlarge(this.end, new Float64Array(size));
-    this.seen = enlarge(this.seen, new Float64Array(size));
+    this.made = enlarge(this.made, new Float64Array(size));
     this.ready = enlarge(this.ready, new Float64Array(size));
   }
 }
@@ -79,5 +80,5 @@ export class TaskColumns {
 /** What there is per task. */
 const COLUMNS = [
   ...(['state', 'attempt', 'function', 'parent', 'worker', 'group', 'place', 'ordinal'] as const),
-  ...(['submitted', 'start', 'end', 'seen', 'ready'] as const)
+  ...(['submitted', 'start', 'end', 'made', 'ready'] as const)
 ] as const;

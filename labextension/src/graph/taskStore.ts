@@ -66,6 +66,8 @@ export class TaskStore extends TaskColumns {
   generation = -1;
   /** Moves when groups change their meaning; as long as it stays there are only more of them. */
   epoch = 0;
+  /** Moves when the tasks are others: of another cluster, or what is known begins anew. */
+  clusterVersion = 0;
   /** The node's clock when the last frame was made, and this browser's when it came; milliseconds. */
   now = 0;
   receivedAt = 0;
@@ -78,6 +80,8 @@ export class TaskStore extends TaskColumns {
   /** Take a frame. `at`: this browser's clock, milliseconds. */
   apply(frame: IFrame, rows: DataView, edges: DataView, at: number): void {
     if (frame.kind === 'snapshot') {
+      // One with the same generation is for a page that fell behind: its indexes mean what they meant.
+      this.clusterVersion += Number(frame.generation !== this.generation);
       this.clear();
     }
     this._moved = null;
@@ -265,7 +269,7 @@ export class TaskStore extends TaskColumns {
     const group = this.group[index]!;
     const before = this.state[index]!;
     const state = Math.min(rows.getUint8(at + 16), N_STATES - 1);
-    if (before === WAITS_FOR_INPUT && state !== WAITS_FOR_INPUT && this.seen[index]! > 0) {
+    if (before === WAITS_FOR_INPUT && state !== WAITS_FOR_INPUT) {
       this.ready[index] = this._at;
     }
     const func = rows.getUint32(at + 4, true);
@@ -276,6 +280,7 @@ export class TaskStore extends TaskColumns {
     this.submitted[index] = rows.getFloat64(at + 20, true);
     this.start[index] = rows.getFloat64(at + 28, true);
     this.end[index] = rows.getFloat64(at + 36, true);
+    this.made[index] = rows.getFloat64(at + 44, true);
     if (group !== NO_GROUP && func === this.function[index] && parent === this.parent[index]) {
       const counts = this.groups[group]!.counts;
       counts[before]! -= 1;
@@ -313,8 +318,7 @@ export class TaskStore extends TaskColumns {
     this.attempt[index] = 0;
     this.function[index] = 0xffffffff;
     this.submitted[index] = this.start[index] = this.end[index] = 0;
-    this.seen[index] = this._at;
-    this.ready[index] = 0;
+    this.made[index] = this.ready[index] = 0;
   }
 
   /** Take a task out of its group: its function or parent has become known (or another). */

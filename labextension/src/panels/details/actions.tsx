@@ -1,6 +1,6 @@
 /** What a person can do with a task. */
 import { Clipboard } from '@jupyterlab/apputils';
-import { useState, type ReactElement } from 'react';
+import { useEffect, useState, type ReactElement } from 'react';
 import { DONE, RUNNING } from '../../graph/taskStates.js';
 import type { ITaskAnswer } from '../../model/answers.js';
 import { download } from '../download.js';
@@ -18,6 +18,10 @@ export function Actions(props: {
   const { model, task, answer, cell, again } = props;
   const store = model.tasks;
   const [said, setSaid] = useState('');
+  // What was asked for has been done, or has failed: the state says which.
+  const attempt = store.attempt[task]!;
+  const isOver = store.state[task]! >= DONE;
+  useEffect(() => setSaid(''), [attempt, isOver]);
   const which = { task, generation: store.generation };
   const ask = (what: string, done: string, more = {}): void => {
     model.request(what, { ...which, ...more }).then(
@@ -30,7 +34,7 @@ export function Actions(props: {
   };
   const unknown = answer === null ? t('its details are not here yet') : '';
   // Of a task of another process only the page knows that it is over.
-  const over = store.state[task]! >= DONE ? t('it is over') : '';
+  const over = isOver ? t('it is over') : '';
   const noCancel = over || (answer?.noCancel ?? unknown);
   const noForce = answer?.noForce || (store.state[task] === RUNNING ? '' : t('it does not run'));
   return (

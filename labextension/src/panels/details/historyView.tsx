@@ -1,7 +1,7 @@
 /** The life of a task: a bar of its states, and when each began. */
 import type { ReactElement } from 'react';
 import { OVER, stepsOf, timeOfDay, type IStep } from '../../graph/history.js';
-import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
+import { FAILED, RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
 import { placeName } from '../../graph/workerNames.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { t } from '../../text.js';
@@ -64,6 +64,9 @@ function Moment(props: { time: string; words: string }): ReactElement {
 function stepWord(step: IStep): string {
   if (step.state === RUNNING) {
     return t('ran');
+  }
+  if (step.state === FAILED) {
+    return t('earlier tries,');
   }
   return step.state === WAITS_FOR_INPUT ? t('waited for input') : t('waited for a place');
 }
