@@ -28,7 +28,7 @@ export type TaskCounts = Record<TaskState, number>;
 
 /** One look at a cluster, as the kernel sends it. */
 export interface ICluster {
-  /** `starting`, `running` or `stopping`. */
+  /** `running`, or `ended` when its daemon is gone. */
   state: string;
   /** CPUs of all nodes. */
   cpus_total: number;
@@ -105,6 +105,9 @@ export interface IClusterModel {
 
   /** The cluster of the kernel; null when it has none (yet). */
   readonly cluster: ICluster | null;
+
+  /** Whether news of it can arrive; else what is shown is how it was when the connection to the kernel was lost. */
+  readonly isConnected: boolean;
 
   /** Its tasks by state: while they are watched as all views show them, else as the cluster counts; null: no cluster. */
   readonly counts: TaskCounts | null;

@@ -31,7 +31,7 @@ def snapshot(*, asked: bool = False) -> dict[str, Any] | None:
     Returns
     -------
     dict
-        ``state``, ``cpus_total``, ``cpus_used``, ``gpus_total``, ``gpus_used``, ``store_used`` and
+        ``state`` (``running``, or ``ended`` when its daemon is gone), ``cpus_total``, ``cpus_used``, ``gpus_total``, ``gpus_used``, ``store_used`` and
         ``store_capacity`` (bytes), ``workers``, ``nodes``, ``actors``, and ``tasks``: counts by state.
     """
     global _asked_at
@@ -48,7 +48,10 @@ def snapshot(*, asked: bool = False) -> dict[str, Any] | None:
     for lane in list(core.lanes.values()):
         waiting += max(0, len(lane.tasks) - 1)
     waiting += _waiting_calls(core)
-    return figures(core.seg, core.latest_state, core.totals, waiting)
+    view = figures(core.seg, core.latest_state, core.totals, waiting)
+    if core._failure is not None:
+        view["state"] = "ended"  # what it did is still known
+    return view
 
 
 def _waiting_calls(core: Any) -> int:

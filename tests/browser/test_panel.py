@@ -13,6 +13,14 @@ def double(x):
     return 2 * x
 len(nbray.get([double.remote(i) for i in range(200)]))"""
 
+# Whether anything can be seen of the graph.
+GRAPH_IS_DRAWN = """() => {
+  const canvas = document.querySelector('.nbray-graph canvas');
+  if (!canvas?.width || !canvas.height) return false;
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height / 2);
+  return data.some((value, i) => i % 4 === 3 && value > 0);
+}"""
+
 # Stays in the middle of a cell while the workers go on.
 LONG_CELL = """\
 import time
@@ -148,10 +156,52 @@ def test_follows_the_notebook_in_front(lab):
     lab.show_panel()
     lab.run_cell(FIRST_CELL)
     lab.wait_for_count("FINISHED", 200)
+    # A person looks at some other place of the graph; the graph of another notebook begins where it can be seen.
+    lab.group("double, 200 tasks, 200 done")
+    box = lab.panel.locator(".nbray-graph canvas").bounding_box()
+    lab.page.mouse.move(box["x"] + 10, box["y"] + box["height"] - 20)
+    lab.page.mouse.down()
+    lab.page.mouse.move(box["x"] + 10, box["y"] - 2000, steps=3)
+    lab.page.mouse.up()
+    lab.page.wait_for_function(f"() => !({GRAPH_IS_DRAWN})()")
     lab.new_notebook()
     lab.wait_for_panel("No cluster yet.")
+    lab.run_cell(FIRST_CELL)
+    lab.page.wait_for_function(GRAPH_IS_DRAWN)
     lab.run_command("application:activate-previous-tab")
     lab.wait_for_count("FINISHED", 200)
+
+
+def test_says_that_the_cluster_has_died(lab):
+    """What it did can still be looked at; another is one click away."""
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+    lab.run_cell("import os; os.kill(nbray.nodes()[0]['pid'], 9)")
+    lab.panel.get_by_text("has ended", exact=True).wait_for()
+    assert lab.count("FINISHED") == 200
+    lab.panel.get_by_role("button", name="Start another").click()
+    lab.panel.get_by_text("has ended", exact=True).wait_for(state="detached")
+    lab.wait_for_count("FINISHED", 0)
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+
+
+def test_says_that_the_connection_is_lost(lab):
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.wait_for_count("FINISHED", 200)
+    assert lab.panel.get_by_text("no connection").count() == 0
+    lab.page.context.set_offline(True)
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    lab.page.evaluate(f"() => void {kernel}.reconnect().catch(() => 0)")
+    lab.panel.get_by_text("no connection").wait_for()
+    lab.page.context.set_offline(False)
+    lab.panel.get_by_text("no connection").wait_for(state="detached")
+    lab.run_cell("len(nbray.get([double.remote(i) for i in range(10)]))")
+    lab.wait_for_count("FINISHED", 210)
 
 
 def test_two_tabs_show_the_same(lab):

@@ -14,6 +14,8 @@ export class Camera {
   least = 0;
   /** Whether what was to be fitted has no room at the least scale. */
   isCut = false;
+  /** Of which tasks it shows the graph: as TaskStore has it. */
+  clusterVersion = 0;
 
   /** Move by so many pixels of the canvas. */
   pan(dx: number, dy: number): void {

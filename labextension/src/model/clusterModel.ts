@@ -86,6 +86,11 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     return this._cluster;
   }
 
+  get isConnected(): boolean {
+    const kernel = this._link.kernel;
+    return this._server !== null || (kernel?.connectionStatus ?? 'connected') === 'connected';
+  }
+
   get history(): readonly ISample[] {
     return this._history;
   }
@@ -272,12 +277,12 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     if (!this.tasks.follows(frame)) {
       return; // of a table that this page has not seen; its snapshot is on the way
     }
-    if (frame.kind === 'snapshot') {
+    const now = performance.now();
+    const { epoch, clusterVersion } = this.tasks;
+    this.tasks.apply(frame, rows, edges, now);
+    if (clusterVersion !== this.tasks.clusterVersion) {
       this._selected = null; // indexes mean other tasks now
     }
-    const now = performance.now();
-    const { epoch } = this.tasks;
-    this.tasks.apply(frame, rows, edges, now);
     this._isFresh = this._watchers > 0;
     this._keepSelected(epoch);
     if (rows.byteLength > 0 || edges.byteLength > 0) {
@@ -295,7 +300,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     }
   }
 
-  /** Tasks were forgotten: the one that is selected has another index, or is gone. */
+  /** Tasks were forgotten, or told of anew: the one that is selected has another index, or is gone. */
   private _keepSelected(epoch: number): void {
     const hit = this._selected;
     if (hit === null) {
@@ -303,7 +308,7 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     }
     const task = hit.task === null ? null : this.tasks.moved(hit.task);
     const gone = task === null && (hit.task !== null || epoch !== this.tasks.epoch);
-    if (gone) {
+    if (gone || (task !== null && task >= this.tasks.count)) {
       this._selected = null;
     } else if (task !== hit.task || epoch !== this.tasks.epoch) {
       this._selected = { group: task === null ? hit.group : this.tasks.group[task]!, task };
@@ -323,7 +328,9 @@ export class ClusterModel implements IClusterModel, ILinkListener {
     const connection = kernel === null ? null : this._commConnection(kernel);
     if (connection !== this._link.kernel || connection === null) {
       this._forget();
+      this._link.kernel?.connectionStatusChanged.disconnect(this._emit, this);
       this._link.attach(connection);
+      connection?.connectionStatusChanged.connect(this._emit, this);
     }
     if (this._server !== null) {
       return;

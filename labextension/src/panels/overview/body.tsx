@@ -63,7 +63,7 @@ export function Overview(props: {
     <div className="nbray-overview" role="region" aria-label="nbray">
       <header className="nbray-head">
         {cluster !== null ? (
-          <ClusterLine cluster={cluster} />
+          <ClusterLine cluster={cluster} isConnected={model.isConnected} />
         ) : (
           <span className="nbray-name">nbray</span>
         )}
@@ -73,6 +73,7 @@ export function Overview(props: {
           </span>
         )}
         {model.counts !== null && <Tasks tasks={model.counts} />}
+        {cluster?.state === ENDED && <Ended model={model} />}
       </header>
       {cluster !== null ? (
         <>
@@ -223,8 +224,16 @@ function onTabKey(event: KeyboardEvent<HTMLElement>): void {
   }
 }
 
-function ClusterLine(props: { cluster: ICluster }): ReactElement {
-  const { cluster } = props;
+/** The state of a cluster whose daemon is gone. */
+const ENDED = 'ended';
+
+function ClusterLine(props: { cluster: ICluster; isConnected: boolean }): ReactElement {
+  const { cluster, isConnected } = props;
+  const state = isConnected ? cluster.state : 'unknown';
+  const words: Record<string, string> = {
+    [ENDED]: t('has ended'),
+    unknown: t('no connection')
+  };
   const parts = [t('%1 CPU', formatAmount(cluster.cpus_total))];
   if (cluster.gpus_total > 0) {
     parts.push(t('%1 GPU', formatAmount(cluster.gpus_total)));
@@ -232,13 +241,41 @@ function ClusterLine(props: { cluster: ICluster }): ReactElement {
   parts.push(t('%1 store', formatBytes(cluster.store_capacity)));
   return (
     <span className="nbray-cluster">
-      <span className="nbray-lamp" data-state={cluster.state} />
+      <span className="nbray-lamp" data-state={state} />
       <span className="nbray-name">
         {cluster.nodes > 1 ? formatNoun(cluster.nodes, 'node') : t('local')}
       </span>
-      {cluster.state !== 'running' && <span className="nbray-state">{cluster.state}</span>}
+      {state !== 'running' && (
+        <span
+          className="nbray-state"
+          role="status"
+          title={
+            isConnected ? undefined : t('What is shown is how it was when the connection was lost.')
+          }
+        >
+          {words[state] ?? state}
+        </span>
+      )}
       <span className="nbray-dim">{parts.join(' · ')}</span>
     </span>
+  );
+}
+
+/** What to do when the cluster is gone; what it did stays to be looked at. */
+function Ended(props: { model: IClusterModel }): ReactElement {
+  const { model } = props;
+  return (
+    <p className="nbray-ended">
+      {t('This cluster has ended; what it did can still be looked at.')}{' '}
+      {model.canInsertCell && (
+        <button
+          className="jp-mod-styled nbray-quiet"
+          onClick={() => model.insertCell('import nbray\nnbray.shutdown()\nnbray.init()', true)}
+        >
+          {t('Start another')}
+        </button>
+      )}
+    </p>
   );
 }
 

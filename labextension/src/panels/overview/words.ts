@@ -10,9 +10,9 @@ export interface IEmptyWords {
   cell?: string;
   /** ... and what the button that puts it there says. */
   button?: string;
-  /** What the button says that starts a cluster, by a cell that does so. */
   /** On a button that shows the notebook in front again. */
   back?: string;
+  /** What the button says that starts a cluster, by a cell that does so. */
   starts?: string;
 }
 
