@@ -13,7 +13,7 @@ static inline nbsi_chan *nbsi_chan_find(nbs_seg *s, uint32_t number, uint32_t *f
   uint32_t index = number & (NBS_MAX_CHANNELS - 1);
   if (index >= nb_atomic_load(&s->h->chans_used, ACQUIRE)) return NULL;
   nbsi_chan *c = &s->chans[index];
-  uint64_t word = nb_atomic_load(&c->word, ACQUIRE);
+  uint64_t word = nb_atomic_load(&c->word, SEQ_CST);
   *flags = nbsi_low(word);
   return *flags != 0 && nbsi_chan_number(word, index) == number ? c : NULL;
 }

@@ -45,6 +45,10 @@ static int freeze;
 
 void nbsi_failpoint_freeze(int on) { freeze = on; }
 
+static void (*call)(void);
+
+void nbsi_failpoint_call(void (*instead)(void)) { call = instead; }
+
 static void linger(void) {
   struct timespec t = {linger_ns / 1000000000, linger_ns % 1000000000};
   uint64_t now;
@@ -67,6 +71,11 @@ void nbsi_failpoint(const char *name) {
   if (armed == NULL || strcmp(armed, name) != 0) return;
   hits++;
   if (countdown-- > 0) return;
+  if (call != NULL) {
+    armed = NULL;
+    call();
+    return;
+  }
   if (freeze) {
     armed = NULL; /* once */
     kill(getpid(), SIGSTOP);

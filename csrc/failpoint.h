@@ -11,6 +11,8 @@ void nbsi_failpoint_arm(const char *name, int n);
 void nbsi_failpoint_linger(int fd, long ns);
 /* nbsi_failpoint_freeze: instead of dying there, it stops itself (SIGSTOP), and goes on later. */
 void nbsi_failpoint_freeze(int on);
+/* nbsi_failpoint_call: instead of dying there, it calls this, once, and goes on. */
+void nbsi_failpoint_call(void (*instead)(void));
 int nbsi_failpoint_hits(void); /* how often the armed point was passed */
 
 /* All marked points; crash_test.c must reach each of them. Ends with NULL. */

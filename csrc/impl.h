@@ -69,6 +69,7 @@ struct nbs_seg {
   uint32_t taken_chan;  /* index */
   uint64_t taken_next;  /* position behind it */
   uint32_t run_chan;    /* index + 1 of the channel whose task runs; atomic */
+  uint32_t sending;     /* threads in nbs_send; atomic */
 
   /* Waiting. */
   uint64_t activity;     /* moves when a thread waits, sends or receives; atomic */

@@ -41,8 +41,10 @@ static uint64_t room_for(nbsi_ring *r, uint8_t *mem, uint32_t size, uint32_t nee
 /* end_run notes that a task taken from this channel is over. With several at a time
  * (threaded actors) only the one taken last is the running one. */
 static void end_run(nbs_seg *s, nbsi_chan *c, uint64_t seq) {
-  if (nb_atomic_load(&c->run_count, RELAXED) == 0) return;
-  nb_atomic_sub(&c->run_count, 1u, RELAXED);
+  uint32_t n = nb_atomic_load(&c->run_count, RELAXED);
+  do {
+    if (n == 0) return;
+  } while (!nb_atomic_cas(&c->run_count, &n, n - 1, ACQ_REL));
   nb_atomic_add(&s->me->counters[NBS_CTR_REPLIED], 1, RELAXED);
   if (nb_atomic_load(&c->run_seq, RELAXED) != seq) return;
   nb_atomic_store(&c->run_start, 0ull, RELEASE);
@@ -72,32 +74,29 @@ static void count_sent(nbs_seg *s, nbsi_chan *c, nbs_msg *m) {
   nbsi_event(s, &e);
 }
 
-int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a,
-             uint64_t b, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
-             uint64_t *ticket) {
-  int rc = nbsi_enter(s);
-  if (rc != NBS_OK) return rc;
+/* put writes one message; its `len` is that of both parts. */
+static int put(nbs_seg *s, nbs_msg *m, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
+               uint64_t *ticket) {
   uint32_t state;
-  nbsi_chan *c = nbsi_chan_find(s, chan, &state);
+  nbsi_chan *c = nbsi_chan_find(s, m->chan, &state);
   if (c == NULL) return NBS_ENOTFOUND;
   int owner = c->owner == s->peer;
   if (!owner && c->worker != s->peer) return NBS_ESTATE;
   if (state & (owner ? NBSI_CHAN_WORKER_GONE : NBSI_CHAN_OWNER_GONE)) {
-    if (kind == NBS_MSG_RESULT && !owner) end_run(s, c, seq); /* ended, if for nobody */
+    if (m->kind == NBS_MSG_RESULT && !owner) end_run(s, c, m->seq); /* ended, if for nobody */
     return NBS_EDEAD;
   }
-  if (n1 > NBSI_RING_MAX || n2 > NBSI_RING_MAX || n1 + n2 > nbsi_max_payload(c)) return NBS_ETOOBIG;
+  if (n1 > NBSI_RING_MAX || n2 > NBSI_RING_MAX || m->len > nbsi_max_payload(c)) return NBS_ETOOBIG;
   nbsi_ring *r = owner ? &c->down : &c->up;
   uint8_t *mem = owner ? nbsi_ring_down(s, c) : nbsi_ring_up(s, c);
-  uint32_t need = (uint32_t)sizeof(nbsi_record) + pad8(n1 + n2);
+  uint32_t need = (uint32_t)sizeof(nbsi_record) + pad8(m->len);
   uint64_t at = room_for(r, mem, c->ring_bytes, need);
   if (at == ~0ull) return NBS_EAGAIN;
 
-  nbs_msg m = {n1 + n2, chan, seq, kind, flags, a, b};
-  if (kind == NBS_MSG_TASK || kind == NBS_MSG_RESULT) count_sent(s, c, &m);
+  if (m->kind == NBS_MSG_TASK || m->kind == NBS_MSG_RESULT) count_sent(s, c, m);
   nbsi_record *rec = (nbsi_record *)(void *)(mem + (at & (c->ring_bytes - 1)));
   nb_atomic_store(&rec->word, at | NBSI_PENDING, RELAXED);
-  rec->msg = m;
+  rec->msg = *m;
   if (n1 > 0) memcpy(rec + 1, p1, n1);
   if (n2 > 0) memcpy((uint8_t *)(rec + 1) + n1, p2, n2);
   NB_FAILPOINT("send");
@@ -107,10 +106,24 @@ int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t 
   uint32_t to = nbsi_slot_of(owner ? c->worker : c->owner);
   if (owner) nb_atomic_store(&s->peer_slot[0], to, RELAXED);
   nbsi_notify_chan(s, to, owner ? NBS_READY_SERVED : NBS_READY_OWNED,
-                   chan & (NBS_MAX_CHANNELS - 1));
+                   m->chan & (NBS_MAX_CHANNELS - 1));
   nbsi_touch(s);
   if (ticket != NULL) *ticket = at;
   return NBS_OK;
+}
+
+int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a,
+             uint64_t b, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
+             uint64_t *ticket) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  nbs_msg m = {n1 + n2, chan, seq, kind, flags, a, b};
+  /* Said before the channel is looked at, and seen by nbs_take before it lets one go: the memory
+   * of a ring that is written to here does not become another's meanwhile. */
+  nb_atomic_add(&s->sending, 1u, SEQ_CST);
+  rc = put(s, &m, p1, n1, p2, n2, ticket);
+  nb_atomic_sub(&s->sending, 1u, RELEASE);
+  return rc;
 }
 
 int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint32_t a,
@@ -259,7 +272,7 @@ int nbs_take(nbs_seg *s, nbs_msg *head, void **payload) {
   uint32_t i;
   while ((i = left_next(left, s->take_from)) != NBSI_NIL) {
     nbsi_chan *c = &s->chans[i];
-    uint32_t flags = nbsi_low(nb_atomic_load(&c->word, ACQUIRE));
+    uint32_t flags = nbsi_low(nb_atomic_load(&c->word, SEQ_CST));
     if (flags == 0 ||
         nb_atomic_load(&c->worker, RELAXED) != s->peer) { /* over, perhaps another's by now */
       left_drop(left, i);
@@ -267,9 +280,13 @@ int nbs_take(nbs_seg *s, nbs_msg *head, void **payload) {
     }
     if (flags & NBSI_CHAN_OWNER_GONE) {
       left_drop(left, i);
+      if (nb_atomic_load(&s->sending, SEQ_CST) != 0) { /* perhaps into this one: soon again */
+        nbsi_notify_chan(s, s->slot, NBS_READY_SERVED, i);
+        continue;
+      }
       /* Tasks of the owner that went are over for the counters, whoever still runs them. */
-      nb_atomic_add(&s->me->counters[NBS_CTR_REPLIED], (int64_t)c->run_count, RELAXED);
-      c->run_count = 0;
+      uint32_t open = nb_atomic_exchange(&c->run_count, 0u, ACQ_REL);
+      nb_atomic_add(&s->me->counters[NBS_CTR_REPLIED], (int64_t)open, RELAXED);
       if ((rc = nbsi_lock(s)) != NBS_OK) return rc;
       nbsi_chan_leave(s, i, NBSI_CHAN_WORKER_GONE);
       nbsi_unlock(s);

@@ -252,6 +252,37 @@ static void ends_go_away(void) {
   nbs_detach(owner);
 }
 
+/* An actor's thread is in the middle of a message when the owner leaves, and its main thread sees
+ * that. */
+static void owner_leaves_in_a_send(void) {
+  nbs_msg m;
+  void *payload;
+  NBT_OK(nbs_chan_close(owner, chan));
+  NBT_EQ(nbs_wait(worker, NBS_READY_SERVED, 0), NBS_READY_SERVED);
+  NBT_EQ(nbs_take(worker, &m, &payload), 0);
+  NBT_EQ(nbt_stats(owner).n_channels, 1); /* its rings are nobody else's yet */
+}
+
+static void let_go_after_the_last_send(void) {
+  nbs_msg m;
+  void *payload;
+  open_pair(4096);
+  NBT_OK(send_task(1, "x", 1, NULL));
+  NBT_EQ(nbs_take(worker, &m, &payload), 1);
+  nbsi_failpoint_call(owner_leaves_in_a_send);
+  nbsi_failpoint_arm("send", 0);
+  NBT_OK(nbs_send(worker, chan, NBS_MSG_RESULT, 0, 1, 0, 0, "y", 1, NULL, 0, NULL));
+  nbsi_failpoint_call(NULL);
+  NBT_EQ(nbs_wait(worker, NBS_READY_SERVED, 0), NBS_READY_SERVED);
+  NBT_EQ(nbs_take(worker, &m, &payload), 0);
+  NBT_EQ(nbt_stats(owner).n_channels, 0);
+  int64_t c[NBS_N_COUNTERS];
+  NBT_OK(nbs_counters(owner, c));
+  NBT_EQ(c[NBS_CTR_TAKEN], c[NBS_CTR_REPLIED]);
+  nbs_detach(worker);
+  nbs_detach(owner);
+}
+
 static void many_channels(void) {
   open_pair(4096);
   static uint32_t chans[NBS_MAX_CHANNELS];
@@ -322,6 +353,7 @@ int main(void) {
   NBT_RUN(drains_in_pieces);
   NBT_RUN(round_robin);
   NBT_RUN(ends_go_away);
+  NBT_RUN(let_go_after_the_last_send);
   NBT_RUN(many_channels);
   NBT_RUN(revoke_against_take);
   return 0;

@@ -155,9 +155,51 @@ static void one_handle(void) {
   nbs_detach(s);
 }
 
+/* Calls of a threaded actor end while its main thread lets go of their owner's channel. */
+#define CALLS 16
+typedef struct {
+  nbs_seg *worker;
+  uint32_t chan;
+} answers;
+
+static void *answer_calls(void *arg) {
+  answers *a = arg;
+  for (uint64_t i = 0; i < CALLS; i++) {
+    int rc = nbs_send(a->worker, a->chan, NBS_MSG_RESULT, 0, i, 0, 0, "y", 1, NULL, 0, NULL);
+    NBT_TRUE(rc == NBS_OK || rc == NBS_EDEAD || rc == NBS_ENOTFOUND);
+  }
+  return NULL;
+}
+
+static void calls_end_while_their_owner_leaves(void) {
+  nbs_seg *owner = nbt_segment(1 << 20);
+  answers a;
+  NBT_OK(nbsi_attach_again(owner, &a.worker));
+  nbs_msg m;
+  void *payload;
+  for (int round = 0; round < rounds / 10; round++) {
+    NBT_OK(nbs_chan_open(owner, nbs_self(a.worker), 4096, &a.chan));
+    for (uint64_t i = 0; i < CALLS; i++)
+      NBT_OK(nbs_send(owner, a.chan, NBS_MSG_TASK, 0, i, 0, 0, "x", 1, NULL, 0, NULL));
+    for (int i = 0; i < CALLS; i++) NBT_EQ(nbs_take(a.worker, &m, &payload), 1);
+    NBT_OK(nbs_chan_close(owner, a.chan));
+    pthread_t t;
+    NBT_EQ(pthread_create(&t, NULL, answer_calls, &a), 0);
+    do NBT_EQ(nbs_take(a.worker, &m, &payload), 0);
+    while (nbt_stats(owner).n_channels != 0);
+    pthread_join(t, NULL);
+    int64_t c[NBS_N_COUNTERS];
+    NBT_OK(nbs_counters(owner, c));
+    NBT_EQ(c[NBS_CTR_TAKEN], c[NBS_CTR_REPLIED]);
+  }
+  nbs_detach(a.worker);
+  nbs_detach(owner);
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) rounds = atoi(argv[1]);
   NBT_RUN(all_at_once);
   NBT_RUN(one_handle);
+  NBT_RUN(calls_end_while_their_owner_leaves);
   return 0;
 }
