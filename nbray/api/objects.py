@@ -248,5 +248,6 @@ def cancel(ray_waitable: Any, *, force: bool = False, recursive: bool = True) ->
 def kill(actor: Any, *, no_restart: bool = True) -> None:
     """End an actor at once; calls that it has not answered fail."""
     if not isinstance(actor, ActorHandle):
-        raise ValueError(f"kill() only supported for actors. For tasks, try cancel(). Got: {type(actor)}.")
+        hint = f" An actor by its name: kill(get_actor({actor!r}))." if isinstance(actor, str) else ""
+        raise ValueError(f"kill() only supported for actors. For tasks, try cancel(). Got: {type(actor)}.{hint}")
     actor._ray_kill(no_restart)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from nbray.api.actor_class import ActorClass
 from nbray.api.objects import get, wait
 from nbray.exceptions import ActorDiedError
 
@@ -21,6 +22,11 @@ class ActorPool:
 
     def __init__(self, actors: Iterable[Any]) -> None:
         self._idle_actors = list(actors)
+        for actor in self._idle_actors:
+            if isinstance(actor, ActorClass):
+                raise TypeError(
+                    f"An ActorPool has actors, as {actor.__name__}.remote() makes them, and not their class."
+                )
         self._future_to_actor: dict[
             Any, tuple[int, Any]
         ] = {}  # what was submitted -> its place in the order, its actor

@@ -106,9 +106,11 @@ class ActorHost(ExecutorState):
             if self.is_async:
                 core.warn_of_blocking = warn_of_blocking
             if self.is_async:  # constructor and methods share the loop
-                concurrent.construct(lambda: self.actor.__init__(*args, **kwargs))
+                made = concurrent.construct(lambda: self.actor.__init__(*args, **kwargs))
             else:
-                self.actor.__init__(*args, **kwargs)
+                made = self.actor.__init__(*args, **kwargs)
+            if made is not None:  # as Python has it
+                raise TypeError(f"__init__() should return None, not {type(made).__name__!r}")
             if cls.__repr__ is not object.__repr__:
                 repr_name = repr(self.actor)[:MAX_TITLE]
                 self.capture.flush()  # what the constructor printed is under the name of the class

@@ -48,6 +48,9 @@ class Counter:
         (lambda: Counter.remote().n, "Its methods: value. What the instance holds, a method has to return."),
         (lambda: nbray.remote(3), "Got 3."),
         (lambda: nbray.remote(functools.partial(max, 1)), "a function that calls it can be decorated"),
+        (lambda: nbray.kill("counter"), "kill(get_actor('counter'))"),
+        (lambda: nbray.util.ActorPool([Counter]), "Counter.remote()"),
+        (lambda: double.options(memory="1GB"), "give the bytes as a number"),
         (lambda: nbray.get_actor("nobody"), "actor with name 'nobody'. There is none in namespace"),
     ],
 )

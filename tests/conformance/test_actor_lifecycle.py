@@ -208,6 +208,19 @@ def test_an_error_in_the_constructor(ray):
             ray.get(actor.method.remote())
 
 
+def test_a_constructor_that_returns_something(ray):
+    @ray.remote
+    class Wrong:
+        def __init__(self):
+            return 5
+
+        def method(self):
+            return 1
+
+    with pytest.raises(ray.exceptions.ActorDiedError, match="TypeError"):
+        ray.get(Wrong.remote().method.remote())
+
+
 def test_the_constructor_is_given_a_failed_dependency(ray):
     @ray.remote
     def failing():
