@@ -127,6 +127,9 @@ class ActorMethod:
             f"'object.{self._name}.remote()'."
         )
 
+    def __repr__(self) -> str:
+        return f"ActorMethod({self._info['class_name']}.{self._name})"
+
     @property
     def _num_returns(self) -> int | str:
         """How many values a call has, or "streaming", under the name by which packages look at it."""

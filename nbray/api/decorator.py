@@ -14,7 +14,49 @@ from nbray.wrong_input import both
 def remote(*args: Any, **given: Any) -> Any:
     """Make a function a remote function, or a class an actor class.
 
-    Used plain (``@remote``) or with options (``@remote(num_cpus=2)``).
+    Used plain (``@remote``) or with options (``@remote(num_cpus=2)``). ``f.options(...)`` and ``Class.options(...)``
+    give others for one use. ``f.remote(...)`` submits and returns a ref at once, ``Class.remote(...)`` makes an actor and
+    returns its handle.
+
+    Parameters
+    ----------
+    num_cpus, num_gpus, memory, resources : number, number, bytes, dict of str to number
+        What it is given while it runs, an actor as long as it lives; counted, so that no more runs side by side than there
+        is room for. A task takes 1 CPU unless told otherwise, an actor none once it is there. Fractions are fine.
+    name : str
+        In messages and lists; of an actor the name under which ``get_actor`` finds it.
+    num_returns : int, "streaming" or "dynamic"
+        Of a function: refs that a call returns. A generator gives a stream of refs.
+    max_retries, retry_exceptions : int, bool or list of exception classes
+        Of a function: how often it runs again when its worker dies (3; -1: for ever), and whether also when it raises.
+    max_calls : int
+        Of a function: its worker is replaced after so many calls.
+    max_restarts, max_task_retries : int
+        Of a class: how often its process is made again (0; -1: for ever), and calls then run again.
+    max_concurrency, concurrency_groups, max_pending_calls, allow_out_of_order_execution : int, dict of str to int, int, bool
+        Of a class: calls at the same time, also per group of methods; calls that may wait; whether one may overtake another.
+    namespace, lifetime, get_if_exists : str, "detached", bool
+        Of a class: where its name is known; whether the actor outlives its driver; return the actor that has the name.
+    runtime_env : dict
+        Environment of the worker: ``env_vars``, ``working_dir``, ``py_modules``, ``pip`` and others.
+    scheduling_strategy, label_selector, fallback_strategy, accelerator_type
+        Where it runs: see ``nbray.util.scheduling_strategies``.
+    placement_group, placement_group_bundle_index, placement_group_capture_child_tasks
+        An older form of ``scheduling_strategy``.
+    wait_for_resources : bool
+        Wait although no node can ever give what it asks for, instead of failing at once; not in Ray.
+    enable_task_events : bool
+        Whether it is recorded for lists and pictures.
+    object_store_memory, enable_tensor_transport
+        Taken as Ray takes them; without an effect.
+
+    Examples
+    --------
+    >>> @nbray.remote(num_cpus=2, max_retries=0)
+    ... def add(a, b):
+    ...     return a + b
+    >>> nbray.get(add.remote(1, 2))
+    3
 
     Raises
     ------

@@ -60,6 +60,10 @@ def test_the_message_says_what_was_meant(ray, mistake, words):
     assert str(caught.value).count("num_gpus") < 2  # no misleading guess, and each option once
 
 
+def test_what_is_not_called_yet_says_what_it_is(ray):
+    assert repr(Counter.remote().value) == "ActorMethod(Counter.value)"
+
+
 def test_options_that_stand_for_nothing_else_are_not_guessed(ray):
     with pytest.raises(ValueError, match=r"actors\. It is an option of tasks and methods\.$"):
         Counter.options(num_returns=2)
