@@ -309,7 +309,7 @@ def _say_goodbye(core: Any) -> None:
 
 def refuse_impossible(core: Any, pool: Any, name: str) -> None:
     """Raise at once when no node can ever give what a task of this pool needs."""
-    if pool.infeasible:
+    if pool.infeasible and not pool.removed:  # that its placement group is gone, the task's value tells
         raise TaskUnschedulableError(pool.infeasible)
     if not placing.is_anywhere(pool.target):
         return  # who knows the nodes tells, when it is asked for a worker

@@ -138,10 +138,12 @@ class Groups:
         return None
 
     def _forget_pools(self, group_id: str) -> None:
-        """Nothing new comes for a group that is gone; what waits for it has its pool."""
+        """Nothing new runs in a group that is gone, also not in the workers that it still has."""
         pools = self.core.pools
-        for key in [key for key, pool in pools.items() if pool.target.group == group_id and not pool.lanes]:
-            del pools[key]
+        for key, pool in [(key, pool) for key, pool in pools.items() if pool.target.group == group_id]:
+            pool.refuse_removed()
+            if not pool.lanes:
+                del pools[key]
 
     def _forget(self) -> None:
         """Forget the removed groups, and if that is not enough the oldest that nobody waits for."""

@@ -150,7 +150,8 @@ class LeasePool:
         self.queue: deque[TaskRecord] = deque()
         self.lanes: list[Lane] = []
         self.wanted = 0  # count of the last LeaseRequest that is still open
-        self.infeasible = ""
+        self.infeasible = ""  # why no task of this pool can run
+        self.removed = False  # its placement group is gone
         self.refusals = 0  # in a row
         self.ask_again_at = 0.0  # after a refusal; 0: need not wait
 
@@ -159,7 +160,8 @@ class LeasePool:
     def submit(self, record: TaskRecord) -> None:
         """Run a task whose arguments are all there."""
         if self.infeasible:
-            self.core.fail(record, TaskUnschedulableError(self.infeasible))
+            gone = self.removed
+            self.core.fail(record, self.group_removed(record) if gone else TaskUnschedulableError(self.infeasible))
             return
         if not self.queue:
             function = record.function
@@ -305,6 +307,9 @@ class LeasePool:
 
     def refuse_removed(self) -> None:
         """The placement group is gone: what waits for it fails, and so will what comes."""
+        self.removed, self.infeasible = True, "its placement group has been removed"
+        for lane in list(self.lanes):
+            self.revoke(lane)
         self.wanted = 0
         failed = list(self.queue)
         self.queue.clear()

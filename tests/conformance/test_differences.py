@@ -426,3 +426,22 @@ def test_what_a_child_process_prints_is_in_the_log(run_script):
 
 def test_the_import_line_of_the_readme(run_script):
     run_script("import nbray as ray; assert ray.__version__")
+
+
+# Ray lets such tasks wait for ever.
+
+
+def test_nothing_new_runs_in_a_group_that_is_removed(ray):
+    @ray.remote(num_cpus=0)
+    def f():
+        return 1
+
+    for _ in range(10):
+        group = ray.util.placement_group([{"CPU": 1}])
+        inside = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group)
+        inner = f.options(scheduling_strategy=inside)
+        ray.get([inner.remote() for _ in range(3)])  # the worker that ran them is still there
+        ray.util.remove_placement_group(group)
+        for again in (inner, f.options(scheduling_strategy=inside)):
+            with pytest.raises(ray.exceptions.TaskPlacementGroupRemoved):
+                ray.get(again.remote(), timeout=60)

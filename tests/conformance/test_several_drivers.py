@@ -130,6 +130,8 @@ def test_the_tasks_of_a_driver_that_is_killed_have_failed(ray, other):
     wait_until(lambda: ends() == [("RUNNING", None)] * 2, "both run")
     process.kill()
     wait_until(lambda: ends() == [("FAILED", "WORKER_DIED")] * 2, "both have failed")
+    rows = state.list_tasks(filters=[("func_or_class_name", "=", "orphan")], detail=True)
+    assert all(row.error_message and row.end_time_ms for row in rows)
 
 
 def test_the_cluster_outlives_a_driver_that_joined(ray, other):

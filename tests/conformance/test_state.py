@@ -186,10 +186,12 @@ def test_the_call_that_ends_its_actor_has_finished(ray, state):
         wait_until(lambda found=found, expected=expected: found() == expected, f"{method}: {expected}, not {found()}")
 
 
-def test_where_the_words_of_a_task_are(ray, state):
+def test_where_the_words_of_a_task_are(ray, state, gate):
     @ray.remote
-    def says(word):
+    def says(word, wait=False):
         print(word)
+        if wait:
+            gate.wait()
 
     @ray.remote
     def says_nothing():
@@ -209,6 +211,17 @@ def test_where_the_words_of_a_task_are(ray, state):
             log.seek(place["stdout_start"])
             assert log.read(place["stdout_end"] - place["stdout_start"]).decode() == words
         assert set(place) >= {"stderr_file", "stderr_start", "stderr_end"}
+    running = says.options(name="says_on").remote("drei", wait=True)
+
+    def begun():
+        rows = state.list_tasks(filters=[("name", "=", "says_on"), ("state", "=", "RUNNING")], detail=True)
+        return rows and rows[0].task_log_info
+
+    wait_until(begun, "the place in the log of one that runs")
+    place = begun()
+    assert place.get("stdout_end") is None and isinstance(place["stdout_start"], int)
+    gate.open()
+    ray.get(running)
 
 
 def test_drivers_among_the_tasks(ray, state):

@@ -149,6 +149,15 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
     actors = view.tables["actor"]
     actor_of_peer = {row["peer"]: row["actor_id"] for row in view.processes.values() if row.get("actor_id")}
 
+    jobs_over = {
+        row[
+            "job_id"
+        ]: f"Job finishes ({_job_hex(row['job_id'])}): its driver (pid {row['pid']}) has ended, and what had not "
+        "ended before has failed."
+        for row in view.processes.values()
+        if row.get("role") == "driver" and row.get("ended_at")
+    }
+
     def task(owner: int, seq: int) -> str:
         return ids.task_id(owner, seq, where.cluster_id).hex()
 
@@ -178,6 +187,10 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
         if state == "SUBMITTED_TO_WORKER" and row["process"] in snapshot.side_by_side:
             state = _AT_ITS_ACTOR
         worker_id = ids.worker_id(row["process"]) if row["process"] else None
+        message = None
+        if row["error_type"] == "WORKER_DIED" and owner.get("ended_at"):
+            end = end or _ms(owner["ended_at"])
+            message = jobs_over.get(owner["job_id"]) or f"The process that owned it (pid {owner['pid']}) has ended."
         found.append(
             TaskState(
                 task_id=task(row["owner"], row["seq"]), attempt_number=row["attempt"], name=name, state=state,
@@ -190,7 +203,7 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
                 placement_group_id=target.group or None, label_selector=selector_of(target.rules),
                 creation_time_ms=submitted, start_time_ms=start, end_time_ms=end,
                 events=_events(state, submitted, start, end), call_site=row["origin"] or None,
-                profiling_data=_profile(worker_id, row["start"], row["end"], snapshot.offset_ns),
+                error_message=message, profiling_data=_profile(worker_id, row["start"], row["end"], snapshot.offset_ns),
             )
         )  # fmt: skip
     _add_errors(found, where, timeout_s, view, ms)

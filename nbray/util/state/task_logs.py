@@ -20,7 +20,10 @@ def add_logs(where: Any, rows: list[TaskState]) -> None:
             path = os.path.join(where.session_dir, "logs", log)
             if path not in places:
                 places[path] = log_index.places(path)
-            begin, end = places[path].get(ids.split_task_id(bytes.fromhex(row.task_id)), (0, 0))
+            runs = row.state == "RUNNING"
+            silent = (os.path.getsize(path), 0) if runs and os.path.exists(path) else (0, 0)
+            begin, last = places[path].get(ids.split_task_id(bytes.fromhex(row.task_id)), silent)
+            end = None if runs else last
             row.task_log_info = {
                 "stdout_file": path, "stderr_file": path, "stdout_start": begin, "stdout_end": end,
                 "stderr_start": begin, "stderr_end": end,
