@@ -117,6 +117,23 @@ def _add(commands: Any, name: str, text: str, *, joins: bool = True, formats: bo
     return command
 
 
+# Options of `ray start` for servers and processes that nbray does not have: scripts that give them work here as well.
+_OF_RAYS_SERVERS = (
+    "--port", "--object-manager-port", "--node-manager-port", "--min-worker-port", "--max-worker-port",
+    "--worker-port-list", "--ray-client-server-port", "--include-dashboard", "--dashboard-host", "--dashboard-port",
+    "--dashboard-agent-listen-port", "--dashboard-agent-grpc-port", "--runtime-env-agent-port", "--include-log-monitor",
+    "--log-style", "--log-color",
+)  # fmt: skip
+_RAYS_SWITCHES = ("--disable-usage-stats", "--verbose", "-v")
+
+
+def _accept(command: argparse.ArgumentParser, values: Iterable[str], switches: Iterable[str]) -> None:
+    """Let a command take options of Ray's, with a value or without, that have no effect."""
+    for name in values:
+        command.add_argument(name, help=argparse.SUPPRESS)
+    command.add_argument(*switches, action="store_true", dest="_no_effect", help=argparse.SUPPRESS)
+
+
 def _clusters(commands: Any) -> None:
     start = _add(commands, "start", "start a cluster that runs until it is stopped", joins=False)
     start.add_argument("--head", action="store_true", help="as in Ray; there is one node, which is the head")
@@ -142,6 +159,7 @@ def _clusters(commands: Any) -> None:
     start.add_argument("--system-config", help="rows of nbray.config.Limits as JSON")
     start.add_argument("--block", action="store_true", help="stay in the foreground, end the cluster with Ctrl-C")
     start.add_argument("--format", choices=("text", "json"), default="text", help="how to say what was started")
+    _accept(start, _OF_RAYS_SERVERS, _RAYS_SWITCHES)
     stop = _add(commands, "stop", "stop the clusters that `nbray start` began")
     stop.add_argument("--temp-dir", help="folder in which the sessions are")
     stop.add_argument("-f", "--force", action="store_true", help="kill at once")
@@ -149,6 +167,7 @@ def _clusters(commands: Any) -> None:
         "-g", "--grace-period", type=float, default=10.0, help="seconds until what has not ended is killed"
     )
     stop.add_argument("--all", action="store_true", help="also the clusters that belong to a driver")
+    _accept(stop, ("--log-style", "--log-color"), ("--verbose", "-v"))
 
     scale = _add(
         commands, "scale", "change how many CPUs a running cluster offers, and so how many tasks run side by side"
@@ -160,8 +179,16 @@ def _clusters(commands: Any) -> None:
     feed.add_argument("--address", required=True, help="folder or name of the cluster's session")
 
 
+_RAYS_ORDERS = {"OBJECT_SIZE": "size", "PID": "holders", "REFERENCE_TYPE": "holders"}
+
+
+def _add_timeout(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--timeout", type=float, default=30, help="seconds that the processes have to answer")
+
+
 def _lists(commands: Any) -> None:
-    _add(commands, "status", "show resources, workers and tasks in figures", formats=True)
+    status = _add(commands, "status", "show resources, workers and tasks in figures", formats=True)
+    _accept(status, (), ("--verbose", "-v"))
     lists = _add(commands, "list", "list tasks, actors, objects ...", formats=True)
     lists.add_argument("resource", choices=LISTED)
     lists.add_argument(
@@ -169,21 +196,31 @@ def _lists(commands: Any) -> None:
     )
     lists.add_argument("--limit", type=int, default=100, help="most rows")
     lists.add_argument("--detail", action="store_true", help="all columns")
+    _add_timeout(lists)
     get = _add(commands, "get", "show one task, actor, object ...", formats=True)
     get.add_argument("resource", choices=LISTED[:7])
     get.add_argument("id")
+    _add_timeout(get)
     summary = _add(commands, "summary", "count tasks, actors or objects by kind and state", formats=True)
     summary.add_argument("resource", choices=("tasks", "actors", "objects"))
+    _add_timeout(summary)
     memory = _add(commands, "memory", "show who holds what in the object store", formats=True)
-    memory.add_argument("--sort-by", choices=("size", "holders"), default="size")
-    memory.add_argument("-n", "--limit", type=int, default=50, help="most rows")
+    memory.add_argument(
+        "--sort-by", choices=("size", "holders"), type=lambda word: _RAYS_ORDERS.get(word.upper(), word), default="size"
+    )
+    memory.add_argument("-n", "--limit", "--num-entries", type=int, default=50, help="most rows")
+    memory.add_argument("--stats-only", action="store_true", help="only the figures of the store")
+    _accept(memory, ("--group-by", "--units"), ("--no-format",))
     logs = _add(commands, "logs", "list the logs, or show one", formats=True)
-    logs.add_argument("filename", nargs="?", help="name of a log; default: list them")
+    logs.add_argument("filename", nargs="?", help="name of a log, or a pattern of names; default: list them")
+    logs.add_argument("pattern", nargs="?", help=argparse.SUPPRESS)  # of Ray's `logs cluster PATTERN`
+    logs.add_argument("--id", help=argparse.SUPPRESS)  # of its `logs actor` and `logs task`
     logs.add_argument("--actor-id", help="the log of this actor")
     logs.add_argument("--task-id", help="what this task printed")
     logs.add_argument("--pid", type=int, help="the log of this worker")
     logs.add_argument("--tail", type=int, default=1000, help="only the last lines; -1: all")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is written later")
+    _accept(logs, ("--timeout", "--node-id", "--node-ip", "--interval", "--encoding-errors"), ("--err",))
 
 
 def _others(commands: Any) -> None:

@@ -108,7 +108,9 @@ def _job(row: dict[str, Any]) -> str:
 
 def show_list(given: argparse.Namespace) -> int:
     """List rows of a resource."""
-    rows = api.list_state(given.resource, given.address, _filters(given.filter), given.limit, detail=given.detail)
+    rows = api.list_state(
+        given.resource, given.address, _filters(given.filter), given.limit, given.timeout, given.detail
+    )
     columns = collect.row_class(given.resource).columns(given.detail)
     if given.format == "json":
         print(as_json([{name: row[name] for name in columns} for row in rows]))
@@ -140,7 +142,7 @@ def _filters(given: list[str]) -> list[tuple[str, str, str]]:
 
 def show_get(given: argparse.Namespace) -> int:
     """Show one row with all its columns."""
-    found = api.get_state(given.resource, given.id, given.address)
+    found = api.get_state(given.resource, given.id, given.address, given.timeout)
     if not found:
         raise LookupError(
             f"there is no {given.resource[:-1].replace('-', ' ')} {given.id!r}; `nbray list {given.resource}` shows them."
@@ -159,7 +161,7 @@ def show_get(given: argparse.Namespace) -> int:
 def show_summary(given: argparse.Namespace) -> int:
     """Count by kind and state."""
     asked = {"tasks": api.summarize_tasks, "actors": api.summarize_actors, "objects": api.summarize_objects}
-    summary = asked[given.resource](address=given.address)["cluster"]
+    summary = asked[given.resource](address=given.address, timeout=given.timeout)["cluster"]
     if given.format == "json":
         print(as_json(summary))
         return 0
@@ -190,6 +192,8 @@ def show_memory(given: argparse.Namespace) -> int:
     found.sort_by(given.sort_by, given.limit)
     if given.format == "json":
         print(as_json({"store": found.store, "objects": found.objects, "silent_pids": found.silent_pids}))
+    elif given.stats_only:
+        print(found.figures())
     else:
         print(found.text())
     return 0
@@ -197,8 +201,9 @@ def show_memory(given: argparse.Namespace) -> int:
 
 def show_logs(given: argparse.Namespace) -> int:
     """List the logs, or show one."""
-    if not (given.filename or given.actor_id or given.task_id or given.pid):
-        found = logs.list_logs(given.address)
+    _in_rays_words(given)
+    if not (given.filename or given.actor_id or given.task_id or given.pid) or _is_pattern(given.filename):
+        found = logs.list_logs(given.address, glob_filter=given.filename)
         if given.format == "json":
             print(as_json(found))
         else:
@@ -213,6 +218,21 @@ def show_logs(given: argparse.Namespace) -> int:
         sys.stdout.write(piece)
         sys.stdout.flush()
     return 0
+
+
+def _in_rays_words(given: argparse.Namespace) -> None:
+    """Take ``logs cluster PATTERN``, ``logs actor --id ID``, ``logs task --id ID`` and ``logs worker --pid PID`` for what they are."""
+    kind = given.filename
+    if kind in ("cluster", "actor", "task", "worker"):
+        given.filename = given.pattern
+        if given.id is not None and kind in ("actor", "task"):
+            setattr(given, f"{kind}_id", given.id)
+    elif given.pattern is not None or given.id is not None:
+        raise ValueError("logs takes one name of a log; --actor-id, --task-id and --pid say whose log it is.")
+
+
+def _is_pattern(name: str | None) -> bool:
+    return name is not None and any(sign in name for sign in "*?[")
 
 
 def show_timeline(given: argparse.Namespace) -> int:

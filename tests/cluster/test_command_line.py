@@ -225,6 +225,7 @@ def test_a_daemon_that_was_killed_is_cleaned_up_after(command):
         (["job", "submit", "no_such_script.py"], "no script"),
         (["job", "submit"], "what to run"),
         (["scale", "0"], "1 or more"),
+        (["logs", "worker-0.log", "more"], "one name"),
         (["debug", "--address", "nothing"], "Start one with `nbray start --head`.\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -363,6 +364,31 @@ def test_logs_and_timeline(nbray_command, driver, tmp_path):
     path = tmp_path / "trace.json"
     assert nbray_command("timeline", "-o", str(path))[0] == 0
     assert any(event["name"] == "Holder.ready" for event in json.loads(path.read_text()))
+
+
+def test_options_of_rays_commands(nbray_command, driver):
+    (actor,) = json.loads(nbray_command("list", "actors", "--format", "json", "--timeout", "30")[1])
+    kit.eventually(
+        lambda: "the holder waits" in nbray_command("logs", "actor", "--id", actor["actor_id"], "--tail", "-1")[1],
+        "the words of an actor",
+    )
+    assert "the holder waits" in nbray_command("logs", "worker", "--pid", str(actor["pid"]), "--tail", "-1")[1]
+    for listed in (("cluster", "daemon*"), ("daemon*",)):
+        code, said, _ = nbray_command("logs", *listed)
+        assert (code, said.split()) == (0, ["daemon", "daemon.log"])
+    assert nbray_command("summary", "actors", "--timeout", "30")[0] == 0
+    code, said, _ = nbray_command(
+        "memory", "--stats-only", "--sort-by", "OBJECT_SIZE", "--units", "MB", "--num-entries", "3"
+    )
+    assert (code, said.count("\n")) == (0, 1) and said.startswith("object store: ")
+    assert nbray_command("status", "-v")[1].startswith(nbray_command("status")[1][:200])
+
+
+def test_options_of_rays_servers_are_taken(command):
+    options = ["--port=6379", "--dashboard-host", "0.0.0.0", "--include-dashboard=False", "--disable-usage-stats", "-v"]
+    started = command("start", "--head", "--num-cpus", "1", "--object-store-memory", str(64 * 2**20), *options)
+    assert started.returncode == 0, started.stderr
+    assert command("stop", "-v").returncode == 0
 
 
 def test_doctor(nbray_command):
