@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -43,7 +44,9 @@ def reduce_view(array: Any, known: dict[int, Any]) -> Any:
     ):  # such as pandas gives out of its columns
         return None
     offset = _address(array) - _address(owner)
-    return view_of, (owner, array.shape, array.dtype, offset, array.strides, bool(array.flags.writeable))
+    # What is read-only because its owner is, as large inputs are on a worker, is as its owner there.
+    writable = bool(array.flags.writeable or not owner.flags.writeable)
+    return view_of, (owner, array.shape, array.dtype, offset, array.strides, writable)
 
 
 def view_of(owner: Any, shape: tuple[int, ...], dtype: Any, offset: int, strides: Any, writable: bool) -> Any:
@@ -74,6 +77,23 @@ def show_same_file(one: Any, other: Any) -> bool:
         return False
     mine, its = reduce_mapped(one), reduce_mapped(other)
     return mine is not None and its is not None and mine[1][0] == its[1][0] and mine[1][3:] == its[1][3:]
+
+
+def take_shape(array: Any, other: Any) -> bool:
+    """Give an array the shape and type of another that is as large; False: it cannot be."""
+    if array.nbytes != other.nbytes or not array.flags.c_contiguous or array.dtype.hasobject or other.dtype.hasobject:
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a cell has done that need not warn once more here
+        before = array.shape
+        try:
+            array.shape = (-1,)
+            array.dtype = other.dtype
+            array.shape = other.shape
+        except (TypeError, ValueError, AttributeError):  # a view whose type cannot be another
+            array.shape = before
+            return False
+    return True
 
 
 def _root(array: Any) -> Any:

@@ -6,6 +6,7 @@ import importlib
 import pickle
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from nbray.exceptions import TaskCancelledError
@@ -97,6 +98,8 @@ class _Watched:
         self._done = done
         self._begun = time.monotonic()
         self._timed_out = False
+        namespace = self._cells.shell.user_ns
+        self._deleted = {name: namespace[name] for name in cell.analysis.deleted if name in namespace}
         self.origin = self._cells.router.origin
         self.line: Any = None
         self.timer: Any = None
@@ -138,6 +141,7 @@ class _Watched:
         taken = seconds(time.monotonic() - self._begun)
         cells.router.finish(self.origin)
         if not isinstance(result, BaseException):
+            self._delete(result or ())
             self._finish(DONE, f"{cell.title} is done, {taken}")
             return
         if self._timed_out:
@@ -147,6 +151,13 @@ class _Watched:
         else:
             self._finish(FAILED, f"{cell.title} failed after {taken}")
         self._show_error(result, end)
+
+    def _delete(self, names: Iterable[str]) -> None:
+        """Delete here what the cell has deleted, unless it was bound to something else meanwhile."""
+        namespace = self._cells.shell.user_ns
+        for name in names:
+            if name in self._deleted and namespace.get(name, self) is self._deleted[name]:
+                namespace.pop(name, None)
 
     def _finish(self, state: int, lead: str) -> None:
         if self.line is not None:

@@ -17,7 +17,15 @@ from .quick_pickle import quickly_pickled
 SET, CHANGED, VALUE, STATE, OBJECT, WIDGET = "set", "changed", "value", "state", "object", "widget"
 FORMATTERS, HANDLERS, ANNOTATIONS = "formatters", "handlers", "annotations"
 ON_MODULE = "on module"  # what was set on one, which stands for the name, before that of the attribute
-NAMELESS = (WIDGET, FORMATTERS, HANDLERS, ANNOTATIONS, ON_MODULE)  # what cannot travel of these is not told by name
+REGISTERED = "registered"  # what is the notebook's in a register of a module, named in the same way
+NAMELESS = (
+    WIDGET,
+    FORMATTERS,
+    HANDLERS,
+    ANNOTATIONS,
+    ON_MODULE,
+    REGISTERED,
+)  # what cannot travel of these is not told by name
 REF = "ref"  # the value of a ref, changed
 Item = tuple[str, str, Any]  # kind, name, value; of an OBJECT the name is its number
 
@@ -90,6 +98,11 @@ class CellOutcome:
     argv: list[str] = field(default_factory=list)  # the same
     ran_s: float = 0.0
     cpu_s: float = 0.0
+
+    def set_on_modules(self) -> list[tuple[str, str]]:
+        """Return which attributes of modules the cell has set."""
+        objects = [name.partition(":")[::2] for kind, name in self.entries if kind == ON_MODULE]
+        return [*self.module_values, *objects]
 
     def buffer(self, part: int) -> Any:
         """Return one of the large buffers, for a later cell that gets it as an input."""

@@ -32,6 +32,7 @@ from .cell_result import (
     OBJECT,
     ON_MODULE,
     REF,
+    REGISTERED,
     SET,
     STATE,
     VALUE,
@@ -71,8 +72,8 @@ def run_cell(job: CellJob, *resolved: Any) -> Any:
 
     Returns
     -------
-    CellOutcome, or with ``job.return_names`` a list: None (it only says that the cell has
-    ended), the value of the last expression, then one value per name.
+    CellOutcome, or with ``job.return_names`` a list: the names that the cell has deleted (or None: it
+    only says that the cell has ended), the value of the last expression, then one value per name.
     """
     return run_in(new_module(), job, resolved)
 
@@ -159,6 +160,7 @@ class _Run:
         self.code_state: CodeState | None = None
         self.settings: SettingsInForce | None = None
         self.module_objects: dict[Key, Any] = {}  # that the cell has set on modules
+        self.registered: dict[Key, Any] = {}  # in registers of modules
         self.inputs: InputChanges | None = None
         self.outlines: dict[str, Outline] = {}  # of the large inputs
         self.noticed: set[str] = set()  # large inputs of which nothing but their outlines told that they changed
@@ -254,6 +256,7 @@ class _Run:
         if self.settings is not None:
             settings, self.settings = self.settings, None
             self.module_objects = settings.end(self.outcome)
+            self.registered = settings.registered
 
     def bind(self, item: Item) -> None:
         """Bind the item of ``--each``."""
@@ -379,6 +382,11 @@ class _Run:
             elif self.kept is None:
                 what = f"{'.'.join(key)} was set on the worker only: a {type(value).__name__} cannot come back."
                 self.outcome.hints.append(what)
+        for key, value in self.registered.items():
+            if pickles(value):
+                items.append((REGISTERED, ":".join(key), value))
+            elif self.kept is None:
+                self.outcome.hints.append(f"what was registered in {'.'.join(key)} stays on the worker.")
         return items
 
     def _pack(self, items: list[tuple[str, str, Any]], changed: set[str], in_band: bool) -> None:
@@ -406,7 +414,10 @@ class _Run:
             return name, before.get(name, item[2])
 
         if items or objects:
-            packer = Packer(outcome, self.namespace, CARRIED_TYPES, self.aliases, known.objects, in_band, _shell.shown)
+            whole = list(map(before.get, self.aliases.values())) if job.only_names is None else []
+            packer = Packer(
+                outcome, self.namespace, CARRIED_TYPES, self.aliases, known.objects, in_band, whole, _shell.shown
+            )
             packer.pack(objects[:n_first], objects[n_first:] + items, came_as)
         if outcome.left_behind:
             ended = names_of_with(job.source)
@@ -473,9 +484,10 @@ class _Run:
         kept.intersection_update(self.namespace)
 
     def separate_values(self, value: Any) -> list[Any]:
-        """Return what ``--async`` returns: None, the last value, then each name's."""
+        """Return what ``--async`` returns: names that are deleted (or None), the last value, then each name's."""
         assert self.job.return_names is not None
-        return separate(value, self.job.return_names, self.namespace, self.job.key)
+        deleted = [name for name in self.before if name not in self.namespace and name not in self.own]
+        return separate(value, self.job.return_names, self.namespace, self.job.key, deleted or None)
 
 
 def _end_figures(held: list[dict[str, Any]] | None = None) -> None:

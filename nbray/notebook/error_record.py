@@ -142,7 +142,7 @@ def _frame(tb: TracebackType, code: CodeType) -> FrameRecord:
 
 def signature_of(code: CodeType) -> str:
     """Return the argument names of a function's code, as they stand in its def."""
-    if code.co_name.startswith("<"):
+    if code.co_name.startswith("<") and code.co_name != "<lambda>":
         return ""
     names = list(code.co_varnames)
     plain, named = code.co_argcount, code.co_kwonlyargcount

@@ -22,7 +22,8 @@ from nbray.serialization.unpicklable import parts_of
 
 MAX_OBJECTS = 10_000  # that are looked at
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
-KINDS = (_LOCK, _RLOCK, threading.local)
+LOCKS = (_LOCK, _RLOCK)
+KINDS = (*LOCKS, threading.local)
 # Nothing to look for in these: in functions one would come to modules, and so to everything.
 _LEAVES = (str, bytes, int, float, type, types.FunctionType, types.ModuleType)
 _HOLDERS = (
@@ -41,6 +42,8 @@ _found: dict[int, weakref.ref[Any]] = {}  # by id
 def find(value: Any) -> bool:
     """Look in ``value`` for locks, and for what is kept per thread, that can be made anew; whether there are new ones."""
     before = len(_found)
+    if isinstance(value, threading.local):
+        _note(value)
     seen, waiting = {id(value)}, [value]
     while waiting and len(seen) < MAX_OBJECTS:
         parent = waiting.pop()
@@ -49,11 +52,16 @@ def find(value: Any) -> bool:
                 continue
             seen.add(id(child))
             if isinstance(child, KINDS):
-                if not is_found(child) and _is_whole_without(parent) and _can_be_made(child):
-                    _found[id(child)] = weakref.ref(child, functools.partial(_forget, id(child)))
+                if isinstance(child, threading.local) or _is_whole_without(parent):
+                    _note(child)
             elif not isinstance(child, _LEAVES):
                 waiting.append(child)
     return len(_found) > before
+
+
+def _note(obj: Any) -> None:
+    if not is_found(obj) and _can_be_made(obj):
+        _found[id(obj)] = weakref.ref(obj, functools.partial(_forget, id(obj)))
 
 
 def _forget(number: int, _: Any) -> None:
@@ -78,7 +86,7 @@ def reduce_lock(obj: Any) -> Any:
 def _local(kind: Any, attributes: dict[str, Any]) -> Any:
     if hasattr(kind, "__dataclass_fields__"):
         return kind(**attributes)  # and so it begins in the other threads
-    made = kind()
+    made = kind.__new__(kind)  # its __init__ has run for this thread
     vars(made).update(attributes)
     return made
 
@@ -125,7 +133,11 @@ def _is_whole_without(parent: Any) -> bool:
 def _can_be_made(obj: Any) -> bool:
     if isinstance(obj, threading.local):
         fields = getattr(type(obj), "__dataclass_fields__", None)
-        return type(obj).__init__ is object.__init__ if fields is None else fields.keys() == vars(obj).keys()
+        if fields is not None:
+            return fields.keys() == vars(obj).keys()
+        begin = type(obj).__init__  # each other thread calls it, without arguments
+        code = getattr(begin, "__code__", None)
+        return begin is object.__init__ or (code is not None and (code.co_argcount, code.co_kwonlyargcount) == (1, 0))
     if not obj.acquire(blocking=False):
         return False
     mine = isinstance(obj, _RLOCK) and "count=1" not in repr(obj)  # taken before already, by this thread

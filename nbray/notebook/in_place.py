@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import collections
+import contextvars
 import copyreg
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from typing import Any
 
 from . import ipywidgets_travel
-from .array_views import show_same_file
+from .array_views import show_same_file, take_shape
 from .c_data import is_c_data, take_bytes
+from .context_values import NewValue, set_value
 from .pandas_columns import is_frame
 
 CONTAINERS = (
@@ -37,6 +39,9 @@ def update_in_place(old: Any, new: Any) -> bool:
     if isinstance(new, Attributes):
         _take_attributes(old, new.values)
         return True
+    if isinstance(new, NewValue) and isinstance(old, contextvars.ContextVar):
+        set_value(old, new.value)
+        return True
     if type(old) is not type(new):
         return False
     try:
@@ -58,7 +63,9 @@ def update_in_place(old: Any, new: Any) -> bool:
         elif hasattr(old, "__array_interface__") and hasattr(old, "dtype"):
             if show_same_file(old, new):
                 return True
-            if old.shape != new.shape or old.dtype != new.dtype or not old.flags.writeable:
+            if not old.flags.writeable:
+                return False
+            if (old.shape != new.shape or old.dtype != new.dtype) and not take_shape(old, new):
                 return False
             old[...] = new
         elif is_frame(old):
@@ -66,6 +73,7 @@ def update_in_place(old: Any, new: Any) -> bool:
             for name in old._metadata:  # of a Series: its name
                 object.__setattr__(old, name, getattr(new, name, None))
             old.attrs = new.attrs
+            old.flags.allows_duplicate_labels = new.flags.allows_duplicate_labels
         elif type(old).__basicsize__ > _Plain.__basicsize__ or hasattr(type(old), "__slots__") or _sets_its_state(old):
             if not _take_state(old, new):  # there is more to it than its __dict__
                 return False

@@ -11,8 +11,10 @@ Libraries have states of this kind in plenty, so only modules that are not insta
 from __future__ import annotations
 
 import ast
+import contextvars
 import pickle
 import sys
+import threading
 import types
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -20,13 +22,15 @@ from typing import Any
 
 from . import module_reload, module_values
 from .after_import import AfterImport
+from .context_values import set_value, value_of
 from .in_place import update_in_place
 from .module_values import ABSENT, Key
 
 REFUSED = "-"  # in the place of an attribute: there is more in this module than can go over; its value names that
 MAX_BYTES = 1 << 16  # of one value
-_VALUE, _ATTRIBUTES = b"v", b"a"  # what the bytes of a value begin with
+_VALUE, _ATTRIBUTES, _CONTEXT = b"v", b"a", b"c"  # what the bytes of a value begin with
 _MUTABLE = (list, dict, set, deque)
+_PER_THREAD = (threading.local, contextvars.ContextVar)
 _CODE = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -112,7 +116,9 @@ def _encode(value: Any) -> bytes | None:
     try:
         if module_values.is_plain(value):
             data = _VALUE + pickle.dumps(value, 5)
-        elif _is_the_users(value) and module_values.is_plain(vars(value)):
+        elif isinstance(value, contextvars.ContextVar) and module_values.is_plain(value_of(value)):
+            data = _CONTEXT + pickle.dumps(value_of(value), 5)
+        elif _has_attributes(value) and module_values.is_plain(vars(value)):
             data = _ATTRIBUTES + pickle.dumps(vars(value), 5)
         else:
             return None
@@ -121,13 +127,17 @@ def _encode(value: Any) -> bytes | None:
     return data if len(data) <= MAX_BYTES else None
 
 
+def _has_attributes(value: Any) -> bool:
+    return isinstance(value, threading.local) or _is_the_users(value)
+
+
 def _is_register(value: Any) -> bool:
     """Whether it is a list or table of code, which each side fills for itself."""
     if not isinstance(value, _MUTABLE):
         return False
     values = list(value.values() if isinstance(value, dict) else value)
-    return any(isinstance(each, _CODE) for each in values) and all(
-        isinstance(each, _CODE) or module_values.is_plain(each) for each in values
+    return any(isinstance(each, _CODE) or module_values.is_of_notebook(each) for each in values) and all(
+        isinstance(each, _CODE) or module_values.is_plain(each) or module_values.is_of_notebook(each) for each in values
     )
 
 
@@ -144,7 +154,9 @@ def _read(name: str) -> dict[Key, bytes]:
         value = names.get(attribute)
         if _is_register(value):
             continue
-        if isinstance(value, _MUTABLE) or (value is not None and not isinstance(value, type) and _is_the_users(value)):
+        if isinstance(value, (*_MUTABLE, *_PER_THREAD)) or (
+            value is not None and not isinstance(value, type) and _is_the_users(value)
+        ):
             found[name, attribute] = _encode(value)
     for owner, attribute in stores.attributes:
         kind = names.get(owner)
@@ -171,8 +183,11 @@ def write(state: Mapping[Key, bytes]) -> None:
             module_values.put_at(key, ABSENT)
         elif present is ABSENT or _encode(present) != data:
             value = pickle.loads(memoryview(data)[1:])
-            if data[:1] == _ATTRIBUTES:
-                if _is_the_users(present):
+            if data[:1] == _CONTEXT:
+                if isinstance(present, contextvars.ContextVar):
+                    set_value(present, value)
+            elif data[:1] == _ATTRIBUTES:
+                if _has_attributes(present):
                     vars(present).clear()
                     vars(present).update(value)
             elif not (isinstance(present, _MUTABLE) and update_in_place(present, value)):
@@ -186,13 +201,17 @@ class Sender:
         self._n_modules = 0
         self._names: list[str] = []
 
-    def state(self) -> dict[Key, bytes]:
-        """Return the state of all of them."""
+    def names(self) -> list[str]:
+        """Return their names."""
         if len(sys.modules) != self._n_modules:
             self._n_modules = len(sys.modules)
             self._names = module_reload.of_the_user()
+        return self._names
+
+    def state(self) -> dict[Key, bytes]:
+        """Return the state of all of them."""
         found: dict[Key, bytes] = {}
-        for name in self._names:
+        for name in self.names():
             found.update(_read(name))
         return found
 
@@ -200,7 +219,11 @@ class Sender:
 def held(state: Iterable[Key]) -> dict[int, Key]:
     """Return by id the objects that modules keep their state in: a name of the notebook may be bound to one of them."""
     found = {key: module_values.value_at(key) for key in state}
-    return {id(value): key for key, value in found.items() if isinstance(value, _MUTABLE) or _is_the_users(value)}
+    return {
+        id(value): key
+        for key, value in found.items()
+        if isinstance(value, (*_MUTABLE, *_PER_THREAD)) or _is_the_users(value)
+    }
 
 
 class InForce:

@@ -147,7 +147,7 @@ def read(keys: Iterable[Key]) -> dict[Key, bytes]:
     return found
 
 
-def _is_of_notebook(value: Any) -> bool:
+def is_of_notebook(value: Any) -> bool:
     """Whether it is code of the notebook, or an object of it: what stands there in the place of what a library has."""
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
@@ -233,9 +233,13 @@ class Sender:
             self._add(analysis)
         return read(self._keys) if self._keys else {}
 
+    def came_back(self, keys: Iterable[Key]) -> None:
+        """These attributes were set by a cell on a worker."""
+        self._keys.update(keys)
+
     def objects(self) -> dict[Key, Any]:
         """Return what of the notebook has been set on modules and goes along with each cell."""
-        return {key: value for key in self._keys if _is_of_notebook(value := value_at(key))}
+        return {key: value for key in self._keys if is_of_notebook(value := value_at(key))}
 
 
 class InForce:

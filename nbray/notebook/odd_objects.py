@@ -7,6 +7,7 @@ does not have. What depends on the cell (its functions, inputs, refs) is written
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import io
 import re
@@ -36,6 +37,7 @@ from .cell_leftovers import (
     stream_of_bar,
 )
 from .cell_loop import reduce_future
+from .context_values import reduce_variable
 from .free_locks import is_found, reduce_lock, reduce_thread
 from .interrupt_handlers import reduce_handler
 from .pandas_columns import is_block, is_column, reduce_block, reduce_column
@@ -144,6 +146,7 @@ _BY_KIND: dict[type, Callable[[Any], Any]] = {
     io.TextIOWrapper: _reduce_text_file,
     **dict.fromkeys(BINARY_FILES, _reduce_binary_file),
     re.Match: _reduce_match,
+    contextvars.ContextVar: reduce_variable,
 }
 
 #: Of modules that need not be loaded.

@@ -73,14 +73,48 @@ def _rc_changes(matplotlib: Any) -> dict[str, Any]:
     return found
 
 
-def _decimal_context(decimal: Any) -> tuple[int, str]:
-    context = decimal.getcontext()
-    return context.prec, context.rounding
+def _decimal_context(decimal: Any) -> tuple[Any, ...]:
+    parts: tuple[Any, ...] = decimal.getcontext().__reduce__()[1]
+    return parts  # precision, rounding, limits, and signals: those that were raised, those that are errors
 
 
-def _put_decimal_context(decimal: Any, kept: tuple[int, str]) -> None:
-    context = decimal.getcontext()
-    context.prec, context.rounding = kept
+def _put_decimal_context(decimal: Any, kept: tuple[Any, ...]) -> None:
+    context, wanted = decimal.getcontext(), decimal.Context(*kept)
+    for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp", "flags", "traps"):
+        setattr(context, name, getattr(wanted, name))  # whoever holds the context is to see it
+
+
+def _interpreter(sys: Any) -> tuple[int, float, int]:
+    return sys.getrecursionlimit(), round(sys.getswitchinterval(), 6), sys.get_int_max_str_digits()
+
+
+def _put_interpreter(sys: Any, kept: tuple[int, float, int]) -> None:
+    sys.setrecursionlimit(kept[0])
+    sys.setswitchinterval(kept[1])
+    sys.set_int_max_str_digits(kept[2])
+
+
+def _collector(gc: Any) -> tuple[bool, tuple[int, int, int]]:
+    return gc.isenabled(), gc.get_threshold()
+
+
+def _put_collector(gc: Any, kept: tuple[bool, tuple[int, int, int]]) -> None:
+    gc.enable() if kept[0] else gc.disable()
+    gc.set_threshold(*kept[1])
+
+
+def _backend(matplotlib: Any) -> tuple[str | None, bool]:
+    """Return what draws figures (None: it is not chosen yet), and whether each command does."""
+    name = dict.get(matplotlib.rcParams, "backend")
+    return name if isinstance(name, str) else None, matplotlib.is_interactive()
+
+
+def _put_backend(matplotlib: Any, kept: tuple[str | None, bool]) -> None:
+    present, _ = _backend(matplotlib)
+    matplotlib.interactive(kept[1])
+    # Where it is to be chosen by what there is, the one that a worker without a screen chooses is none of the notebook's.
+    if None not in (present, kept[0]) and present != kept[0]:
+        matplotlib.use(kept[0])
 
 
 def _put_rc(matplotlib: Any, changes: dict[str, Any]) -> None:
@@ -153,7 +187,17 @@ SETTINGS = {
     "matplotlib": _Setting("matplotlib", _rc_changes, _put_rc),
     "figures": _Setting("matplotlib", _figures, _put_figures),
     "logging": _Setting("logging", logging_state.state, logging_state.put),
-    "recursion": _Setting("sys", lambda sys: sys.getrecursionlimit(), lambda sys, depth: sys.setrecursionlimit(depth)),
+    "backend": _Setting("matplotlib", _backend, _put_backend),
+    "interpreter": _Setting("sys", _interpreter, _put_interpreter),
+    "collector": _Setting("gc", _collector, _put_collector),
+    "timeout": _Setting(
+        "socket", lambda socket: socket.getdefaulttimeout(), lambda socket, s: socket.setdefaulttimeout(s)
+    ),
+    "locale": _Setting(
+        "locale",
+        lambda locale: locale.setlocale(locale.LC_ALL),
+        lambda locale, name: locale.setlocale(locale.LC_ALL, name),
+    ),
     "umask": _Setting("os", _umask, lambda os, mask: os.umask(mask)),
     "decimal": _Setting("decimal", _decimal_context, _put_decimal_context),
     "sklearn": _Setting(
@@ -212,6 +256,18 @@ def drawn_since(before: dict[str, bytes]) -> list[str]:
     return [name for name, mark in marks().items() if before.get(name) != mark]
 
 
+def load_their_modules(names: Iterable[str]) -> None:
+    """Load the libraries of settings that a cell has changed: it has loaded them there, and whoever loads them here later is to find what it set."""
+    for name in names:
+        module = SETTINGS[name].module
+        package = module.rpartition(".")[0]
+        if module not in sys.modules and (not package or package in sys.modules):
+            try:
+                importlib.import_module(module)
+            except Exception:
+                continue
+
+
 class InForce:
     """In a worker: settings of the notebook while its cell runs."""
 
@@ -220,6 +276,8 @@ class InForce:
         self._given = given
         self._own = read(name for name in SETTINGS if name not in RANDOM or name in given)
         write(given, self._own)
+        # What cannot be had here (a screen to draw on) is not changed by the cell.
+        self._given.update(read(name for name in self._own.keys() & given.keys() if given[name] != self._own[name]))
         waiting = {setting.module for setting in SETTINGS.values() if setting.module not in sys.modules}
         self._late = AfterImport(waiting, self._loaded)  # for a library that the cell loads
         self._late.install()

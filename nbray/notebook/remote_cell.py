@@ -33,6 +33,7 @@ from . import (
     interrupt,
     interrupt_handlers,
     magics_here,
+    module_registers,
     module_reload,
     module_state,
     module_values,
@@ -228,6 +229,11 @@ class RemoteCells:
             functions.update(self._own_formatters())
         if objects := {**pandas_additions.additions(), **self.modules.objects()}:
             functions[module_values.NAME] = objects
+        if modules := self.module_state.names():
+            entries = {
+                place: each for place, each in module_registers.read(modules).items() if cell_pickle.pickles(each)
+            }
+            functions[module_registers.NAME] = module_registers.Registers(modules, entries)
         if handlers := interrupt_handlers.of_the_notebook():
             functions[interrupt_handlers.NAME] = handlers
         if analysis.magics:
@@ -359,6 +365,8 @@ class RemoteCells:
 
     def _bind(self, cell: Prepared, ref: ObjectRef, outcome: CellOutcome, large: bool) -> Any:
         value, messages = unpack(outcome, self.shell, cell.inputs, cell.options.actor)
+        if cell.job.attribute_stores:
+            self.modules.came_back(outcome.set_on_modules())
         if large and outcome.buffers:
             self.large.adopt(ref, outcome)
         self.router.show_later(outcome.displays)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import io
 import pickle
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +15,11 @@ from typing import Any
 from nbray.serialization.unpicklable import find_offender
 
 from . import free_locks, ipywidgets_travel
+from .array_views import owners
 from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
+from .context_values import NewValue, value_of
 from .in_place import Attributes, is_updated_surely
 from .pandas_columns import is_frame
 
@@ -33,6 +38,8 @@ class Packer:
         Objects that are referred to by number.
     in_band
         Keep all in the streams, without buffers beside them.
+    whole
+        Inputs whose changes go back: what shows the memory of one comes back as a view of it.
     show
         Returns what a front end is shown of a value.
     """
@@ -43,6 +50,7 @@ class Packer:
     inputs: dict[int, str]
     known: list[Any]
     in_band: bool
+    whole: list[Any]
     show: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]] | None = None  # of a value that cannot travel
 
     def pack(self, first: list[Item], items: list[Item], came_as: Callable[[Item], tuple[str, Any]]) -> None:
@@ -66,6 +74,7 @@ class Packer:
         outcome = self.outcome
         remaining = list(items)
         n_buffers, n_carried = len(outcome.buffers), len(outcome.carried)
+        arrays = owners([*self.whole, *(value for _, _, value in items)])
         while True:
             file = io.BytesIO()
             buffers: list[pickle.PickleBuffer] = []
@@ -79,6 +88,8 @@ class Packer:
             failed, again = None, False
             for item in remaining:
                 kind, _, value = item
+                # The new contents of an array are no view of the old ones.
+                pickler.owners = {} if kind in (CHANGED, OBJECT) and hasattr(value, "__array_interface__") else arrays
                 try:
                     if kind in (CHANGED, OBJECT):
                         pickler.dump(_contents(value))
@@ -133,8 +144,12 @@ def _contents(value: Any) -> Any:
     state = ipywidgets_travel.state_of(value)
     if state is not None:
         return state
-    if is_shell(value):
-        return value
+    if is_shell(value) or value is sys.stdout or value is sys.stderr:
+        return value  # each side has its own
+    if isinstance(value, threading.local):
+        return Attributes(dict(vars(value)))
+    if isinstance(value, contextvars.ContextVar):
+        return NewValue(value_of(value))
     made = copy.copy(value)
     another = made is not value and type(made) is type(value)  # each mock has a class of its own
     return made if another or not is_updated_surely(value) else Attributes(dict(vars(value)))

@@ -17,6 +17,7 @@ from . import (
     formatters,
     interrupt_handlers,
     ipywidgets_travel,
+    module_registers,
     module_state,
     module_values,
     private_memory,
@@ -34,6 +35,7 @@ from .cell_result import (
     OBJECT,
     ON_MODULE,
     REF,
+    REGISTERED,
     SET,
     STATE,
     VALUE,
@@ -46,6 +48,7 @@ from .in_place import update_in_place
 from .partial_reader import PartialReader
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
+INLINE_NAMES = ("inline", "module://" + INLINE_MODULE)  # as a backend
 COPY_BELOW_BYTES = 1 << 20  # smaller buffers become writable memory of the notebook
 
 
@@ -61,6 +64,7 @@ class Read:
     widgets: list[Any] = field(default_factory=list)  # that the page shows, and that may have no name
     formatters: dict[str, Any] = field(default_factory=dict)  # that the cell has registered
     on_modules: dict[module_values.Key, Any] = field(default_factory=dict)  # what the cell has set on them
+    registered: dict[module_registers.Place, Any] = field(default_factory=dict)  # in registers of modules
     handlers: dict[int, Any] = field(default_factory=dict)  # of signals, that it has set
     annotations: dict[str, Any] = field(default_factory=dict)  # of its names
     messages: list[str] = field(default_factory=list)
@@ -104,6 +108,9 @@ def read(
                 elif kind == ON_MODULE:
                     owner, _, attribute = name.partition(":")
                     found.on_modules[owner, attribute] = value
+                elif kind == REGISTERED:
+                    owner, _, path = name.partition(":")
+                    found.registered[owner, path] = value
                 elif kind == HANDLERS:
                     found.handlers = value
                 elif kind == ANNOTATIONS:
@@ -191,6 +198,7 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     """
     namespace = shell.user_ns
     found = read(outcome, namespace, inputs, actor, in_place=True)
+    process_settings.load_their_modules(outcome.settings)
     process_settings.write(outcome.settings)
     if outcome.filters is not None:
         warning_filters.change(outcome.filters)
@@ -210,11 +218,12 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     for old, value in found.replaced:
         bound.update({name: value for name, present in list(namespace.items()) if present is old})
     namespace.update({**bound, **found.bound, **found.modules})
-    _show_figures_inline()
+    _show_figures_inline(shell, "backend" in outcome.settings)
     if found.formatters:
         formatters.register(shell, found.formatters)
     ipywidgets_travel.connect([*found.bound.values(), found.value, *found.widgets])
     module_values.put(found.on_modules)
+    module_registers.write(found.registered)
     interrupt_handlers.put(found.handlers)
     if found.annotations:
         namespace.setdefault(ANNOTATED, {}).update(found.annotations)
@@ -223,15 +232,20 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     return found.value, found.messages
 
 
-def _show_figures_inline() -> None:
+def _show_figures_inline(shell: Any, other_backend: bool) -> None:
     """Make a figure that came back a picture when it is shown.
 
     The inline backend registers its formatters when it is loaded, which pyplot does at
-    the first figure made here; one that was made on the worker does not count.
+    the first figure made here; one that was made on the worker does not count. When it is chosen later, as
+    ``%matplotlib inline`` does, it has to be told.
     """
+    if other_backend and INLINE_MODULE in sys.modules:
+        backend = sys.modules["matplotlib"].get_backend()
+        if backend in INLINE_NAMES:
+            sys.modules[INLINE_MODULE].configure_inline_support(shell, backend)
     if "matplotlib.figure" not in sys.modules or INLINE_MODULE in sys.modules:
         return
-    if os.environ.get("MPLBACKEND") in ("inline", "module://" + INLINE_MODULE):
+    if os.environ.get("MPLBACKEND") in INLINE_NAMES:
         importlib.import_module(INLINE_MODULE)
 
 

@@ -20,15 +20,19 @@ class Unbound:
         return f"<the cell ended without binding {self.name}>"
 
 
-def separate(value: Any, names: list[str], namespace: dict[str, Any], key: str) -> Separate:
-    """Return None, the last value, then each name's; those that share objects know each other.
+def separate(
+    value: Any, names: list[str], namespace: dict[str, Any], key: str, deleted: list[str] | None = None
+) -> Separate:
+    """Return what the cell has deleted, the last value, then each name's; those that share objects know each other.
 
     Parameters
     ----------
+    deleted
+        Names; None: nothing.
     key
         Names the run of the cell.
     """
-    values = Separate([None, value], ["", "the value of the last line", *names])
+    values = Separate([deleted, value], ["", "the value of the last line", *names])
     values += [namespace.get(name, Unbound(name)) for name in names]
     whole = list(values)
     for number, group in enumerate(that_share(whole, namespace)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from . import module_state, module_values, pandas_additions, process_settings, warning_filters
+from . import module_registers, module_state, module_values, pandas_additions, process_settings, warning_filters
 from .cell_job import CellJob
 from .cell_result import CellOutcome
 
@@ -35,6 +35,9 @@ class SettingsInForce:
             )
 
         self._objects: dict[module_values.Key, Any] = objects
+        self.registered: dict[module_registers.Place, Any] = {}  # at the end: what the cell has changed of it
+        registers = namespace.get(module_registers.NAME)
+        self._registers = module_registers.InForce(registers) if registers is not None else None
         self._added = dict(pandas_additions.additions())
         self._state: module_state.InForce | None = None
         if job.module_state is not None:
@@ -54,6 +57,8 @@ class SettingsInForce:
             outcome.settings = self._settings.end(outcome.hints)
         if self._state is not None:
             outcome.module_state = self._state.end(outcome.hints)
+        if self._registers is not None:
+            self.registered = self._registers.end(restore=not self._kept)
         added = pandas_additions.added_since(self._added, self._objects)
         if self._modules is not None:
             outcome.module_values, objects = self._modules.end(restore=not self._kept)

@@ -92,7 +92,7 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
     finally:
         output.watch_descriptors(False)
         handlers.give_back()
-        shell.leave()
+        shell.leave(kept)
         builtins.input, sys.breakpointhook = builtin_input, breakpoint_hook
         if getpass is not None:
             getpass.getpass = ask_secret

@@ -74,9 +74,11 @@ class WorkerShell:
         if self._shell is not None:
             self._point(module)
 
-    def leave(self) -> None:
-        """The cell is over."""
+    def leave(self, kept: bool) -> None:
+        """The cell is over. Figures that it did not show are not to be the next one's, unless it is an actor's."""
         self.comms.leave()
+        if not kept and (managers := sys.modules.get("matplotlib._pylab_helpers")) is not None:
+            managers.Gcf.destroy_all()
         self._before.remove()
         if self._shell is not None and self._module is not None:
             self._shell.display_trap.__exit__(None, None, None)

@@ -263,3 +263,46 @@ def test_d18_of_very_many_objects_the_changed_ones_come_back_as_copies(kernel: K
     kernel.ok("many = [[i] for i in range(30_000)]; first = many[0]; bound = many")
     kernel.ok("%%remote\nmany[1] = 5\nmany[2].append(6)")
     assert kernel.ok("many[:3], bound is many, first").value == "([[0], 5, [2, 6]], True, [0])"
+
+
+def test_d18_views_that_a_cell_makes_are_views_here(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nflat = np.arange(6.); large = np.zeros(300_000)")
+    kernel.ok("%%remote\ntable = flat.reshape(2, 3); pair = flat[::2], table.T\nother = np.arange(3); tail = other[1:]")
+    kernel.ok("flat[0] = 9; other[1] = 7")
+    assert kernel.ok("table[0, 0], pair[0][0], pair[1][0, 0], tail[0], table.base is flat").value == (
+        "(np.float64(9.0), np.float64(9.0), np.float64(9.0), np.int64(7), True)"
+    )
+    kernel.ok("%%remote\npart = large[5:]; table[0, 1] = 8")
+    kernel.ok("part[0] = 3")
+    assert kernel.ok("large[5], flat[1]").value == "(np.float64(3.0), np.float64(8.0))"
+    # What was changed comes back as it is now, also through a new view of it.
+    kernel.ok("%%remote\nflat += 1; again = flat[1:]")
+    assert kernel.ok("flat.tolist(), np.shares_memory(again, flat), again[0]").value == (
+        "([10.0, 9.0, 3.0, 4.0, 5.0, 6.0], True, np.float64(9.0))"
+    )
+
+
+def test_d18_an_array_that_gets_another_shape_or_type_stays_the_same_object(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nnumbers = np.arange(6); holder = {'here': numbers}")
+    kernel.ok("%%remote\nimport warnings\nwarnings.simplefilter('ignore')\nnumbers.shape = 2, 3; numbers[0, 0] = 7")
+    assert kernel.ok("holder['here'] is numbers, numbers.tolist()").value == "(True, [[7, 1, 2], [3, 4, 5]])"
+    kernel.ok("%%remote\nnumbers.dtype = 'int32'")
+    assert kernel.ok("holder['here'] is numbers, numbers.shape").value == "(True, (2, 6))"
+
+
+def test_d18_flags_of_a_frame_come_back(kernel: Kernel) -> None:
+    kernel.ok("import pandas as pd\nframe = pd.DataFrame({'a': [1]}); same = frame")
+    kernel.ok("%%remote\nframe.flags.allows_duplicate_labels = False")
+    assert kernel.ok("same.flags.allows_duplicate_labels").value == "False"
+
+
+def test_d11_del_in_the_background(kernel: Kernel) -> None:
+    kernel.ok("gone, kept, bound = 1, 2, 3")
+    kernel.ok("%%remote --async\ndel gone, bound\nif False:\n    del kept\n'ended'")
+    kernel.ok("ref = _\nbound = [4]")
+    kernel.ok("import time\nnbray.get(ref)\nwhile 'gone' in globals(): time.sleep(0.01)")
+    assert kernel.ok("kept, bound").value == "(2, [4])"
+    kernel.ok("end = 5")
+    kernel.run("%%remote --async\ndel end\n1 / 0")
+    kernel.ok("nbray.wait([_])")
+    assert kernel.ok("end").value == "5"

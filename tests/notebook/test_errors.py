@@ -312,3 +312,9 @@ def test_a_cell_whose_worker_dies_is_told_with_its_own_last_words_alone(kernel: 
     assert cell.error["ename"] == "WorkerCrashedError" and "of a cell before" not in cell.error["evalue"]
     cell = kernel.run("%%remote\nimport os\nprint('its own')\nos.write(2, b'and of C')\nos._exit(3)")
     assert "its own" in cell.error["evalue"] and "and of C" in cell.error["evalue"]
+
+
+def test_lambdas_are_shown_with_what_they_take(kernel: Kernel) -> None:
+    here = kernel.run("#%%remote\nlist(map(lambda t, *a: t + not_there, range(3)))")
+    there = kernel.run("%%remote\nlist(map(lambda t, *a: t + not_there, range(3)))")
+    assert "in <lambda>(t, *a)" in here.traceback and "in <lambda>(t, *a)" in there.traceback

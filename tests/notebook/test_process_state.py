@@ -245,3 +245,138 @@ def test_a_handler_of_logging_that_a_cell_adds_is_told_to_stay_there(kernel: Ker
     assert "stays on the worker" not in kernel.ok("%%remote\nlogging.getLogger('written').setLevel('ERROR')").text(
         "stderr"
     )
+
+
+def test_what_a_cell_newly_sets_on_a_module_is_there_in_the_next_remote_cell(kernel: Kernel) -> None:
+    kernel.ok("%%remote\nimport builtins, json\nbuiltins.set_there = 3\njson.made_there = lambda: 4")
+    assert kernel.ok("set_there, json.made_there()").value == "(3, 4)"
+    assert kernel.ok("%%remote\nset_there, json.made_there()").value == "(3, 4)"
+    kernel.ok("%%remote\ndel json.made_there, builtins.set_there")
+    assert kernel.ok("hasattr(json, 'made_there'), hasattr(builtins, 'set_there')").value == "(False, False)"
+
+
+def test_random_numbers_of_a_library_that_only_the_cell_has_loaded(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok(
+        "import numpy as np\n%load_ext nbray\nimport nbray; nbray.init(num_cpus=1)\nNone"
+    )  # numpy.random comes later
+    fresh_kernel.ok("%%remote\nnp.random.seed(2)\nnp.random.rand()")
+    assert fresh_kernel.ok("np.random.rand() == np.random.RandomState(2).rand(2)[1]").value == "np.True_"
+
+
+def test_settings_of_the_interpreter_go_both_ways(kernel: Kernel) -> None:
+    kernel.ok("import decimal, gc, locale, socket, sys\nbefore = decimal.getcontext().copy(), gc.get_threshold()")
+    try:
+        kernel.ok(
+            "%%remote\ndecimal.getcontext().traps[decimal.Inexact] = True; decimal.getcontext().Emax = 99\n"
+            "sys.set_int_max_str_digits(0); sys.setswitchinterval(0.1); gc.disable(); gc.set_threshold(5, 6, 7)\n"
+            "socket.setdefaulttimeout(3); locale.setlocale(locale.LC_ALL, 'C')\nNone"
+        )
+        look = (
+            "(decimal.getcontext().traps[decimal.Inexact], decimal.getcontext().Emax, sys.get_int_max_str_digits(), "
+            "round(sys.getswitchinterval(), 4), gc.isenabled(), gc.get_threshold()[:2], socket.getdefaulttimeout(), "
+            "locale.setlocale(locale.LC_ALL))"
+        )
+        expected = "(True, 99, 0, 0.1, False, (5, 6), 3.0, 'C')"
+        assert kernel.ok(f"str({look})").value == repr(expected)
+        assert kernel.ok(f"%%remote\nstr({look})").value == repr(expected)
+    finally:
+        kernel.ok(
+            "decimal.setcontext(before[0]); sys.set_int_max_str_digits(4300); sys.setswitchinterval(0.005)\n"
+            "gc.enable(); gc.set_threshold(*before[1]); socket.setdefaulttimeout(None)\n"
+            "locale.setlocale(locale.LC_ALL, 'C.UTF-8')"
+        )
+
+
+def test_what_draws_figures_is_that_of_the_notebook_and_comes_back(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok("import matplotlib\nimport matplotlib.pyplot as plt\n%load_ext nbray")
+    fresh_kernel.ok("%%remote\nmatplotlib.use('agg'); plt.ioff(); plt.figure()")
+    assert fresh_kernel.ok("plt.get_backend(), plt.isinteractive()").value == "('agg', False)"
+    cell = fresh_kernel.ok("%%remote\nprint(plt.get_backend(), plt.isinteractive(), plt.get_fignums())\nplt.plot([1]);")
+    assert cell.text() == "agg False []\n" and not cell.of("display_data")
+    cell = fresh_kernel.ok("%%remote\n%matplotlib inline\nplt.plot([1]);")
+    assert cell.of("display_data")
+    assert fresh_kernel.ok("plt.plot([1]);").of("display_data")
+
+
+def test_a_handler_that_has_a_name_is_changed_by_a_cell(kernel: Kernel) -> None:
+    kernel.ok("import logging, sys\nhandler = logging.StreamHandler(sys.stdout)\nkept = [sys.stderr]")
+    cell = kernel.ok("%%remote\nhandler.setLevel(logging.ERROR)\nkept.append(1)")
+    assert cell.text("stderr") == ""
+    value = kernel.ok("handler.level, handler.stream is sys.stdout, kept[0] is sys.stderr, kept[1]").value
+    assert value == "(40, True, True, 1)"
+
+
+def test_what_is_registered_in_the_users_modules_goes_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "open('plugins_of_mine.py', 'w').write('''\n"
+        "PLUGINS, HOOKS = {}, []\n"
+        "def plugin(f): PLUGINS[f.__name__] = f; return f\n"
+        "class Base:\n"
+        "    kinds = []\n"
+        "    def __init_subclass__(cls): Base.kinds.append(cls)\n"
+        "class Own(Base): pass\n"
+        "class Bus:\n"
+        "    def __init__(self): self.heard = {}\n"
+        "    def on(self, event):\n"
+        "        def take(f): self.heard.setdefault(event, []).append(f); return f\n"
+        "        return take\n"
+        "bus = Bus()\n"
+        "@plugin\n"
+        "def own(): return 0\n"
+        "def told(): return sorted(PLUGINS), [k.__name__ for k in Base.kinds], [f() for f in bus.heard.get('e', ())]\n"
+        "''')\nimport plugins_of_mine as plugins"
+    )
+    kernel.ok("@plugins.plugin\n@plugins.bus.on('e')\ndef here(): return 1\nclass Here(plugins.Base): pass")
+    assert kernel.ok("%%remote\nplugins.told()").value == "(['here', 'own'], ['Own', 'Here'], [1])"
+    assert (
+        kernel.ok("%%remote\nplugins.PLUGINS['here'] is here, plugins.PLUGINS['own'] is plugins.own").value
+        == "(True, True)"
+    )
+    kernel.ok(
+        "%%remote\n@plugins.plugin\n@plugins.bus.on('e')\ndef there(): return 2\nclass There(plugins.Base): pass\n"
+        "del plugins.PLUGINS['here']; plugins.HOOKS.append(there)"
+    )
+    assert kernel.ok("plugins.told()").value == "(['own', 'there'], ['Own', 'Here', 'There'], [1, 2])"
+    look = "plugins.PLUGINS['there'] is there, plugins.Base.kinds[1:] == [Here, There], plugins.HOOKS == [there]"
+    assert kernel.ok(look).value == "(True, True, True)"
+    assert kernel.ok(f"%%remote\n{look}").value == "(True, True, True)"
+    elsewhere = "nbray.get([nbray.remote(lambda: __import__('plugins_of_mine').told()).remote() for _ in range(4)])"
+    assert kernel.ok(f"{elsewhere} == [(['own'], ['Own'], [])] * 4").value == "True"
+
+
+def test_what_cannot_leave_a_register_is_told(kernel: Kernel) -> None:
+    kernel.ok("open('hooks_of_mine.py', 'w').write('HOOKS = []\\n')\nimport hooks_of_mine as hooks")
+    cell = kernel.ok(
+        "%%remote\nclass Hook:\n    def __init__(self): self.waits = iter(open('/dev/null'))\nhooks.HOOKS.append(Hook())"
+    )
+    assert "what was registered in hooks_of_mine.HOOKS stays on the worker" in cell.text("stderr")
+    assert kernel.ok("hooks.HOOKS").value == "[]"
+
+
+def test_context_variables_and_what_is_kept_per_thread_go_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "import threading, contextvars\nmine = threading.local(); mine.x = 1\n"
+        "class Kept(threading.local):\n    def __init__(self): self.n = 0\nkept = Kept(); kept.n = 4\n"
+        "level = contextvars.ContextVar('level', default=0); level.set(5); both = [mine, level]"
+    )
+    assert kernel.ok("%%remote\nmine.x, kept.n, level.get(), both[0] is mine").value == "(1, 4, 5, True)"
+    kernel.ok(
+        "%%remote\nmine.x, mine.y = 2, 3\nkept.n += 1\nlevel.set(6)\nmade = contextvars.ContextVar('made')\nmade.set(7)\nNone"
+    )
+    assert kernel.ok("mine.x, mine.y, kept.n, level.get(), made.get(), both[0] is mine, both[1] is level").value == (
+        "(2, 3, 5, 6, 7, True, True)"
+    )
+    kernel.ok(
+        "elsewhere = []\nthread = threading.Thread(target=lambda: elsewhere.append(kept.n)); thread.start(); thread.join()"
+    )
+    assert kernel.ok("elsewhere").value == "[0]"
+    kernel.ok(
+        "open('context_of_mine.py', 'w').write('import threading, contextvars\\nstate, level = threading.local(), contextvars.ContextVar(\"l\", default=0)\\n"
+        'def put(x): state.x = x; level.set(x)\\ndef told(): return getattr(state, "x", 0), level.get()\\n\')\n'
+        "import context_of_mine as context\nfrom context_of_mine import level as its_level\ncontext.put(1)"
+    )
+    assert kernel.ok("%%remote\ncontext.told(), its_level is context.level").value == "((1, 1), True)"
+    kernel.ok("%%remote\ncontext.put(2)")
+    assert kernel.ok("context.told()").value == "(2, 2)"
+    elsewhere = "nbray.get([nbray.remote(lambda: __import__('context_of_mine').told()).remote() for _ in range(4)])"
+    assert kernel.ok(f"set({elsewhere})").value == "{(0, 0)}"
