@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -26,6 +26,15 @@ def owners(values: Iterable[Any]) -> dict[int, Any]:
         if whole and (flags.c_contiguous or flags.f_contiguous) and not array.dtype.hasobject:
             found.setdefault(id(root), array)
     return found
+
+
+def scattered(values: Mapping[str, Any]) -> list[str]:
+    """Return the names of arrays whose memory has gaps, or another order; where they are copied to, it has not."""
+    return [
+        name
+        for name, value in values.items()
+        if type(value).__name__ == "ndarray" and not (value.flags.c_contiguous or value.flags.f_contiguous)
+    ]
 
 
 def owner_of(value: Any, known: dict[int, Any]) -> Any:

@@ -24,7 +24,7 @@ from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
 from . import free_locks, made_modules, module_state, process_environ
-from .array_views import owner_of, owners
+from .array_views import owner_of, owners, scattered
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into, pickles
 from .cell_text import names_in_python
@@ -92,6 +92,7 @@ class CellJob:
     modules: list[tuple[str, str]] = field(default_factory=list)  # (name, module)
     submodules: list[str] = field(default_factory=list)
     ref_names: list[str] = field(default_factory=list)  # bound to refs: values follow the job
+    scattered: list[str] = field(default_factory=list)  # arrays that lie here in another way than they will there
     stored_refs: list[str] = field(default_factory=list)  # of them: those stored into
     optional: list[tuple[str, bytes]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)  # names that only `del` uses
@@ -212,7 +213,7 @@ def build(
     job.deleted = sorted(name for name in analysis.deleted if name in namespace and name not in wanted)
     job.method_calls = {k: v for k, v in analysis.method_calls.items() if k in values}
     job.imports = analysis.imports
-    if "Out" in values:
+    if isinstance(values.get("Out"), dict):  # unless the user calls something of his own so
         values["Out"] = _picklable_part(values["Out"], namespace, carried_types)
     if for_actor:
         job.uses, job.stores = list(analysis.reads), list(analysis.stored_into)
@@ -369,6 +370,7 @@ def _try_stream(
         names.append(InputName(name, len(own), small or stored_into, watched, stored_into, not small))
         pickler.dump([])  # by which the worker knows where the objects of the next name begin
     job.names = names
+    job.scattered = scattered(values)
     job.stream = file.getvalue()
     job.carried = pickler.carried
     for filename in pickler.sources:

@@ -414,7 +414,10 @@ class _Run:
             return name, before.get(name, item[2])
 
         if items or objects:
-            whole = list(map(before.get, self.aliases.values())) if job.only_names is None else []
+            sent = [
+                entry.name for entry in job.names if entry.name not in job.scattered and entry.name not in self.mine
+            ]
+            whole = [before.get(name) for name in sent] if job.only_names is None else []
             packer = Packer(
                 outcome, self.namespace, CARRIED_TYPES, self.aliases, known.objects, in_band, whole, _shell.shown
             )

@@ -310,11 +310,13 @@ class RemoteCells:
             outcome = get(ref)
         except KeyboardInterrupt as error:
             failure = error
-            if interrupt.stop(ref, self.router.kernel, cell.killer(ref)):
+            stopped = interrupt.stop(ref, self.router.kernel, cell.killer(ref))
+            # What get says, that the task goes on, is not so: Python 3.10 has that among the arguments.
+            error.args = ()
+            vars(error).pop("__notes__", None)
+            if stopped:
                 outcome = _outcome_of(ref)
             else:
-                # In the place of what get says, that the task goes on: Python 3.10 has that among the arguments.
-                error.args = ()
                 vars(error)["__notes__"] = [
                     f"The cell did not stop at once; its worker is killed {interrupt.PATIENCE_S:g} s"
                     " after the interrupt, or now if you interrupt once more."

@@ -197,16 +197,16 @@ def let_go(error: BaseException | None) -> None:
 
 
 def _of_the_user(error: BaseException) -> TracebackType | None:
-    """Return the traceback of an error that nbray raised on purpose, without nbray's frames; None: it is none of these."""
+    """Return the traceback of an error that nbray raised on purpose, or of an interrupt, without nbray's frames; None: it is none."""
     mine: list[TracebackType] = []
     tb, filename = error.__traceback__, ""
     while tb is not None:
         filename = tb.tb_frame.f_code.co_filename
-        if not (filename.startswith(PACKAGE_DIR) or _is_ipython(filename)):
+        if not (filename.startswith(_OUR_DIRS) or _is_ipython(filename)):
             mine.append(tb)
         tb = tb.tb_next
     refused = isinstance(error, (ValueError, TypeError)) and filename.startswith(_REFUSE)
-    if not (refused or isinstance(error, RayError) or hasattr(error, TOLD)):
+    if not (refused or isinstance(error, RayError | KeyboardInterrupt) or hasattr(error, TOLD)):
         return None
     made: TracebackType | None = None
     for tb in reversed(mine):

@@ -112,6 +112,12 @@ def test_d8_history_names_are_visible(kernel: Kernel) -> None:
     assert kernel.ok(f"%%remote\n_, __, _{number}, Out[{number}], len(In) > {number}").value == "(25, 42, 42, 42, True)"
 
 
+def test_d8_a_name_of_the_users_own_in_the_place_of_out(kernel: Kernel) -> None:
+    kernel.ok("class Out:\n    value = 3")
+    assert kernel.ok("%%remote\nOut.value").value == "3"
+    kernel.ok("del Out")
+
+
 def test_d9_names_that_only_text_mentions_are_found(kernel: Kernel) -> None:
     kernel.ok("p1, p2, p3, p4 = 1, 2, 3, 4\ndef double(v): return 2 * v")
     cell = kernel.ok(
@@ -275,6 +281,9 @@ def test_d18_views_that_a_cell_makes_are_views_here(kernel: Kernel) -> None:
     kernel.ok("%%remote\npart = large[5:]; table[0, 1] = 8")
     kernel.ok("part[0] = 3")
     assert kernel.ok("large[5], flat[1]").value == "(np.float64(3.0), np.float64(8.0))"
+    kernel.ok("every = np.arange(9.)[::2]; held = [every]")  # which there lies in another way
+    kernel.ok("%%remote\nsome = every[::2]; every += 1")
+    assert kernel.ok("some.tolist(), held[0].tolist()").value == "([1.0, 5.0, 9.0], [1.0, 3.0, 5.0, 7.0, 9.0])"
     # What was changed comes back as it is now, also through a new view of it.
     kernel.ok("%%remote\nflat += 1; again = flat[1:]")
     assert kernel.ok("flat.tolist(), np.shares_memory(again, flat), again[0]").value == (

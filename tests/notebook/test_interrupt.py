@@ -132,3 +132,22 @@ def wait_for_end(pid: int, limit_s: float) -> None:
             return
         assert time.monotonic() < end, f"process {pid} still runs"
         time.sleep(0.01)
+
+
+def test_interrupt_while_a_value_is_pickled_or_read(kernel: Kernel) -> None:
+    kernel.ok(
+        "import os\nhere = os.getpid()\ndef hang(where):\n    print('begun', flush=True)\n    while where == os.getpid(): pass\n"
+        "class In:\n    def __reduce__(self):\n        hang(here); return (In, ())\n"
+        "class Out:\n    def __reduce__(self):\n        if os.getpid() != here: hang(os.getpid())\n        return (Out, ())\n"
+        "class Back:\n    def __reduce__(self):\n        return (hang, (here,))\nvalue = In()"
+    )
+    for code in ("value", "made = Out()\n'x'", "made = Back()\n'x'"):
+        with kernel.patient():
+            cell = kernel.start("%%remote\n" + code)
+            kernel.until(lambda cell=cell: "begun" in cell.text())
+            kernel.interrupt()
+            kernel.finish(cell)
+        assert cell.error["ename"] == "KeyboardInterrupt"
+        assert "nbray/" not in cell.traceback and "cloudpickle" not in cell.traceback
+        assert "go on" not in cell.traceback + cell.text("stderr")
+    assert kernel.ok("%%remote\n1").value == "1"

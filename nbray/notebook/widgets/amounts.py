@@ -15,6 +15,11 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.3g}"
 
 
+def units(value: float, name: str) -> str:
+    """Return an amount with what it is of: ``2 CPUs``, ``1 GPU``, ``4 tpu``."""
+    return f"{amount(value)} {name}{'s' if name in ('CPU', 'GPU') and value > 1 else ''}"
+
+
 def percent(share: float) -> str:
     """Return a share of 1: ``91 %``."""
     return f"{100 * min(max(share, 0.0), 1.0):.0f} %"

@@ -211,7 +211,7 @@ def _usage(usage: Usage) -> list[tuple[str, Piece, str]]:
         (
             "CPU",
             drawing.curve(usage.cpu_history, RUNNING),
-            f"{amounts.percent(usage.cpu)} of {amounts.amount(usage.cpus)}",
+            f"{amounts.percent(usage.cpu)} of {amounts.units(usage.cpus, 'CPU')}",
         )
     ]
     memory = amounts.size_of(usage.memory_used, usage.memory_total)

@@ -114,9 +114,9 @@ def short_usage(usage: Usage) -> list[tuple[str, str]]:
 
 
 def resources(facts: Facts) -> str:
-    """Return what the cluster has: ``2 of 2 CPU · 0 of 1 GPU in use``."""
+    """Return what the cluster has: ``2 of 2 CPUs · 0 of 1 GPU in use``."""
     parts = [
-        f"{amounts.amount(used)} of {amounts.amount(total)} {clean(name, MAX_NAME)}"
+        f"{amounts.amount(used)} of {amounts.units(total, clean(name, MAX_NAME))}"
         for name, used, total in facts.resources
     ]
     return " · ".join(parts) + (" in use" if parts else "")
