@@ -37,6 +37,10 @@ DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec 
 ANNOTATED = "__annotations__"  # of the names at the top level of the notebook
 ALWAYS_VISIBLE = frozenset({"_", "__", "___", "In", "Out", "_ih", "_oh", "_dh"})
 OF_IPYTHON = frozenset({"get_ipython", "exit", "quit", "open"})  # which the worker has, or needs not
+# Names of every module; other names in underscores are the user's.
+OF_MODULES = frozenset(
+    {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtins__", "__builtin__", "__cached__"}
+)
 IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, range, type, types.FunctionType)
 
 LOADERS = frozenset({"load", "loads", "read_pickle", "Unpickler"})
@@ -232,7 +236,7 @@ def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, 
     """Return the names to send, and those to send if they can be had cheaply."""
 
     def visible(name: str) -> bool:
-        if name not in namespace or (name.startswith("__") and name not in ("__", "__main__", ANNOTATED)):
+        if name not in namespace or name in OF_MODULES:
             return False
         if name in ALWAYS_VISIBLE or name.startswith(("_i", "_o")) or name[1:].isdigit():
             return True

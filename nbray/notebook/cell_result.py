@@ -18,6 +18,7 @@ SET, CHANGED, VALUE, STATE, OBJECT, WIDGET = "set", "changed", "value", "state",
 FORMATTERS, HANDLERS, ANNOTATIONS = "formatters", "handlers", "annotations"
 ON_MODULE = "on module"  # what was set on one, which stands for the name, before that of the attribute
 REGISTERED = "registered"  # what is the notebook's in a register of a module, named in the same way
+LOG_FILTERS = "filters of logging"
 NAMELESS = (
     WIDGET,
     FORMATTERS,
@@ -25,6 +26,7 @@ NAMELESS = (
     ANNOTATIONS,
     ON_MODULE,
     REGISTERED,
+    LOG_FILTERS,
 )  # what cannot travel of these is not told by name
 REF = "ref"  # the value of a ref, changed
 Item = tuple[str, str, Any]  # kind, name, value; of an OBJECT the name is its number

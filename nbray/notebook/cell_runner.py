@@ -29,6 +29,7 @@ from .cell_result import (
     CHANGED,
     FORMATTERS,
     HANDLERS,
+    LOG_FILTERS,
     OBJECT,
     ON_MODULE,
     REF,
@@ -161,6 +162,7 @@ class _Run:
         self.settings: SettingsInForce | None = None
         self.module_objects: dict[Key, Any] = {}  # that the cell has set on modules
         self.registered: dict[Key, Any] = {}  # in registers of modules
+        self.log_filters: dict[Any, list[Any]] = {}
         self.inputs: InputChanges | None = None
         self.outlines: dict[str, Outline] = {}  # of the large inputs
         self.noticed: set[str] = set()  # large inputs of which nothing but their outlines told that they changed
@@ -256,7 +258,7 @@ class _Run:
         if self.settings is not None:
             settings, self.settings = self.settings, None
             self.module_objects = settings.end(self.outcome)
-            self.registered = settings.registered
+            self.registered, self.log_filters = settings.registered, settings.log_filters
 
     def bind(self, item: Item) -> None:
         """Bind the item of ``--each``."""
@@ -382,6 +384,7 @@ class _Run:
             elif self.kept is None:
                 what = f"{'.'.join(key)} was set on the worker only: a {type(value).__name__} cannot come back."
                 self.outcome.hints.append(what)
+        items += [(LOG_FILTERS, "", {place: each}) for place, each in self.log_filters.items() if pickles(each)]
         for key, value in self.registered.items():
             if pickles(value):
                 items.append((REGISTERED, ":".join(key), value))

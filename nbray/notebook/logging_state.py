@@ -35,7 +35,7 @@ def state(logging: Any) -> State:
         if logger.level or logger.disabled or not logger.propagate:
             levels[name] = logger.level, logger.disabled, logger.propagate
         for handler in logger.handlers:
-            stream = _standard_stream(handler, logging)
+            stream = standard_stream(handler, logging)
             if stream:
                 streams.setdefault(name, []).append((stream, handler.level, _form(handler.formatter, logging)))
             elif type(handler) is not logging.NullHandler:
@@ -49,7 +49,7 @@ def stays(logging: Any, given: State) -> list[str]:
     for name in sorted(state(logging)[2].keys() - given[2].keys()):
         logger = logging.getLogger(name)
         kinds = sorted(
-            {type(each).__name__ for each in logger.handlers if not _standard_stream(each, logging)} - {"NullHandler"}
+            {type(each).__name__ for each in logger.handlers if not standard_stream(each, logging)} - {"NullHandler"}
         )
         whose = f"the logger {name!r}" if name else "the root logger"
         found.append(f"{' and '.join(kinds)} of {whose} stays on the worker: add it in a cell without %%remote.")
@@ -62,7 +62,7 @@ def _form(formatter: Any, logging: Any) -> tuple[str, Any, str] | None:
     return formatter._style._fmt, formatter.datefmt, type(formatter._style).__name__
 
 
-def _standard_stream(handler: Any, logging: Any) -> str:
+def standard_stream(handler: Any, logging: Any) -> str:
     """Return "stdout" or "stderr" when a handler writes there, else ""."""
     if type(handler) is not logging.StreamHandler:
         return ""
@@ -84,7 +84,7 @@ def put(logging: Any, wanted: State) -> None:
     for name in {*here, *others}:
         if name not in others:  # the cell has removed them
             for handler in list(logging.getLogger(name).handlers):
-                if not _standard_stream(handler, logging) and type(handler) is not logging.NullHandler:
+                if not standard_stream(handler, logging) and type(handler) is not logging.NullHandler:
                     logging.getLogger(name).removeHandler(handler)
         elif name not in here and _in_worker:
             logging.getLogger(name).addHandler(_relay(logging, name, others[name]))
@@ -92,7 +92,7 @@ def put(logging: Any, wanted: State) -> None:
 
 def _put_streams(logging: Any, logger: Any, handlers: list[tuple[Any, ...]]) -> None:
     for handler in list(logger.handlers):
-        if _standard_stream(handler, logging):
+        if standard_stream(handler, logging):
             logger.removeHandler(handler)
     for name, level, style in handlers:
         handler = logging.StreamHandler(getattr(sys, name))
@@ -144,7 +144,7 @@ def handle(name: str, data: bytes) -> None:
     logging = sys.modules["logging"]
     record = logging.makeLogRecord(pickle.loads(data))
     for handler in list(logging.getLogger(name).handlers):
-        if record.levelno >= handler.level and not _standard_stream(handler, logging):
+        if record.levelno >= handler.level and not standard_stream(handler, logging):
             try:
                 handler.handle(record)
             except Exception:  # what calls us is not the user's

@@ -23,6 +23,8 @@ Place = tuple[str, str]  # module, and where in it: "REGISTER", "Base.kinds", "b
 _DICTS = (dict, OrderedDict, defaultdict)
 _KINDS = (*_DICTS, list, set, deque)
 _DEPTH = 2  # of containers within containers
+_MAX_ENTRIES = 10_000  # of a register; more are data
+_NO_CODE = frozenset({type(None), bool, int, float, complex, str, bytes, types.BuiltinFunctionType, types.ModuleType})
 
 
 class Nested(NamedTuple):
@@ -104,7 +106,13 @@ def _contents(cell: types.CellType) -> tuple[Any, ...]:
 
 def _entries(container: Any, depth: int = _DEPTH) -> Any:
     """Return what is the notebook's in a container: a dict or a list."""
-    if not isinstance(container, _DICTS):
+    is_dict = isinstance(container, _DICTS)
+    plain = _NO_CODE.issuperset(map(type, list(container)))  # nearly all are, and this takes no call for each
+    if len(container) > _MAX_ENTRIES or (
+        plain and (not is_dict or _NO_CODE.issuperset(map(type, list(container.values()))))
+    ):
+        return {} if is_dict else []
+    if not is_dict:
         return [value for value in list(container) if _is_the_notebooks(value)]
     found: dict[Any, Any] = {}
     for key, value in list(container.items()):

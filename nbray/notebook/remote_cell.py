@@ -32,6 +32,7 @@ from . import (
     formatters,
     interrupt,
     interrupt_handlers,
+    logging_filters,
     magics_here,
     module_registers,
     module_reload,
@@ -234,6 +235,8 @@ class RemoteCells:
                 place: each for place, each in module_registers.read(modules).items() if cell_pickle.pickles(each)
             }
             functions[module_registers.NAME] = module_registers.Registers(modules, entries)
+        if filters := logging_filters.read():
+            functions[logging_filters.NAME] = _that_pickle(filters)
         if handlers := interrupt_handlers.of_the_notebook():
             functions[interrupt_handlers.NAME] = handlers
         if analysis.magics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import copy
 import io
+import logging
 import pickle
 import sys
 import threading
@@ -144,7 +145,7 @@ def _contents(value: Any) -> Any:
     state = ipywidgets_travel.state_of(value)
     if state is not None:
         return state
-    if is_shell(value) or value is sys.stdout or value is sys.stderr:
+    if is_shell(value) or value is sys.stdout or value is sys.stderr or isinstance(value, logging.Logger):
         return value  # each side has its own
     if isinstance(value, threading.local):
         return Attributes(dict(vars(value)))

@@ -17,6 +17,7 @@ from . import (
     formatters,
     interrupt_handlers,
     ipywidgets_travel,
+    logging_filters,
     module_registers,
     module_state,
     module_values,
@@ -31,6 +32,7 @@ from .cell_result import (
     ANNOTATIONS,
     FORMATTERS,
     HANDLERS,
+    LOG_FILTERS,
     NAMELESS,
     OBJECT,
     ON_MODULE,
@@ -65,6 +67,7 @@ class Read:
     formatters: dict[str, Any] = field(default_factory=dict)  # that the cell has registered
     on_modules: dict[module_values.Key, Any] = field(default_factory=dict)  # what the cell has set on them
     registered: dict[module_registers.Place, Any] = field(default_factory=dict)  # in registers of modules
+    log_filters: logging_filters.Filters = field(default_factory=dict)  # that it has added
     handlers: dict[int, Any] = field(default_factory=dict)  # of signals, that it has set
     annotations: dict[str, Any] = field(default_factory=dict)  # of its names
     messages: list[str] = field(default_factory=list)
@@ -111,6 +114,8 @@ def read(
                 elif kind == REGISTERED:
                     owner, _, path = name.partition(":")
                     found.registered[owner, path] = value
+                elif kind == LOG_FILTERS:
+                    found.log_filters.update(value)
                 elif kind == HANDLERS:
                     found.handlers = value
                 elif kind == ANNOTATIONS:
@@ -224,6 +229,7 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     ipywidgets_travel.connect([*found.bound.values(), found.value, *found.widgets])
     module_values.put(found.on_modules)
     module_registers.write(found.registered)
+    logging_filters.put(found.log_filters)
     interrupt_handlers.put(found.handlers)
     if found.annotations:
         namespace.setdefault(ANNOTATED, {}).update(found.annotations)

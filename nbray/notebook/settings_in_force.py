@@ -5,7 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from . import module_registers, module_state, module_values, pandas_additions, process_settings, warning_filters
+from . import (
+    logging_filters,
+    module_registers,
+    module_state,
+    module_values,
+    pandas_additions,
+    process_settings,
+    warning_filters,
+)
 from .cell_job import CellJob
 from .cell_result import CellOutcome
 
@@ -38,6 +46,8 @@ class SettingsInForce:
         self.registered: dict[module_registers.Place, Any] = {}  # at the end: what the cell has changed of it
         registers = namespace.get(module_registers.NAME)
         self._registers = module_registers.InForce(registers) if registers is not None else None
+        self.log_filters: logging_filters.Filters = {}  # at the end: those that the cell has made
+        self._log_filters = logging_filters.InForce(namespace.get(logging_filters.NAME, {}))
         self._added = dict(pandas_additions.additions())
         self._state: module_state.InForce | None = None
         if job.module_state is not None:
@@ -53,6 +63,7 @@ class SettingsInForce:
         """
         objects: dict[module_values.Key, Any] = {}
         outcome.filters = self._filters.end()
+        self.log_filters = self._log_filters.end()
         if self._settings is not None:
             outcome.settings = self._settings.end(outcome.hints)
         if self._state is not None:

@@ -477,3 +477,8 @@ def test_comments_above_the_magic_and_behind_it(kernel: Kernel) -> None:
     assert refused.reply is not None and "not found" in refused.text(
         "stderr"
     )  # as any other magic that is not above all code
+
+
+def test_names_in_underscores_are_sent_but_those_of_every_module(kernel: Kernel) -> None:
+    kernel.ok("__version__, __file_of_it__, spec = '1.2', 'a.ipynb', __spec__")
+    assert kernel.ok("%%remote\n__version__, __file_of_it__, __name__").value == "('1.2', 'a.ipynb', '__main__')"

@@ -380,3 +380,33 @@ def test_context_variables_and_what_is_kept_per_thread_go_both_ways(kernel: Kern
     assert kernel.ok("context.told()").value == "(2, 2)"
     elsewhere = "nbray.get([nbray.remote(lambda: __import__('context_of_mine').told()).remote() for _ in range(4)])"
     assert kernel.ok(f"set({elsewhere})").value == "{(0, 0)}"
+
+
+def test_filters_of_logging_go_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "import logging, sys\nlog = logging.getLogger('filtered'); log.propagate = False; log.setLevel(10)\n"
+        "printing = logging.StreamHandler(sys.stdout); log.addHandler(printing)\n"
+        "class Without:\n    def __init__(self, word): self.word = word\n    def filter(self, record): return self.word not in record.getMessage()\n"
+        "lists = log.filters, printing.filters"
+    )
+    try:
+        assert (
+            kernel.ok("%%remote\nlog.addFilter(Without('secret'))\nlog.info('secret'); log.info('open')").text()
+            == "open\n"
+        )
+        assert kernel.ok("log.info('secret'); log.info('here')").text() == "here\n"
+        assert kernel.ok("%%remote\nlog.info('secret'); log.info('there')").text() == "there\n"
+        kernel.ok("printing.addFilter(Without('noise'))")
+        assert (
+            kernel.ok("%%remote\nlog.info('noise'); log.info('sound')\nlog.filters[0].word = 'more'").text()
+            == "sound\n"
+        )
+        assert kernel.ok("log.info('more'); log.info('noise'); log.info('secret')").text() == "secret\n"
+        kernel.ok("%%remote\nlog.filters.clear()\nprinting.filters.clear()")
+        cell = kernel.ok(
+            "log.info('more noise')\nprint(log.filters, lists[0] is log.filters, lists[1] is printing.filters)"
+        )
+        assert cell.text() == "more noise\n[] True True\n"
+        assert kernel.ok("%%remote\nlog.info('more noise')").text() == "more noise\n"
+    finally:
+        kernel.ok("log.removeHandler(printing)")
