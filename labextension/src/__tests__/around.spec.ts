@@ -261,7 +261,7 @@ test('a selection as code', () => {
   );
   assert.ok(asCode(store, { group: 0, task: null }, null).includes('("name", "=", "f\\"\\n")'));
   const code = asCode(store, { group: 0, task: 1 }, 'ab12');
-  assert.ok(code.includes('get_task("ab12")') && code.includes('# f" [1]'));
+  assert.ok(code.includes('get_task("ab12")') && code.includes('# f"\\u000a[1]'));
   const actor = focusAsCode({ kind: 'actor', id: 'cd', name: 'Counter “a\nb”' });
   assert.ok(actor.includes('get_actor("cd")') && actor.includes('# Counter “a b”'));
   assert.ok(focusAsCode({ kind: 'object', id: 'ef', name: '' }).includes('get_objects("ef")'));

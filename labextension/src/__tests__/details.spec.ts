@@ -6,7 +6,10 @@ import { ROW_BYTES, type IFrame } from '../graph/frames.js';
 import { DONE, FAILED, RUNNING, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
 import { readActors, readNodes, readObjects, readTask } from '../model/answers.js';
+import { fromKernel } from '../model/kernelWords.js';
 import { plain } from '../model/plainText.js';
+import { visibleName } from '../graph/visibleName.js';
+import { useTexts } from '../text.js';
 
 function frame(kind: IFrame['kind'], now: number): IFrame {
   const names: IFrame['functions'] = [[0, 'f', 'task', '']];
@@ -144,5 +147,53 @@ describe('answers', () => {
     assert.equal(plain('long line\u001b[2K\rXY'), 'XY');
     assert.equal(plain('a \u001b[01;31m\u001b[Kmatch\u001b[m\u001b[K of grep'), 'a match of grep');
     assert.equal(plain('not kept\r\u001b[K'), '');
+  });
+});
+
+describe('what the kernel says', () => {
+  it('is told in the language of the page, as far as that is known', () => {
+    const words: Record<string, string> = {
+      'It cannot be run again: %1.': 'Es geht nicht: %1.',
+      'it is over': 'es ist vorbei'
+    };
+    const said: string[] = [];
+    const english = (text: string, ...values: (string | number)[]): string =>
+      text.replace('%1', String(values[0]));
+    useTexts({ __: (text, ...values) => english(words[text] ?? text, ...values) });
+    try {
+      for (const text of ['it is over', 'It cannot be run again: it is over.', 'new %1', '']) {
+        said.push(fromKernel(text));
+      }
+    } finally {
+      useTexts({ __: english });
+    }
+    assert.deepEqual(said, ['es ist vorbei', 'Es geht nicht: es ist vorbei.', 'new %1', '']);
+  });
+});
+
+describe('names', () => {
+  it('hide nothing, and turn nothing around', () => {
+    const names = [
+      'f',
+      '\u202eevil\u202c',
+      '\u200b',
+      ' ',
+      '',
+      'a\nb',
+      'مرحبا',
+      '👩\u200d💻',
+      '\ud800'
+    ];
+    assert.deepEqual(names.map(visibleName), [
+      'f',
+      '\\u202eevil\\u202c',
+      '\\u200b',
+      "' '",
+      '',
+      'a\\u000ab',
+      'مرحبا',
+      '👩\u200d💻',
+      '\\ud800'
+    ]);
   });
 });

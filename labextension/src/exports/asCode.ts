@@ -1,7 +1,6 @@
 /** What is selected, as Python that gets at it. Pure. */
 import type { IHit } from '../graph/scene.js';
 import type { TaskStore } from '../graph/taskStore.js';
-import { nameOf } from '../graph/words.js';
 import type { IFocus } from '../tokens.js';
 
 /** The code; `id`: of the selected task, where it is known. */
@@ -13,7 +12,7 @@ export function asCode(store: TaskStore, hit: IHit | null, id: string | null): s
   if (hit.task !== null && id !== null) {
     return `${head} get_task\n\n# ${oneLine(store.title(hit.task))}\ntask = get_task(${quoted(id)})`;
   }
-  const name = quoted(nameOf(store, store.groups[hit.group]!));
+  const name = quoted(store.functions[store.groups[hit.group]!.function]?.exact || 'task');
   const note = hit.task === null ? '' : `# among them ${oneLine(store.title(hit.task))}\n`;
   return `${head} list_tasks\n\n${note}tasks = list_tasks(filters=[("name", "=", ${name})], limit=10_000)`;
 }

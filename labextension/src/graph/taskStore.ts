@@ -8,6 +8,7 @@
 import { ROW_BYTES, type IFrame, type IUsageSample } from './frames.js';
 import { TaskColumns } from './taskColumns.js';
 import { Neighbours, movedEdges } from './taskEdges.js';
+import { visibleName } from './visibleName.js';
 import { N_STATES, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from './taskStates.js';
 
 /** Group of a task whose function is not known yet. */
@@ -18,7 +19,9 @@ const MAX_DEPTH = 8;
 
 /** A function as its owner named it. */
 export interface IFunction {
+  /** As a person can read it; and as its owner wrote it. */
   name: string;
+  exact: string;
   kind: string;
   /** The cell that submits it; empty outside of notebooks. */
   origin: string;
@@ -91,13 +94,13 @@ export class TaskStore extends TaskColumns {
     this._at = frame.kind === 'snapshot' || frame.more === true || this._rest ? 0 : frame.now;
     this._rest = frame.more === true;
     for (const [index, name, kind, origin] of frame.functions) {
-      this.functions[index] = { name, kind, origin };
+      this.functions[index] = { name: visibleName(name), exact: name, kind, origin };
       this.shapeVersion += 1;
     }
     for (const [index, peer, id, actor] of frame.workers) {
       this.workers[index] = peer;
       this.actorIds[index] = id ?? '';
-      this.actors[index] = actor ?? '';
+      this.actors[index] = visibleName(actor ?? '');
     }
     for (let at = 0; at + ROW_BYTES <= rows.byteLength; at += ROW_BYTES) {
       this._row(rows, at);

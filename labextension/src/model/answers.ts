@@ -2,6 +2,8 @@
  * Reading what the kernel answers (`nbray/notebook/panel_answers/`): whatever is missing or of another
  * type becomes empty, so that the views need not look. Pure.
  */
+import { visibleName } from '../graph/visibleName.js';
+import { fromKernel } from './kernelWords.js';
 import { plain } from './plainText.js';
 
 /** An argument of a task. */
@@ -171,20 +173,20 @@ export function readTask(value: unknown): ITaskAnswer {
   const error = raw.error === null || raw.error === undefined ? null : record(raw.error);
   return {
     id: text(raw.id),
-    owner: text(raw.owner),
+    owner: said(raw.owner),
     open: raw.open === true,
-    why: text(raw.why),
+    why: said(raw.why),
     waits: waits(raw.waits),
     missing: missing(raw.missing),
     asked: text(raw.asked),
     retries: typeof raw.retries === 'number' ? raw.retries : null,
     arguments: rows(raw.arguments).map(row => ({
       label: text(row.label),
-      text: text(row.text),
+      text: said(row.text),
       size: typeof row.size === 'number' ? row.size : null,
       task: index(row.task)
     })),
-    argumentsNote: text(raw.arguments_note),
+    argumentsNote: said(raw.arguments_note),
     results: rows(raw.results).map(row => ({
       object: text(row.object),
       index: number(row.index),
@@ -192,8 +194,8 @@ export function readTask(value: unknown): ITaskAnswer {
       where: text(row.where)
     })),
     error: error && {
-      type: text(error.type),
-      message: text(error.message),
+      type: visibleName(text(error.type)),
+      message: said(error.message),
       traceback: plain(text(error.traceback)),
       at: text(error.at)
     },
@@ -205,16 +207,16 @@ export function readTask(value: unknown): ITaskAnswer {
     },
     holds: rows(raw.holds).map(row => ({
       object: text(row.object),
-      name: text(row.name),
-      part: text(row.part),
+      name: said(row.name),
+      part: said(row.part),
       size: number(row.size),
       where: text(row.where),
       made: text(row.made),
       by: holders(row.by)
     })),
-    noCancel: text(raw.no_cancel),
-    noForce: text(raw.no_force),
-    noRetry: text(raw.no_retry)
+    noCancel: said(raw.no_cancel),
+    noForce: said(raw.no_force),
+    noRetry: said(raw.no_retry)
   };
 }
 
@@ -222,9 +224,9 @@ export function readTask(value: unknown): ITaskAnswer {
 export function readActors(value: unknown): IActor[] {
   return rows(record(value).actors).map(row => ({
     id: text(row.id),
-    className: text(row.class),
-    title: text(row.title),
-    name: text(row.name),
+    className: name(row.class),
+    title: name(row.title),
+    name: name(row.name),
     state: text(row.state),
     pid: number(row.pid),
     peer: text(row.peer),
@@ -251,7 +253,7 @@ export function readObjects(value: unknown): IObjects {
       names: texts(row.names),
       by: holders(row.by),
       views: number(row.views),
-      noFree: text(row.no_free),
+      noFree: said(row.no_free),
       takers: indexes(row.takers)
     })),
     total: number(raw.total),
@@ -267,7 +269,7 @@ export function readNodes(value: unknown): INodes {
   return {
     nodes: rows(raw.nodes).map(row => ({
       id: text(row.id),
-      name: text(row.name),
+      name: name(row.name),
       state: text(row.state),
       total: amounts(row.total),
       free: amounts(row.free)
@@ -277,15 +279,15 @@ export function readNodes(value: unknown): INodes {
       pid: number(row.pid),
       role: text(row.role),
       state: text(row.state),
-      runs: text(row.runs),
+      runs: name(row.runs),
       task: index(row.task),
-      actor: text(row.actor),
+      actor: name(row.actor),
       resources: amounts(row.resources),
       waits: text(row.waits)
     })),
     groups: rows(raw.groups).map(row => ({
       id: text(row.id),
-      name: text(row.name),
+      name: name(row.name),
       state: text(row.state),
       strategy: text(row.strategy),
       bundles: texts(row.bundles),
@@ -300,7 +302,7 @@ function holders(value: unknown): IHolder[] {
   return rows(value).map(row => ({
     kind: KINDS.find(kind => kind === row.kind) ?? 'process',
     names: texts(row.names),
-    name: text(row.name),
+    name: visibleName(said(row.name)),
     pid: number(row.pid),
     peer: text(row.peer),
     count: number(row.count),
@@ -318,6 +320,14 @@ function rows(value: unknown): Raw[] {
 
 function text(value: unknown): string {
   return typeof value === 'string' ? value : '';
+}
+
+function name(value: unknown): string {
+  return visibleName(text(value));
+}
+
+function said(value: unknown): string {
+  return fromKernel(text(value));
 }
 
 function texts(value: unknown): string[] {
@@ -358,7 +368,7 @@ function waits(value: unknown): IWaits | null {
   return {
     short,
     holders: rows(raw.holders).map(row => ({
-      name: text(row.name),
+      name: name(row.name),
       pid: number(row.pid),
       actor: row.actor === true,
       made: text(row.made),

@@ -1,5 +1,6 @@
 /** Questions that were sent and wait for their answers, by number. */
 import type { IReply } from './feed.js';
+import { fromKernel } from './kernelWords.js';
 
 /** How long an answer may take: who is asked asks the daemon, which may be busy. */
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -35,7 +36,7 @@ export class Questions {
   answered({ number, value, error }: IReply): void {
     const asked = this._asked.get(number);
     if (error !== null) {
-      asked?.reject(error);
+      asked?.reject(fromKernel(error));
     } else {
       asked?.resolve(value);
     }

@@ -24,6 +24,7 @@ MAX_ARGUMENTS = 30
 MAX_HOLDERS = 4  # of a resource
 MAX_MISSING = 4  # inputs that are named
 MANY = 1 << 30
+MAX_TYPE = 200  # characters of an error's class
 MAX_TRACEBACK = 20_000  # characters
 MAX_WORKER_LOG = 4_000  # bytes of its end
 MAX_READ = 64 * 1024  # bytes of arguments that are read to be shown
@@ -320,7 +321,7 @@ class TaskDetails:
             half = MAX_TRACEBACK // 2
             text = f"{text[:half]}\n... {len(text) - MAX_TRACEBACK} characters left out ...\n{text[-half:]}"
         return {
-            "type": facts["type"] or "error", "message": facts["message"][:2000], "traceback": text,
+            "type": (facts["type"] or "error")[:MAX_TYPE], "message": facts["message"][:2000], "traceback": text,
             "at": _place(facts["frames"]),
         }  # fmt: skip
 

@@ -3,6 +3,7 @@ import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { useEffect, useState, type ReactElement } from 'react';
 import type { TaskStore } from '../../graph/taskStore.js';
 import { processName } from '../../graph/workerNames.js';
+import { fromKernel } from '../../model/kernelWords.js';
 import { readObjects, type IObject } from '../../model/answers.js';
 import { formatBytes, formatBytesOf, formatCount } from '../../model/format.js';
 import { Action } from '../details/actions.js';
@@ -179,7 +180,9 @@ function ObjectFacts(props: {
     if (answer.button.accept) {
       try {
         const why = await model.request('free', { object: object.id });
-        setSaid(typeof why === 'string' && why !== '' ? t('Freed; %1.', why) : t('Freed.'));
+        setSaid(
+          typeof why === 'string' && why !== '' ? t('Freed; %1.', fromKernel(why)) : t('Freed.')
+        );
         again();
       } catch (error) {
         setSaid(error instanceof Error ? error.message : String(error));

@@ -1,0 +1,29 @@
+"""The page knows the kernel's sentences by their text; here both are held together."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SAID_BY = ("nbray/notebook/panel_answers", "nbray/core/lineage.py")
+
+
+def texts(node: ast.AST) -> str:
+    """A literal with `%1` for what is filled in."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(texts(part) if isinstance(part, ast.Constant) else "%1" for part in node.values)
+    return ""
+
+
+def test_the_kernel_says_each_sentence_that_the_page_translates():
+    said = set()
+    for place in SAID_BY:
+        path = ROOT / place
+        for file in [path] if path.is_file() else sorted(path.glob("*.py")):
+            said |= {texts(node) for node in ast.walk(ast.parse(file.read_text()))}
+    page = (ROOT / "labextension/src/model/kernelWords.ts").read_text()
+    known = re.findall(r"^  '(.+)',?$", page.split("const SENTENCES = [")[1].split("] as const")[0], re.MULTILINE)
+    assert len(known) > 30
+    assert [text for text in known if text not in said] == []
