@@ -191,6 +191,9 @@ def test_notebook_7_has_the_panel_too(lab, server):
     assert lab.run_cell(TASKS) == "5"
     lab.group("halve, 5 tasks, 4 done, 1 failed")
     lab.page.get_by_role("button", name="cell 1: 4 of 5 done, 1 failed").wait_for()
+    items = "() => [...document.querySelectorAll('.jp-NotebookPanel-toolbar > *')].map(e => e.dataset.jpItemName)"
+    names = lab.page.evaluate(items)
+    assert names[names.index("cellType") + 1] == "nbray-remote", names
 
     # Below the document, too; it is there again after a reload; where it is narrow, its tabs stand in one line.
     lab.show_panel("below")

@@ -177,6 +177,14 @@ def test_a_picture_wider_than_its_cell_is_whole(lab):
         60,
         True,
     ]
+    # On a page from right to left, too: the words of a picture begin where they are put.
+    words = """e => {
+      document.documentElement.dir = 'rtl';
+      const { direction } = getComputedStyle(e);
+      document.documentElement.dir = 'ltr';
+      return direction;
+    }"""
+    assert picture.evaluate(words) == "ltr"
 
 
 def walk_by_keyboard(lab: LabPage) -> None:

@@ -164,8 +164,11 @@ def test_follows_the_notebook_in_front(lab):
     lab.page.mouse.move(box["x"] + 10, box["y"] - 2000, steps=3)
     lab.page.mouse.up()
     lab.page.wait_for_function(f"() => !({GRAPH_IS_DRAWN})()")
+    badge = lab.page.locator(".nbray-badge[aria-label='cell 1: 200 of 200 done']")
+    badge.wait_for()
     lab.new_notebook()
     lab.wait_for_panel("No cluster yet.")
+    assert badge.count() == 1  # what is over is so for good
     lab.run_cell(FIRST_CELL)
     lab.page.wait_for_function(GRAPH_IS_DRAWN)
     lab.run_command("application:activate-previous-tab")

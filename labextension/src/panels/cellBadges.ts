@@ -1,5 +1,5 @@
 /** Badges at the prompts of a notebook's cells: how many of their tasks run, are done, have failed. */
-import type { Cell } from '@jupyterlab/cells';
+import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { badgeOf, countByOrigin, type IBadge } from '../model/cellCounts.js';
 import { STATES } from '../model/states.js';
@@ -28,15 +28,23 @@ export class Badges {
     model.tasksChanged.connect(this.update, this);
   }
 
-  /** Put badges into this notebook from now on; null: into none. */
+  /** Keep the badges of this notebook up to date from now on; null: of none. Those of another stay where all is over. */
   attach(panel: NotebookPanel | null): void {
     if (panel !== this._panel) {
       if (this._panel !== null && !this._panel.isDisposed) {
-        this._clear(this._panel);
+        leave(this._panel);
       }
       this._panel = panel;
     }
     this._onChanged();
+  }
+
+  /** No badges any more. */
+  clear(panels: Iterable<NotebookPanel>): void {
+    this.attach(null);
+    for (const panel of panels) {
+      panel.content.widgets.forEach(cell => show(cell, null, () => undefined));
+    }
   }
 
   /** Look at all cells, a little later. */
@@ -71,14 +79,14 @@ export class Badges {
     const counts = countByOrigin(this._model.tasks);
     for (const cell of panel.content.widgets) {
       const run = cell.model.type === 'code' ? this._model.runOf(cell.model.id) : null;
-      const found = run === null ? undefined : counts.get(run.origin);
+      const shown =
+        cell.model.type === 'code' ? (cell.model as ICodeCellModel).executionCount : null;
+      // A notebook that was read again without having been saved shows an earlier run.
+      const isOther = shown !== null && run !== null && shown !== run.number;
+      const found = run === null || isOther ? undefined : counts.get(run.origin);
       const badge = found === undefined ? null : badgeOf(found, run!.number);
       show(cell, badge, () => this._open(run!.origin));
     }
-  }
-
-  private _clear(panel: NotebookPanel): void {
-    panel.content.widgets.forEach(cell => show(cell, null, () => undefined));
   }
 
   private readonly _model: IClusterModel;
@@ -86,6 +94,15 @@ export class Badges {
   private _panel: NotebookPanel | null = null;
   private _unwatch: (() => void) | null = null;
   private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** Of a notebook that is not followed any more, badges of what goes on would be wrong soon. */
+function leave(panel: NotebookPanel): void {
+  for (const state of ['PENDING_ARGS_AVAIL', 'PENDING_NODE_ASSIGNMENT', 'RUNNING']) {
+    panel.node
+      .querySelectorAll(`.nbray-badge[data-state='${state}']`)
+      .forEach(badge => badge.remove());
+  }
 }
 
 /** Show a badge at a cell, or none. */

@@ -1,6 +1,6 @@
 /** What stands at cells: badges of their tasks at the prompt, and the switch that writes the line `%%remote`. */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette, showErrorMessage } from '@jupyterlab/apputils';
+import { ICommandPalette, IToolbarWidgetRegistry, showErrorMessage } from '@jupyterlab/apputils';
 import type { Cell } from '@jupyterlab/cells';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ToolbarButton } from '@jupyterlab/ui-components';
@@ -17,13 +17,14 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Badges of the tasks at cells, and the switch that writes the line %%remote.',
   autoStart: true,
   requires: [IClusterModel, INbraySettings],
-  optional: [INotebookTracker, ICommandPalette],
+  optional: [INotebookTracker, ICommandPalette, IToolbarWidgetRegistry],
   activate: (
     app: JupyterFrontEnd,
     model: IClusterModel,
     settings: INbraySettings,
     notebooks: INotebookTracker | null,
-    palette: ICommandPalette | null
+    palette: ICommandPalette | null,
+    toolbars: IToolbarWidgetRegistry | null
   ): void => {
     const { commands } = app;
     commands.addCommand(CommandIDs.showCell, {
@@ -80,33 +81,39 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
     });
     palette?.addItem({ command: CommandIDs.toggleRemote, category: 'nbray' });
 
-    app.docRegistry.addWidgetExtension('Notebook', {
-      createNew: (panel: NotebookPanel) => {
-        const button = new ToolbarButton({
-          className: 'nbray-remote-switch',
-          label: '%%remote',
-          tooltip: t('Run the active cell on the cluster: writes or removes its line %1', REMOTE),
-          onClick: () => void commands.execute(CommandIDs.toggleRemote)
-        });
-        panel.toolbar.insertAfter('cellType', 'nbray-remote', button);
-        const content = panel.content;
-        const look = (): void => {
-          const cell = content.activeCell;
-          button.enabled = cell?.model.type === 'code';
-          button.pressed = isRemote(cell?.model.sharedModel.source ?? '');
-        };
-        content.activeCellChanged.connect(look);
-        content.modelContentChanged.connect(look);
-        look();
-        return button;
-      }
+    // Its place in the toolbar stands in the settings' schema, as that of the panel's button.
+    toolbars?.addFactory<NotebookPanel>('Notebook', 'nbray-remote', panel => {
+      const button = new ToolbarButton({
+        className: 'nbray-remote-switch',
+        label: '%%remote',
+        tooltip: t('Run the active cell on the cluster: writes or removes its line %1', REMOTE),
+        onClick: () => void commands.execute(CommandIDs.toggleRemote)
+      });
+      const content = panel.content;
+      const look = (): void => {
+        const cell = content.activeCell;
+        button.enabled = cell?.model.type === 'code';
+        button.pressed = isRemote(cell?.model.sharedModel.source ?? '');
+      };
+      content.activeCellChanged.connect(look);
+      content.modelContentChanged.connect(look);
+      look();
+      return button;
     });
 
     const badges = new Badges(model, origin => {
       model.light(origin);
       void commands.execute(CommandIDs.openPanel);
     });
-    const follow = (): void => badges.attach(settings.cellBadges ? notebooks.currentWidget : null);
+    const follow = (): void => {
+      if (settings.cellBadges) {
+        badges.attach(notebooks.currentWidget);
+      } else {
+        const all: NotebookPanel[] = [];
+        notebooks.forEach(panel => all.push(panel));
+        badges.clear(all);
+      }
+    };
     settings.changed.connect(follow);
     notebooks.currentChanged.connect(follow);
     NotebookActions.outputCleared.connect(() => badges.update());

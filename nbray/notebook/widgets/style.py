@@ -34,7 +34,7 @@ _COLOURS = (
     f"{_states()}"
 )
 _DRAWING = (
-    f".{CLASS} text{{fill:currentColor;font-size:11px;font-variant-numeric:tabular-nums}}"
+    f".{CLASS} text{{direction:ltr;fill:currentColor;font-size:11px;font-variant-numeric:tabular-nums}}"
     f".{CLASS} .b{{font-weight:600}}.{CLASS} .q{{opacity:.66}}"
     f".{CLASS} .k{{fill:currentColor;fill-opacity:.025;stroke:currentColor;stroke-opacity:.2}}"
     f".{CLASS} .o{{fill:currentColor;fill-opacity:.13}}"
@@ -46,7 +46,8 @@ _FONT = "var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI','Liberation 
 #: In front of every piece of HTML.
 HTML_STYLE = (
     f"<style>{_COLOURS}{_DRAWING}"
-    f".{CLASS}{{font:12px/1.5 {_FONT};color:var(--jp-ui-font-color1,inherit);"
+    # Its words are English, and pictures are drawn from the left, also on a page from right to left.
+    f".{CLASS}{{direction:ltr;font:12px/1.5 {_FONT};color:var(--jp-ui-font-color1,inherit);"
     "font-variant-numeric:tabular-nums;padding:2px 0}"
     # JupyterLab makes pictures narrower, and so cuts them off; a wide one can be scrolled.
     f".{CLASS} svg{{display:block;flex:none;overflow:visible;max-width:none}}"

@@ -86,7 +86,7 @@ function nodeColumns(): readonly IColumn<INode>[] {
 
 function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
   return [
-    { name: t('name'), key: worker => processName(model, worker), width: 'minmax(56px, 1fr)' },
+    { name: t('name'), key: worker => processName(model, worker), width: 'minmax(66px, 1fr)' },
     { name: t('pid'), key: worker => worker.pid, width: '50px', extra: true },
     { name: t('state'), key: worker => worker.state, width: 'minmax(46px, 1fr)' },
     { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(54px, 1.5fr)' },
@@ -125,7 +125,11 @@ function runsWords(model: IClusterModel, { task, actor, runs }: IWorker): string
 
 function groupColumns(): readonly IColumn<IPlacementGroup>[] {
   return [
-    { name: t('group'), key: group => group.name || group.id.slice(0, 12) },
+    {
+      name: t('group'),
+      key: group => group.name || group.id.slice(0, 12),
+      width: 'minmax(60px, 1fr)'
+    },
     { name: t('state'), key: group => group.state.toLowerCase(), width: '62px' },
     {
       name: t('placed'),
