@@ -22,7 +22,9 @@ interface IProps {
 /** `Needs 1 GPU; 0 of 1 free; held by train[3] from cell 12 for 40 s.` */
 export function ResourceWords(props: IProps & { waits: IWaits }): ReactElement {
   const { short, more } = props.waits;
-  const holders = [...props.waits.holders].sort((a, b) => compare(a.name, b.name));
+  const holders = [...props.waits.holders].sort(
+    (a, b) => compare(a.name, b.name) || (a.task ?? 0) - (b.task ?? 0)
+  );
   const needs = short.map(({ needs }) => needs).join(t(' and '));
   const free = short
     .map(({ needs, free, total }) =>
