@@ -81,11 +81,13 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
       shown = wanted;
       shell.activateById(panel.id);
     };
-    if (restorer === null) {
-      void app.restored.then(() =>
-        keepOverReload(() => (panel.isVisible ? (shown ?? 'right') : null), show)
-      );
-    }
+    void app.restored.then(() => {
+      if (restorer === null) {
+        keepOverReload(() => (panel.isVisible ? (shown ?? 'right') : null), show);
+      } else if (Array.from(shell.widgets('main')).includes(panel)) {
+        panel.title.label = t('Cluster'); // JupyterLab has put it where it was before a reload
+      }
+    });
 
     settings.areaChanged.connect((_, area) => {
       if (panel.isVisible) {
