@@ -41,6 +41,7 @@ from nbray.wire.channel import new_poller
 from nbray.wire.messages import ClusterEndedNotice
 
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
+FILES_LEFT = 8  # of those that the daemon may open, when it lets nobody in any more
 LAST_WORDS_S = 0.2  # so long is waited for what a process said before it died; a child of its may keep its connection
 LAST_WORDS = 20_000  # messages, of all processes, among which they are
 _LAST_WORDS_LOOK_S = 0.0005
@@ -62,12 +63,15 @@ class NodeDaemon:
     zygote : ZygoteClient
     listener : socket
         Hands out the segment; takes ownership.
+    files : int
+        So many files may be open.
     """
 
-    def __init__(self, node: NodeState, zygote: ZygoteClient, listener: socket.socket) -> None:
+    def __init__(self, node: NodeState, zygote: ZygoteClient, listener: socket.socket, files: int) -> None:
         self.node = node
         self.zygote = zygote
         self.listener = listener
+        self._last_file = files - FILES_LEFT
         self.effects = Effects(node)
         self.handlers = Handlers(node, self.effects)
         self.warmer = Warmer(node.segment, node.limits)
@@ -225,7 +229,7 @@ class NodeDaemon:
             if source is self.node.router.socket:
                 self._serve_messages()
             elif source is self.listener or source == self.listener.fileno():
-                while segment_socket.serve_one(self.listener, self.node.segment.fd, self._greeting):
+                while segment_socket.serve_one(self.listener, self.node.segment.fd, self._greeting, self._last_file):
                     pass
             elif source is self._wake_read or source == self._wake_read.fileno():
                 with contextlib.suppress(BlockingIOError):

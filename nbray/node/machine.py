@@ -11,6 +11,8 @@ import resource
 from nbray.core import visible_gpus
 
 _NVIDIA_CARDS = "/proc/driver/nvidia/gpus"
+_FILES_OF_NODE = 64  # its own, those of drivers, and of what is spilled
+_FILES_OF_WORKER = 2
 _CGROUP_CPU = "/sys/fs/cgroup/cpu.max"
 _CGROUP1_QUOTA = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
 _CGROUP1_PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_period_us"
@@ -47,18 +49,25 @@ def _nvidia_gpus() -> list[int]:
         return []
 
 
-def raise_file_limit(wanted: int = 65536) -> None:
-    """Raise this process's limit of open files, as far as it may."""
+def raise_file_limit(wanted: int = 65536) -> int:
+    """Raise this process's limit of open files, as far as it may; return what it is then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
+def processes_for(files: int) -> int:
+    """Return how many workers a daemon may have that may open so many files: it watches each, and has a connection to it."""
+    return max(1, (files - _FILES_OF_NODE) // _FILES_OF_WORKER)
 
 
 def too_low(num_cpus: int) -> str:
     """Return which limit of this machine leaves no room for a node; empty when none does."""
-    files = 64 + 4 * num_cpus
+    files = _FILES_OF_NODE + 2 * _FILES_OF_WORKER * num_cpus
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < files:
         return f"Only {hard} files may be open (ulimit -n); at least {files} are needed for {num_cpus} CPUs."

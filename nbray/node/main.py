@@ -83,10 +83,13 @@ def _open(
 ) -> NodeDaemon | None:
     """Make the node and answer the launcher; None when that failed."""
     set_name("nbray-node")
-    machine.raise_file_limit()
+    files = machine.raise_file_limit()
     session_dir.own(config.session_dir, started_by=config.started_by, version=__version__)
     os.chdir(config.session_dir)
     limits = Limits(config.limits)
+    # At its limit of open files ZeroMQ ends the process.
+    most = min(limits.max_processes, machine.processes_for(files))
+    limits = Limits({**limits.changed, "max_processes": most})
     try:
         segment = Segment(segment_fd)
     except SegmentError as error:
@@ -96,7 +99,7 @@ def _open(
     listener = segment_socket.listen(config.segment_socket)
     router = Router(config.control_endpoint, limits)
     node = NodeState(config, limits, segment, router)
-    daemon = NodeDaemon(node, zygote, listener)
+    daemon = NodeDaemon(node, zygote, listener, files)
     if config.metrics_port >= 0:
         try:
             daemon.export_metrics(Endpoint(node, config.metrics_port))

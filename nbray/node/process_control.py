@@ -7,6 +7,7 @@ watched and signalled by pidfd.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -141,10 +142,14 @@ def has_ended(pidfd: int) -> bool:
 
 
 def open_pidfd(pid: int) -> int:
-    """Return a descriptor that becomes readable when the process ends, -1 when it has."""
+    """Return a descriptor that becomes readable when the process ends, -1 when it has, or no file can be opened any more."""
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
+        return -1
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
         return -1
 
 

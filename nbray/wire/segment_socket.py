@@ -15,6 +15,7 @@ import struct
 
 _UCRED = struct.Struct("3i")
 _PART = 4096
+_NO_FILES = b'{"error": "it has as many files open as it may (ulimit -n)"}\n'
 
 
 def listen(path: str) -> socket.socket:
@@ -30,8 +31,8 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
-def serve_one(listener: socket.socket, segment_fd: int, greeting: dict[str, object]) -> int:
-    """Accept one connection and hand over the descriptor.
+def serve_one(listener: socket.socket, segment_fd: int, greeting: dict[str, object], last_file: int = 1 << 30) -> int:
+    """Accept one connection and hand over the descriptor; not when the connection's own is above ``last_file``.
 
     Returns
     -------
@@ -45,6 +46,10 @@ def serve_one(listener: socket.socket, segment_fd: int, greeting: dict[str, obje
     with connection:
         pid, uid, _gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         if uid != os.geteuid():
+            return -1
+        if connection.fileno() > last_file:
+            with contextlib.suppress(OSError):
+                connection.sendall(_NO_FILES)
             return -1
         with contextlib.suppress(OSError):
             send_descriptor(connection, segment_fd, greeting)
@@ -93,7 +98,7 @@ def receive_segment(path: str, timeout_s: float = 10.0) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         connection.connect(path)
-        descriptor, _ = receive_descriptor(connection)
+        descriptor, greeting = receive_descriptor(connection)
     if descriptor < 0:
-        raise ConnectionError(f"no segment came from {path}")
+        raise ConnectionError(greeting.get("error") or f"no segment came from {path}")
     return descriptor

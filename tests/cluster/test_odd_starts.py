@@ -182,3 +182,29 @@ def test_a_full_disk_is_named_and_nothing_is_left(monkeypatch):
         assert caught.value.errno == errno.ENOSPC
         assert not os.listdir(session_dir.user_dir(folder))
     assert not nbray.is_initialized()
+
+
+def test_more_actors_than_files_may_be_open(start_driver):
+    """The daemon watches each; ZeroMQ would end it at its limit. Those beyond wait until others have gone."""
+    driver = start_driver(
+        """
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+        ray.init(num_cpus=1, object_store_memory=2**26)
+
+        @ray.remote(num_cpus=0)
+        class Actor:
+            def call(self):
+                return 1
+
+        actors = [Actor.remote() for _ in range(40)]
+        calls = [actor.call.remote() for actor in actors]
+        say("answer", len(ray.wait(calls, num_returns=40, timeout=5)[0]))
+        for actor in actors:
+            ray.kill(actor)
+        say("works", ray.get(ray.remote(lambda: 1).remote()))
+        """
+    )
+    assert 10 <= int(driver.expect("answer")) <= 18
+    assert driver.expect("works") == "1"
+    driver.finish()
