@@ -412,9 +412,9 @@ class LeasePool:
     def explain(self, record: TaskRecord, name: str) -> str:
         """Say where a task of this pool stands."""
         if record.lane is not None:
-            return (
-                f"{name} is at worker pid {record.lane.pid}, it runs or stands behind {len(record.lane.tasks) - 1} more"
-            )
+            others = len(record.lane.tasks) - 1
+            stands = f"it runs or stands behind {others} more" if others else "and no other task is"
+            return f"{name} is at worker pid {record.lane.pid}, {stands}"
         needs = describe(self.shape)
         return f"{name} needs {needs} and waits for a worker ({len(self.lanes)} leased, {len(self.queue)} tasks queued)"
 

@@ -159,6 +159,7 @@ def test_row_11_a_timeout_says_what_is_where(ray, tmp_path):
         text = str(caught.value)
         for words in (first.hex(), second.hex(), "running is at worker pid", "queued needs 1 CPU", "node ", "0.1 s"):
             assert words in text, text
+        assert "and no other task is" in text
         assert isinstance(caught.value, TimeoutError)
     finally:
         stop.touch()
