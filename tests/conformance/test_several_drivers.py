@@ -134,6 +134,24 @@ def test_the_tasks_of_a_driver_that_is_killed_have_failed(ray, other):
     assert all(row.error_message and row.end_time_ms for row in rows)
 
 
+def test_what_a_killed_driver_held_and_waited_for_is_free(ray, other):
+    process = other(
+        "@ray.remote\n"
+        "def hold():\n"
+        "    time.sleep(600)\n"
+        "class A: pass\n"
+        "refs = [hold.remote() for _ in range(12)]\n"
+        "actors = [ray.remote(num_cpus=1)(A).remote() for _ in range(6)]\n"
+        "group = ray.util.placement_group([{'CPU': 1}] * 4)\n"
+        "time.sleep(600)\n"
+    )
+    wait_until(lambda: ray.available_resources().get("CPU", 0) == 0, "it has all")
+    process.kill()
+    total = ray.cluster_resources()["CPU"]
+    wait_until(lambda: ray.available_resources().get("CPU", 0) == total, "all is free, and nobody takes it")
+    assert ray.get(ray.remote(lambda: 5).options(num_cpus=total).remote(), timeout=60) == 5
+
+
 def test_the_cluster_outlives_a_driver_that_joined(ray, other):
     process = other(
         "print('>', ray.get(ray.remote(lambda: 5).remote()))\nray.shutdown()\nprint('>', ray.is_initialized())\n"
