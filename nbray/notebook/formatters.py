@@ -65,6 +65,7 @@ def added(shell: Any, before: Printers) -> Printers:
 
 
 def _is_users(function: Any) -> bool:
+    function = getattr(function, "func", function)  # of a functools.partial, as IPython registers for figures
     module = getattr(function, "__module__", None) or ""
     return function is None or module.partition(".")[0] not in _OWN
 

@@ -112,3 +112,12 @@ def test_what_child_processes_and_c_code_write_appears_in_its_place(kernel: Kern
     gate.touch()
     assert kernel.finish(cell).text() == "begun\nover\n"
     assert kernel.ok("%%remote\nprint('alone')").text() == "alone\n"
+
+
+def test_figures_in_a_cell_that_looks_into_globals(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok("%load_ext nbray\nimport nbray; nbray.init(num_cpus=1)\nNone")
+    fresh_kernel.ok("import matplotlib.pyplot as plt, pandas as pd, numpy as np")
+    draw = "figure, axes = plt.subplots(); axes.bar(['a'], [1]);"
+    for code in (draw, f"len(globals())\n{draw}", draw):
+        cell = fresh_kernel.ok(f"%%remote\n{code}")
+        assert [set(each["data"]) for each in cell.of("display_data")][-1] == {"image/png", "text/plain"}
