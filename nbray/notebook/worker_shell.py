@@ -315,10 +315,12 @@ def make_shell(owner: WorkerShell, module: ModuleType) -> Any:
         CellShell.__qualname__ = CellShell.__name__
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
+    sent = dict(module.__dict__)  # of the cell in the midst of which it is made: the shell puts its own history there
     shell = CellShell.instance(config=config, user_module=module, user_ns=module.__dict__)
     for name in ("get_ipython", "exit", "quit", "open", "In", "Out", "_ih", "_oh", "_dh"):
         if module.__dict__.get(name) is shell.user_ns_hidden.get(name, Ellipsis):
             module.__dict__.pop(name, None)  # what the shell itself put there
+    module.__dict__.update(sent)
     return shell
 
 

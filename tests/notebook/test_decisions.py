@@ -112,6 +112,13 @@ def test_d8_history_names_are_visible(kernel: Kernel) -> None:
     assert kernel.ok(f"%%remote\n_, __, _{number}, Out[{number}], len(In) > {number}").value == "(25, 42, 42, 42, True)"
 
 
+def test_d8_history_is_there_when_the_cell_is_the_first_to_use_a_magic(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok("%load_ext nbray\nimport nbray; nbray.init(num_cpus=1)\nNone")
+    fresh_kernel.ok("'first'")
+    cell = fresh_kernel.ok("%%remote\n!echo hello\nOut[2], _oh[2], In[2], _")
+    assert cell.value is not None and cell.value.count("first") == 4
+
+
 def test_d8_a_name_of_the_users_own_in_the_place_of_out(kernel: Kernel) -> None:
     kernel.ok("class Out:\n    value = 3")
     assert kernel.ok("%%remote\nOut.value").value == "3"
