@@ -149,14 +149,11 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
     actors = view.tables["actor"]
     actor_of_peer = {row["peer"]: row["actor_id"] for row in view.processes.values() if row.get("actor_id")}
 
-    jobs_over = {
-        row[
-            "job_id"
-        ]: f"Job finishes ({_job_hex(row['job_id'])}): its driver (pid {row['pid']}) has ended, and what had not "
-        "ended before has failed."
-        for row in view.processes.values()
-        if row.get("role") == "driver" and row.get("ended_at")
-    }
+    jobs_over = {}
+    for row in view.processes.values():
+        if row.get("role") == "driver" and row.get("ended_at"):
+            who = f"Job finishes ({_job_hex(row['job_id'])}): its driver (pid {row['pid']})"
+            jobs_over[row["job_id"]] = f"{who} has ended, and what had not ended before has failed."
 
     def task(owner: int, seq: int) -> str:
         return ids.task_id(owner, seq, where.cluster_id).hex()
