@@ -242,9 +242,11 @@ def _capacity(asked: int, available: int, figures: str, limits: Limits) -> int:
                 f"{int(limits.object_store_min_bytes):,} bytes. Pass object_store_memory=... to init()."
             )
         if asked > available:
+            less = f"Pass object_store_memory={available // 2} or less to init(), or give"
             raise SharedMemoryTooSmallError(
                 f"An object store of {asked:,} bytes does not fit: {available:,} bytes are available ({figures}). "
-                f"Pass object_store_memory={max(available // 2, 0)} or less to init(), or give the container more memory."
+                f"{less if available // 2 >= limits.object_store_min_bytes else 'Free memory, or give'} "
+                "the container more."
             )
         return asked
     share = int(available * limits.object_store_share) // 4096 * 4096

@@ -56,6 +56,16 @@ def test_capacity():
             launcher._capacity(asked, have, "figures", Limits())
 
 
+def test_a_store_that_does_not_fit_is_answered_with_a_size_that_does():
+    available = 1 << 30
+    with pytest.raises(SharedMemoryTooSmallError, match=f"object_store_memory={available // 2} or less"):
+        launcher._capacity(2 << 30, available, "figures", Limits())
+    for little in (0, 20 << 20):
+        with pytest.raises(SharedMemoryTooSmallError, match="Free memory") as caught:
+            launcher._capacity(100 << 20, little, "figures", Limits())
+        assert "or less" not in str(caught.value)
+
+
 def test_totals(monkeypatch):
     monkeypatch.setattr(machine, "gpu_ids", lambda: [4, 7])
     monkeypatch.setattr(machine, "count_cpus", lambda: 3)
