@@ -52,24 +52,24 @@ class CodeState:
             kept = _all_kept_by(code)
             if kept is not None:
                 self._before[name] = code, kept, {key: _marked(value, digest) for key, value in kept.items()}
-                self._note_inner(name, Within(), kept, digest, noted)
+                self._note_inner(name, Within(), code, kept, digest, noted)
 
-    def _note_inner(self, name: str, path: Within, kept: Kept, digest: Digest, noted: set[int]) -> None:
-        """Note the code that other code keeps, and that has no name of its own: methods, what a decorator is around."""
+    def _note_inner(self, name: str, path: Within, code: Any, kept: Kept, digest: Digest, noted: set[int]) -> None:
+        """Note the code that other code keeps or inherits from, and that has no name of its own: methods, what a decorator is around, bases."""
+        within = [(Base(place), "", base) for place, base in enumerate(code.__mro__)] if isinstance(code, type) else []
         for key, value in kept.items():
             parts = _PARTS.get(type(value), ()) if isinstance(key, str) else ()
-            for part, code in [(part, getattr(value, part)) for part in parts] or [("", value)]:
-                inner = (
-                    _all_kept_by(code)
-                    if id(code) not in noted and isinstance(code, type | types.FunctionType)
-                    else None
-                )
-                if inner is not None:
-                    noted.add(id(code))
-                    way = Within((*path, (key, part)))
-                    marks = {key: _marked(value, digest) for key, value in inner.items()}
-                    self._inner.setdefault(name, {})[way] = code, inner, marks
-                    self._note_inner(name, way, inner, digest, noted)
+            within += [(key, part, getattr(value, part)) for part in parts] or [(key, "", value)]
+        for key, part, each in within:
+            if id(each) in noted or not isinstance(each, type | types.FunctionType):
+                continue
+            inner = _all_kept_by(each)
+            if inner is not None:
+                noted.add(id(each))
+                way = Within((*path, (key, part)))
+                marks = {at: _marked(held, digest) for at, held in inner.items()}
+                self._inner.setdefault(name, {})[way] = each, inner, marks
+                self._note_inner(name, way, each, inner, digest, noted)
 
     def changes(self, digest: Digest) -> dict[str, tuple[Kept, list[Any]]]:
         """Return, by name, what is new or different now, and the attributes that are gone."""
@@ -101,6 +101,12 @@ def _differences(
 
 class Within(tuple[Any, ...]):
     """Key of a change to code that the code keeps: keys of what is kept, each with the part of a descriptor, one within the other."""
+
+    __slots__ = ()
+
+
+class Base(int):
+    """Key of a class that a class inherits from: its place in the order of these."""
 
     __slots__ = ()
 
@@ -182,6 +188,6 @@ def apply(code: Any, change: tuple[Kept, list[Any]]) -> None:
 
 def _found_within(code: Any, path: Within) -> Any:
     for key, part in path:
-        code = (kept_by(code) or {})[key]
+        code = code.__mro__[key] if isinstance(key, Base) else (kept_by(code) or {})[key]
         code = getattr(code, part) if part else code
     return code

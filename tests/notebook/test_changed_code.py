@@ -54,3 +54,17 @@ def test_redefined_functions_and_classes(kernel: Kernel) -> None:
     assert kernel.ok("%%remote\nuses(), K().m()").value == "(110, 100)"
     kernel.ok("%%remote\ndef g(): return 1000")
     assert kernel.ok("%%remote\nuses()").value == "1100"
+
+
+def test_what_a_base_keeps_comes_back_also_where_the_cell_names_only_the_class_that_inherits(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Base:\n    seen, made = [], 0\n    def add(self, x):\n        self.seen.append(x)\n        Base.made += 1\n"
+        "class Middle(Base):\n    names = set()\n"
+        "class Derived(Middle):\n    pass\n"
+        "made_here, every = Derived(), {'one': Derived()}"
+    )
+    kernel.ok("%%remote\nderived = Derived()\nderived.add(1)\nderived.names.add('a')")
+    assert kernel.ok("Base.seen, Base.made, Middle.names, Derived.seen is Base.seen").value == "([1], 1, {'a'}, True)"
+    kernel.ok("%%remote\nmade_here.add(2)")
+    kernel.ok("%%remote\nevery['one'].add(3)")
+    assert kernel.ok("Base.seen, Base.made, vars(Derived).get('seen')").value == "([1, 2, 3], 3, None)"
