@@ -17,7 +17,7 @@ from typing import Any
 import zmq
 
 from nbray.exceptions import RaySystemError
-from nbray.wire.codec import decode, encode
+from nbray.wire.codec import ProtocolError, decode, encode
 from nbray.wire.messages import Message
 
 MAX_MESSAGE_BYTES = 1 << 20
@@ -90,8 +90,15 @@ class ControlClient:
         with self.lock:
             if self.closed:
                 return
+            frame = encode(message)
             try:
-                self._socket.send(encode(message), zmq.NOBLOCK)
+                decode(frame)  # the daemon would refuse what it cannot read, and the answer never come
+            except ProtocolError as error:
+                raise RaySystemError(
+                    f"nbray met a bug: its {type(message).__name__} is none that the node daemon reads ({error})."
+                ) from None
+            try:
+                self._socket.send(frame, zmq.NOBLOCK)
             except zmq.Again:
                 raise RaySystemError("The node daemon does not take messages any more (its queue is full).") from None
 
