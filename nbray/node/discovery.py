@@ -21,7 +21,7 @@ from nbray.node.process_control import is_alive
 
 ENVIRONMENT = ("NBRAY_ADDRESS", "RAY_ADDRESS")  # the first that is set counts
 _SCHEMES = ("ipc://", "nbray://")
-_START = "Start one with `nbray start --head`"
+_START = "Start one with `nbray start`"
 
 
 class LiveSession:

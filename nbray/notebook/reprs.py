@@ -185,7 +185,7 @@ def nodes_html(nodes: Any) -> str:
         used = {name: max(value - free.get(name, value), 0.0) for name, value in total.items()}
         alive = node.get("Alive", True)
         counted = [
-            f"{amounts.amount(used[name])} of {amounts.amount(value)} {name}"
+            f"{amounts.amount(used[name])} of {amounts.units(value, name)}"
             for name, value in total.items()
             if not name.startswith("node:") and "memory" not in name
         ]
@@ -226,7 +226,7 @@ def context_html(context: RayContext) -> str:
     facts = context.address_info
     total = facts.get("resources", {})
     counted = [
-        f"{amounts.amount(units / UNIT)} {name}"
+        amounts.units(units / UNIT, name)
         for name, units in total.items()
         if not name.startswith("node:") and "memory" not in name
     ]

@@ -226,7 +226,7 @@ def test_a_daemon_that_was_killed_is_cleaned_up_after(command):
         (["job", "submit"], "what to run"),
         (["scale", "0"], "1 or more"),
         (["logs", "worker-0.log", "more"], "one name"),
-        (["debug", "--address", "nothing"], "Start one with `nbray start --head`.\n"),
+        (["debug", "--address", "nothing"], "Start one with `nbray start`.\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
