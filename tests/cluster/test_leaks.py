@@ -551,8 +551,9 @@ def test_what_was_told_through_channels_that_are_over(ray, start_driver):
 def test_workers_outlive_that_no_channel_can_be_had(ray):
     """4096 of them are open: what needs one more waits for it, and no worker is taken for dead."""
     core = current.core
+    fresh = {"env_vars": {"FRESH_WORKERS": "yes"}}  # to others this process may have a channel from before
 
-    @ray.remote
+    @ray.remote(runtime_env=fresh)
     class Actor:
         def pid(self):
             return os.getpid()
@@ -566,7 +567,7 @@ def test_workers_outlive_that_no_channel_can_be_had(ray):
     actor = Actor.remote()
     kit.eventually(lambda: core.actors[actor._actor_id.hex()].state == "ALIVE", "the actor lives")
     workers = set(kit.workers())
-    task, call = ray.remote(os.getpid).remote(), actor.pid.remote()
+    task, call = ray.remote(os.getpid).options(runtime_env=fresh).remote(), actor.pid.remote()
     assert ray.wait([task, call], timeout=0.5)[0] == []
     assert workers <= set(kit.workers())
     for channel in opened:
