@@ -71,7 +71,7 @@ def _num_gpus(name: str, value: Any) -> Any:
 def _memory(name: str, value: Any) -> Any:
     if isinstance(value, str):
         raise _Both(
-            f"{name}={value!r} is not a number of bytes: 0 or more, in steps of 0.0001, for instance 2 * 1024**3."
+            f"{name}={value!r} is not a size: give the bytes as a number, in steps of {SMALLEST}, for instance 2 * 1024**3."
         )
     value = _amount(name, value)
     return value if value is None else int(value)
