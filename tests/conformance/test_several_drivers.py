@@ -142,7 +142,7 @@ def test_what_a_killed_driver_held_and_waited_for_is_free(ray, other):
         "class A: pass\n"
         "refs = [hold.remote() for _ in range(12)]\n"
         "actors = [ray.remote(num_cpus=1)(A).remote() for _ in range(6)]\n"
-        "group = ray.util.placement_group([{'CPU': 1}] * 4)\n"
+        "group = ray.util.placement_group([{'CPU': 1}] * 2)\n"
         "time.sleep(600)\n"
     )
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 0, "it has all")
