@@ -39,7 +39,7 @@ static void append(nbs_seg *s, nbsi_event_ctl *ctl, nbs_event *ring, const nbs_e
   do {
     used = head - nb_atomic_load(&ctl->tail, ACQUIRE);
     if (used >= NBSI_EVENTS) {
-      nb_atomic_add(&ctl->dropped, 1ull, RELAXED);
+      if (nb_atomic_add(&ctl->dropped, 1ull, RELAXED) % CALL_EVERY == 0) call_drainer(s);
       return;
     }
   } while (!nb_atomic_cas(&ctl->head, &head, head + 1, ACQ_REL));

@@ -289,10 +289,13 @@ static void events_are_counted(void) {
     NBT_OK(nbs_event_put(s, 16, 1, i, 2, 3));
   int64_t called = nbs_event_wait(s, 0, 1000000000ull);
   NBT_TRUE(called > 0);
+  for (uint32_t i = 0; i < 512; i++) NBT_OK(nbs_event_put(s, 16, 1, i, 2, 3)); /* full: lost */
+  NBT_EQ(nbs_event_wait(s, (uint32_t)called, 1000000000ull), called + 1); /* and called again */
+  called++;
   NBT_OK(nbs_event_call(s));
   NBT_EQ(nbs_event_wait(s, (uint32_t)called, 1000000000ull), called + 1);
   NBT_EQ(nbs_event_drain(s, out, 5, &dropped), 5);
-  NBT_EQ(dropped, 7);
+  NBT_EQ(dropped, 7 + 512);
   NBT_EQ(nbs_event_drain(s, out + 5, NBSI_EVENTS + 5, &dropped), NBSI_EVENTS - 5);
   NBT_EQ(dropped, 0);
   for (uint32_t i = 0; i < NBSI_EVENTS; i++) NBT_EQ(out[i].seq, i);

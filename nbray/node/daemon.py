@@ -87,6 +87,7 @@ class NodeDaemon:
         self._wake_read, self._wake_write = socket.socketpair()
         self._poller = new_poller()
         self._drain_at = time.monotonic()
+        self._ring_is_filling = False  # beside the time of the next drain, so that a call amid a drain is heard
         self._last_activity = 0.0
         self._log_check_at = 0.0
         self._dump_wanted = False
@@ -203,7 +204,7 @@ class NodeDaemon:
 
     def _ring_fills(self) -> None:
         """In a thread of its own: do not wait for the next drain by the clock."""
-        self._drain_at = 0.0
+        self._ring_is_filling = True
         with contextlib.suppress(OSError):
             self._wake_write.send(b"x")
 
@@ -279,11 +280,13 @@ class NodeDaemon:
             self.zygote.flush()
         if self.effects.interpreters.behind:
             self.effects.interpreters.flush()
-        if now >= self._drain_at or (self.node.active and self._drain_at - now > self.node.limits.event_period_s):
+        early = self.node.active and self._drain_at - now > self.node.limits.event_period_s
+        if now >= self._drain_at or early or self._ring_is_filling:
             self._drain(now)
 
     def _drain(self, now: float) -> None:
         """Take the event records over; often while something happens, seldom while not."""
+        self._ring_is_filling = False
         found = self.node.events.drain()
         if found or self.node.active:
             self._last_activity = now
@@ -300,7 +303,7 @@ class NodeDaemon:
                 self.log_limit.check([worker.log_path for worker in self.node.processes.by_token.values()])
 
     def _timeout_ms(self) -> int:
-        due = [self._drain_at]
+        due = [0.0 if self._ring_is_filling else self._drain_at]
         if self._timers:
             due.append(self._timers[0][0])
         for table in (self.node.scheduler, self.node.actors, self.node.groups):

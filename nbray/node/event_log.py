@@ -38,7 +38,8 @@ class EventLog:
         """Take over what the processes have recorded; returns how many records."""
         total = 0
         while True:
-            block, self._dropped_in_rings = self._segment.drain_events()
+            block, dropped = self._segment.drain_events()
+            self._dropped_in_rings += dropped
             if not block:
                 return total
             total += len(block) // EVENT_BYTES

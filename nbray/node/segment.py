@@ -118,7 +118,7 @@ class Segment:
         return first + count if first + count < used else 0
 
     def drain_events(self) -> tuple[bytes, int]:
-        """Return the event records since the last call, and how many were dropped in all."""
+        """Return the event records since the last call, and how many were dropped since then."""
         count = int(lib.nbs_event_drain(self._seg, self._events, _EVENTS_AT_ONCE, self._dropped))
         block = bytes(ffi.buffer(self._events, count * EVENT_BYTES)) if count > 0 else b""
         return block, int(self._dropped[0])
