@@ -2,7 +2,8 @@
  *
  * Threads of a process claim places in its ring by compare-and-swap on `head` and commit
  * a record by its stamp (position + 1, in nbs_event.reserved), so the drainer never reads
- * half a record. Only counters are exact; a full ring drops records and counts them. */
+ * half a record. A full ring makes its writer wait a little for the drainer, and drops records
+ * and counts them when that did not come: only counters are exact. */
 #include <string.h>
 
 #include "grow.h"
@@ -12,7 +13,10 @@
 #define RING_BYTES  ((uint64_t)NBSI_EVENTS * sizeof(nbs_event))
 #define DRAIN_SLICE 1024u /* records moved before the lock is given to others */
 #define HALF        (NBSI_EVENTS / 2)
-#define CALL_EVERY  512u /* records: as often a ring over half full calls the drainer */
+#define CALL_EVERY  512u         /* records: as often a ring over half full calls the drainer */
+#define WAIT_FROM   50000ull     /* ns: the first sleep of a writer that met a full ring; doubled */
+#define WAIT_SLICE  2000000ull   /* ns: its longest */
+#define WAIT_MOST   100000000ull /* ns: all of them; within what an interrupt may take */
 
 static nbs_event *ring_at(const nbs_seg *s, uint32_t ring) {
   return (nbs_event *)(void *)(s->event_rings + ring * RING_BYTES);
@@ -33,15 +37,15 @@ static void call_drainer(nbs_seg *s) {
   nbsi_futex_wake_all(&s->h->events_behind);
 }
 
-/* append puts one record; any thread of the process the ring belongs to. */
-static void append(nbs_seg *s, nbsi_event_ctl *ctl, nbs_event *ring, const nbs_event *e) {
+/* append puts one record; any thread of the process the ring belongs to. -1: it is full, and
+ * *tail is where it was then. */
+static int append(nbs_seg *s, nbsi_event_ctl *ctl, nbs_event *ring, const nbs_event *e,
+                  uint64_t *tail) {
   uint64_t head = nb_atomic_load(&ctl->head, RELAXED), used;
   do {
-    used = head - nb_atomic_load(&ctl->tail, ACQUIRE);
-    if (used >= NBSI_EVENTS) {
-      if (nb_atomic_add(&ctl->dropped, 1ull, RELAXED) % CALL_EVERY == 0) call_drainer(s);
-      return;
-    }
+    *tail = nb_atomic_load(&ctl->tail, ACQUIRE);
+    used = head - *tail;
+    if (used >= NBSI_EVENTS) return -1;
   } while (!nb_atomic_cas(&ctl->head, &head, head + 1, ACQ_REL));
   nbs_event *at = &ring[head % NBSI_EVENTS];
   uint64_t *stamp = &at->reserved;
@@ -57,14 +61,43 @@ static void append(nbs_seg *s, nbsi_event_ctl *ctl, nbs_event *ring, const nbs_e
   nb_atomic_store(stamp, head + 1, RELEASE);
   /* Again and again while it is so: whoever was to make the call may have died. */
   if (used >= HALF && head % CALL_EVERY == 0) call_drainer(s);
+  return 0;
+}
+
+/* drop counts a record that found no room. */
+static void drop(nbs_seg *s, nbsi_event_ctl *ctl) {
+  if (nb_atomic_add(&ctl->dropped, 1ull, RELAXED) % CALL_EVERY == 0) call_drainer(s);
+}
+
+/* wait_for_room sleeps until a full ring's tail has moved on from `tail`; 0 when it has. The
+ * drainer was called long before, and as a rule lacks nothing but a processor, which this
+ * sleep gives it. One that is stopped or gone is waited for once, not at each record. */
+static int wait_for_room(nbs_seg *s, nbsi_event_ctl *ctl, uint64_t tail) {
+  if (nb_atomic_load(&s->drains, RELAXED) != 0) return -1;
+  if (nb_atomic_load(&s->vain_tail, RELAXED) == tail + 1) return -1;
+  call_drainer(s);
+  uint64_t end = nbsi_now_ns() + WAIT_MOST, slice = WAIT_FROM;
+  do {
+    nbsi_sleep_ns(slice);
+    if (nb_atomic_load(&ctl->tail, ACQUIRE) != tail) return 0;
+    if (slice < WAIT_SLICE) slice *= 2;
+  } while (nbsi_now_ns() < end);
+  nb_atomic_store(&s->vain_tail, tail + 1, RELAXED);
+  return -1;
 }
 
 void nbsi_event(nbs_seg *s, const nbs_event *e) {
   nbsi_event_ctl *ctl = &s->me->events;
-  if (back_ring(s, ctl, s->slot) != 0)
+  uint64_t tail = 0;
+  if (back_ring(s, ctl, s->slot) != 0) {
     nb_atomic_add(&ctl->dropped, 1ull, RELAXED);
-  else
-    append(s, ctl, ring_at(s, s->slot), e);
+    return;
+  }
+  while (append(s, ctl, ring_at(s, s->slot), e, &tail) != 0) {
+    if (wait_for_room(s, ctl, tail) == 0) continue;
+    drop(s, ctl);
+    return;
+  }
 }
 
 int nbs_event_put(nbs_seg *s, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a, uint64_t b) {
@@ -108,12 +141,11 @@ void nbsi_events_adopt(nbs_seg *s, uint32_t slot) {
   if (nb_atomic_load(&from->backed, ACQUIRE) != 1) return;
   int backed = back_ring(s, to, NBS_MAX_SLOTS) == 0; /* 512 KiB, once: short enough here */
   nbs_event e;
+  uint64_t tail;
   while (from->tail != nb_atomic_load(&from->head, ACQUIRE)) {
     if (take_records(from, ring_at(s, slot), &e, 1, 1) == 0) break;
-    if (backed)
-      append(s, to, ring_at(s, NBS_MAX_SLOTS), &e);
-    else
-      to->dropped++;
+    /* No waiting here: the drainer needs the lock. */
+    if (!backed || append(s, to, ring_at(s, NBS_MAX_SLOTS), &e, &tail) != 0) drop(s, to);
   }
 }
 
@@ -138,6 +170,7 @@ static int drain_ring(nbs_seg *s, uint32_t ring, nbs_event *out, uint64_t max, u
 int64_t nbs_event_drain(nbs_seg *s, nbs_event *out, uint64_t max, uint64_t *dropped) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
+  nb_atomic_store(&s->drains, 1u, RELAXED);
   uint64_t got = 0, lost = 0;
   uint32_t n = nb_atomic_load(&s->h->slots_used, ACQUIRE);
   for (uint32_t i = 0; i <= n && rc == NBS_OK; i++)

@@ -71,6 +71,10 @@ struct nbs_seg {
   uint32_t run_chan;    /* index + 1 of the channel whose task runs; atomic */
   uint32_t sending;     /* threads in nbs_send; atomic */
 
+  /* Event rings. */
+  uint32_t drains;    /* 1: this process drains them, so it never waits for room; atomic */
+  uint64_t vain_tail; /* tail + 1 of our ring when a wait for room was in vain; 0 = none; atomic */
+
   /* Waiting. */
   uint64_t activity;     /* moves when a thread waits, sends or receives; atomic */
   uint32_t nudges;       /* counts nbs_nudge, and nbs_ring of ourselves; atomic */

@@ -126,6 +126,52 @@ static void *hold_and_release(void *arg) {
   return NULL;
 }
 
+/* A burst of many rings' worth waits for a drainer that is slow, and loses nothing. */
+#define BURST (10 * NBSI_EVENTS)
+static void *burst(void *arg) {
+  for (uint64_t i = 0; i < BURST; i++) NBT_OK(nbs_event_put(arg, 16, 0, i, 0, 0));
+  return NULL;
+}
+
+static void a_burst_waits_for_its_drainer(void) {
+  nbs_seg *s = nbt_segment(1 << 20), *writer;
+  NBT_OK(nbsi_attach_again(s, &writer));
+  pthread_t t;
+  NBT_EQ(pthread_create(&t, NULL, burst, writer), 0);
+  static nbs_event events[2 * NBSI_EVENTS];
+  uint64_t drained = 0, lost = 0, dropped;
+  for (int64_t seen = 0; drained + lost < BURST;
+       seen = nbs_event_wait(s, (uint32_t)seen, 1000000)) {
+    nbsi_sleep_ns(5000000); /* longer than it takes to fill a ring */
+    int64_t n = nbs_event_drain(s, events, 2 * NBSI_EVENTS, &dropped);
+    for (int64_t i = 0; lost + dropped == 0 && i < n; i++)
+      NBT_EQ(events[i].seq, drained + (uint64_t)i);
+    drained += (uint64_t)n;
+    lost += dropped;
+  }
+  pthread_join(t, NULL);
+  /* Unless this thread had no processor for all the time that a writer waits. */
+  NBT_TRUE(lost == 0 || nb_atomic_load(&writer->vain_tail, RELAXED) != 0);
+
+  /* Whoever does not drain at all is waited for once. */
+  for (uint64_t i = 0; i < NBSI_EVENTS; i++) NBT_OK(nbs_event_put(writer, 16, 0, i, 0, 0));
+  uint64_t tail = writer->me->events.tail, before = nbsi_now_ns();
+  NBT_OK(nbs_event_put(writer, 16, 0, 0, 0, 0));
+  NBT_TRUE(nbsi_now_ns() - before >= 100000000ull);
+  NBT_EQ(nb_atomic_load(&writer->vain_tail, RELAXED), tail + 1);
+  for (int i = 0; i < 100; i++) NBT_OK(nbs_event_put(writer, 16, 0, 0, 0, 0));
+  NBT_TRUE(nbsi_now_ns() - before < 10000000000ull); /* not 100 times 0.1 s */
+  NBT_EQ(nbs_event_drain(s, events, 2 * NBSI_EVENTS, &dropped), NBSI_EVENTS);
+  NBT_EQ(dropped, 101);
+  /* A process that drains does not wait for itself. */
+  for (uint64_t i = 0; i < NBSI_EVENTS + 9; i++) NBT_OK(nbs_event_put(s, 16, 0, i, 0, 0));
+  NBT_EQ(s->vain_tail, 0);
+  NBT_EQ(nbs_event_drain(s, events, 2 * NBSI_EVENTS, &dropped), NBSI_EVENTS);
+  NBT_EQ(dropped, 9);
+  nbs_detach(writer);
+  nbs_detach(s);
+}
+
 static void one_handle(void) {
   nbs_seg *s = nbt_segment(1 << 20);
   shared_obj = nbt_put(s, 1, 100, 0, 1);
@@ -199,6 +245,7 @@ static void calls_end_while_their_owner_leaves(void) {
 int main(int argc, char **argv) {
   if (argc > 1) rounds = atoi(argv[1]);
   NBT_RUN(all_at_once);
+  NBT_RUN(a_burst_waits_for_its_drainer);
   NBT_RUN(one_handle);
   NBT_RUN(calls_end_while_their_owner_leaves);
   return 0;

@@ -2,6 +2,8 @@
 
 import cluster_kit as kit
 
+from nbray.core import cluster_view, current
+
 
 def names(ray):
     return {event["name"] for event in ray.timeline()}
@@ -51,13 +53,12 @@ def test_bursts_between_two_drains_are_recorded_whole(fresh):
     def nothing():
         pass
 
-    # The rings of driver and worker hold 8,192 records each. Between bursts the daemon's answer is
-    # waited for, so that they do not outrun it where all processors are taken.
-    for _ in range(5):
-        fresh.get([nothing.remote() for _ in range(2_000)])
-        fresh.nodes()
-    listed = fresh.util.state.list_tasks(limit=10_000, raise_on_missing_output=False)
-    assert len(listed) == 10_000
+    # More at once than the 8,192 records of the driver's ring: a writer waits for the daemon.
+    for _ in range(3):
+        fresh.get([nothing.remote() for _ in range(12_000)])
+    snapshot = cluster_view.tasks(current.core)
+    assert snapshot.dropped == 0
+    assert len(snapshot.view.tasks) == 36_000
 
 
 def test_none_is_as_if_it_were_not_given(ray):
