@@ -49,16 +49,25 @@ class ClusterFacts:
                     Holder(name, row["pid"], pack(row["resources"]), bool(actor), actor.get("made_at", ""), row["blocked"])
                 )  # fmt: skip
 
-        self._extra = int(core.store.pressure.limits.extra_workers)
+        self._limits: Limits = core.limits
 
-    def no_more_workers(self, name: str, need: Mapping[str, int]) -> str:
-        """Return why a task gets no worker though resources are free; empty when that is not so."""
+    def no_more_workers(self, name: str, need: Mapping[str, int], for_good: bool = False) -> str:
+        """Return why no worker is started though resources are free; empty when that is not so.
+
+        With ``for_good`` not when a place becomes free of itself, as soon as a task ends.
+        """
         if any(self.free.get(one, 0) < units for one, units in need.items()):
             return ""
-        workers = sum(row["state"] in ("IDLE", "LEASED") for row in self.processes.values())
-        if workers < self.total.get(CPU, 0) // UNITS + self._extra:
+        workers = [row for row in self.processes.values() if row["role"] == "worker"]
+        extra, most = int(self._limits.extra_workers), int(self._limits.max_processes)
+        of_tasks = sum(row["state"] in ("IDLE", "LEASED") for row in workers)
+        if of_tasks >= self.total.get(CPU, 0) // UNITS + extra:
+            return wait_reasons.no_more_workers(name, of_tasks, extra)
+        if len(workers) < most:
             return ""
-        return wait_reasons.no_more_workers(name, workers, self._extra)
+        if for_good and any(row["state"] == "LEASED" and not row["blocked"] for row in workers):
+            return ""
+        return wait_reasons.no_more_processes(name, sum(row["state"] == "ACTOR" for row in workers), most)
 
     def waits_for(self, peer: int) -> str:
         """Return what a worker's task waits for, as far as it has told."""
@@ -134,6 +143,8 @@ def _call_clause(core: Any, record: TaskRecord, name: str, facts: ClusterFacts) 
         inner = ""
         if calls.need and any(facts.free.get(one, 0) < units for one, units in calls.need.items()):
             inner = wait_reasons.resources("it", calls.need, facts.total, facts.free, facts.holders)
+        elif calls.state in ("PENDING_CREATION", "RESTARTING"):
+            inner = facts.no_more_workers("it", calls.need)
         return wait_reasons.actor(name, calls.state, notice.cause if notice is not None else "", inner)
     pid, peer = (notice.pid, notice.worker) if notice is not None else (0, 0)
     if calls.side_by_side or calls.link is None:
@@ -253,8 +264,7 @@ class LongWait:
             if record.flags & TASK_METHOD and record.pool.state == "ALIVE":
                 continue
             sentence, _ = wait_reasons.stuck(name, need, facts.total, facts.holders)
-            if not sentence and not record.flags & TASK_METHOD:
-                sentence = facts.no_more_workers(name, need)
+            sentence = sentence or facts.no_more_workers(name, need, for_good=True)
             if sentence:
                 return f"get() waits since {self._limits.wait_warned_s:.0f} s, and may wait for ever: {sentence}"
         return ""

@@ -80,6 +80,16 @@ def no_more_workers(name: str, workers: int, extra: int) -> str:
     )
 
 
+def no_more_processes(name: str, actors: int, most: int) -> str:
+    """Resources are free, but the node has all the workers that it may have, those that are actors included."""
+    who = f", {actors} of them as actors, which nbray.kill(handle) or dropping the last handle ends" if actors else ""
+    return (
+        f"{name} waits for a worker, and none may be started: the node has all {most} that it may have{who}; "
+        f"init(_system_config={{'max_processes': {2 * most}}}) or NBRAY_MAX_PROCESSES={2 * most} allows more, as far as "
+        "the limit of open files (ulimit -n) does"
+    )
+
+
 def actor(name: str, state: str, cause: str, inner: str = "") -> str:
     """Its actor is not there; ``inner`` is why, where that is known."""
     if state == "RESTARTING":

@@ -152,6 +152,34 @@ def test_row_10_nested_deeper_than_workers_may_be_started(run_script):
         assert words in text, text
 
 
+def test_row_10_more_actors_than_processes_may_be_started(run_script):
+    done = run_script(
+        """
+        ray.init(num_cpus=2, _system_config={"max_processes": 2})
+
+        @ray.remote(num_cpus=0)
+        class Actor:
+            def ready(self):
+                return True
+
+        actors = [Actor.remote() for _ in range(3)]
+        assert ray.get([actor.ready.remote() for actor in actors[:2]]) == [True, True]
+        wait_until_told(actors[2].ready.remote(), "max_processes")
+        """,
+        env=WAITS,
+        before=WAIT_UNTIL_TOLD,
+    )
+    text = done.stdout + done.stderr
+    assert "timed out" in done.stdout
+    for words in (
+        "may wait for ever",
+        "Actor.ready waits for a worker",
+        "all 2 that it may have",
+        "NBRAY_MAX_PROCESSES=4",
+    ):
+        assert words in text, text
+
+
 def test_row_10_a_gpu_that_the_waiting_task_holds(run_script):
     done = run_script(
         """

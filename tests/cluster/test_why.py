@@ -169,3 +169,32 @@ def test_no_worker_may_be_started(fresh):
         r"(?s)waits waits for a worker, and none may be started: 3 are there.*'extra_workers': 4",
         again=False,
     )
+
+
+def test_no_process_may_be_started(fresh, gate, ledger):
+    fresh.init(num_cpus=4, object_store_memory=32 * 2**20, _system_config={"max_processes": 3})
+
+    @fresh.remote(num_cpus=0)
+    class Actor:
+        def ready(self):
+            return True
+
+    @fresh.remote
+    def hold():
+        ledger.add("x")
+        while not gate.is_open():
+            kit.time.sleep(0.005)
+
+    actor = Actor.remote()
+    fresh.get(actor.ready.remote())
+    running = [hold.remote() for _ in range(3)]
+    ledger.await_lines(2)
+    full = r"none may be started: the node has all 3 that it may have, 1 of them as actors.*'max_processes': 6"
+    said(fresh, running[-1], f"hold waits for a worker, and {full}")
+    second = Actor.remote()
+    call = second.ready.remote()
+    said(fresh, call, f"being created: it waits for a worker, and {full}")
+    fresh.kill(actor)
+    assert fresh.get(call)  # what the sentence advises helps
+    gate.open()
+    fresh.get(running)
