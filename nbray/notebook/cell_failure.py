@@ -10,6 +10,7 @@ from .cell_job import SMALL_BYTES
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
 from .cell_result import CellOutcome
 from .error_record import PACKAGE_DIR, capture
+from .own_classes import own_classes
 from .runtime import CARRIED_TYPES, emit
 
 CELL_ENDED = "nbray_cell_ended"
@@ -27,7 +28,7 @@ def send(run: Any, key: str, error: BaseException) -> None:
         pickler.dump(obj)
         if pickler.carried:
             raise TypeError("refs do not travel inside exceptions")
-        with receiving(dict(namespace), (), run.before):
+        with receiving(namespace, (), run.before), own_classes(namespace):
             StreamReader(file.getvalue(), ()).read()
         return file.getvalue()
 

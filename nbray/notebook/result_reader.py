@@ -47,6 +47,7 @@ from .cell_result import (
     NotHere,
 )
 from .in_place import update_in_place
+from .own_classes import own_classes
 from .partial_reader import PartialReader
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
@@ -90,7 +91,7 @@ def read(
     found = Read(messages=list(outcome.hints))
     known = dict(inputs.values)
     objects = inputs.objects(outcome.known) if outcome.known else []
-    with receiving(namespace, outcome.carried, known):
+    with receiving(namespace, outcome.carried, known), own_classes(namespace):
         outcome.buffers = [_own(buffer) for buffer in outcome.buffers]
         buffers = iter(outcome.buffers)
         for entries, stream in ((outcome.first_entries, outcome.first), (outcome.entries, outcome.stream)):

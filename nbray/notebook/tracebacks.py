@@ -29,6 +29,7 @@ from . import error_rebuild, read_only
 from .cell_pickle import StreamReader, receiving
 from .cell_result import TOLD
 from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
+from .own_classes import own_classes
 from .stand_in_frames import make_traceback
 
 WAITS_IN = os.path.join(PACKAGE_DIR, "api", "objects.py")
@@ -45,7 +46,7 @@ def rebuild(records: list[ExceptionRecord], namespace: dict[str, Any]) -> BaseEx
     """Make the exception that ``capture`` wrote down, with its chain and tracebacks."""
 
     def read(data: bytes) -> Any:
-        with receiving(namespace, (), namespace):
+        with receiving(namespace, (), namespace), own_classes(namespace):
             return StreamReader(data, ()).read()
 
     return mark(error_rebuild.rebuild(records, read))

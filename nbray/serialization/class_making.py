@@ -1,8 +1,9 @@
-"""Make a class that was sent by value, without running once more what ran when the user made it.
+"""Make a class that was sent by value, without running once more what ran when the user made it, and without undoing it here.
 
 An ``__init_subclass__`` that registers, a metaclass that counts: what they did is in the state that travels. cloudpickle 3.1.3
 makes a class as a ``class`` statement does: then they run again for each copy, and without the keywords of that statement. And it
-makes one each time, also of a class that is here already.
+makes one each time, also of a class that is here already, and gives that one the attributes that came: where the user wrote the class,
+these would be older than his, and copies of what others hold.
 """
 
 from __future__ import annotations
@@ -10,18 +11,25 @@ from __future__ import annotations
 import sys
 import threading
 import types
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from cloudpickle.cloudpickle import (
     _DYNAMIC_CLASS_TRACKER_BY_CLASS,
     _DYNAMIC_CLASS_TRACKER_BY_ID,
+    _class_setstate,
     _lookup_class_or_track,
+    _make_skeleton_class,
+    _make_skeleton_enum,
 )
 
 _HOOK = "__init_subclass__"
 _lock = threading.RLock()  # of the hooks that are put aside
+_received: weakref.WeakSet[type] = weakref.WeakSet()  # made here of what was sent
+_reading = threading.local()  # .as_it_is: of `adopting`
+_keeps_own = True  # whether classes of this process are as this process has them
 
 
 def make_class(
@@ -49,8 +57,65 @@ def make_class(
             if resolved is not bases:
                 attributes["__orig_bases__"] = bases
             made = maker.__new__(kind, name, resolved, attributes)
+    _received.add(made)
     tracked: type = _lookup_class_or_track(tracker_id, made)
     return tracked
+
+
+def make_enum(
+    bases: tuple[type, ...], name: str, qualname: str, members: dict[str, Any], module: str, tracker_id: str, extra: Any
+) -> type:
+    """Return the enumeration of this id, or a new one. For the parameters see ``make_class``."""
+    known: type | None = _DYNAMIC_CLASS_TRACKER_BY_ID.get(tracker_id)
+    if known is not None:
+        return known
+    made: type = _make_skeleton_enum(bases, name, qualname, members, module, tracker_id, extra)
+    _received.add(made)
+    return made
+
+
+def follow_senders() -> None:
+    """Let every class get the attributes that come with it: this process runs code of others, who may have changed theirs."""
+    global _keeps_own
+    _keeps_own = False
+
+
+@contextmanager
+def adopting(as_it_is: Callable[[type, str, Any], bool]) -> Iterator[None]:
+    """Meanwhile, classes that this thread reads are this process's own afterwards, and get what is new in them.
+
+    Parameters
+    ----------
+    as_it_is
+        Tells of an attribute of a class that it is what has come under its name.
+    """
+    before = getattr(_reading, "as_it_is", None)
+    _reading.as_it_is = as_it_is
+    try:
+        yield
+    finally:
+        _reading.as_it_is = before
+
+
+def set_class_state(cls: type, state: Any) -> None:
+    """Give a class its attributes, unless it is one of this process's own."""
+    as_it_is = getattr(_reading, "as_it_is", None)
+    if as_it_is is not None:
+        attributes, slots = state
+        new = {key: value for key, value in attributes.items() if key not in vars(cls) or not as_it_is(cls, key, value)}
+        _class_setstate(cls, (new, slots))
+        _received.discard(cls)
+    elif not _keeps_own or cls in _received:
+        _class_setstate(cls, state)
+
+
+def made_here(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Have what cloudpickle would make of a class made by this module."""
+    make = {_make_skeleton_class: make_class, _make_skeleton_enum: make_enum}.get(reduced[0])
+    if make is None:
+        return reduced
+    set_state = [set_class_state if part is _class_setstate else part for part in reduced[5:]]
+    return (make, *reduced[1:5], *set_state)
 
 
 def _travels_by_value(kind: type) -> bool:

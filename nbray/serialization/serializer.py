@@ -28,14 +28,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
-from cloudpickle.cloudpickle import _code_reduce, _make_skeleton_class
+from cloudpickle.cloudpickle import _code_reduce
 
 from nbray.exceptions import SerializationError
 from nbray.serialization import array_layouts, library_types  # noqa: F401  the second has only effects
 from nbray.serialization.annotations import annotations_of, with_annotations
 from nbray.serialization.bounded import BoundedStream, CountingStream, TooManyBytes
 from nbray.serialization.cell_source import with_text
-from nbray.serialization.class_making import make_class
+from nbray.serialization.class_making import made_here, make_class
 from nbray.serialization.unpicklable import StrictPickler, find_offender, refuses
 
 PROTOCOL = 5
@@ -202,8 +202,9 @@ def keep_slots(cls: type, reduced: Any) -> Any:
     ``__dict__``, and what is sent back does not fit the class here. Of ``Outer.Inner`` it keeps the last part alone.
     A TypedDict is made by its own maker, as it can be by no other. Nor does the class tell its makers' hooks of itself again.
     """
-    if isinstance(reduced, tuple) and reduced[0] is _make_skeleton_class:
-        reduced = with_annotations(cls, (make_class, *reduced[1:]))
+    if isinstance(reduced, tuple):
+        reduced = made_here(reduced)
+        reduced = with_annotations(cls, reduced) if reduced[0] is make_class else reduced
     if typing.is_typeddict(cls) and isinstance(reduced, tuple):
         facts = {name: getattr(cls, name, None) for name in _TYPED_DICT_FACTS}
         return _typed_dict, (cls.__name__, annotations_of(cls), facts)

@@ -13,6 +13,7 @@ from nbray.core import current
 from nbray.core.core_worker import CoreWorker
 from nbray.core.joining import attach, join
 from nbray.core.log_index import LogIndex
+from nbray.serialization import class_making
 from nbray.wire.segment_socket import receive_segment
 from nbray.worker.ending import run_hooks
 from nbray.worker.executor import Executor
@@ -28,6 +29,7 @@ def run(bootstrap: Any) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the executor takes it
     sys.breakpointhook = _breakpoint
+    class_making.follow_senders()
     ray_alias.inherit()
     seg = attach(receive_segment(bootstrap.segment_socket))
     core = CoreWorker(seg, bootstrap.control_endpoint, "worker", 0, 0)

@@ -57,6 +57,33 @@ def test_d2_a_function_that_came_back_sees_the_notebook(kernel: Kernel) -> None:
     assert kernel.ok("level = 2\ntell()").value == "2"
 
 
+def test_d2_a_class_stays_what_it_is_here_when_its_objects_and_errors_come_back(kernel: Kernel) -> None:
+    kernel.ok(
+        "import functools\nlevel = 1\nclass Kept:\n    seen = []; plain = 1\n    @functools.lru_cache\n    def slow(self): return 1\n"
+        "    def tell(self): return level\n    @staticmethod\n    def fixed(): return level\n    @classmethod\n    def add(cls, x): cls.seen.append(x)\n"
+        "class Mine(Exception):\n    def __init__(self, a, b): super().__init__(a); self.b = b; self.level = level\n"
+        "def fail(): raise Mine(1, b=2)\nobj = Kept(); seen, tell, slow, init = Kept.seen, Kept.tell, Kept.slow, Mine.__init__\n"
+        "def same(): return Kept.seen is seen, Kept.tell is tell, Kept.slow is slow, Mine.__init__ is init"
+    )
+    kernel.ok("%%remote\nobj.x = 1")
+    kernel.run("%%remote\nfail()")
+    kernel.ok("level = 5")
+    assert kernel.ok("same(), obj.tell(), obj.fixed(), Mine(1, b=2).level").value == "((True, True, True, True), 5, 5, 5)"
+    # What the cell did to a class that it does not name holds here, in the very objects.
+    kernel.ok("%%remote\nobj.x = 2; obj.add(3); type(obj).plain = 4; type(obj).new = [5]")
+    assert kernel.ok("same(), seen, Kept.plain, Kept.new").value == "((True, True, True, True), [3], 4, [5])"
+
+
+def test_d2_a_class_stays_what_it_is_here_when_tasks_return_objects_of_it(kernel: Kernel) -> None:
+    kernel.ok("level = 1\n@nbray.remote\ndef made(kind): return kind()")
+    kernel.ok("class Here:\n    def tell(self): return level")
+    kernel.ok("%%remote\nimport enum\nclass There:\n    def tell(self): return level\nclass Colour(enum.Enum):\n    RED = 1")
+    kernel.ok("here, there = nbray.get([made.remote(Here), made.remote(There)])\nlevel = 2")
+    assert kernel.ok("here.tell(), there.tell(), type(there) is There, Colour.RED").value == (
+        "(2, 2, True, <Colour.RED: 1>)"
+    )
+
+
 def test_d3_imports_come_back_by_name(kernel: Kernel) -> None:
     kernel.ok("%%remote\nimport json\nimport xml.dom.minidom\nimport os.path as osp\nfrom math import tau")
     assert kernel.ok("json.dumps(1), xml.dom.minidom.__name__, osp.basename('/a/b'), tau > 6").value == (
