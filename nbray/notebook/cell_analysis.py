@@ -15,6 +15,7 @@ import ast
 import functools
 import operator
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .cell_scopes import FUNCTION_NODES, binds, local_names, may_suppress, value_of_assignment
@@ -57,8 +58,15 @@ class CellAnalysis:
     top_level_await: bool = False
     input_line: int = 0  # where input() is called; 0: nowhere
     dynamic: bool = False  # exec, eval, globals() and their like
+    strings: list[str] = field(default_factory=list)  # that stand in it
     star_import: bool = False
     future_flags: int = 0  # of the compiler, that its `from __future__` lines set for the cells after it
+
+    def look_up_names(self, texts: Iterable[str] = ()) -> None:
+        """Note that names are looked up by text, which may be in the cell's own strings, and in these."""
+        self.dynamic = True
+        for text in (*self.strings, *texts):
+            self.mentioned |= names_in_python(text)
 
 
 def analyse(source: str, filename: str = "<cell>", flags: int = 0) -> CellAnalysis:
@@ -109,14 +117,12 @@ class _Visitor(ast.NodeVisitor):
         self.found = analysis
         self._certain: set[str] = set()
         self._locals: list[set[str]] = []
-        self._strings: list[str] = []
 
     def run(self, tree: ast.Module) -> None:
         for statement in tree.body:
             self.visit(statement)
         if self.found.dynamic:
-            for text in self._strings:
-                self.found.mentioned |= names_in_python(text)
+            self.found.look_up_names()
 
     # ---------------------------------------------------------------- names
 
@@ -151,7 +157,7 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
-            self._strings.append(node.value)
+            self.found.strings.append(node.value)
 
     # ---------------------------------------------- stores into what a name holds
 

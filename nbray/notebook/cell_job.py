@@ -194,6 +194,34 @@ def build(
     UnpicklableInput
         Names the path to the object and the line of the cell that uses it.
     """
+    try:
+        return _build(job, analysis, namespace, hidden, ref_type, carried_types, place, for_actor, magics)
+    except _LooksUpNames as found:  # what these are, only a second look at the notebook's names tells
+        analysis.look_up_names(found.texts)
+        for begun in (job.modules, job.ref_names, job.stored_refs, job.held, job.unsendable):
+            begun.clear()
+        return _build(job, analysis, namespace, hidden, ref_type, carried_types, place, for_actor, magics)
+
+
+class _LooksUpNames(Exception):
+    """A function that goes along looks up names by text; ``texts`` are those in it."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self.texts = texts
+
+
+def _build(
+    job: CellJob,
+    analysis: CellAnalysis,
+    namespace: dict[str, Any],
+    hidden: dict[str, Any],
+    ref_type: type,
+    carried_types: tuple[type, ...],
+    place: Place | None,
+    for_actor: bool,
+    magics: dict[str, Any] | None,
+) -> Inputs:
     wanted, optional = choose(analysis, namespace, hidden)
     values: dict[str, Any] = {}
     refs: list[Any] = []
@@ -222,6 +250,8 @@ def build(
     if for_actor:
         job.uses, job.stores = list(analysis.reads), list(analysis.stored_into)
     pickler, buffers = _write_stream(job, analysis, values, namespace, carried_types, for_actor)
+    if pickler.looked_up is not None and not analysis.dynamic:
+        raise _LooksUpNames(pickler.looked_up)
     _place_buffers(job, buffers, refs, place)
     if optional:
         _write_optional(job, optional, namespace, carried_types)

@@ -30,7 +30,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import cloudpickle
-from cloudpickle.cloudpickle import _function_getstate, _make_function
+from cloudpickle.cloudpickle import _extract_code_globals, _function_getstate, _make_function
 
 from nbray.serialization.annotations import AnnotationPickler, readable
 from nbray.serialization.serializer import keep_slots
@@ -47,6 +47,8 @@ from .weak_references import reduce_weak
 PROTOCOL = 5
 PROTO = pickle.PROTO + bytes([PROTOCOL])
 NOTHING = pickle.NONE + pickle.STOP  # the end of a pickled None
+
+LOOKS_UP = frozenset({"eval", "exec", "globals"})  # what finds names by text, which no analysis of code tells
 
 _DISPATCHER: types.CodeType = vars(functools)["singledispatch"](len).__code__
 _receiving = threading.local()  # .namespace, .carried, .inputs, .kept: of the stream being read
@@ -126,6 +128,14 @@ def _dispatcher(registry: dict[type, Callable[..., Any]]) -> Any:
     return made
 
 
+def _texts_in(constant: Any) -> Iterator[str]:
+    if isinstance(constant, str):
+        yield constant
+    elif isinstance(constant, types.CodeType | tuple | frozenset):
+        for part in constant.co_consts if isinstance(constant, types.CodeType) else constant:
+            yield from _texts_in(part)
+
+
 def is_dispatcher(function: types.FunctionType) -> bool:
     """Whether this is a ``functools.singledispatch`` function of the notebook."""
     return function.__code__ is _DISPATCHER and function.__module__ == "__main__"
@@ -190,6 +200,7 @@ class CellPickler(AnnotationPickler):
         self.owners: dict[int, Any] = {}  # see array_views
         self.tells_story = True  # of exceptions: where they were raised, and what they were raised from
         self.sources: dict[str, None] = {}  # file names of the functions seen
+        self.looked_up: list[str] | None = None  # texts in functions that look up names by text, if there are any
         self.globals_ref[id(namespace)] = _Namespace()
 
     def know(self, objects: Sequence[Any]) -> None:
@@ -303,6 +314,8 @@ class CellPickler(AnnotationPickler):
         del slots["__closure__"]
         if not self.send_globals:
             slots["__globals__"] = {}
+        elif not LOOKS_UP.isdisjoint(_extract_code_globals(function.__code__)):
+            self.looked_up = [*(self.looked_up or ()), *_texts_in(function.__code__)]
         return _make_function, arguments, (attributes, slots), None, None, _restore_function
 
 

@@ -68,7 +68,9 @@ def test_d2_a_class_stays_what_it_is_here_when_its_objects_and_errors_come_back(
     kernel.ok("%%remote\nobj.x = 1")
     kernel.run("%%remote\nfail()")
     kernel.ok("level = 5")
-    assert kernel.ok("same(), obj.tell(), obj.fixed(), Mine(1, b=2).level").value == "((True, True, True, True), 5, 5, 5)"
+    assert (
+        kernel.ok("same(), obj.tell(), obj.fixed(), Mine(1, b=2).level").value == "((True, True, True, True), 5, 5, 5)"
+    )
     # What the cell did to a class that it does not name holds here, in the very objects.
     kernel.ok("%%remote\nobj.x = 2; obj.add(3); type(obj).plain = 4; type(obj).new = [5]")
     assert kernel.ok("same(), seen, Kept.plain, Kept.new").value == "((True, True, True, True), [3], 4, [5])"
@@ -77,7 +79,9 @@ def test_d2_a_class_stays_what_it_is_here_when_its_objects_and_errors_come_back(
 def test_d2_a_class_stays_what_it_is_here_when_tasks_return_objects_of_it(kernel: Kernel) -> None:
     kernel.ok("level = 1\n@nbray.remote\ndef made(kind): return kind()")
     kernel.ok("class Here:\n    def tell(self): return level")
-    kernel.ok("%%remote\nimport enum\nclass There:\n    def tell(self): return level\nclass Colour(enum.Enum):\n    RED = 1")
+    kernel.ok(
+        "%%remote\nimport enum\nclass There:\n    def tell(self): return level\nclass Colour(enum.Enum):\n    RED = 1"
+    )
     kernel.ok("here, there = nbray.get([made.remote(Here), made.remote(There)])\nlevel = 2")
     assert kernel.ok("here.tell(), there.tell(), type(there) is There, Colour.RED").value == (
         "(2, 2, True, <Colour.RED: 1>)"
@@ -158,6 +162,17 @@ def test_d9_names_that_only_text_mentions_are_found(kernel: Kernel) -> None:
         "%%remote\nexec('made = p1 + 10')\nshown = !echo {p4}\n%time doubled = double(p2)\nmade, globals()['p3'], eval('p2'), doubled, shown[0]"
     )
     assert cell.value == "(11, 3, 2, 4, '4')"
+
+
+def test_d9_names_that_functions_of_the_notebook_look_up_are_found(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np\nq1, q2, q3 = 1, np.full(300_000, 2), [3]\ndef by_text(text): return eval(text)\n"
+        "def by_name(): return globals()['q3']\ndef put(name, value): globals()[name] = value\n"
+        "class Holder:\n    def large(self): return [eval(part) for part in ['q2[0]']]\nheld = {'f': [by_text]}; holder = Holder()"
+    )
+    assert kernel.ok("%%remote\nby_text('q1'), held['f'][0]('q1 + 1'), by_name()").value == "(1, 2, [3])"
+    assert kernel.ok("%%remote\nby_name().append(4); put('q4', 5); int(holder.large()[0])").value == "2"
+    assert kernel.ok("q3, q4").value == "([3, 4], 5)"
 
 
 def test_d10_directory_environment_and_path_are_the_kernels_of_now(kernel: Kernel) -> None:
