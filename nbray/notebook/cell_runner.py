@@ -294,7 +294,7 @@ class _Run:
     def note(self, error: BaseException) -> str:
         """Return what to do about a store into an input that is read-only here, or about a ref that was taken for its value."""
         if not read_only.is_refused_store(error):
-            return hint_of(error)
+            return read_only.of_resize(error) if read_only.is_refused_resize(error) else hint_of(error)
         try:
             return read_only.in_cell(error, self.shared, self.namespace) if self.shared else ""
         except Exception:  # odd objects in some frame

@@ -1,11 +1,12 @@
-"""Say which name it was, and what to do, when something stores into memory that is read-only because others share it."""
+"""Say which name it was, and what to do, when something stores into memory that is read-only because others share it, or changes its size."""
 
 from __future__ import annotations
 
 import dis
+import itertools
 import sys
-from collections.abc import Iterable, Iterator
-from types import CodeType
+from collections.abc import Iterable, Iterator, MutableMapping, MutableSequence
+from types import CodeType, FrameType
 from typing import Any
 
 from nbray.core.call_site import cell_number
@@ -16,6 +17,9 @@ GENERAL = (
 )
 
 
+MAX_CONTAINERS, MAX_ITEMS = 100, 1_000  # that are looked into for the name of a value
+
+
 def is_refused_store(error: BaseException) -> bool:
     """Whether NumPy (or pandas) raised it because memory is read-only."""
     if not isinstance(error, ValueError):
@@ -24,6 +28,30 @@ def is_refused_store(error: BaseException) -> bool:
         return "read-only" in str(error)
     except Exception:
         return False
+
+
+def is_refused_resize(error: BaseException) -> bool:
+    """Whether NumPy raised it because an array lies in memory that is not its own."""
+    if not isinstance(error, ValueError):
+        return False
+    try:
+        return "does not own its data" in str(error)
+    except Exception:
+        return False
+
+
+def of_resize(error: BaseException) -> str:
+    """Return what to tell when an array that came from elsewhere was to get another size; "" if it was not that."""
+    found = ""
+    steps = _steps(error)
+    for frame, line in steps:
+        for name in _names_of_line(frame.f_code, line):
+            value = frame.f_locals.get(name, frame.f_globals.get(name))
+            if getattr(getattr(value, "flags", None), "owndata", True) is False:
+                found = name
+    if not found:
+        return ""
+    return f"{found} lies in memory that is not its own, and so cannot change its size{_place(steps)}: `{found} = {found}.copy()` first makes it yours."
 
 
 def in_cell(error: BaseException, named: Iterable[tuple[str, Any]], namespace: dict[str, Any]) -> str:
@@ -53,21 +81,16 @@ def in_notebook(error: BaseException, namespace: dict[str, Any]) -> str:
 
 
 def _copying(name: str, namespace: dict[str, Any]) -> str:
-    if hasattr(namespace.get(name), "copy"):
+    # The copy of a container holds the same arrays.
+    if hasattr(namespace.get(name), "copy") and not isinstance(namespace[name], MutableSequence | MutableMapping):
         return f"{name} = {name}.copy()"
     return f"import copy; {name} = copy.deepcopy({name})"
 
 
 def _found(error: BaseException, named: Iterable[tuple[str, Any]]) -> tuple[str, str]:
     """Return the name whose memory one of the frames had in hand, the innermost first, and where the cell was."""
-    steps = []
-    place, tb = "", error.__traceback__
-    while tb is not None:
-        steps.append((tb.tb_frame, tb.tb_lineno))
-        number = cell_number(tb.tb_frame.f_code.co_filename)
-        if number is not None and not place:  # of the cell that runs; those that it calls into come later
-            place = f" (cell {number}, line {tb.tb_lineno})"
-        tb = tb.tb_next
+    steps = _steps(error)
+    place = _place(steps)
     spans = [(start, end, name) for name, held in named for start, end in _span(held)]
     for frame, line in reversed(steps):
         names = _names_of_line(frame.f_code, line)
@@ -78,6 +101,24 @@ def _found(error: BaseException, named: Iterable[tuple[str, Any]]) -> tuple[str,
                         if first <= start and end <= last:
                             return name, place
     return "", place
+
+
+def _steps(error: BaseException) -> list[tuple[FrameType, int]]:
+    """The frames of an error, outermost first, each with its line."""
+    steps, tb = [], error.__traceback__
+    while tb is not None:
+        steps.append((tb.tb_frame, tb.tb_lineno))
+        tb = tb.tb_next
+    return steps
+
+
+def _place(steps: list[tuple[FrameType, int]]) -> str:
+    """Where the cell that runs was; those that it calls into come later."""
+    for frame, line in steps:
+        number = cell_number(frame.f_code.co_filename)
+        if number is not None:
+            return f" (cell {number}, line {line})"
+    return ""
 
 
 def _names_of_line(code: CodeType, line: int) -> list[str]:
@@ -98,10 +139,15 @@ def _names_of_line(code: CodeType, line: int) -> list[str]:
 
 
 def _arrays(value: Any) -> Iterator[Any]:
-    """The read-only arrays that a value is or holds, in its attributes or (of pandas) in its blocks."""
+    """The read-only arrays that a value is or holds, in its attributes or items or (of pandas) in its blocks."""
     parts = [value, *getattr(value, "__dict__", {}).values()] if not isinstance(value, type(sys)) else []
     parts += [block.values for block in getattr(getattr(value, "_mgr", None), "blocks", ())]
-    for part in parts:
+    seen: set[int] = set()
+    inside = isinstance(value, list | tuple | dict)  # of other objects one would come to all that there is
+    for part in parts:  # which grows meanwhile
+        if inside and isinstance(part, list | tuple | dict) and id(part) not in seen and len(seen) < MAX_CONTAINERS:
+            seen.add(id(part))
+            parts += itertools.islice(part.values() if isinstance(part, dict) else part, MAX_ITEMS)
         holds_memory = isinstance(getattr(part, "__array_interface__", None), dict) and hasattr(part, "__setitem__")
         if holds_memory and not part.flags.writeable:  # a scalar of numpy has no memory of its own
             yield part

@@ -222,6 +222,8 @@ def _hint(value: BaseException | None, namespace: dict[str, Any]) -> str:
             return read_only.in_notebook(value, namespace)
         except Exception:  # odd objects in some frame
             return ""
+    if value is not None and read_only.is_refused_resize(value):
+        return read_only.of_resize(value)
     if not isinstance(value, KeyboardInterrupt):
         return hint_of(value) if value is not None else ""
     tb = value.__traceback__

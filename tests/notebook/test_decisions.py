@@ -20,6 +20,26 @@ def test_d1_stores_are_written_back_or_refused_never_lost(kernel: Kernel) -> Non
     assert kernel.ok("float(a[0])").value == "1.0"
 
 
+def test_d1_of_a_container_the_refusal_names_a_copy_that_helps(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nparts = {'a': [np.zeros(300_000)]}\ndef inside(held): held['a'][0][1] = 5")
+    assert ", line 2). Put `import copy; parts = copy.deepcopy(parts)` before that line" in (
+        kernel.run("%%remote\ninside(parts)").traceback
+    )
+    kernel.ok("%%remote\nimport copy; parts = copy.deepcopy(parts)\ninside(parts)")
+    assert kernel.ok("float(parts['a'][0][1])").value == "5.0"
+
+
+def test_d1_an_array_that_cannot_change_its_size_says_what_to_do(kernel: Kernel) -> None:
+    kernel.ok("import numpy as np\nshort = np.arange(3)\ndef longer(array): array.resize(5, refcheck=False)")
+    for cell in ("%%remote\nlonger(short)", "%%remote\nshort.resize(5)"):
+        told = kernel.run(cell).traceback
+        assert "lies in memory that is not its own, and so cannot change its size (cell " in told
+        assert ".copy()` first makes it yours" in told
+    kernel.ok("%%remote\nshort = short.copy()\nlonger(short)")
+    told = kernel.run("longer(short[:2])").text("stderr")
+    assert "array lies in memory that is not its own" in told and ", line 1): `array = array.copy()`" in told
+
+
 def test_what_came_back_may_be_changed_here_and_goes_over_as_it_is(kernel: Kernel) -> None:
     kernel.ok(
         "%%remote\nimport numpy as np, pandas as pd\nlarge = np.zeros(300_000); same = large\nmade = pd.DataFrame({'a': large})"
