@@ -1,6 +1,7 @@
 """Code reaches workers: modules on a path that the driver adds later, modules made by hand, dataclasses."""
 
 import dataclasses
+import os
 import sys
 import types
 import typing
@@ -40,6 +41,34 @@ def test_a_path_that_is_added_before_an_actor_is_made(ray, found_late):
             return __import__(found_late).VALUE
 
     assert ray.get(Reader.remote().value.remote()) == 7
+
+
+class Told:
+    """Tells where it is unpickled."""
+
+    def __init__(self, ledger):
+        self.ledger = ledger
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.ledger.add(os.getpid())
+
+
+def test_code_is_unpickled_once_per_worker_however_often_it_is_defined(ray, ledger):
+    told = Told(ledger)
+
+    def define():
+        @ray.remote
+        def where(i):
+            return told.ledger and os.getpid()
+
+        return where
+
+    first, again = define(), define()
+    calls = [first.remote(i) for i in range(50)] + [again.remote(i) for i in range(50)]
+    calls += [first.options(name="other").remote(1), first.options(num_cpus=0.5).remote(1)]
+    workers = set(ray.get(calls))
+    assert sorted(map(int, ledger.lines())) == sorted(workers)
 
 
 def test_a_module_made_by_hand(ray, monkeypatch):

@@ -55,6 +55,18 @@ def test_quiet_keeps_hints_away(kernel: Kernel) -> None:
     assert (cell.text(), cell.text("stderr")) == ("mine\n", "")
 
 
+def test_a_cell_has_the_resources_it_asks_for(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok("%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2, num_gpus=1)\nNone")
+    asked = "nbray.get_runtime_context().get_assigned_resources()"
+    cell = fresh_kernel.ok(
+        f"%%remote --num-cpus 0.5 --num-gpus 1\nimport os\n{asked}, nbray.get_gpu_ids(), os.environ['CUDA_VISIBLE_DEVICES']"
+    )
+    assert cell.value == "({'CPU': 0.5, 'GPU': 1.0}, [0], '0')"
+    assert fresh_kernel.ok(f"%%remote\n{asked}").value == "{'CPU': 1.0}"
+    refused = fresh_kernel.run("%%remote --num-gpus 2\n1").error
+    assert refused["ename"] == "TaskUnschedulableError" and "1 GPU, 2 are needed" in refused["evalue"]
+
+
 def test_name_reaches_the_timeline(kernel: Kernel) -> None:
     kernel.ok("%%remote --name polished\npass")
     assert kernel.ok("'polished' in {event['name'] for event in nbray.timeline()}").value == "True"

@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from nbray.config import Limits
+from nbray.exceptions import SharedMemoryTooSmallError
 from nbray.node import launcher, machine
 from nbray.node.segment import make_segment
 
@@ -51,3 +53,10 @@ def test_the_only_processor_is_the_daemons(segment, daemon, monkeypatch):
 def test_no_more_is_touched_than_the_store_has(segment, daemon, monkeypatch):
     monkeypatch.setattr(machine, "count_cpus", lambda: 2)
     assert STORE <= touched_by(segment, lambda: launcher._fill(segment, 1 << 40, daemon[0])) < STORE + MIB
+
+
+def test_the_store_takes_a_part_of_what_is_available():
+    assert launcher._capacity(0, 1000 * MIB, "", Limits()) == 300 * MIB
+    assert launcher._capacity(0, 1000 * MIB, "", Limits({"object_store_share": 0.5})) == 500 * MIB
+    with pytest.raises(SharedMemoryTooSmallError, match=r"52,428,800 bytes are available \(figures\), 30% of that"):
+        launcher._capacity(0, 50 * MIB, "figures", Limits())
