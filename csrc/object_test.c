@@ -102,6 +102,33 @@ static void sizes(void) {
   nbs_detach(s);
 }
 
+static void *put_at(nbs_seg *s, uint64_t id, uint64_t size, uint64_t *obj) {
+  void *data;
+  NBT_OK(nbs_obj_create(s, nbt_id(id), size, 0, 0, NULL, 0, obj, &data));
+  memset(data, 1, size);
+  NBT_OK(nbs_obj_seal(s, *obj));
+  return data;
+}
+
+/* Memory that was written before is warm: it is used again before any that nobody has touched, the
+ * last that was freed first. */
+static void freed_memory_is_used_first(void) {
+  const uint64_t size = 1 << 20;
+  nbs_seg *s = nbt_segment(64 << 20);
+  NBT_EQ(nbs_warm(s, 16 << 20, 16 << 20, 1), 16 << 20); /* so there is free memory behind them */
+  uint64_t obj[5];
+  void *at[5];
+  for (uint64_t i = 0; i < 5; i++) at[i] = put_at(s, i, size, &obj[i]);
+  NBT_EQ(nbs_release(s, obj[1]), 1);
+  NBT_EQ(nbs_release(s, obj[3]), 1);
+  NBT_TRUE(put_at(s, 10, size, &obj[3]) == at[3]);
+  NBT_TRUE(put_at(s, 11, size / 2, &obj[1]) == at[1]);
+  NBT_TRUE(put_at(s, 12, size, &obj[1]) > at[4]); /* nothing freed is large enough */
+  NBT_EQ(nbt_stats(s).reserved, 16 << 20);
+  NBT_CHECK(s);
+  nbs_detach(s);
+}
+
 static void children_live_as_long(void) {
   nbs_seg *s = nbt_segment(1 << 20);
   uint64_t a = nbt_put(s, 1, 10, 0, 1), b = nbt_put(s, 2, 10, 0, 2), outer, deep;
@@ -264,6 +291,7 @@ int main(void) {
   NBT_RUN(promise_then_create);
   NBT_RUN(abort_frees);
   NBT_RUN(sizes);
+  NBT_RUN(freed_memory_is_used_first);
   NBT_RUN(children_live_as_long);
   NBT_RUN(eviction_takes_the_oldest);
   NBT_RUN(views_hold);

@@ -1,6 +1,7 @@
 /* wait_test.c - waking up: by messages, seals, rings, signals; the service thread. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 #include "nbt.h"
@@ -146,6 +147,35 @@ static void a_signal_interrupts(void) {
   }
   NBT_TRUE(interrupted);
   close_pair();
+}
+
+/* Spinning pays only while the peer runs on another processor: a spin in vain shows in the credit.
+ */
+static void spins_only_while_the_peer_is_elsewhere(void) {
+  cpu_set_t before, here;
+  NBT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  int cpu = sched_getcpu();
+  CPU_ZERO(&here);
+  CPU_SET((size_t)cpu, &here);
+  NBT_EQ(sched_setaffinity(0, sizeof here, &here), 0);
+  open_pair();
+  a->n_cpus = 2;
+  NBT_OK(nbs_send(a, chan, 16, 0, 0, 0, 0, "x", 1, NULL, 0, NULL));
+  const uint32_t credit = a->spin_credit;
+  nb_atomic_store(&b->me->cpu, (uint32_t)cpu, SEQ_CST);
+  NBT_EQ(nbs_wait(a, NBS_READY_OWNED, MS), 0);
+  NBT_EQ(a->spin_credit, credit);
+  nb_atomic_store(&b->me->cpu, (uint32_t)cpu + 1, SEQ_CST);
+  NBT_EQ(nbs_wait(a, NBS_READY_RING, MS), 0); /* not for what does not come from there */
+  NBT_EQ(a->spin_credit, credit);
+  NBT_EQ(nbs_wait(a, NBS_READY_OWNED, MS), 0);
+  NBT_TRUE(a->spin_credit < credit);
+  a->n_cpus = 1;
+  a->spin_credit = credit;
+  NBT_EQ(nbs_wait(a, NBS_READY_OWNED, MS), 0);
+  NBT_EQ(a->spin_credit, credit);
+  close_pair();
+  NBT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 /* Each side waits, is woken and answers: a lost wake-up would cost 50 ms each time. */
@@ -311,6 +341,7 @@ int main(void) {
   NBT_RUN(a_ring_wakes_all);
   NBT_RUN(a_nudge_between_look_and_sleep_is_not_lost);
   NBT_RUN(a_signal_interrupts);
+  NBT_RUN(spins_only_while_the_peer_is_elsewhere);
   NBT_RUN(no_wakeup_is_lost);
   NBT_RUN(the_service_thread_is_lazy);
   NBT_RUN(the_service_thread_takes_what_nobody_waits_for);
