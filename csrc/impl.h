@@ -65,11 +65,13 @@ struct nbs_seg {
   pthread_mutex_t recv_lock; /* process-private */
   uint32_t take_from;        /* index of the channel to look at first */
   uint32_t take_turns;
-  uint32_t taken_valid; /* 1: the message below is still in its ring */
-  uint32_t taken_chan;  /* index */
-  uint64_t taken_next;  /* position behind it */
-  uint32_t run_chan;    /* index + 1 of the channel whose task runs; atomic */
-  uint32_t sending;     /* threads in nbs_send; atomic */
+  uint32_t taken_valid;       /* 1: the message below is still in its ring */
+  uint32_t taken_chan;        /* index */
+  uint64_t taken_next;        /* position behind it */
+  uint32_t run_chan;          /* index + 1 of the channel whose task runs; atomic */
+  uint32_t sending;           /* threads in nbs_send; atomic */
+  const uint64_t *words_read; /* how far two files are read; NULL: nobody reads them */
+  int words_fd[2];
 
   /* Event rings. */
   uint32_t drains;    /* 1: this process drains them, so it never waits for room; atomic */

@@ -31,7 +31,8 @@ enum {
   NBS_EAGAIN = -13,   /* the ring is full now */
   NBS_EINTR = -14,    /* a signal arrived while waiting */
   NBS_ENOMEM = -15,   /* cgroup limit, free memory or mount refuse the size */
-  NBS_EINVAL = -16    /* an argument is out of range */
+  NBS_EINVAL = -16,   /* an argument is out of range */
+  NBS_EWORDS = -17    /* something is to be sent before this result, see nbs_watch_words */
 };
 
 /* Sizes fixed by the layout. */
@@ -290,9 +291,17 @@ int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t 
  * have: a task sent by the owner, which returns its ticket or an error (below 0), ... */
 int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint32_t a,
                       uint64_t b, const void *payload, uint32_t n);
-/* ... and the result that the worker sends back. */
+/* ... and the result that the worker sends back. NBS_EWORDS: see nbs_watch_words; what does not
+ * wait for that goes by nbs_send. */
 int nbs_send_result(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint64_t b,
                     const void *payload, uint32_t n);
+
+/* nbs_watch_words has nbs_send_result refuse, with NBS_EWORDS, the result of a task that ran for
+ * NBS_WORDS_AFTER_NS or more while one of two files is not as long as `read` says: somebody has
+ * written to it, and that comes before the result. Shorter tasks are not looked at: they would
+ * pay more for it. `read` is looked at as long as the handle lives; NULL: no longer. */
+enum { NBS_WORDS_AFTER_NS = 200000 };
+int nbs_watch_words(nbs_seg *s, int fd0, int fd1, const uint64_t *read);
 
 /* nbs_revoke takes back a message that the worker has not taken yet: NBS_OK, and the
  * worker never sees it; NBS_ESTATE when it has taken it. */

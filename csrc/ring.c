@@ -10,6 +10,7 @@
  * place, it revokes and sends from one thread at a time, and it checks first that the
  * worker has not given the place back (head). */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "channel.h"
 #include "lock.h"
@@ -133,8 +134,39 @@ int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, u
   return rc == NBS_OK ? (int64_t)ticket : rc;
 }
 
+int nbs_watch_words(nbs_seg *s, int fd0, int fd1, const uint64_t *read) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  s->words_fd[0] = fd0;
+  s->words_fd[1] = fd1;
+  s->words_read = read;
+  return NBS_OK;
+}
+
+/* words_wait tells whether a task that ran for `ran_ns` (0: since it was taken) has to wait. */
+static int words_wait(nbs_seg *s, uint32_t chan, uint64_t ran_ns) {
+  if (ran_ns == 0) {
+    uint32_t state;
+    const nbsi_chan *c = nbsi_chan_find(s, chan, &state);
+    uint64_t start = c == NULL ? 0 : nb_atomic_load(&c->run_start, RELAXED);
+    if (start == 0) return 0;
+    ran_ns = nbsi_now_ns() - start;
+  }
+  if (ran_ns < NBS_WORDS_AFTER_NS) return 0;
+  for (int i = 0; i < 2; i++) {
+    struct stat found;
+    if (fstat(s->words_fd[i], &found) == 0 &&
+        (uint64_t)found.st_size != nb_atomic_load(&s->words_read[i], RELAXED))
+      return 1;
+  }
+  return 0;
+}
+
 int nbs_send_result(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint64_t b,
                     const void *payload, uint32_t n) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  if (s->words_read != NULL && words_wait(s, chan, b)) return NBS_EWORDS;
   return nbs_send(s, chan, NBS_MSG_RESULT, flags, seq, 0, b, payload, n, NULL, 0, NULL);
 }
 

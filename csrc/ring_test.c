@@ -1,5 +1,6 @@
 /* ring_test.c - messages: order, wrap, full, size limits, revoking, ends that go away. */
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "nbt.h"
 #include "platform.h"
@@ -54,6 +55,34 @@ static void the_two_that_are_sent_most(void) {
   NBT_TRUE(m.len == 2 && memcmp(buf + sizeof m, "no", 2) == 0);
   while (nbs_send_task(owner, chan, 0, 44, 0, 0, buf, 512) >= 0) continue;
   NBT_EQ(nbs_send_task(owner, chan, 0, 44, 0, 0, buf, 512), NBS_EAGAIN);
+  close_pair();
+}
+
+/* What others have written to the worker's files goes before the result of a task that ran long
+ * enough for it; and the result goes all the same when its sender says so. */
+static void words_before_a_result(void) {
+  open_pair(4096);
+  nbs_msg m;
+  void *payload;
+  int fd[2] = {memfd_create("a", 0), memfd_create("b", 0)};
+  uint64_t read[2] = {0, 0};
+  NBT_OK(nbs_watch_words(worker, fd[0], fd[1], read));
+  for (int i = 0; i < 2; i++) {
+    NBT_OK(send_task(1, "x", 1, NULL));
+    NBT_EQ(nbs_take(worker, &m, &payload), 1);
+    NBT_EQ(ftruncate(fd[i], (off_t)read[i] + 1), 0);
+    usleep(2 * NBS_WORDS_AFTER_NS / 1000);
+    NBT_EQ(nbs_send_result(worker, chan, 0, 1, 0, "y", 1), NBS_EWORDS);
+    NBT_EQ(nbs_send_result(worker, chan, 0, 1, NBS_WORDS_AFTER_NS, "y", 1), NBS_EWORDS);
+    NBT_OK(nbs_send_result(worker, chan, 0, 1, NBS_WORDS_AFTER_NS - 1, "y", 1));
+    NBT_OK(nbs_send(worker, chan, NBS_MSG_RESULT, 0, 1, 0, 0, "y", 1, NULL, 0, NULL));
+    read[i]++;
+    NBT_OK(nbs_send_result(worker, chan, 0, 1, NBS_WORDS_AFTER_NS, "y", 1));
+  }
+  NBT_EQ(ftruncate(fd[0], 0), 0);
+  NBT_OK(nbs_watch_words(worker, -1, -1, NULL));
+  NBT_OK(nbs_send_result(worker, chan, 0, 1, NBS_WORDS_AFTER_NS, "y", 1));
+  for (int i = 0; i < 2; i++) close(fd[i]);
   close_pair();
 }
 
@@ -347,6 +376,7 @@ static void revoke_against_take(void) {
 int main(void) {
   NBT_RUN(there_and_back);
   NBT_RUN(the_two_that_are_sent_most);
+  NBT_RUN(words_before_a_result);
   NBT_RUN(wrap);
   NBT_RUN(largest_at_any_place);
   NBT_RUN(taking_back);

@@ -137,6 +137,7 @@ def leave(node: NodeProcess | None, core: CoreWorker, exiting: bool = False) -> 
     uncaught.remove()
     try:
         with contextlib.suppress(Exception):  # its daemon may be gone
+            core.hear_out()
             core.control.send(ShutdownRequest() if node is not None else GoodbyeNotice())
     finally:
         try:

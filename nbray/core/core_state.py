@@ -110,6 +110,8 @@ class CoreState:
         # In an actor, for its calls to itself: (kind, number, flags, function, n_returns, payload) as in a channel.
         self.to_self: Callable[[int, int, int, int, int, bytes], None] | None = None
         self.on_message: Callable[[m.Message], None] | None = None
+        self.on_tick: Callable[[], None] | None = None
+        self.silent: set[int] = set()  # channels to workers that have sent all that they have to say
         self.stack_dump: Any = None  # StackDump, once started
         self.running_name: Callable[[], str] = str  # of the task that runs here; a worker's executor knows
         self.warn_of_blocking: Callable[[], None] = _nothing  # called by a thread that waits; set by async actors
@@ -192,3 +194,4 @@ class CoreState:
     _wait_for: Callable[..., bool]
     _enter_wait: Callable[[Waiter], None]
     _leave_wait: Callable[[Waiter], None]
+    _output: Callable[[bytes, int], None]

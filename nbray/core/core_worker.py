@@ -42,6 +42,7 @@ from nbray.core.records import (
     FUNCTION_HEAD,
     FUNCTION_NAMED,
     INLINE_MAX_BYTES,
+    KIND_ASK_WORDS,
     KIND_CONTEXT,
     TASK_INDIRECT,
     FunctionDescriptor,
@@ -76,6 +77,7 @@ from nbray.wire import messages as m
 RING = lib.NBS_READY_RING
 NEWS = lib.NBS_READY_NEWS
 NUMBER = (1 << 64) - 1  # of a task, without what tells its owner where calls run side by side
+LAST_WORDS_S = 0.25  # what workers have still to say is waited for at a shutdown
 WAITS_END_S = 2.0  # threads that wait have this long to leave at a shutdown
 
 _U64 = struct.Struct("<Q")
@@ -379,6 +381,8 @@ class CoreWorker(
             if lane is not None:
                 lane.pool.revoke(lane)
         elif isinstance(message, m.WorkerDiedNotice):
+            if message.words:
+                self.last_words(message)
             self._death_notices[message.peer] = message
             if len(self._death_notices) > 1000:
                 self._death_notices.pop(next(iter(self._death_notices)))
@@ -494,6 +498,21 @@ class CoreWorker(
         self.stack_dump = StackDump(self.session_dir)
         self.service.start()
         metrics.begin(self)
+
+    def hear_out(self) -> None:
+        """Before the end: have workers that are idle send what their C code and children have written, which they look for seldom."""
+        if self.output_sink is None:
+            return
+        self.silent.clear()
+        with self.lock:
+            busy = {lane.link.chan for lane in self.lanes.values() if lane.tasks}
+            busy |= {chan for chan, calls in self.actor_channels.items() if calls.tasks}
+            asked = {
+                link.chan
+                for link in self.links.values()
+                if link.chan not in busy and link.tell(KIND_ASK_WORDS, 0, b"") == lib.NBS_OK
+            }
+        self.wait_until(lambda: asked <= self.silent, LAST_WORDS_S)
 
     @uninterrupted
     def stop(self, exiting: bool = False) -> None:

@@ -6,6 +6,7 @@ its lock held.
 
 from __future__ import annotations
 
+import pickle
 import signal
 import time
 
@@ -51,6 +52,22 @@ class Failures(CoreState):
         notice = self._death_notices.pop(peer, None)
         if notice is not None:
             self._bury(peer, notice)
+
+    def last_words(self, notice: m.WorkerDiedNotice) -> None:
+        """Show what C code and children of a dead worker had written when it could not send it any more."""
+        self._drain()  # what it has sent comes before
+        origin, name = "", "worker"
+        calls = self.actors.get(notice.actor_id)
+        records = [record for lane in self.lanes.values() if lane.peer == notice.peer for record in lane.tasks.values()]
+        if not records and notice.peer in self._dead_workers:
+            records = self._dead_workers[notice.peer][1]
+        if calls is not None:
+            origin, name = calls.origin, calls.class_name
+        elif records:
+            origin, name = records[0].origin, records[0].name or records[0].function.name
+        for stream, text in notice.words.items():
+            meta = {"name": name, "pid": notice.pid, "task": (0, 0)}
+            self._output(pickle.dumps((origin, "stream", (stream, text), meta), 5), 0)
 
     def _bury(self, peer: int, notice: m.WorkerDiedNotice | None) -> None:
         """Retry or fail the tasks of a dead worker."""

@@ -1,7 +1,7 @@
 """Whose words stand where in this worker's log: a line per stretch of it, in a file beside it.
 
-Written when a task prints something for the first time since another one did, and when a cell of a notebook begins: tasks that
-print nothing cost nothing.
+Written when a task prints something for the first time since another one did (or what its children and C code wrote is found),
+and when a cell of a notebook begins: tasks that print nothing cost nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class LogIndex:
         self._size = 0
         self._last = (0, 0)
 
-    def note(self, task: tuple[int, int]) -> None:
-        """Say that what comes next is a task's, by its owner and number."""
+    def note(self, task: tuple[int, int], begin: int | None = None) -> None:
+        """Say that what comes next, or what stands from ``begin`` on, is a task's, by its owner and number."""
         if task == self._last:
             return
         self._last = task
@@ -39,7 +39,7 @@ class LogIndex:
         with contextlib.suppress(OSError):  # the disk is full: the log is whole all the same
             if self._file < 0:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            line = b"%d %d %d\n" % (os.fstat(self._log).st_size, owner, number)
+            line = b"%d %d %d\n" % (os.fstat(self._log).st_size if begin is None else begin, owner, number)
             self._size += len(line)
             if self._size > MAX_BYTES:
                 os.ftruncate(self._file, 0)

@@ -22,9 +22,11 @@ KIND_ORIGIN = 18  # owner -> worker: origin of the tasks that follow
 # owner -> actor: seq = number; payload: method, NUL, group, NUL, name of the calls, without NULs at its end
 KIND_METHOD = 19
 KIND_CANCEL = 20  # owner -> actor: seq = number of a call that is cancelled; flags 1: its children, too
+KIND_ASK_WORDS = 21  # owner -> worker: send what your C code and children have written, then KIND_WORDS_SENT
 KIND_OUTPUT = 32  # worker -> owner: what a task printed or displayed
 KIND_ITEM = 33  # worker -> owner: what a generator yielded; seq = task, a = index, flags of a RESULT
 KIND_LEAVING = 34  # worker -> owner: it takes no more tasks (max_calls)
+KIND_WORDS_SENT = 35  # worker -> owner: answers KIND_ASK_WORDS
 
 FUNCTION_HEAD = struct.Struct("<16sHI")  # hash of the code, length of the name, max_calls
 

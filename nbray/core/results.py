@@ -17,6 +17,7 @@ from nbray.core.records import (
     KIND_ITEM,
     KIND_LEAVING,
     KIND_OUTPUT,
+    KIND_WORDS_SENT,
     PART_ERROR,
     PART_INLINE,
     PART_STORED,
@@ -126,6 +127,8 @@ class Results(CoreState):
             elif kind == KIND_OUTPUT:
                 payload = view[start : start + length].tobytes()
                 self._output(payload, flags)
+            elif kind == KIND_WORDS_SENT:
+                self.silent.add(chan)
             position = start + ((length + 7) & ~7)
             self._position = position
         for lane in touched:

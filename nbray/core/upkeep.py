@@ -84,6 +84,8 @@ class Upkeep(CoreState):
             self.waiters.wake(general=False)  # for refs that failed in here
         if self.reports is not None:
             self.reports.tell(now)
+        if self.on_tick is not None:
+            self.on_tick()
 
     def _let_go_of_actor(self, actor_id: str, life_id: bytes, hold: StoreHold) -> None:
         """Give back a handle's hold; the actor ends when it was the last of all processes."""

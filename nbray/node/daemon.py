@@ -19,6 +19,9 @@ import time
 import traceback
 from collections.abc import Callable
 
+import msgspec
+
+from nbray.core import raw_output
 from nbray.node import death, process_control, report, session_dir
 from nbray.node.descriptors import Descriptors
 from nbray.node.effects import Effects
@@ -383,8 +386,9 @@ class NodeDaemon:
         if lease is not None and not lease.actor_id:  # also one that was given back because of this death
             concerned.append(lease.owner)
             notice.group_removed = lease.group_removed
-        if actor_id is not None:
-            concerned.extend(self.node.actors.actors[actor_id].subscribers)
+        actor = self.node.actors.actors[actor_id] if actor_id is not None else None
+        if actor is not None:
+            concerned.extend(actor.subscribers)
         self.node.actors.process_died(worker.peer)
         self.node.groups.process_died(worker.peer)
         how = notice.reason
@@ -394,8 +398,10 @@ class NodeDaemon:
         actor_effects = self.node.actors.worker_died(worker.peer, how, now, wall, begun, notice.out_of_memory)
         # Subscribers learn the actor's new state before they hear of the process.
         self.effects.run(actor_effects)
+        words, notice.words, notice.actor_id = notice.words, {}, actor_id or ""
+        owner = actor.owner if actor is not None else concerned[0] if concerned else 0
         for peer in concerned:
-            self.node.send(peer, notice)
+            self.node.send(peer, msgspec.structs.replace(notice, words=words) if peer == owner else notice)
         self.handlers.end_forsaken_actors()
 
     # ---------------------------------------------------------------------------- end
@@ -419,6 +425,8 @@ class NodeDaemon:
                     zygote.kill()
                 zygote.reap()
             process_control.end_children(ORPHANS_END_S)
+            for worker in self.node.processes.by_token.values():
+                raw_output.take_rest(worker.log_path)
         self.warmer.stop()
         self.ring_watch.stop()
         self.node.spiller.stop()

@@ -1,4 +1,4 @@
-"""Say how a worker died: exit code, signal name, the last lines of its log, a sentence."""
+"""Say how a worker died: exit code, signal name, the last lines of its log, what of them was not sent, a sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 
 from nbray.config import Limits
-from nbray.core import log_index
+from nbray.core import log_index, raw_output
 from nbray.node.worker_processes import UNKNOWN_STATUS, WorkerProcess
 from nbray.wire.messages import WorkerDiedNotice
 
@@ -36,10 +36,11 @@ def describe(worker: WorkerProcess, status: int, limits: Limits) -> WorkerDiedNo
         how = f"{who} exited with code {exit_code}"
     if worker.stop_reason:
         how += f": {worker.stop_reason}"
+    words = raw_output.take_rest(worker.log_path)
     return WorkerDiedNotice(
         peer=worker.peer, pid=worker.pid, exit_code=exit_code, signal_name=signal_name,
         log_tail=log_tail(worker.log_path, limits), reason=how,
-        out_of_memory=worker.out_of_memory,
+        out_of_memory=worker.out_of_memory, words=words,
     )  # fmt: skip
 
 

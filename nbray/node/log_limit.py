@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from nbray.config import Limits
-from nbray.core import log_index
+from nbray.core import log_index, raw_output
 
 
 class LogLimit:
@@ -31,9 +31,15 @@ class LogLimit:
                 if size > self._limits.log_bytes:
                     self.emptied += 1
                     os.truncate(path, 0)
-                    with open(path, "a", encoding="utf-8") as file:
-                        file.write(f"[nbray: {size:,} bytes of this log were dropped, the limit was reached]\n")
+                    _say_dropped(path, size)
                     os.truncate(path + log_index.SUFFIX, 0)  # what it says of places in the log is no longer so
+            with contextlib.suppress(OSError):
+                # What the worker has read of it takes no room, if the file system can do that.
+                size = os.stat(path + raw_output.SUFFIX).st_blocks * 512
+                if size > self._limits.log_bytes:
+                    self.emptied += 1
+                    raw_output.empty(path)
+                    _say_dropped(path, size)
 
     def worker_died(self, path: str) -> None:
         """Note that nobody writes to ``path`` any more."""
@@ -43,3 +49,8 @@ class LogLimit:
             for path in (oldest, oldest + log_index.SUFFIX):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
+
+
+def _say_dropped(path: str, size: int) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"[nbray: {size:,} bytes of this log were dropped, the limit was reached]\n")

@@ -23,6 +23,7 @@ import time
 import traceback
 from typing import Any, NoReturn
 
+from nbray.core import raw_output
 from nbray.core.process_name import set_name
 from nbray.node import boot, process_control
 from nbray.node.zygote_messages import MAX_BYTES, End, Exited, Fork, Forked, decode, encode
@@ -194,17 +195,19 @@ def _run_worker(fork: Fork, worker_module: str) -> NoReturn:
 
 
 def _redirect(log_path: str) -> None:
-    """Send standard output and error to the log, and read nothing."""
+    """Send standard error to the log and standard output to the file beside it, and read nothing."""
     null = os.open(os.devnull, os.O_RDONLY)
     try:
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        out = raw_output.create(log_path)
     except OSError:  # a full disk
         log = os.open(os.devnull, os.O_WRONLY)
+        out = os.dup(log)
     os.dup2(null, 0)
-    os.dup2(log, 1)
+    os.dup2(out, 1)
     os.dup2(log, 2)
-    os.close(null)
-    os.close(log)
+    for descriptor in (null, out, log):
+        os.close(descriptor)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -153,6 +153,10 @@ class WorkerDiedNotice(Message):
     reason: str = ""  # sentence
     out_of_memory: bool = False  # it was ended because its node had no memory left
     group_removed: bool = False  # it was ended with the placement group of its task
+    actor_id: str = ""  # that it was
+    words: dict[
+        str, str
+    ] = {}  # by stream: what its C code and children wrote and it has not sent; its owner alone is told
 
 
 class KillWorkerRequest(Message):

@@ -39,6 +39,7 @@ from nbray.worker.executor_state import (
     HEAD,
     IDLE_SLICE_NS,
     NEWS,
+    NO_CHANNEL,
     NOT_PLAIN,
     OWNED,
     PICKLE,
@@ -72,6 +73,10 @@ class ActorHost(ExecutorState):
             self.actor_id = notice.actor_id
             self.actor_spec = spec
             options = spec["options"]
+            if (
+                self._hearer >= 0 and lib.nbs_chan_peer(self.seg, self._hearer) != spec["owner"]
+            ):  # of tasks that ran here before
+                self._hearer = NO_CHANNEL
             self.contexts[CONSTRUCTOR] = spec["context"]
             self.origins[CONSTRUCTOR] = spec["origin"]
             self._enter(CONSTRUCTOR)
@@ -98,6 +103,9 @@ class ActorHost(ExecutorState):
                 core.__class__ = ConcurrentCore
                 core.open_calls = concurrent.open_calls  # type: ignore[attr-defined]
                 self.capture.call_now = current_call.get
+                self.capture.any_call = lambda: next(
+                    filter(lambda call: call.began, reversed(concurrent.open_calls())), None
+                )
             self.concurrent = concurrent
             window = options.get("_actor_generator_backpressure_num_objects", -1)
             if window > 0:
@@ -113,7 +121,7 @@ class ActorHost(ExecutorState):
                 raise TypeError(f"__init__() should return None, not {type(made).__name__!r}")
             if cls.__repr__ is not object.__repr__:
                 repr_name = repr(self.actor)[:MAX_TITLE]
-                self.capture.flush()  # what the constructor printed is under the name of the class
+                self.capture.send_words()  # what the constructor printed is under the name of the class
                 self.capture.actor = repr_name
         except (SystemExit, AsyncioActorExit) as error:
             self.actor = None  # it never came to life: nothing is owed to it
@@ -129,7 +137,7 @@ class ActorHost(ExecutorState):
                 error_blob = error_value.shorten(error_blob, INLINE_MAX_BYTES)
             text = error_value.headline(error_blob)
             self.actor = None
-        self.capture.flush()
+        self.capture.send_words()
         core.control.send(
             m.ActorReadyNotice(
                 actor_id=notice.actor_id,

@@ -20,12 +20,14 @@ from nbray.core.records import (
     FUNCTION_FORGET,
     FUNCTION_HEAD,
     FUNCTION_NAMED,
+    KIND_ASK_WORDS,
     KIND_CANCEL,
     KIND_CONTEXT,
     KIND_FUNCTION,
     KIND_LEAVING,
     KIND_METHOD,
     KIND_ORIGIN,
+    KIND_WORDS_SENT,
     TASK_INDIRECT,
     TASK_METHOD,
     TASK_STREAM,
@@ -73,6 +75,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         core.running_name = lambda: self.running()[2]
         core.output_sink = self._forward_output
         core.on_message = self._on_message
+        core.on_tick = self.capture.look
         core.executor = self  # type: ignore[attr-defined]
         output.attach_worker(self.capture)
 
@@ -81,6 +84,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         seg = self.seg
         sys.stdout = TaskStream(self.capture, "stdout", 1)
         sys.stderr = TaskStream(self.capture, "stderr", 2)
+        self.capture.watch_others(seg)
         signal.signal(signal.SIGINT, self._on_interrupt)
         signal.signal(signal.SIGUSR1, self._on_interrupt)  # the same, but the children go on
         lib.nbs_interrupted_itself()  # from now on it is known who sends a SIGINT
@@ -127,6 +131,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
     def _leave(self) -> None:
         """Take no more tasks: the one that runs is the last. Its owner hears of it before the result."""
         self.stopping = self.leaving = True
+        self.capture.send_words()
         self._send(self.channel, KIND_LEAVING, 0, 0, 0, b"")
 
     def _wait_for_children(self) -> None:
@@ -254,6 +259,10 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         elif kind == KIND_METHOD:
             method, group, name, *_ = (payload.decode() + "\0\0").split("\0")
             self.methods[(chan, number)] = (method, group, name)
+            self._tell_early(chan)
+        elif kind == KIND_ASK_WORDS:
+            self.capture.send_words()
+            self._send(chan, KIND_WORDS_SENT, 0, 0, 0, b"")
         elif kind == KIND_CANCEL:
             self._cancel_call(chan, number, bool(flags))
         elif kind == KIND_ORIGIN:
@@ -269,8 +278,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             if number == 0:
                 self._forget_owners()
             known = self.contexts.setdefault(chan, {})
-            while self._early:
-                self._send_to_owner(chan, 0, self._early.pop(0))
+            self._tell_early(chan)
             known.update(context)
             known.pop("children", None)
             self.channel = NO_CHANNEL

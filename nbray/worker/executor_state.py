@@ -115,6 +115,7 @@ class ExecutorState:
         self._head_bytes = ffi.buffer(self._head)
         self._payload = ffi.new("void **")
         self._early: list[bytes] = []
+        self._hearer = NO_CHANNEL  # the channel for what is printed while no task runs and none has run yet
         # Large output in the store: its owner reads it long before so much more has come.
         self._sent_output: deque[Any] = deque(maxlen=MAX_SENT_OUTPUT)
         self._nudged = 0  # nudges that the loop of an async actor has seen
@@ -134,5 +135,6 @@ class ExecutorState:
     _answer_failed: Callable[[int, int, BaseException], None]
     _reply: Callable[..., None]
     _send_output: Callable[[bytes, str], bool]
+    _tell_early: Callable[[int], None]
     _send_to_owner: Callable[[int, int, bytes], int]
     _exit_actor: Callable[..., None]

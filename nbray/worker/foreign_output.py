@@ -1,100 +1,116 @@
 """What others than Python's streams write to descriptors 1 and 2 of a worker: C code, and child processes.
 
-Both descriptors are the worker's log. While the cell of a notebook runs, descriptor 1 is a file in memory instead, so that the
-two can be told apart; descriptor 2 stays the log, so that the last words of a process that dies are in it. Nothing waits for
-what is written: the files are looked at now and then, which costs a cell that writes nothing a few system calls.
+Where it lies says ``core/raw_output.py``. Nothing waits for what is written: the files are looked at now and then, and before
+the result of a task that ran long enough to have started a process, which costs one that writes nothing at most two system calls.
 """
 
 from __future__ import annotations
 
 import codecs
+import mmap
 import os
 from collections.abc import Iterator
+from typing import Any
+
+from nbray._cstore import ffi, lib
+from nbray.core.raw_output import BEGIN, STDERR, STDOUT
 
 CHUNK_BYTES = 16 * 1024
 FREE_BYTES = 1024 * 1024  # what was read is given back in steps of this
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # of fallocate(2)
 
 
 class _Appended:
-    """What is appended to a file, from a position on."""
+    """What is appended to a file, from a position on; the position is a word of ``positions``."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, positions: Any, index: int, begin: int) -> None:
         self.descriptor = descriptor
-        self.seen = 0
         self.own: list[tuple[int, int]] = []  # (begin, end) of what is ours beyond what was seen
+        self._positions = positions
+        self._index = index
+        self._begin = begin
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    @property
+    def seen(self) -> int:
+        found: int = self._positions[self._index]
+        return found
+
+    @seen.setter
+    def seen(self, position: int) -> None:
+        self._positions[self._index] = position
 
     def skip(self) -> None:
         """Leave out all that is there."""
-        self.seen = os.fstat(self.descriptor).st_size
         self.own.clear()
+        self.seen = os.fstat(self.descriptor).st_size
         self._decoder.reset()
+
+    def grew(self) -> bool:
+        """Tell whether there is something to look at, or what was seen is gone."""
+        return os.fstat(self.descriptor).st_size != self.seen
 
     def state(self) -> tuple[int, int]:
         """Return (when it was last written to, how many bytes there are to look at)."""
         found = os.fstat(self.descriptor)
-        if found.st_size < self.seen:  # the log began anew
-            self.seen = 0
+        if found.st_size < self.seen:  # it was emptied
             self.own.clear()
-        return found.st_mtime_ns, found.st_size - self.seen
+            self.seen = self._begin
+        return found.st_mtime_ns, max(0, found.st_size - self.seen)
 
-    def data(self) -> bytes:
-        """Return a part of what others have written since the last time; b"" when that was all."""
-        while True:
-            _, size = self.state()
-            end = self.seen + size
-            if self.own and self.own[0][0] <= self.seen:
-                self.seen = max(self.seen, self.own.pop(0)[1])
+    def text(self, end: int) -> Iterator[str]:
+        """Yield what others have written since the last time, up to a place in the file."""
+        while (seen := self.seen) < end:
+            if self.own and self.own[0][0] <= seen:
+                self.seen = max(seen, self.own.pop(0)[1])
                 continue
-            end = min(end, self.own[0][0] if self.own else end, self.seen + CHUNK_BYTES)
-            if end <= self.seen:
-                return b""
-            data = os.pread(self.descriptor, end - self.seen, self.seen)
-            self.seen += len(data)
-            return data
-
-    def text(self) -> Iterator[str]:
-        """Yield what others have written since the last time."""
-        while data := self.data():
+            stop = min(end, self.own[0][0] if self.own else end, seen + CHUNK_BYTES)
+            data = os.pread(self.descriptor, stop - seen, seen)
+            if not data:
+                return  # it was emptied meanwhile
             if text := self._decoder.decode(data):
                 yield text
+            self.seen = seen + len(data)  # only now: who dies before has not told it
 
 
 class ForeignOutput:
-    """Reads what others write; made once, in a worker whose descriptors 1 and 2 are its log.
+    """Reads what others write; made once, in a worker whose descriptors 1 and 2 are its file and its log.
 
     What this process logs of its own goes to the log by a descriptor with a position of its own, which tells where it came to
     lie, and is left out.
+
+    Raises
+    ------
+    OSError, ValueError
+        When the descriptors are something else, as on a full disk.
     """
 
     def __init__(self) -> None:
         self._log = os.open("/proc/self/fd/2", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        self._pid = os.getpid()
-        self._stderr = _Appended(self._log)
-        memory = os.memfd_create("nbray-stdout")
-        # By a name, as it is to append.
-        self._memory = os.open(f"/proc/self/fd/{memory}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        os.close(memory)
-        self._stdout = _Appended(self._memory)
-        self._free_to = 0
-        self.on = False
+        self._file = os.open("/proc/self/fd/1", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        self.pid = os.getpid()
+        self._page = mmap.mmap(self._file, BEGIN)
+        positions = memoryview(self._page).cast("Q")
+        self._stdout = _Appended(self._file, positions, STDOUT, BEGIN)
+        self._stderr = _Appended(self._log, positions, STDERR, 0)
+        self._stdout.skip()
+        self._stderr.skip()
+        self._free_to = BEGIN
+
+    def before_results(self, segment: Any) -> None:
+        """Have results of long tasks wait for what is to be read; see nbs_watch_words."""
+        lib.nbs_watch_words(segment, self._file, self._log, ffi.from_buffer("uint64_t[]", self._page))
 
     def begin(self) -> None:
-        """Tell the descriptors apart from now on."""
-        self._keep_late_words()
+        """Leave out what is there: it is not of the cell that begins now. Descriptor 1 is as it was, whatever the user did to it."""
+        for text in self._stdout.text(self._stdout.seen + self._stdout.state()[1]):
+            os.write(self._log, text.encode("utf-8", "replace"))
+        self._free()
         self._stderr.skip()
-        os.dup2(self._memory, 1)
-        self.on = True
-
-    def end(self) -> None:
-        """Both are the log again."""
-        os.dup2(self._log, 1)
-        self.on = False
+        os.dup2(self._file, 1)
 
     def write_own(self, stream: str, data: bytes) -> None:
         """Append to the log what is sent in another way."""
-        if os.getpid() != self._pid:  # a child that was forked has the same position
+        if os.getpid() != self.pid:  # a child that was forked has the same position
             os.write(1 if stream == "stdout" else 2, data)
             return
         written = os.write(self._log, data)
@@ -110,20 +126,28 @@ class ForeignOutput:
 
         What they wrote to descriptor 2 is only found by ``write_own``, which then leaves something to ``read``: ``left``.
         """
-        return os.fstat(self._memory).st_size != self._stdout.seen
+        return self._stdout.grew()
 
     @property
     def left(self) -> bool:
         """Whether the last ``write_own`` came after something that others wrote to descriptor 2."""
         return bool(self._stderr.own)
 
+    def grew(self) -> bool:
+        """Whether there is something to read."""
+        return self._stdout.grew() or self._stderr.grew()
+
     def log_began_anew(self) -> None:
         """The log was emptied."""
         self._stderr.skip()
 
-    def read(self) -> Iterator[tuple[str, str]]:
-        """Yield (stream, text) of what others have written since the last time."""
-        if os.getpid() != self._pid:
+    def begin_of_log(self) -> int:
+        """Return where in the log that begins which is read next."""
+        return self._stderr.seen
+
+    def read(self, most: int) -> Iterator[tuple[str, str]]:
+        """Yield (stream, text) of what others have written until now since the last time, up to ``most`` bytes of each."""
+        if os.getpid() != self.pid:
             return
         parts = [("stdout", self._stdout), ("stderr", self._stderr)]
         # Which of them wrote first is not known, only which wrote last.
@@ -131,30 +155,19 @@ class ForeignOutput:
         if not any(size for _, size in found.values()):
             return
         parts.sort(key=lambda part: found[part[0]][0])
+        ends = {name: part.seen + min(found[name][1], most) for name, part in parts}
         for name, part in parts:
-            for text in part.text():
+            for text in part.text(ends[name]):
                 yield name, text
                 if part is self._stdout:
                     self.write_own("stdout", text.encode("utf-8", "replace"))
         self._free()
 
-    def _keep_late_words(self) -> None:
-        """Log what children of the last cell have written since."""
-        while data := self._stdout.data():
-            os.write(self._log, data)
-        self._free()
-
     def _free(self) -> None:
-        """Give back the memory of what was read."""
-        stdout = self._stdout
-        if stdout.seen - self._free_to > FREE_BYTES:
-            _free_range(self._memory, self._free_to, stdout.seen - self._free_to)
-            self._free_to = stdout.seen
-
-
-def _free_range(descriptor: int, begin: int, length: int) -> None:
-    import ctypes  # noqa: PLC0415 - only workers whose cells write much that way need it
-
-    libc = ctypes.CDLL(None)
-    length_t, offset_t = ctypes.c_int64(length), ctypes.c_int64(begin)
-    getattr(libc, "fallocate64", libc.fallocate)(descriptor, _KEEP_SIZE | _PUNCH_HOLE, offset_t, length_t)
+        """Give back the disk under what was read; not every file system can do that."""
+        seen = self._stdout.seen
+        if seen - self._free_to > FREE_BYTES:
+            lib.nbs_punch_hole(self._file, self._free_to, seen - self._free_to)
+            self._free_to = seen
+        elif seen < self._free_to:  # it was emptied
+            self._free_to = BEGIN

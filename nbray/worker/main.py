@@ -45,7 +45,7 @@ def run(bootstrap: Any) -> None:
         os._exit(1)
     try:
         run_hooks(executor, core.limits.exit_hooks_s)
-        executor.capture.flush()
+        executor.capture.send_words()
         sys.__stdout__ and sys.__stdout__.flush()  # type: ignore[func-returns-value]
         core.stop()
     finally:

@@ -1,13 +1,15 @@
 """Catch what tasks print in this worker and send it to the task's owner.
 
 Python's streams are replaced; text is coalesced for up to 50 ms and always sent before the
-task's result. The same text goes to the worker's log file, as does what C code and child
-processes write to descriptors 1 and 2: its last lines are told when the worker dies.
+task's result. The same text goes to the worker's log file: its last lines are told when the
+worker dies. What C code and child processes write to descriptors 1 and 2 is looked for now and
+then (``look``), and before the result of a task that was not very short (``send_words``).
 """
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
 import pickle
@@ -24,7 +26,9 @@ COALESCE_S = 0.05
 FLUSH_BYTES = 16 * 1024
 FULL_RING_PATIENCE_S = 5.0
 FOREIGN_PERIOD_S = 0.1  # between two looks at what others than Python's streams write
-FOREIGN_LINGER_S = 2.0  # the looks go on after a cell: to wake the thread for each costs every short cell
+FOREIGN_LINGER_S = 2.0  # the looks go on after a cell, and after something was found
+LOOK_BYTES = 1024 * 1024  # read at one look; others have their turn then
+RESULT_BYTES = 16 * 1024 * 1024  # the same before a result: it does not wait for a child that goes on writing
 LOG_MAX_BYTES = 16 * 1024 * 1024  # of what tasks print; then the log begins anew
 
 
@@ -130,24 +134,30 @@ class OutputCapture:
         self.dropped = 0  # messages lost because the owner did not read
         self.index: LogIndex | None = None  # which task wrote what of the log
         self._logged = 0  # bytes in the log since it began
-        self._foreign: ForeignOutput | None = None  # since the first cell of a notebook
-        self._watched_at = float("-inf")  # when a cell last began or ended
-        self._looks = False  # the thread looks now and then, and need not be woken when a cell begins
+        self._foreign: ForeignOutput | None = None
+        self._in_cell = False
+        self._watched_at = float("-inf")  # when a cell last began or ended, or others had written something
+        self._looks = False  # the thread looks often, and need not be woken for it
+        self.any_call: Callable[[], Any] = lambda: None  # where calls run beside each other: one of them
 
     def _new_locks(self) -> None:
         self._lock, self._wake = threading.RLock(), threading.Event()
 
     def write(self, stream: str, text: str) -> None:
         with self._lock:
-            call = self.call_now() if self.call_now is not None else None
-            if call is not None and (call.owner, call.number) != self._task:
-                self.flush()
-                self.name, self.origin = call.name, call.origin
-                self._task = (call.owner, call.number)
+            if self.call_now is not None:
+                self._change_task(self.call_now())
             if self.index is not None:
                 self.index.note(self._task if self.call_now is not None else self._running())
             self._log(stream, text)  # at once: a worker that dies now is asked for its last words
             self._add(stream, text)
+
+    def _change_task(self, call: Any) -> None:
+        """What comes next is of ``call``, where calls run beside each other; None: it cannot be told."""
+        if call is not None and (call.owner, call.number) != self._task:
+            self.flush()
+            self.name, self.origin = call.name, call.origin
+            self._task = (call.owner, call.number)
 
     def _add(self, stream: str, text: str) -> None:
         if stream != self._stream and self._parts:
@@ -169,28 +179,53 @@ class OutputCapture:
             self._thread = threading.Thread(target=self._run, name="nbray-output", daemon=True)
             self._thread.start()
 
+    def watch_others(self, segment: Any) -> None:
+        """From now on send also what C code and child processes write to descriptors 1 and 2."""
+        with contextlib.suppress(OSError, ValueError):  # they are not the worker's files: its disk is full
+            self._foreign = ForeignOutput()
+            self._foreign.before_results(segment)
+
     def watch_descriptors(self, on: bool) -> None:
-        """Send also what C code and child processes write to descriptors 1 and 2, from now on, or no longer."""
+        """Look often from now on, as a cell begins, or no longer. What others wrote before it is in the log alone."""
         with self._lock:
             self._watched_at = time.monotonic()
+            self._in_cell = on
+            if self._foreign is None:
+                return
             if on:
                 if self.index is not None:
                     self.index.note(self._running())  # if it dies, the words of the cells before are not its own
-                self._foreign = self._foreign or ForeignOutput()
                 self._foreign.begin()
                 self._start_thread()
                 if not self._looks:
                     self._wake.set()
-            elif self._foreign is not None and self._foreign.on:
-                self._take_foreign()
-                self._foreign.end()
+            else:
+                self._take_foreign(RESULT_BYTES)
 
-    @property
-    def _watching(self) -> bool:
-        return self._foreign is not None and self._foreign.on
+    def look(self) -> None:
+        """Have what others have written sent soon, if there is something; called now and then, by any thread."""
+        if self._foreign is not None and not self._looks and self._foreign.grew() and os.getpid() == self._foreign.pid:
+            self._watched_at = time.monotonic()
+            self._start_thread()
+            self._wake.set()
 
-    def _take_foreign(self) -> None:
-        for stream, text in self._foreign.read() if self._foreign is not None else ():
+    def send_words(self) -> None:
+        """Send what others have written, and what is buffered."""
+        with self._lock:
+            self._take_foreign(RESULT_BYTES)
+            self.flush()
+
+    def _take_foreign(self, most: int) -> None:
+        foreign = self._foreign
+        if foreign is None or not foreign.grew():
+            return
+        self._watched_at = time.monotonic()
+        if self.call_now is not None:
+            self._change_task(self.call_now() or self.any_call())
+        if self.index is not None:
+            task = self._task if self.call_now is not None else self._running()
+            self.index.note(task, foreign.begin_of_log())
+        for stream, text in foreign.read(most):
             self._add(stream, text)
 
     def flush(self) -> None:
@@ -235,8 +270,7 @@ class OutputCapture:
         self._logged += len(data)
         try:
             if self._logged > LOG_MAX_BYTES:
-                if self._watching:
-                    self._take_foreign()
+                self._take_foreign(LOOK_BYTES)
                 os.ftruncate(2, 0)  # opened for appending, so the next line is the first
                 if self.index is not None:
                     self.index.log_began_anew()
@@ -244,12 +278,12 @@ class OutputCapture:
                 if self._foreign is not None:
                     self._foreign.log_began_anew()
                 self._logged = len(data)
-            if self._foreign is not None and self._foreign.on:
+            if self._foreign is not None:
                 if self._foreign.waits():
-                    self._take_foreign()
+                    self._take_foreign(LOOK_BYTES)
                 self._foreign.write_own(stream, data)
                 if self._foreign.left:
-                    self._take_foreign()
+                    self._take_foreign(LOOK_BYTES)
             else:
                 os.write(2, data)
         except OSError:  # the disk is full, or the user closed the descriptor
@@ -283,15 +317,14 @@ class OutputCapture:
         unfinished = ""
         while True:
             with self._lock:
-                self._looks = self._watching or time.monotonic() - self._watched_at < FOREIGN_LINGER_S
+                self._looks = self._in_cell or time.monotonic() - self._watched_at < FOREIGN_LINGER_S
             woken = self._wake.wait(FOREIGN_PERIOD_S if self._looks else None)
             if woken:
                 self._wake.clear()
                 time.sleep(COALESCE_S)
-            if self._watching:
+            if self._foreign is not None:
                 with self._lock:
-                    if self._watching:
-                        self._take_foreign()
+                    self._take_foreign(LOOK_BYTES)
             if woken:
                 unfinished = self._flush_soon(unfinished)
                 if unfinished:

@@ -17,6 +17,7 @@ from nbray.core.records import (
     INLINE_MAX_BYTES,
     KIND_ITEM,
     KIND_OUTPUT,
+    KIND_RESULT,
     PART_ERROR,
     PART_INLINE,
     PART_STORED,
@@ -39,7 +40,9 @@ _PART = struct.Struct("<BI")
 _U64 = struct.Struct("<Q")
 _dumps = pickle.dumps
 _loads = pickle.loads
+NBS_OK = lib.NBS_OK
 NBS_EAGAIN = lib.NBS_EAGAIN
+NBS_EWORDS = lib.NBS_EWORDS
 MAX_EARLY_OUTPUT = 64  # pieces of at most 16 KiB that a constructor printed, kept until somebody reads them
 MAX_ERROR_BYTES = 64 * 1024 * 1024  # of an exception that is sent whole
 
@@ -225,13 +228,20 @@ class Replies(ExecutorState):
         if chan == SELF:
             self.core.result_from_self(self.actor_id, number, flags, payload)
             return
-        while True:
+        with self.send_lock:
+            status = lib.nbs_send_result(seg, chan, flags, number, ran_ns, payload, len(payload))
+        if status == NBS_OK:
+            return
+        if status == NBS_EWORDS:  # C code or a child process has written something, which comes first
+            self.capture.send_words()
+            status = NBS_EAGAIN
+        while status == NBS_EAGAIN:  # else the owner is gone and nobody wants it
             with self.send_lock:
-                status = lib.nbs_send_result(seg, chan, flags, number, ran_ns, payload, len(payload))
-            if status != NBS_EAGAIN:
-                return  # sent, or the owner is gone and nobody wants it
-            # The owner reads slowly: wait for room.
-            lib.nbs_wait(seg, 0, 1_000_000)
+                status = lib.nbs_send(
+                    seg, chan, KIND_RESULT, flags, number, 0, ran_ns, payload, len(payload), ffi.NULL, 0, ffi.NULL
+                )
+            if status == NBS_EAGAIN:  # the owner reads slowly: wait for room
+                lib.nbs_wait(seg, 0, 1_000_000)
 
     def send_item(self, chan: int, number: int, index: int, flags: int, payload: bytes) -> bool:
         """Send what a generator yielded; False when its owner is gone."""
@@ -254,7 +264,7 @@ class Replies(ExecutorState):
     def _send_output(self, payload: bytes, origin: str) -> bool:
         chan = self.channel
         if chan < 0:
-            chan = self.origin_channels.get(origin, -1)
+            chan = self.origin_channels.get(origin, self._hearer)
             if chan < 0:
                 self._keep_early(payload)
                 return True
@@ -270,6 +280,12 @@ class Replies(ExecutorState):
         if len(self._early) < MAX_EARLY_OUTPUT:
             self._early.append(payload)
 
+    def _tell_early(self, chan: int) -> None:
+        """Send what was kept, now that somebody reads it."""
+        self._hearer = chan
+        while self._early:
+            self._send_to_owner(chan, 0, self._early.pop(0))
+
     def _send_to_owner(self, chan: int, flags: int, payload: bytes) -> int:
         with self.send_lock:
             return lib.nbs_send(
@@ -282,6 +298,8 @@ class Replies(ExecutorState):
             self.capture.flush()  # what this task printed before stands above
         origin = _loads(payload)[0]
         chan = self.origin_channels.get(origin, self.channel)
+        if chan < 0:
+            chan = self._hearer
         if chan < 0:
             self._keep_early(payload)
         else:

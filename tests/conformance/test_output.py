@@ -131,3 +131,89 @@ ray.shutdown()
 def test_what_prints_may_be_called_by_a_constructor(run_script):
     done = run_script(NESTED)
     assert done.returncode == 0 and shown(done, "speak", "asked by a constructor"), lines(done)
+
+
+OTHERS = """
+import ctypes, multiprocessing, os, subprocess, sys, time
+ray.init(num_cpus=2, object_store_memory=100 * 2**20{options})
+
+def child():
+    print("of a forked child", flush=True)
+
+@ray.remote
+def speak():
+    print("of the task", flush=True)
+    subprocess.run("echo of a child; echo complaint of a child >&2", shell=True)
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    print("of the task again", flush=True)
+    libc = ctypes.CDLL(None)
+    libc.printf(b"of C code\\n")
+    libc.fflush(None)
+    os.write(1, b"not \\xff text\\n")
+    os.write(1, b"begun, ")
+    print("and ended")
+
+@ray.remote
+class Actor:
+    def __init__(self):
+        os.system("echo of a child of a constructor")
+    def speak(self):
+        os.system("echo of a child of a method")
+
+@ray.remote
+def brief():
+    os.write(1, b"of a brief task\\n")
+    os.write(2, b"complaint of a brief task\\n")
+
+actor = Actor.remote()
+ray.get([speak.remote(), actor.speak.remote()])
+ray.get(brief.remote())
+time.sleep(2 if ray.__name__ == "ray" else 0)
+ray.shutdown()
+"""
+
+
+def test_what_child_processes_and_c_code_write_is_shown(run_script):
+    done = run_script(OTHERS.replace("{options}", ""))
+    of_task = ["of the task", "of a child", "of a forked child", "of the task again", "of C code", "not \ufffd text"]
+    for words in [*of_task, "begun, and ended"]:
+        assert shown(done, "speak", words), lines(done)
+    for words in ("of a child of a constructor", "of a child of a method"):
+        assert shown(done, "Actor", words), lines(done)
+    assert shown(done, "brief", "of a brief task") and shown(done, "brief", "complaint of a brief task"), lines(done)
+    told = [line.partition(") ")[2] for line in lines(done) if "(speak" in line]
+    assert [words for words in told if words in of_task] == of_task
+    assert "complaint" in done.stderr and "complaint" not in done.stdout
+    assert "(speak pid=" in done.stdout and "(speak pid=" in done.stderr
+
+
+def test_what_child_processes_write_is_not_shown_when_it_is_not_wanted(run_script):
+    done = run_script(OTHERS.replace("{options}", ", log_to_driver=False"))
+    assert "of a" not in done.stdout and "complaint" not in done.stderr
+
+
+LAST_WORDS = """
+import os, signal, time
+ray.init(num_cpus=2, object_store_memory=100 * 2**20)
+
+@ray.remote(max_retries=0)
+def dies():
+    os.write(1, b"last words\\n")
+    os.write(2, b"last complaint\\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+try:
+    ray.get(dies.remote())
+except ray.exceptions.WorkerCrashedError:
+    print("crashed")
+time.sleep(2)
+ray.shutdown()
+"""
+
+
+def test_last_words_of_a_worker_that_is_killed_are_shown(run_script):
+    done = run_script(LAST_WORDS)
+    assert "crashed" in done.stdout
+    assert shown(done, "dies", "last words") and shown(done, "dies", "last complaint"), lines(done)

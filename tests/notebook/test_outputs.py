@@ -114,6 +114,26 @@ def test_what_child_processes_and_c_code_write_appears_in_its_place(kernel: Kern
     assert kernel.ok("%%remote\nprint('alone')").text() == "alone\n"
 
 
+def test_what_child_processes_of_tasks_write_is_under_the_cell_that_submitted_them(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.ok(
+        "import subprocess\n@nbray.remote\ndef child(text):\n    subprocess.run(['sh', '-c', text], check=True)\n"
+        "@nbray.remote\nclass Speaker:\n    def child(self, text):\n        subprocess.run(['sh', '-c', text], check=True)"
+    )
+    cell = kernel.ok("nbray.get(child.remote('echo one; echo oops >&2'))\nprint('two')")
+    assert (cell.text(), cell.text("stderr")) == ("one\ntwo\n", "oops\n")
+    gate = tmp_path / "gate"
+    late = f"(until test -e {gate}; do sleep 0.01; done; echo late) &"
+    cell = kernel.ok(f"speaker = Speaker.remote()\nnbray.get(speaker.child.remote({late!r}))")
+    assert cell.text() == ""
+    other = kernel.ok("nbray.get(child.remote('echo three'))\ngate = open('/dev/null')\nprint('four')")
+    gate.touch()
+    kernel.until(lambda: cell.text() == "late\n")
+    assert other.text() == "three\nfour\n"
+    kernel.ok("del speaker")
+
+
 def test_figures_in_a_cell_that_looks_into_globals(fresh_kernel: Kernel) -> None:
     fresh_kernel.ok("%load_ext nbray\nimport nbray; nbray.init(num_cpus=1)\nNone")
     fresh_kernel.ok("import matplotlib.pyplot as plt, pandas as pd, numpy as np")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nbray import ids
-from nbray.core import cluster_view, log_index
+from nbray.core import cluster_view, log_index, raw_output
 from nbray.util.state import collect
 from nbray.util.state.common import TaskState
 from nbray.util.state.exception import RayStateApiException
@@ -47,7 +47,7 @@ def list_logs(
         folder = os.path.join(where.session_dir, "logs")
     found: dict[str, list[str]] = {}
     for name in sorted(os.listdir(folder), key=_natural):
-        if fnmatch.fnmatch(name, glob_filter or "*") and not name.endswith(log_index.SUFFIX):
+        if fnmatch.fnmatch(name, glob_filter or "*") and not name.endswith((log_index.SUFFIX, raw_output.SUFFIX)):
             kind = "worker" if name.startswith("worker") else "daemon" if name.startswith("daemon") else "other"
             found.setdefault(kind, []).append(name)
     return found

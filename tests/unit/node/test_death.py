@@ -1,11 +1,13 @@
 """How a worker died, in words, with the end of its log."""
 
+import os
 import signal
+import struct
 
 import pytest
 
 from nbray.config import Limits
-from nbray.core import log_index
+from nbray.core import log_index, raw_output
 from nbray.node import death
 from nbray.node.log_limit import LogLimit
 from nbray.node.worker_processes import UNKNOWN_STATUS, WorkerProcess
@@ -88,3 +90,56 @@ def test_large_logs_are_emptied_and_old_ones_go(tmp_path):
 def test_real_time_signals_have_names(worker, offset, name):
     notice = death.describe(worker, signal.SIGRTMIN + offset, Limits())
     assert notice.signal_name == name and f"killed by {name}" in notice.reason
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A log, and the file for what children write beside it."""
+    log = tmp_path / "worker.log"
+    log.write_bytes(b"read already\n")
+    file = raw_output.create(str(log))
+    yield log, file
+    os.close(file)
+
+
+def read_until(log, out, err):
+    """Say how far the worker has read both, as it does in the first page."""
+    with open(str(log) + raw_output.SUFFIX, "r+b") as file:
+        file.write(struct.pack("=QQ", raw_output.BEGIN + out, err))
+
+
+def test_what_a_dead_worker_has_not_sent(written):
+    log, file = written
+    os.write(file, b"sent\nnot sent\n")
+    read_until(log, len("sent\n"), log.stat().st_size)
+    log.write_bytes(log.read_bytes() + b"complaint \xff\n")
+    process = WorkerProcess(3, str(log), 0.0)
+    notice = death.describe(process, 9, Limits())
+    assert notice.words == {"stdout": "not sent\n", "stderr": "complaint \ufffd\n"}
+    assert notice.log_tail == "read already\ncomplaint \ufffd\nnot sent"
+    assert not os.path.exists(str(log) + raw_output.SUFFIX)
+    assert death.describe(process, 9, Limits()).words == {}
+
+
+def test_much_that_a_dead_worker_has_not_sent(written):
+    log, file = written
+    os.write(file, 100_000 * b"x" + b"end")
+    read_until(log, 0, log.stat().st_size)
+    words = raw_output.take_rest(str(log))
+    assert (
+        list(words) == ["stdout"] and len(words["stdout"]) == raw_output.LAST_BYTES and words["stdout"].endswith("xend")
+    )
+    assert log.read_bytes().endswith(b"xend")
+
+
+def test_what_children_write_is_limited_as_well(written):
+    log, file = written
+    os.write(file, 1_000_000 * b"x")
+    limit = LogLimit(Limits({"log_bytes": 100_000}))
+    limit.check([str(log)])
+    os.write(file, b"goes on")
+    with open(str(log) + raw_output.SUFFIX, "rb") as read:
+        assert read.read()[raw_output.BEGIN :] == b"goes on"
+    assert b"bytes of this log were dropped" in log.read_bytes() and log.read_bytes().startswith(b"read already")
+    limit.check([str(log)])
+    assert limit.emptied == 1
