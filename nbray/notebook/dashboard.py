@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 import weakref
+from collections import deque
 from typing import Any
 
 from nbray.core import inspection
@@ -28,6 +29,8 @@ from .widgets.watch import END_S, Watch
 
 DRAW_S = 0.4
 SVG_S = 2.0  # between two pictures for places that take no HTML, while things move
+CELL_END_S = 0.1  # that a cell's end waits for the newest state
+MAX_PER_S = 5  # pictures that are sent
 MAX_LIVE = 3  # dashboards that follow the cluster
 SURE_S = 4.0  # in which a second press cancels all tasks
 NO_CLUSTER = "No cluster yet: it starts with the first %%remote cell, .remote() call or nbray.init()."
@@ -50,6 +53,8 @@ class Dashboard:
         self._shown_in = ""  # the cell whose value it may be
         self._drawn_at = 0.0
         self._svg, self._svg_at, self._svg_old = "", 0.0, False
+        self._sent_at: deque[float] = deque(maxlen=MAX_PER_S)
+        self._heard = True  # what was sent last came with a cell that ran, and was whole
         self.held = False
         self.closed = False
 
@@ -74,6 +79,16 @@ class Dashboard:
         if time.monotonic() - self._drawn_at >= DRAW_S:
             self._drawn_at = time.monotonic()
             self.refresh()
+
+    def cell_ends(self) -> None:
+        """Show how things are when a cell ends: a client without a front end hears nothing of what comes between cells."""
+        crowded = len(self._sent_at) == MAX_PER_S and time.monotonic() - self._sent_at[0] < 1.0
+        if self.closed or self.held or crowded or (self._heard and not self._watch.moved()):
+            return
+        self._watch.look(at_once=True, patience_s=CELL_END_S)
+        self._follow()
+        self._show(cell_ends=True)
+        self._heard = True
 
     def hold(self, held: bool = True) -> None:
         """Stop the picture, or let it go on."""
@@ -144,10 +159,11 @@ class Dashboard:
         facts.state = FAILED if counts[FAILED] else RUNNING
         return facts
 
-    def _show(self, first: bool = False) -> None:
+    def _show(self, first: bool = False, cell_ends: bool = False) -> None:
         version = self._watch.version
-        picture_due = first or time.monotonic() - self._svg_at >= SVG_S
-        if version == self._version and not (first or (self._svg_old and picture_due)):
+        again = first or (cell_ends and not self._heard)
+        picture_due = first or cell_ends or time.monotonic() - self._svg_at >= SVG_S
+        if version == self._version and not (again or (self._svg_old and picture_due)):
             return
         facts = self._present()
         with self._lock:
@@ -155,7 +171,7 @@ class Dashboard:
                 return
             same, self._version = facts == self._facts, version
             self._facts = facts
-            if first or not same or (self._svg_old and picture_due):
+            if again or not same or (self._svg_old and picture_due):
                 self._send(first, picture_due)
 
     def _bundle(self, new_picture: bool = True) -> dict[str, Any]:
@@ -173,6 +189,8 @@ class Dashboard:
             if first:
                 print(self)
             return
+        self._sent_at.append(time.monotonic())
+        self._heard = first
         content = {"data": self._bundle(new_picture), "metadata": MARK, "transient": {"display_id": self._display_id}}
         router.show(self._origin, "display_data" if first else "update_display_data", content)
 

@@ -125,6 +125,9 @@ class LiveLine:
             with self._lock:
                 self._put(last)
 
+    def cell_ends(self) -> None:
+        """A cell ends. (What this shows is replaced when it ends itself.)"""
+
     def repeat(self) -> None:
         """Send the last state again."""
         if self._lines.router.kernel is not None and self.shown is not None:
@@ -203,9 +206,13 @@ class LiveLines:
         self.ended: deque[Any] = deque(maxlen=100)  # since the last cell
 
     def cell_ends(self) -> None:
-        """Tell once more how lines ended: clients without a front end miss what comes between cells."""
+        """Tell once more how lines ended, and how things are: clients without a front end miss what comes between cells."""
         while self.ended:
             self.ended.popleft().repeat()
+        with self._lock:
+            lines = list(self._lines)
+        for line in lines:
+            line.cell_ends()
 
     def add(
         self, origin: str, describe: Describe, stop: Callable[[], Any] | None = None, after_s: float = 0.0

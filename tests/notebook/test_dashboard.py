@@ -67,6 +67,20 @@ def check_bundle(data: dict[str, Any]) -> None:
     ET.fromstring(data["image/svg+xml"])
 
 
+def test_what_a_saved_notebook_keeps_is_how_things_were_when_its_last_cell_ended(kernel: Kernel) -> None:
+    kernel.ok(
+        "from nbray.notebook import dashboard\nwaits = dashboard.CELL_END_S, dashboard.DRAW_S\n"
+        "dashboard.CELL_END_S, dashboard.DRAW_S = 30.0, 1e9\n"
+        "@nbray.remote\ndef quick(i): return i\nboard = nbray.dashboard()"
+    )
+    cell = kernel.ok("sum(nbray.get([quick.remote(i) for i in range(20)]))")
+    last = cell.of("update_display_data")[-1]["data"]
+    assert "quick" in last["text/plain"] and "20 of 20" in last["text/plain"]
+    assert "20 of 20" in last["image/svg+xml"]
+    assert not kernel.ok("1 + 1").of("update_display_data")  # nothing is new
+    kernel.ok("board.close()\ndashboard.CELL_END_S, dashboard.DRAW_S = waits")
+
+
 def test_it_follows_the_tasks_until_it_is_closed(kernel: Kernel) -> None:
     kernel.ok(TASKS)
     cell = kernel.ok("board = nbray.dashboard()\nrefs = [after.remote(held.remote('gate-a')) for _ in range(3)]")

@@ -74,6 +74,11 @@ class Watch:
         core = current.core
         return core if core is not None and core.session.attached else None
 
+    def moved(self) -> bool:
+        """Tell whether there may be something new since the last look."""
+        core = self.core
+        return core is not self._core or not self._settled or (core is not None and _signature(core) != self._signature)
+
     def look(self, at_once: bool = False, patience_s: float = AT_ONCE_S) -> bool:
         """Take over what is new; ``at_once``: also when that was just done, if anybody has looked before.
 
