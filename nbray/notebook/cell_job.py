@@ -116,6 +116,7 @@ class CellJob:
     sys_path: list[str] = field(default_factory=list)
     argv: list[str] = field(default_factory=list)  # the kernel's sys.argv
     return_names: list[str] | None = None  # --async: these, one value each
+    tells: bool = False  # --async: which inputs it changed for itself alone
     only_names: list[str] | None = None  # -o: these alone come back
     key: str = ""  # by which the notebook knows the end of this cell
     has_value: bool = False  # whether there is a last expression

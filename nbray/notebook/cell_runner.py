@@ -129,6 +129,8 @@ def run_in(
             run.keep_names()
             module_reload.note_loaded()
         if job.return_names is not None:
+            if job.tells and (item is None or item.number == 0):
+                run.tell_what_stays()
             return run.separate_values(value)
         run.collect(value, in_band=False)
         return outcome
@@ -488,6 +490,18 @@ class _Run:
             if before.get(name, self) is not value:
                 kept.add(name)
         kept.intersection_update(self.namespace)
+
+    def tell_what_stays(self) -> None:
+        """Say which inputs the cell has changed that do not go back (``--async``)."""
+        code = self.code_state.changes(self.digest) if self.code_state is not None else {}
+        returned = {*(self.job.return_names or ()), *self.mine}
+        names = {name for name in {*self._changed(set()), *code} if not name.startswith("_")} - returned
+        if names:
+            print(
+                f"nbray: the cell changed {', '.join(sorted(names))} only for itself: what --async changes in place stays"
+                " on the worker. Assign a new name instead: it comes back.",
+                file=sys.stderr,
+            )
 
     def separate_values(self, value: Any) -> list[Any]:
         """Return what ``--async`` returns: names that are deleted (or None), the last value, then each name's."""

@@ -19,7 +19,7 @@ from nbray.exceptions import GetTimeoutError, TaskCancelledError
 from nbray.notes import add_note
 
 from . import cell_runner, interrupt, tracebacks
-from .cell_job import Inputs, Item, unpicklable
+from .cell_job import OF_IPYTHON, Inputs, Item, unpicklable
 from .cell_pickle import CellPickler, into
 from .cell_result import SET, CellOutcome
 from .live_line import seconds
@@ -140,6 +140,9 @@ class EachCells:
         values = lists.pop("", None)
         namespace.update(lists)
         namespace.update(singles)
+        deleted = [set(outcome.deleted) for outcome in outcomes if outcome is not None]
+        for name in set.intersection(*deleted) if deleted else ():
+            namespace.pop(name, None)
         if not cell.options.quiet:
             cells.tell(list(dict.fromkeys(messages)))
         if cell.options.time:
@@ -161,7 +164,9 @@ def _refuse_stores(cell: Any, namespace: dict[str, Any]) -> None:
     """Every item has its own copy of the inputs: a store into one would be lost, so it is refused."""
     __tracebackhide__ = True
     for name, line in cell.analysis.stored_into.items():
-        if name in namespace and name not in cell.analysis.augmented:
+        if isinstance(namespace.get(name), types.ModuleType):
+            continue  # what it sets there is for the cell itself
+        if name in namespace and name not in cell.analysis.augmented and name not in OF_IPYTHON:
             error = TypeError(
                 f"{name} is changed in line {line}, but every item of --each has its own copy of {name}, so the change"
                 " would be lost. Assign a new name instead: it comes back as a list, one value per item."

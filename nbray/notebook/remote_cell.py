@@ -186,7 +186,10 @@ class RemoteCells:
             # Of cells that run beside this kernel all would draw the same numbers.
             job.settings = self.settings.settings()
         if options.asynchronous:
-            job.return_names = _assigned(analysis, options.only_names)
+            if options.each is None:
+                _refuse_stores_into_code(analysis, source, shell.user_ns)
+            job.return_names = _assigned(analysis, options.only_names, shell.user_ns)
+            job.tells = not options.quiet
         actor = self.actors.handle(options) if options.actor else None
         inputs = self._inputs(job, analysis, source, bool(options.actor))
         if options.each is not None or options.asynchronous:
@@ -447,9 +450,24 @@ def _short(value: float) -> str:
     return f"{value * 1e3:.3g} ms" if value < 1 else seconds(value)
 
 
-def _assigned(analysis: CellAnalysis, only: list[str] | None) -> list[str]:
-    """Return the names that become refs at once when the cell does not block."""
-    names = (analysis.bound | set(analysis.stored_into)) - analysis.import_names
+def _refuse_stores_into_code(analysis: CellAnalysis, source: tracebacks.CellSource, namespace: dict[str, Any]) -> None:
+    """A class cannot become a ref, nor change here while its cell runs elsewhere."""
+    __tracebackhide__ = True
+    for name, line in analysis.stored_into.items():
+        if isinstance(namespace.get(name), type | types.FunctionType):
+            error = TypeError(
+                f"{name} is changed in line {line}, but a cell of --async has its own copy of it, so the change would be"
+                " lost. Leave --async away, or assign a new name instead."
+            )
+            raise tracebacks.at_cell_line(error, source.filename, line)
+
+
+def _assigned(analysis: CellAnalysis, only: list[str] | None, namespace: dict[str, Any]) -> list[str]:
+    """Return the names that become refs at once when the cell does not block: those it binds, and values that it stores into."""
+    stored = {name for name in analysis.stored_into if name in namespace}
+    code = (types.ModuleType, types.FunctionType, types.MethodType, type)
+    stored = {name for name in stored if name not in cell_job.OF_IPYTHON and not isinstance(namespace[name], code)}
+    names = (analysis.bound | stored) - analysis.import_names
     names -= analysis.deleted
     chosen = sorted(name for name in names if not name.startswith("_"))
     return chosen if only is None else [name for name in chosen if name in only]

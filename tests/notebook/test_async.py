@@ -165,3 +165,29 @@ def test_what_the_cell_imports_is_bound_here(kernel: Kernel) -> None:
     assert kernel.ok("j.dumps(1), os.path.sep, root(4)").value == "('1', '/', 2.0)"
     kernel.ok("import time\nwhile 'tabnanny' not in globals(): time.sleep(0.01)")
     assert kernel.ok("tabnanny_before, tabnanny.__name__, 'z' in globals()").value == "(False, 'tabnanny', False)"
+
+
+def test_what_a_cell_sets_in_modules_and_builtins_leaves_their_names_alone(kernel: Kernel) -> None:
+    kernel.ok("import os, types\nholder = types.SimpleNamespace()")
+    cell = kernel.ok(
+        "%%remote --async\nos.environ['SET'] = '1'; globals()['by_text'] = 3; vars(holder)['q'] = 1\n"
+        "get_ipython().user_ns['z'] = 1; sorted([1])[0] = 2\nholder.x = 1\nos.environ['SET']"
+    )
+    assert kernel.ok("nbray.get(_), nbray.get(holder).x").value == "('1', 1)"
+    bound = [
+        f"isinstance({name}, nbray.ObjectRef)" for name in ("os", "globals", "vars", "sorted", "get_ipython", "holder")
+    ]
+    assert kernel.ok(f"[{', '.join(bound)}]").value == "[False, False, False, False, False, True]"
+    assert cell.text("stderr") == ""
+
+
+def test_what_a_cell_changes_in_place_is_told_to_stay_there(kernel: Kernel) -> None:
+    kernel.ok("kept = [1]; other = {}\nclass Count: n = 0\ndef bump(): Count.n += 1")
+    cell = kernel.ok("%%remote --async\nkept.append(2); bump(); fresh = list(kept)\nother['x'] = 1")
+    kernel.until(lambda: "nbray: the cell changed Count, kept only for itself" in cell.text("stderr"))
+    assert kernel.ok("nbray.get([fresh, other]), kept, Count.n").value == "([[1, 2], {'x': 1}], [1], 0)"
+    quiet = kernel.ok("%%remote --async --quiet\nkept.append(2)")
+    kernel.ok("nbray.get(_)")
+    assert quiet.text("stderr") == ""
+    refused = kernel.run("%%remote --async\nx = 1\nCount.n = 5").traceback
+    assert "Count is changed in line 3, but a cell of --async has its own copy of it" in refused

@@ -119,3 +119,12 @@ def test_no_items(kernel: Kernel) -> None:
     assert kernel.ok("y, z, [n for n in ('wave', 'of_nothing', '_p', 'x') if n in globals()]").value == "([], [], [])"
     kernel.ok("%%remote --each x=iter(()) -o chosen\nchosen = other = x")
     assert kernel.ok("chosen, 'other' in globals()").value == "([], False)"
+
+
+def test_settings_of_modules_are_for_the_items_and_a_deleted_name_is_gone(kernel: Kernel) -> None:
+    kernel.ok("import os\ngone = kept = 1")
+    cell = kernel.ok(
+        "%%remote --each i=range(2)\nos.environ['ITEM'] = str(i)\ndel gone\nif i: del kept\nos.environ['ITEM']"
+    )
+    assert cell.value == "['0', '1']"
+    assert kernel.ok("'gone' in globals(), kept, 'ITEM' in os.environ").value == "(False, 1, False)"
