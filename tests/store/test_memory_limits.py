@@ -114,13 +114,42 @@ def test_small_dev_shm_does_not_matter():
         "mount -t tmpfs -o size=64m tmpfs /dev/shm && head -c 60m /dev/zero > /dev/shm/full && "
         f'exec {sys.executable} -c "$CODE"'
     )
+    assert _in_own_mounts(script, CODE=code) == "fits"
+
+
+def test_the_tightest_limit_of_cgroup_v2(tmp_path):
+    """Pictured by files where the kernel shows them: the limit of a group above counts, file cache does not."""
+    (tmp_path / "cgroup").write_text("0::/pod/box\n")
+    script = (
+        "mount -t tmpfs none /sys/fs/cgroup && cd /sys/fs/cgroup && mkdir -p pod/box && "
+        "touch cgroup.controllers pod/cgroup.procs pod/box/cgroup.procs && "
+        "echo max > pod/box/memory.max && echo 1000 > pod/box/memory.current && "
+        f"echo {256 * MIB} > pod/memory.max && echo {64 * MIB} > pod/memory.current && "
+        f"printf 'anon 1\\ninactive_file {32 * MIB}\\nactive_file {16 * MIB}\\n' > pod/memory.stat && "
+        f'mount --bind {tmp_path}/cgroup /proc/$$/cgroup && exec {sys.executable} -c "$CODE"'
+    )
+    code = (
+        "from nbray.store.segment import create, memory_available\n"
+        "from nbray.exceptions import SharedMemoryTooSmallError\n"
+        "create(128 << 20)\n"
+        "try: create(256 << 20)\n"
+        "except SharedMemoryTooSmallError as e: print(memory_available()[0] >> 20, e)\n"
+    )
+    available, _, words = _in_own_mounts(script, CODE=code).partition(" ")
+    assert available == str(256 - 64 + 32 + 16 // 2)
+    assert "cgroup /sys/fs/cgroup/pod: limit 256 MiB, used 64 MiB, of that 40 MiB file cache" in words
+
+
+def _in_own_mounts(script: str, **env: str) -> str:
+    """Return what a shell script prints that may mount; skips where the machine does not let us."""
     try:
         done = subprocess.run(
             ["unshare", "-m", "sh", "-c", script],
-            env={**ENV, "CODE": code}, capture_output=True, text=True, timeout=60, check=False,
+            env={**ENV, **env}, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     except FileNotFoundError:
         pytest.skip("needs the unshare command")
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip(f"needs root and mount namespaces: {done.stderr.strip()}")
-    assert done.stdout.strip() == "fits", done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
