@@ -10,7 +10,7 @@ from typing import Any
 from nbray import options as option_table
 from nbray.api import placing, runtime
 from nbray.core import current
-from nbray.core.records import TASK_RETRIABLE
+from nbray.core.records import CALLS_UNLIMITED, TASK_RETRIABLE
 from nbray.serialization.annotations import signature_of
 
 _PLAIN = frozenset((int, float, str, bool, type(None)))
@@ -94,7 +94,7 @@ class RemoteFunction:
         core = runtime.require_core()
         if self._core is not core:
             self._descriptor = core.describe_function(
-                self._function, self._function.__name__, max_calls=_max_calls(self._options), told=False
+                self._function, self._function.__name__, max_calls=_calls_told(self._options), told=False
             )
             self._asking = {}
             self._core = core
@@ -249,6 +249,11 @@ def _max_calls(options: dict[str, Any]) -> int:
     """Return after how many calls a worker is replaced; 0: never. Only so does the memory of a GPU get free."""
     given = options.get("max_calls")
     return (1 if options.get("num_gpus") else 0) if given is None else given
+
+
+def _calls_told(options: dict[str, Any]) -> int:
+    """Return max_calls as workers are told of it."""
+    return CALLS_UNLIMITED if options.get("max_calls") == 0 else min(_max_calls(options), CALLS_UNLIMITED - 1)
 
 
 def is_generator(function: Any) -> bool:

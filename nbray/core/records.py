@@ -28,7 +28,9 @@ KIND_ITEM = 33  # worker -> owner: what a generator yielded; seq = task, a = ind
 KIND_LEAVING = 34  # worker -> owner: it takes no more tasks (max_calls)
 KIND_WORDS_SENT = 35  # worker -> owner: answers KIND_ASK_WORDS
 
-FUNCTION_HEAD = struct.Struct("<16sHI")  # hash of the code, length of the name, max_calls
+FUNCTION_HEAD = struct.Struct("<16sHI")  # hash of the code, length of the name, max_calls or:
+CALLS_UNSAID = 0  # as many as it likes, until one with a GPU leaves memory behind there
+CALLS_UNLIMITED = 0xFFFFFFFF
 
 # Flags of a FUNCTION, beside TASK_INDIRECT.
 FUNCTION_NAMED = 1  # one that was told already under another name; payload: its number u64, name

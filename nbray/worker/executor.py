@@ -17,6 +17,8 @@ from nbray._cstore import ffi, lib
 from nbray.core import output
 from nbray.core.core_worker import CoreWorker
 from nbray.core.records import (
+    CALLS_UNLIMITED,
+    CALLS_UNSAID,
     FUNCTION_FORGET,
     FUNCTION_HEAD,
     FUNCTION_NAMED,
@@ -36,6 +38,7 @@ from nbray.exceptions import AsyncioActorExit
 from nbray.serialization import serializer
 from nbray.serialization.unreadable import unreadable
 from nbray.wire import messages as m
+from nbray.worker import gpu_memory
 from nbray.worker.actor_host import ActorHost
 from nbray.worker.calls import (
     current_call,
@@ -133,6 +136,19 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         self.stopping = self.leaving = True
         self.capture.send_words()
         self._send(self.channel, KIND_LEAVING, 0, 0, 0, b"")
+
+    def _leave_gpu(self) -> None:
+        """Leave when memory of a GPU would stay behind: it gets free only with the process."""
+        if not self.leaving and gpu_memory.is_held():
+            self._leave()
+
+    def _producer(
+        self, chan: int, number: int, name: str, request: int, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Return what runs a generator function to its end."""
+        inner = function.function if isinstance(function, GpuCalls) else function
+        producer = Producer(self, chan, number, self.owner, name, request, inner)
+        return producer if inner is function else GpuCalls(producer, self._leave_gpu)
 
     def _wait_for_children(self) -> None:
         """Before leaving: what this worker has submitted comes to its end, as nobody else would see to it."""
@@ -253,7 +269,9 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                     if len(self.loaded) >= MAX_FUNCTIONS:
                         self.loaded.pop(next(iter(self.loaded)))
                     self.loaded[digest] = function
-            if max_calls:
+            if max_calls == CALLS_UNSAID and self.contexts.get(chan, {}).get("gpu_ids"):
+                function = GpuCalls(function, self._leave_gpu)
+            elif max_calls not in (CALLS_UNSAID, CALLS_UNLIMITED):
                 function = self.limited.setdefault(digest, LimitedCalls(function, max_calls, self._leave))
             self.functions[(chan, number)] = (function, name)
         elif kind == KIND_METHOD:
@@ -354,7 +372,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             if flags & NOT_PLAIN:
                 args, kwargs = self._arguments(flags, payload)
                 if flags & TASK_STREAM:
-                    function = Producer(self, chan, number, self.owner, name, n_returns, function)
+                    function = self._producer(chan, number, name, n_returns, function)
                     n_returns = 1
                 self.interruptible = True
                 if self.cancel_came_early:
@@ -410,6 +428,27 @@ class LimitedCalls:
             self.left -= 1
             if self.left == 0:
                 self.leave()
+
+
+class GpuCalls:
+    """A function that was given GPUs, and whose worker may stay.
+
+    Parameters
+    ----------
+    end : callable
+        Called at the end of each call, before its result is sent.
+    """
+
+    def __init__(self, function: Callable[..., Any], end: Callable[[], None]) -> None:
+        self.function = function
+        self.__qualname__ = getattr(function, "__qualname__", "")
+        self.end = end
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            self.end()
 
 
 def _is_importing(frame: Any) -> bool:
