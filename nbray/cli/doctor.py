@@ -15,6 +15,7 @@ from nbray._cstore import ffi, lib
 from nbray.config import Limits
 from nbray.core.observer import Observer
 from nbray.node import discovery, machine, session_dir
+from nbray.node.gpu import Gpus, open_gpus
 from nbray.node.segment import memory_available
 from nbray.util.state.tables import as_json, size, table
 from nbray.version import __version__
@@ -103,7 +104,19 @@ def _memory() -> Iterator[Finding]:
         "" if level == OK else f"Free memory: the smallest store is {size(limits.object_store_min_bytes)}.",
     )  # fmt: skip
     yield Finding(OK, "CPUs", f"{machine.count_cpus()} usable of {os.cpu_count()}")
-    yield Finding(OK, "GPUs", ", ".join(map(str, machine.gpu_ids())) or "none")
+    yield from _gpus(machine.gpu_ids(), open_gpus())
+
+
+def _gpus(numbers: list[int], gpus: Gpus | None) -> Iterator[Finding]:
+    if not numbers:
+        yield Finding(OK, "GPUs", "none")
+    elif gpus is None:
+        advice = "Tasks can use them; how busy they are is not shown. Is the NVIDIA driver's libnvidia-ml.so.1 there?"
+        yield Finding(NOTE, "GPUs", f"{len(numbers)}; the driver's library (NVML) does not answer", advice)
+    else:
+        known = {sample.index: f"{sample.name}, {size(sample.total)}" for sample in gpus.read()}
+        named = (f"{number}: {known.get(number, 'not told by the driver')}" for number in numbers)
+        yield Finding(OK, "GPUs", f"{len(numbers)} ({'; '.join(named)})")
 
 
 def _limits() -> Iterator[Finding]:
