@@ -11,19 +11,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import sysconfig
 from collections.abc import Container
 from types import ModuleType
 from typing import Any
 
-from .error_record import PACKAGE_DIR
+from .installed_modules import is_installed
 
 _loaded: dict[str, int] = {}  # module -> time of its file (ns) when it was loaded
 _files: dict[str, str] = {}  # module -> its source; "": not the user's
 _n_modules = 0  # in sys.modules, at the last look
 _old_objects: dict[Any, Any] = {}  # IPython's memory of what it replaced
-_STDLIB = {sysconfig.get_path("stdlib") + os.sep, sysconfig.get_path("platstdlib") + os.sep}
-_NOT_THE_USERS = tuple(_STDLIB | {os.path.realpath(path) + os.sep for path in _STDLIB})
 
 
 def wanted_here(shell: Any) -> dict[str, Any] | None:
@@ -110,13 +107,4 @@ def _source(name: str, module: Any) -> str:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or not file.endswith(".py") or name in ("__main__", "__mp_main__"):
         return ""
-    if _is_installed(file) or _is_installed(
-        os.path.realpath(file)
-    ):  # which takes a while, and nearly all are by the first
-        return ""
-    return file
-
-
-def _is_installed(path: str) -> bool:
-    in_packages = f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path
-    return in_packages or path.startswith((PACKAGE_DIR, *_NOT_THE_USERS))
+    return "" if is_installed(name, file) else file
