@@ -63,7 +63,7 @@ class ActorHost(ExecutorState):
         notice, self._become = self._become, None
         assert notice is not None
         core = self.core
-        error_blob, text, repr_name = b"", "", ""
+        repr_name = ""
         try:
             hold = core.store.lookup(notice.spec_id)
             if hold is None:
@@ -130,19 +130,26 @@ class ActorHost(ExecutorState):
             self.stopping = True
             return
         except BaseException as error:
-            error_blob = error_value.from_exception(
-                f"{self.actor_spec.get('class_name', 'actor')}.__init__", error, 1, core.node_id[:8]
-            )
-            if len(error_blob) > INLINE_MAX_BYTES:
-                error_blob = error_value.shorten(error_blob, INLINE_MAX_BYTES)
-            text = error_value.headline(error_blob)
             self.actor = None
+            self._made(error, notice)
+        else:
+            self._made(None, notice, repr_name)
+
+    def _made(self, error: BaseException | None, notice: m.BecomeActorNotice, repr_name: str = "") -> None:
+        """Tell the daemon that the actor is there, or why it is not."""
+        blob, text = b"", ""
+        if error is not None:
+            name = f"{self.actor_spec.get('class_name', 'actor')}.__init__"
+            blob = error_value.from_exception(name, error, 1, self.core.node_id[:8])
+            if len(blob) > INLINE_MAX_BYTES:
+                blob = error_value.shorten(blob, INLINE_MAX_BYTES)
+            text = error_value.headline(blob)
         self.capture.send_words()
-        core.control.send(
+        self.core.control.send(
             m.ActorReadyNotice(
                 actor_id=notice.actor_id,
                 incarnation=notice.incarnation,
-                error=error_blob,
+                error=blob,
                 error_text=text[:1000],
                 repr_name=repr_name,
             )

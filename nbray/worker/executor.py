@@ -58,6 +58,7 @@ from nbray.worker.executor_state import (
     RING,
     SERVED,
 )
+from nbray.worker.forked_child import make_child
 from nbray.worker.output_capture import TaskStream
 from nbray.worker.owner_surroundings import OwnerSurroundings
 from nbray.worker.replies import Replies
@@ -81,6 +82,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         core.on_tick = self.capture.look
         core.executor = self  # type: ignore[attr-defined]
         output.attach_worker(self.capture)
+        os.register_at_fork(after_in_child=lambda: make_child(self))
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit status."""

@@ -110,9 +110,6 @@ class ForeignOutput:
 
     def write_own(self, stream: str, data: bytes) -> None:
         """Append to the log what is sent in another way."""
-        if os.getpid() != self.pid:  # a child that was forked has the same position
-            os.write(1 if stream == "stdout" else 2, data)
-            return
         written = os.write(self._log, data)
         end = os.lseek(self._log, 0, os.SEEK_CUR)
         stderr = self._stderr

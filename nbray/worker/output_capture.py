@@ -124,8 +124,9 @@ class OutputCapture:
         self._thread: threading.Thread | None = None
         # A child that the user's function forks and that prints finds the lock free, also when the thread had it just then.
         os.register_at_fork(
-            before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._new_locks
+            before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._in_child
         )
+        self._is_child = False  # of the worker: forked by the user's code
         self.pending = False  # whether something is buffered
         self.origin = ""
         self.call_now: Any = None  # where calls run beside each other: tells which one this thread or coroutine runs
@@ -140,17 +141,27 @@ class OutputCapture:
         self._looks = False  # the thread looks often, and need not be woken for it
         self.any_call: Callable[[], Any] = lambda: None  # where calls run beside each other: one of them
 
-    def _new_locks(self) -> None:
+    def _in_child(self) -> None:
         self._lock, self._wake = threading.RLock(), threading.Event()
+        self._is_child, self._parts, self._size = True, [], 0
 
     def write(self, stream: str, text: str) -> None:
         with self._lock:
+            if self._is_child:
+                self._write_as_child(stream, text)
+                return
             if self.call_now is not None:
                 self._change_task(self.call_now())
             if self.index is not None:
                 self.index.note(self._task if self.call_now is not None else self._running())
             self._log(stream, text)  # at once: a worker that dies now is asked for its last words
             self._add(stream, text)
+
+    def _write_as_child(self, stream: str, text: str) -> None:
+        """Leave it to the worker to find this; a child has no thread of ours, which would keep it from ending with its code."""
+        with contextlib.suppress(OSError):
+            own = 1 if stream == "stdout" and self._foreign is not None else 2
+            os.write(own, text.encode("utf-8", "backslashreplace"))
 
     def _change_task(self, call: Any) -> None:
         """What comes next is of ``call``, where calls run beside each other; None: it cannot be told."""
@@ -217,7 +228,7 @@ class OutputCapture:
 
     def _take_foreign(self, most: int) -> None:
         foreign = self._foreign
-        if foreign is None or not foreign.grew():
+        if foreign is None or self._is_child or not foreign.grew():
             return
         self._watched_at = time.monotonic()
         if self.call_now is not None:
