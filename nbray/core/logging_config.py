@@ -138,6 +138,8 @@ def _where() -> dict[str, str]:
         found["task_func_name"] = executor.function_name()
         if executor.actor_id:
             found["actor_id"] = executor.actor_id
+            if name_of_actor := executor.actor_spec["options"].get("name"):
+                found["actor_name"] = name_of_actor
     return found
 
 

@@ -77,7 +77,7 @@ class Metric:
         return self
 
     def _record(self, value: Any, tags: dict[str, str] | None) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float)):
             raise TypeError(f"value must be int or float, got {type(value)}.")
         given = {**self._default_tags, **(tags or {})}
         for tag in (tags or {}).values():

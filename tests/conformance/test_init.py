@@ -265,7 +265,7 @@ def test_logs_of_calls_that_run_side_by_side(run_script):
             def method(self):
                 logging.getLogger("mine").info("thread " + ray.get_runtime_context().get_task_id())
 
-        actors = [Async.remote(), Threaded.remote()]
+        actors = [Async.options(name="its name").remote(), Threaded.remote()]
         ray.get([actor.method.remote() for actor in actors])
         ray.shutdown()
         """
@@ -275,6 +275,7 @@ def test_logs_of_calls_that_run_side_by_side(run_script):
     for kind, name in (("async", "Async.method"), ("thread", "Threaded.method")):
         assert records[kind]["task_id"] == records[kind]["message"].partition(" ")[2]
         assert records[kind]["task_name"] == name
+    assert records["async"]["actor_name"] == "its name" and "actor_name" not in records["thread"]
 
 
 def test_mistakes_in_logging_config(library):

@@ -37,6 +37,13 @@ def test_tags(ray):
     assert counter.info["default_tags"] == {"place": "b"}
 
 
+def test_true_and_false_are_numbers(ray):
+    metrics.Counter("test_true_total").inc(True)
+    for value in (True, False):
+        metrics.Gauge("test_true").set(value)
+        metrics.Histogram("test_true_histogram", boundaries=[1]).observe(value)
+
+
 @pytest.mark.parametrize("value", [0, -1])
 def test_counters_only_rise(ray, value):
     counter = metrics.Counter("test_rise_total")
