@@ -86,6 +86,30 @@ def test_persist():
     assert int(kept.sum().compute(scheduler=get)) == 999_000
 
 
+def test_persisted_values_stay_in_the_store():
+    """In Ray, too, a persisted collection holds refs."""
+    np = pytest.importorskip("numpy")
+    import dask.array as da
+
+    util_dask.enable_dask_on_ray()
+    try:
+        array = da.ones(2**20, chunks=2**19)
+        for kept in (array.persist(), *dask.persist(array + 0)):
+            for part in dict(kept.__dask_graph__()).values():
+                assert not isinstance(getattr(part, "value", part), np.ndarray)
+            assert int(kept.sum().compute()) == 2**20
+        assert dask.delayed(abs)(-3).persist().compute() == 3
+    finally:
+        util_dask.disable_dask_on_ray()
+
+
+def test_a_progress_bar(capsys):
+    with util_dask.ProgressBarCallback():
+        assert dask.delayed(sum)([dask.delayed(abs)(-i) for i in range(10)]).compute(scheduler=get) == 45
+    shown = capsys.readouterr()
+    assert shown.err + shown.out
+
+
 def test_callbacks():
     seen = []
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nbray.util.dask.callbacks import RayDaskCallback
+from nbray.util.dask.callbacks import ProgressBarCallback, RayDaskCallback
 from nbray.util.dask.scheduler import (
+    dataframe_optimize,
     disable_dask_on_ray,
     enable_dask_on_ray,
     ray_dask_get,
@@ -12,7 +13,9 @@ from nbray.util.dask.scheduler import (
 )
 
 __all__ = [
+    "ProgressBarCallback",
     "RayDaskCallback",
+    "dataframe_optimize",
     "disable_dask_on_ray",
     "enable_dask_on_ray",
     "ray_dask_get",

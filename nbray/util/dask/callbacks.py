@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, ClassVar
+
+from nbray.experimental.tqdm_ray import tqdm
 
 _active: list[Any] = []
 
@@ -50,6 +53,34 @@ class RayDaskCallback:
     def unregister(self) -> None:
         """Be told no more."""
         _active.remove(self)
+
+
+class ProgressBarCallback(RayDaskCallback):
+    """Shows how many tasks of the graph have run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Any = None
+        self._lock = threading.Lock()
+
+    def _ray_postsubmit(self, task: Any, key: Any, deps: Any, object_ref: Any) -> None:
+        with self._lock:
+            if self._bar is None:
+                self._bar = tqdm(desc="Dask", unit="task", total=0)
+            self._bar.total += 1
+        object_ref._on_completed(lambda _: self._step())
+
+    def _step(self) -> None:
+        with self._lock:
+            if self._bar is not None:
+                self._bar.update(1)
+
+    def _ray_finish(self, result: Any) -> None:
+        with self._lock:
+            bar, self._bar = self._bar, None
+            if bar is not None:
+                bar.update(bar.total - bar.n)  # whose completion is about to be told
+                bar.close()
 
 
 def functions(name: str, given: Any = None) -> list[Any]:

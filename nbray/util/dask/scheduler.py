@@ -7,7 +7,7 @@ results stay in the object store until the last node that needs them has run.
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask
@@ -292,6 +292,25 @@ def _size(value: Any) -> int:
 def ray_dask_persist(*collections: Any, **kwargs: Any) -> Any:
     """As ``dask.persist``, but the parts stay in the object store: the collections hold handles of them."""
     return dask.persist(*collections, **{"scheduler": ray_dask_get, **kwargs, "ray_persist": True})
+
+
+def _persisting(dsk: Any, keys: Any, **kwargs: Any) -> Any:
+    return ray_dask_get(dsk, keys, **{**kwargs, "ray_persist": True})
+
+
+def _persist(collections: Sequence[Any], optimize_graph: bool = True, **kwargs: Any) -> Any:
+    """What ``persist`` of a collection does where ``ray_dask_get`` is Dask's scheduler: its values stay in the object store."""
+    return dask.persist(
+        *collections, traverse=False, optimize_graph=optimize_graph, **{**kwargs, "scheduler": _persisting}
+    )
+
+
+ray_dask_get.persist = _persist  # type: ignore[attr-defined]  # where Dask looks for it
+
+
+def dataframe_optimize(dsk: Any, keys: Any, **kwargs: Any) -> Any:
+    """Return the graph of a data frame as it is: today's Dask has optimized it already. For ``dask.config.set(dataframe_optimize=...)``."""
+    return dsk
 
 
 def enable_dask_on_ray(shuffle: str | None = "tasks", use_shuffle_optimization: bool = True) -> Any:
