@@ -356,6 +356,7 @@ def test_logs_and_timeline(nbray_command, driver, tmp_path):
     code, said, _ = nbray_command("logs")
     assert code == 0
     assert "daemon.log" in said
+    assert not {"run", "other"} & set(said.split()), "a folder is no log"
     (actor,) = json.loads(nbray_command("list", "actors", "--format", "json")[1])
     kit.eventually(
         lambda: "the holder waits" in nbray_command("logs", "--actor-id", actor["actor_id"])[1], "what it prints first"

@@ -46,7 +46,7 @@ def list_logs(
         _check_node(where, node_id)
         folder = os.path.join(where.session_dir, "logs")
     found: dict[str, list[str]] = {}
-    for name in sorted(os.listdir(folder), key=_natural):
+    for name in sorted((entry.name for entry in os.scandir(folder) if entry.is_file()), key=_natural):
         if fnmatch.fnmatch(name, glob_filter or "*") and not name.endswith((log_index.SUFFIX, raw_output.SUFFIX)):
             kind = "worker" if name.startswith("worker") else "daemon" if name.startswith("daemon") else "other"
             found.setdefault(kind, []).append(name)
