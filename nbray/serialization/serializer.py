@@ -181,7 +181,10 @@ def reduce_code(code: types.CodeType) -> Any:
     pickles; no traceback could then say where a function of a notebook stands.
     """
     make, arguments = _code_reduce(code)
-    arguments = tuple([code.co_filename if part == "<dynamic-code>" else part for part in arguments])
+    # By type first: Python warns of bytes that are compared with a string when it is asked to (-b).
+    arguments = tuple(
+        [code.co_filename if type(part) is str and part == "<dynamic-code>" else part for part in arguments]
+    )
     return with_text(make, arguments, code.co_filename)
 
 

@@ -47,6 +47,30 @@ def test_standard_descriptors_are_closed(tmp_path, closed):
     assert (tmp_path / "done").exists()
 
 
+def test_python_takes_warnings_for_errors(tmp_path):
+    text = """
+        class Counter:
+            n = 0
+
+            def add(self, text=b"bytes"):
+                self.n += 1
+                return self.n
+
+        if __name__ == "__main__":
+            main()
+            counter = nbray.remote(Counter).remote()
+            assert nbray.get([counter.add.remote() for _ in range(3)]) == [1, 2, 3]
+            try:
+                nbray.get(nbray.remote(lambda: 1 / 0).remote())
+            except ZeroDivisionError as error:
+                assert "1 / 0" in str(error) or "<lambda>" in str(error)
+            nbray.shutdown()
+            open("done", "w").close()
+    """
+    done = start(text, tmp_path, 'python="$1"; shift; exec "$python" -bb -W error "$@"')
+    assert (tmp_path / "done").exists(), done.stderr
+
+
 STREAMS = {
     "closed": "sys.stdout.close(); sys.stderr.close()",
     "none": "sys.stdout = sys.stderr = None",
