@@ -52,19 +52,45 @@ static void end_run(nbs_seg *s, nbsi_chan *c, uint64_t seq) {
   nb_atomic_store(&s->run_chan, 0u, RELAXED);
 }
 
+int nbs_watch_words(nbs_seg *s, int fd0, int fd1, const uint64_t *read) {
+  int rc = nbsi_enter(s);
+  if (rc != NBS_OK) return rc;
+  s->words_fd[0] = fd0;
+  s->words_fd[1] = fd1;
+  s->words_read = read;
+  return NBS_OK;
+}
+
+/* words_wait tells whether the result of a task that ran long enough has to wait. */
+static int words_wait(const nbs_seg *s, uint64_t ran_ns) {
+  if (ran_ns < NBS_WORDS_AFTER_NS) return 0;
+  for (int i = 0; i < 2; i++) {
+    struct stat found;
+    if (fstat(s->words_fd[i], &found) == 0 &&
+        (uint64_t)found.st_size != nb_atomic_load(&s->words_read[i], RELAXED))
+      return 1;
+  }
+  return 0;
+}
+
+/* ran_for tells how long the task of a result ran: what its sender says, or since it was taken. */
+static uint64_t ran_for(const nbsi_chan *c, const nbs_msg *m, uint64_t now) {
+  uint64_t start = nb_atomic_load(&c->run_start, RELAXED);
+  if (m->b == 0 && start != 0 && nb_atomic_load(&c->run_seq, RELAXED) == m->seq) return now - start;
+  return m->b;
+}
+
 /* count_sent does what a task or result brings with it, once it is sure to go out. */
-static void count_sent(nbs_seg *s, nbsi_chan *c, nbs_msg *m) {
+static void count_sent(nbs_seg *s, nbsi_chan *c, nbs_msg *m, uint64_t now) {
   nbs_event e = {.seq = m->seq, .owner = c->owner, .process = s->peer, .a = m->a, .b = m->b};
-  e.t_ns = nbsi_now_ns();
+  e.t_ns = now;
   e.flags = m->flags;
   if (m->kind == NBS_MSG_TASK) {
     e.kind = NBS_EV_SUBMIT;
     nb_atomic_add(&s->me->counters[NBS_CTR_SUBMITTED], 1, RELAXED);
   } else {
     e.kind = NBS_EV_RESULT;
-    uint64_t start = nb_atomic_load(&c->run_start, RELAXED);
-    if (m->b == 0 && start != 0 && nb_atomic_load(&c->run_seq, RELAXED) == m->seq)
-      m->b = e.t_ns - start;
+    m->b = ran_for(c, m, now);
     e.dur_ns = e.b = m->b;
     int as = m->flags & NBS_RESULT_CANCELLED ? NBS_CTR_CANCELLED
              : m->flags & NBS_RESULT_ERROR   ? NBS_CTR_FAILED
@@ -75,9 +101,9 @@ static void count_sent(nbs_seg *s, nbsi_chan *c, nbs_msg *m) {
   nbsi_event(s, &e);
 }
 
-/* put writes one message; its `len` is that of both parts. */
+/* put writes one message; its `len` is that of both parts. `words`: see nbs_watch_words. */
 static int put(nbs_seg *s, nbs_msg *m, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
-               uint64_t *ticket) {
+               uint64_t *ticket, int words) {
   uint32_t state;
   nbsi_chan *c = nbsi_chan_find(s, m->chan, &state);
   if (c == NULL) return NBS_ENOTFOUND;
@@ -94,7 +120,11 @@ static int put(nbs_seg *s, nbs_msg *m, const void *p1, uint32_t n1, const void *
   uint64_t at = room_for(r, mem, c->ring_bytes, need);
   if (at == ~0ull) return NBS_EAGAIN;
 
-  if (m->kind == NBS_MSG_TASK || m->kind == NBS_MSG_RESULT) count_sent(s, c, m);
+  if (m->kind == NBS_MSG_TASK || m->kind == NBS_MSG_RESULT) {
+    uint64_t now = nbsi_now_ns();
+    if (words && words_wait(s, ran_for(c, m, now))) return NBS_EWORDS;
+    count_sent(s, c, m, now);
+  }
   nbsi_record *rec = (nbsi_record *)(void *)(mem + (at & (c->ring_bytes - 1)));
   nb_atomic_store(&rec->word, at | NBSI_PENDING, RELAXED);
   rec->msg = *m;
@@ -113,18 +143,23 @@ static int put(nbs_seg *s, nbs_msg *m, const void *p1, uint32_t n1, const void *
   return NBS_OK;
 }
 
-int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a,
-             uint64_t b, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
-             uint64_t *ticket) {
+static int send(nbs_seg *s, nbs_msg *m, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
+                uint64_t *ticket, int words) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
-  nbs_msg m = {n1 + n2, chan, seq, kind, flags, a, b};
   /* Said before the channel is looked at, and seen by nbs_take before it lets one go: the memory
    * of a ring that is written to here does not become another's meanwhile. */
   nb_atomic_add(&s->sending, 1u, SEQ_CST);
-  rc = put(s, &m, p1, n1, p2, n2, ticket);
+  rc = put(s, m, p1, n1, p2, n2, ticket, words);
   nb_atomic_sub(&s->sending, 1u, RELEASE);
   return rc;
+}
+
+int nbs_send(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t seq, uint32_t a,
+             uint64_t b, const void *p1, uint32_t n1, const void *p2, uint32_t n2,
+             uint64_t *ticket) {
+  nbs_msg m = {n1 + n2, chan, seq, kind, flags, a, b};
+  return send(s, &m, p1, n1, p2, n2, ticket, 0);
 }
 
 int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint32_t a,
@@ -134,40 +169,10 @@ int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, u
   return rc == NBS_OK ? (int64_t)ticket : rc;
 }
 
-int nbs_watch_words(nbs_seg *s, int fd0, int fd1, const uint64_t *read) {
-  int rc = nbsi_enter(s);
-  if (rc != NBS_OK) return rc;
-  s->words_fd[0] = fd0;
-  s->words_fd[1] = fd1;
-  s->words_read = read;
-  return NBS_OK;
-}
-
-/* words_wait tells whether a task that ran for `ran_ns` (0: since it was taken) has to wait. */
-static int words_wait(nbs_seg *s, uint32_t chan, uint64_t ran_ns) {
-  if (ran_ns == 0) {
-    uint32_t state;
-    const nbsi_chan *c = nbsi_chan_find(s, chan, &state);
-    uint64_t start = c == NULL ? 0 : nb_atomic_load(&c->run_start, RELAXED);
-    if (start == 0) return 0;
-    ran_ns = nbsi_now_ns() - start;
-  }
-  if (ran_ns < NBS_WORDS_AFTER_NS) return 0;
-  for (int i = 0; i < 2; i++) {
-    struct stat found;
-    if (fstat(s->words_fd[i], &found) == 0 &&
-        (uint64_t)found.st_size != nb_atomic_load(&s->words_read[i], RELAXED))
-      return 1;
-  }
-  return 0;
-}
-
 int nbs_send_result(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint64_t b,
                     const void *payload, uint32_t n) {
-  int rc = nbsi_enter(s);
-  if (rc != NBS_OK) return rc;
-  if (s->words_read != NULL && words_wait(s, chan, b)) return NBS_EWORDS;
-  return nbs_send(s, chan, NBS_MSG_RESULT, flags, seq, 0, b, payload, n, NULL, 0, NULL);
+  nbs_msg m = {n, chan, seq, NBS_MSG_RESULT, flags, 0, b};
+  return send(s, &m, payload, n, NULL, 0, NULL, s != NULL && s->words_read != NULL);
 }
 
 int nbs_revoke(nbs_seg *s, uint32_t chan, uint64_t ticket) {
