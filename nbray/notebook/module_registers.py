@@ -25,6 +25,8 @@ _KINDS = (*_DICTS, list, set, deque)
 _DEPTH = 2  # of containers within containers
 _MAX_ENTRIES = 10_000  # of a register; more are data
 _NO_CODE = frozenset({type(None), bool, int, float, complex, str, bytes, types.BuiltinFunctionType, types.ModuleType})
+_NO_CODE_ITSELF = _NO_CODE.union(_KINDS)
+_NO_REGISTER = _NO_CODE | {types.FunctionType, tuple, frozenset}  # of what modules and classes have
 
 
 class Nested(NamedTuple):
@@ -62,17 +64,19 @@ def write(registers: Mapping[Place, Any]) -> None:
 
 
 def _containers(name: str, modules: set[str]) -> Iterator[tuple[str, Any]]:
+    # Each cell goes through this for all that the user's modules have: first what most of it is.
     module = sys.modules.get(name)
     for attribute, value in list(vars(module).items()) if isinstance(module, types.ModuleType) else ():
-        if attribute.startswith("__"):
+        kind = type(value)
+        if kind in _NO_REGISTER or attribute.startswith("__"):
             continue
-        if type(value) in _KINDS:
+        if kind in _KINDS:
             yield attribute, value
             continue
         if isinstance(value, type):
             inside = vars(value) if value.__module__ == name else None
         else:
-            inside = getattr(value, "__dict__", None) if type(value).__module__ in modules else None
+            inside = getattr(value, "__dict__", None) if kind.__module__ in modules else None
         for inner, container in list(inside.items()) if isinstance(inside, dict | types.MappingProxyType) else ():
             if type(container) in _KINDS and not inner.startswith("__"):
                 yield f"{attribute}.{inner}", container
@@ -106,15 +110,23 @@ def _contents(cell: types.CellType) -> tuple[Any, ...]:
 
 def _entries(container: Any, depth: int = _DEPTH) -> Any:
     """Return what is the notebook's in a container: a dict or a list."""
-    is_dict = isinstance(container, _DICTS)
-    plain = _NO_CODE.issuperset(map(type, list(container)))  # nearly all are, and this takes no call for each
-    if len(container) > _MAX_ENTRIES or (
-        plain and (not is_dict or _NO_CODE.issuperset(map(type, list(container.values()))))
-    ):
-        return {} if is_dict else []
-    if not is_dict:
+    if not isinstance(container, _DICTS):
+        # Nearly all are without code, which to see takes no call for each.
+        if len(container) > _MAX_ENTRIES or _NO_CODE_ITSELF.issuperset(map(type, list(container))):
+            return []
         return [value for value in list(container) if _is_the_notebooks(value)]
     found: dict[Any, Any] = {}
+    if len(container) > _MAX_ENTRIES:
+        return found
+    kinds = set(map(type, list(container.values())))
+    plain_keys = _NO_CODE.issuperset(map(type, list(container)))
+    if plain_keys and _NO_CODE_ITSELF.issuperset(kinds):
+        if not depth or _NO_CODE.issuperset(kinds):
+            return found
+        for key, value in list(container.items()):
+            if type(value) in _KINDS and (inner := _entries(value, depth - 1)):
+                found[key] = Nested(type(value), inner)
+        return found
     for key, value in list(container.items()):
         if _is_the_notebooks(value) or _is_the_notebooks(key):
             found[key] = value
