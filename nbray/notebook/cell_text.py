@@ -7,7 +7,9 @@ NameError on the worker.
 
 from __future__ import annotations
 
+import io
 import re
+import tokenize
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _BRACES = re.compile(r"\{+([^{}]+)\}+")
@@ -84,3 +86,23 @@ def without_comments_above(lines: list[str]) -> list[str]:
         if text and not text.startswith("#"):
             break
     return lines
+
+
+_NOT_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+
+
+def ends_with_semicolon(text: str) -> bool:
+    """Whether the last thing in a cell, but for comments, is a semicolon, which keeps its value from being shown.
+
+    (Of IPython's own ways to tell, no one is in all versions.)
+    """
+    if ";" not in text:
+        return False
+    last = ""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type not in _NOT_CODE:
+                last = token.string
+    except (tokenize.TokenError, SyntaxError):  # magics and commands of the shell are no Python
+        last = text.rstrip()[-1:]
+    return last == ";"

@@ -20,7 +20,6 @@ from typing import Any
 
 from IPython.core import page
 from IPython.core.alias import Alias
-from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 
 from nbray.exceptions import GetTimeoutError, RayError, RayTaskError, TaskCancelledError, TaskUnschedulableError
@@ -47,6 +46,7 @@ from .actor_cells import ActorCells
 from .async_cells import AsyncCells
 from .cell_analysis import CellAnalysis, analyse
 from .cell_result import CellOutcome
+from .cell_text import ends_with_semicolon
 from .cell_transform import transformed
 from .each_cells import EachCells
 from .large_inputs import LargeInputs
@@ -161,7 +161,7 @@ class RemoteCells:
             for names in (analysis.reads, analysis.stored_into):
                 names.pop(name, None)
             analysis.mentioned.discard(name)
-        job = cell_job.CellJob(code, source.filename, flags, want_value=not _silenced(body))
+        job = cell_job.CellJob(code, source.filename, flags, want_value=not ends_with_semicolon(body))
         job.key = f"{os.getpid()}-{next(_numbers)}"
         if self.router.kernel is not None:
             job.kernel_shell = f"{type(shell).__module__}.{type(shell).__qualname__}"
@@ -475,8 +475,3 @@ def _assigned(analysis: CellAnalysis, only: list[str] | None, namespace: dict[st
 
 def _that_pickle(functions: dict[Any, Any]) -> dict[Any, Any]:
     return {key: function for key, function in functions.items() if cell_pickle.pickles((key, function))}
-
-
-def _silenced(body: str) -> bool:
-    """Whether the cell ends with a semicolon, which keeps its value from being shown."""
-    return ";" in body and bool(DisplayHook.semicolon_at_end_of_expression(body))

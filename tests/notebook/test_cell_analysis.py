@@ -6,6 +6,7 @@ import pytest
 
 from nbray.notebook.cell_analysis import analyse
 from nbray.notebook.cell_job import choose
+from nbray.notebook.cell_text import ends_with_semicolon
 
 
 def reads(source: str) -> set[str]:
@@ -129,3 +130,21 @@ def test_exec_takes_everything_along_and_looks_into_strings() -> None:
     wanted, optional = choose(analyse("eval(code)"), namespace, {})
     assert wanted == ["code", "k1"]
     assert optional == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a;", True),
+        ("a", False),
+        ("a; b", False),
+        ("a;  # why; not", True),
+        ("a  # no;", False),
+        ("f('x;')", False),
+        ("if a:\n    b;\n\n# end", True),
+        ("!ls '\na;", True),
+        ("x = '''\n;\n'''", False),
+    ],
+)
+def test_a_semicolon_at_the_end(text: str, expected: bool) -> None:
+    assert ends_with_semicolon(text) is expected
