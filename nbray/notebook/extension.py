@@ -9,7 +9,7 @@ from typing import Any
 
 from nbray.core import current
 
-from . import completion, kernel_interrupts, kernel_start, reprs, tracebacks
+from . import completion, kernel_interrupts, kernel_start, old_ipython, reprs, tracebacks
 from .cell_failure import CELL_ENDED
 from .cell_text import without_comments_above
 from .magics import RemoteMagics
@@ -46,6 +46,7 @@ class Extension:
 
     def _before_cell(self, info: Any) -> None:
         self.magics.raw_cell = info.raw_cell or ""
+        old_ipython.note_cell(self.shell, self.magics.raw_cell)
         if current.core is not None:
             current.core.shield.install()  # the kernel sets a handler of its own for each cell
         self._enter()

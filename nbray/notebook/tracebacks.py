@@ -25,7 +25,7 @@ import cloudpickle
 from nbray.exceptions import GetTimeoutError, RayError
 from nbray.serialization.error_value import hint_of
 
-from . import error_rebuild, read_only
+from . import error_rebuild, old_ipython, read_only
 from .cell_pickle import StreamReader, receiving
 from .cell_result import TOLD
 from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
@@ -99,7 +99,7 @@ class CellSource:
         # IPython's transformation drops empty lines at the start.
         self.empty_lines = len(body[: len(body) - len(body.lstrip())].split("\n")) - 1
         compiler = shell.compile
-        known = getattr(compiler, "_filename_map", {})
+        known = old_ipython.cell_numbers(compiler)
         # (IPython 9 counts the cell before it runs, and the terminal's names of cells are not those of the raw text.)
         self.number = _number_of_running_cell(known) or shell.execution_count
         name = compiler.get_code_name(raw, raw, self.number)
@@ -107,6 +107,7 @@ class CellSource:
         self.filename = name
         known[name] = self.number
         linecache.cache[name] = len(raw), None, [line + "\n" for line in raw.splitlines()], name
+        old_ipython.keep_text(name)
 
     def cached(self) -> bool:
         return self.filename in linecache.cache
@@ -160,7 +161,8 @@ def install(shell: Any) -> Callable[[], None]:
                 return original(given, **kwargs)
             finally:
                 del shell._get_exc_info
-        return original(given, **kwargs)
+        original(given, **kwargs)
+        return old_ipython.tell_notes(shown)
 
     shell.showtraceback = showtraceback
 

@@ -19,6 +19,7 @@ from typing import Any
 from . import formatters, shell_command
 from .after_import import AfterImport, BeforeImport
 from .cell_job import CellJob, magic_name
+from .old_ipython import cell_numbers
 from .worker_comms import CellComms
 
 Emit = Callable[[str, Any], None]
@@ -161,7 +162,7 @@ class WorkerShell:
         shell.execution_count = self.number + 1
         shell.ns_table.update(user_global=names, user_local=names)
         if self.filename:  # under which a traceback that is shown there names the cell
-            getattr(shell.compile, "_filename_map", {})[self.filename] = self.number
+            cell_numbers(shell.compile)[self.filename] = self.number
         if self._module is not None:
             shell.display_trap.__enter__()  # as around a cell here: one inside of it (%%capture) then sees that there is a hook
 
