@@ -15,6 +15,8 @@ class FakeComm {
   opened: unknown = undefined;
   closed = false;
   isDisposed = false;
+  /** The session of the kernel's process behind it. */
+  process = 'first';
   startSubshell: () => void = () => undefined;
   readonly subshellStarted = new Promise<void>(resolve => (this.startSubshell = resolve));
 
@@ -34,7 +36,7 @@ class FakeComm {
   }
   /** A message of the feed arrives. */
   deliver(seq: number, cluster: object | null = null, v = 1, ask = false): void {
-    this.onMsg({ content: { data: { v, seq, cluster, ask } } });
+    this.onMsg({ header: { session: this.process }, content: { data: { v, seq, cluster, ask } } });
   }
   /** A frame of the tasks arrives. */
   deliverFrame(seq: number, frame: object, buffers: ArrayBuffer[], ask: boolean): void {
@@ -78,6 +80,15 @@ class FakeKernel {
   tell(commId: string, type = 'comm_msg'): void {
     for (const listener of this.listeners) {
       listener(this, { header: { msg_type: type }, content: { comm_id: commId, data: { v: 1 } } });
+    }
+  }
+  /** The state of the kernel, as its process or the server tells it. */
+  say(state: string, session: string): void {
+    for (const listener of this.listeners) {
+      listener(this, {
+        header: { msg_type: 'status', session },
+        content: { execution_state: state }
+      });
     }
   }
   requestCommInfo(): Promise<object> {
@@ -275,6 +286,25 @@ describe('KernelLink', () => {
     kernel.become('idle');
     await settle();
     assert.equal(statuses.at(-1), 'no-nbray');
+  });
+
+  it('hears that another client has restarted the kernel', async () => {
+    const kernel = await live();
+    kernel.say('busy', 'first'); // of the process that it knows
+    kernel.say('restarting', 'of the server');
+    assert.equal(kernel.comms.length, 1);
+    kernel.say('busy', 'second');
+    await settle();
+    assert.equal(kernel.comms.length, 2);
+    assert.ok(kernel.comms[0]!.isDisposed && !kernel.comms[0]!.closed, 'who knew it is gone');
+    kernel.comm.startSubshell();
+    await settle();
+    kernel.comm.process = 'second';
+    kernel.comm.deliver(1);
+    kernel.say('idle', 'second');
+    await settle();
+    assert.equal(kernel.comms.length, 2);
+    assert.equal(statuses.at(-1), 'live');
   });
 
   it('says so when the kernel dies', async () => {

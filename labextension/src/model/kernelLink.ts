@@ -196,7 +196,10 @@ export class KernelLink {
       const comm: Comm = kernel.createComm(PANEL_TARGET);
       this._comm = comm;
       this._seen = 0;
-      comm.onMsg = msg => this._onMessage(comm, msg.content.data, msg.buffers ?? []);
+      comm.onMsg = msg => {
+        this._process = msg.header?.session ?? '';
+        this._onMessage(comm, msg.content.data, msg.buffers ?? []);
+      };
       comm.onClose = () => this._onClose(comm);
       // Without a subshell the first messages go to the main shell and wait for the running cell.
       if (ready === null) {
@@ -304,8 +307,19 @@ export class KernelLink {
     }
   }
 
-  /** Listens for the message by which a kernel says that it has loaded nbray. */
+  /**
+   * Listens for the message by which a kernel says that it has loaded nbray, and for the first one of a new process:
+   * where another client has restarted the kernel, JupyterLab says nothing of it here.
+   */
   private _onIopub(kernel: Kernel.IKernelConnection, message: KernelMessage.IIOPubMessage): void {
+    const isOther =
+      this._process !== '' && isOfKernel(message) && message.header.session !== this._process;
+    if (isOther && kernel === this._kernel && this._comm !== null) {
+      this._dropComm(false); // it died with the old process
+      this._memory.delete(kernel.id);
+      this._setStatus('restarting');
+      this._begin();
+    }
     const isHello =
       message.header.msg_type === 'comm_msg' &&
       (message as KernelMessage.ICommMsgMsg<'iopub'>).content.comm_id === HELLO_TARGET;
@@ -343,6 +357,7 @@ export class KernelLink {
   private _dropComm(tell: boolean): void {
     const comm = this._comm;
     this._comm = null;
+    this._process = '';
     this._attempt += 1;
     this._giveUp();
     if (comm !== null && !comm.isDisposed) {
@@ -377,6 +392,8 @@ export class KernelLink {
   private _kernel: Kernel.IKernelConnection | null = null;
   private _comm: Comm | null = null;
   private _status: Status = 'nothing';
+  /** The kernel's process on the other side of the comm, by the session of its messages; empty: none has come yet. */
+  private _process = '';
   /** Counts beginnings; what an older one still awaits is void. */
   private _attempt = 0;
   private _restarting = false;
@@ -388,6 +405,12 @@ export class KernelLink {
   private readonly _questions: Questions;
   /** Number of the newest message of this comm. */
   private _seen = 0;
+}
+
+/** Whether a message is the kernel's own: the server tells of a kernel's state in messages of its own session. */
+function isOfKernel({ header, content }: KernelMessage.IIOPubMessage): boolean {
+  const { execution_state: state } = content as { execution_state?: string };
+  return header.msg_type !== 'status' || state === 'busy' || state === 'idle';
 }
 
 /** Resolves when messages to the kernel can be sent, or never need to be. */
