@@ -38,6 +38,7 @@ static int64_t worker_of(const nbs_task_table *t, uint64_t peer) {
 
 static void sent(nbs_task_table *t, uint32_t at, const nbs_event *e) {
   t->function[at] = (uint32_t)t->functions[e->a];
+  if (t->made[at] == 0) t->made[at] = t->submitted[at]; /* it was there when it was sent before */
   t->submitted[at] = (int64_t)e->t_ns;
   if (t->state[at] < DONE) {
     move(t, at, SENT);

@@ -295,7 +295,7 @@ class ActorCalls:
             else:
                 if maybe_executed:  # what did not begin uses up no retry
                     error = error_value.from_system_error(self._unavailable(True, True))
-                    self.core.failed.add_attempt(record.number, link.peer, error.blob)
+                    self.core.failed.add_attempt(record.number, link.peer, error.blob, died=True)
                     record.retries -= record.retries > 0
                 again.append(record)
         self.queue.extendleft(reversed(again))

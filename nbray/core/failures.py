@@ -104,9 +104,8 @@ class Failures(CoreState):
             tail = f"\nThe last lines of its log:\n{notice.log_tail}" if notice.log_tail else ""
             self.fail(record, OutOfMemoryError(f"{notice.reason}{tail}"), notice.peer)
             return
-        self.failed.add_attempt(
-            record.number, notice.peer, error_value.from_system_error(OutOfMemoryError(notice.reason)).blob
-        )
+        error = error_value.from_system_error(OutOfMemoryError(notice.reason))
+        self.failed.add_attempt(record.number, notice.peer, error.blob, died=True)
         if record.retries > 0:
             record.retries -= 1
         delay = self.store.pressure.limits.oom_retry_s * 2 ** min(record.ooms, 6)

@@ -257,7 +257,8 @@ class Results(CoreState):
     def _retry(self, record: TaskRecord, error: ErrorValue, process: int = 0) -> None:
         """Run a task again that ended in ``error``; ``process``: the peer of its worker, where its lane is gone."""
         link = record.lane.link if record.lane is not None else None
-        self.failed.add_attempt(record.number, process or (link.peer if link is not None else 0), error.blob)
+        worker = process or (link.peer if link is not None else 0)
+        self.failed.add_attempt(record.number, worker, error.blob, died=process != 0)
         if self.reports is not None:
             name = record.name or record.function.name
             self.reports.retried(name, record.retries, record.origin, error_value.describe(error.blob)[1])

@@ -163,6 +163,7 @@ class TaskTable:
                 index = index_of(owner, seq)
                 state, start, end = self.state, self.start, self.end  # forgetting makes new ones
                 self.function[index] = self._function(owner, a)
+                self.made[index] = self.made[index] or self.submitted[index]  # it was there when it was sent before
                 self.submitted[index] = t_ns
                 if state[index] < DONE:
                     self._move(index, SENT)
@@ -253,6 +254,17 @@ class TaskTable:
         if index is not None and self.state[index] < DONE and self.submitted[index] <= end_ns:
             self.end[index] = end_ns
             self._move(index, state)
+
+    def crashed(self, owner: int, seq: int, end_ns: int) -> None:
+        """Its owner says that a run ended with its worker, which left no record of it, and that the task runs again."""
+        index = self._find(owner, seq)
+        if index is None:
+            return
+        self.attempt[index] += 1
+        if self.state[index] < DONE and self.start[index] <= end_ns:  # of the next run nothing has been read yet
+            self.start[index] = 0
+            self._move(index, SENT if self.submitted[index] > end_ns else WAITS_FOR_PLACE)
+        self._touch(index)
 
     # --------------------------------------------------------------------- output
 

@@ -91,6 +91,38 @@ def test_what_failed_why_and_once_more(ray, panel, gate):
     assert "has succeeded" in panel.about(index, "retry")["error"]
 
 
+def test_runs_before_the_last_are_tries_however_they_ended(ray, panel, gate, ledger):
+    @ray.remote(max_retries=5, retry_exceptions=True)
+    def fragile():
+        import os
+
+        ledger.add(os.getpid())
+        run = len(ledger.lines())
+        if run in (1, 3):
+            os.kill(os.getpid(), 9)
+        if run == 2:
+            raise ValueError(HOSTILE)
+        gate.wait()
+
+    ref = fragile.remote()
+    pids = list(map(int, ledger.await_lines(4)))
+    index = panel.index("fragile", RUNS)
+    table = panel.stream._feed.table
+    kit.eventually(lambda: panel.stream.poll() is not None and table.attempt[index] == 3, "three runs are over")
+    told = panel.about(index)["value"]
+    assert told["retries"] == 2
+    assert [(row["attempt"], row["type"], row["pid"]) for row in told["tries"]] == [
+        (0, "WorkerCrashedError", pids[0]), (1, "ValueError", pids[1]), (2, "WorkerCrashedError", pids[2]),
+    ]  # fmt: skip
+    assert told["tries"][1]["message"] == HOSTILE
+    ends = [row["end"] for row in told["tries"]]
+    assert ends == sorted(ends) and 0 < table.made[index] / 1e6 < ends[0]
+    gate.open()
+    ray.get(ref)
+    panel.index("fragile", DONE)
+    assert table.attempt[index] == 3
+
+
 def test_a_failure_is_known_without_a_ref_and_its_arguments_are_made_again(ray, panel, gate):
     @ray.remote
     def load(n):

@@ -84,6 +84,34 @@ def test_a_retry_counts_and_starts_anew():
     assert (table.state[0], table.attempt[0], table.start[0], table.submitted[0]) == (tt.SENT, 1, 0, 50)
 
 
+@pytest.mark.parametrize("kind", [TaskTable, ColumnTable])
+@pytest.mark.parametrize("sent_again_is_known", [True, False])
+@pytest.mark.parametrize("many", [1, 100])
+def test_a_run_that_ended_with_its_worker_is_a_try(kind, sent_again_is_known, many):
+    """No record tells of its end, only its owner; when it is sent again may be read before that or after."""
+    table, everyone = kind(), range(1, many + 1)
+    table.apply_block(submit(999) + result(999))  # function and worker are known
+    first, again = (b"".join(submit(seq, t=t) for seq in everyone) for t in (100, 300))
+    table.apply_block(first)
+    for seq in everyone:
+        table.runs(OWNER, seq, WORKER, 150)
+    if sent_again_is_known:
+        table.apply_block(again)
+    for seq in everyone:
+        table.crashed(OWNER, seq, 200)
+    row = table.find(OWNER, many)
+    assert (table.attempt[row], table.start[row]) == (1, 0)
+    assert table.state[row] == (tt.SENT if sent_again_is_known else tt.WAITS_FOR_PLACE)
+    if not sent_again_is_known:
+        table.apply_block(again)
+    table.apply_block(b"".join(result(seq, t=400, dur=50) for seq in everyone))
+    table.crashed(OWNER, 5000, 200)  # forgotten, or never heard of
+    assert (
+        table.state[row], table.attempt[row], table.made[row], table.submitted[row], table.start[row], table.end[row]
+    ) == (tt.DONE, 1, 100, 300, 350, 400)  # fmt: skip
+    assert sum(table.counts) == len(table)
+
+
 def test_the_end_may_be_read_before_the_beginning():
     table = TaskTable()
     table.apply_block(result(1, t=30) + submit(1, t=10))

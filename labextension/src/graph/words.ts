@@ -120,3 +120,9 @@ function digits(value: number): string {
       ? String(Number(value.toFixed(1)))
       : value.toFixed(0);
 }
+
+/** The first line of an error, as far as it fits into a sentence. */
+export function firstLine(text: string): string {
+  const line = text.split('\n', 1)[0]!.replace(/\.$/, '');
+  return line.length > 200 ? `${line.slice(0, 200)}…` : line;
+}

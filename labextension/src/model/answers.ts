@@ -55,6 +55,17 @@ export interface IWaits {
   more: number;
 }
 
+/** A run of a task that failed and was followed by another. */
+export interface ITry {
+  /** From 0. */
+  attempt: number;
+  /** When it ended, on the node's clock. */
+  end: number;
+  type: string;
+  message: string;
+  pid: number;
+}
+
 /** All that is known of a task. */
 export interface ITaskAnswer {
   id: string;
@@ -66,6 +77,7 @@ export interface ITaskAnswer {
   missing: { count: number; tasks: number[] } | null;
   asked: string;
   retries: number | null;
+  tries: ITry[];
   arguments: IArgument[];
   argumentsNote: string;
   results: IResult[];
@@ -180,6 +192,13 @@ export function readTask(value: unknown): ITaskAnswer {
     missing: missing(raw.missing),
     asked: text(raw.asked),
     retries: typeof raw.retries === 'number' ? raw.retries : null,
+    tries: rows(raw.tries).map(row => ({
+      attempt: number(row.attempt),
+      end: number(row.end),
+      type: name(row.type),
+      message: said(row.message),
+      pid: number(row.pid)
+    })),
     arguments: rows(raw.arguments).map(row => ({
       label: text(row.label),
       text: said(row.text),

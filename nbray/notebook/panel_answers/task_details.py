@@ -11,6 +11,7 @@ from typing import Any
 from nbray import ids
 from nbray.core import call_site, inspection
 from nbray.core import why as reasons
+from nbray.core.failure_log import Attempt
 from nbray.core.records import TASK_DEPS, TASK_KWARGS, TASK_METHOD, TASK_STORED, StoredValue, TaskRecord
 from nbray.exceptions import RayError
 from nbray.notebook.panel_answers.holders import Holders, running_now, stored_entry_of
@@ -23,6 +24,8 @@ from nbray.serialization.error_value import ErrorValue
 MAX_ARGUMENTS = 30
 MAX_HOLDERS = 4  # of a resource
 MAX_MISSING = 4  # inputs that are named
+MAX_TRIES = 8  # runs before the last
+MAX_MESSAGE = 2_000  # characters
 MANY = 1 << 30
 MAX_TYPE = 200  # characters of an error's class
 MAX_TRACEBACK = 20_000  # characters
@@ -50,11 +53,13 @@ class TaskDetails:
         self.mine = owner == core.peer
         self.record: TaskRecord | None = None
         self.failure: Any = None
+        self.attempts: list[Attempt] = []
         with core.lock:
             core._drain()
             if self.mine:
                 self.record = next((one for one in core.open_records() if one.number == number), None)
                 self.failure = core.failed.of(number)
+                self.attempts = core.failed.attempts_of(number)[-MAX_TRIES:]
         self._refs = self._find_refs()
         self._holders = Holders(core, names)
         self._store = StoreList(core.seg)
@@ -92,6 +97,7 @@ class TaskDetails:
             "missing": self._missing(),
             "asked": self._asked(),
             "retries": record.retries if record is not None else None,
+            "tries": self._tries(),
             "arguments": arguments,
             "arguments_note": note,
             "results": self._results(),
@@ -321,9 +327,24 @@ class TaskDetails:
             half = MAX_TRACEBACK // 2
             text = f"{text[:half]}\n... {len(text) - MAX_TRACEBACK} characters left out ...\n{text[-half:]}"
         return {
-            "type": (facts["type"] or "error")[:MAX_TYPE], "message": facts["message"][:2000], "traceback": text,
+            "type": (facts["type"] or "error")[:MAX_TYPE], "message": facts["message"][:MAX_MESSAGE], "traceback": text,
             "at": _place(facts["frames"]),
         }  # fmt: skip
+
+    def _tries(self) -> list[dict[str, Any]]:
+        """Return the runs before the last, the oldest first: how and when each ended, and in which process."""
+        found = []
+        for one in self.attempts:
+            try:
+                facts = error_value.facts(one.blob)
+            except ValueError:
+                facts = {"type": "", "message": ""}
+            pid = self._holders.processes.get(one.process, {}).get("pid", 0)
+            found.append(
+                {"attempt": one.attempt, "end": one.t_ns / 1e6, "type": (facts["type"] or "error")[:MAX_TYPE],
+                 "message": facts["message"][:MAX_MESSAGE], "pid": pid}
+            )  # fmt: skip
+        return found
 
     def _worker_log(self, worker: dict[str, Any]) -> str:
         """Return the end of the log of the worker that ran it: what its C code printed is only there."""

@@ -36,6 +36,21 @@ def test_a_task_that_fails_again_is_kept_once():
     assert log.count == 3
 
 
+def test_runs_before_the_last_are_told_once(monkeypatch):
+    log = FailureLog()
+    log.add_attempt(1, 7, blob_of("x"), died=True)
+    log.add_attempt(2, 7, blob_of("x"), died=False)
+    log.add_attempt(1, 8, blob_of("x"), died=True)
+    assert [(one.number, one.attempt, one.died) for one in log.attempts_since(1)] == [(2, 0, False), (1, 1, True)]
+    assert log.attempts_since(log.attempt_count) == []
+    assert [one.process for one in log.attempts_of(1)] == [7, 8]
+    monkeypatch.setattr(failure_log, "MAX_ATTEMPTS", 2)
+    log = FailureLog()
+    for number in (1, 2, 3):
+        log.add_attempt(number, 7, blob_of("x"), died=True)
+    assert [one.number for one in log.attempts_since(0)] == [2, 3]
+
+
 def test_the_oldest_are_forgotten(monkeypatch):
     monkeypatch.setattr(failure_log, "MAX_ENTRIES", 3)
     log = FailureLog()

@@ -3,13 +3,19 @@ import type { ReactElement } from 'react';
 import { OVER, stepsOf, timeOfDay, type IStep } from '../../graph/history.js';
 import { FAILED, RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
 import { placeName } from '../../graph/workerNames.js';
-import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
+import { firstLine, formatDuration, lookOf, wordOf } from '../../graph/words.js';
+import type { ITry } from '../../model/answers.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
-/** The steps with their times. */
-export function HistoryView(props: { model: IClusterModel; task: number }): ReactElement {
-  const { model, task } = props;
+/** The steps with their times; `tries`: the runs before the last; `left`: retries, where they are known. */
+export function HistoryView(props: {
+  model: IClusterModel;
+  task: number;
+  tries: readonly ITry[];
+  left: number | null;
+}): ReactElement {
+  const { model, task, tries, left } = props;
   const store = model.tasks;
   const now = store.clock(performance.now());
   const steps = stepsOf(store, task, now);
@@ -35,6 +41,13 @@ export function HistoryView(props: { model: IClusterModel; task: number }): Reac
         ))}
       </div>
       <dl>
+        {tries.map(one => (
+          <Moment
+            key={`try ${one.attempt}`}
+            time={timeOfDay(one.end, store.wall)}
+            words={tryWords(one)}
+          />
+        ))}
         {steps.map((step, n) => (
           <Moment
             key={n}
@@ -46,7 +59,9 @@ export function HistoryView(props: { model: IClusterModel; task: number }): Reac
           <Moment time={timeOfDay(store.end[task]!, store.wall)} words={wordOf(state)} />
         )}
         {where !== '' && <Moment time={t('where')} words={where} />}
-        {attempt > 0 && <Moment time={t('retries')} words={t('this is try %1', attempt + 1)} />}
+        {(attempt > 0 || left !== null) && (
+          <Moment time={t('try')} words={whichTry(attempt + 1, left)} />
+        )}
       </dl>
     </>
   );
@@ -59,6 +74,22 @@ function Moment(props: { time: string; words: string }): ReactElement {
       <dd className="nbray-number">{props.words}</dd>
     </>
   );
+}
+
+/** `try 1 failed: WorkerCrashedError: ..., in process 4711` */
+function tryWords({ attempt, type, message, pid }: ITry): string {
+  const error = [type, firstLine(message)].filter(Boolean).join(': ');
+  const words = t('try %1 failed: %2', attempt + 1, error);
+  return pid > 0 ? `${words}, ${t('in process %1', pid)}` : words;
+}
+
+/** `2 of 4`; `left`: more tries that it has, -1: as many as it takes. */
+function whichTry(now: number, left: number | null): string {
+  return left === null
+    ? String(now)
+    : left < 0
+      ? t('%1 of as many as it takes', now)
+      : t('%1 of %2', now, now + left);
 }
 
 function stepWord(step: IStep): string {

@@ -3,7 +3,7 @@ import { useEffect, useRef, type ReactElement } from 'react';
 import { OVER } from '../../graph/history.js';
 import { CANCELLED, DONE, FAILED, RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
 import { NO_GROUP } from '../../graph/taskStore.js';
-import { formatDuration, wordOf } from '../../graph/words.js';
+import { firstLine, formatDuration, wordOf } from '../../graph/words.js';
 import { readTask, type ITaskAnswer } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../model/format.js';
 import { CellLink, Sentence, TaskLink, type Select } from '../sentence.js';
@@ -47,7 +47,12 @@ export function TaskFacts(props: IProps): ReactElement {
       <Why {...props} answer={answer} />
       {answer?.error && <ErrorText model={model} error={answer.error} onSelect={onSelect} />}
       <h3>{t('History')}</h3>
-      <HistoryView model={model} task={task} />
+      <HistoryView
+        model={model}
+        task={task}
+        tries={answer?.tries ?? []}
+        left={answer?.retries ?? null}
+      />
       <Facts {...props} answer={answer} />
       <h3>{t('Arguments')}</h3>
       <Arguments {...props} answer={answer} />
@@ -112,11 +117,6 @@ function Why(props: IProps & { answer: ITaskAnswer | null }): ReactElement {
   );
 }
 
-function firstLine(text: string): string {
-  const line = text.split('\n', 1)[0]!.replace(/\.$/, '');
-  return line.length > 200 ? `${line.slice(0, 200)}…` : line;
-}
-
 function ErrorText(props: {
   model: IClusterModel;
   error: NonNullable<ITaskAnswer['error']>;
@@ -154,12 +154,6 @@ function Facts(props: IProps & { answer: ITaskAnswer | null }): ReactElement | n
   }
   if (parent >= 0 && parent < store.count && store.group[parent]! !== NO_GROUP) {
     rows.push([t('started by'), <TaskLink model={model} task={parent} onSelect={onSelect} />]);
-  }
-  if (answer !== null && answer.retries !== null) {
-    rows.push([
-      t('retries left'),
-      <>{answer.retries < 0 ? t('as many as it takes') : answer.retries}</>
-    ]);
   }
   if (answer !== null && answer.worker.pid > 0) {
     rows.push([
