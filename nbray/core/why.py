@@ -21,6 +21,7 @@ from nbray.core.records import TASK_METHOD, TaskRecord
 from nbray.object_ref import ObjectRef
 from nbray.resources import CPU, UNITS, pack
 from nbray.scheduling import wait_reasons
+from nbray.scheduling.sentence import say
 from nbray.scheduling.wait_reasons import Holder
 from nbray.serialization.error_value import ErrorValue
 from nbray.wire import messages as m
@@ -94,20 +95,20 @@ def why(core: Any, ref: ObjectRef) -> str:
             core._settle_borrowed(ref)
     if ref._data is not None:
         return _ready(ref)
-    return _clause(core, ref, ClusterFacts(core), 0) + "."
+    return say("%1.", _clause(core, ref, ClusterFacts(core), 0))
 
 
 def _ready(ref: ObjectRef) -> str:
     if type(ref._data) is ErrorValue:
         error = ref._data.exception()
-        return f"It is ready: an error ({type(error).__name__}) that get() raises."
-    return "It is ready: get() returns at once."
+        return say("It is ready: an error (%1) that get() raises.", type(error).__name__)
+    return say("It is ready: get() returns at once.")
 
 
 def _clause(core: Any, ref: ObjectRef, facts: ClusterFacts, depth: int) -> str:
     record = ref._task
     if ref._data is not None:
-        return "it is ready by now"
+        return say("it is ready by now")
     if record is None:
         return wait_reasons.elsewhere(f"ObjectRef({ref.hex()})", core.peer_name(ref._owner))
     name = record.name or record.function.name
@@ -115,7 +116,7 @@ def _clause(core: Any, ref: ObjectRef, facts: ClusterFacts, depth: int) -> str:
         missing = [dep for dep in record.deps if dep._data is None]
         if missing and depth < MAX_DEPTH:
             return wait_reasons.arguments(name, [_clause(core, dep, facts, depth + 1) for dep in missing])
-        return wait_reasons.arguments(name, [f"ObjectRef({dep.hex()})" for dep in missing] or ["one just made"])
+        return wait_reasons.arguments(name, [f"ObjectRef({dep.hex()})" for dep in missing] or [say("one just made")])
     if record.flags & TASK_METHOD:
         return _call_clause(core, record, name, facts)
     lane = record.lane
@@ -138,13 +139,15 @@ def _call_clause(core: Any, record: TaskRecord, name: str, facts: ClusterFacts) 
             before = calls.queue[0] if calls.queue else None
             if before is not None and before is not record and before.n_missing:
                 first = before.name or before.function.name
-                return f"{name} keeps its place behind {first}, whose arguments are not there yet"
-            return f"{name} is about to be sent to its actor, which has {len(calls.tasks)} calls of this process"
+                return say("%1 keeps its place behind %2, whose arguments are not there yet", name, first)
+            return say(
+                "%1 is about to be sent to its actor, which has %2 calls of this process", name, len(calls.tasks)
+            )
         inner = ""
         if calls.need and any(facts.free.get(one, 0) < units for one, units in calls.need.items()):
-            inner = wait_reasons.resources("it", calls.need, facts.total, facts.free, facts.holders)
+            inner = wait_reasons.resources(say("it"), calls.need, facts.total, facts.free, facts.holders)
         elif calls.state in ("PENDING_CREATION", "RESTARTING"):
-            inner = facts.no_more_workers("it", calls.need)
+            inner = facts.no_more_workers(say("it"), calls.need)
         return wait_reasons.actor(name, calls.state, notice.cause if notice is not None else "", inner)
     pid, peer = (notice.pid, notice.worker) if notice is not None else (0, 0)
     if calls.side_by_side or calls.link is None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from nbray.resources import CPU, ResourceSet, add, describe, from_units
+from nbray.scheduling.sentence import say
 
 MAX_NAMED = 4  # things listed in a sentence; of the rest the number
 
@@ -26,32 +27,33 @@ class Holder(NamedTuple):
 
 def arguments(name: str, missing: Sequence[str]) -> str:
     """``missing``: a clause on each argument that is not there."""
-    many = "an argument" if len(missing) == 1 else f"{len(missing)} arguments"
-    return f"{name} waits for {many}: {listed(missing)}"
+    many = say("an argument") if len(missing) == 1 else say("%1 arguments", len(missing))
+    return say("%1 waits for %2: %3", name, many, listed(missing))
 
 
 def running(name: str, pid: int, seconds: float, waits_for: str = "") -> str:
     """A worker runs it; ``waits_for`` is what it waits for there."""
-    text = f"{name} runs on worker pid {pid} since {_time(seconds)}"
-    return f"{text}, where it waits: {waits_for}" if waits_for else text
+    text = say("%1 runs on worker pid %2 since %3", name, pid, _time(seconds))
+    return say("%1, where it waits: %2", text, waits_for) if waits_for else text
 
 
 def beginning(name: str, pid: int, seconds: float, missing: str) -> str:
     """A worker has it, and waits for ``missing`` before it can run it."""
-    return f"{name} is at worker pid {pid} since {_time(seconds)} and has not begun: it waits for {missing}"
+    return say("%1 is at worker pid %2 since %3 and has not begun: it waits for %4", name, pid, _time(seconds), missing)
 
 
 def taken(name: str, pid: int) -> str:
     """An actor that runs calls side by side has it."""
-    return f"{name} is at its actor (pid {pid}), which runs it beside others"
+    return say("%1 is at its actor (pid %2), which runs it beside others", name, pid)
 
 
 def behind(name: str, pid: int, ahead: int, head: str, seconds: float, waits_for: str = "") -> str:
     """It stands in the queue of a worker or actor behind ``ahead`` others, of which ``head`` runs."""
-    text = f"{name} is queued at pid {pid} behind {ahead} {'other' if ahead == 1 else 'others'}"
+    others = say("1 other") if ahead == 1 else say("%1 others", ahead)
+    text = say("%1 is queued at pid %2 behind %3", name, pid, others)
     if head:
-        text += f"; {head} runs there since {_time(seconds)}"
-    return f"{text} and waits: {waits_for}" if waits_for else text
+        text = say("%1; %2 runs there since %3", text, head, _time(seconds))
+    return say("%1 and waits: %2", text, waits_for) if waits_for else text
 
 
 def resources(
@@ -61,51 +63,57 @@ def resources(
     """It waits for a worker with ``need``."""
     short = [one for one in sorted(need) if free.get(one, 0) < need[one]]
     if not short:
-        queue = f"{ahead} requests are before it" if ahead else "a worker is about to start or to become free"
-        return f"{name} waits for a worker with {describe(need)}: that is free, and {queue}"
+        queue = (
+            say("%1 requests are before it", ahead) if ahead else say("a worker is about to start or to become free")
+        )
+        return say("%1 waits for a worker with %2: that is free, and %3", name, describe(need), queue)
     amounts = _joined(
-        [f"{_amount(max(0, free.get(one, 0)))} of {_amount(total.get(one, 0))} {one} free" for one in short]
+        [say("%1 of %2 %3 free", _amount(max(0, free.get(one, 0))), _amount(total.get(one, 0)), one) for one in short]
     )
-    text = f"{name} waits for resources: it needs {describe(need)}, and there is {amounts}"
+    text = say("%1 waits for resources: it needs %2, and there is %3", name, describe(need), amounts)
     who = [_holder(holder, short) for holder in holders if any(holder.held.get(one) for one in short)]
-    return f"{text}, held by {listed(who)}" if who else text
+    return say("%1, held by %2", text, listed(who)) if who else text
 
 
 def no_more_workers(name: str, workers: int, extra: int) -> str:
     """Resources are free, but as many workers wait inside their tasks as may be started in place of such."""
-    return (
-        f"{name} waits for a worker, and none may be started: {workers} are there, most of which wait themselves, and no "
-        f"more than {extra} beyond the CPUs may stand in for those. Tasks nested less deeply need fewer; "
-        f"init(_system_config={{'extra_workers': {2 * extra}}}) or NBRAY_EXTRA_WORKERS={2 * extra} allows more"
-    )
+    return say(
+        "%1 waits for a worker, and none may be started: %2 are there, most of which wait themselves, and no more than %3 "
+        "beyond the CPUs may stand in for those. Tasks nested less deeply need fewer; "
+        "init(_system_config={'extra_workers': %4}) or NBRAY_EXTRA_WORKERS=%4 allows more",
+        name, workers, extra, 2 * extra,
+    )  # fmt: skip
 
 
 def no_more_processes(name: str, actors: int, most: int) -> str:
     """Resources are free, but the node has all the workers that it may have, those that are actors included."""
-    who = f", {actors} of them as actors, which nbray.kill(handle) or dropping the last handle ends" if actors else ""
-    return (
-        f"{name} waits for a worker, and none may be started: the node has all {most} that it may have{who}; "
-        f"init(_system_config={{'max_processes': {2 * most}}}) or NBRAY_MAX_PROCESSES={2 * most} allows more, as far as "
-        "the limit of open files (ulimit -n) does"
-    )
+    all_of_them = say("%1 that it may have", most)
+    if actors:
+        all_of_them = say(
+            "%1, %2 of them as actors, which nbray.kill(handle) or dropping the last handle ends", all_of_them, actors
+        )
+    return say(
+        "%1 waits for a worker, and none may be started: the node has all %2; init(_system_config={'max_processes': %3}) or "
+        "NBRAY_MAX_PROCESSES=%3 allows more, as far as the limit of open files (ulimit -n) does", name, all_of_them, 2 * most,
+    )  # fmt: skip
 
 
 def actor(name: str, state: str, cause: str, inner: str = "") -> str:
     """Its actor is not there; ``inner`` is why, where that is known."""
     if state == "RESTARTING":
-        text = f"{name} waits for its actor, which is restarting"
+        text = say("%1 waits for its actor, which is restarting", name)
     elif state == "PENDING_CREATION":
-        text = f"{name} waits for its actor, which is being created"
+        text = say("%1 waits for its actor, which is being created", name)
     else:
-        text = f"{name} waits for its actor, which is {state}"
+        text = say("%1 waits for its actor, which is %2", name, state)
     if cause:
-        text += f" ({cause.rstrip('.')})"
-    return f"{text}: {inner}" if inner else text
+        text = say("%1 (%2)", text, cause.rstrip("."))
+    return say("%1: %2", text, inner) if inner else text
 
 
 def elsewhere(what: str, owner: str) -> str:
     """Its task belongs to another process."""
-    return f"{what} is made by a task of another process ({owner}), which has not finished it"
+    return say("%1 is made by a task of another process (%2), which has not finished it", what, owner)
 
 
 def stuck(
@@ -170,20 +178,27 @@ def deadlock(waits: Sequence[str]) -> str:
 
 def _holder(holder: Holder, short: Sequence[str]) -> str:
     held = describe({one: holder.held[one] for one in short if holder.held.get(one)})
-    where = f", made in {holder.made_at}" if holder.made_at else ""
-    kind = "actor " if holder.is_actor else ""
-    waits = ", which waits itself" if holder.waits else ""
-    return f"{kind}{holder.name} (pid {holder.pid}{where}) with {held}{waits}"
+    who = say("actor %1", holder.name) if holder.is_actor else holder.name
+    if holder.made_at:
+        text = say("%1 (pid %2, made in %3) with %4", who, holder.pid, holder.made_at, held)
+    else:
+        text = say("%1 (pid %2) with %3", who, holder.pid, held)
+    return say("%1, which waits itself", text) if holder.waits else text
 
 
 def listed(parts: Sequence[str]) -> str:
     """Return things as a person lists them, the first few by name."""
-    more = f" and {len(parts) - MAX_NAMED} more" if len(parts) > MAX_NAMED else ""
-    return _joined(parts[:MAX_NAMED], last=", " if more else " and ") + more
+    if len(parts) <= MAX_NAMED:
+        return _joined(parts)
+    named = _joined(parts[:MAX_NAMED], last="%1, %2")
+    return say("%1 and %2 more", named, len(parts) - MAX_NAMED)
 
 
-def _joined(parts: Sequence[str], last: str = " and ") -> str:
-    return ", ".join(parts[:-1]) + last + parts[-1] if len(parts) > 1 else "".join(parts)
+def _joined(parts: Sequence[str], last: str = "%1 and %2") -> str:
+    text = parts[0] if parts else ""
+    for place, part in enumerate(parts[1:], 2):
+        text = say(last if place == len(parts) else "%1, %2", text, part)
+    return text
 
 
 def _amount(units: int) -> str:

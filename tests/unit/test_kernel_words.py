@@ -17,6 +17,19 @@ def texts(node: ast.AST) -> str:
     return ""
 
 
+def test_the_page_has_the_templates_of_all_sentences_about_waiting():
+    said = {"%1, %2", "%1 and %2"}  # chosen by a variable
+    for place in ("nbray/scheduling/wait_reasons.py", "nbray/core/why.py"):
+        for node in ast.walk(ast.parse((ROOT / place).read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "say" and texts(node.args[0]):
+                said.add(texts(node.args[0]))
+    page = (ROOT / "labextension/src/model/waitSentences.ts").read_text()
+    listed = page.split("export const TEMPLATES = [")[1].split("] as const")[0]
+    known = [one or two for one, two in re.findall(r"""^  (?:'(.+?)'|"(.+?)"),?$""", listed, re.MULTILINE)]
+    assert len(known) == len(set(known))
+    assert set(known) == said
+
+
 def test_the_kernel_says_each_sentence_that_the_page_translates():
     said = set()
     for place in SAID_BY:

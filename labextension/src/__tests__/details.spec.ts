@@ -111,6 +111,28 @@ describe('sentences', () => {
   });
 });
 
+describe('why a task waits', () => {
+  it('is said in the language of the page, whatever it is made of', () => {
+    const filled = (text: string, values: (string | number)[]): string =>
+      text.replace(/%(\d)/g, (_, n: string) => String(values[Number(n) - 1]));
+    useTexts({ __: (text, ...values) => `<${filled(text, values)}>` });
+    try {
+      const runs = ['%1 runs on worker pid %2 since %3', 'g', '7', '1.0 s'];
+      const there = ['%1.', ['%1, where it waits: %2', runs, ['%1 and %2', 'h', 'it is over']]];
+      const told = readTask({ why: there });
+      assert.equal(
+        told.why,
+        '<<<g runs on worker pid 7 since 1.0 s>, where it waits: <h and it is over>>.>'
+      );
+      assert.equal(told.waitsThere, '<h and it is over>');
+      assert.equal(readTask({ why: ['%1.', runs] }).waitsThere, '');
+      assert.equal(readTask({ why: [7, ['x']] }).why, '');
+    } finally {
+      useTexts({ __: (text, ...values) => filled(text, values) });
+    }
+  });
+});
+
 describe('answers', () => {
   it('of any shape are read', () => {
     for (const value of [null, 7, 'x', [], [1], { objects: 'x', actors: [null], nodes: {} }]) {

@@ -5,6 +5,7 @@
 import { visibleName } from '../graph/visibleName.js';
 import { fromKernel } from './kernelWords.js';
 import { plain } from './plainText.js';
+import { waitsThere, waitWords } from './waitSentences.js';
 
 /** An argument of a task. */
 export interface IArgument {
@@ -72,6 +73,8 @@ export interface ITaskAnswer {
   owner: string;
   open: boolean;
   why: string;
+  /** What it waits for where it runs. */
+  waitsThere: string;
   waits: IWaits | null;
   /** How many inputs it lacks, and the first of the tasks that make them, those that run before the others. */
   missing: { count: number; tasks: number[] } | null;
@@ -187,7 +190,8 @@ export function readTask(value: unknown): ITaskAnswer {
     id: text(raw.id),
     owner: said(raw.owner),
     open: raw.open === true,
-    why: said(raw.why),
+    why: typeof raw.why === 'string' ? said(raw.why) : waitWords(raw.why),
+    waitsThere: waitsThere(raw.why),
     waits: waits(raw.waits),
     missing: missing(raw.missing),
     asked: text(raw.asked),

@@ -14,8 +14,9 @@ import { formatCount } from '../model/format.js';
 import { t } from '../text.js';
 
 const ROW = 26;
-/** Narrower tables leave out some columns. */
+/** Narrower tables leave out some columns; and some more, where there is hardly any room. */
 const ROOMY = 560;
+const TIGHT = 390;
 /** The class of cells with numbers. */
 const NUMBER = 'nbray-mod-number';
 /** Rows of one size, say, stand in the order of their names, as long as there are not too many to look at. */
@@ -36,8 +37,10 @@ export interface IColumn<R> {
   width?: string;
   /** A number: its digits stand under each other. */
   isNumber?: boolean;
-  /** Left out where there is little room. */
-  extra?: boolean;
+  /** Left out where there is little room, or only where there is hardly any. */
+  extra?: boolean | 'tight';
+  /** Its width where there is hardly any room. */
+  tight?: string;
 }
 
 /**
@@ -63,7 +66,7 @@ export function RowTable<R>(props: {
   const [sort, setSort] = useState({ name: props.first ?? '', down: true });
   const [scroll, setScroll] = useState(0);
   const [height, setHeight] = useState(400);
-  const [roomy, setRoomy] = useState(true);
+  const [width, setWidth] = useState(ROOMY);
   const [active, setActive] = useState<string | null>(null);
   const host = useRef<HTMLDivElement>(null);
   /** The row that gets the focus once it is drawn. */
@@ -73,7 +76,7 @@ export function RowTable<R>(props: {
     const box = host.current!;
     const observer = new ResizeObserver(() => {
       setHeight(box.clientHeight);
-      setRoomy(box.clientWidth >= ROOMY);
+      setWidth(box.clientWidth);
     });
     observer.observe(box);
     return () => observer.disconnect();
@@ -102,8 +105,12 @@ export function RowTable<R>(props: {
   const top = Math.max(0, Math.floor(scroll / ROW) - SPARE);
   const shown = order.slice(top, top + Math.ceil(height / ROW) + 2 * SPARE);
   const entry = shown.some(row => id(row) === active) ? active : shown[0] && id(shown[0]);
-  const drawn = roomy ? columns : columns.filter(column => column.extra !== true);
-  const grid = { gridTemplateColumns: drawn.map(column => column.width ?? '1fr').join(' ') };
+  const isTight = width < TIGHT;
+  const drawn = columns.filter(({ extra }) =>
+    extra === true ? width >= ROOMY : extra !== 'tight' || !isTight
+  );
+  const widths = drawn.map(one => (isTight ? (one.tight ?? one.width) : one.width) ?? '1fr');
+  const grid = { gridTemplateColumns: widths.join(' ') };
 
   const onKey = (event: KeyboardEvent<HTMLElement>): void => {
     const target = event.target as HTMLElement;

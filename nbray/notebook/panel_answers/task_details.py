@@ -18,6 +18,7 @@ from nbray.notebook.panel_answers.holders import Holders, running_now, stored_en
 from nbray.notebook.panel_answers.store_list import Entry, StoreList
 from nbray.notebook.wait_reason import amount, plain_amount
 from nbray.object_ref import ObjectRef
+from nbray.scheduling.sentence import Sentence
 from nbray.serialization import error_value, serializer, without_code
 from nbray.serialization.error_value import ErrorValue
 
@@ -113,15 +114,17 @@ class TaskDetails:
     def _is_call(self) -> bool:
         return self.record is not None and bool(self.record.flags & TASK_METHOD)
 
-    def _why(self) -> str:
+    def _why(self) -> Any:
+        """Return why its value is not there: a sentence, or what it is made of (``Sentence.tree``)."""
         if self.record is None:
             return ""
         if not self._refs:
             return "It has no results that one could wait for."
         try:
-            return reasons.why(self._core, self._refs[0])
+            said = reasons.why(self._core, self._refs[0])
         except Exception as error:  # the daemon is busy or gone
             return f"The cluster does not answer ({type(error).__name__})."
+        return said.tree() if isinstance(said, Sentence) else said
 
     def _waits(self) -> dict[str, Any] | None:
         """Return which resource is short and who holds it, where it waits for one: the page knows how to name those."""

@@ -9,6 +9,16 @@ from nbray.scheduling.wait_reasons import Holder
 TOTAL = {CPU: 2 * UNITS, GPU: UNITS}
 
 
+def test_a_sentence_knows_what_it_is_made_of():
+    text = why.arguments("f", [why.behind("g", 7, 2, "h", 1.0), "%1 it is"])
+    assert text == (
+        "f waits for 2 arguments: g is queued at pid 7 behind 2 others; h runs there since 1.0 s and %1 it is"
+    )
+    queued = ["%1 is queued at pid %2 behind %3", "g", "7", ["%1 others", "2"]]
+    behind = ["%1; %2 runs there since %3", queued, "h", "1.0 s"]
+    assert text.tree() == ["%1 waits for %2: %3", "f", ["%1 arguments", "2"], ["%1 and %2", behind, "%1 it is"]]
+
+
 def test_arguments():
     assert why.arguments("f", ["g runs on worker pid 7 since 1.0 s"]) == (
         "f waits for an argument: g runs on worker pid 7 since 1.0 s"

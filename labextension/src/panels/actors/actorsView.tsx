@@ -4,6 +4,7 @@ import { callsByActor, type ICalls } from '../../graph/actorCalls.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { readActors, type IActor } from '../../model/answers.js';
 import { formatAmount, formatCount } from '../../model/format.js';
+import { stateName } from '../../model/stateNames.js';
 import { Sheet } from '../details/taskDetails.js';
 import { MadeAt } from '../details/taskFacts.js';
 import { RowTable, type IColumn } from '../rowTable.js';
@@ -35,7 +36,7 @@ export function ActorsView(props: {
     one.name === '' ? one.title : `${one.name} (${one.className})`;
   const columns: readonly IColumn<IActor>[] = [
     { name: t('actor'), key: title, width: 'minmax(72px, 2fr)' },
-    { name: t('state'), key: actor => stateWords(actor.state), width: 'minmax(44px, 0.7fr)' },
+    { name: t('state'), key: actor => stateName(actor.state), width: 'minmax(44px, 0.7fr)' },
     { name: t('pid'), key: actor => actor.pid, width: '50px', extra: true },
     {
       name: t('calls'),
@@ -107,10 +108,6 @@ export function ActorsView(props: {
   );
 }
 
-function stateWords(state: string): string {
-  return state.toLowerCase().replaceAll('_', ' ');
-}
-
 /** Its newest calls, one mark each, in the colours of their states. */
 function Lane(props: { model: IClusterModel; calls: ICalls }): ReactElement {
   const { model, calls } = props;
@@ -139,7 +136,7 @@ function ActorFacts(props: {
   return (
     <>
       <p>
-        {stateWords(actor.state)}
+        {stateName(actor.state)}
         {actor.made !== '' && (
           <>
             {' · '}

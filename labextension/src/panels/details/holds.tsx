@@ -3,6 +3,7 @@ import type { ReactElement } from 'react';
 import { formatBytes } from '../../model/format.js';
 import type { IHeld, IHolder } from '../../model/answers.js';
 import { processName } from '../../graph/workerNames.js';
+import { whereWords } from '../../model/whereWords.js';
 import { Sentence, TaskLink, type Select } from '../sentence.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -93,7 +94,7 @@ export function WhoHolds(props: {
             {held.part === 'argument' ? t('argument') : t('result')}{' '}
             {held.name !== held.part && <code>{held.name}</code>}{' '}
             <span className="nbray-number nbray-dim">
-              {formatBytes(held.size)} · {held.where}
+              {formatBytes(held.size)} · {whereWords(held.where)}
             </span>
             {held.made !== '' && (
               <>

@@ -6,6 +6,7 @@ import { NO_GROUP } from '../../graph/taskStore.js';
 import { firstLine, formatDuration, wordOf } from '../../graph/words.js';
 import { readTask, type ITaskAnswer } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../model/format.js';
+import { whereWords } from '../../model/whereWords.js';
 import { CellLink, Sentence, TaskLink, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';
 import { Actions } from './actions.js';
@@ -89,7 +90,9 @@ function Why(props: IProps & { answer: ITaskAnswer | null }): ReactElement {
     words = <ResourceWords model={model} waits={answer.waits} onSelect={onSelect} />;
   }
   if (state === RUNNING) {
-    words = <RunWords model={model} task={task} onSelect={onSelect} why={answer?.why ?? ''} />;
+    words = (
+      <RunWords model={model} task={task} onSelect={onSelect} waits={answer?.waitsThere ?? ''} />
+    );
   } else if (state === DONE) {
     sentence =
       store.start[task]! > 0 ? t('It is done; it ran %1.', formatDuration(ran)) : t('It is done.');
@@ -248,17 +251,6 @@ function Results(props: { answer: ITaskAnswer | null; state: number }): ReactEle
       ))}
     </ul>
   );
-}
-
-/** Where an object is, as a person reads it. */
-export function whereWords(where: string): string {
-  const words: Record<string, string> = {
-    store: t('in the object store'),
-    disk: t('on disk'),
-    lost: t('lost'),
-    'this process': t('in the notebook’s process')
-  };
-  return words[where] ?? where;
 }
 
 /** What it printed; keeps to the end while that is in sight. */

@@ -77,16 +77,15 @@ function HolderOf(props: IProps & { holder: IWaits['holders'][number] }): ReactE
 }
 
 /** `It has run on worker 7 for 24 s.`, or `on Trainer 2`, and what it waits for there, as far as its kernel knows. */
-export function RunWords(props: IProps & { task: number; why: string }): ReactElement {
-  const { model, onSelect, task } = props;
+export function RunWords(props: IProps & { task: number; waits: string }): ReactElement {
+  const { model, onSelect, task, waits } = props;
   const store = model.tasks;
-  const waits = /, where it waits: (.*)$/s.exec(props.why)?.[1];
   const lasts = formatDuration(store.clock(performance.now()) - store.start[task]!);
   const where = placeName(store, task);
   return (
     <>
       {where !== '' ? t('It has run on %1 for %2.', where, lasts) : t('It has run for %1.', lasts)}
-      {waits !== undefined && (
+      {waits !== '' && (
         <>
           {' '}
           {t('There it waits:')} <Sentence model={model} text={waits} onSelect={onSelect} />

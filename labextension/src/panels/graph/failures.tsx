@@ -71,15 +71,43 @@ export function Failures(props: {
   return (
     <ul className="nbray-failures" aria-label={t('Failed')}>
       {listed.map(group => (
-        <li key={group.index} className="nbray-mod-new">
-          <button onClick={() => onSelect({ group: group.index, task: firstFailed(store, group) })}>
-            <StateShape look={lookOf(FAILED)} /> <Words model={model} group={group} />
-          </button>
-        </li>
+        <Failed key={group.index} model={model} group={group} onSelect={onSelect} />
       ))}
       {failed.length > MAX_FAILURES && <li>{t('and %1 more', failed.length - MAX_FAILURES)}</li>}
     </ul>
   );
+}
+
+/** A line of its own; it pulses when its error is new, not when the graph comes into view again. */
+function Failed(props: {
+  model: IClusterModel;
+  group: IGroup;
+  onSelect: (hit: IHit | null) => void;
+}): ReactElement {
+  const { model, group, onSelect } = props;
+  const store = model.tasks;
+  const task = firstFailed(store, group);
+  const key = task === null ? '' : keyOf(store, task);
+  const [isNew] = useState(() => !seenIn(model).has(key));
+  useEffect(() => void seenIn(model).add(key), [model, key]);
+  return (
+    <li className={isNew ? 'nbray-mod-new' : undefined}>
+      <button onClick={() => onSelect({ group: group.index, task })}>
+        <StateShape look={lookOf(FAILED)} /> <Words model={model} group={group} />
+      </button>
+    </li>
+  );
+}
+
+/** The errors that a person has been shown. */
+const SEEN = new WeakMap<IClusterModel, Set<string>>();
+
+function seenIn(model: IClusterModel): Set<string> {
+  let seen = SEEN.get(model);
+  if (seen === undefined || seen.size > MAX_KEPT) {
+    SEEN.set(model, (seen = new Set()));
+  }
+  return seen;
 }
 
 function Words(props: { model: IClusterModel; group: IGroup }): ReactElement {

@@ -2,6 +2,7 @@
 import type { ReactElement } from 'react';
 import { readNodes, type INode, type IPlacementGroup, type IWorker } from '../../model/answers.js';
 import { formatAmount, formatBytes, formatBytesOf } from '../../model/format.js';
+import { stateName } from '../../model/stateNames.js';
 import { RowTable, type IColumn } from '../rowTable.js';
 import { compare } from '../../graph/order.js';
 import { workerName } from '../../graph/workerNames.js';
@@ -24,7 +25,7 @@ export function NodesTables(props: { model: IClusterModel; query: string }): Rea
         label={t('Nodes')}
         empty={value === null ? asking : t('No nodes.')}
         rows={value?.nodes ?? []}
-        columns={nodeColumns()}
+        columns={nodeColumns(value?.nodes ?? [])}
         id={node => node.id}
         query={query}
       />
@@ -58,37 +59,63 @@ function amountWords(name: string, amount: number): string {
   return name.endsWith('memory') ? formatBytes(amount) : formatAmount(amount);
 }
 
-/** `1 of 4 CPU`, `16 of 17 GB memory`: what no task has asked for, whatever is in use. */
-function freeWords(name: string, free: number, total: number): string {
-  const words: Record<string, string> = {
-    memory: t('memory'),
-    object_store_memory: t('store')
-  };
+/** `1 of 4`, `16 of 17 GB`: what no task has asked for, whatever is in use. */
+function freeWords(node: INode, name: string): string {
+  const [free, total] = [node.free[name] ?? 0, node.total[name] ?? 0];
   return name.endsWith('memory')
-    ? `${formatBytesOf(free, total)} ${words[name] ?? name}`
-    : `${t('%1 of %2', formatAmount(free), formatAmount(total))} ${name}`;
+    ? formatBytesOf(free, total)
+    : t('%1 of %2', formatAmount(free), formatAmount(total));
 }
 
-function nodeColumns(): readonly IColumn<INode>[] {
+/** Resources that have a column of their own, as far as any node has them. */
+const OWN_COLUMNS = ['CPU', 'GPU', 'memory', 'object_store_memory'];
+
+function nodeColumns(nodes: readonly INode[]): readonly IColumn<INode>[] {
+  const free = (resource: string, name: string): IColumn<INode>[] =>
+    nodes.some(node => resource in node.total)
+      ? [
+          {
+            name,
+            key: node => node.free[resource] ?? 0,
+            find: null,
+            show: node => (resource in node.total ? freeWords(node, resource) : '-'),
+            width: 'minmax(56px, 0.8fr)',
+            isNumber: true
+          }
+        ]
+      : [];
+  const others = (node: INode): string =>
+    Object.keys(node.total)
+      .filter(name => !OWN_COLUMNS.includes(name))
+      .map(name => `${freeWords(node, name)} ${name}`)
+      .join(' · ');
   return [
-    { name: t('node'), key: node => node.name, width: 'minmax(72px, 0.8fr)' },
-    { name: t('state'), key: node => node.state, width: '50px' },
-    {
-      name: t('not reserved'),
-      key: node =>
-        Object.entries(node.total)
-          .map(([name, total]) => freeWords(name, node.free[name] ?? 0, total))
-          .join(' · '),
-      width: 'minmax(120px, 3fr)'
-    }
+    { name: t('node'), key: node => node.name, width: 'minmax(72px, 1fr)' },
+    { name: t('state'), key: node => stateName(node.state), width: '50px' },
+    ...free('CPU', t('CPU free')),
+    ...free('GPU', t('GPU free')),
+    ...free('memory', t('memory free')).map(roomier('minmax(92px, 1fr)', 'tight')),
+    ...free('object_store_memory', t('store free')).map(roomier('minmax(92px, 1fr)', true)),
+    ...(nodes.some(node => others(node) !== '')
+      ? [{ name: t('other free'), key: others, width: 'minmax(90px, 1.5fr)', extra: true }]
+      : [])
   ];
+}
+
+function roomier<R>(width: string, extra: boolean | 'tight'): (column: IColumn<R>) => IColumn<R> {
+  return column => ({ ...column, width, extra });
 }
 
 function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
   return [
     { name: t('name'), key: worker => processName(model, worker), width: 'minmax(66px, 1fr)' },
     { name: t('pid'), key: worker => worker.pid, width: '50px', extra: true },
-    { name: t('state'), key: worker => worker.state, width: 'minmax(46px, 1fr)' },
+    {
+      name: t('state'),
+      key: worker => stateName(worker.state),
+      width: 'minmax(46px, 1fr)',
+      tight: '48px'
+    },
     { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(54px, 1.5fr)' },
     {
       name: t('holds'),
@@ -130,7 +157,7 @@ function groupColumns(): readonly IColumn<IPlacementGroup>[] {
       key: group => group.name || group.id.slice(0, 12),
       width: 'minmax(60px, 1fr)'
     },
-    { name: t('state'), key: group => group.state.toLowerCase(), width: '62px' },
+    { name: t('state'), key: group => stateName(group.state), width: '62px' },
     {
       name: t('placed'),
       key: group => group.placed,

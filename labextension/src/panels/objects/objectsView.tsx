@@ -9,7 +9,8 @@ import { formatBytes, formatBytesOf, formatCount } from '../../model/format.js';
 import { Action } from '../details/actions.js';
 import { HolderList } from '../details/holds.js';
 import { Sheet } from '../details/taskDetails.js';
-import { MadeAt, whereWords } from '../details/taskFacts.js';
+import { MadeAt } from '../details/taskFacts.js';
+import { whereInShort, whereWords } from '../../model/whereWords.js';
 import { RowTable, type IColumn } from '../rowTable.js';
 import { Link, TaskLink, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';
@@ -39,17 +40,24 @@ export function ObjectsView(props: {
       width: '58px',
       isNumber: true
     },
-    { name: t('where'), key: one => one.where, width: 'minmax(50px, 0.8fr)', extra: true },
+    {
+      name: t('where'),
+      key: one => whereInShort(one.where),
+      width: 'minmax(50px, 0.8fr)',
+      extra: true
+    },
     {
       name: t('held by'),
       key: one => holdersInShort(model.tasks, one),
+      show: one => <HeldBy text={holdersInShort(model.tasks, one)} />,
       width: 'minmax(48px, 2fr)'
     },
     {
       name: t('cell'),
       key: one => one.made,
       show: one => <Maker model={model} object={one} onSelect={onSelect} />,
-      width: 'minmax(90px, 1fr)'
+      width: 'minmax(90px, 1fr)',
+      extra: 'tight'
     }
   ];
   const object = objects.find(one => one.id === chosen);
@@ -136,6 +144,18 @@ function holdersInShort(store: TaskStore, object: IObject): string {
         }
       })
       .join(', ') || t('nobody')
+  );
+}
+
+/** Where there is hardly any room, a variable is told by its name alone. */
+function HeldBy({ text }: { text: string }): ReactElement {
+  const [before, after] = t('variable %1', '\0').split('\0') as [string, string];
+  const isVariable = text.startsWith(before) && (after === '' || text.includes(after));
+  return (
+    <span title={text}>
+      {isVariable && <span className="nbray-mod-long">{before}</span>}
+      {isVariable ? text.slice(before.length) : text}
+    </span>
   );
 }
 

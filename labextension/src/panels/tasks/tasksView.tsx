@@ -6,6 +6,7 @@ import { NO_GROUP, type TaskStore } from '../../graph/taskStore.js';
 import { placeName } from '../../graph/workerNames.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { formatCount } from '../../model/format.js';
+import { stateWord, type IStateLook } from '../../model/states.js';
 import { RowTable, type IColumn } from '../rowTable.js';
 import { StateShape } from '../shapes.js';
 import { t } from '../../text.js';
@@ -87,7 +88,8 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       const ms = of(task);
       return ms === null ? '' : formatDuration(ms);
     },
-    width: 'minmax(62px, 0.8fr)'
+    width: 'minmax(62px, 0.8fr)',
+    tight: '58px'
   });
   return [
     { name: t('task'), key: task => store.title(task), width: 'minmax(76px, 2fr)' },
@@ -97,10 +99,12 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       find: task => wordOf(store.state[task]!),
       show: task => (
         <>
-          <StateShape look={lookOf(store.state[task]!)} /> {wordOf(store.state[task]!)}
+          <StateShape look={lookOf(store.state[task]!)} />{' '}
+          <StateWord look={lookOf(store.state[task]!)} />
         </>
       ),
-      width: 'minmax(88px, 1.6fr)'
+      width: 'minmax(88px, 1.6fr)',
+      tight: '64px'
     },
     {
       name: t('cell'),
@@ -108,6 +112,7 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       find: null,
       show: task => cellNumber(model, task) ?? '',
       width: narrow,
+      tight: '28px',
       isNumber: true
     },
     {
@@ -119,6 +124,19 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
     amount(t('waited'), task => waitedMs(store, task), true),
     amount(t('ran'), task => ranMs(store, task))
   ];
+}
+
+/** The word for a state; where there is hardly any room, a short one. */
+function StateWord({ look }: { look: IStateLook }): ReactElement {
+  const word = stateWord(look, 1);
+  return look.short === '' ? (
+    <>{word}</>
+  ) : (
+    <span title={word}>
+      <span className="nbray-mod-long">{word}</span>
+      <span className="nbray-mod-short">{look.short}</span>
+    </span>
+  );
 }
 
 function cellNumber(model: IClusterModel, task: number): number | null {
