@@ -123,7 +123,7 @@ def _clause(core: Any, ref: ObjectRef, facts: ClusterFacts, depth: int) -> str:
     if lane is None:
         if sentence := facts.no_more_workers(name, record.pool.shape):
             return sentence
-        ahead = _position(record.pool.queue, record)
+        ahead = place_in(record.pool.queue, record)
         return wait_reasons.resources(name, record.pool.shape, facts.total, facts.free, facts.holders, ahead)
     number, seconds = _running(core, lane.link.chan)
     if number == record.number:
@@ -170,10 +170,11 @@ def _behind(
     head = lane.tasks.get(number)
     title = (head.name or head.function.name) if head is not None else ""
     waits = facts.waits_for(peer) or facts.waits_to_begin(peer)
-    return wait_reasons.behind(name, pid, _position(lane.tasks.values(), record), title, seconds, waits)
+    return wait_reasons.behind(name, pid, place_in(lane.tasks.values(), record), title, seconds, waits)
 
 
-def _position(records: Any, record: TaskRecord) -> int:
+def place_in(records: Any, record: TaskRecord) -> int:
+    """Return how many of ``records`` come before one; 0 also where it is not among them."""
     for position, other in enumerate(list(records)):
         if other is record:
             return position

@@ -6,6 +6,7 @@ import { Layout } from '../graph/layout.js';
 import { ROW_BYTES, type IFrame, type IUsageSample } from '../graph/frames.js';
 import { DONE, FAILED, RUNNING, SENT } from '../graph/taskStates.js';
 import { NO_GROUP, TaskStore } from '../graph/taskStore.js';
+import { isFound, nameOf } from '../graph/words.js';
 
 interface IRow {
   index: number;
@@ -390,4 +391,23 @@ test('a graph that has no room is shown from its beginning, as large as it can b
   camera.least = 0;
   camera.fit(box, 500, 400, 20);
   assert.deepEqual([camera.scale, camera.isCut], [0.046, false]);
+});
+
+test('a search finds a group by its name, by one of its tasks, and by what its tasks do', () => {
+  const store = new TaskStore();
+  const rows = rowsOf([
+    { index: 0, state: DONE },
+    { index: 1, state: DONE },
+    { index: 2, func: 1, state: FAILED }
+  ]);
+  store.apply(frame({ kind: 'snapshot', functions: NAMES }), rows, none, 0);
+  const found = (query: string): string[] =>
+    store.groups.filter(group => isFound(store, group, query)).map(group => nameOf(store, group));
+  assert.deepEqual(found(' Load '), ['load']);
+  assert.deepEqual(found('load[1]'), ['load']);
+  assert.deepEqual(found('load['), ['load']);
+  assert.deepEqual(found('load[2]'), []);
+  assert.deepEqual(found('[0'), ['load', 'clean']);
+  assert.deepEqual(found('failed'), ['clean']);
+  assert.deepEqual(found('other'), []);
 });

@@ -57,6 +57,20 @@ export function nameOf(store: TaskStore, group: IGroup): string {
   return store.functions[group.function]?.name || t('task');
 }
 
+/** Whether a search finds a group: by its name, by the name of one of its tasks, or by a state that some of them are in. */
+export function isFound(store: TaskStore, group: IGroup, query: string): boolean {
+  const words = query.trim().toLowerCase();
+  const name = nameOf(store, group).toLowerCase();
+  const task = /^(.*)\[(\d+)(\]?)$/.exec(words);
+  return (
+    `${name}[`.includes(words) ||
+    (task !== null &&
+      name.endsWith(task[1]!) &&
+      group.tasks.some(one => `${store.ordinal[one]}]`.startsWith(task[2]! + task[3]!))) ||
+    group.counts.some((count, code) => count > 0 && wordOf(code).toLowerCase().includes(words))
+  );
+}
+
 /** The name on a card: of its function, or of the class of its actors. */
 export function cardName(store: TaskStore, card: ICard): string {
   return card.ofActors
@@ -122,7 +136,7 @@ function digits(value: number): string {
 }
 
 /** The first line of an error, as far as it fits into a sentence. */
-export function firstLine(text: string): string {
+export function firstLine(text: string, most = 200): string {
   const line = text.split('\n', 1)[0]!.replace(/\.$/, '');
-  return line.length > 200 ? `${line.slice(0, 200)}…` : line;
+  return line.length > most ? `${line.slice(0, most)}…` : line;
 }

@@ -54,6 +54,8 @@ export interface IWaits {
   holders: { name: string; pid: number; actor: boolean; made: string; task: number | null }[];
   /** Holders that are not listed. */
   more: number;
+  /** Tasks that get what it needs before it does. */
+  ahead: number;
 }
 
 /** A run of a task that failed and was followed by another. */
@@ -152,7 +154,6 @@ export interface IWorker {
   pid: number;
   role: string;
   state: string;
-  runs: string;
   /** The task that it runs now. */
   task: number | null;
   /** What the actor is called that it has become. */
@@ -302,7 +303,6 @@ export function readNodes(value: unknown): INodes {
       pid: number(row.pid),
       role: text(row.role),
       state: text(row.state),
-      runs: name(row.runs),
       task: index(row.task),
       actor: name(row.actor),
       resources: amounts(row.resources),
@@ -397,6 +397,7 @@ function waits(value: unknown): IWaits | null {
       made: text(row.made),
       task: index(row.task)
     })),
-    more: number(raw.more)
+    more: number(raw.more),
+    ahead: number(raw.ahead)
   };
 }

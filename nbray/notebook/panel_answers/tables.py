@@ -118,7 +118,7 @@ def nodes(core: Any, find_task: Any) -> dict[str, Any]:
     workers = [
         {
             "peer": str(row["peer"]), "pid": row["pid"], "role": row["role"], "state": row["state"].lower(),
-            "runs": row["running"], "actor": titles.get(row["actor_id"], ""), "resources": row["resources"],
+            "actor": titles.get(row["actor_id"], ""), "resources": row["resources"],
             "task": find_task(*running[row["peer"]]) if row["peer"] in running else None,
             "waits": row["waits_for"][:MAX_TEXT], "started": row["started_at"],
         }

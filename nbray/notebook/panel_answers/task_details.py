@@ -152,6 +152,7 @@ class TaskDetails:
                  "runs": running.get(peers.get(holder.pid, 0))} for holder in holders[:MAX_HOLDERS]
             ],
             "more": max(0, len(holders) - MAX_HOLDERS),
+            "ahead": reasons.place_in(record.pool.queue, record),
         }  # fmt: skip
 
     def _asked(self) -> str:

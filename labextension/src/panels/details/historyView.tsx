@@ -8,6 +8,9 @@ import type { ITry } from '../../model/answers.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
+/** Characters of an error that are told of a try; the rest is its title. */
+const MESSAGE = 70;
+
 /** The steps with their times; `tries`: the runs before the last; `left`: retries, where they are known. */
 export function HistoryView(props: {
   model: IClusterModel;
@@ -46,15 +49,18 @@ export function HistoryView(props: {
             key={`try ${one.attempt}`}
             time={timeOfDay(one.end, store.wall)}
             words={tryWords(one)}
+            title={one.message}
           />
         ))}
-        {steps.map((step, n) => (
-          <Moment
-            key={n}
-            time={timeOfDay(step.from, store.wall)}
-            words={`${stepWord(step)} ${formatDuration(step.to - step.from)}`}
-          />
-        ))}
+        {steps.map((step, n) =>
+          step.state === FAILED && tries.length > 0 ? null : (
+            <Moment
+              key={n}
+              time={timeOfDay(step.from, store.wall)}
+              words={`${stepWord(step)} ${formatDuration(step.to - step.from)}`}
+            />
+          )
+        )}
         {over && store.end[task]! > 0 && (
           <Moment time={timeOfDay(store.end[task]!, store.wall)} words={wordOf(state)} />
         )}
@@ -67,20 +73,24 @@ export function HistoryView(props: {
   );
 }
 
-function Moment(props: { time: string; words: string }): ReactElement {
+function Moment(props: { time: string; words: string; title?: string }): ReactElement {
   return (
     <>
       <dt className="nbray-number">{props.time}</dt>
-      <dd className="nbray-number">{props.words}</dd>
+      <dd className="nbray-number" title={props.title}>
+        {props.words}
+      </dd>
     </>
   );
 }
 
-/** `try 1 failed: WorkerCrashedError: ..., in process 4711` */
+/** `try 1 in process 4711 failed: ValueError: empty file` */
 function tryWords({ attempt, type, message, pid }: ITry): string {
-  const error = [type, firstLine(message)].filter(Boolean).join(': ');
-  const words = t('try %1 failed: %2', attempt + 1, error);
-  return pid > 0 ? `${words}, ${t('in process %1', pid)}` : words;
+  const line = firstLine(message, MESSAGE);
+  const error = [type, line].filter(Boolean).join(': ');
+  return pid > 0
+    ? t('try %1 in process %2 failed: %3', attempt + 1, pid, error)
+    : t('try %1 failed: %2', attempt + 1, error);
 }
 
 /** `2 of 4`; `left`: more tries that it has, -1: as many as it takes. */

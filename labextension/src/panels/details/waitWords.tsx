@@ -21,7 +21,7 @@ interface IProps {
 
 /** `Needs 1 GPU; 0 of 1 free; held by train[3] from cell 12 for 40 s.` */
 export function ResourceWords(props: IProps & { waits: IWaits }): ReactElement {
-  const { short, more } = props.waits;
+  const { short, more, ahead } = props.waits;
   const holders = [...props.waits.holders].sort(
     (a, b) => compare(a.name, b.name) || (a.task ?? 0) - (b.task ?? 0)
   );
@@ -44,6 +44,8 @@ export function ResourceWords(props: IProps & { waits: IWaits }): ReactElement {
         </Fragment>
       ))}
       {more > 0 && ` ${t('and %1 more', formatCount(more))}`}.
+      {ahead === 1 && ` ${t('1 task stands before this one.')}`}
+      {ahead > 1 && ` ${t('%1 tasks stand before this one.', formatCount(ahead))}`}
     </>
   );
 }
@@ -55,13 +57,20 @@ function HolderOf(props: IProps & { holder: IWaits['holders'][number] }): ReactE
     const made = /^In\[(\d+)\]/.exec(holder.made);
     return (
       <>
-        {holder.actor ? t('actor %1', holder.name) : holder.name || t('a worker')}
+        {holder.actor ? <ActorLink {...props} name={holder.name} /> : holder.name || t('a worker')}
         {made === null ? (
           ` ${t('(process %1)', holder.pid)}`
         ) : (
           <>
             {' '}
             {t('from')} <CellLink model={model} number={Number(made[1])} />
+          </>
+        )}
+        {holder.task !== null && holder.task < store.count && (
+          <>
+            {t(', running ')}
+            <TaskLink model={model} task={holder.task} onSelect={onSelect} />
+            <Since model={model} task={holder.task} />
           </>
         )}
       </>
@@ -73,6 +82,23 @@ function HolderOf(props: IProps & { holder: IWaits['holders'][number] }): ReactE
       <FromCell model={model} task={holder.task} />
       <Since model={model} task={holder.task} />
     </>
+  );
+}
+
+/** An actor; the link leads to its latest calls, where it has any. */
+function ActorLink(props: IProps & { name: string }): ReactElement {
+  const { model, onSelect, name } = props;
+  const store = model.tasks;
+  const worker = store.actors.indexOf(name);
+  let call = store.count - 1;
+  while (call >= 0 && !(store.worker[call] === worker && store.group[call]! >= 0)) {
+    call -= 1;
+  }
+  const words = t('actor %1', name);
+  return worker < 0 || call < 0 ? (
+    <>{words}</>
+  ) : (
+    <Link text={words} onClick={() => onSelect({ group: store.group[call]!, task: null })} />
   );
 }
 

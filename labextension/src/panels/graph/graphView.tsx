@@ -19,6 +19,7 @@ import {
   countWords,
   formatDuration,
   groupWords,
+  isFound,
   nameOf,
   wordOf
 } from '../../graph/words.js';
@@ -99,7 +100,7 @@ export function GraphView(props: {
         query.trim() === '' && lit === null
           ? null
           : group =>
-              isNamed(model, group, query) &&
+              isFound(model.tasks, group, query) &&
               (lit === null || model.tasks.functions[group.function]?.origin === lit);
       made.request();
     }
@@ -126,7 +127,7 @@ export function GraphView(props: {
   });
 
   const store = model.tasks;
-  const found = (group: IGroup): boolean => isNamed(model, group, query);
+  const found = (group: IGroup): boolean => isFound(model.tasks, group, query);
   return (
     <div className="nbray-graph" ref={host}>
       <div className="nbray-graph-buttons">
@@ -177,11 +178,6 @@ export function GraphView(props: {
       </ul>
     </div>
   );
-}
-
-/** Whether the name of a group has these words in it. */
-function isNamed(model: IClusterModel, group: IGroup, query: string): boolean {
-  return nameOf(model.tasks, group).toLowerCase().includes(query.trim().toLowerCase());
 }
 
 /** What an item of the tree can do. */

@@ -114,7 +114,7 @@ function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
       name: t('state'),
       key: worker => stateName(worker.state),
       width: 'minmax(46px, 1fr)',
-      tight: '48px'
+      extra: 'tight'
     },
     { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(54px, 1.5fr)' },
     {
@@ -125,7 +125,12 @@ function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
           .join(', '),
       width: 'minmax(44px, 1.5fr)'
     },
-    { name: t('waits for'), key: worker => worker.waits, width: 'minmax(46px, 1fr)' }
+    {
+      name: t('waits for'),
+      key: worker => worker.waits,
+      width: 'minmax(46px, 1fr)',
+      extra: 'tight'
+    }
   ];
 }
 
@@ -145,9 +150,9 @@ function byName(model: IClusterModel, workers: readonly IWorker[]): IWorker[] {
 }
 
 /** The task that it runs now. */
-function runsWords(model: IClusterModel, { task, actor, runs }: IWorker): string {
+function runsWords(model: IClusterModel, { task }: IWorker): string {
   const store = model.tasks;
-  return (task !== null && task < store.count ? store.title(task) : '') || (actor ? '' : runs);
+  return task !== null && task < store.count ? store.title(task) : '';
 }
 
 function groupColumns(): readonly IColumn<IPlacementGroup>[] {
