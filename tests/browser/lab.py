@@ -309,6 +309,16 @@ def saved(lab: LabPage, command: str, **args: str) -> bytes:
 
 
 @contextlib.contextmanager
+def browser_tab_beside(lab: LabPage) -> Iterator[LabPage]:
+    """A tab of another client: the same browser program, nothing in common with the first tab."""
+    context = lab.page.context.browser.new_context(viewport={"width": 1240, "height": 800})
+    try:
+        yield LabPage(context.new_page(), lab.server)
+    finally:
+        context.close()
+
+
+@contextlib.contextmanager
 def browser_tab(server: LabServer, width: int = 1240, height: int = 800, **options: Any) -> Iterator[LabPage]:
     """A tab in a browser of its own."""
     from playwright.sync_api import sync_playwright

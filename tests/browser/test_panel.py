@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+import time
 
 import pytest
+
+from .lab import browser_tab_beside
 
 FIRST_CELL = """\
 import nbray
@@ -220,6 +225,47 @@ def test_two_tabs_show_the_same(lab):
     second.page.wait_for_selector(".jp-NotebookPanel")
     second.show_panel()
     assert second.wait_for_count("FINISHED", count) == count
+
+
+def test_two_clients_of_one_kernel(lab):
+    """Another person's browser: it shows the same, and follows a restart that was asked for elsewhere."""
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(FIRST_CELL)
+    lab.save()
+    with browser_tab_beside(lab) as other:
+        other.open("/lab/workspaces/other/tree/" + lab.notebook_path())
+        other.page.wait_for_selector(".jp-NotebookPanel")
+        other.show_panel()
+        other.wait_for_count("FINISHED", 200)
+        lab.restart_kernel()
+        lab.run_cell(FIRST_CELL + "\n@nbray.remote\ndef halve(x):\n    return x / 2\nnbray.get(halve.remote(1))")
+        for one in (lab, other):
+            one.group("halve, 1 task, 1 done")
+            assert one.count("FINISHED") == 201
+
+
+def written_layout(server):
+    """What the main area has, as the server knows it."""
+    found = ""
+    for file in (server.folder / "workspaces").iterdir():
+        with contextlib.suppress(ValueError, KeyError):  # it is being written
+            found += json.dumps(json.loads(file.read_text())["data"]["layout-restorer:data"]["main"])
+    return found
+
+
+def test_its_tab_has_a_name_also_after_a_reload(lab, server):
+    lab.new_notebook()
+    lab.show_panel("main")
+    name = "() => [...window.jupyterapp.shell.widgets('main')].find(one => one.id === 'nbray-panel')?.title.label"
+    assert lab.page.evaluate(name) == "Cluster"
+    deadline = time.monotonic() + 60
+    while '"nbray-panel"' not in written_layout(server):  # JupyterLab writes it down a little later
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    lab.page.reload()
+    lab.panel.wait_for()
+    assert lab.page.evaluate(name) == "Cluster"
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

@@ -134,6 +134,26 @@ describe('why a task waits', () => {
 });
 
 describe('answers', () => {
+  it('name who holds what is short in the order of their names and tasks', () => {
+    const told = [
+      { name: 'train', runs: null, task: 10 },
+      { name: 'Trainer 10', actor: true },
+      { name: 'train', task: 9 },
+      { name: 'Trainer 9', actor: true }
+    ];
+    const { waits } = readTask({ waits: { short: [{ needs: '1 GPU' }], holders: told, ahead: 3 } });
+    assert.deepEqual(
+      waits!.holders.map(({ name, task }) => [name, task]),
+      [
+        ['train', 9],
+        ['train', 10],
+        ['Trainer 9', null],
+        ['Trainer 10', null]
+      ]
+    );
+    assert.equal(waits!.ahead, 3);
+  });
+
   it('of any shape are read', () => {
     for (const value of [null, 7, 'x', [], [1], { objects: 'x', actors: [null], nodes: {} }]) {
       assert.equal(readTask(value).error, null);

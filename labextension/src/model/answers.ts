@@ -2,6 +2,7 @@
  * Reading what the kernel answers (`nbray/notebook/panel_answers/`): whatever is missing or of another
  * type becomes empty, so that the views need not look. Pure.
  */
+import { compare } from '../graph/order.js';
 import { visibleName } from '../graph/visibleName.js';
 import { fromKernel } from './kernelWords.js';
 import { plain } from './plainText.js';
@@ -51,6 +52,7 @@ export interface IHeld {
 export interface IWaits {
   /** The resources that are short: `1 GPU`, of which `0` of `1` are free. */
   short: { needs: string; free: string; total: string }[];
+  /** In the order of their names. */
   holders: { name: string; pid: number; actor: boolean; made: string; task: number | null }[];
   /** Holders that are not listed. */
   more: number;
@@ -390,13 +392,15 @@ function waits(value: unknown): IWaits | null {
   }
   return {
     short,
-    holders: rows(raw.holders).map(row => ({
-      name: name(row.name),
-      pid: number(row.pid),
-      actor: row.actor === true,
-      made: text(row.made),
-      task: index(row.task)
-    })),
+    holders: rows(raw.holders)
+      .map(row => ({
+        name: name(row.name),
+        pid: number(row.pid),
+        actor: row.actor === true,
+        made: text(row.made),
+        task: index(row.task)
+      }))
+      .sort((a, b) => compare(a.name, b.name) || (a.task ?? 0) - (b.task ?? 0)),
     more: number(raw.more),
     ahead: number(raw.ahead)
   };

@@ -1,7 +1,6 @@
 /** Why a task waits, in a sentence whose names are links: what it needs and who holds it, or which inputs it lacks. */
 import { Fragment, type ReactElement } from 'react';
 import { RUNNING, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
-import { compare } from '../../graph/order.js';
 import { placeName } from '../../graph/workerNames.js';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { OVER } from '../../graph/history.js';
@@ -21,10 +20,7 @@ interface IProps {
 
 /** `Needs 1 GPU; 0 of 1 free; held by train[3] from cell 12 for 40 s.` */
 export function ResourceWords(props: IProps & { waits: IWaits }): ReactElement {
-  const { short, more, ahead } = props.waits;
-  const holders = [...props.waits.holders].sort(
-    (a, b) => compare(a.name, b.name) || (a.task ?? 0) - (b.task ?? 0)
-  );
+  const { short, holders, more, ahead } = props.waits;
   const needs = short.map(({ needs }) => needs).join(t(' and '));
   const free = short
     .map(({ needs, free, total }) =>
