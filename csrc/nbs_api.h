@@ -85,7 +85,7 @@ void nbs_detach(nbs_seg *s);
  * for this process alone: nothing is copied but the pages that it then writes, which nobody
  * else sees. The view must last as long. Returns the address of the bytes, or NULL when they
  * are not part of the segment or cannot be mapped; nbs_unmap_private ends it. */
-void *nbs_map_private(nbs_seg *s, const void *data, uint64_t len);
+void *nbs_map_private(const void *data, uint64_t len);
 void nbs_unmap_private(void *data, uint64_t len);
 
 uint64_t nbs_self(const nbs_seg *s);                  /* this process as a peer */

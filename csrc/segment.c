@@ -252,7 +252,8 @@ int nbs_attach(int fd, nbs_seg **out, char *why, size_t why_len) {
   return finish(s, base, out, why, why_len);
 }
 
-void *nbs_map_private(nbs_seg *s, const void *data, uint64_t len) {
+void *nbs_map_private(const void *data, uint64_t len) {
+  nbs_seg *s = nbsi_segment_of(data);
   if (nbsi_enter(s) != NBS_OK) return NULL;
   uintptr_t base = (uintptr_t)s->base, at = (uintptr_t)data;
   if (len == 0 || at < base || at - base >= s->geo.total_size) return NULL;

@@ -339,13 +339,13 @@ static void private_pages_are_copied_when_written(void) {
   uint64_t size = 0;
   uint8_t *shared = nbs_view_sized(s, obj, &size);
   NBT_TRUE(shared != NULL && size == SIZE);
-  uint8_t *mine = nbs_map_private(s, shared + 5, SIZE - 5);
+  uint8_t *mine = nbs_map_private(shared + 5, SIZE - 5);
   NBT_TRUE(mine != NULL && mine[0] == 7 && mine[SIZE - 6] == 7);
   mine[0] = 8;
   NBT_TRUE(mine[0] == 8 && shared[5] == 7);
   nbs_unmap_private(mine, SIZE - 5);
-  NBT_TRUE(nbs_map_private(s, shared, UINT64_MAX) == NULL);
-  NBT_TRUE(nbs_map_private(s, &size, sizeof size) == NULL);
+  NBT_TRUE(nbs_map_private(shared, UINT64_MAX) == NULL);
+  NBT_TRUE(nbs_map_private(&size, sizeof size) == NULL);
   nbs_view_end(shared);
   nbs_release(s, obj);
   nbs_detach(s);

@@ -22,8 +22,8 @@ from typing import Any
 
 from nbray._cstore import ffi
 from nbray.exceptions import ObjectStoreFullError
+from nbray.store import private_memory
 
-from . import private_memory
 from .cell_job import SMALL_BYTES
 from .cell_result import CellOutcome
 from .page_watch import PageWatch

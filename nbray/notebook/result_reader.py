@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from nbray.store import private_memory
+
 from . import (
     code_state,
     formatters,
@@ -21,7 +23,6 @@ from . import (
     module_registers,
     module_state,
     module_values,
-    private_memory,
     process_environ,
     process_settings,
     warning_filters,

@@ -31,7 +31,7 @@ import cloudpickle
 from cloudpickle.cloudpickle import _code_reduce
 
 from nbray.exceptions import SerializationError
-from nbray.serialization import array_layouts, library_types  # noqa: F401  the second has only effects
+from nbray.serialization import array_layouts, library_types, torch_storages  # noqa: F401  the second has only effects
 from nbray.serialization.annotations import annotations_of, with_annotations
 from nbray.serialization.bounded import BoundedStream, CountingStream, TooManyBytes
 from nbray.serialization.cell_source import with_text
@@ -265,6 +265,13 @@ class _CodePickler(StrictPickler):
 
 
 _custom_reducers: dict[type, Callable[[Any], Any]] = {}
+_torch_reducers: dict[type, Callable[[Any], Any]] = {}  # once it is loaded
+
+
+def _learn_torch() -> None:
+    _torch_reducers.update(torch_storages.reducers())
+    for cls, reduce in _torch_reducers.items():
+        _custom_reducers.setdefault(cls, reduce)
 
 
 def register_serializer(cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:
@@ -298,6 +305,8 @@ def dumps(value: Any, what: str = "value") -> bytes | Serialized:
     """
     if type(value) in SIMPLE_TYPES:
         return _plain_dumps(value, PROTOCOL)
+    if "torch" in sys.modules and not _torch_reducers:
+        _learn_torch()
     buffers: list[memoryview] = []
 
     def keep_out(buffer: pickle.PickleBuffer) -> bool:

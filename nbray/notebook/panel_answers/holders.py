@@ -11,8 +11,8 @@ from nbray._cstore import ffi, lib
 from nbray.core import cluster_view
 from nbray.core.records import StoredValue, TaskRecord
 from nbray.notebook.panel_answers.store_list import Entry
-from nbray.notebook.private_memory import stored_address
 from nbray.object_ref import ObjectRef
+from nbray.store.private_memory import stored_address
 
 MAX_REFS = 10_000  # of one container that are looked at
 MAX_RUNNING = 4096  # channels of a node

@@ -1,6 +1,6 @@
-"""Large values that came back, as memory that the notebook may write.
+"""Bytes of the store as memory that this process may write.
 
-They lie in the store, where others may use them. The notebook gets the same pages mapped for itself alone: reading costs no copy,
+They lie in the store, where others may use them. The process gets the same pages mapped for itself alone: reading costs no copy,
 and a page that is written is copied first, so that nobody else sees it.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from nbray._cstore import ffi, lib
-from nbray.core import current
 
 _places: dict[int, _Place] = {}  # by address; gone with the mapping
 
@@ -35,10 +34,7 @@ def own(stored: memoryview) -> memoryview | None:
     stored
         A view of an object, or of a part of it.
     """
-    core = current.core
-    if core is None or not core.session.attached:
-        return None
-    pointer = lib.nbs_map_private(core.seg, ffi.from_buffer(stored), stored.nbytes)
+    pointer = lib.nbs_map_private(ffi.from_buffer(stored), stored.nbytes)
     if not pointer:
         return None
     place = _Place(int(ffi.cast("uintptr_t", pointer)), stored)
