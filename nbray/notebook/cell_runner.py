@@ -242,7 +242,14 @@ class _Run:
         watched += [name for name in job.uses if name in mine and name not in job.stores]
         self.inputs = InputChanges(namespace, self.aliases)
         self.inputs.watch((name, self.before[name]) for name in dict.fromkeys(watched) if name in self.before)
-        entries = [entry for entry in job.names if entry.large and not entry.stored_into and entry.name not in mine]
+        # What is small only because it refers to a large one (an optimizer, to its model) is not compared whole either.
+        entries = [
+            entry
+            for entry in job.names
+            if (entry.large or (entry.watched and entry.name not in self.inputs.watched))
+            and not entry.stored_into
+            and entry.name not in mine
+        ]
         self.outlines = {entry.name: Outline(namespace[entry.name]) for entry in entries}
         self.sent = sent
         self.code_state = CodeState(namespace, sent - mine, self.inputs.digest)

@@ -13,6 +13,7 @@ from .array_views import show_same_file, take_shape
 from .c_data import is_c_data, take_bytes
 from .context_values import NewValue, set_value
 from .pandas_columns import is_frame
+from .tensors import is_tensor, take_tensor
 
 CONTAINERS = (
     list,
@@ -68,6 +69,9 @@ def update_in_place(old: Any, new: Any) -> bool:
             if (old.shape != new.shape or old.dtype != new.dtype) and not take_shape(old, new):
                 return False
             old[...] = new
+        elif is_tensor(old):
+            if not take_tensor(old, new):
+                return False
         elif is_frame(old):
             old._update_inplace(new)
             for name in old._metadata:  # of a Series: its name

@@ -22,6 +22,7 @@ from typing import Any
 
 from nbray._cstore import ffi
 from nbray.exceptions import ObjectStoreFullError
+from nbray.serialization import torch_storages
 from nbray.store import private_memory
 
 from .cell_job import SMALL_BYTES
@@ -176,9 +177,10 @@ def _address(view: Any) -> int:
 
 
 def _root(obj: Any) -> Any:
-    """Return the array that owns the memory of a view, frame or transposed array."""
+    """Return what owns the memory of a view, frame, transposed array or tensor."""
     while True:
         base = getattr(obj, "base", None)
         if base is None or not hasattr(base, "__array_interface__"):
-            return obj
+            storage = torch_storages.owner_of(obj)
+            return obj if storage is None else storage
         obj = base

@@ -19,6 +19,7 @@ from typing import Any
 
 from cloudpickle.cloudpickle import _make_empty_cell
 
+from nbray.serialization import torch_storages
 from nbray.serialization.serializer import reduce_code
 
 from . import array_views
@@ -152,6 +153,8 @@ _BY_KIND: dict[type, Callable[[Any], Any]] = {
 #: Of modules that need not be loaded.
 _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("unittest.mock", "_Call"): reduce_call,
+    ("torch.storage", "TypedStorage"): torch_storages.reduce_typed,
+    ("torch.storage", "UntypedStorage"): torch_storages.reduce_untyped,
     ("tqdm.utils", "DisableOnWriteError"): lambda stream: (stream_of_bar, (type(stream), stream._wrapped)),
 }
 

@@ -1,7 +1,7 @@
 """Which inputs a cell changed that are too large to be compared whole: what refers to what is compared.
 
 A list that has grown, a column that was added, an attribute of a model. The numbers in large buffers need no comparison: they
-are read-only in a worker, unless the cell is known to store into them.
+are read-only in a worker, unless the cell is known to store into them. Those in tensors of PyTorch are not, and are compared.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import types
 from typing import Any
 
 from .pandas_columns import is_frame
+from .tensors import TensorState, is_tensor
 
 _SEQUENCES = (list, set, collections.deque)
 _ATOMS = (str, bytes, int, float, complex, bool, type(None), tuple, frozenset, range, type, types.FunctionType, types.ModuleType)  # fmt: skip
@@ -24,12 +25,15 @@ class Outline:
 
     def __init__(self, value: Any) -> None:
         self._before: list[tuple[Any, list[Any]]] = []
+        self._tensors: list[TensorState] = []
         seen: set[int] = set()
         waiting = [value]
         while waiting and len(seen) < MAX_OBJECTS:
             obj = waiting.pop()
             if type(obj) in _ATOMS or id(obj) in seen:
                 continue
+            if is_tensor(obj):
+                self._tensors.append(TensorState(obj))
             parts = _parts(obj)
             if parts is not None:
                 seen.add(id(obj))
@@ -38,12 +42,12 @@ class Outline:
                     waiting += parts
 
     def differs(self) -> bool:
-        """Whether any of the objects refers to something else now."""
+        """Whether any of the objects refers to something else now, or a tensor has other contents."""
         for obj, before in self._before:
             now = _parts(obj)
             if now is None or len(now) != len(before) or not all(map(operator.is_, now, before)):
                 return True
-        return False
+        return any(tensor.differs() for tensor in self._tensors)
 
 
 def _parts(obj: Any) -> list[Any] | None:

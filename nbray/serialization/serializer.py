@@ -269,9 +269,13 @@ _torch_reducers: dict[type, Callable[[Any], Any]] = {}  # once it is loaded
 
 
 def _learn_torch() -> None:
-    _torch_reducers.update(torch_storages.reducers())
-    for cls, reduce in _torch_reducers.items():
-        _custom_reducers.setdefault(cls, reduce)
+    for cls, reduce in torch_storages.reducers().items():
+        _torch_reducers[cls] = functools.partial(_or_plainly, reduce)
+        _custom_reducers.setdefault(cls, _torch_reducers[cls])
+
+
+def _or_plainly(reduce: Callable[[Any], Any], obj: Any) -> Any:
+    return reduce(obj) or NotImplemented
 
 
 def register_serializer(cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:

@@ -21,22 +21,30 @@ MAP_FROM_BYTES = 256 * 1024  # a mapping costs two system calls, and there are 6
 
 
 def reducers() -> dict[type, Callable[[Any], Any]]:
-    """Return what reduces storages, by type; nothing as long as PyTorch is not loaded, or is older than 2.0."""
+    """Return what reduces storages, by type, or answers None; nothing as long as PyTorch is not loaded, or is older than 2.0."""
     storage = getattr(sys.modules.get("torch"), "storage", None)
     untyped, typed = (getattr(storage, name, None) for name in ("UntypedStorage", "TypedStorage"))
     if not isinstance(untyped, type) or not isinstance(typed, type):
         return {}
-    return {untyped: _reduce_untyped, typed: _reduce_typed}
+    return {untyped: reduce_untyped, typed: reduce_typed}
 
 
-def _reduce_untyped(storage: Any) -> Any:
+def reduce_untyped(storage: Any) -> Any:
+    """Return how to write an ``UntypedStorage``; None: as PyTorch does."""
     buffer = _buffer(storage)
-    return NotImplemented if buffer is None else (untyped_storage, (buffer,))
+    return None if buffer is None else (untyped_storage, (buffer,))
 
 
-def _reduce_typed(storage: Any) -> Any:
+def reduce_typed(storage: Any) -> Any:
+    """Return how to write a ``TypedStorage``; None: as PyTorch does."""
     buffer = _buffer(storage._untyped_storage)
-    return NotImplemented if buffer is None else (typed_storage, (buffer, storage.dtype))
+    return None if buffer is None else (typed_storage, (buffer, storage.dtype))
+
+
+def owner_of(array: Any) -> Any:
+    """Return the storage that an array of NumPy shows; None: it is no tensor's."""
+    show = getattr(getattr(array, "base", None), "untyped_storage", None)
+    return None if show is None else show()
 
 
 def _buffer(storage: Any) -> pickle.PickleBuffer | None:

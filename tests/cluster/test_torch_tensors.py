@@ -24,7 +24,16 @@ def same(one, two):
     return one.dtype == two.dtype and one.shape == two.shape and one.stride() == two.stride() and torch.equal(one, two)
 
 
-DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int16, torch.int64]
+DTYPES = [
+    torch.float32,
+    torch.float64,
+    torch.float16,
+    torch.bfloat16,
+    torch.int8,
+    torch.uint8,
+    torch.int16,
+    torch.int64,
+]
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, torch.bool, torch.complex64])

@@ -1,0 +1,91 @@
+"""Tensors of PyTorch among the inputs of cells: whether a cell changed one, and how one here takes new contents.
+
+A worker gets them as memory of its own that may be written (``serialization/torch_storages.py``), so that a function which
+trains a model can do so; what it has written is found out afterwards.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import zlib
+from typing import Any
+
+from nbray.store import private_memory
+
+from .page_watch import PageWatch
+
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+_pages = PageWatch()
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell whether a value is a tensor of PyTorch, of whatever class."""
+    kind = getattr(sys.modules.get("torch"), "Tensor", None)
+    return isinstance(kind, type) and isinstance(value, kind)
+
+
+class TensorState:
+    """How a tensor is when this is made."""
+
+    def __init__(self, tensor: Any) -> None:
+        self._tensor = tensor
+        self._facts = _facts(tensor)
+        self._address, self._n_bytes = _memory(tensor)
+        self._sum = self._checksum()
+
+    def differs(self) -> bool:
+        """Tell whether it is another now, or its memory was written, in whatever way."""
+        if _facts(self._tensor) != self._facts or _memory(self._tensor) != (self._address, self._n_bytes):
+            return True
+        stored = private_memory.stored_address(self._address)
+        if stored == self._address:
+            return self._checksum() != self._sum
+        if _pages.none_of_its_own(self._address, self._n_bytes):
+            return False
+        return bool(_memcmp(self._address, stored, self._n_bytes))
+
+    def _checksum(self) -> int:
+        if not self._n_bytes or private_memory.stored_address(self._address) != self._address:
+            return 0
+        return zlib.crc32((ctypes.c_char * self._n_bytes).from_address(self._address))
+
+
+def take_tensor(old: Any, new: Any) -> bool:
+    """Give a tensor of the notebook the contents of another, so that its views and an optimizer see them; False: it cannot."""
+    torch: Any = sys.modules["torch"]
+    try:
+        with torch.no_grad():
+            if _kind(old) == _kind(new) and old.layout == torch.strided:
+                old.copy_(new)
+            else:
+                old.data = new.data
+        if old.is_leaf and old.requires_grad != new.requires_grad:
+            old.requires_grad_(new.requires_grad)
+    except RuntimeError:  # of kinds that do not change into each other
+        return False
+    return True
+
+
+def _kind(tensor: Any) -> tuple[Any, ...]:
+    return tensor.shape, tensor.dtype, tensor.device, tensor.layout
+
+
+def _facts(tensor: Any) -> tuple[Any, ...]:
+    """Return what tells of most changes: PyTorch counts what is written by operations, but not by way of ``.data`` or NumPy."""
+    try:
+        version = tensor._version
+    except RuntimeError:  # made in inference mode
+        version = 0
+    strides = tensor.stride() if tensor.layout is sys.modules["torch"].strided else ()
+    return *_kind(tensor), strides, tensor.requires_grad, version
+
+
+def _memory(tensor: Any) -> tuple[int, int]:
+    """Return address and bytes of what is behind a tensor; zeros where it is not in memory that the CPU reads."""
+    try:
+        storage = tensor.untyped_storage()
+        return (storage.data_ptr(), storage.nbytes()) if storage.device.type == "cpu" else (0, 0)
+    except (RuntimeError, NotImplementedError):  # sparse and its like
+        return 0, 0
