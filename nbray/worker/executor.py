@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the C module below `signal`
 import contextlib
 import inspect
 import os
@@ -65,6 +66,9 @@ from nbray.worker.replies import Replies
 from nbray.worker.streams import Producer
 from nbray.worker.task_arguments import TaskArguments
 
+# That of the module `signal` looks each handler up in an enumeration first: 2 us, and each task asks.
+_getsignal: Callable[[int], Any] = _signal.getsignal
+_SIGINT, _SIGUSR1 = int(signal.SIGINT), int(signal.SIGUSR1)
 _U64 = struct.Struct("<Q")
 _loads = pickle.loads
 MAX_FUNCTIONS = 10_000  # loaded functions kept
@@ -75,6 +79,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
 
     def __init__(self, core: CoreWorker) -> None:
         super().__init__(core)
+        self.handler = self._on_interrupt  # of signals: one object, which is compared
         core.to_self = self._to_self
         core.running_name = lambda: self.running()[2]
         core.output_sink = self._forward_output
@@ -90,9 +95,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         sys.stdout = TaskStream(self.capture, "stdout", 1)
         sys.stderr = TaskStream(self.capture, "stderr", 2)
         self.capture.watch_others(seg)
-        signal.signal(signal.SIGINT, self._on_interrupt)
-        signal.signal(signal.SIGUSR1, self._on_interrupt)  # the same, but the children go on
-        lib.nbs_interrupted_itself()  # from now on it is known who sends a SIGINT
+        self._take_signals()
         head, head_bytes, payload = self._head, self._head_bytes, self._payload
         unpack = HEAD.unpack_from
         buffer = ffi.buffer
@@ -182,6 +185,12 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
         if os.getppid() == 1:  # the zygote is gone, and with it the node
             self.stopping = True
             self.exit_status = 1
+
+    def _take_signals(self) -> None:
+        """Have the signals by which tasks are cancelled handled here."""
+        signal.signal(signal.SIGINT, self.handler)
+        signal.signal(signal.SIGUSR1, self.handler)  # the same, but the children go on
+        lib.nbs_interrupted_itself()  # from now on it is known who sends a SIGINT
 
     def _on_interrupt(self, signum: int, frame: Any) -> None:
         if os.getpid() != self.core.pid:
@@ -370,6 +379,10 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
             else:
                 function, name = self.functions[(chan, function_number)]
                 self.function = function
+                # A task before may have left a handler of its own, by which this one could not be cancelled.
+                if _getsignal(_SIGINT) is not self.handler or _getsignal(_SIGUSR1) is not self.handler:
+                    self._take_signals()
+                    self.cancel_came_early = self.cancel_came_early or lib.nbs_cancel_wanted(self.seg) == 1
             self.task_name = self.capture.name = name
             if flags & NOT_PLAIN:
                 args, kwargs = self._arguments(flags, payload)

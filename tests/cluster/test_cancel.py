@@ -64,6 +64,30 @@ def test_the_worker_of_a_cancelled_task_lives_on(ray, gate, ledger):
         assert ray.get(pid.remote()) == before
 
 
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGUSR1])
+def test_a_handler_that_a_task_leaves_behind_keeps_no_other_from_being_cancelled(ray, gate, ledger, signo):
+    """As libraries set them: PySpark's context has one for SIGINT."""
+
+    @ray.remote(num_cpus=2)
+    def leaves():
+        signal.signal(signo, signal.SIG_IGN)
+        return os.getpid()
+
+    @ray.remote(num_cpus=2)
+    def spins():
+        ledger.add(os.getpid())
+        return spin(gate)
+
+    for recursive in (True, False):
+        worker = ray.get(leaves.remote())
+        ref = spins.remote()
+        assert ledger.await_lines(2 - recursive)[-1] == str(worker)
+        ray.cancel(ref, recursive=recursive)
+        with kit.no_hang():
+            with pytest.raises(ray.exceptions.TaskCancelledError):
+                ray.get(ref)
+
+
 def test_force_kills_the_worker(ray, ledger):
     @ray.remote(max_retries=3)
     def stubborn():
