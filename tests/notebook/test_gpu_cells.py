@@ -44,3 +44,39 @@ def test_an_actor_keeps_a_model_on_the_gpu(kernel: Kernel) -> None:
     for n in (1, 2, 3):
         cell = kernel.ok("%%remote --actor model\ncalls += 1\n(calls, tuple(layer(torch.ones(4, 64).cuda()).shape))")
         assert cell.value == f"({n}, (4, 8))"
+
+
+def test_a_model_that_a_cell_moves_to_the_gpu_and_trains(kernel: Kernel) -> None:
+    """As it would be here: its parameters are the same objects, and are on the GPU."""
+    kernel.ok(
+        "import torch\nmodel = torch.nn.Linear(900, 900)\noptimizer = torch.optim.SGD(model.parameters(), lr=1e-3)\n"
+        "weight = model.weight\nbefore = weight.detach().clone()\n"
+        "def step():\n    loss = model(torch.ones(4, 900, device=weight.device)).square().mean()\n"
+        "    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()"
+    )
+    kernel.ok("%%remote --num-gpus 1 --quiet\nmodel.cuda()\nstep()\nmodel.cpu()\nNone")
+    assert (
+        kernel.ok("weight is model.weight, weight.device.type, torch.equal(weight, before)").value
+        == "(True, 'cpu', False)"
+    )
+    kernel.ok("after = weight.detach().clone()\nstep()")
+    assert kernel.ok("torch.equal(weight, after)").value == "False"
+    kernel.ok("%%remote --num-gpus 1 --quiet\nmodel.cuda()\nNone")
+    assert kernel.ok("weight is model.weight, weight.device.type").value == "(True, 'cuda')"
+    kernel.ok("%%remote --num-gpus 1 --quiet\nstep()\nNone")
+    assert kernel.ok("weight is model.weight, torch.equal(weight.cpu(), after)").value == "(True, False)"
+
+
+def test_a_cell_leaves_nothing_on_the_gpu(kernel: Kernel) -> None:
+    ask = "%%remote --num-gpus 1\nimport os\nos.getpid()"
+    kernel.ok("%%remote --num-gpus 1\nimport torch\ntorch.ones(1 << 28, device='cuda')\nNone")
+    first = kernel.ok(ask).value
+    assert kernel.ok(ask).value == first  # it has not touched the GPU
+    kernel.ok("%%remote --num-gpus 1\nimport torch\nfloat(torch.ones(1 << 28, device='cuda').sum())")
+    kernel.ok(
+        "from nbray.node.gpu import open_gpus\nimport time, psutil\ngpus = open_gpus()\nend = time.monotonic() + 60"
+    )
+    kernel.ok(
+        "while any(p.used > 1 << 30 for p in gpus.read()[0].processes) and time.monotonic() < end: time.sleep(0.05)"
+    )
+    assert kernel.ok("[p.used for p in gpus.read()[0].processes if p.used > 1 << 30]").value == "[]"
