@@ -25,6 +25,7 @@ from nbray.api.objects import kill
 from nbray.exceptions import RayActorError, RayTaskError
 from nbray.serialization import serializer
 from nbray.serialization.error_value import ErrorValue
+from nbray.util.initialized_globals import InitializedGlobals
 
 AHEAD_NS = 1_000_000.0  # work sent ahead to a process, at most
 DEPTH = 64  # jobs sent ahead to a process, at most
@@ -431,14 +432,15 @@ class PoolWorker:
 
     def __init__(self, authkey: Any, initializer: Any, initargs: tuple[Any, ...]) -> None:
         self.functions: OrderedDict[int, Any] = OrderedDict()
-        if initializer is not None:
-            initializer(*initargs)
+        self.initialized = InitializedGlobals(initializer, initargs) if initializer is not None else None
 
     def call(self, function: Any, code: bytes | None, how: Any, args: Any, kwargs: Any) -> Any:
         try:
             if type(function) is int:
                 if code is not None:
-                    self.functions[function] = serializer.loads(code)
+                    self.functions[function] = loaded = serializer.loads(code)
+                    if self.initialized is not None:
+                        self.initialized.enter(loaded)
                     if len(self.functions) > FUNCTIONS:
                         self.functions.popitem(last=False)
                 function = self.functions[function]

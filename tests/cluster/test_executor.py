@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import operator
 import os
 import signal
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import nbray
+from nbray.util.multiprocessing import Pool
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +144,33 @@ def test_initializer(executor):
 
     with nbray.Executor(2, initializer=initialize, initargs=("set",)) as other:
         assert set(other.map(os.getenv, ["EXECUTOR_TEST"] * 8)) == {"set"}
+
+
+told = None  # what follows goes to the processes by value, as the functions of a program do
+
+
+def hear(value):
+    global told, told_too
+    told = value
+    told_too = [value]
+
+
+def repeat(*_):
+    return told
+
+
+def repeat_by_another(*_):
+    return repeat(), told_too
+
+
+@pytest.mark.parametrize("make", [nbray.Executor, Pool], ids=["executor", "pool"])
+def test_functions_see_the_globals_that_the_initializer_has_set(executor, make):
+    with make(2, initializer=hear, initargs=("set",)) as other:
+        assert set(other.map(repeat, range(8))) == {"set"}
+        assert list(other.map(repeat_by_another, range(2))) == [("set", ["set"])] * 2
+        assert set(other.map(functools.partial(repeat, 1), range(8))) == {"set"}
+        assert set(other.map(lambda _: told, range(8))) == {"set"}
+    assert told is None
 
 
 def test_two_executors_share_no_process(executor):
