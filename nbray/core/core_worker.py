@@ -77,7 +77,8 @@ from nbray.wire import messages as m
 RING = lib.NBS_READY_RING
 NEWS = lib.NBS_READY_NEWS
 NUMBER = (1 << 64) - 1  # of a task, without what tells its owner where calls run side by side
-LAST_WORDS_S = 0.25  # what workers have still to say is waited for at a shutdown
+LAST_WORDS_S = 0.25  # what workers have still to say is waited for at a shutdown, ...
+LAST_WORDS_STEP_S = 0.01  # ... and it is looked whether they live
 WAITS_END_S = 2.0  # threads that wait have this long to leave at a shutdown
 
 _U64 = struct.Struct("<Q")
@@ -505,14 +506,20 @@ class CoreWorker(
             return
         self.silent.clear()
         with self.lock:
-            busy = {lane.link.chan for lane in self.lanes.values() if lane.tasks}
+            busy = {lane.link.chan for lane in self.lanes.values() if lane.tasks or lane.leaving}
             busy |= {chan for chan, calls in self.actor_channels.items() if calls.tasks}
             asked = {
-                link.chan
+                link.chan: link.peer
                 for link in self.links.values()
                 if link.chan not in busy and link.tell(KIND_ASK_WORDS, 0, b"") == lib.NBS_OK
             }
-        self.wait_until(lambda: asked <= self.silent, LAST_WORDS_S)
+        deadline = time.monotonic() + LAST_WORDS_S
+
+        def heard() -> bool:
+            return all(chan in self.silent or not lib.nbs_alive(self.seg, peer) for chan, peer in asked.items())
+
+        while not self.wait_until(heard, LAST_WORDS_STEP_S) and time.monotonic() < deadline:
+            continue  # of a worker that has died nobody tells
 
     @uninterrupted
     def stop(self, exiting: bool = False) -> None:

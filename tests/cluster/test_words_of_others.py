@@ -10,7 +10,7 @@ import cluster_kit as kit
 import pytest
 
 from nbray import ids
-from nbray.core import current, output
+from nbray.core import core_worker, current, output
 from nbray.util import state
 
 COUNT = 200
@@ -275,3 +275,26 @@ def test_what_a_thread_prints_of_an_actor_that_nobody_calls(ray, shown, gate):
     gate.open()
     shown.wait_for("of a thread\n")
     del actor
+
+
+@pytest.mark.parametrize("how", ["killed", "leaves"])
+def test_a_driver_that_ends_waits_for_no_dead_worker(fresh, monkeypatch, how):
+    monkeypatch.setattr(core_worker, "LAST_WORDS_S", 1000.0)
+    fresh.init(num_cpus=1, object_store_memory=64 * 2**20)
+
+    @fresh.remote(max_calls=1)
+    def leave():
+        return os.getpid()
+
+    @fresh.remote
+    class Actor:
+        def pid(self):
+            return os.getpid()
+
+    if how == "leaves":
+        fresh.get(leave.remote())
+    else:
+        actor = Actor.remote()
+        os.kill(fresh.get(actor.pid.remote()), signal.SIGKILL)
+    with kit.no_hang():
+        fresh.shutdown()
