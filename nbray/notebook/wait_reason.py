@@ -75,11 +75,10 @@ def _actor_reason(calls: Any, cell_number: CellNumber) -> str:
 def _resource_reason(core: Any, pool: Any, facts: ClusterFacts, cell_number: CellNumber) -> str:
     total, free = facts.total, facts.free
     shape = pool.shape
-    if not shape:
-        return "waiting for a worker"
     short = [name for name, units in shape.items() if free.get(name, 0) < units]
-    if not short:
-        return "waiting for a worker"  # that is being started, or handed over just now
+    if not short:  # it is being started, or handed over just now
+        more = ": none may be started" if facts.no_more_workers("", shape) else ""
+        return f"waiting for a worker{more}"
     name = short[0]
     text = f"waiting for {amount(name, shape[name])}: {plain_amount(name, free.get(name, 0))} of {plain_amount(name, total.get(name, 0))} free"
     holders = _holders(core, name, facts, cell_number)

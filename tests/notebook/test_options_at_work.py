@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kit import Kernel
 
 
@@ -95,14 +97,29 @@ def test_a_cell_that_waits_says_for_what(kernel: Kernel) -> None:
     kernel.until(lambda: bool(cell.of("display_data")))
     (line,) = cell.of("display_data")
     assert line["data"]["text/plain"].startswith(f"waiting for 2 CPUs: 0 of 2 free, held by train (cell {number})")
-    from pathlib import Path
-
     Path(f"/proc/{kernel.pid}/cwd/let-go").touch()
     assert kernel.finish(cell).value == "7"
     last = cell.of("update_display_data")[-1]["data"]["text/plain"]
     assert last.startswith("waited ")
     assert last.endswith("(for 2 CPUs)")
     kernel.ok("waiting_cell.SHOW_AFTER_S = 2.0")
+
+
+def test_a_cell_that_no_worker_may_be_started_for_says_so(fresh_kernel: Kernel) -> None:
+    fresh_kernel.ok(
+        "%load_ext nbray\nimport nbray\nnbray.init(num_cpus=2, _system_config={'max_processes': 1})\n"
+        "from nbray.notebook import waiting_cell\nwaiting_cell.SHOW_AFTER_S = 600"
+    )
+    first = fresh_kernel.ok(
+        "%%remote --async\nimport os, time\nprint('holds')\nwhile not os.path.exists('let-go'): time.sleep(0.01)"
+    )
+    fresh_kernel.until(lambda: first.text() == "holds\n")
+    cell = fresh_kernel.start("%%remote\n7")
+    fresh_kernel.until(lambda: bool(cell.of("display_data")))
+    (line,) = cell.of("display_data")
+    assert line["data"]["text/plain"].startswith("waiting for a worker: none may be started")
+    Path(f"/proc/{fresh_kernel.pid}/cwd/let-go").touch()
+    assert fresh_kernel.finish(cell).value == "7"
 
 
 def test_an_actor_that_holds_what_a_cell_waits_for_is_named(kernel: Kernel) -> None:
