@@ -90,6 +90,21 @@ def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     return functools.lru_cache(**parameters)(function)
 
 
+def _reduce_view(view: memoryview) -> Any:
+    """Write a view of memory with what it shows; cloudpickle makes bytes of it, into which nobody can store."""
+    owner: Any = view.obj
+    if not (view.c_contiguous and memoryview(owner).nbytes == view.nbytes):  # of a part: it has that alone there
+        owner = bytes(view) if view.readonly else bytearray(view.tobytes())
+    return _view, (owner, view.format, view.shape, view.readonly)
+
+
+def _view(owner: Any, layout: str, shape: tuple[int, ...], readonly: bool) -> memoryview:
+    made: memoryview = memoryview(owner)
+    if (made.format, made.shape) != (layout, shape):
+        made = made.cast("B").cast(layout, shape)  # type: ignore[call-overload]
+    return made.toreadonly() if readonly else made
+
+
 def _reduce_text_file(file: Any) -> Any:
     if file.closed:
         return closed_file, (type(file), getattr(file, "name", ""), getattr(file, "mode", "r"), file.encoding)
@@ -142,6 +157,7 @@ def _reduce_free_lock(obj: Any) -> Any:
 _BY_KIND: dict[type, Callable[[Any], Any]] = {
     types.CodeType: reduce_code,
     types.CellType: _reduce_cell,
+    memoryview: _reduce_view,
     types.MethodType: reduce_handler,
     type(functools.lru_cache(len)): _reduce_cached,
     io.TextIOWrapper: _reduce_text_file,

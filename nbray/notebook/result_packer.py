@@ -142,6 +142,8 @@ def _contents(value: Any) -> Any:
         return value.view()
     if is_frame(value):
         return value.copy(deep=False)
+    if isinstance(value, memoryview):
+        return memoryview(value)
     state = ipywidgets_travel.state_of(value)
     if state is not None:
         return state

@@ -33,7 +33,7 @@ from .runtime import CARRIED_TYPES
 _CONSTANT: tuple[type, ...] = (
     str, bytes, int, float, complex, type(None), type(Ellipsis), tuple, frozenset, range, slice, enum.Enum, type,
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType, types.ModuleType, types.CellType,
-    property, classmethod, staticmethod, weakref.ref, *free_locks.LOCKS, *CARRIED_TYPES,
+    property, classmethod, staticmethod, memoryview, weakref.ref, *free_locks.LOCKS, *CARRIED_TYPES,
 )  # fmt: skip
 # Not told by number. A proxy answers for its object, if that is still there.
 _ATOMS: tuple[type, ...] = (

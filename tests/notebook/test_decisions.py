@@ -29,6 +29,20 @@ def test_d1_of_a_container_the_refusal_names_a_copy_that_helps(kernel: Kernel) -
     assert kernel.ok("float(parts['a'][0][1])").value == "5.0"
 
 
+def test_d1_views_of_memory_stay_views(kernel: Kernel) -> None:
+    kernel.ok(
+        "import array\nraw = bytearray(6); view = memoryview(raw); numbers = array.array('i', [1, 2, 3]); whole = memoryview(numbers)\n"
+        "grid = memoryview(bytearray(6)).cast('B', (2, 3)); fixed = memoryview(b'abc'); part = view[2:4]"
+    )
+    kernel.ok(
+        "%%remote\nview[1] = 7; raw[2] = 8; whole[0] = 9; grid[1, 2] = 4; part[1] = 3\n"
+        "made = memoryview(bytearray(2)); made[0] = 5; same = fixed"
+    )
+    assert kernel.ok("list(raw), view.obj is raw, numbers[0]").value == "([0, 7, 8, 0, 0, 0], True, 9)"
+    assert kernel.ok("grid.tolist(), part.tolist(), made.tolist()").value == "([[0, 0, 0], [0, 0, 4]], [0, 3], [5, 0])"
+    assert kernel.ok("same is fixed, fixed.readonly, view.readonly").value == "(True, True, False)"
+
+
 def test_d1_an_array_that_cannot_change_its_size_says_what_to_do(kernel: Kernel) -> None:
     kernel.ok("import numpy as np\nshort = np.arange(3)\ndef longer(array): array.resize(5, refcheck=False)")
     for cell in ("%%remote\nlonger(short)", "%%remote\nshort.resize(5)"):
