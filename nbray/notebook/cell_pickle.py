@@ -128,6 +128,14 @@ def _dispatcher(registry: dict[type, Callable[..., Any]]) -> Any:
     return made
 
 
+def _is_ordinary(kind: type) -> bool:
+    """Whether a class and all that it inherits from are the notebook's: its objects are none of those that need more than pickle."""
+    *classes, last = kind.__mro__
+    if kind in (type(sys.stdout), type(sys.stderr)):  # each side has its own
+        return False
+    return last is object and all(each.__module__ == "__main__" for each in classes)
+
+
 def _texts_in(constant: Any) -> Iterator[str]:
     if isinstance(constant, str):
         yield constant
@@ -201,6 +209,7 @@ class CellPickler(AnnotationPickler):
         self.tells_story = True  # of exceptions: where they were raised, and what they were raised from
         self.sources: dict[str, None] = {}  # file names of the functions seen
         self.looked_up: list[str] | None = None  # texts in functions that look up names by text, if there are any
+        self.ordinary: set[type] = set()  # classes of which no object is written in a way of its own
         self.globals_ref[id(namespace)] = _Namespace()
 
     def know(self, objects: Sequence[Any]) -> None:
@@ -217,6 +226,8 @@ class CellPickler(AnnotationPickler):
             name = self.inputs.get(id(obj))
             if name is not None:
                 return input_object, (name,)
+        if kind in self.ordinary:
+            return NotImplemented
         if kind is types.FunctionType:
             special = self._reduce_function(obj)
         elif issubclass(kind, type):
@@ -225,6 +236,8 @@ class CellPickler(AnnotationPickler):
             special = self._reduce_object(obj)
         if special is not None:
             return special
+        if _is_ordinary(kind):
+            self.ordinary.add(kind)
         reduced = super().reducer_override(obj)
         return keep_slots(obj, reduced) if issubclass(kind, type) else reduced
 

@@ -205,6 +205,8 @@ class _Data(CellPickler):
     """Goes through values, but not into code."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj) in self.ordinary:
+            return NotImplemented
         if isinstance(obj, (type, types.FunctionType)):
             return len, ((),)  # anything that has nothing in it
         state = state_of(obj)

@@ -221,3 +221,22 @@ def test_a_temporary_file_that_was_closed_comes_back(kernel: Kernel) -> None:
     cell = kernel.ok("%%remote\nimport tempfile\nwith tempfile.NamedTemporaryFile('w') as file: file.write('q')")
     assert cell.text("stderr") == ""
     assert kernel.ok("file.closed, file.name.startswith(tempfile.gettempdir())").value == "(True, True)"
+
+
+def test_objects_of_classes_that_need_no_care_are_written_by_pickle_alone() -> None:
+    """A list of 60,000 such objects took as long again for each to be asked whether it is a file, a lock, a frame ..."""
+    import io
+    import threading
+
+    from nbray.notebook.cell_pickle import CellPickler
+
+    made = [type(name, bases, {"__module__": "__main__"}) for name, bases in (("A", ()), ("T", (threading.Thread,)))]
+    inherits = type("B", (made[0],), {"__module__": "__main__"})
+    pickler = CellPickler(io.BytesIO(), {})
+    pickler.dump([made[0](), inherits(), made[0](), {1: ValueError()}, range(3)])
+    assert pickler.ordinary == {made[0], inherits}
+    try:
+        pickler.dump(made[1]())
+    except Exception:
+        pass
+    assert made[1] not in pickler.ordinary
