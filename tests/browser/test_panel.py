@@ -199,11 +199,18 @@ def test_says_that_the_cluster_has_died(lab):
 def test_says_that_the_connection_is_lost(lab):
     lab.new_notebook()
     lab.show_panel()
+    lab.wait_for_panel("No cluster yet.")
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    lab.page.context.set_offline(True)
+    lab.page.evaluate(f"() => void {kernel}.reconnect().catch(() => 0)")
+    lab.wait_for_panel("There is no connection to the kernel now.")
+    assert lab.panel.get_by_role("button").count() == 0
+    lab.page.context.set_offline(False)
+    lab.wait_for_panel("No cluster yet.")
     lab.run_cell(FIRST_CELL)
     lab.wait_for_count("FINISHED", 200)
     assert lab.panel.get_by_text("no connection").count() == 0
     lab.page.context.set_offline(True)
-    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
     lab.page.evaluate(f"() => void {kernel}.reconnect().catch(() => 0)")
     lab.panel.get_by_text("no connection").wait_for()
     lab.page.context.set_offline(False)

@@ -431,7 +431,8 @@ function Fact(props: { count: number; noun: Noun }): ReactElement {
 
 function Empty(props: { model: IClusterModel }): ReactElement {
   const { model } = props;
-  const words = emptyWords(model.status);
+  // A kernel that cannot be reached may have a cluster by now, or be gone.
+  const words = emptyWords(model.isConnected || model.status !== 'live' ? model.status : 'lost');
   const cell = words.cell;
   return (
     <div className="nbray-empty" data-status={model.status}>

@@ -17,7 +17,7 @@ export interface IEmptyWords {
 }
 
 /** The words for a kernel without a cluster, or for the way to it. */
-export function emptyWords(status: Status): IEmptyWords {
+export function emptyWords(status: Status | 'lost'): IEmptyWords {
   switch (status) {
     case 'nothing':
       return {
@@ -45,6 +45,11 @@ export function emptyWords(status: Status): IEmptyWords {
       return { sentence: t('Connecting to the kernel.') };
     case 'restarting':
       return { sentence: t('The kernel restarts.'), more: t('Its cluster has ended with it.') };
+    case 'lost':
+      return {
+        sentence: t('There is no connection to the kernel now.'),
+        more: t('The panel goes on once JupyterLab has it again.')
+      };
     case 'other-version':
       return {
         sentence: t('This panel and the nbray of this kernel are of different versions.'),

@@ -17,8 +17,8 @@ const CURVE = 52;
 /** Of each row of the tasks that used a GPU. */
 const USED_BY = 14;
 /** Left of the lanes, for their names; a little less where there is little room. */
-const NAMES = 124;
-const NAMES_NARROW = 116;
+const NAMES = 128;
+const NAMES_NARROW = 124;
 /** Tasks that used a GPU and are named one by one. */
 const NAMED = 6;
 
