@@ -206,6 +206,8 @@ export interface ICellRun {
   /** The id of the message that ran it: the origin of its tasks. */
   origin: string;
   number: number;
+  /** The kernel told of it: whether its outputs have been cleared since is not known here. */
+  isToldOf: boolean;
 }
 
 /** The token under which the model is provided. */

@@ -40,11 +40,12 @@ DISPLAY_KINDS = ("display_data", "execute_result", "update_display_data")
 class _Cell:
     """What the router knows of one cell."""
 
-    __slots__ = ("flow", "number", "overflow", "parent", "pending", "pending_chars", "sent_at", "told")
+    __slots__ = ("cell_id", "flow", "number", "overflow", "parent", "pending", "pending_chars", "sent_at", "told")
 
-    def __init__(self, parent: Any, number: int, now: float) -> None:
+    def __init__(self, parent: Any, number: int, now: float, cell_id: str = "") -> None:
         self.parent = parent
         self.number = number
+        self.cell_id = cell_id
         self.flow = Flow(now)
         self.pending: deque[list[Any]] = deque()  # [kind, content], text as ["stream", name, [pieces]]
         self.pending_chars = 0
@@ -93,7 +94,9 @@ class OutputRouter:
             if known is None:
                 # IPython 9 counts a cell before it tells that one begins, IPython 8 afterwards.
                 number = len(self.shell.history_manager.input_hist_parsed)
-                self._cells[self.origin] = _Cell({"header": header}, number, time.monotonic())
+                cell_id = (parent.get("metadata") or {}).get("cellId") if parent else None
+                cell_id = cell_id if isinstance(cell_id, str) else ""  # only notebooks tell of it
+                self._cells[self.origin] = _Cell({"header": header}, number, time.monotonic(), cell_id)
             self._cells.move_to_end(self.origin)
             while len(self._cells) > MAX_ORIGINS:
                 self._cells.popitem(last=False)
@@ -111,6 +114,11 @@ class OutputRouter:
         """Return the number of the cell behind an origin; 0 when it is not known."""
         cell = self._cells.get(origin)
         return cell.number if cell is not None else 0
+
+    def cell_of(self, origin: str) -> tuple[int, str] | None:
+        """Return number and id of the notebook's cell behind an origin; None when they are not known. From any thread."""
+        cell = self._cells.get(origin)
+        return (cell.number, cell.cell_id) if cell is not None and cell.cell_id else None
 
     def _cell(self, origin: str) -> _Cell:
         cell = self._cells.get(origin)

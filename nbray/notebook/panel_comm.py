@@ -333,7 +333,9 @@ def register(ip: Any, snapshot: Snapshot = live.snapshot) -> None:
     from comm import create_comm  # noqa: PLC0415 - comes with ipykernel, which runs us
 
     printed = TaskOutput()
-    stream = TaskStream(printed=lambda: printed.added)
+    extension = getattr(ip, "_nbray_extension", None)
+    cell_of = extension.router.cell_of if extension is not None else lambda origin: None
+    stream = TaskStream(printed=lambda: printed.added, cell_of=cell_of)
     output.set_recorder(lambda task, name, text: printed.add(task, text, current.core))
     requests = PanelRequests(stream, lambda: ip.user_ns, printed)
     feed = PanelFeed(snapshot, stream=stream, requests=requests)

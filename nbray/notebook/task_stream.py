@@ -7,6 +7,7 @@ A frame is a small header (plain data) and two buffers:
     forget      lists of indexes: the rows before the first are gone, but for those that follow it in the list, which
                 come first now; all others follow
     functions   [[index, name, kind, origin], ...], new or renamed
+    cells       [[origin, number, id of the cell], ...] of these functions, where they are known; left out while none are
     workers     [[index, peer, ...], ...], new; with id and name of the actor that one has become
     counts      tasks by state code, with those that were forgotten
     forgotten   tasks that are not in the table any more
@@ -67,12 +68,17 @@ class TaskStream:
         Returns what a feed reads: this process's runtime, an observer, or None when there is no cluster.
     printed : callable
         Returns a number that moves when a task prints something.
+    cell_of : callable
+        Returns number and id of the cell behind an origin, or None. A page that did not run it itself has no other way
+        to know: of another client, or opened later.
     """
 
     def __init__(
         self, make_feed: Callable[[Any], TaskFeed] = TaskFeed, usage: Callable[[int], list[dict[str, Any]]] = live.usage,
         source: Callable[[], Any] = own_cluster, printed: Callable[[], int] = lambda: 0,
+        cell_of: Callable[[str], tuple[int, str] | None] = lambda origin: None,
     ) -> None:  # fmt: skip
+        self._cell_of = cell_of
         self._source = source
         self._make_feed = make_feed
         self._usage = usage
@@ -184,6 +190,9 @@ class TaskStream:
             "now": now / 1e6,
             "wall": (time.time_ns() - now) / 1e6,
         }
+        origins = dict.fromkeys(function[3] for function in part["functions"] if function[3])
+        if cells := [[origin, *cell] for origin in origins if (cell := self._cell_of(origin)) is not None]:
+            header["cells"] = cells
         if feed is not None and feed.table.gone:
             header["gone"] = list(feed.table.gone.items())
         return Frame(header, [part["rows"], part["edges"]])

@@ -57,3 +57,21 @@ def test_questions_are_answered_while_a_cell_runs(kernel: Kernel, tmp_path):
     finally:
         gate.touch()
         kernel.finish(cell)
+
+
+@pytest.mark.timeout(4 * LIMIT_S)
+def test_a_page_is_told_which_cells_made_the_tasks(kernel: Kernel):
+    """It may be of another client, or have been opened later: then it saw no cell run."""
+    panel = Panel(kernel)
+    content = {"code": PUT, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+    message = kernel.client.session.msg("execute_request", content, metadata={"cellId": "a-cell"})
+    kernel.client.shell_channel.send(message)
+    comm_id = panel.open()
+    panel.send(comm_id, {"v": 1, "tasks": True})
+
+    def cells() -> list:
+        return [cell for data in panel.said(comm_id) for cell in data.get("frame", {}).get("cells", ())]
+
+    kernel.until(lambda: bool(cells()))
+    (origin, number, cell_id), *_ = cells()
+    assert (origin, cell_id) == (message["header"]["msg_id"], "a-cell") and number >= 1

@@ -33,6 +33,8 @@ export interface IFrame {
   /** Lists of rows: those before the first are gone, but for those that follow it, which come first now. */
   forget?: readonly (readonly number[])[];
   functions: readonly (readonly [number, string, string, string])[];
+  /** The cells of these functions that the kernel knows: origin, number, id. */
+  cells?: readonly (readonly [origin: string, number: number, cell: string])[];
   workers: readonly (readonly [index: number, peer: string, actorId?: string, actor?: string])[];
   counts: readonly number[];
   forgotten: number;

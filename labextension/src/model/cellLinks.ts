@@ -36,7 +36,7 @@ export class CellLinks {
     }
   }
 
-  /** The cell behind an origin; null when it did not run here since the page was opened. */
+  /** The cell behind an origin; null when nobody has told of it. */
   cellOf(origin: string): ICellLink | null {
     const number = this._numbers.get(origin);
     if (number === undefined) {
@@ -64,7 +64,25 @@ export class CellLinks {
   runOf(cellId: string): ICellRun | null {
     const origin = this._lastRuns.get(cellId);
     const number = origin === undefined ? undefined : this._numbers.get(origin);
-    return number === undefined ? null : { origin: origin!, number };
+    return number === undefined
+      ? null
+      : { origin: origin!, number, isToldOf: this._toldOf.has(origin!) };
+  }
+
+  /** Take over what the kernel knows: cells that ran for another page, or before this one was opened. */
+  learn(cells: readonly (readonly [origin: string, number: number, cell: string])[]): void {
+    for (const [origin, number, cell] of cells) {
+      if (this._cells.has(origin)) {
+        continue;
+      }
+      const last = this.runOf(cell);
+      remember(this._numbers, origin, number);
+      remember(this._cells, origin, cell);
+      if (last === null || last.number < number) {
+        remember(this._lastRuns, cell, origin);
+        remember(this._toldOf, origin, true);
+      }
+    }
   }
 
   /** When cells ran since the page was opened, oldest first; of other clients too. */
@@ -94,6 +112,7 @@ export class CellLinks {
   private _ran(origin: string, cell: string): void {
     remember(this._cells, origin, cell);
     remember(this._lastRuns, cell, origin);
+    this._toldOf.delete(origin);
   }
 
   private _note(origin: string, cleared = false): void {
@@ -185,6 +204,8 @@ export class CellLinks {
   private readonly _runs: ICellSpan[] = [];
   /** Cell to the origin of its last run. */
   private readonly _lastRuns = new Map<string, string>();
+  /** Runs of which only the kernel has told. */
+  private readonly _toldOf = new Map<string, true>();
   private readonly _numbers = new Map<string, number>();
   private readonly _cells = new Map<string, string>();
 }

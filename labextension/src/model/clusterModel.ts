@@ -43,6 +43,8 @@ export interface IFollowed {
   cellNumbered(number: number): ICellLink | null;
   /** The last run of a cell. */
   runOf(cellId: string): ICellRun | null;
+  /** Take over which cells the kernel has run, also for other pages: origin, number, id of the cell. */
+  learn(cells: readonly (readonly [string, number, string])[]): void;
   /** The runs of its cells, oldest first. */
   cellRuns(): readonly ICellSpan[];
   /** Emitted when a cell has ended. */
@@ -278,6 +280,9 @@ export class ClusterModel implements IClusterModel, ILinkListener {
       return; // of a table that this page has not seen; its snapshot is on the way
     }
     const now = performance.now();
+    if (this._server === null && frame.cells !== undefined) {
+      this._followed?.learn(frame.cells);
+    }
     const { epoch, clusterVersion } = this.tasks;
     this.tasks.apply(frame, rows, edges, now);
     if (clusterVersion !== this.tasks.clusterVersion) {

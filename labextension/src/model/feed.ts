@@ -70,6 +70,7 @@ export function readFrame(data: unknown, buffers: readonly unknown[]): IFrameMes
     generation: amount(raw.generation),
     forget: list(raw.forget).filter(isRows),
     functions: list(raw.functions).filter(isFunction),
+    cells: list(raw.cells).filter(isCell),
     workers: list(raw.workers).filter(isWorker),
     counts: list(raw.counts).map(amount),
     forgotten: amount(raw.forgotten),
@@ -115,6 +116,15 @@ function isRows(rows: unknown): rows is number[] {
 function isFunction(row: unknown): row is [number, string, string, string] {
   return (
     isIndexed(row) && row.length >= 4 && row.slice(1, 4).every(part => typeof part === 'string')
+  );
+}
+
+function isCell(row: unknown): row is [string, number, string] {
+  return (
+    Array.isArray(row) &&
+    typeof row[0] === 'string' &&
+    typeof row[1] === 'number' &&
+    typeof row[2] === 'string'
   );
 }
 

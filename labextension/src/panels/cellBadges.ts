@@ -82,7 +82,7 @@ export class Badges {
       const shown =
         cell.model.type === 'code' ? (cell.model as ICodeCellModel).executionCount : null;
       // A notebook that was read again without having been saved shows an earlier run.
-      const isOther = shown !== null && run !== null && shown !== run.number;
+      const isOther = run !== null && (shown === null ? run.isToldOf : shown !== run.number);
       const found = run === null || isOther ? undefined : counts.get(run.origin);
       const badge = found === undefined ? null : badgeOf(found, run!.number);
       show(cell, badge, () => this._open(run!.origin));

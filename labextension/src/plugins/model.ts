@@ -80,6 +80,7 @@ function followed(
     cellOf: origin => cells.cellOf(origin),
     cellNumbered: number => cells.cellNumbered(number),
     runOf: cellId => cells.runOf(cellId),
+    learn: known => cells.learn(known),
     cellRuns: () => cells.runs,
     cellEnded: cells.ended,
     insertCell: (text, run) =>
