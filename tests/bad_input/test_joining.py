@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import nbray
+from nbray.api import runtime
 from nbray.exceptions import (
     ClusterGoneError,
     ForeignObjectError,
@@ -415,3 +416,18 @@ def _marked(mark):
             if mark.encode() in environ and state not in "ZX":
                 found.append(int(name))
     return found
+
+
+def test_row_79_who_is_root_is_told_so_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    said = []
+    monkeypatch.setattr(runtime._logger, "warning", lambda text, *args: said.append(text % args))
+    runtime._warn_root()
+    runtime._warn_root()
+    (sentence,) = said
+    assert "root" in sentence and "ordinary user" in sentence
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    runtime._warn_root()
+    assert len(said) == 1
