@@ -52,17 +52,20 @@ class _Appended:
     def state(self) -> tuple[int, int]:
         """Return (when it was last written to, how many bytes there are to look at)."""
         found = os.fstat(self.descriptor)
-        if found.st_size < self.seen:  # it was emptied
-            self.own.clear()
+        if found.st_size < self.seen:  # it was emptied; what is ours beyond its end is gone, the rest has come since
+            self.own = [place for place in self.own if place[1] <= found.st_size]
             self.seen = self._begin
         return found.st_mtime_ns, max(0, found.st_size - self.seen)
 
     def text(self, end: int) -> Iterator[str]:
         """Yield what others have written since the last time, up to a place in the file."""
-        while (seen := self.seen) < end:
+        while True:
+            seen = self.seen
             if self.own and self.own[0][0] <= seen:
                 self.seen = max(seen, self.own.pop(0)[1])
                 continue
+            if seen >= end:
+                return
             stop = min(end, self.own[0][0] if self.own else end, seen + CHUNK_BYTES)
             data = os.pread(self.descriptor, stop - seen, seen)
             if not data:

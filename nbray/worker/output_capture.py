@@ -180,6 +180,7 @@ class OutputCapture:
             self._flush_lines()
             if not self._parts:
                 return
+            self._wake.set()  # the thread may have been there before the rest was
         if not self.pending:
             self.pending = True
             self._start_thread()

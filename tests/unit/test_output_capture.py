@@ -59,3 +59,14 @@ def test_a_line_that_does_not_end_waits_one_time():
     assert sent.capture._flush_soon(unfinished) == ""
     assert sent.pieces[1:] == [("done: 1", False)]
     assert not sent.capture.pending
+
+
+def test_the_rest_of_what_was_sent_for_its_size_is_sent_soon():
+    sent = Sent()
+    print_to(sent.capture, "begin")
+    sent.capture._wake.clear()  # the thread has been there
+    sent.capture._flush_soon("")
+    sent.capture._parts, sent.capture.pending = ["kept"], True  # a line that had not ended
+    sent.capture.write("stdout", FLUSH_BYTES * "x" + "\nmore")
+    assert sent.capture._wake.is_set()
+    assert sent.capture._parts == ["more"]
