@@ -37,6 +37,9 @@ def update_in_place(old: Any, new: Any) -> bool:
         ipywidgets_travel.connect(new.values())
         ipywidgets_travel.set_state(old, new)
         return True
+    if isinstance(new, MoreAttributes):
+        old.__dict__.update(new.values)
+        return True
     if isinstance(new, Attributes):
         _take_attributes(old, new.values)
         return True
@@ -100,6 +103,13 @@ def update_in_place(old: Any, new: Any) -> bool:
 
 class Attributes:
     """The new contents of an object whose class makes no second one: those of its ``__dict__``."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+
+class MoreAttributes:
+    """Attributes that an object gets beside those that it has on this side."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import functools
 import io
+import logging
 import re
 import sys
 import threading
@@ -41,6 +42,7 @@ from .cell_loop import reduce_future
 from .context_values import reduce_variable
 from .free_locks import is_found, reduce_lock, reduce_thread
 from .interrupt_handlers import reduce_handler
+from .module_values import is_plain
 from .pandas_columns import is_block, is_column, reduce_block, reduce_column
 
 
@@ -150,6 +152,20 @@ def _reduce_of_libraries(obj: Any) -> Any:
     return array_views.reduce_mapped(obj) if type(obj).__name__ == "memmap" else None
 
 
+_OF_LOGGERS = frozenset(vars(logging.Logger("any")))  # each side has its own of these; see logging_state
+
+
+def given_to(logger: logging.Logger) -> dict[str, Any]:
+    """Return the attributes that a program has given to a logger, as far as they are plain."""
+    return {key: value for key, value in vars(logger).items() if key not in _OF_LOGGERS and is_plain(value)}
+
+
+def _reduce_logger(obj: Any) -> Any:
+    given = given_to(obj) if isinstance(obj, logging.Logger) else None
+    reduced = obj.__reduce__() if given else None
+    return (*reduced[:2], given) if isinstance(reduced, tuple) else None
+
+
 def _reduce_free_lock(obj: Any) -> Any:
     return reduce_lock(obj) if is_found(obj) else None
 
@@ -182,4 +198,5 @@ _BY_LOOK: tuple[Callable[[Any], Any], ...] = (
     _reduce_manager,
     _reduce_of_libraries,
     _reduce_free_lock,
+    _reduce_logger,
 )

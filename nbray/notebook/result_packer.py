@@ -21,7 +21,8 @@ from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
 from .context_values import NewValue, value_of
-from .in_place import Attributes, is_updated_surely
+from .in_place import Attributes, MoreAttributes, is_updated_surely
+from .odd_objects import given_to
 from .pandas_columns import is_frame
 
 
@@ -147,7 +148,9 @@ def _contents(value: Any) -> Any:
     state = ipywidgets_travel.state_of(value)
     if state is not None:
         return state
-    if is_shell(value) or value is sys.stdout or value is sys.stderr or isinstance(value, logging.Logger):
+    if isinstance(value, logging.Logger):
+        return MoreAttributes(given_to(value))
+    if is_shell(value) or value is sys.stdout or value is sys.stderr:
         return value  # each side has its own
     if isinstance(value, threading.local):
         return Attributes(dict(vars(value)))

@@ -410,3 +410,16 @@ def test_filters_of_logging_go_both_ways(kernel: Kernel) -> None:
         assert kernel.ok("%%remote\nlog.info('more noise')").text() == "more noise\n"
     finally:
         kernel.ok("log.removeHandler(printing)")
+
+
+def test_attributes_that_loggers_were_given_go_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "import logging\ntagged = logging.getLogger('tagged'); tagged.tag = 'here'; tagged.conf = {'a': 1}; tagged.hook = print"
+    )
+    kernel.ok(
+        "%%remote\ncame = tagged.tag, dict(tagged.conf)\ntagged.tag = 'there'; tagged.conf['b'] = 2; tagged.new = [1]"
+    )
+    assert kernel.ok("came, tagged.tag, tagged.conf, tagged.new, tagged.hook is print").value == (
+        "(('here', {'a': 1}), 'there', {'a': 1, 'b': 2}, [1], True)"
+    )
+    assert kernel.ok("tagged is logging.getLogger('tagged')").value == "True"
