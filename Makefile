@@ -147,7 +147,8 @@ test-faults: $(VENV)/.test
 
 # The notebooks at their own size, also what needs heavy packages (PySpark, TensorFlow, PyTorch).
 test-notebooks: $(VENV)/.notebooks
-	NBRAY_NOTEBOOKS_FULL=1 $(BIN)/pytest tests/notebook/test_notebooks.py tests/cluster/test_torch_tensors.py tests/notebook/test_torch_cells.py --timeout 1800 $(PYTEST_ARGS)
+	NBRAY_NOTEBOOKS_FULL=1 $(BIN)/pytest tests/notebook/test_notebooks.py tests/cluster/test_torch_tensors.py tests/notebook/test_torch_cells.py \
+	  tests/notebook/test_tensorflow_cells.py --timeout 1800 $(PYTEST_ARGS)
 
 # One suite, both libraries: what Ray does not pass is wrong, what nbray does not pass is a difference.
 conformance: $(VENV)/.test

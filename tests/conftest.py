@@ -51,7 +51,7 @@ EXPECTED_SKIPS = [
     r"needs (a|an NVIDIA) GPU",
     r"needs cgroup",
     r"needs root",
-    r"no (TensorFlow and no )?PyTorch here",
+    r"no (TensorFlow|PyTorch|TensorFlow and no PyTorch) here",
     r"only on the original Ray",
     r"needs a kernel with subshells",
     r"came with Python 3\.11",

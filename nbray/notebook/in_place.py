@@ -13,7 +13,7 @@ from .array_views import show_same_file, take_shape
 from .c_data import is_c_data, take_bytes
 from .context_values import NewValue, set_value
 from .pandas_columns import is_frame
-from .tensors import is_tensor, take_tensor
+from .tensors import VariableValue, is_tensor, is_variable, take_tensor, take_variable
 
 CONTAINERS = (
     list,
@@ -43,6 +43,8 @@ def update_in_place(old: Any, new: Any) -> bool:
     if isinstance(new, Attributes):
         _take_attributes(old, new.values)
         return True
+    if isinstance(new, VariableValue):
+        return take_variable(old, new)
     if isinstance(new, NewValue) and isinstance(old, contextvars.ContextVar):
         set_value(old, new.value)
         return True
@@ -131,7 +133,7 @@ def is_updated_surely(value: Any) -> bool:
     if type(value) in CONTAINERS:
         return True
     plain = type(value).__basicsize__ <= _Plain.__basicsize__ and not hasattr(type(value), "__slots__")
-    foreign = hasattr(value, "__array_interface__") or is_frame(value)
+    foreign = hasattr(value, "__array_interface__") or is_frame(value) or is_variable(value)
     return plain and not foreign and type(getattr(value, "__dict__", None)) is dict
 
 

@@ -12,7 +12,7 @@ import types
 from typing import Any
 
 from .pandas_columns import is_frame
-from .tensors import TensorState, is_tensor
+from .tensors import TensorState, VariableState, is_tensor, is_variable
 
 _SEQUENCES = (list, set, collections.deque)
 _ATOMS = (str, bytes, int, float, complex, bool, type(None), tuple, frozenset, range, type, types.FunctionType, types.ModuleType)  # fmt: skip
@@ -25,7 +25,7 @@ class Outline:
 
     def __init__(self, value: Any) -> None:
         self._before: list[tuple[Any, list[Any]]] = []
-        self._tensors: list[TensorState] = []
+        self._tensors: list[TensorState | VariableState] = []
         seen: set[int] = set()
         waiting = [value]
         while waiting and len(seen) < MAX_OBJECTS:
@@ -34,6 +34,9 @@ class Outline:
                 continue
             if is_tensor(obj):
                 self._tensors.append(TensorState(obj))
+            elif is_variable(obj):
+                self._tensors.append(VariableState(obj))
+                continue
             parts = _parts(obj)
             if parts is not None:
                 seen.add(id(obj))

@@ -24,6 +24,7 @@ from .context_values import NewValue, value_of
 from .in_place import Attributes, MoreAttributes, is_updated_surely
 from .odd_objects import given_to
 from .pandas_columns import is_frame
+from .tensors import VariableValue, is_variable
 
 
 @dataclass(slots=True)
@@ -145,6 +146,8 @@ def _contents(value: Any) -> Any:
         return value.copy(deep=False)
     if isinstance(value, memoryview):
         return memoryview(value)
+    if is_variable(value):
+        return VariableValue(value)
     state = ipywidgets_travel.state_of(value)
     if state is not None:
         return state

@@ -1,4 +1,4 @@
-"""Tensors of PyTorch among the inputs of cells: whether a cell changed one, and how one here takes new contents.
+"""Tensors of PyTorch and variables of TensorFlow among the inputs of cells: whether a cell changed one, and how one here takes new contents.
 
 A worker gets them as memory of its own that may be written (``serialization/torch_storages.py``), so that a function which
 trains a model can do so; what it has written is found out afterwards.
@@ -24,6 +24,43 @@ def is_tensor(value: Any) -> bool:
     """Tell whether a value is a tensor of PyTorch, of whatever class."""
     kind = getattr(sys.modules.get("torch"), "Tensor", None)
     return isinstance(kind, type) and isinstance(value, kind)
+
+
+def is_variable(value: Any) -> bool:
+    """Tell whether a value is a variable of TensorFlow (those of Keras hold one)."""
+    return type(value).__name__ == "ResourceVariable" and type(value).__module__.startswith("tensorflow.")
+
+
+class VariableValue:
+    """What a variable of TensorFlow holds: on its way to the notebook's own, as it is no copy of itself."""
+
+    def __init__(self, variable: Any) -> None:
+        self.array = variable.numpy()
+
+
+def take_variable(old: Any, new: VariableValue) -> bool:
+    """Give a variable of the notebook a value; False: it cannot have it."""
+    try:
+        old.assign(new.array)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+class VariableState:
+    """What a variable of TensorFlow holds when this is made."""
+
+    def __init__(self, variable: Any) -> None:
+        self._variable = variable
+        self._sum = self._checksum()
+
+    def differs(self) -> bool:
+        """Tell whether it holds something else now."""
+        return self._checksum() != self._sum
+
+    def _checksum(self) -> int:
+        array = self._variable.numpy()
+        return 0 if array.dtype.hasobject else zlib.crc32(array.tobytes())
 
 
 class TensorState:
