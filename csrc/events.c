@@ -13,10 +13,10 @@
 #define RING_BYTES  ((uint64_t)NBSI_EVENTS * sizeof(nbs_event))
 #define DRAIN_SLICE 1024u /* records moved before the lock is given to others */
 #define HALF        (NBSI_EVENTS / 2)
-#define CALL_EVERY  512u         /* records: as often a ring over half full calls the drainer */
-#define WAIT_FROM   50000ull     /* ns: the first sleep of a writer that met a full ring; doubled */
-#define WAIT_SLICE  2000000ull   /* ns: its longest */
-#define WAIT_MOST   100000000ull /* ns: all of them; within what an interrupt may take */
+#define CALL_EVERY  512u        /* records: as often a ring over half full calls the drainer */
+#define WAIT_FROM   50000ull    /* ns: the first sleep of a writer that met a full ring; doubled */
+#define WAIT_SLICE  2000000ull  /* ns: its longest */
+#define WAIT_MOST   50000000ull /* ns: all of them */
 
 static nbs_event *ring_at(const nbs_seg *s, uint32_t ring) {
   return (nbs_event *)(void *)(s->event_rings + ring * RING_BYTES);
@@ -71,9 +71,11 @@ static void drop(nbs_seg *s, nbsi_event_ctl *ctl) {
 
 /* wait_for_room sleeps until a full ring's tail has moved on from `tail`; 0 when it has. The
  * drainer was called long before, and as a rule lacks nothing but a processor, which this
- * sleep gives it. One that is stopped or gone is waited for once, not at each record. */
+ * sleep gives it. One that is stopped or gone is waited for once, not at each record; where
+ * nobody listens nobody is waited for. */
 static int wait_for_room(nbs_seg *s, nbsi_event_ctl *ctl, uint64_t tail) {
   if (nb_atomic_load(&s->drains, RELAXED) != 0) return -1;
+  if (nb_atomic_load(&s->h->events_heard, RELAXED) == 0) return -1;
   if (nb_atomic_load(&s->vain_tail, RELAXED) == tail + 1) return -1;
   call_drainer(s);
   uint64_t end = nbsi_now_ns() + WAIT_MOST, slice = WAIT_FROM;
@@ -183,6 +185,7 @@ int64_t nbs_event_wait(nbs_seg *s, uint32_t seen, uint64_t timeout_ns) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
   uint32_t *behind = &s->h->events_behind;
+  nb_atomic_store(&s->h->events_heard, 1u, RELAXED);
   if (nb_atomic_load(behind, SEQ_CST) == seen) nbsi_futex_wait(behind, seen, timeout_ns);
   return (int64_t)nb_atomic_load(behind, SEQ_CST);
 }

@@ -64,6 +64,7 @@ uint64_t nbsi_layout_signature(void) {
                             offsetof(nbsi_header, seal_gen),
                             offsetof(nbsi_header, orphans),
                             offsetof(nbsi_header, events_behind),
+                            offsetof(nbsi_header, events_heard),
                             offsetof(nbsi_slot, events),
                             offsetof(nbsi_slot, pid),
                             offsetof(nbsi_slot, start_time),

@@ -104,6 +104,7 @@ typedef struct {
 
   _Alignas(64) nbsi_event_ctl orphans; /* events of recovered processes (L) */
   uint32_t events_behind; /* futex generation: counts calls of writers whose ring is half full */
+  uint32_t events_heard;  /* 1: somebody has waited for such calls, so writers may wait for them */
 } nbsi_header;
 
 /* ----------------------------------------------------------------- slots */
