@@ -92,6 +92,7 @@ bench: $(VENV)/.bench
 	$(PY) -m tests.benchmarks $(BENCH_ARGS)
 	$(PY) -m tests.benchmarks.collectives
 	$(PY) -m tests.benchmarks.pools
+	$(PY) -m tests.benchmarks.recording
 	$(PY) -m tests.benchmarks.notebook
 
 bench-panel: browser $(VENV)/.test
