@@ -444,3 +444,37 @@ def test_nothing_new_runs_in_a_group_that_is_removed(ray):
         for again in (inner, f.options(scheduling_strategy=inside)):
             with pytest.raises(ray.exceptions.TaskPlacementGroupRemoved):
                 ray.get(again.remote(), timeout=60)
+
+
+# Ray 2.60 gives the class of the driver the attributes that the worker's copy has when an object of it arrives: a list that
+# others hold is another one afterwards, and its methods see the driver's globals no more.
+
+
+def test_an_object_of_a_task_leaves_the_class_of_the_driver_as_it_is(run_script):
+    run_script("""
+    def helper():
+        return "old"
+
+    class Made:
+        kept = []
+
+        def tell(self):
+            return helper()
+
+    @ray.remote
+    def make():
+        Made.kept.append("there")
+        return Made()
+
+    ray.init(num_cpus=1)
+    kept, tell = Made.kept, Made.tell
+    made = ray.get(make.remote())
+
+    def helper():
+        return "new"
+
+    assert type(made) is Made
+    assert made.tell() == "new"
+    assert Made.kept is kept == []
+    assert Made.tell is tell
+    """)
