@@ -17,6 +17,7 @@ from nbray.serialization import error_value, serializer
 from nbray.serialization.error_value import ErrorValue, Kept
 from nbray.serialization.serializer import Serialized
 from nbray.serialization.unreadable import unreadable
+from nbray.store import private_memory
 
 _NULL = ffi.NULL
 _EEXISTS = lib.NBS_EEXISTS
@@ -34,6 +35,7 @@ class StoreAccess:
         self.session = session
         self.seg = session.seg
         self.pressure = Pressure(session)
+        private_memory.may_keep(int(self.stats().capacity) // 4)
 
     # -------------------------------------------------------------------- writing
 

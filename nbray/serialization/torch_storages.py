@@ -2,7 +2,8 @@
 
 PyTorch writes a tensor's storage into a file in memory, and that file into the pickle: four copies there and back. Here
 the storage goes as a buffer, and comes back as memory that may be written, as PyTorch's tensors may: large ones are the
-pages of the store, copied when they are written (``store/private_memory.py``), small ones are copied at once.
+pages of the store, copied when they are written (``store/private_memory.py``), small ones are copied at once, and so are
+all when a process keeps a quarter of the store that way: a program may have more tensors than fit into it.
 
 To learn how costs nothing as long as nobody has imported PyTorch.
 """
@@ -75,5 +76,5 @@ def _own(buffer: Any) -> Any:
     view = memoryview(buffer)
     if not view.readonly:
         return view  # of a pickle that nobody else has
-    mine = private_memory.own(view) if view.nbytes >= MAP_FROM_BYTES else None
+    mine = private_memory.own(view, sparing=True) if view.nbytes >= MAP_FROM_BYTES else None
     return bytearray(view) if mine is None else mine

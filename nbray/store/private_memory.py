@@ -6,11 +6,17 @@ and a page that is written is copied first, so that nobody else sees it.
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from typing import Any
 
 from nbray._cstore import ffi, lib
 
 _places: dict[int, _Place] = {}  # by address; gone with the mapping
+_lock = threading.Lock()
+_ended: deque[int] = deque()  # bytes of mappings that are gone, and that `_kept` still counts
+_kept = 0  # bytes of all mappings
+_share = 0  # see `may_keep`
 
 
 class _Place:
@@ -23,19 +29,36 @@ class _Place:
     def end(self, pointer: Any) -> None:
         # Runs inside any allocation.
         _places.pop(self.address, None)
+        _ended.append(self.stored.nbytes)
         lib.nbs_unmap_private(pointer, self.stored.nbytes)
 
 
-def own(stored: memoryview) -> memoryview | None:
+def may_keep(n_bytes: int) -> None:
+    """Set how much of the store this process may keep for values that would as well be copied (``sparing``)."""
+    global _share
+    _share = n_bytes
+
+
+def own(stored: memoryview, sparing: bool = False) -> memoryview | None:
     """Return memory like this that may be written; None: it is not in the store, or cannot be mapped.
 
     Parameters
     ----------
     stored
         A view of an object, or of a part of it.
+    sparing
+        Not where the process has so much of the store mapped already that others might miss it.
     """
+    global _kept
+    with _lock:
+        while _ended:
+            _kept -= _ended.popleft()
+        if sparing and _kept + stored.nbytes > _share:
+            return None
+        _kept += stored.nbytes
     pointer = lib.nbs_map_private(ffi.from_buffer(stored), stored.nbytes)
     if not pointer:
+        _ended.append(stored.nbytes)
         return None
     place = _Place(int(ffi.cast("uintptr_t", pointer)), stored)
     _places[place.address] = place

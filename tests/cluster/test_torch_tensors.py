@@ -135,3 +135,14 @@ def test_memory_is_kept_as_long_as_it_is_seen_and_no_longer():
     assert view.tolist() == [3.0, 3.0] and used() >= before + 4 * LARGE
     del view
     assert used() < before + 4 * LARGE
+
+
+def test_more_tensors_than_the_store_holds():
+    @nbray.remote
+    def make(i):
+        return torch.full((LARGE,), float(i))
+
+    kept = [nbray.get(make.remote(i)) for i in range(40)]  # 640 MiB, in a store of 256
+    assert [int(tensor[i]) for i, tensor in enumerate(kept)] == list(range(40))
+    kept += [nbray.get(nbray.put([torch.full((LARGE,), float(i))]))[0] for i in range(20)]
+    assert [int(tensor.sum()) // LARGE for tensor in kept] == [*range(40), *range(20)]
