@@ -131,3 +131,43 @@ def test_an_error_pulses_once(lab):
     lab.show_tab("Graph")
     lab.panel.locator(".nbray-failures button").wait_for()
     assert lab.panel.locator(".nbray-failures .nbray-mod-new").count() == 0
+
+
+def test_the_way_in_and_what_the_mouse_finds(lab):
+    """The launcher's card opens it; the pointer is told of a card and of a task; the wheel makes it larger."""
+    page = lab.page
+    page.locator(".jp-LauncherCard").filter(has_text=re.compile(r"^\s*nbray\s*$")).click()
+    lab.panel.wait_for()
+    lab.new_notebook()
+    lab.show_panel("below")
+    lab.wait_for_panel("No cluster yet.")
+    lab.run_cell(
+        "import nbray\n@nbray.remote\ndef make(n):\n    return bytes(n)\nkept = nbray.put(1)\nref = make.remote(70_000)"
+    )
+    lab.group("make, 1 task, 1 done")
+    canvas = lab.panel.locator(".nbray-graph canvas")
+    box = canvas.bounding_box()
+    hint = lab.panel.get_by_role("tooltip")
+
+    def at(words):
+        """Move the pointer to where it is told this."""
+        for y in range(40, 200, 6):
+            for x in range(20, 160, 12):
+                page.mouse.move(box["x"] + x, box["y"] + y)
+                if hint.count() > 0 and words in hint.inner_text():
+                    return
+        raise AssertionError(f"nothing says {words!r}")
+
+    at("1 done")
+    assert "make" in hint.inner_text() and "cell 1" in hint.inner_text()
+    picture = "e => e.toDataURL()"
+    before = canvas.evaluate(picture)
+    page.mouse.wheel(0, -300)
+    page.wait_for_function("([e, before]) => e.toDataURL() !== before", arg=[canvas.element_handle(), before])
+    lab.panel.get_by_role("button", name="Fit").click()
+    lab.group("make, 1 task, 1 done").focus()
+    page.keyboard.press("ArrowRight")
+    lab.group("make[0], done")
+    at("make[0]")
+    hint.get_by_text(re.compile(r"done · [\d.]+ [mu]?s · cell 1")).wait_for()
+    hint.get_by_text("results: 70 KB").wait_for()  # once the pointer has rested there

@@ -116,7 +116,12 @@ function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
       width: 'minmax(46px, 1fr)',
       extra: 'tight'
     },
-    { name: t('runs'), key: worker => runsWords(model, worker), width: 'minmax(54px, 1.5fr)' },
+    {
+      name: t('runs'),
+      key: worker => runsWords(model, worker),
+      show: worker => <Runs words={runsWords(model, worker)} state={worker.state} />,
+      width: 'minmax(54px, 1.5fr)'
+    },
     {
       name: t('holds'),
       key: worker =>
@@ -147,6 +152,15 @@ function byName(model: IClusterModel, workers: readonly IWorker[]): IWorker[] {
     (a, b) => Number(a.name === 'worker') - Number(b.name === 'worker') || compare(a.name, b.name)
   );
   return named.map(({ worker }) => worker);
+}
+
+/** What it runs; where there is no room for its state, that it is idle. */
+function Runs({ words, state }: { words: string; state: string }): ReactElement {
+  return words === '' && state === 'idle' ? (
+    <span className="nbray-mod-short nbray-dim">{stateName(state)}</span>
+  ) : (
+    <span title={words}>{words}</span>
+  );
 }
 
 /** The task that it runs now. */
