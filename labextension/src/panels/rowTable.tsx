@@ -31,8 +31,8 @@ export interface IColumn<R> {
   key: (row: R) => number | string;
   /** What a search looks into; the key when there is none, nothing when it is null. */
   find?: ((row: R) => string) | null;
-  /** What is shown; the key when there is none. */
-  show?: (row: R) => ReactNode;
+  /** What is shown; the key when there is none. `isTight`: there is hardly any room. */
+  show?: (row: R, isTight: boolean) => ReactNode;
   /** Its width, as in a grid; all that are shown where there is little room fit into 300 pixels. */
   width?: string;
   /** A number: its digits stand under each other. */
@@ -193,7 +193,7 @@ export function RowTable<R>(props: {
                       className={column.isNumber === true ? NUMBER : undefined}
                       title={column.show === undefined ? String(column.key(row)) : undefined}
                     >
-                      {column.show === undefined ? column.key(row) : column.show(row)}
+                      {column.show === undefined ? column.key(row) : column.show(row, isTight)}
                     </span>
                   ))}
                 </div>

@@ -353,13 +353,15 @@ export function TaskList(props: {
 export function MadeAt(props: {
   model: IClusterModel;
   at: string;
+  /** Without the line. */
+  brief?: boolean;
   onSelect: Select;
 }): ReactElement {
   const match = PLACE.exec(props.at);
   if (match === null) {
     return <>{props.at}</>;
   }
-  const words = match[2] === undefined ? undefined : placeWords(props.at);
+  const words = match[2] === undefined || props.brief ? undefined : placeWords(props.at);
   return <CellLink model={props.model} number={Number(match[1])} text={words} />;
 }
 

@@ -38,6 +38,7 @@ export function ObjectsView(props: {
       key: one => one.size,
       show: one => formatBytes(one.size),
       width: '58px',
+      tight: '52px',
       isNumber: true
     },
     {
@@ -55,9 +56,9 @@ export function ObjectsView(props: {
     {
       name: t('cell'),
       key: one => one.made,
-      show: one => <Maker model={model} object={one} onSelect={onSelect} />,
+      show: (one, brief) => <Maker model={model} object={one} brief={brief} onSelect={onSelect} />,
       width: 'minmax(90px, 1fr)',
-      extra: 'tight'
+      tight: '46px'
     }
   ];
   const object = objects.find(one => one.id === chosen);
@@ -160,7 +161,12 @@ function HeldBy({ text }: { text: string }): ReactElement {
 }
 
 /** The cell that made it, or the task. */
-function Maker(props: { model: IClusterModel; object: IObject; onSelect: Select }): ReactElement {
+function Maker(props: {
+  model: IClusterModel;
+  object: IObject;
+  brief?: boolean;
+  onSelect: Select;
+}): ReactElement {
   const { model, object, onSelect } = props;
   const store = model.tasks;
   const task = object.task;
@@ -168,7 +174,7 @@ function Maker(props: { model: IClusterModel; object: IObject; onSelect: Select 
     return object.made === '' ? (
       <>-</>
     ) : (
-      <MadeAt model={model} at={object.made} onSelect={onSelect} />
+      <MadeAt model={model} at={object.made} brief={props.brief} onSelect={onSelect} />
     );
   }
   const cell = model.cellOf(store.functions[store.function[task]!]?.origin ?? '');
