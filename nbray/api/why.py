@@ -29,4 +29,4 @@ def why(ref: Any) -> str:
     """
     if type(ref) is not ObjectRef:
         raise TypeError(f"why() takes an ObjectRef, got {type(ref)}.")
-    return reasons.why(runtime.require_core(), ref)
+    return str(reasons.why(runtime.require_core(), ref))  # not what it is made of

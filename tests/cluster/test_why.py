@@ -30,6 +30,7 @@ def said(ray, ref, pattern, again=True):
     if not again:
         return ""
     text = ray.why(ref)
+    assert type(text) is str
     assert text.endswith(".")
     assert "\n" not in text
     return text
