@@ -19,6 +19,7 @@ from nbray.wire import messages as m
 
 MAX_RUNNING = 4096  # channels of a node
 QUEUED_AT_ONCE = 50_000  # of a queue's new tasks, per look
+FLOOD_BYTES = 4 << 20  # of records in one look
 
 
 class TaskFeed:
@@ -83,10 +84,15 @@ class TaskFeed:
                 table.name_actor(actor.peer, actor.actor_id, actor.title)
         if sent:
             table.make_rows(core.peer, {*sent, *(number for number, _, _ in waiting if number < last)})
+        n_bytes = 0
         for reply in replies:
+            n_bytes += len(reply.block)
             table.apply_block(reply.block)
+            reply.block = b""
         self._position = replies[-1].position
         self.dropped = replies[-1].dropped
+        if n_bytes >= FLOOD_BYTES:  # what a flood of records took is not needed before the next one
+            lib.nbs_give_freed()
         table.waiting_all(core.peer, waiting, looked_at if self._has_looked else 0)
         self._has_looked = True
         for crash in crashes:
