@@ -19,7 +19,7 @@ from nbray.wire import messages as m
 
 MAX_RUNNING = 4096  # channels of a node
 QUEUED_AT_ONCE = 50_000  # of a queue's new tasks, per look
-FLOOD_BYTES = 4 << 20  # of records in one look
+FLOOD_BYTES = 16 << 20  # of records in one look
 
 
 class TaskFeed:
