@@ -1,9 +1,9 @@
 """Measure what the records of tasks cost: nbray as it is, and built without them, in turn.
 
-    python -m tests.benchmarks.recording                 12 rounds, written beside results.md
+    python -m tests.benchmarks.recording                 30 rounds, written beside results.md
     python -m tests.benchmarks.recording --rounds 2 --quick
 
-Each round is a fresh interpreter and cluster with 2 CPUs, for either build. Without records, nobody drains them either.
+Fewer rounds say little: what wakes another process takes 1 to 3 times as long from one minute to the next. Each round is a fresh interpreter and cluster with 2 CPUs, for either build. Without records, nobody drains them either.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def measure(folder: Path) -> dict[str, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.recording")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--quick", action="store_true", help="nothing is written")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for the results")
     options = parser.parse_args()
