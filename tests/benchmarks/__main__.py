@@ -36,9 +36,7 @@ def main() -> int:
     pythons = {"nbray": sys.executable}
     if "ray" in libraries:
         pythons["ray"] = ray_python(ROOT)
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        _tell(f"The machine is not quiet (load {load:.1f}): the figures will be worse than they are.")
+    load = report.load()
     values: dict[str, dict[str, list[float]]] = {library: {} for library in libraries}
     for number in range(1, options.rounds + 1):
         for library in libraries:

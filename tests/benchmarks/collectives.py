@@ -33,9 +33,7 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true", help="end with 1 when a goal is missed")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for the results")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"The machine is not quiet (load {load:.1f}): the figures will be worse than they are.", file=sys.stderr)
+    load = report.load()
     best: dict[str, dict[str, float]] = {"nbray": {}, "mpi": {}}
     library = {}
     for number in range(options.rounds):

@@ -87,9 +87,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="nothing is written")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for the results")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"The machine is not quiet (load {load:.1f}): the figures will be worse than they are.", file=sys.stderr)
+    load = report.load()
     found: dict[str, dict[str, list[float]]] = {case: {"with": [], "without": []} for case in CASES}
     with tempfile.TemporaryDirectory(prefix="nbray-recording-") as scratch:
         builds = {

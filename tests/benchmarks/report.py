@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,14 @@ def machine() -> str:
                 break
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {len(os.sched_getaffinity(0))} CPUs, {gib:.0f} GiB, Linux {platform.release()}"
+
+
+def load() -> float:
+    """Return the load of the machine before a measurement, and say so where it is not quiet."""
+    found = os.getloadavg()[0]
+    if found > 0.5:
+        print(f"The machine is not quiet (load {found:.1f}): the figures will be worse than they are.", file=sys.stderr)
+    return found
 
 
 def write(folder: Path, name: str, summary: dict[str, Any], about: dict[str, Any]) -> list[Path]:
