@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -259,6 +260,10 @@ int64_t nbsi_pid_of_thread(int64_t tid) {
   const char *at = strstr(text, "\nTgid:");
   return at == NULL ? -1 : strtoll(at + 6, NULL, 10);
 }
+
+int nbs_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }
+
+int nbs_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
 void nbsi_stop_self(void) { kill(getpid(), SIGSTOP); }
 

@@ -178,8 +178,6 @@ class NodeDaemon:
         self._prestart(min(wanted, 1))
         self.call_after(_PRESTART_REST_S, lambda: self._prestart(wanted))
         self.call_after(_WARM_DELAY_S, self.warmer.poke)
-        # Should a zygote die, what its workers left behind is ours.
-        self.call_after(_PRESTART_REST_S, process_control.adopt_orphans)
         self._check_folder(0)
         self._look_at_memory()
         self._look_for_forsaken()
@@ -415,7 +413,6 @@ class NodeDaemon:
                 if not (self.node.ended_by_owner and client.pid == self.node.config.driver_pid):
                     self.node.send(client.peer, ClusterEndedNotice(self.ended))
             self.listener.close()
-            process_control.adopt_orphans()  # of a zygote that has to be killed, if it is not done yet
             zygotes = [*self.effects.interpreters.end(grace_s), self.zygote]
             self.zygote.end(grace_s)
             deadline = time.monotonic() + grace_s + 1.0

@@ -83,6 +83,7 @@ def _open(
 ) -> NodeDaemon | None:
     """Make the node and answer the launcher; None when that failed."""
     set_name("nbray-node")
+    process_control.adopt_orphans()  # should a zygote die, what its workers left behind is ours
     files = machine.raise_file_limit()
     session_dir.own(config.session_dir, started_by=config.started_by, version=__version__)
     os.chdir(config.session_dir)

@@ -14,8 +14,7 @@ import signal
 import time
 from collections.abc import Collection
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+from nbray._cstore import ffi, lib
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -23,10 +22,8 @@ def die_with_parent(parent_pid: int) -> None:
 
     Ends this process at once when ``parent_pid`` is gone already.
     """
-    import ctypes  # noqa: PLC0415 - `import nbray` comes by here, and needs none of it
-
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if lib.nbs_end_with_parent() != 0:
+        raise OSError(ffi.errno, "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent_pid:
         os._exit(1)
 
@@ -61,9 +58,7 @@ def adopt_orphans() -> None:
 
     Where a sandbox refuses that, it stays init's.
     """
-    import ctypes  # noqa: PLC0415 - as above
-
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    lib.nbs_adopt_orphans()
 
 
 def reap_orphans(others: Collection[int]) -> None:

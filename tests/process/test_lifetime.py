@@ -106,7 +106,6 @@ def test_what_a_worker_started_ends_with_the_node_though_the_zygote_died(start, 
     worker = psutil.Process(driver.lease().pid)
     wait_until(worker.children)
     (child,) = worker.children()
-    time.sleep(0.3)  # the daemon adopts from the second moment of its life on
     kill(worker.ppid())
     wait_until(lambda: is_gone(worker))
     if whose == "session":
@@ -141,7 +140,6 @@ def test_adopted_processes_are_reaped(start, monkeypatch):
     worker = psutil.Process(driver.lease().pid)
     wait_until(worker.children)
     (child,) = worker.children()
-    time.sleep(0.3)
     kill(worker.ppid())
     wait_until(lambda: child.ppid() == driver.node.pid)
     child.kill()
