@@ -6,9 +6,11 @@ what it would interrupt later is none of the notebook's.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the C module below `signal`, which makes an enumeration's member of each number
 import signal
 import threading
 import types
+from collections.abc import Callable
 from typing import Any
 
 from nbray._cstore import lib
@@ -21,11 +23,12 @@ _OTHERS = (
 )  # fmt: skip
 
 Handlers = dict[int, Any]
+getsignal: Callable[[int], Any] = _signal.getsignal
 
 
 def of_the_notebook() -> Handlers:
     """Return the handlers in force that are functions of the notebook; in a worker, of its cell."""
-    found = {int(signo): signal.getsignal(signo) for signo in _OTHERS}
+    found = {int(signo): getsignal(signo) for signo in _OTHERS}
     return {signo: handler for signo, handler in found.items() if getattr(handler, "__module__", None) == "__main__"}
 
 
@@ -50,7 +53,7 @@ class Kept:
         self._sent: Handlers = {}
         self._own_process = own_process
         if threading.current_thread() is threading.main_thread():
-            self._before = {signo: signal.getsignal(signo) for signo in (*_SIGNALS, *_OTHERS)}
+            self._before = {signo: getsignal(signo) for signo in (*_SIGNALS, *_OTHERS)}
             lib.nbs_interrupted_itself()  # it may stand behind a handler of Python's that is new
 
     def take(self, handlers: Handlers) -> None:
@@ -66,9 +69,9 @@ class Kept:
         now = of_the_notebook()
         changed: Handlers = {signo: handler for signo, handler in now.items() if self._sent.get(signo) is not handler}
         for signo in self._sent.keys() - now.keys():
-            handler = signal.getsignal(signo)
-            if isinstance(handler, signal.Handlers):
-                changed[signo] = int(handler)
+            handler = getsignal(signo)
+            if isinstance(handler, int):
+                changed[signo] = handler
         return changed
 
     def give_back(self) -> None:
@@ -77,7 +80,7 @@ class Kept:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for signo, handler in self._before.items():
             mine = signo in _SIGNALS
-            if (mine or not self._own_process) and signal.getsignal(signo) is not handler and handler is not None:
+            if (mine or not self._own_process) and getsignal(signo) is not handler and handler is not None:
                 signal.signal(signo, handler)
         if self._before:
             lib.nbs_interrupted_itself()

@@ -25,7 +25,7 @@ def read() -> Filters:
 
 def put(filters: Filters) -> None:
     """Put what a cell has made into the lists that are here."""
-    owners = dict(_owners())
+    owners = dict(_owners()) if filters else {}
     for place, wanted in filters.items():
         if place in owners:
             owners[place].filters[:] = wanted
@@ -50,7 +50,7 @@ class InForce:
 
     def __init__(self, given: Filters) -> None:
         self._given = given
-        for place, owner in _owners():
+        for place, owner in _owners() if given else ():
             if place in given:
                 owner.filters = given[place]
 

@@ -72,12 +72,14 @@ def standard_stream(handler: Any, logging: Any) -> str:
 def put(logging: Any, wanted: State) -> None:
     """Set logging so in this process; in a worker, relays stand for handlers that only the notebook has."""
     levels, streams, others, disabled = wanted
-    now, present, here, _ = state(logging)
-    for name in {*now, *levels}:
-        logger = logging.getLogger(name)
-        level, logger.disabled, logger.propagate = levels.get(name, (0, False, True))
-        logger.setLevel(level)
-    logging.disable(disabled)
+    now, present, here, disabled_now = state(logging)
+    for name in {*now, *levels}:  # what is so already stays untouched: setLevel() and disable() go through all loggers
+        if now.get(name) != levels.get(name):
+            logger = logging.getLogger(name)
+            level, logger.disabled, logger.propagate = levels.get(name, (0, False, True))
+            logger.setLevel(level)
+    if disabled != disabled_now:
+        logging.disable(disabled)
     for name in {*present, *streams}:
         if present.get(name) != streams.get(name):
             _put_streams(logging, logging.getLogger(name), streams.get(name, []))
@@ -105,6 +107,7 @@ def _put_streams(logging: Any, logger: Any, handlers: list[tuple[Any, ...]]) -> 
 # ------------------------------------------------------------------------------ handlers of the notebook
 
 _in_worker = False
+_relays: dict[tuple[str, int], Any] = {}  # by logger and level
 
 
 def use_relays() -> None:
@@ -114,13 +117,20 @@ def use_relays() -> None:
 
 
 def _relay(logging: Any, name: str, level: int) -> Any:
-    """Make what sends the records of a logger to the notebook."""
+    """Return what sends the records of a logger to the notebook."""
+    made = _relays.get((name, level))
+    if made is not None:  # whatever the cell before did to it
+        made.setLevel(level)
+        made.setFormatter(None)
+        made.filters.clear()
+        return made
 
     class Relay(logging.Handler):  # logging may not be loaded when this file is
         def emit(self, record: Any) -> None:
             emit(LOG_RECORD, (name, _packed(logging, record)))
 
-    return Relay(level)
+    made = _relays[name, level] = Relay(level)
+    return made
 
 
 def _packed(logging: Any, record: Any) -> bytes:
