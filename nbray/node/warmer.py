@@ -46,10 +46,12 @@ class Warmer:
     def _run(self) -> None:
         # The first large put comes soon after the start, so what is done before it is as
         # important as anything; from then on it yields to everybody, first of all to that put.
-        while not self._ended and self._segment.warm(self._ahead, self._step, _THREADS_FIRST) == self._step:
-            pass
+        # All in one call, which ends when somebody takes memory: another would not know of it.
+        self._segment.warm(self._ahead, self._ahead, _THREADS_FIRST)
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            # Not by being nice: beside such a thread a processor is busy, and the second thread of that put stays
+            # with its first on the other one. Beside this one it counts as idle.
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
         while not self._ended:
             while not self._ended and self._segment.warm(self._ahead, self._step) > 0:
                 pass
