@@ -21,7 +21,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from . import report
+from . import leftovers, report
 from .ray_environment import ray_python
 from .table import BY_KEY, CASES
 
@@ -37,6 +37,7 @@ def main() -> int:
     if "ray" in libraries:
         pythons["ray"] = ray_python(ROOT)
     load = report.load()
+    leftovers.adopt()
     values: dict[str, dict[str, list[float]]] = {library: {} for library in libraries}
     for number in range(1, options.rounds + 1):
         for library in libraries:
@@ -117,6 +118,9 @@ def _child(library: str, python: str, kind: str, keys: list[str]) -> dict[str, A
     except subprocess.TimeoutExpired:
         _tell(f"  {library} gave no result in {CHILD_LIMIT_S} s")
         return {}
+    finally:
+        if left := leftovers.wait_for_end():
+            _tell(f"  {library} has left these running: {', '.join(left)}")
     for line in reversed(done.stdout.splitlines()):
         if line.startswith('{"results"'):
             return json.loads(line)

@@ -271,6 +271,8 @@ class Work:
 
 def work(library_name, wanted):
     """All wanted cases of "work" in one cluster."""
+    import numpy  # noqa: F401 - before: the threads of its OpenBLAS spin for 30 ms when they begin
+
     ray = importlib.import_module(library_name)
     ray.init(num_cpus=2, object_store_memory=STORE_BYTES)
     cases = Work(ray)
