@@ -144,7 +144,7 @@ class Limits:
     object_store_share = Limit("ratio", 0.3, "part of the available memory that the object store takes")
     object_store_min_bytes = Limit("bytes", 16 * MIB, "smallest object store")
     warm_ahead_bytes = Limit("bytes", 128 * MIB, "free store memory that is backed ahead of demand")
-    warm_step_bytes = Limit("bytes", 8 * MIB, "the same, per step")
+    warm_step_bytes = Limit("bytes", 1 * MIB, "the same, per step")
     # -- spilling
     spill_from_share = Limit("ratio", 0.8, "part of the object store in use from which objects are spilled")
     spill_to_share = Limit("ratio", 0.7, "down to this part")

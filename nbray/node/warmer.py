@@ -6,13 +6,14 @@ until it is poked, so that an idle node does not wake up for it.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
+import time
 
 from nbray.config import Limits
 from nbray.node.segment import Segment
 
+_REST = 4  # times as long as a step took
+_REST_MAX_S = 0.1
 _THREADS_FIRST = 2  # until the memory is there for the first time: then the processors have little else to do
 
 
@@ -48,12 +49,12 @@ class Warmer:
         # important as anything; from then on it yields to everybody, first of all to that put.
         # All in one call, which ends when somebody takes memory: another would not know of it.
         self._segment.warm(self._ahead, self._ahead, _THREADS_FIRST)
-        with contextlib.suppress(OSError):
-            # Not by being nice: beside such a thread a processor is busy, and the second thread of that put stays
-            # with its first on the other one. Beside this one it counts as idle.
-            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+        # By resting, not by a low priority: a thread that hardly ever runs keeps what it holds (the store's lock, this
+        # process's memory map) from those that do not yield.
         while not self._ended:
+            begun = time.monotonic()
             while not self._ended and self._segment.warm(self._ahead, self._step) > 0:
-                pass
+                time.sleep(min(_REST * (time.monotonic() - begun), _REST_MAX_S))
+                begun = time.monotonic()
             self._wanted.wait()
             self._wanted.clear()
