@@ -215,7 +215,10 @@ int nbsi_coll_broken(nbs_coll *g) {
   g->at_fault = (int)rank;
   switch (reason) {
     case COLL_DIED:
-      snprintf(g->why, sizeof g->why, "rank %u (pid %llu) died", rank, pid);
+      if (!nbs_coll_joined(g, rank))
+        snprintf(g->why, sizeof g->why, "rank %u died before it joined", rank);
+      else
+        snprintf(g->why, sizeof g->why, "rank %u (pid %llu) died", rank, pid);
       return NBS_EDEAD;
     case COLL_TIMED_OUT:
       snprintf(g->why, sizeof g->why, "rank %u (pid %llu) did not get what it waited for in time",
@@ -239,6 +242,12 @@ int nbsi_coll_break(nbs_coll *g, uint32_t reason, uint32_t rank) {
     nbsi_futex_wake_all(&g->ranks[r].bell);
   }
   return nbsi_coll_broken(g);
+}
+
+void nbs_coll_lost(nbs_coll *g, uint32_t rank) {
+  int concerned = g->op.kind < NBS_COLL_SEND || g->op.root == rank;
+  if (rank >= g->world || !concerned || nbs_coll_joined(g, rank)) return;
+  if (nbsi_enter(g->s) == NBS_OK) nbsi_coll_break(g, COLL_DIED, rank);
 }
 
 /* ------------------------------------------------------------------ waiting */

@@ -307,6 +307,33 @@ static void alone_too_long(void) {
   NBT_EQ(nbt_stats(s).n_objects, 0);
 }
 
+/* Whoever knows that a rank will never join ends the wait for it; a message between others goes on.
+ */
+static void one_never_joins(nbs_seg *seg, uint32_t world, uint32_t rank) {
+  if (rank == 2) return;
+  nbs_coll *g = join(seg, 10, world, rank);
+  int32_t number = 7;
+  if (rank == 0) {
+    NBT_OK(run(g, NBS_COLL_SEND, NBS_I32, 0, 1, &number, NULL, 4, 20));
+    nbs_coll_lost(g, 2);
+    NBT_OK(run(g, NBS_COLL_RECV, NBS_I32, 0, 1, NULL, &number, 4, 20));
+    nbs_coll_lost(g, 1); /* it has joined: what is said of it is wrong */
+    int rc = nbs_coll_run(g, NBS_COLL_BARRIER, 0, NULL, NULL, 0, NULL, 0);
+    NBT_EQ(rc, NBS_EAGAIN);
+    nbs_coll_lost(g, 2);
+    NBT_EQ(nbs_coll_resume(g), NBS_EDEAD);
+  } else {
+    NBT_OK(run(g, NBS_COLL_RECV, NBS_I32, 0, 0, NULL, &number, 4, 20));
+    NBT_OK(run(g, NBS_COLL_SEND, NBS_I32, 0, 0, &number, NULL, 4, 20));
+    NBT_EQ(run(g, NBS_COLL_BARRIER, 0, 0, 0, NULL, NULL, 0, 0), NBS_EDEAD);
+  }
+  NBT_EQ(g->at_fault, 2);
+  NBT_TRUE(strcmp(g->why, "rank 2 died before it joined") == 0);
+  NBT_OK(nbs_coll_leave(g));
+}
+
+static void a_rank_that_never_joins(void) { together(3, one_never_joins); }
+
 /* Data that lie in the store are read from where they lie. */
 static void lends(nbs_seg *seg, uint32_t world, uint32_t rank) {
   enum { N = 3 << 20 };
@@ -380,6 +407,7 @@ int main(void) {
   NBT_RUN(what_all_took_part_in_is_through_though_the_group_ended);
   NBT_RUN(a_rank_that_left);
   NBT_RUN(alone_too_long);
+  NBT_RUN(a_rank_that_never_joins);
   NBT_RUN(stored_data_are_lent);
   NBT_RUN(storm);
   NBT_CHECK(s);

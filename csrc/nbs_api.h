@@ -434,7 +434,7 @@ enum {
  * rank left or died, or it is broken) is replaced. NBS_EINVAL with the reason in `why`: the
  * sizes differ. NBS_ESTATE: the rank is taken. Errors of nbs_obj_create when the store has
  * no room for it. An operation waits at most `patience_ns` (0: no limit) for a rank that has
- * not joined; deaths cannot be seen before. */
+ * not joined; its death cannot be seen here before, see nbs_coll_lost. */
 int nbs_coll_join(nbs_seg *s, const uint8_t *id, uint32_t world, uint32_t rank,
                   uint64_t patience_ns, nbs_coll **out, char *why, size_t why_len);
 
@@ -467,6 +467,10 @@ int nbs_coll_refuse(nbs_coll *g, uint32_t kind, uint32_t other);
  * -1. nbs_coll_joined: 1 when the process of `rank` has joined, 0 when not yet. */
 int nbs_coll_why(nbs_coll *g, char *why, size_t why_len);
 int nbs_coll_joined(nbs_coll *g, uint32_t rank);
+
+/* nbs_coll_lost: the process that was to be `rank` is dead. Unless it had joined, or the present
+ * operation of this rank can do without it, the group is broken for all, with NBS_EDEAD. */
+void nbs_coll_lost(nbs_coll *g, uint32_t rank);
 
 /* -------------------------------------------------------------------- events */
 

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from nbray.api import runtime
 from nbray.api.runtime_context import RuntimeContext
-from nbray.core import collective_group, current
+from nbray.core import collective_group, collective_members, current
 from nbray.core.collective_group import (
     ALLGATHER,
     ALLREDUCE,
@@ -128,7 +128,9 @@ def init_collective_group(
 ) -> None:
     """Make this process a rank of a group.
 
-    Does not wait for the others: the first operation does.
+    Does not wait for the others: the first operation does. Which process a rank will be is not known
+    before it joins; when that process dies earlier, the others hear of it by ``gloo_timeout`` alone.
+    Of the actors of a declared group (``create_collective_group``) they hear at once.
 
     Parameters
     ----------
@@ -173,6 +175,8 @@ def create_collective_group(
 ) -> None:  # fmt: skip
     """Declare actors to be a group; each joins by itself with its first operation.
 
+    When one of them is dead for good before it has joined, the others get CollectiveRankDiedError.
+
     Raises
     ------
     RuntimeError
@@ -192,7 +196,7 @@ def create_collective_group(
     facts = {"world_size": world_size, "timeout_ms": gloo_timeout, "ranks": of_actors}
     with _lock:
         _forget_withdrawn(core)
-        hold = collective_group.declare(core, group_name, json.dumps(facts).encode())
+        hold = collective_members.declare(core, group_name, json.dumps(facts).encode())
         if hold is None:
             raise RuntimeError(
                 f"Trying to initialize a group twice: '{group_name}' is declared; destroy_collective_group() in one of "
@@ -220,7 +224,7 @@ def destroy_collective_group(group_name: str = "default") -> None:
             del _groups[key]
         hold = _declared.pop(key, None)
         if group is not None or hold is not None:
-            collective_group.withdraw(core, group_name)
+            collective_members.withdraw(core, group_name)
         if hold is not None:
             hold.release()
         _forget_withdrawn(core)
@@ -260,7 +264,7 @@ def get_group_handle(group_name: str = "default") -> Group:
         group = _groups.get(key)
         if group is not None:
             return group
-        text = collective_group.declaration(core, group_name)
+        text = collective_members.declaration(core, group_name)
         facts = {"ranks": {}} if text is None else json.loads(text)
         rank = facts["ranks"].get(RuntimeContext(core).get_actor_id())
         if rank is None:
@@ -285,7 +289,7 @@ def _join(core: Any, name: str, world_size: int, rank: int, timeout_ms: float) -
 
 def _forget_withdrawn(core: Any) -> None:
     for key in list(_declared):
-        if key[0] == core.namespace and not collective_group.is_declared(core, key[1]):
+        if key[0] == core.namespace and not collective_members.is_declared(core, key[1]):
             _declared.pop(key).release()
 
 

@@ -15,14 +15,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nbray._cstore import ffi, lib
-from nbray.core.records import StoreHold
+from nbray.core.collective_members import Absentees, group_id
 from nbray.exceptions import (
     CollectiveError,
     CollectiveMismatchError,
     CollectiveRankDiedError,
     CollectiveTimeoutError,
 )
-from nbray.store.errors import check, fail
+from nbray.store.errors import fail
 
 _WHY_BYTES = 512
 _BYTES = ffi.typeof("char[]")  # parsed once
@@ -49,11 +49,6 @@ _NAMES = {
 _TYPES: dict[Any, int] = {np.dtype(cls): code << 8 for cls, code in _NAMES.items()}  # ready to be added
 _TYPES.update((np.dtype(cls), _TYPES[np.dtype(cls)]) for cls in (np.longlong, np.ulonglong))
 _FORMS = "bool, int8 to int64, uint8 to uint64, float16 to float64, bfloat16, complex64 or complex128"
-
-
-def group_id(namespace: str, name: str) -> bytes:
-    """Return the object id of a group: the same for all processes of a namespace."""
-    return hashlib.blake2b(f"collective group\0{namespace}\0{name}".encode(), digest_size=lib.NBS_ID_SIZE).digest()
 
 
 def _shape(dims: tuple[int, ...]) -> Any:
@@ -238,6 +233,7 @@ class Group:
         """Go on until it is done; a task that waits lends its CPUs, perhaps to another rank."""
         core = self.core
         lends = core.role == "worker"
+        absent = Absentees(core, self.name, handle, self.world_size)
         if lends:
             core.lend_cpus()
         try:
@@ -245,7 +241,9 @@ class Group:
                 status = lib.nbs_coll_resume(handle)
                 if status != _EAGAIN:
                     return status
+                absent.look()
         finally:
+            absent.close()
             if lends:
                 core.take_back_cpus()
 
@@ -281,54 +279,6 @@ def _nanoseconds(timeout: float) -> int:
     if timeout <= 0:
         raise ValueError(f"timeout={timeout!r} is not a number of seconds above 0; leave it out for the group's own.")
     return min(round(timeout * 1e9), 1 << 62)
-
-
-# ------------------------------------------------------------------------- declarations
-
-
-def declare(core: Any, name: str, facts: bytes) -> StoreHold | None:
-    """Write down who belongs to a group, for all of the namespace; None when somebody did already."""
-    out = ffi.new("uint64_t *")
-    data = ffi.new("void **")
-    status = lib.nbs_obj_create(core.seg, declaration_id(core, name), len(facts), 0, 0, _NULL, 0, out, data)
-    if status == lib.NBS_EEXISTS:
-        lib.nbs_release(core.seg, out[0])
-        return None
-    check(status, f"declaring the collective group '{name}'")
-    ffi.memmove(data[0], facts, len(facts))
-    check(lib.nbs_obj_seal(core.seg, out[0]), f"declaring the collective group '{name}'")
-    return StoreHold(core.session, out[0])
-
-
-def declaration(core: Any, name: str) -> bytes | None:
-    """Return what was written down of a group."""
-    out = ffi.new("uint64_t *")
-    if lib.nbs_lookup(core.seg, declaration_id(core, name), out) != 0:
-        return None
-    hold = StoreHold(core.session, out[0])
-    size = ffi.new("uint64_t *")
-    data = lib.nbs_view_sized(core.seg, hold.obj, size)
-    if data == _NULL:
-        return None
-    try:
-        return bytes(ffi.buffer(data, size[0]))
-    finally:
-        lib.nbs_view_end(data)
-
-
-def withdraw(core: Any, name: str) -> None:
-    """Forget what was written down of a group."""
-    lib.nbs_delete(core.seg, declaration_id(core, name))
-
-
-def is_declared(core: Any, name: str) -> bool:
-    """Whether something is written down of a group."""
-    return lib.nbs_contains(core.seg, declaration_id(core, name)) > 0
-
-
-def declaration_id(core: Any, name: str) -> bytes:
-    """Return the object id under which it is written down."""
-    return group_id(core.namespace, f"declared\0{name}")
 
 
 # ------------------------------------------------------------------------------- arrays

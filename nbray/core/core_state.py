@@ -88,6 +88,7 @@ class CoreState:
         self.pools: dict[Any, LeasePool] = {}
         self.pools_by_request: weakref.WeakValueDictionary[int, LeasePool] = weakref.WeakValueDictionary()
         self.actors: dict[str, ActorCalls] = {}
+        self.watched_actors: dict[str, str] = {}  # actor that a collective misses -> its state, as soon as it is known
         self.actor_channels: dict[int, ActorCalls] = {}
         self.stalled: dict[ActorCalls, None] = {}  # their ring was full; of what stands in it no answer may come
         self.waiting_args: dict[int, TaskRecord] = {}

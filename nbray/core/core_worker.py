@@ -394,6 +394,8 @@ class CoreWorker(
         elif isinstance(message, m.CancelTaskNotice):
             self.cancel_for_another(message)
         elif isinstance(message, m.ActorNotice):
+            if message.actor_id in self.watched_actors:
+                self.watched_actors[message.actor_id] = message.state
             calls = self.actors.get(message.actor_id)
             if calls is not None:
                 calls.on_notice(message)

@@ -13,6 +13,7 @@ import pytest
 from nbray import collective as col
 from nbray.core import collective_group
 from nbray.exceptions import ActorDiedError, CollectiveError, CollectiveRankDiedError
+from nbray.util import state
 
 CLUSTER = {"num_cpus": 4, "object_store_memory": 128 * 2**20}
 OPERATIONS = ["allreduce", "reduce", "broadcast", "allgather", "reducescatter", "alltoall", "send", "recv", "barrier"]
@@ -92,6 +93,73 @@ def test_actor_killed_in_each_operation(ray, operation):
         pids[2] = ray.get([actor.pid.remote() for actor in actors])[2]
     while actors:
         ray.kill(actors.pop())
+
+
+class Declared:
+    """A rank of a declared group, which joins with its first operation."""
+
+    def pid(self):
+        return os.getpid()
+
+    def barrier(self):
+        try:
+            col.barrier("declared")
+        except CollectiveRankDiedError as error:
+            return error.rank, str(error)
+        return "through"
+
+    def ping(self, me, other):
+        array = np.full(1, me)
+        if me:
+            col.recv(array, other, "declared")
+        else:
+            col.send(array, other, "declared")
+        return int(array[0])
+
+
+@pytest.fixture
+def declared(ray):
+    """Three actors that are a group, which waits for ever for those that have not joined."""
+    actors = [ray.remote(Declared).options(max_restarts=n, max_task_retries=n).remote() for n in (0, 0, 1)]
+    ray.get([actor.pid.remote() for actor in actors])
+    col.create_collective_group(actors, 3, [0, 1, 2], "gloo", "declared", gloo_timeout=0)
+    yield actors
+    col.destroy_collective_group("declared")
+    while actors:
+        ray.kill(actors.pop())
+
+
+def test_an_actor_that_dies_before_it_joins(ray, declared):
+    """The others need not wait for the group's own timeout, and there is none here."""
+    waiting = [actor.barrier.remote() for actor in declared[:2]]
+    with kit.no_hang(what="the wait for a rank that is dead"):
+        assert ray.wait(waiting, timeout=1.0)[0] == []
+        killed = time.monotonic()
+        ray.kill(declared[2])
+        for rank, text in ray.get(waiting):
+            assert rank == 2 and "rank 2 died before it joined" in text and "'declared'" in text
+        assert time.monotonic() - killed < LIMIT_S
+
+
+def test_an_actor_that_is_dead_before_the_others_begin(ray, declared):
+    ray.kill(declared[1])
+    with pytest.raises(ActorDiedError):
+        ray.get(declared[1].pid.remote())
+    with kit.no_hang(what="the wait for a rank that is dead"):
+        assert ray.get(declared[0].ping.remote(0, 2)) == 0  # that one can do without rank 1
+        waiting = [declared[0].barrier.remote(), declared[2].ping.remote(2, 0)]
+        found, got = ray.get(waiting)
+        assert got == 0 and found[0] == 1
+
+
+def test_an_actor_that_is_restarted_before_it_joins(ray, declared):
+    """It still can join, and does."""
+    waiting = [actor.barrier.remote() for actor in declared[:2]]
+    with kit.no_hang(what="a group whose member was restarted"):
+        ray.kill(declared[2], no_restart=False)
+        kit.eventually(lambda: int(state.get_actor(declared[2]._actor_id.hex()).num_restarts) == 1, "it is restarted")
+        waiting.append(declared[2].barrier.remote())
+        assert ray.get(waiting) == ["through"] * 3
 
 
 def test_cancelled_in_an_operation(ray, ledger):

@@ -10,7 +10,8 @@ import pytest
 from nbray._cstore import lib
 
 from nbray.core import collective_group
-from nbray.core.collective_group import as_array, group_id
+from nbray.core.collective_group import as_array
+from nbray.core.collective_members import group_id
 from nbray.exceptions import CollectiveMismatchError
 
 
