@@ -406,13 +406,17 @@ class _Run:
         job, outcome, before = self.job, self.outcome, self.before
         shared = self.shared_objects()
         known = Known()
+        unwritten = {}  # tensors, by id: whether their gradients are the same, too
+        for name in changed & self.outlines.keys():
+            unwritten.update(self.outlines[name].unwritten_tensors())
         if shared is not None and (items or changed):
             gone = [before[name] for name in outcome.deleted if name in changed and job.only_names is None]
             touched = [value for kind, _, value in items if kind in (CHANGED, STATE)]
             if changed and self.inputs is not None:
-                same = [before[name] for name in self.inputs.watched - changed]
-                touched += [value for value in same if shared.holds_others(value)]
-            known = shared.known(touched + gone, self._notices_changes(changed))
+                alike = [before[name] for name in self.inputs.watched - changed]
+                touched += [value for value in alike if shared.holds_others(value)]
+            same = {key for key, wholly in unwritten.items() if wholly}
+            known = shared.known(touched + gone, self._notices_changes(changed), same)
         outcome.known = known.numbers
         recorded = {id(record.value): record for record in known.records}
         items = [item for item in items if item[0] != CHANGED or id(item[2]) not in recorded]
@@ -431,7 +435,15 @@ class _Run:
             ]
             whole = [before.get(name) for name in sent] if job.only_names is None else []
             packer = Packer(
-                outcome, self.namespace, CARRIED_TYPES, self.aliases, known.objects, in_band, whole, _shell.shown
+                outcome,
+                self.namespace,
+                CARRIED_TYPES,
+                self.aliases,
+                known.objects,
+                in_band,
+                whole,
+                _shell.shown,
+                unwritten,
             )
             packer.pack(objects[:n_first], objects[n_first:] + items, came_as)
         if outcome.left_behind:

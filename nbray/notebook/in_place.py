@@ -12,8 +12,9 @@ from . import ipywidgets_travel
 from .array_views import show_same_file, take_shape
 from .c_data import is_c_data, take_bytes
 from .context_values import NewValue, set_value
+from .gradients import TensorContents, gradient_of, take_contents
 from .pandas_columns import is_frame
-from .tensors import VariableValue, is_tensor, is_variable, take_tensor, take_variable
+from .tensors import VariableValue, is_tensor, is_variable, take_variable
 
 CONTAINERS = (
     list,
@@ -45,6 +46,8 @@ def update_in_place(old: Any, new: Any) -> bool:
         return True
     if isinstance(new, VariableValue):
         return take_variable(old, new)
+    if isinstance(new, TensorContents):
+        return take_contents(old, new)
     if isinstance(new, NewValue) and isinstance(old, contextvars.ContextVar):
         set_value(old, new.value)
         return True
@@ -75,8 +78,7 @@ def update_in_place(old: Any, new: Any) -> bool:
                 return False
             old[...] = new
         elif is_tensor(old):
-            if not take_tensor(old, new):
-                return False
+            return take_contents(old, TensorContents(new, gradient_of(new), vars(new)))
         elif is_frame(old):
             old._update_inplace(new)
             for name in old._metadata:  # of a Series: its name

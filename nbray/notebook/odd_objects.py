@@ -41,6 +41,7 @@ from .cell_leftovers import (
 from .cell_loop import reduce_future
 from .context_values import reduce_variable
 from .free_locks import is_found, reduce_lock, reduce_thread
+from .gradients import reduce_tensor
 from .interrupt_handlers import reduce_handler
 from .module_values import is_plain
 from .pandas_columns import is_block, is_column, reduce_block, reduce_column
@@ -199,4 +200,5 @@ _BY_LOOK: tuple[Callable[[Any], Any], ...] = (
     _reduce_of_libraries,
     _reduce_free_lock,
     _reduce_logger,
+    reduce_tensor,
 )

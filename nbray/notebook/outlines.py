@@ -11,6 +11,7 @@ import operator
 import types
 from typing import Any
 
+from .gradients import gradient_of
 from .pandas_columns import is_frame
 from .tensors import TensorState, VariableState, is_tensor, is_variable
 
@@ -47,10 +48,20 @@ class Outline:
     def differs(self) -> bool:
         """Whether any of the objects refers to something else now, or a tensor has other contents."""
         for obj, before in self._before:
-            now = _parts(obj)
-            if now is None or len(now) != len(before) or not all(map(operator.is_, now, before)):
+            if not _are_same(_parts(obj), before):
                 return True
         return any(tensor.differs() for tensor in self._tensors)
+
+    def unwritten_tensors(self) -> dict[int, bool]:
+        """Return the tensors of PyTorch that hold what they held, by id: whether they have the same gradient and attributes, too."""
+        parts = {id(obj): before for obj, before in self._before}
+        states = [state for state in self._tensors if isinstance(state, TensorState) and state.sees_all]
+        same = [state.tensor for state in states if not state.differs()]
+        return {id(tensor): _are_same(_parts(tensor), parts[id(tensor)]) for tensor in same}
+
+
+def _are_same(now: list[Any] | None, before: list[Any]) -> bool:
+    return now is not None and len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 def _parts(obj: Any) -> list[Any] | None:
@@ -69,6 +80,9 @@ def _parts(obj: Any) -> list[Any] | None:
         return parts
     else:
         attributes = getattr(obj, "__dict__", None)
-        return [*attributes, *attributes.values()] if type(attributes) is dict else None
+        if type(attributes) is not dict:
+            return None
+        parts = [*attributes, *attributes.values()]
+        return [gradient_of(obj), *parts] if is_tensor(obj) else parts
     attributes = getattr(obj, "__dict__", None)  # of a subclass
     return [*parts, *attributes, *attributes.values()] if type(attributes) is dict else parts

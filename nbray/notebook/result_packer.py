@@ -9,7 +9,7 @@ import logging
 import pickle
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,11 @@ from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
 from .context_values import NewValue, value_of
+from .gradients import contents_of
 from .in_place import Attributes, MoreAttributes, is_updated_surely
 from .odd_objects import given_to
 from .pandas_columns import is_frame
-from .tensors import VariableValue, is_variable
+from .tensors import VariableValue, is_tensor, is_variable
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class Packer:
         Inputs whose changes go back: what shows the memory of one comes back as a view of it.
     show
         Returns what a front end is shown of a value.
+    unwritten
+        Tensors, by id, of which only the gradient goes back.
     """
 
     outcome: CellOutcome
@@ -55,6 +58,7 @@ class Packer:
     in_band: bool
     whole: list[Any]
     show: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]] | None = None  # of a value that cannot travel
+    unwritten: Collection[int] = ()
 
     def pack(self, first: list[Item], items: list[Item], came_as: Callable[[Item], tuple[str, Any]]) -> None:
         """Write both streams.
@@ -94,7 +98,9 @@ class Packer:
                 # The new contents of an array are no view of the old ones.
                 pickler.owners = {} if kind in (CHANGED, OBJECT) and hasattr(value, "__array_interface__") else arrays
                 try:
-                    if kind in (CHANGED, OBJECT):
+                    if kind == OBJECT and is_tensor(value):
+                        pickler.dump(contents_of(value, id(value) not in self.unwritten))
+                    elif kind in (CHANGED, OBJECT):
                         pickler.dump(_contents(value))
                     else:
                         pickler.dump(value if kind in (STATE, REF) else _alias(value, self.inputs))

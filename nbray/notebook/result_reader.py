@@ -47,6 +47,7 @@ from .cell_result import (
     LeftBehind,
     NotHere,
 )
+from .gradients import TensorContents, as_tensor
 from .in_place import update_in_place
 from .own_classes import own_classes
 from .partial_reader import PartialReader
@@ -127,6 +128,7 @@ def read(
                 elif kind == OBJECT:
                     number = int(name)
                     if not update_in_place(objects[number], value):
+                        value = as_tensor(value) if isinstance(value, TensorContents) else value
                         _replace(found, known, objects[number], value)
                         objects[number] = value
                 elif kind == REF and in_place:

@@ -17,7 +17,7 @@ import enum
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +95,7 @@ class SharedObjects:
                 self._names += [name] * (number + 1 - pending)
                 pending = number + 1
 
-    def known(self, changed: Iterable[Any], may_refer: Callable[[str], bool]) -> Known:
+    def known(self, changed: Iterable[Any], may_refer: Callable[[str], bool], same: Collection[int] = ()) -> Known:
         """Choose what goes back as a reference, and what with its contents.
 
         Parameters
@@ -104,6 +104,8 @@ class SharedObjects:
             Inputs that the cell changed, with all that is in them.
         may_refer
             Tells of a name whether all changes to what came under it are noticed.
+        same
+            Objects among these, by id, that are as they came.
         """
         changed = list(changed)
         reached = self._reached(changed, _Data)
@@ -120,7 +122,8 @@ class SharedObjects:
             if allowed[name] or key in reached:
                 chosen.setdefault(key, number)
         constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
-        changing = [key for key in chosen if key in reached and not isinstance(self._objects[chosen[key]], constant)]
+        candidates = [key for key in chosen if key in reached and key not in same]
+        changing = [key for key in candidates if not isinstance(self._objects[chosen[key]], constant)]
         if len(changing) > MAX_RECORDS:
             tops = {id(value) for value in changed}
             changing = [key for key in changing if key in tops]

@@ -67,14 +67,14 @@ class TensorState:
     """How a tensor is when this is made."""
 
     def __init__(self, tensor: Any) -> None:
-        self._tensor = tensor
+        self.tensor = tensor
         self._facts = _facts(tensor)
         self._address, self._n_bytes = _memory(tensor)
         self._sum = self._checksum()
 
     def differs(self) -> bool:
         """Tell whether it is another now, or its memory was written, in whatever way."""
-        if _facts(self._tensor) != self._facts or _memory(self._tensor) != (self._address, self._n_bytes):
+        if _facts(self.tensor) != self._facts or _memory(self.tensor) != (self._address, self._n_bytes):
             return True
         stored = private_memory.stored_address(self._address)
         if stored == self._address:
@@ -82,6 +82,11 @@ class TensorState:
         if _pages.none_of_its_own(self._address, self._n_bytes):
             return False
         return bool(_memcmp(self._address, stored, self._n_bytes))
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether it would notice whatever is done: of memory elsewhere, as that of a GPU, it knows what PyTorch counts."""
+        return self._n_bytes > 0
 
     def _checksum(self) -> int:
         if not self._n_bytes or private_memory.stored_address(self._address) != self._address:

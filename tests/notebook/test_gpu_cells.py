@@ -67,6 +67,25 @@ def test_a_model_that_a_cell_moves_to_the_gpu_and_trains(kernel: Kernel) -> None
     assert kernel.ok("weight is model.weight, torch.equal(weight.cpu(), after)").value == "(True, False)"
 
 
+def test_gradients_on_the_gpu_go_both_ways(kernel: Kernel) -> None:
+    kernel.ok(
+        "import torch\nmodel = torch.nn.Linear(900, 900).cuda()\nweight, bias = model.weight, model.bias\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=1.0)\nbefore = weight.detach().clone()\n"
+        "def backward(): model(torch.ones(4, 900, device=weight.device)).sum().backward()"
+    )
+    kernel.ok("%%remote --num-gpus 1 --quiet\nbackward()\nNone")
+    assert kernel.ok("weight.grad.device.type, float(bias.grad[0])").value == "('cuda', 4.0)"
+    kernel.ok("optimizer.step()\ngradient = weight.grad")
+    assert kernel.ok("torch.allclose(weight, before - gradient)").value == "True"
+    kernel.ok("%%remote --num-gpus 1 --quiet\noptimizer.step()\nmodel.cpu()\nNone")
+    assert (
+        kernel.ok("weight.device.type, weight.grad.device.type, weight is model.weight").value == "('cpu', 'cpu', True)"
+    )
+    assert kernel.ok("torch.allclose(weight, before.cpu() - 2 * gradient.cpu())").value == "True"
+    kernel.ok("%%remote --num-gpus 1 --quiet\nmodel.cuda()\noptimizer.zero_grad()\nNone")
+    assert kernel.ok("weight.device.type, weight.grad").value == "('cuda', None)"
+
+
 def test_a_cell_leaves_nothing_on_the_gpu(kernel: Kernel) -> None:
     kernel.ok("%%remote --num-gpus 1\nimport torch\nfloat(torch.ones(1 << 28, device='cuda').sum())")
     kernel.ok("from nbray.node.gpu import open_gpus\nimport time\ngpus = open_gpus()\nend = time.monotonic() + 60")

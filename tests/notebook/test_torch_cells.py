@@ -73,6 +73,104 @@ train(expected, its, 2)"""
     )
 
 
+TRAINING = """
+def make():
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear({width}, {width}), nn.ReLU(), nn.Linear({width}, 1))
+    return model, torch.optim.SGD(model.parameters(), lr=1e-2, momentum=0.9)
+
+def backward(model):
+    torch.manual_seed(2)
+    x = torch.randn(8, {width})
+    (model(x) - x.sum(1, keepdim=True)).square().mean().backward()
+
+def zero(optimizer, set_to_none): optimizer.zero_grad(set_to_none=set_to_none)
+
+def close(p, q): return p is q or torch.allclose(p, q, rtol=1e-4, atol=1e-6)
+
+model, optimizer = make()
+parameters = list(model.parameters())
+expected, its = make()
+"""
+
+
+@pytest.mark.parametrize("width", [3, 800])
+def test_gradients_go_both_ways(kernel: Kernel, width: int) -> None:
+    """A step of training whose parts are in cells here and there is the step that it would be here."""
+    kernel.ok(TRAINING.format(width=width))
+    same = "all(close(p, q) and close(p.grad, q.grad) for p, q in zip(model.parameters(), expected.parameters()))"
+    kernel.ok("%%remote --quiet\nbackward(model)\nNone")
+    kernel.ok("backward(expected)")
+    assert kernel.ok(same).value == "True"
+    kernel.ok("optimizer.step(); its.step()\ngradients = [p.grad for p in parameters]")
+    assert kernel.ok(same).value == "True"
+    kernel.ok("%%remote --quiet\nbackward(model)\nNone")  # one more on top of it
+    kernel.ok("backward(expected)")
+    assert kernel.ok(f"{same}, [p.grad is g for p, g in zip(parameters, gradients)].count(True)").value == "(True, 4)"
+    kernel.ok("%%remote --quiet\noptimizer.step()\nNone")
+    kernel.ok("its.step()")
+    assert (
+        kernel.ok(f"{same}, [p is q for p, q in zip(model.parameters(), parameters)].count(True)").value == "(True, 4)"
+    )
+    kernel.ok("%%remote --quiet\nzero(optimizer, False)\nNone")
+    assert kernel.ok("[float(p.grad.abs().sum()) for p in parameters]").value == "[0.0, 0.0, 0.0, 0.0]"
+    assert kernel.ok("[p.grad is g for p, g in zip(parameters, gradients)].count(True)").value == "4"
+    kernel.ok("%%remote --quiet\nzero(optimizer, True)\nNone")
+    assert kernel.ok("[p.grad for p in parameters]").value == "[None, None, None, None]"
+
+
+def test_what_is_unchanged_of_weights_and_gradients_does_not_travel_again(kernel: Kernel) -> None:
+    kernel.ok(TRAINING.format(width=1500) + "backward(model)\nweight = model[0].weight")
+    versions = "[(p._version, p.grad._version) for p in parameters]"
+    kernel.ok("%%remote --quiet\nmodel.eval()\nNone\n")
+    before = kernel.ok(f"before = {versions}\nbefore").value
+    kernel.ok("from nbray.notebook.large_inputs import LargeInputs\nput, n_put = LargeInputs._put, []")
+    kernel.ok("LargeInputs._put = lambda self, buffer: n_put.append(buffer.raw().nbytes) or put(self, buffer)")
+    assert (
+        kernel.ok(
+            "%%remote --quiet\nmodel.train()\nfloat(weight.grad[0, 0]) == float(model[0].weight.grad[0, 0])"
+        ).value
+        == "True"
+    )
+    assert kernel.ok(f"{versions} == before, model.training, n_put").value == "(True, True, [])", before
+    kernel.ok("%%remote --quiet\nbackward(model)\nNone")
+    assert kernel.ok("[p._version for p in parameters] == [version for version, _ in before]").value == "True"
+    kernel.ok("%%remote --quiet\noptimizer.step()\nNone")
+    assert (
+        kernel.ok("[p.grad._version == version + 1 for p, (_, version) in zip(parameters, before)].count(True)").value
+        == "4"
+    )
+    kernel.ok("LargeInputs._put = put")
+
+
+def test_gradients_of_tensors_by_themselves(kernel: Kernel) -> None:
+    kernel.ok("x = torch.ones(3, requires_grad=True)\nx.grad = torch.ones(3)\nheld = {'x': x}")
+    cell = kernel.ok(
+        "%%remote\ny = x * 2\ny.retain_grad()\ny.sum().backward()\nz = torch.zeros(2, requires_grad=True)\nz.grad = torch.ones(2)"
+    )
+    assert not cell.text("stderr")
+    assert (
+        kernel.ok("x.grad.tolist(), y.grad.tolist(), z.grad.tolist()").value
+        == "([3.0, 3.0, 3.0], [1.0, 1.0, 1.0], [1.0, 1.0])"
+    )
+    kernel.ok("%%remote --quiet\nheld['x'].grad = None\nx.requires_grad_(False)\nNone")
+    assert kernel.ok("x.grad, x.requires_grad").value == "(None, False)"
+    kernel.ok("%%remote --quiet\nx.requires_grad_()\n(x * 3).sum().backward()\nx.mark = 'seen'\nNone")
+    assert kernel.ok("x.grad.tolist(), x.requires_grad, x.mark").value == "([3.0, 3.0, 3.0], True, 'seen')"
+    kernel.ok("%%remote --quiet --each n=range(2)\nw = torch.ones(2, requires_grad=True)\n(w * n).sum().backward()")
+    assert kernel.ok("[each.grad.tolist() for each in w]").value == "[[0.0, 0.0], [1.0, 1.0]]"
+
+
+def test_a_gradient_that_ends_at_what_another_process_computed_is_told(kernel: Kernel) -> None:
+    kernel.ok("x = torch.ones(3, requires_grad=True)\nlocal = (x * 2).sum()")
+    cell = kernel.ok("%%remote\nlocal.backward()\nloss = (x * 2).sum()\nlossy = loss")
+    assert "computed in another process" in cell.text("stderr")
+    assert "computed in another process" in kernel.ok("loss.backward()").text("stderr")
+    assert "computed in another process" in kernel.ok("%%remote\nloss.backward()").text("stderr")
+    assert not kernel.ok("local.backward()\nx.grad.tolist()").text("stderr")
+    assert not kernel.ok("%%remote\nloss.detach() + 1, local.item()").text("stderr")
+
+
 def test_what_is_not_changed_stays_as_it_is(kernel: Kernel) -> None:
     kernel.ok(f"weights = nn.Linear({LARGE}, 2)\nversions = [p._version for p in weights.parameters()]")
     cell = kernel.ok(f"%%remote\nwith torch.no_grad():\n    result = weights(torch.ones({LARGE}))\nresult.shape")
