@@ -105,6 +105,15 @@ def family(pid):
     return [process, *process.children(recursive=True)]
 
 
+def child_of(worker, whose="group"):
+    """Return the child that a fake worker starts; ``session``: once it has left for one of its own."""
+    wait_until(worker.children)
+    (child,) = worker.children()
+    if whose == "session":
+        wait_until(lambda: os.getsid(child.pid) == child.pid)
+    return child
+
+
 def is_gone(process):
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE

@@ -6,7 +6,7 @@ import time
 
 import psutil
 import pytest
-from daemon_kit import CPU1, family, is_gone, kill, wait_until
+from daemon_kit import CPU1, child_of, family, is_gone, kill, wait_until
 
 from nbray.resources import UNITS
 from nbray.wire import messages as m
@@ -65,9 +65,7 @@ def test_a_killed_worker_takes_its_children_along(start, monkeypatch):
     monkeypatch.setenv("FAKE_WORKER_HAS_CHILD", "1")
     driver = start()
     lease = driver.lease()
-    worker = psutil.Process(lease.pid)
-    wait_until(worker.children)
-    (child,) = worker.children()
+    child = child_of(psutil.Process(lease.pid))
     kill(lease.pid)
     wait_until(lambda: is_gone(child))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from daemon_kit import CPU1, beside_logs, family, is_gone, kill, wait_until
+from daemon_kit import CPU1, beside_logs, child_of, family, is_gone, kill, wait_until
 
 from nbray.exceptions import RaySystemError, SharedMemoryTooSmallError
 from nbray.node import session_dir
@@ -89,8 +89,7 @@ def test_what_left_its_worker_ends_with_the_node(start, monkeypatch):
     lease = driver.lease()
     worker = psutil.Process(lease.pid)
     zygote = worker.ppid()
-    wait_until(worker.children)
-    (child,) = worker.children()
+    child = child_of(worker, "session")
     kill(lease.pid)
     wait_until(lambda: child.ppid() == zygote)
     driver.send(m.ShutdownRequest())
@@ -104,8 +103,7 @@ def test_what_a_worker_started_ends_with_the_node_though_the_zygote_died(start, 
     monkeypatch.setenv("FAKE_WORKER_HAS_CHILD", whose)
     driver = start()
     worker = psutil.Process(driver.lease().pid)
-    wait_until(worker.children)
-    (child,) = worker.children()
+    child = child_of(worker, whose)
     kill(worker.ppid())
     wait_until(lambda: is_gone(worker))
     if whose == "session":
@@ -138,8 +136,7 @@ def test_adopted_processes_are_reaped(start, monkeypatch):
     monkeypatch.setenv("FAKE_WORKER_HAS_CHILD", "session")
     driver = start()
     worker = psutil.Process(driver.lease().pid)
-    wait_until(worker.children)
-    (child,) = worker.children()
+    child = child_of(worker, "session")
     kill(worker.ppid())
     wait_until(lambda: child.ppid() == driver.node.pid)
     child.kill()
