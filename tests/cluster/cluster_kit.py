@@ -154,6 +154,12 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def is_stopped(pid: int) -> bool:
+    """Tell whether a signal has stopped a process."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] == b"T"
+
+
 def children(pid: int) -> list[int]:
     """Return the child processes that live."""
     found: list[int] = []
@@ -272,8 +278,9 @@ def daemon_pid() -> int:
 
 
 def zygote_pid() -> int:
-    """Return the pid of its zygote."""
-    (zygote,) = children(daemon_pid())
+    """Return the pid of its zygote, once what an earlier one left to the daemon has died."""
+    daemon = daemon_pid()
+    (zygote,) = eventually(lambda: len(found := children(daemon)) == 1 and found, "the daemon has one child")
     return zygote
 
 

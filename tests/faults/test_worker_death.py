@@ -302,9 +302,15 @@ def test_an_idle_worker_is_killed(ray):
 
 
 def kill_all_workers():
-    for pid in kit.children(kit.zygote_pid()):
-        with contextlib.suppress(ProcessLookupError):  # one that has just ended by itself
-            os.kill(pid, signal.SIGKILL)
+    """At once: nobody hears of the first one's death, and sends its task to the last one, before that is dead, too."""
+    daemon, zygote = kit.daemon_pid(), kit.zygote_pid()
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        for pid in kit.children(zygote):
+            with contextlib.suppress(ProcessLookupError):  # one that has just ended by itself
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        os.kill(daemon, signal.SIGCONT)
 
 
 def test_all_workers_are_killed_at_once(ray):
@@ -463,8 +469,10 @@ def kill_zygotes(count):
     daemon, dead = kit.daemon_pid(), set()
     for _ in range(count):
         (zygote,) = kit.eventually(lambda: set(kit.children(daemon)) - dead, "a new zygote")
+        os.kill(zygote, signal.SIGSTOP)  # it forks no more
+        kit.eventually(lambda zygote=zygote: kit.is_stopped(zygote), "it stands still")
+        dead.update([zygote, *kit.children(zygote)])  # which become the daemon's children, and die in their own time
         os.kill(zygote, signal.SIGKILL)
-        dead.add(zygote)
     return daemon
 
 
