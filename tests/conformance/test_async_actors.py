@@ -83,6 +83,8 @@ def test_max_concurrency_bounds_an_async_actor(ray):
         async def work(self):
             self.inside += 1
             self.most = max(self.most, self.inside)
+            while self.most < 3:  # the others come
+                await asyncio.sleep(0.005)
             await asyncio.sleep(0.005)
             self.inside -= 1
             return self.most

@@ -221,8 +221,8 @@ def test_what_a_cancelled_task_submits_to_clean_up_is_not_cancelled(ray, ledger)
 
     @ray.remote
     def parent():
-        child.remote()
         try:
+            child.remote()
             sleep_for_long()
         finally:
             tidy.remote()
@@ -238,16 +238,16 @@ def test_what_a_cancelled_task_submits_to_clean_up_is_not_cancelled(ray, ledger)
 def test_the_children_of_a_task_that_cleans_up_for_long_end_at_once(ray, ledger):
     @ray.remote(num_cpus=0)
     def child():
-        ledger.add("child")
         try:
+            ledger.add("child")
             sleep_for_long()
         finally:
             ledger.add("ended")
 
     @ray.remote
     def parent():
-        child.remote()
         try:
+            child.remote()
             sleep_for_long()
         finally:
             ledger.wait_for(2)
