@@ -231,10 +231,11 @@ def test_what_a_with_statement_has_ended_is_not_missed(ready: Kernel) -> None:
 def test_a_command_is_read_at_its_pace_and_interrupted(ready: Kernel) -> None:
     text = ready.ok("%%remote --quiet\n!seq 1 60000").text().replace("\r", "")
     assert text == "".join(f"{n}\n" for n in range(1, 60_001))
-    cell = ready.start("%%remote --quiet\n!echo begun; sleep 1000\nended = _exit_code")
-    ready.until(lambda: "begun" in cell.text())
-    ready.interrupt()
-    ready.finish(cell)
+    with ready.patient():
+        cell = ready.start("%%remote --quiet\n!echo begun; sleep 1000\nended = _exit_code")
+        ready.until(lambda: "begun" in cell.text())
+        ready.interrupt()
+        ready.finish(cell)
     assert "^C" in cell.text()
 
 
