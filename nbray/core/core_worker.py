@@ -77,8 +77,10 @@ from nbray.wire import messages as m
 RING = lib.NBS_READY_RING
 NEWS = lib.NBS_READY_NEWS
 NUMBER = (1 << 64) - 1  # of a task, without what tells its owner where calls run side by side
-LAST_WORDS_S = 0.25  # what workers have still to say is waited for at a shutdown, ...
-LAST_WORDS_STEP_S = 0.01  # ... and it is looked whether they live
+LAST_WORDS_LOOKS = 25  # at a shutdown, for what workers have still to say, and whether they live ...
+LAST_WORDS_LOOK_S = (
+    0.01  # ... and each takes so long; counted, for where the machine stands still nobody answers in time
+)
 WAITS_END_S = 2.0  # threads that wait have this long to leave at a shutdown
 
 _U64 = struct.Struct("<Q")
@@ -515,13 +517,13 @@ class CoreWorker(
                 for link in self.links.values()
                 if link.chan not in busy and link.tell(KIND_ASK_WORDS, 0, b"") == lib.NBS_OK
             }
-        deadline = time.monotonic() + LAST_WORDS_S
 
         def heard() -> bool:
             return all(chan in self.silent or not lib.nbs_alive(self.seg, peer) for chan, peer in asked.items())
 
-        while not self.wait_until(heard, LAST_WORDS_STEP_S) and time.monotonic() < deadline:
-            continue  # of a worker that has died nobody tells
+        for _ in range(LAST_WORDS_LOOKS):  # of a worker that has died nobody tells
+            if self.wait_until(heard, LAST_WORDS_LOOK_S):
+                return
 
     @uninterrupted
     def stop(self, exiting: bool = False) -> None:

@@ -18,7 +18,10 @@ from nbray._cstore import lib
 from nbray.session_layout import STACKS
 
 SIGNAL = signal.SIGRTMIN + 6
-_SETTLED_S = 0.2  # a dump that has not grown for so long is whole; its writer may be without a processor
+_LOOK_S = 0.005  # between two looks at a dump
+_SETTLED_LOOKS = (
+    40  # one that has not grown in so many is whole; its writer may be without a processor, or the machine stand still
+)
 
 
 class StackDump:
@@ -73,14 +76,16 @@ def ask(session_dir: str, seg: Any, peer: int, pid: int, timeout_s: float = 10.0
     if lib.nbs_signal(seg, peer, SIGNAL) != 0:
         return ""
     deadline = time.monotonic() + timeout_s
-    last, since = before, time.monotonic()
+    last, settled = before, 0
     while time.monotonic() < deadline:
         now = _size(path)
         if now != last:
-            last, since = now, time.monotonic()
-        elif last > before and time.monotonic() - since > _SETTLED_S:
-            break
-        time.sleep(0.005)
+            last, settled = now, 0
+        elif last > before:
+            settled += 1
+            if settled > _SETTLED_LOOKS:
+                break
+        time.sleep(_LOOK_S)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             file.seek(before)

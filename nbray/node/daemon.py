@@ -46,6 +46,7 @@ from nbray.wire.messages import ClusterEndedNotice
 MESSAGES_AT_ONCE = 500  # of the control socket, before others have their turn
 FILES_LEFT = 8  # of those that the daemon may open, when it lets nobody in any more
 LAST_WORDS_S = 0.2  # so long is waited for what a process said before it died; a child of its may keep its connection
+LAST_WORDS_LOOKS = 20  # at least, where the machine stood still meanwhile
 LAST_WORDS = 20_000  # messages, of all processes, among which they are
 _LAST_WORDS_LOOK_S = 0.0005
 _WARM_DELAY_S = 0.0  # at once: the first task costs little, the first large put much
@@ -123,8 +124,11 @@ class NodeDaemon:
     def hear_out(self, identity: bytes) -> None:
         """Serve what a process said before it died: the news of its death may be quicker than its messages."""
         deadline = time.monotonic() + LAST_WORDS_S
+        looks = 0
         while True:
-            all_is_there = not self.node.router.is_connected(identity) or time.monotonic() >= deadline
+            looks += 1
+            late = looks >= LAST_WORDS_LOOKS and time.monotonic() >= deadline
+            all_is_there = late or not self.node.router.is_connected(identity)
             self._serve_messages(LAST_WORDS)
             if all_is_there:
                 return

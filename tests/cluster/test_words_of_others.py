@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import cluster_kit as kit
 import pytest
@@ -279,7 +280,7 @@ def test_what_a_thread_prints_of_an_actor_that_nobody_calls(ray, shown, gate):
 
 @pytest.mark.parametrize("how", ["killed", "leaves"])
 def test_a_driver_that_ends_waits_for_no_dead_worker(fresh, monkeypatch, how):
-    monkeypatch.setattr(core_worker, "LAST_WORDS_S", 1000.0)
+    monkeypatch.setattr(core_worker, "LAST_WORDS_LOOKS", 100_000)
     fresh.init(num_cpus=1, object_store_memory=64 * 2**20)
 
     @fresh.remote(max_calls=1)
@@ -298,3 +299,28 @@ def test_a_driver_that_ends_waits_for_no_dead_worker(fresh, monkeypatch, how):
         os.kill(fresh.get(actor.pid.remote()), signal.SIGKILL)
     with kit.no_hang():
         fresh.shutdown()
+
+
+def test_a_driver_that_ends_waits_for_a_worker_where_the_machine_stands_still(fresh, shown, monkeypatch):
+    fresh.init(num_cpus=1, object_store_memory=64 * 2**20)
+    pid = fresh.get(fresh.remote(os.getpid).remote())
+    os.kill(pid, signal.SIGSTOP)
+    kit.eventually(lambda: kit.is_stopped(pid), "the worker stands still")
+    with open(f"/proc/{pid}/fd/1", "ab") as stdout:
+        stdout.write(b"of a child\n")
+    core, clock, looks, stood_still = current.core, time.monotonic, [], [0.0]
+    wait_until = core.wait_until
+
+    def look(done, timeout_s):
+        looks.append(wait_until(done, timeout_s))
+        stood_still[0] += 10.0  # all of the machine, the worker too
+        if len(looks) == 3:
+            os.kill(pid, signal.SIGCONT)
+        return looks[-1]
+
+    monkeypatch.setattr(core_worker, "LAST_WORDS_LOOKS", 100_000)
+    monkeypatch.setattr(core, "wait_until", look)
+    monkeypatch.setattr(core_worker.time, "monotonic", lambda: clock() + stood_still[0])
+    with kit.no_hang():
+        fresh.shutdown()
+    assert shown.text() == "of a child\n"
