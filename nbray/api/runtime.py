@@ -15,7 +15,7 @@ from nbray.api.context import RayContext
 from nbray.core import current, output
 from nbray.core import logging_config as logging_setup
 from nbray.exceptions import RaySystemError, TaskUnschedulableError
-from nbray.node import cache_folder, discovery
+from nbray.node import cache_folder, discovery, session_dir
 from nbray.node.node_config import NodeConfig
 from nbray.wrong_input import both
 
@@ -172,6 +172,8 @@ def init(
         session = _cluster_to_join(address, config.base_dir)
         if session is None:
             _warn_root()
+            if not config.base_dir and (note := session_dir.moved()):
+                _logger.warning("%s", note)
             ahead, _ahead = _ahead, None
             _node, core, facts = _driver().start(config, job, ahead.take(config) if ahead is not None else None)
         else:

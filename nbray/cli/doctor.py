@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 from nbray._cstore import ffi, lib
 from nbray.config import Limits
 from nbray.core.observer import Observer
-from nbray.node import discovery, machine, session_dir
+from nbray.node import discovery, machine, mounts, session_dir
 from nbray.node.gpu import Gpus, open_gpus
 from nbray.node.segment import memory_available
 from nbray.util.state.tables import as_json, size, table
 from nbray.version import __version__
 
 OK, NOTE, WARNING, ERROR = "ok", "note", "warning", "ERROR"
-_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smbfs", "9p", "fuse.sshfs", "lustre", "gpfs", "ceph"}
 _PACKAGES = ("cffi", "cloudpickle", "msgspec", "psutil", "pyzmq")
 _SPARE_PROCESSES = 20  # beside one worker per CPU
 
@@ -150,11 +149,14 @@ def _folders() -> Iterator[Finding]:
     level = OK if free > 512 * 2**20 else WARNING
     advice = "" if level == OK else "Logs and spilled objects go there: set TMPDIR to a folder with more room."
     yield Finding(level, "session folder", f"{parent}, {size(free)} free", advice)
-    kind = _file_system(parent)
-    if kind in _NETWORK_FILE_SYSTEMS:
-        yield Finding(
-            ERROR, "session folder", f"lies on {kind}", "Sockets do not work there: set TMPDIR to a local folder."
-        )
+    if mounts.is_on_network(parent):
+        advice = "Sockets and locks are not reliable there: set TMPDIR to a local folder."
+        yield Finding(ERROR, "session folder", f"lies on {mounts.file_system(parent)}", advice)
+    elif note := session_dir.moved():
+        yield Finding(NOTE, "session folder", note)
+    home = os.path.expanduser("~")
+    if mounts.is_on_network(home):
+        yield Finding(OK, "home", f"{home}, on {mounts.file_system(home)}; nothing of a session lies there")
     leftover = session_dir.dead(base)
     if leftover:
         yield Finding(
@@ -163,16 +165,6 @@ def _folders() -> Iterator[Finding]:
             f"{len(leftover)} of clusters that have ended",
             "The next start removes them; so does `nbray stop`.",
         )
-
-
-def _file_system(path: str) -> str:
-    best, kind = "", ""
-    with open("/proc/self/mounts", encoding="utf-8") as file:
-        for line in file:
-            _, mount, name, *_ = line.split()
-            if (path + "/").startswith(mount.rstrip("/") + "/") and len(mount) >= len(best):
-                best, kind = mount, name
-    return kind
 
 
 def _environment() -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import stat
 import time
 from typing import Any
 
+from nbray.node import mounts
 from nbray.node.process_control import is_alive, start_time
 from nbray.session_layout import CONTROL_SOCKET, LOGS, OWNER_FILE, RUN, SEGMENT_SOCKET, SPILL_DIR, SPILLED, STARTING
 
@@ -29,7 +30,10 @@ class SessionError(OSError):
 
 
 def base_dir() -> str:
-    """Return where sessions of this user live: RAY_TMPDIR, else XDG_RUNTIME_DIR if it can be used, else the temporary folder."""
+    """Return where sessions of this user live: RAY_TMPDIR, else XDG_RUNTIME_DIR if it can be used, else a temporary folder.
+
+    What lies on a network is used only where nothing else can be.
+    """
     asked = os.environ.get("RAY_TMPDIR", "")
     if asked:  # made where it is missing, as in Ray
         path = os.path.abspath(asked)
@@ -38,12 +42,36 @@ def base_dir() -> str:
         except OSError as error:
             raise SessionError(f"RAY_TMPDIR={asked!r} cannot be used: {error.strerror}") from error
         return path
-    candidates = [os.environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP")]
-    for path in [*candidates, "/tmp", "/var/tmp"]:
-        fits = path and os.path.isabs(path) and len(os.fsencode(path)) <= _LONGEST_BASE and _is_text(path)
-        if fits and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK):
+    usable = _usable_folders()
+    for path in usable:
+        if not mounts.is_on_network(path):
             return path
+    if usable:
+        return usable[0]
     raise SessionError("no temporary folder can be written to; set TMPDIR to one")
+
+
+def moved() -> str:
+    """Say that sessions do not live where they would but for the network; empty when they do."""
+    first, base = next(iter(_usable_folders()), ""), base_dir()
+    if not first or os.environ.get("RAY_TMPDIR") or not mounts.is_on_network(first):
+        return ""
+    what = (
+        f"{first} lies on a network file system ({mounts.file_system(first)}), where sockets and locks are not reliable"
+    )
+    if base == first:
+        return f"{what}, and no other folder can be used for the cluster's sockets and logs: set TMPDIR to a local one."
+    return f"{what}: the cluster's sockets and logs are in {base}."
+
+
+def _usable_folders() -> list[str]:
+    candidates = [os.environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP")]
+    return [path for path in [*candidates, "/tmp", "/var/tmp"] if _can_hold_sessions(path)]
+
+
+def _can_hold_sessions(path: str) -> bool:
+    fits = bool(path) and os.path.isabs(path) and len(os.fsencode(path)) <= _LONGEST_BASE and _is_text(path)
+    return fits and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
 
 
 def _is_text(path: str) -> bool:
@@ -152,11 +180,12 @@ def spill_dirs(session: str, base: str = "") -> tuple[str, str]:
     if name:
         text = os.environ[name]
         base = folder(name, spilling_folder(text) if name.endswith("config") else text)
-    if not base and _is_in_memory(session):
+    if not base and mounts.is_in_memory(session):
         import tempfile  # noqa: PLC0415 - its imports take time at every start
 
         candidates = (tempfile.gettempdir(), "/var/tmp", "/tmp")
-        disk = next((path for path in candidates if os.access(path, os.W_OK | os.X_OK) and not _is_in_memory(path)), "")
+        disks = [path for path in candidates if os.access(path, os.W_OK | os.X_OK) and not mounts.is_in_memory(path)]
+        disk = min(disks, key=mounts.is_on_network, default="")  # the first that is of this machine
         if disk:
             return disk, os.path.join(session, SPILLED)
     if not base:
@@ -180,22 +209,6 @@ def _remove_spill_dir(session: str) -> None:
         return
     if os.path.basename(path) == _spill_name(session):
         _remove(path)
-
-
-def _is_in_memory(path: str) -> bool:
-    """Tell whether a folder lies in a file system that is made of memory."""
-    path = os.path.realpath(path)
-    best, kind = "", ""
-    try:
-        with open("/proc/self/mounts", encoding="utf-8") as file:
-            for line in file:
-                _, where, this_kind = line.split(" ")[:3]
-                where = where.replace("\\040", " ").rstrip("/")
-                if (path == where or path.startswith(where + "/")) and len(where) >= len(best):
-                    best, kind = where, this_kind
-    except (OSError, ValueError):
-        return False
-    return kind in ("tmpfs", "ramfs")
 
 
 def is_whole(path: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbray.node import session_dir
+from nbray.node import mounts, session_dir
 from nbray.node.process_control import start_time
 from nbray.node.spill_files import SpillFiles
 from nbray.session_layout import LOGS, OWNER_FILE, SPILLED
@@ -161,7 +161,7 @@ def test_ray_tmpdir_is_used_before_all_others_and_made(base, monkeypatch):
 def test_spilled_objects_go_to_a_disk_and_their_links_stay_with_the_session(base, tmp_path, monkeypatch):
     path = session_dir.create(base)
     inside = os.path.join(path, SPILLED)
-    monkeypatch.setattr(session_dir, "_is_in_memory", lambda folder: folder == path)
+    monkeypatch.setattr(mounts, "is_in_memory", lambda folder: folder == path)
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     disk, links = session_dir.spill_dirs(path)
     assert (disk, links) == (str(tmp_path), inside)
@@ -170,7 +170,7 @@ def test_spilled_objects_go_to_a_disk_and_their_links_stay_with_the_session(base
     assert os.listdir(disk) == [] and b"precious" in Path(files.path(1)).read_bytes()
     files.close()
     assert not os.path.exists(links)
-    monkeypatch.setattr(session_dir, "_is_in_memory", lambda folder: False)
+    monkeypatch.setattr(mounts, "is_in_memory", lambda folder: False)
     assert session_dir.spill_dirs(path) == (inside, inside)
 
 
