@@ -6,7 +6,8 @@
 Each round is a fresh kernel per library, with two workers or engines. Of each case the median of the rounds
 counts; each round takes the median of its repetitions. All times are seen from outside of the kernel, by its
 messages, but those of `%load_ext` and `import`, which the kernel takes itself. `import` is measured twice: in a
-kernel that has just started, and in a plain interpreter, which has none of ipykernel's modules yet.
+kernel that has just started, and in a plain interpreter, which has none of ipykernel's modules yet. What widgets
+cost is processor time of the kernel, with them and without in turn.
 """
 
 from __future__ import annotations
@@ -44,6 +45,16 @@ CASES = {
     "interrupt": ("from the interrupt of a running cell to the prompt", 0.200),
     "array": ("a cell that reads an unchanged array of 1 GB, again, over `pass`", 0.005),
 }
+
+# key -> (title, goal as a share of one core)
+SHARES = {
+    "dashboard_idle": ("`nbray.dashboard()`, while the cluster idles", 0.01),
+    "dashboard_stream": ("the same, while 100 tasks a second run", 0.01),
+    "line_stream": ("the line under a cell of `--async` that runs these tasks", 0.01),
+}
+WINDOW_S = 8.0
+SETTLE_S = 2.0  # for what opens and closes
+N_WINDOWS = 3  # of each kind, in turn
 
 
 class Kernel:
@@ -169,6 +180,56 @@ def one_round(library: type[Nbray] | type[Ipyparallel]) -> dict[str, float]:
     return found
 
 
+STREAM = """
+import threading, time, nbray
+@nbray.remote
+def step(): time.sleep(0.002)
+ended = threading.Event()
+def stream():
+    while not ended.wait(0.1):
+        nbray.get([step.remote() for _ in range(10)])
+"""
+CELL = """%%remote --async{}
+import time
+streamed = 0
+while True:
+    nbray.get([step.remote() for _ in range(10)])
+    time.sleep(0.1)
+"""
+
+
+def what_widgets_cost() -> dict[str, float]:
+    """Measure the processor time that the kernel uses more where widgets are shown, as shares of one core."""
+    kernel = Kernel()
+    try:
+        kernel.run(Nbray.load)
+        kernel.run(STREAM)
+        kernel.run("%%remote\nnbray.get([step.remote() for _ in range(10)])")
+        board, none = ("nbray_board = nbray.dashboard()", "nbray_board.close()"), ("pass", "pass")
+        found = {"dashboard_idle": _share(kernel, none, board)}
+        kernel.run("thread = threading.Thread(target=stream, daemon=True)\nthread.start()")
+        found["dashboard_stream"] = _share(kernel, none, board)
+        kernel.run("ended.set()\nthread.join()")
+        stop = "nbray.cancel(streamed)"
+        found["line_stream"] = _share(kernel, (CELL.format(" --quiet"), stop), (CELL.format(""), stop))
+    finally:
+        kernel.close()
+    return found
+
+
+def _share(kernel: Kernel, without: tuple[str, str], shown: tuple[str, str]) -> float:
+    """Return the share of a core that the kernel uses more between two cells than between two others."""
+    window = f"a = time.process_time()\ntime.sleep({WINDOW_S})\nprint(time.process_time() - a)"
+    shares: dict[tuple[str, str], list[float]] = {without: [], shown: []}
+    for _ in range(N_WINDOWS):
+        for begin, end in (without, shown):
+            kernel.run(begin)
+            time.sleep(SETTLE_S)
+            shares[begin, end].append(float(kernel.text(window)) / WINDOW_S)
+            kernel.run(end)
+    return statistics.median(shares[shown]) - statistics.median(shares[without])
+
+
 def _over(kernel: Kernel, cell: str, other: str, times: int) -> float:
     pairs = [(kernel.run(cell), kernel.run(other)) for _ in range(times + 3)][3:]
     return statistics.median(pair[0] for pair in pairs) - statistics.median(pair[1] for pair in pairs)
@@ -219,17 +280,21 @@ def main() -> int:
     medians = {
         name: {key: statistics.median(one[key] for one in found) for key in CASES} for name, found in rounds.items()
     }
-    page = _page(medians, options.rounds)
+    costs = [what_widgets_cost() for _ in range(options.rounds)] if options.only in (None, Nbray.name) else []
+    shares = {key: statistics.median(one[key] for one in costs) for key in SHARES} if costs else {}
+    page = _page(medians, shares, options.rounds)
     print(page)
     if not options.quick and options.only is None:
         folder = HERE / "results"
         about = {"machine": report.machine(), "rounds": options.rounds, "load": os.getloadavg()[0]}
-        (folder / "notebook.json").write_text(json.dumps({"about": about, "seconds": medians}, indent=1) + "\n")
+        (folder / "notebook.json").write_text(
+            json.dumps({"about": about, "seconds": medians, "shares": shares}, indent=1) + "\n"
+        )
         (folder / "notebook.md").write_text(page)
     return 0
 
 
-def _page(medians: dict[str, dict[str, float]], rounds: int) -> str:
+def _page(medians: dict[str, dict[str, float]], shares: dict[str, float], rounds: int) -> str:
     lines = [
         "# `%%remote` and `%%px`, measured in turn", "",
         f"{report.machine()}; medians over {rounds} rounds, each a fresh kernel per library with 2 workers or engines. "
@@ -241,6 +306,16 @@ def _page(medians: dict[str, dict[str, float]], rounds: int) -> str:
         ratio = f"{theirs / ours:.1f}x" if ours and theirs and ours > 0 else "-"
         verdict = "" if ours is None else "met" if ours <= goal else "missed"
         lines.append(f"| {title} | {_ms(ours)} | {_ms(theirs)} | {ratio} | {_ms(goal)} | {verdict} |")
+    lines += [
+        "",
+        "Processor time that the kernel uses more, by what it shows:",
+        "",
+        "| shown | of one core | goal | |",
+        "|---|---|---|---|",
+    ]
+    for key, (title, goal) in SHARES.items() if shares else ():
+        share = max(shares[key], 0.0)
+        lines.append(f"| {title} | {share:.2%} | {goal:.0%} | {'met' if share <= goal else 'missed'} |")
     lines += [
         "",
         "Engines of ipyparallel do not see the notebook's names, so its case of the array pushes it to one engine each "
