@@ -23,7 +23,7 @@ from typing import Any
 from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
-from . import free_locks, made_modules, module_state, process_environ
+from . import free_locks, made_modules, module_state, output_history, process_environ
 from .array_views import owner_of, owners, scattered
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into, pickles
@@ -151,6 +151,7 @@ class Inputs:
     refs: list[Any]
     values: dict[str, Any]
     pickler: CellPickler | None = None  # which knows the objects of the stream by number
+    history: output_history.OutputHistory | None = None  # if the cell uses it
 
     def objects(self, numbers: Iterable[int]) -> list[Any]:
         """Return the objects of these numbers."""
@@ -246,8 +247,12 @@ def _build(
     job.deleted = sorted(name for name in analysis.deleted if name in namespace and name not in wanted)
     job.method_calls = {k: v for k, v in analysis.method_calls.items() if k in values}
     job.imports = analysis.imports
-    if isinstance(values.get("Out"), dict):  # unless the user calls something of his own so
-        values["Out"] = _picklable_part(values["Out"], namespace, carried_types)
+    history = None
+    for name in output_history.NAMES:
+        if isinstance(whole := values.get(name), dict):  # unless the user calls something of his own so
+            if history is None or history.whole is not whole:
+                history = output_history.OutputHistory(whole, namespace, carried_types)
+            values[name] = history.part
     if for_actor:
         job.uses, job.stores = list(analysis.reads), list(analysis.stored_into)
     pickler, buffers = _write_stream(job, analysis, values, namespace, carried_types, for_actor)
@@ -260,7 +265,7 @@ def _build(
     job.environ = process_environ.pack()
     job.argv = [text for text in sys.argv if isinstance(text, str)]
     job.sys_path = [entry for entry in sys.path if isinstance(entry, str)]
-    return Inputs(refs, {**namespace, **values}, pickler)
+    return Inputs(refs, {**namespace, **values}, pickler, history)
 
 
 def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -482,15 +487,3 @@ def _dump_small(value: Any, namespace: dict[str, Any], carried_types: tuple[type
     except Exception:
         return None
     return None if pickler.carried else file.getvalue()
-
-
-def _picklable_part(out: dict[int, Any], namespace: dict[str, Any], carried_types: tuple[type, ...]) -> dict[int, Any]:
-    """Return ``Out`` without the values that cannot travel."""
-    part = {}
-    for number, value in out.items():
-        try:
-            CellPickler(io.BytesIO(), namespace, carried_types, keep_buffers=lambda _: False).dump(value)
-        except Exception:
-            continue
-        part[number] = value
-    return part

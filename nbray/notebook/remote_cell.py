@@ -464,7 +464,7 @@ def _refuse_stores_into_code(analysis: CellAnalysis, source: tracebacks.CellSour
 
 def _assigned(analysis: CellAnalysis, only: list[str] | None, namespace: dict[str, Any]) -> list[str]:
     """Return the names that become refs at once when the cell does not block: those it binds, and values that it stores into."""
-    stored = {name for name in analysis.stored_into if name in namespace}
+    stored = {name for name in analysis.stored_into if name in namespace} - cell_job.ALWAYS_VISIBLE
     code = (types.ModuleType, types.FunctionType, types.MethodType, type)
     stored = {name for name in stored if name not in cell_job.OF_IPYTHON and not isinstance(namespace[name], code)}
     names = (analysis.bound | stored) - analysis.import_names

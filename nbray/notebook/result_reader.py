@@ -207,6 +207,8 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     """
     namespace = shell.user_ns
     found = read(outcome, namespace, inputs, actor, in_place=True)
+    if inputs.history is not None:
+        inputs.history.take_changes()
     process_settings.load_their_modules(outcome.settings)
     process_settings.write(outcome.settings)
     if outcome.filters is not None:

@@ -6,7 +6,7 @@ import ast
 import time
 from pathlib import Path
 
-from kit import Kernel
+from kit import LOAD, Kernel
 
 
 def test_d1_stores_are_written_back_or_refused_never_lost(kernel: Kernel) -> None:
@@ -182,6 +182,23 @@ def test_d8_history_is_there_when_the_cell_is_the_first_to_use_a_magic(fresh_ker
     fresh_kernel.ok("'first'")
     cell = fresh_kernel.ok("%%remote\n!echo hello\nOut[2], _oh[2], In[2], _")
     assert cell.value is not None and cell.value.count("first") == 4
+
+
+def test_d8_what_a_cell_changes_in_the_history_is_changed_here(fresh_kernel: Kernel) -> None:
+    kernel = fresh_kernel
+    kernel.ok(LOAD + "\nimport threading\nNone")
+    kernel.ok("[1]")
+    kernel.ok("threading.Lock()")  # which stays here
+    kernel.ok("%%remote\nOut[2].append(2)\nOut[50] = 'set'\n_oh[51] = Out[2]\nassert Out is _oh\nNone")
+    assert (
+        kernel.ok("Out[2], Out[50], Out[51] is Out[2], Out is _oh, 3 in Out").value
+        == "([1, 2], 'set', True, True, True)"
+    )
+    kernel.ok("%%remote\ndel Out[50]\nIn[2] = 'other'\nNone")
+    assert kernel.ok("50 in Out, 51 in Out, In[2], In is _ih").value == "(False, True, 'other', True)"
+    kernel.ok("%%remote --async\nOut[52] = 1\ndone = 1")
+    assert kernel.ok("nbray.get(done)").value == "1"
+    assert kernel.ok("type(Out).__name__, 52 in Out").value == "('dict', False)"
 
 
 def test_d8_a_name_of_the_users_own_in_the_place_of_out(kernel: Kernel) -> None:
