@@ -110,5 +110,7 @@ def test_the_file_system_is_that_of_the_longest_mount(monkeypatch, tmp_path):
     assert kinds == {"/": "ext4", "/net": "nfs", "/net/ab": "nfs", "/net/a b/c": "tmpfs", "/network/x": "ext4"}
     assert mounts.is_on_network("/net") and not mounts.is_on_network("/network")
     assert mounts.is_in_memory("/net/a b")
+    table.write_text("none / 9p rw,trans=fd,rfdno=4 0 0\nC: /c 9p rw,aname=drvfs;path=C:,trans=fd 0 0\n")
+    assert not mounts.is_on_network("/") and mounts.is_on_network("/c")  # gVisor's root, a disk of Windows
     monkeypatch.setattr(mounts, "TABLE", str(tmp_path / "missing"))
     assert mounts.file_system("/") == "" and not mounts.is_on_network("/")
