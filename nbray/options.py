@@ -320,7 +320,9 @@ OPTIONS: dict[str, Option] = {
     "max_task_retries": Option(
         "a m", 0, _integer(0, minus_one="for ever", none=0), "runs of a call again after a restart"
     ),
-    "max_concurrency": Option("a", None, _integer(1, allow_none=True), "calls that run at the same time"),
+    "max_concurrency": Option(
+        "a", None, _integer(0, allow_none=True), "calls that run at the same time; 0, None: 1, if async 1,000"
+    ),
     "namespace": Option("a", None, _namespace, "where its name is known"),
     "lifetime": Option("a", None, _lifetime, "detached: outlives its driver"),
     "get_if_exists": Option("a", False, _flag, "return the actor that has the name"),

@@ -154,7 +154,7 @@ def test_row_20_for_functions(ray, function, options):
         function.options(**options).remote()
 
 
-@pytest.mark.parametrize("options", [{"max_restarts": "a"}, {"max_restarts": -2}, {"max_concurrency": 0}], ids=str)
+@pytest.mark.parametrize("options", [{"max_restarts": "a"}, {"max_restarts": -2}, {"max_concurrency": -1}], ids=str)
 def test_row_20_for_classes(ray, actor_class, options):
     (name,) = options
     with pytest.raises(ValueError, match=name):

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -88,6 +89,22 @@ def test_the_default_group_has_max_concurrency(ray, Grouped, gate):
     wait_until(lambda: ray.get(actor.counts.remote())[0] == {"default": 3}, "three calls")
     gate.open()
     ray.get(refs)
+
+
+def test_max_concurrency_of_zero_is_the_default(ray):
+    @ray.remote(max_concurrency=0)
+    class One:
+        running = 0
+
+        def alone(self):
+            self.running += 1
+            time.sleep(0.001)
+            self.running -= 1
+            return self.running, threading.current_thread() is threading.main_thread()
+
+    actor = One.remote()
+    assert ray.get([actor.alone.remote() for _ in range(20)]) == [(0, True)] * 20
+    assert ray.get(One.options(max_concurrency=0).remote().alone.remote()) == (0, True)
 
 
 def test_other_options_of_a_method_in_a_group(ray, Grouped):

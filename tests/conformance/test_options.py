@@ -123,6 +123,7 @@ def test_refused_for_a_function(ray, function, options, error, words):
         ({"max_restarts": -2}, ValueError, "max_restarts"),
         ({"max_restarts": "a"}, TypeError, "max_restarts"),
         ({"max_concurrency": "a"}, TypeError, "max_concurrency"),
+        ({"max_concurrency": -1}, ValueError, "max_concurrency"),
         ({"num_returns": 2}, ValueError, "num_returns"),
         ({"max_retries": 2}, ValueError, "max_retries"),
     ],
