@@ -86,6 +86,8 @@ def __getattr__(name: str) -> Any:
         return value
     if name == "experimental":
         return importlib.import_module("nbray.experimental")
+    if (missing := ray_alias.left_out(name)) is not None:
+        raise AttributeError(str(missing))
     if not name.startswith("__") and name not in ray_alias.ABSENT | ray_alias.PLACEHOLDERS:
         try:
             return importlib.import_module(f"nbray.ray_names.{name}")

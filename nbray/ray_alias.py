@@ -28,6 +28,24 @@ ABSENT = frozenset({"air", "dashboard", "llm", "rllib", "serve", "train", "tune"
 #: Of these there is a place with the names that packages import and do not use.
 PLACEHOLDERS = frozenset({"autoscaler", "data"})
 
+#: Smaller parts that nbray does not have: why, or what to use in their place.
+LEFT_OUT = {
+    "cross_language": "tasks and actors are Python alone",
+    "experimental.channel": "compiled graphs are no part of it",
+    "experimental.compiled_dag_ref": "compiled graphs are no part of it",
+    "experimental.rdt": "objects lie in the node's memory, not on GPUs",
+    "util.actor_group": "Ray has deprecated it; use a list of actors, ray.util.ActorPool or nbray.Executor",
+    "util.client_connect": "drivers join a cluster directly, with init(address=...)",
+    "util.connect": "drivers join a cluster directly, with init(address=...)",
+    "util.debugpy": "ray.util.pdb and `nbray debug` look into tasks",
+    "util.disconnect": "drivers leave a cluster with shutdown()",
+    "util.iter": "Ray has deprecated it; use actors with ray.util.map_unordered or ray.util.ActorPool",
+    "util.iter_metrics": "Ray has deprecated it; use ray.util.metrics",
+    "util.ray_debugpy": "ray.util.pdb and `nbray debug` look into tasks",
+    "util.spark": "there is one node, and no Spark to start others with",
+    "util.tracing": "no spans of OpenTelemetry are made; ray.timeline() tells what ran when",
+}
+
 #: Attributes of Ray's module, deprecated there, that are modules of other names.
 _OLD_ATTRIBUTES = {"ray_constants": "_private.ray_constants", "state": "_private.state", "worker": "_private.worker"}
 
@@ -43,6 +61,16 @@ def absent(name: str) -> ModuleNotFoundError:
         "it. Programs that need them need Ray itself.",
         name="ray",  # not the part's own name: `from ray import tune` would hide this message then
     )
+
+
+def left_out(part: str) -> ModuleNotFoundError | None:
+    """Return the error for a part in LEFT_OUT, such as ``util.iter``, and what is below it; None for any other."""
+    name = part
+    while name and name not in LEFT_OUT:
+        name = name.rpartition(".")[0]
+    if not name:
+        return None
+    return ModuleNotFoundError(f"nbray does not have ray.{part}: {LEFT_OUT[name]}.", name="ray")  # see ``absent``
 
 
 class _Module(ModuleType):
@@ -63,6 +91,8 @@ class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name in ABSENT:
             raise AttributeError(str(absent(f"ray.{name}")))
+        if (missing := left_out(name)) is not None:
+            raise AttributeError(str(missing))
         if name in _OLD_ATTRIBUTES:
             return importlib.import_module(f"{_NAMES}.{_OLD_ATTRIBUTES[name]}")
         try:
@@ -160,6 +190,8 @@ class _RaysPlaces:
             return None
         if part.split(".")[0] in ABSENT | PLACEHOLDERS:
             raise absent(f"ray.{part}")
+        if (error := left_out(part)) is not None:
+            raise error
         if "." in part or name.startswith(_NAMES):
             return None
         module = _module(f"{_NAMES}.{part}")

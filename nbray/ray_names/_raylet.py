@@ -18,8 +18,10 @@ from nbray.ids import (
 )
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import DynamicObjectRefGenerator, ObjectRefGenerator
+from nbray.ray_names.constants import Language
 
 ObjectID = ObjectRef
+StreamingObjectRefGenerator = ObjectRefGenerator  # its name in older versions
 
 __all__ = [
     "ActorClassID",
@@ -30,11 +32,13 @@ __all__ = [
     "FunctionID",
     "GcsClient",
     "JobID",
+    "Language",
     "NodeID",
     "ObjectID",
     "ObjectRef",
     "ObjectRefGenerator",
     "PlacementGroupID",
+    "StreamingObjectRefGenerator",
     "TaskID",
     "UniqueID",
     "WorkerID",

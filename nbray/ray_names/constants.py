@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from nbray.ids import ActorClassID, ClusterID, FunctionID, UniqueID
 from nbray.ray_names.client_builder import ClientBuilder, client
 
-SCRIPT_MODE, WORKER_MODE = 0, 1
+SCRIPT_MODE, WORKER_MODE, SPILL_WORKER_MODE, RESTORE_WORKER_MODE = 0, 1, 2, 3
 
 #: Programs take it for their own messages, too.
 logger = logging.getLogger("ray")
@@ -35,7 +35,9 @@ __all__ = [
     "ClusterID",
     "FunctionID",
     "Language",
+    "RESTORE_WORKER_MODE",
     "SCRIPT_MODE",
+    "SPILL_WORKER_MODE",
     "UniqueID",
     "WORKER_MODE",
     "client",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from nbray import ray_alias
 from nbray.serialization.serializer import deregister_serializer, register_serializer
 
 # Not late: it is a function here and a module of the same name.
@@ -55,6 +56,8 @@ def __getattr__(name: str) -> Any:
     if name in _LATE:
         value = getattr(importlib.import_module(_LATE[name]), name)
     else:
+        if (missing := ray_alias.left_out(f"util.{name}")) is not None:
+            raise AttributeError(str(missing))
         try:
             value = importlib.import_module(f"nbray.util.{_OTHERWISE.get(name, name)}")
         except ModuleNotFoundError as error:

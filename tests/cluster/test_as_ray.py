@@ -224,6 +224,20 @@ def test_what_nbray_does_not_have(run):
                 assert "nbray does not have ray.data" in str(error), error
             else:
                 raise AssertionError(use)
+        for name in ("iter", "tracing", "spark"):
+            for statement in (f"import ray.util.{name}", f"from ray.util import {name}", f"from ray.util.{name} import y", f"import nbray.util.{name}.x", f"nbray.util.{name}", f"ray.util.{name}"):
+                try:
+                    exec(statement)
+                except (ModuleNotFoundError, AttributeError) as error:
+                    assert f"nbray does not have ray.util.{name}" in str(error), (statement, error)
+                else:
+                    raise AssertionError(statement)
+            assert not hasattr(ray.util, name)
+        for module in (ray, nbray):
+            try:
+                module.cross_language
+            except AttributeError as error:
+                assert "Python alone" in str(error), error
         try:
             import ray.no_such_part
         except ModuleNotFoundError as error:

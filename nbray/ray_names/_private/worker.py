@@ -8,11 +8,10 @@ from nbray.api.context import RayContext
 from nbray.api.objects import cancel, get, kill, put, wait
 from nbray.api.runtime import init, is_initialized, shutdown
 from nbray.api.runtime_context import SCRIPT_MODE, WORKER_MODE, Worker, get_gpu_ids, global_worker
+from nbray.ray_names.constants import RESTORE_WORKER_MODE, SPILL_WORKER_MODE
 
 BaseContext = RayContext  # Ray's has two kinds
-LOCAL_MODE = 2
-SPILL_WORKER_MODE = 3
-RESTORE_WORKER_MODE = 4
+LOCAL_MODE = 2  # of older versions
 
 
 def __getattr__(name: str) -> Any:
