@@ -23,7 +23,7 @@ from typing import Any
 from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
-from . import free_locks, made_modules, module_state, output_history, process_environ
+from . import collector, free_locks, made_modules, module_state, output_history, process_environ
 from .array_views import owner_of, owners, scattered
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into, pickles
@@ -255,7 +255,8 @@ def _build(
             values[name] = history.part
     if for_actor:
         job.uses, job.stores = list(analysis.reads), list(analysis.stored_into)
-    pickler, buffers = _write_stream(job, analysis, values, namespace, carried_types, for_actor)
+    with collector.at_rest():
+        pickler, buffers = _write_stream(job, analysis, values, namespace, carried_types, for_actor)
     if pickler.looked_up is not None and not analysis.dynamic:
         raise _LooksUpNames(pickler.looked_up)
     _place_buffers(job, buffers, refs, place)

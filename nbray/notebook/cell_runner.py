@@ -20,7 +20,7 @@ from typing import Any
 
 from nbray.serialization.error_value import hint_of
 
-from . import cell_failure, interrupt_handlers, method_hints, module_reload, read_only
+from . import cell_failure, collector, interrupt_handlers, method_hints, module_reload, read_only
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, CellJob, Item, Placed, missing_input
 from .cell_pickle import StreamReader, pickles, receiving
@@ -193,7 +193,7 @@ class _Run:
             importlib.import_module(dotted)
         start = dict(namespace)
         if job.names:
-            with receiving(namespace, job.carried, {}, mine):
+            with receiving(namespace, job.carried, {}, mine), collector.at_rest():
                 self.reader = reader = StreamReader(job.stream, list(self._buffers()))
                 for entry in job.names:
                     value, self.marks[entry.name] = reader.read(), reader.read()
@@ -372,7 +372,8 @@ class _Run:
             for dotted in job.imports
             if "." in dotted and dotted in sys.modules and dotted.partition(".")[0] in self.namespace
         ]
-        self._pack(items, changed, in_band)
+        with collector.at_rest():
+            self._pack(items, changed, in_band)
         outcome.hints += method_hints.hints(job, self.before, changed, self.noticed)
 
     def _beside_names(self) -> list[tuple[str, str, Any]]:

@@ -16,6 +16,7 @@ from nbray.store import private_memory
 
 from . import (
     code_state,
+    collector,
     formatters,
     interrupt_handlers,
     ipywidgets_travel,
@@ -206,7 +207,8 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     bound to the old object is bound to the new one. For the parameters see ``read``.
     """
     namespace = shell.user_ns
-    found = read(outcome, namespace, inputs, actor, in_place=True)
+    with collector.at_rest():
+        found = read(outcome, namespace, inputs, actor, in_place=True)
     if inputs.history is not None:
         inputs.history.take_changes()
     process_settings.load_their_modules(outcome.settings)

@@ -14,15 +14,16 @@ changed input of very many objects.
 from __future__ import annotations
 
 import enum
+import pickle
 import sys
 import types
 import weakref
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from . import free_locks
-from .cell_pickle import CellPickler
+from .cell_pickle import PROTOCOL, CellPickler, StreamReader
 from .code_state import kept_by
 from .in_place import CONTAINERS, is_updated_surely
 from .ipywidgets_travel import comm_type, state_of
@@ -36,10 +37,12 @@ _CONSTANT: tuple[type, ...] = (
     property, classmethod, staticmethod, memoryview, weakref.ref, *free_locks.LOCKS, *CARRIED_TYPES,
 )  # fmt: skip
 # Not told by number. A proxy answers for its object, if that is still there.
-_ATOMS: tuple[type, ...] = (
+_ATOMS = frozenset((
     str, bytes, int, float, complex, type(None), weakref.ProxyType, weakref.CallableProxyType,
-)  # fmt: skip
+))  # fmt: skip
 _CODE: tuple[type, ...] = (type, types.FunctionType, types.CellType)
+_EMPTY_LIST = pickle.dumps([], PROTOCOL)
+_Pickler = TypeVar("_Pickler", bound=CellPickler)
 MAX_RECORDS = 20_000  # changed inputs of more objects come back as copies: to tell each takes a few microseconds
 
 
@@ -84,6 +87,7 @@ class SharedObjects:
 
     def __init__(self, objects: list[Any], marks: dict[str, Any], namespace: dict[str, Any]) -> None:
         self._objects = objects
+        self._unheld = _unheld(objects)
         self._namespace = namespace
         self._ids = set(map(id, objects))
         numbers = {id(mark): name for name, mark in marks.items()}
@@ -108,22 +112,32 @@ class SharedObjects:
             Objects among these, by id, that are as they came.
         """
         changed = list(changed)
-        reached = self._reached(changed, _Data)
+        reached, code = self._reached(changed)
         # What classes and closures keep goes with them, unless it is also found without them.
-        by_value = self._reached(changed, CellPickler) - reached | self._of_frames()
+        by_value = self._kept_by(code) - reached | self._of_frames() | self._unheld
         chosen: dict[int, int] = {}  # id -> number among the inputs
         allowed = {name: may_refer(name) for name in set(self._names)}
         for number, (name, obj) in enumerate(zip(self._names, self._objects, strict=False)):
             key = id(obj)
             if type(obj) in _ATOMS or key in by_value:
                 continue
-            if key in reached and isinstance(obj, _CODE) and not _keeps_nothing(obj):
+            if key in reached:
+                if isinstance(obj, _CODE) and not _keeps_nothing(obj):
+                    continue
+            elif not allowed[name]:
                 continue
-            if allowed[name] or key in reached:
-                chosen.setdefault(key, number)
+            chosen.setdefault(key, number)
         constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
-        candidates = [key for key in chosen if key in reached and key not in same]
-        changing = [key for key in candidates if not isinstance(self._objects[chosen[key]], constant)]
+        changes: dict[type, bool] = {}
+        changing = []
+        for key, number in chosen.items():
+            if key in reached and key not in same:
+                obj = self._objects[number]
+                kind = type(obj)
+                if kind not in changes:
+                    changes[kind] = not isinstance(obj, constant)
+                if changes[kind]:
+                    changing.append(key)
         if len(changing) > MAX_RECORDS:
             tops = {id(value) for value in changed}
             changing = [key for key in changing if key in tops]
@@ -145,14 +159,27 @@ class SharedObjects:
 
     def holds_others(self, value: Any) -> bool:
         """Whether there are containers in an input that are not those that came, although they look the same."""
-        return any(type(obj) in CONTAINERS and id(obj) not in self._ids for obj in self._objects_in(value, _Data))
+        pickler = self._gone_through(_Data, value)
+        return any(type(obj) in CONTAINERS and id(obj) not in self._ids for obj in pickler.objects())
 
-    def _reached(self, values: list[Any], kind: type[CellPickler]) -> set[int]:
-        """Return the ids of all objects in these values."""
+    def _reached(self, values: list[Any]) -> tuple[set[int], list[Any]]:
+        """Return the ids of all objects that came and are in these values, and the code that was not gone into."""
         reached: set[int] = set()
+        code: list[Any] = []
         for value in values:
             if id(value) not in reached:
-                reached.update(map(id, self._objects_in(value, kind)))
+                pickler = self._gone_through(_Data, value)
+                # What was only made to be pickled has the id of none that came.
+                reached |= self._ids.intersection(pickler.memo.copy())
+                code += pickler.passed_over
+        return reached, code
+
+    def _kept_by(self, code: list[Any]) -> set[int]:
+        """Return the ids of all objects that came and are in code."""
+        reached: set[int] = set()
+        for value in code:
+            if id(value) not in reached:
+                reached |= self._ids.intersection(self._gone_through(CellPickler, value).memo.copy())
         return reached
 
     def _of_frames(self) -> set[int]:
@@ -163,18 +190,17 @@ class SharedObjects:
         found: set[int] = set()
         for obj in self._objects:
             if is_frame(obj):
-                inside = self._objects_in(obj, _Data)
+                inside = self._gone_through(_Data, obj).objects()
                 found.update(id(each) for each in inside if isinstance(each, numpy.ndarray) or is_column(each))
         return found
 
-    def _objects_in(self, value: Any, kind: type[CellPickler]) -> list[Any]:
+    def _gone_through(self, kind: type[_Pickler], value: Any) -> _Pickler:
         pickler = kind(_Nowhere(), self._namespace, CARRIED_TYPES, False, keep_buffers=lambda _: False)
         try:
             pickler.dump(value)
         except Exception:  # as far as it goes
             pass
-        # What was only made to be pickled is gone before its id can be taken for that of another.
-        return [obj for obj in pickler.objects() if id(obj) in self._ids or type(obj) in CONTAINERS]
+        return pickler
 
 
 def that_share(values: list[Any], namespace: dict[str, Any]) -> list[list[int]]:
@@ -204,16 +230,31 @@ def _keeps_nothing(code: Any) -> bool:
     return isinstance(code, types.FunctionType) and kept_by(code) == {}
 
 
+def _unheld(objects: list[Any]) -> set[int]:
+    """Return the ids of those that nobody holds but who has read them: what only others were filled from."""
+    probe = StreamReader(_EMPTY_LIST, ())
+    probe.read()
+    (alone,) = map(sys.getrefcount, probe.objects())
+    counts = list(map(sys.getrefcount, objects))  # before anything else holds one
+    return {id(obj) for obj, count in zip(objects, counts, strict=True) if count <= alone}
+
+
 class _Data(CellPickler):
     """Goes through values, but not into code."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.passed_over: list[Any] = []
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) in self.ordinary:
             return NotImplemented
         if isinstance(obj, (type, types.FunctionType)):
+            self.passed_over.append(obj)
             return len, ((),)  # anything that has nothing in it
         state = state_of(obj)
         if state is not None:
+            self.passed_over.append(obj)
             return dict, (dict(state),)
         return super().reducer_override(obj)
 
