@@ -250,7 +250,8 @@ class _Run:
             and not entry.stored_into
             and entry.name not in mine
         ]
-        self.outlines = {entry.name: Outline(namespace[entry.name]) for entry in entries}
+        with collector.at_rest():
+            self.outlines = {entry.name: Outline(namespace[entry.name]) for entry in entries}
         self.sent = sent
         self.code_state = CodeState(namespace, sent - mine, self.inputs.digest)
         self.loaded = True

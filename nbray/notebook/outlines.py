@@ -7,7 +7,9 @@ are read-only in a worker, unless the cell is known to store into them. Those in
 from __future__ import annotations
 
 import collections
+import copyreg
 import operator
+import sys
 import types
 from typing import Any
 
@@ -16,9 +18,10 @@ from .pandas_columns import is_frame
 from .tensors import TensorState, VariableState, is_tensor, is_variable
 
 _SEQUENCES = (list, set, collections.deque)
-_ATOMS = (str, bytes, int, float, complex, bool, type(None), tuple, frozenset, range, type, types.FunctionType, types.ModuleType)  # fmt: skip
-MAX_OBJECTS = 20_000  # that are looked into: each costs a microsecond or two
-MAX_FOLLOWED = 5_000  # parts of one object, of which each is looked into as well
+_ATOMS = frozenset((
+    str, bytes, int, float, complex, bool, type(None), frozenset, range, type, types.FunctionType, types.ModuleType,
+))  # fmt: skip
+MAX_OBJECTS = 1_000_000  # that are looked into: each costs a microsecond, less than to send it
 
 
 class Outline:
@@ -27,28 +30,35 @@ class Outline:
     def __init__(self, value: Any) -> None:
         self._before: list[tuple[Any, list[Any]]] = []
         self._tensors: list[TensorState | VariableState] = []
+        self._slots: dict[type, list[str]] = {}  # of ordinary classes, whose objects have attributes and nothing else
         seen: set[int] = set()
         waiting = [value]
         while waiting and len(seen) < MAX_OBJECTS:
             obj = waiting.pop()
-            if type(obj) in _ATOMS or id(obj) in seen:
+            if id(obj) in seen:
                 continue
-            if is_tensor(obj):
-                self._tensors.append(TensorState(obj))
-            elif is_variable(obj):
-                self._tensors.append(VariableState(obj))
+            kind = type(obj)
+            if kind is tuple:  # which stays what it is, but not what is in it
+                seen.add(id(obj))
+                waiting += [part for part in obj if type(part) not in _ATOMS]
                 continue
-            parts = _parts(obj)
+            if kind not in self._slots and not self._is_ordinary(obj):
+                if is_tensor(obj):
+                    self._tensors.append(TensorState(obj))
+                elif is_variable(obj):
+                    self._tensors.append(VariableState(obj))
+                    continue
+            parts = self._parts(obj)
             if parts is not None:
                 seen.add(id(obj))
                 self._before.append((obj, parts))
-                if len(parts) <= MAX_FOLLOWED and not is_frame(obj):
-                    waiting += parts
+                if not _ATOMS.issuperset(map(type, parts)) and not is_frame(obj):
+                    waiting += [part for part in parts if type(part) not in _ATOMS]
 
     def differs(self) -> bool:
         """Whether any of the objects refers to something else now, or a tensor has other contents."""
         for obj, before in self._before:
-            if not _are_same(_parts(obj), before):
+            if not _are_same(self._parts(obj), before):
                 return True
         return any(tensor.differs() for tensor in self._tensors)
 
@@ -58,6 +68,26 @@ class Outline:
         states = [state for state in self._tensors if isinstance(state, TensorState) and state.sees_all]
         same = [state.tensor for state in states if not state.differs()]
         return {id(tensor): _are_same(_parts(tensor), parts[id(tensor)]) for tensor in same}
+
+    def _is_ordinary(self, obj: Any) -> bool:
+        kind = type(obj)
+        if isinstance(obj, (*_SEQUENCES, dict)) or is_frame(obj) or is_tensor(obj) or is_variable(obj):
+            return False
+        # Objects of Python's own classes keep there what they have found out about themselves.
+        own = kind.__module__.partition(".")[0] in sys.stdlib_module_names
+        self._slots[kind] = [] if own else copyreg._slotnames(kind)  # type: ignore[attr-defined]
+        return True
+
+    def _parts(self, obj: Any) -> list[Any] | None:
+        """Return what an object refers to; None: it is none whose parts can be told."""
+        slots = self._slots.get(type(obj))
+        if slots is None:
+            return _parts(obj)
+        attributes = getattr(obj, "__dict__", None)
+        if type(attributes) is not dict:
+            return [getattr(obj, name, None) for name in slots] if slots else None
+        parts = [*attributes, *attributes.values()]
+        return [*parts, *(getattr(obj, name, None) for name in slots)] if slots else parts
 
 
 def _are_same(now: list[Any] | None, before: list[Any]) -> bool:

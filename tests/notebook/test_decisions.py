@@ -6,6 +6,7 @@ import ast
 import time
 from pathlib import Path
 
+import pytest
 from kit import LOAD, Kernel
 
 
@@ -298,6 +299,24 @@ def test_d16_changes_by_methods_come_back_when_they_are_noticed_else_one_hint(ke
     hint = kernel.ok("%%remote\nraw.append(2)").text("stderr")
     assert "raw.append() changed" in hint
     assert kernel.ok("len(raw)").value == "2000000"
+
+
+@pytest.mark.parametrize("made", ["Plain(n)", "Slots(n)", "(n, Plain(n))", "{'n': n, 'deep': [Plain(n)]}"])
+def test_d16_many_objects_that_a_function_changes(kernel: Kernel, made: str) -> None:
+    """They are together larger than what is compared whole; what only looks at them leaves them as they are."""
+    kernel.ok(
+        "class Plain:\n    def __init__(self, n): self.n = n\nclass Slots:\n    __slots__ = 'n'\n    __init__ = Plain.__init__\n"
+        f"many = [{made} for n in range(30_000)]\nfirst = many[0]\n"
+        "def inner(o): return o if hasattr(o, 'n') else o[1] if isinstance(o, tuple) else o['deep'][0]\n"
+        "def change(many):\n    for each in many: inner(each).n += 1"
+    )
+    kernel.ok("%%remote --quiet\ntotal = sum(inner(each).n for each in many)")
+    assert kernel.ok("many[0] is first, total").value == f"(True, {sum(range(30_000))})"
+    kernel.ok("%%remote --quiet\nchange(many)\nNone")
+    assert kernel.ok("inner(many[0]).n, inner(many[-1]).n").value == "(1, 30000)"
+    kernel.ok("%%remote --quiet\nfor each in many: inner(each).n += 1\nNone")
+    assert kernel.ok("inner(many[0]).n, inner(many[-1]).n").value == "(2, 30001)"
+    kernel.ok("del many, first")
 
 
 def test_d17_private_names_go_in_and_do_not_come_back(kernel: Kernel) -> None:
