@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -86,6 +87,14 @@ class Driver:
             assert time.monotonic() < deadline, state
             time.sleep(0.005)
 
+    def worker_pids(self):
+        """Return the processes of the workers that the daemon takes to be alive."""
+        return {worker["pid"] for worker in self.state().workers}
+
+    def wait_forgotten(self, pids):
+        """Wait until the daemon has heard of the deaths of all these workers: no lease is granted on one any more."""
+        wait_until(lambda: not pids & self.worker_pids())
+
     def close(self):
         self.dealer.close()
         lib.nbs_detach(self.seg)
@@ -103,6 +112,19 @@ def family(pid):
     """The process and all below it."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
+
+
+def zygote_of(node):
+    """Return the zygote of a node, once it has its name."""
+    found = []
+
+    def named():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[:] = [each for each in psutil.Process(node.pid).children() if each.name() == "nbray-zygote"]
+        return found
+
+    wait_until(named)
+    return found[0]
 
 
 def child_of(worker, whose="group"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from daemon_kit import CPU1, beside_logs, child_of, family, is_gone, kill, wait_until
+from daemon_kit import CPU1, beside_logs, child_of, family, is_gone, kill, wait_until, zygote_of
 
 from nbray.exceptions import RaySystemError, SharedMemoryTooSmallError
 from nbray.node import session_dir
@@ -104,10 +104,12 @@ def test_what_a_worker_started_ends_with_the_node_though_the_zygote_died(start, 
     driver = start()
     worker = psutil.Process(driver.lease().pid)
     child = child_of(worker, whose)
+    workers = driver.worker_pids()
     kill(worker.ppid())
     wait_until(lambda: is_gone(worker))
     if whose == "session":
         wait_until(lambda: child.ppid() == driver.node.pid)
+        driver.wait_forgotten(workers)
         other = psutil.Process(driver.lease().pid)  # of the next zygote
         assert not is_gone(child) and not is_gone(other)
         driver.send(m.ShutdownRequest())
@@ -127,8 +129,10 @@ def test_a_daemon_whose_log_takes_nothing_any_more_goes_on(start, monkeypatch):
             patch.setattr(subprocess, "Popen", start_with_full_log)
             driver = start()
     zygote = psutil.Process(driver.lease().pid).ppid()
+    workers = driver.worker_pids()
     kill(zygote)  # of which the daemon writes
     wait_until(lambda: zygote not in [process.pid for process in family(driver.node.pid)])
+    driver.wait_forgotten(workers)
     assert psutil.Process(driver.lease().pid).ppid() != zygote
 
 
@@ -168,7 +172,7 @@ def test_a_live_session_is_left_alone(other_driver, start):
 def test_a_zygote_that_dies_before_it_has_forked_fails_no_requests(start):
     """Several starts fail with it, all for one reason: that is not several in a row."""
     driver = start(cpus=6, prestart=0)
-    zygote = next(process for process in family(driver.node.pid) if process.name() == "nbray-zygote")
+    zygote = zygote_of(driver.node)
     zygote.suspend()
     driver.send(m.LeaseRequest(request_id=77, resources=CPU1, count=6))
     driver.state()  # answered in the round after that in which the workers were asked for
@@ -190,10 +194,12 @@ def zombies(pid):
 
 def test_a_killed_zygote_is_replaced(driver):
     lease = driver.lease()
-    zygote = next(process for process in family(driver.node.pid) if process.name() == "nbray-zygote")
+    zygote = zygote_of(driver.node)
+    workers = driver.worker_pids()
     zygote.kill()
     notice = driver.expect(m.WorkerDiedNotice, peer=lease.worker)
     assert "forks the workers died" in notice.reason
+    driver.wait_forgotten(workers)
     again = driver.lease()
     assert again.pid != lease.pid
     assert driver.wait_state(lambda state: state.available["CPU"] == 10000)
