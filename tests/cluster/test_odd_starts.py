@@ -223,6 +223,7 @@ def test_more_actors_than_files_may_be_open(start_driver):
 
         actors = [Actor.remote() for _ in range(40)]
         calls = [actor.call.remote() for actor in actors]
+        ray.wait(calls, num_returns=10)
         say("answer", len(ray.wait(calls, num_returns=40, timeout=5)[0]))
         for actor in actors:
             ray.kill(actor)
