@@ -24,6 +24,7 @@ from nbray._cstore import ffi, lib
 WORKERS = 8
 CAPACITY = 256 << 20
 KILL_EVERY_S = 0.005
+LEAST_KILLS = 50  # also on a machine so busy that they take longer
 IDS = [b"%028d" % i for i in range(200)]
 NULL = ffi.NULL
 
@@ -175,7 +176,7 @@ def main(seconds: float, seed: int) -> dict[str, object]:
             dying[i] = False
 
     dying = [False] * WORKERS
-    while time.monotonic() < end and not failure:
+    while (time.monotonic() < end or kills < LEAST_KILLS) and not failure:
         time.sleep(max(0.0, began_at + kills * KILL_EVERY_S - time.monotonic()))
         reap(block=all(dying))
         i = rng.choice([i for i in range(WORKERS) if not dying[i]])
