@@ -118,8 +118,8 @@ def test_a_cluster_without_a_kernel(lab):
     lab.panel.get_by_text("Untitled").first.wait_for()
     lab.group("halve, 5 tasks, 4 done, 1 failed")
     # One more, told apart by its name; its end leaves the first as it is, and a way back.
-    lab.run_command("nbray:start-cluster", num_cpus=1, object_store_memory=200_000_000)
     first = card.get_attribute("aria-label")
+    lab.run_command("nbray:start-cluster", num_cpus=1, object_store_memory=200_000_000)
     other = clusters.locator(f"li.nbray-cluster-card:not([aria-label='{first}'])")
     other.get_by_text(re.compile("^session_")).wait_for()
     inside = "e => e.getBoundingClientRect().right <= e.closest('.nbray-clusters').getBoundingClientRect().right"
