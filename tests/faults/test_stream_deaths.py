@@ -23,29 +23,40 @@ STREAMS, ITEMS, ITEM_BYTES, FIRST_KILL_S, KILLS_EVERY_S = (
 )  # a sixth; NBRAY_FAULT_SCALE=6 makes 4 x 102
 
 
-@pytest.fixture
-def killer(gate):
-    """Kills a worker that this process has leased, again and again; counts how often. Opens the gate with the first."""
-    stop, kills = threading.Event(), []
+class Killer:
+    """Kills a worker that this process has leased, again and again. Opens the gate with the first.
 
-    def run():
-        pause = FIRST_KILL_S
-        while not stop.wait(pause):
+    After that only when ``progress``, a number, has grown: on a busy machine nothing might ever end between two kills.
+    """
+
+    def __init__(self, gate):
+        self.gate = gate
+        self.progress = 0
+        self.kills = 0
+        self.stop = threading.Event()
+
+    def run(self):
+        pause, seen = FIRST_KILL_S, -1
+        while not self.stop.wait(pause):
             leases = list(current.core.leases.values())
-            if leases:
+            if leases and self.progress > seen:
                 pause = KILLS_EVERY_S
-                pid = random.choice(leases).pid
+                seen = self.progress
                 try:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(random.choice(leases).pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
-                kills.append(pid)
-                gate.open()
+                self.kills += 1
+                self.gate.open()
 
-    thread = threading.Thread(target=run)
+
+@pytest.fixture
+def killer(gate):
+    killer = Killer(gate)
+    thread = threading.Thread(target=killer.run)
     thread.start()
-    yield kills
-    stop.set()
+    yield killer
+    killer.stop.set()
     thread.join()
 
 
@@ -75,8 +86,9 @@ def test_streams_while_workers_are_killed(ray, killer, gate, window):
         value = ray.get(ref)
         assert (value == (stream + counts[stream]) % 251).all(), (stream, counts)
         counts[stream] += 1
+        killer.progress += 1
     assert counts == [n] * STREAMS
-    assert killer, "nothing was killed"
+    assert killer.kills, "nothing was killed"
     del generators, rest, ready, ref, value
 
 
@@ -96,13 +108,14 @@ def test_borrowed_refs_while_workers_are_killed(ray, killer):
     kit.settle()
     before = kit.used()
     done = 0
-    while done < count or not killer:
+    while done < count or not killer.kills:
         numbers = range(done, done + at_once)
         kept = [ray.put(numpy.full(size, i % 251, numpy.uint8)) for i in numbers]
         refs = [borrow.remote([kept[i - done]], i) for i in numbers]
         for ref, (held, right) in zip(kept, ray.get(refs), strict=True):
             assert right
             assert held[0] is ref, "a ref that comes back is the same"
+            killer.progress += 1
         done += at_once
     del kept, held, ref, refs
     kit.settle(before)

@@ -214,8 +214,8 @@ def test_worker_chaos(ray):
         return i * i, payload[::-1]
 
     count = kit.full_length(1000, 20_000)
-    with Killer(0.1, seed) as killer:
-        results, open_refs, next_one = {}, {}, 0
+    results, open_refs, next_one = {}, {}, 0
+    with Killer(0.1, seed, lambda: len(results)) as killer:
         while len(results) < count or killer.killed < 10:  # who kills may have no processor for a while
             while (next_one < count or killer.killed < 10) and len(open_refs) < 200:
                 size = dice.choice([10, 10, 10, 1000, 60_000])
