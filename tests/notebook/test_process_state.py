@@ -291,9 +291,11 @@ def test_what_draws_figures_is_that_of_the_notebook_and_comes_back(fresh_kernel:
     fresh_kernel.ok("import matplotlib\nimport matplotlib.pyplot as plt\n%load_ext nbray")
     fresh_kernel.ok("%%remote\nmatplotlib.use('agg'); plt.ioff(); plt.figure()")
     assert fresh_kernel.ok("plt.get_backend(), plt.isinteractive()").value == "('agg', False)"
-    cell = fresh_kernel.ok("%%remote\nprint(plt.get_backend(), plt.isinteractive(), plt.get_fignums())\nplt.plot([1]);")
+    cell = fresh_kernel.ok(
+        "%%remote --quiet\nprint(plt.get_backend(), plt.isinteractive(), plt.get_fignums())\nplt.plot([1]);"
+    )
     assert cell.text() == "agg False []\n" and not cell.of("display_data")
-    cell = fresh_kernel.ok("%%remote\n%matplotlib inline\nplt.plot([1]);")
+    cell = fresh_kernel.ok("%%remote --quiet\n%matplotlib inline\nplt.plot([1]);")
     assert cell.of("display_data")
     assert fresh_kernel.ok("plt.plot([1]);").of("display_data")
 
