@@ -20,6 +20,7 @@ from nbray.wrong_input import both
 UNIT = 10_000  # resources are counted in units of 1/10,000
 MAX_UNITS = MAX_AMOUNT * UNIT
 SMALLEST = 0.0001
+MAX_RETURNS = 10_000_000  # of one call
 
 
 class Option(NamedTuple):
@@ -125,7 +126,13 @@ def _num_returns(name: str, value: Any) -> Any:
         return value
     if isinstance(value, str):
         raise _Both(f"num_returns={value!r}: give an integer >= 0, 'streaming', 'dynamic' or None.")
-    return _integer(0)(name, value)
+    count = _integer(0)(name, value)
+    if count > MAX_RETURNS:
+        raise ValueError(
+            f"num_returns={value!r}: a call returns at most {MAX_RETURNS:,} refs, which take 250 bytes each; "
+            "num_returns='streaming' gives any number, one after the other."
+        )
+    return count
 
 
 def _window(name: str, value: Any) -> int:

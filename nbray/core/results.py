@@ -157,6 +157,8 @@ class Results(CoreState):
 
     def _result(self, record: TaskRecord, flags: int, payload: bytes) -> None:
         """Take in a result that is not one small value."""
+        if flags & RESULT_MULTI and flags & RESULT_STORED:  # more than one message has room for
+            payload = self.store.message(self._value_part(PART_STORED, payload).hold)
         if flags & RESULT_MULTI and flags & RESULT_ERROR:  # a generator raised when it had yielded some of its values
             error = self._last_part(payload)
             if record.cancelled:

@@ -229,9 +229,13 @@ class StoreAccess:
             return self.error(hold)
         return StoredValue(hold)
 
+    def message(self, hold: StoreHold) -> bytes:
+        """Return what was to be sent, and was too large for a message."""
+        return bytes(serializer.pickle_of_store(self.view(hold.obj)))
+
     def error(self, hold: StoreHold) -> ErrorValue:
         """Return the error that a stored object is; it keeps the object if that keeps refs inside the exception."""
-        blob = bytes(serializer.pickle_of_store(self.view(hold.obj)))
+        blob = self.message(hold)
         has_refs = lib.nbs_obj_children(self.seg, hold.obj, _NULL, 0) > 0
         return ErrorValue(blob, (Kept(hold),) if has_refs else ())
 

@@ -76,6 +76,8 @@ class Replies(ExecutorState):
                     self._reply(chan, number, RESULT_STORED, self._store(owner, number, 0, data), ran_ns)
             else:
                 flags, parts = self._parts(owner, name, number, n_returns, result)
+                if len(parts) > INLINE_MAX_BYTES:
+                    flags, parts = flags | RESULT_STORED, self._store_parts(owner, parts)
                 self._reply(chan, number, flags, parts, ran_ns)
         except (ObjectStoreFullError, OutOfDiskError) as error:  # the runtime's failure, not the function's
             self._reply(chan, number, RESULT_ERROR, error_value.from_system_error(error).blob)
@@ -136,6 +138,13 @@ class Replies(ExecutorState):
         blob = self._error_blob(name, failure)
         parts += (_PART.pack(PART_ERROR, len(blob)), blob) * (n_returns - done)
         return RESULT_MULTI | RESULT_ERROR, b"".join(parts)
+
+    def _store_parts(self, owner: int, parts: bytes) -> bytes:
+        """Put many values, that one message has no room for, into the store together; returns the handle."""
+        label = f"results of {self.task_name}"[:80].encode("utf-8", "replace")
+        # Under no id of a result, as an error in _raised.
+        hold = self.core.store.write(os.urandom(28), Serialized(parts, (), []), 0, owner, label)
+        return _U64.pack(hold.obj)
 
     def _error_blob(self, name: str, error: Exception) -> bytes:
         """Return what stands for one of several values that cannot be had."""

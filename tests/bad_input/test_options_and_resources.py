@@ -154,6 +154,19 @@ def test_row_20_for_functions(ray, function, options):
         function.options(**options).remote()
 
 
+def test_more_refs_than_a_call_can_return(ray, function):
+    with pytest.raises(ValueError, match=r"10,000,000 refs.*'streaming'"):
+        function.options(num_returns=10**8)
+
+    class Many:
+        @ray.method(num_returns=10**6)
+        def many(self):
+            return range(10**6)
+
+    with pytest.raises(ValueError, match="10,000,000 refs"):
+        ray.remote(Many).remote().many.options(num_returns=10**8)
+
+
 @pytest.mark.parametrize("options", [{"max_restarts": "a"}, {"max_restarts": -2}, {"max_concurrency": -1}], ids=str)
 def test_row_20_for_classes(ray, actor_class, options):
     (name,) = options

@@ -459,3 +459,37 @@ def test_a_class_with_call_is_not_a_function(ray):
 
     with pytest.raises((TypeError, AttributeError, AssertionError)):
         ray.remote(Callable()).remote()
+
+
+@pytest.mark.parametrize(("count", "size"), [(40, 4000), (20_000, 1)], ids=["of 4 KB", "small"])
+def test_more_return_values_than_one_message_has_room_for(ray, count, size):
+    def values(n):
+        return [bytes([i % 256]) * size for i in range(n)]
+
+    refs = ray.remote(values).options(num_returns=count).remote(count)
+    assert ray.get(refs) == values(count)
+
+
+def test_more_errors_than_one_message_has_room_for(ray):
+    @ray.remote(num_returns=500, max_retries=0)
+    def some():
+        yield b"x" * 4000
+        yield ray.put("a ref inside")
+        raise ValueError("z" * 1000)
+
+    refs = some.remote()
+    assert ray.get(refs[0]) == b"x" * 4000
+    assert ray.get(ray.get(refs[1])) == "a ref inside"
+    for ref in (refs[2], refs[499]):
+        with pytest.raises(ValueError, match="zzz"):
+            ray.get(ref)
+
+
+def test_many_return_values_of_a_method(ray):
+    @ray.remote
+    class Many:
+        def values(self):
+            return [[i] * 100 for i in range(1000)]
+
+    refs = Many.remote().values.options(num_returns=1000).remote()
+    assert ray.get(refs) == [[i] * 100 for i in range(1000)]
