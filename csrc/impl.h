@@ -71,6 +71,7 @@ struct nbs_seg {
   uint32_t run_chan;          /* index + 1 of the channel whose task runs; atomic */
   uint32_t sending;           /* threads in nbs_send; atomic */
   const uint64_t *words_read; /* how far two files are read; NULL: nobody reads them */
+  uint64_t item_ns;           /* when the last item was sent, while words_read is set */
   int words_fd[2];
 
   /* Event rings. */

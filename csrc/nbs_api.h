@@ -302,6 +302,11 @@ int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, u
 int nbs_send_result(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint64_t b,
                     const void *payload, uint32_t n);
 
+/* nbs_send_item sends what a running task gives before its result, as nbs_send does. NBS_EWORDS:
+ * as above, when more than that time has passed since the last one, or since the task began. */
+int nbs_send_item(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t seq,
+                  uint32_t a, const void *payload, uint32_t n);
+
 /* nbs_watch_words has nbs_send_result refuse, with NBS_EWORDS, the result of a task that ran for
  * NBS_WORDS_AFTER_NS or more while one of two files is not as long as `read` says: somebody has
  * written to it, and that comes before the result. Shorter tasks are not looked at: they would

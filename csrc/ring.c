@@ -80,6 +80,14 @@ static uint64_t ran_for(const nbsi_chan *c, const nbs_msg *m, uint64_t now) {
   return m->b;
 }
 
+/* item_waits tells the same of an item; those that follow each other quickly are not looked at. */
+static int item_waits(nbs_seg *s, const nbsi_chan *c, const nbs_msg *m) {
+  uint64_t now = nbsi_now_ns(), last = nb_atomic_load(&s->item_ns, RELAXED);
+  uint64_t ran = ran_for(c, m, now), since = now - last;
+  nb_atomic_store(&s->item_ns, now, RELAXED);
+  return words_wait(s, ran != 0 && ran < since ? ran : since);
+}
+
 /* count_sent does what a task or result brings with it, once it is sure to go out. */
 static void count_sent(nbs_seg *s, nbsi_chan *c, nbs_msg *m, uint64_t now) {
   nbs_event e = {.seq = m->seq, .owner = c->owner, .process = s->peer, .a = m->a, .b = m->b};
@@ -124,6 +132,8 @@ static int put(nbs_seg *s, nbs_msg *m, const void *p1, uint32_t n1, const void *
     uint64_t now = nbsi_now_ns();
     if (words && words_wait(s, ran_for(c, m, now))) return NBS_EWORDS;
     count_sent(s, c, m, now);
+  } else if (words && item_waits(s, c, m)) {
+    return NBS_EWORDS;
   }
   nbsi_record *rec = (nbsi_record *)(void *)(mem + (at & (c->ring_bytes - 1)));
   nb_atomic_store(&rec->word, at | NBSI_PENDING, RELAXED);
@@ -172,6 +182,12 @@ int64_t nbs_send_task(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, u
 int nbs_send_result(nbs_seg *s, uint32_t chan, uint16_t flags, uint64_t seq, uint64_t b,
                     const void *payload, uint32_t n) {
   nbs_msg m = {n, chan, seq, NBS_MSG_RESULT, flags, 0, b};
+  return send(s, &m, payload, n, NULL, 0, NULL, s != NULL && s->words_read != NULL);
+}
+
+int nbs_send_item(nbs_seg *s, uint32_t chan, uint16_t kind, uint16_t flags, uint64_t seq,
+                  uint32_t a, const void *payload, uint32_t n) {
+  nbs_msg m = {n, chan, seq, kind, flags, a, 0};
   return send(s, &m, payload, n, NULL, 0, NULL, s != NULL && s->words_read != NULL);
 }
 

@@ -86,6 +86,31 @@ static void words_before_a_result(void) {
   close_pair();
 }
 
+/* The same of items: they wait when time has passed since the task began and since the last one. */
+static void words_before_an_item(void) {
+  open_pair(4096);
+  nbs_msg m;
+  void *payload;
+  int fd[2] = {memfd_create("a", 0), memfd_create("b", 0)};
+  uint64_t read[2] = {0, 0};
+  NBT_OK(nbs_watch_words(worker, fd[0], fd[1], read));
+  NBT_OK(send_task(1, "x", 1, NULL));
+  NBT_EQ(nbs_take(worker, &m, &payload), 1);
+  for (uint32_t i = 0; i < 2; i++) {
+    usleep(2 * NBS_WORDS_AFTER_NS / 1000);
+    NBT_OK(nbs_send_item(worker, chan, NBS_MSG_OTHER, 0, 1, i, "y", 1));
+    NBT_EQ(ftruncate(fd[i], 1), 0);
+    usleep(2 * NBS_WORDS_AFTER_NS / 1000);
+    NBT_EQ(nbs_send_item(worker, chan, NBS_MSG_OTHER, 0, 1, i, "y", 1), NBS_EWORDS);
+    NBT_OK(nbs_send(worker, chan, NBS_MSG_OTHER, 0, 1, i, 0, "y", 1, NULL, 0, NULL));
+    read[i] = 1;
+  }
+  NBT_OK(nbs_watch_words(worker, -1, -1, NULL));
+  NBT_OK(nbs_send_item(worker, chan, NBS_MSG_OTHER, 0, 1, 2, "y", 1));
+  for (int i = 0; i < 2; i++) close(fd[i]);
+  close_pair();
+}
+
 static void there_and_back(void) {
   open_pair(4096);
   nbs_msg m;
@@ -377,6 +402,7 @@ int main(void) {
   NBT_RUN(there_and_back);
   NBT_RUN(the_two_that_are_sent_most);
   NBT_RUN(words_before_a_result);
+  NBT_RUN(words_before_an_item);
   NBT_RUN(wrap);
   NBT_RUN(largest_at_any_place);
   NBT_RUN(taking_back);

@@ -257,6 +257,12 @@ class Replies(ExecutorState):
         if chan == SELF:
             self.core.item_from_self(number, flags, index, payload)
             return True
+        with self.send_lock:
+            status = lib.nbs_send_item(self.seg, chan, KIND_ITEM, flags, number, index, payload, len(payload))
+        if status == NBS_OK:
+            return True
+        if status == NBS_EWORDS:
+            self.capture.send_words()
         return self._send(chan, KIND_ITEM, flags, number, index, payload)
 
     def _send(self, chan: int, kind: int, flags: int, number: int, a: int, payload: bytes) -> bool:

@@ -59,6 +59,27 @@ def test_words_of_a_child_are_there_before_the_result(ray, shown):
     assert ref.task_id().hex() == ids.task_id(*task, current.core.cluster_id).hex()
 
 
+@pytest.mark.parametrize("kind", ["task", "actor", "threaded"])
+def test_words_of_a_child_are_there_before_the_item_that_follows(ray, shown, kind):
+    def items():
+        for i in range(5):
+            subprocess.run(["echo", f"before item {i}"], check=True)
+            yield i
+
+    class Actor:
+        def items(self):
+            yield from items()
+
+    if kind == "task":
+        refs = ray.remote(items).remote()
+    else:
+        actor = ray.remote(Actor).options(max_concurrency=2 if kind == "threaded" else None).remote()
+        refs = actor.items.options(num_returns="streaming").remote()
+    for i, ref in enumerate(refs):
+        assert ray.get(ref) == i
+        assert f"before item {i}\n" in shown.text()
+
+
 def test_words_of_a_task_that_is_too_short_to_be_looked_at_come_soon(ray, shown):
     @ray.remote
     def f():
