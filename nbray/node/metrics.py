@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from nbray._cstore import lib
 from nbray.config import Limits
 from nbray.control.actor_table import ALIVE
 from nbray.options import UNIT
+from nbray.version import __version__
 from nbray.wire.messages import MetricRow
 
 ADDRESS = "127.0.0.1"
@@ -130,6 +132,12 @@ class Endpoint:
 
     def __init__(self, node: Any, port: int) -> None:
         self._node = node
+        self._whence = {  # labels of each value of an application, named as Ray's are
+            "Component": "core_worker",
+            "NodeAddress": node.config.ip,
+            "SessionName": os.path.basename(node.config.session_dir),
+            "Version": __version__,
+        }
         try:
             self._families = importlib.import_module("prometheus_client.core")
             prometheus = importlib.import_module("prometheus_client")
@@ -197,8 +205,9 @@ class Endpoint:
         families: dict[str, Any] = {}
         shapes: dict[str, Any] = {}
         for row, process in self._node.application_metrics.picture():
-            labels = [*row.keys, "WorkerId"] if row.kind == "gauge" else list(row.keys)
-            values = [*row.tags, process] if row.kind == "gauge" else list(row.tags)
+            whence = {**self._whence, "WorkerId": process} if row.kind == "gauge" else self._whence
+            named = {**whence, **dict(zip(row.keys, row.tags, strict=True))}
+            labels, values = list(named), list(named.values())
             family = families.get(row.name)
             if family is None:
                 shapes[row.name] = (row.kind, labels)

@@ -3,6 +3,9 @@
 They appear as ``ray_NAME`` at the endpoint that ``init(_metrics_export_port=...)``, the environment
 variable NBRAY_METRICS_EXPORT_PORT or ``nbray start --metrics-port`` asks for; without one of these
 they are kept and go nowhere.
+
+Values carry Ray's labels Component, NodeAddress, SessionName and Version, gauges WorkerId too; counters and
+histograms are the sums of all processes. A tag of the same name takes a label's place.
 """
 
 from __future__ import annotations

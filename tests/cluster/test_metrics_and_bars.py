@@ -1,6 +1,7 @@
 """Metrics for Prometheus, progress bars, and what the driver shows of its workers' output."""
 
 import importlib
+import os
 import re
 import socket
 import time
@@ -37,12 +38,15 @@ def test_values_of_all_processes_are_exported(fresh):
 
     servers = [Server.remote() for _ in range(2)]
     nbray.get([server.serve.remote(counter) for server in servers])
+    session = os.path.basename(context.address_info["session_dir"])
+    whence = f'Component="core_worker",NodeAddress="127.0.0.1",SessionName="{session}",Version="{nbray.__version__}"'
+    requests = f'ray_requests_total{{{whence},kind="a",side="left"}} 4.0'
     wanted = [
-        'ray_requests_total{kind="a",side="left"} 4.0',
-        'ray_latency_bucket{le="1.0"} 2.0',
-        'ray_latency_bucket{le="10.0"} 4.0',
-        'ray_latency_bucket{le="+Inf"} 6.0',
-        "ray_latency_sum 43.0",
+        requests,
+        f'ray_latency_bucket{{{whence},le="1.0"}} 2.0',
+        f'ray_latency_bucket{{{whence},le="10.0"}} 4.0',
+        f'ray_latency_bucket{{{whence},le="+Inf"}} 6.0',
+        f"ray_latency_sum{{{whence}}} 43.0",
         'nbray_resources{Name="CPU",State="AVAILABLE"} 2.0',
     ]
     kit.eventually(lambda: all(line in scrape(port) for line in wanted), f"all of {wanted}")
@@ -51,13 +55,22 @@ def test_values_of_all_processes_are_exported(fresh):
     )
     nbray.kill(servers[0])
     kit.eventually(lambda: len(re.findall(r"^ray_queue_length{", scrape(port), re.MULTILINE)) == 1, "its gauge goes")
-    assert 'ray_requests_total{kind="a",side="left"} 4.0' in scrape(port), "its counts stay"
+    assert requests in scrape(port), "its counts stay"
 
     def finished():
         found = re.search(r'nbray_tasks{State="FINISHED"} (\d+)', scrape(port))
         return int(found[1]) if found else 0
 
     kit.eventually(lambda: finished() >= 2, "two calls that ended")
+
+
+def test_a_tag_of_the_program_has_its_name_to_itself(fresh):
+    context = fresh.init(num_cpus=1, object_store_memory=64 * 2**20, _metrics_export_port=0)
+    port = context.address_info["metrics_export_port"]
+    Gauge("tagged", tag_keys=("WorkerId", "NodeAddress")).set(1, tags={"WorkerId": "mine", "NodeAddress": "here"})
+    kit.eventually(
+        lambda: re.search(r'ray_tagged{.*NodeAddress="here",.*WorkerId="mine"} 1.0', scrape(port)), "its tags"
+    )
 
 
 def test_a_task_that_raised_and_ran_again_has_not_failed(fresh, tmp_path):
