@@ -16,7 +16,7 @@
 #define CALL_EVERY  512u        /* records: as often a ring over half full calls the drainer */
 #define WAIT_FROM   50000ull    /* ns: the first sleep of a writer that met a full ring; doubled */
 #define WAIT_SLICE  2000000ull  /* ns: its longest */
-#define WAIT_MOST   50000000ull /* ns: all of them */
+#define WAIT_MOST   50000000ull /* ns: all of them, of sleep and of the clock */
 
 static nbs_event *ring_at(const nbs_seg *s, uint32_t ring) {
   return (nbs_event *)(void *)(s->event_rings + ring * RING_BYTES);
@@ -71,19 +71,21 @@ static void drop(nbs_seg *s, nbsi_event_ctl *ctl) {
 
 /* wait_for_room sleeps until a full ring's tail has moved on from `tail`; 0 when it has. The
  * drainer was called long before, and as a rule lacks nothing but a processor, which this
- * sleep gives it. One that is stopped or gone is waited for once, not at each record; where
+ * sleep gives it: where the clock goes on and nobody sleeps the machine stands still, and the
+ * drainer with it. One that is stopped or gone is waited for once, not at each record; where
  * nobody listens nobody is waited for. */
 static int wait_for_room(nbs_seg *s, nbsi_event_ctl *ctl, uint64_t tail) {
   if (nb_atomic_load(&s->drains, RELAXED) != 0) return -1;
   if (nb_atomic_load(&s->h->events_heard, RELAXED) == 0) return -1;
   if (nb_atomic_load(&s->vain_tail, RELAXED) == tail + 1) return -1;
   call_drainer(s);
-  uint64_t end = nbsi_now_ns() + WAIT_MOST, slice = WAIT_FROM;
+  uint64_t end = nbsi_now_ns() + WAIT_MOST, slice = WAIT_FROM, slept = 0;
   do {
     nbsi_sleep_ns(slice);
     if (nb_atomic_load(&ctl->tail, ACQUIRE) != tail) return 0;
+    slept += slice; /* or less, when a signal came: hence the clock as well */
     if (slice < WAIT_SLICE) slice *= 2;
-  } while (nbsi_now_ns() < end);
+  } while (slept < WAIT_MOST || nbsi_now_ns() < end);
   nb_atomic_store(&s->vain_tail, tail + 1, RELAXED);
   return -1;
 }

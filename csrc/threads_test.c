@@ -1,6 +1,7 @@
 /* threads_test.c - eight threads, each with a slot of its own, on ONE mapping, doing all
  * there is; for the thread sanitizer, which sees races only within one mapping. */
 #include <pthread.h>
+#include <signal.h>
 
 #include "nbt.h"
 #include "platform.h"
@@ -176,6 +177,59 @@ static void a_burst_waits_for_its_drainer(void) {
   nbs_detach(s);
 }
 
+static uint8_t stood_still;
+static void stand_still(int number) {
+  (void)number;
+  nbsi_sleep_ns(60000000); /* longer than a writer waits */
+  nb_atomic_store(&stood_still, (uint8_t)1, SEQ_CST);
+}
+
+typedef struct {
+  nbs_seg *drainer;
+  pthread_t writer;
+  int64_t calls;
+} late;
+
+/* The writer waits; it stands still, and only a little later the drainer comes. */
+static void *drain_late(void *arg) {
+  late *l = arg;
+  static nbs_event events[NBSI_EVENTS];
+  uint64_t dropped;
+  while (nbs_event_wait(l->drainer, (uint32_t)l->calls, 1000000) == l->calls) {
+  }
+  NBT_EQ(pthread_kill(l->writer, SIGUSR1), 0);
+  while (nb_atomic_load(&stood_still, SEQ_CST) == 0) nbsi_yield();
+  nbsi_sleep_ns(5000000);
+  NBT_EQ(nbs_event_drain(l->drainer, events, NBSI_EVENTS, &dropped), NBSI_EVENTS);
+  return NULL;
+}
+
+/* Where the machine stands still while a writer waits, its drainer does so, too. */
+static void a_writer_that_stood_still_goes_on_waiting(void) {
+  nbs_seg *s = nbt_segment(1 << 20), *writer;
+  NBT_OK(nbsi_attach_again(s, &writer));
+  struct sigaction still = {.sa_handler = stand_still}, before;
+  NBT_EQ(sigaction(SIGUSR1, &still, &before), 0);
+  int kept = 0;
+  for (int i = 0; i < 4 && !kept; i++) { /* the drainer may be without a processor then */
+    nbs_event one;
+    uint64_t dropped;
+    late l = {.drainer = s, .writer = pthread_self(), .calls = 0};
+    for (uint64_t n = 0; n < NBSI_EVENTS; n++) NBT_OK(nbs_event_put(writer, 16, 0, n, 0, 0));
+    l.calls = nbs_event_wait(s, UINT32_MAX, 0); /* and from now on somebody listens */
+    nb_atomic_store(&stood_still, (uint8_t)0, SEQ_CST);
+    pthread_t t;
+    NBT_EQ(pthread_create(&t, NULL, drain_late, &l), 0);
+    NBT_OK(nbs_event_put(writer, 16, 0, NBSI_EVENTS, 0, 0));
+    pthread_join(t, NULL);
+    kept = nbs_event_drain(s, &one, 1, &dropped) == 1;
+  }
+  NBT_TRUE(kept);
+  NBT_EQ(sigaction(SIGUSR1, &before, NULL), 0);
+  nbs_detach(writer);
+  nbs_detach(s);
+}
+
 static void one_handle(void) {
   nbs_seg *s = nbt_segment(1 << 20);
   shared_obj = nbt_put(s, 1, 100, 0, 1);
@@ -250,6 +304,7 @@ int main(int argc, char **argv) {
   if (argc > 1) rounds = atoi(argv[1]);
   NBT_RUN(all_at_once);
   NBT_RUN(a_burst_waits_for_its_drainer);
+  NBT_RUN(a_writer_that_stood_still_goes_on_waiting);
   NBT_RUN(one_handle);
   NBT_RUN(calls_end_while_their_owner_leaves);
   return 0;
