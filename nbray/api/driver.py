@@ -6,10 +6,7 @@ import contextlib
 import json
 import os
 import pickle
-import signal
 import sys
-import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbray import ray_alias
@@ -23,6 +20,7 @@ from nbray.node.launcher import NodeProcess, start_node
 from nbray.node.node_config import NodeConfig
 from nbray.runtime_env import runtime_env
 from nbray.session_layout import SEGMENT_SOCKET
+from nbray.util.interrupts_later import InterruptsLater
 from nbray.wire.messages import GoodbyeNotice, ShutdownRequest
 from nbray.wire.segment_socket import receive_segment
 
@@ -81,25 +79,8 @@ def _no_way_in(session: LiveSession, why: str) -> str:
 
 def load_runtime() -> None:
     """Load what a driver runs on; beside the start of a daemon it costs no time of its own."""
-    with _interrupts_later():
+    with InterruptsLater():  # a library that was loaded by half (pyzmq) is of no use until the process ends
         from nbray.core import actor_calls, core_worker, joining  # noqa: F401, PLC0415 - see above
-
-
-@contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Have a Ctrl-C strike after the block: a library that was loaded by half (pyzmq) is of no use until the process ends."""
-    previous = signal.getsignal(signal.SIGINT)
-    if not callable(previous) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *about: came.append(about))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    if came:
-        previous(*came[-1])
 
 
 def _become_driver(

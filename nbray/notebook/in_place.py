@@ -59,11 +59,19 @@ def update_in_place(old: Any, new: Any) -> bool:
                 return False
             old.clear()
             old.extend(new)
-        elif isinstance(old, MutableSequence):  # list, bytearray
+        elif isinstance(old, list):  # not as a subclass of the user's does it: that has been done there
+            list.__setitem__(old, slice(None), new)
+        elif isinstance(old, MutableSequence):  # bytearray
             old[:] = new
+        elif isinstance(old, dict) and not isinstance(old, collections.OrderedDict):
+            dict.clear(old)
+            dict.update(old, new)
         elif isinstance(old, MutableMapping):
             old.clear()
             old.update(new)
+        elif isinstance(old, set):
+            set.clear(old)
+            set.update(old, new)
         elif isinstance(old, MutableSet):
             old.clear()
             old |= new

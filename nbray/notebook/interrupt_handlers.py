@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray._cstore import lib
+from nbray.util.interrupts_later import InterruptsLater
 
 NAME = "_nbray_signal_handlers"  # private: under which they go to the worker
 _OURS = ("nbray.worker.executor", "nbray.core.interrupts")
@@ -86,8 +87,14 @@ class Kept:
             lib.nbs_interrupted_itself()
 
 
+def _handler_here() -> Any:
+    handler = signal.getsignal(signal.SIGINT)
+    later = getattr(handler, "__self__", None)
+    return later.previous if isinstance(later, InterruptsLater) else handler
+
+
 def reduce_handler(method: types.MethodType) -> Any:
     """Write the handler of SIGINT of a notebook or a worker as that of the receiver; None: it is another method."""
     if type(method.__self__).__module__ in _OURS:
-        return signal.getsignal, (int(signal.SIGINT),)
+        return _handler_here, ()
     return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbray.store import private_memory
+from nbray.util.interrupts_later import InterruptsLater
 
 from . import (
     code_state,
@@ -78,7 +79,12 @@ class Read:
 
 
 def read(
-    outcome: CellOutcome, namespace: dict[str, Any], inputs: Inputs, actor: str = "", in_place: bool = False
+    outcome: CellOutcome,
+    namespace: dict[str, Any],
+    inputs: Inputs,
+    actor: str = "",
+    in_place: bool = False,
+    later: InterruptsLater | None = None,
 ) -> Read:
     """Rebuild what came back.
 
@@ -90,8 +96,16 @@ def read(
         Name of the actor that keeps the cell's names: what cannot travel lives there.
     in_place
         Update changed inputs at once, so that whoever else holds them sees the change.
+    later
+        Is told when an interrupt would leave something changed by half.
     """
     found = Read(messages=list(outcome.hints))
+    for dotted in outcome.imports:
+        _import(dotted, found.messages)
+    for name, dotted in outcome.modules:
+        module = _import(dotted, found.messages)
+        if module is not None:
+            found.modules[name] = module
     known = dict(inputs.values)
     objects = inputs.objects(outcome.known) if outcome.known else []
     with receiving(namespace, outcome.carried, known), own_classes(namespace):
@@ -100,7 +114,11 @@ def read(
         for entries, stream in ((outcome.first_entries, outcome.first), (outcome.entries, outcome.stream)):
             if not entries:
                 continue
+            if later is not None and later.strikes == "later":  # it may be code of the user's that reads
+                later.strikes = "when repeated"
             values, buffers = _values(entries, stream, list(buffers), objects, found)
+            if later is not None:
+                later.strikes = "later"
             for (kind, name), value in zip(entries, values, strict=True):
                 if isinstance(value, NotHere) and kind not in (SET, VALUE):
                     continue  # it is as it was
@@ -146,12 +164,6 @@ def read(
             found.messages.append(left.message())
         if left.name and not left.kept:
             found.bound[left.name] = NotHere(left)
-    for dotted in outcome.imports:
-        _import(dotted, found.messages)
-    for name, dotted in outcome.modules:
-        module = _import(dotted, found.messages)
-        if module is not None:
-            found.modules[name] = module
     return found
 
 
@@ -204,11 +216,19 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     """Bind what came back; returns the last expression's value and what to tell the user.
 
     Changed inputs are updated in place where their type allows; else every name that is
-    bound to the old object is bound to the new one. For the parameters see ``read``.
+    bound to the old object is bound to the new one. For the parameters see ``read``. An
+    interrupt leaves everything as it was, or strikes when all is bound.
     """
+    with InterruptsLater("at once") as later:
+        with collector.at_rest():
+            found = read(outcome, shell.user_ns, inputs, actor, True, later)
+        later.strikes = "later"
+        _bind(outcome, shell, inputs, found)
+    return found.value, found.messages
+
+
+def _bind(outcome: CellOutcome, shell: Any, inputs: Inputs, found: Read) -> None:
     namespace = shell.user_ns
-    with collector.at_rest():
-        found = read(outcome, namespace, inputs, actor, in_place=True)
     if inputs.history is not None:
         inputs.history.take_changes()
     process_settings.load_their_modules(outcome.settings)
@@ -243,7 +263,6 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
         namespace.setdefault(ANNOTATED, {}).update(found.annotations)
     for name in outcome.deleted:
         namespace.pop(name, None)
-    return found.value, found.messages
 
 
 def _show_figures_inline(shell: Any, other_backend: bool) -> None:

@@ -151,3 +151,57 @@ def test_interrupt_while_a_value_is_pickled_or_read(kernel: Kernel) -> None:
         assert "nbray/" not in cell.traceback and "cloudpickle" not in cell.traceback
         assert "go on" not in cell.traceback + cell.text("stderr")
     assert kernel.ok("%%remote\n1").value == "1"
+
+
+def test_an_interrupt_while_results_are_bound_waits_for_that(kernel: Kernel) -> None:
+    """Here it comes when a dictionary has been emptied, and is to be filled again."""
+    kernel.ok(
+        "import collections, os, signal\nhome = os.getpid()\nclass D(collections.UserDict):\n    def clear(self):\n"
+        "        super().clear()\n        if os.getpid() == home: os.kill(home, signal.SIGINT)\n"
+        "d, others = D(a=1), [0]\nheld = [d]"
+    )
+    cell = kernel.run("%%remote\nd['b'] = 2\nothers.append(1)\nmade = 3\n")
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    assert kernel.ok("dict(d), held[0] is d, others, made").value == "({'a': 1, 'b': 2}, True, [0, 1], 3)"
+
+
+def test_an_interrupt_while_results_are_read_binds_all_or_nothing(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Waits:\n    def __setstate__(self, state):\n        self.__dict__.update(state)\n"
+        "        if os.getpid() == home: os.kill(home, signal.SIGINT)\n"
+        "waits, numbers, made = Waits(), [0], []\nwaits.n = 1"
+    )
+    cell = kernel.run(
+        "%%remote\nwaits.n = 2\nnumbers.append(1)\nmade = [Waits() for _ in range(3)]\nfor each in made: each.n = 1"
+    )
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    assert kernel.ok("waits.n, numbers, [each.n for each in made]").value == "(1, [0], [])"
+
+
+def test_an_interrupt_while_a_class_changes_leaves_it_whole(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Meta(type):\n    def __setattr__(cls, name, value):\n        super().__setattr__(name, value)\n"
+        "        if os.getpid() == home: os.kill(home, signal.SIGINT)\nclass K(metaclass=Meta): pass\n"
+    )
+    cell = kernel.run("%%remote\nK.a = 1\nK.b = 2\nK.c = 3\nmade = [K()]")
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    assert kernel.ok("[hasattr(K, name) for name in 'abc']").value in ("[True, True, True]", "[False, False, False]")
+
+
+def test_who_interrupts_again_ends_what_does_not_end(kernel: Kernel) -> None:
+    kernel.ok(
+        "import time\nfrom nbray.util import interrupts_later\n"
+        "patience, interrupts_later.PATIENCE_S = interrupts_later.PATIENCE_S, 0.0\n"
+        "class Hangs:\n    def __reduce__(self): return hang, ()\n"
+        "def hang():\n    later = signal.getsignal(signal.SIGINT).__self__\n    print('reading')\n"
+        "    while later._came is None: time.sleep(0.01)\n    print('noted')\n    while True: time.sleep(0.01)\n"
+        "import numpy as np\nbefore, array = 1, np.zeros(1)"
+    )
+    cell = kernel.start("%%remote\narray[0] = 1\nbefore = 2\nhangs = Hangs()")
+    for said in ("reading", "noted"):
+        kernel.until(lambda said=said: said in cell.text())  # type: ignore[misc]
+        kernel.interrupt()
+    kernel.finish(cell)
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    kernel.ok("interrupts_later.PATIENCE_S = patience")
+    assert kernel.ok("before, array").value == "(1, array([1.]))"

@@ -240,3 +240,17 @@ def test_objects_of_classes_that_need_no_care_are_written_by_pickle_alone() -> N
     except Exception:
         pass
     assert made[1] not in pickler.ordinary
+
+
+def test_containers_of_the_users_own_are_filled_without_their_methods(kernel: Kernel) -> None:
+    """What these do has been done there: here it would be done twice, or fail with the old object emptied."""
+    kernel.ok(
+        "class Log(dict):\n    n = 0\n    def __setitem__(self, key, value):\n        Log.n += 1\n        super().__setitem__(key, value)\n"
+        "    def update(self, *args): raise ValueError('one by one')\n    def clear(self): raise ValueError('never')\n"
+        "class Numbers(list):\n    def __setitem__(self, key, value): raise ValueError('append')\n"
+        "log, numbers = Log(), Numbers([1])\nheld = [log, numbers]"
+    )
+    kernel.ok("%%remote\nlog['a'] = 1\nlog['b'] = 2\nnumbers.append(2)")
+    assert kernel.ok("dict(log), Log.n, numbers, log is held[0], numbers is held[1]").value == (
+        "({'a': 1, 'b': 2}, 2, [1, 2], True, True)"
+    )
