@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nbray._cstore import ffi, lib
-from nbray.core.collective_members import Absentees, group_id
+from nbray.core.collective_members import Absentees, declaration, group_id
 from nbray.exceptions import (
     CollectiveError,
     CollectiveMismatchError,
@@ -247,6 +247,10 @@ class Group:
             if lends:
                 core.take_back_cpus()
 
+    def _misses_somebody_unknown(self) -> bool:
+        joined = all(lib.nbs_coll_joined(self.handle, rank) for rank in range(self.world_size))
+        return not joined and declaration(self.core, self.name) is None
+
     def _raise(self, status: int) -> NoReturn:
         where = f"collective group '{self.name}' (rank {self.rank} of {self.world_size})"
         if status == lib.NBS_EEXISTS:
@@ -264,6 +268,8 @@ class Group:
         if status == lib.NBS_EDEAD:
             raise CollectiveRankDiedError(f"{where}: {text}. {again}", self.name, rank)
         if status == lib.NBS_ETIMEOUT:
+            if self._misses_somebody_unknown():
+                again = f"Which process was to join is not known; of actors that create_collective_group() names it is. {again}"
             raise CollectiveTimeoutError(f"{where}: {text}. {again}", self.name, rank)
         if status == lib.NBS_ESTATE:
             raise CollectiveError(f"{where}: {text}. {again}", self.name, rank)
