@@ -1,7 +1,7 @@
 /**
  * What the parts of the panel share: the messages of the feed, the view, the token.
  *
- * Imports nothing of ours but types. The other end of the feed is `nbray/notebook/panel_comm.py`, which also
+ * Imports nothing of ours but types of the pure part (`graph/`). The other end of the feed is `nbray/notebook/panel_comm.py`, which also
  * describes the protocol.
  */
 import { Token } from '@lumino/coreutils';
@@ -9,22 +9,13 @@ import type { ISignal } from '@lumino/signaling';
 import type { ICellSpan } from './graph/cellSpans.js';
 import type { IObjectNode } from './graph/objectNodes.js';
 import type { IHit } from './graph/scene.js';
+import type { TaskCounts } from './graph/taskStates.js';
 import type { TaskStore } from './graph/taskStore.js';
+
+export type { TaskCounts, TaskState } from './graph/taskStates.js';
 
 /** The tasks as the panel's parts read them. */
 export type ITaskView = TaskStore;
-
-/** States of a task, by their names in the state API. */
-export type TaskState =
-  | 'PENDING_ARGS_AVAIL'
-  | 'PENDING_NODE_ASSIGNMENT'
-  | 'RUNNING'
-  | 'FINISHED'
-  | 'FAILED'
-  | 'CANCELLED';
-
-/** How many tasks are in which state. */
-export type TaskCounts = Record<TaskState, number>;
 
 /** One look at a cluster, as the kernel sends it. */
 export interface ICluster {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { STATES } from '../model/states.js';
+import { STATES } from '../graph/states.js';
 
 type Triple = [number, number, number];
 

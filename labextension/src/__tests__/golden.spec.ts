@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { IFrame } from '../graph/frames.js';
 import { readFrame } from '../model/feed.js';
 import { TaskStore } from '../graph/taskStore.js';
-import { STATE_OF_CODE } from '../model/states.js';
+import { STATE_OF_CODE } from '../graph/states.js';
 
 interface IRow {
   owner: number;

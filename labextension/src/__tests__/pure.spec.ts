@@ -7,10 +7,10 @@ import {
   formatBytesOf,
   formatCount,
   formatNoun
-} from '../model/format.js';
+} from '../graph/format.js';
 import { addSample, SPAN_MS, stepLine } from '../model/history.js';
 import { KernelMemory } from '../model/kernelMemory.js';
-import { BAR_ORDER, STATES, stateWord } from '../model/states.js';
+import { BAR_ORDER, STATES, stateWord } from '../graph/states.js';
 import { emptyWords } from '../panels/overview/words.js';
 import type { ISample } from '../tokens.js';
 

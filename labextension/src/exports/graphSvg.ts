@@ -15,8 +15,8 @@ import type { IPlace } from '../graph/layout.js';
 import { FAILED, N_STATES, WAITS_FOR_INPUT } from '../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../graph/taskStore.js';
 import { cardFacts, cardName, cardWords, failureWords, wordOf } from '../graph/words.js';
-import { formatBytes, formatCount } from '../model/format.js';
-import { STATE_OF_CODE, BAR_ORDER } from '../model/states.js';
+import { formatBytes, formatCount } from '../graph/format.js';
+import { STATE_OF_CODE, BAR_ORDER } from '../graph/states.js';
 import { escapeMarkup as e } from './escape.js';
 
 /** Colours of a picture: CSS colours. */

@@ -3,7 +3,7 @@ import { FAILED } from '../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../graph/taskStore.js';
 import { placeName } from '../graph/workerNames.js';
 import { countWords, formatDuration, nameOf, wordOf } from '../graph/words.js';
-import { formatCount } from '../model/format.js';
+import { formatCount } from '../graph/format.js';
 import { t } from '../text.js';
 import { escapeMarkup as e } from './escape.js';
 

@@ -1,5 +1,5 @@
 /** The tasks as a trace for Perfetto or Chrome (Trace Event Format, JSON). Pure. */
-import { STATE_OF_CODE } from '../model/states.js';
+import { STATE_OF_CODE } from '../graph/states.js';
 import type { TaskStore } from '../graph/taskStore.js';
 import { actorName } from '../graph/workerNames.js';
 

@@ -9,3 +9,15 @@ export const DONE = 4;
 export const FAILED = 5;
 export const CANCELLED = 6;
 export const N_STATES = 7;
+
+/** States of a task, by their names in the state API. */
+export type TaskState =
+  | 'PENDING_ARGS_AVAIL'
+  | 'PENDING_NODE_ASSIGNMENT'
+  | 'RUNNING'
+  | 'FINISHED'
+  | 'FAILED'
+  | 'CANCELLED';
+
+/** How many tasks are in which state. */
+export type TaskCounts = Record<TaskState, number>;

@@ -1,9 +1,9 @@
 /** What the graph says in words: for titles, hints and screen readers. Pure. */
-import { formatCount } from '../model/format.js';
+import { formatCount } from './format.js';
 import { classOf } from './lanes.js';
 import { medianMs } from './median.js';
 import type { ICard } from './cards.js';
-import { STATE_OF_CODE, STATES, stateWord, type IStateLook } from '../model/states.js';
+import { STATE_OF_CODE, STATES, stateWord, type IStateLook } from './states.js';
 import {
   CANCELLED,
   DONE,

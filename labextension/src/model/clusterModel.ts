@@ -7,7 +7,7 @@ import type { IHit } from '../graph/scene.js';
 import type { IFrame } from '../graph/frames.js';
 import { TaskStore } from '../graph/taskStore.js';
 import { addSample, sampleOf } from './history.js';
-import { countsOf } from './states.js';
+import { countsOf } from '../graph/states.js';
 import {
   KernelLink,
   type IKernelMemory,

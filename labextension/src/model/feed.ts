@@ -1,5 +1,5 @@
 /** Reading what the kernel sent: nothing that arrives is trusted to have the right shape. Pure. */
-import { STATES } from './states.js';
+import { STATES } from '../graph/states.js';
 import type { IFrame, IUsageSample } from '../graph/frames.js';
 import type { ICluster, IFeedMessage, TaskCounts } from '../tokens.js';
 

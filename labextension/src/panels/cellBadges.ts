@@ -2,7 +2,7 @@
 import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { badgeOf, countByOrigin, type IBadge } from '../model/cellCounts.js';
-import { STATES } from '../model/states.js';
+import { STATES } from '../graph/states.js';
 import { t } from '../text.js';
 import type { IClusterModel, TaskState } from '../tokens.js';
 

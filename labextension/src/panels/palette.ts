@@ -1,6 +1,6 @@
 /** Colours for canvases, taken from the theme when it changes. */
-import { STATES } from '../model/states.js';
-import { STATE_OF_CODE } from '../model/states.js';
+import { STATES } from '../graph/states.js';
+import { STATE_OF_CODE } from '../graph/states.js';
 
 /** What a canvas draws with. */
 export interface IPalette {

@@ -10,7 +10,7 @@ import {
 } from 'react';
 import { compare } from '../graph/order.js';
 import { rowAfterKey } from '../graph/rowKeys.js';
-import { formatCount } from '../model/format.js';
+import { formatCount } from '../graph/format.js';
 import { t } from '../text.js';
 
 const ROW = 26;

@@ -1,6 +1,6 @@
 /** The six shapes of the states, as SVG; the colour is that of the state. */
 import type { ReactElement } from 'react';
-import type { IStateLook, Shape } from '../model/states.js';
+import type { IStateLook, Shape } from '../graph/states.js';
 
 /** The shape of a state, 14 pixels square. */
 export function StateShape(props: { look: IStateLook; lively?: boolean }): ReactElement {

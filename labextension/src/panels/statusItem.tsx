@@ -2,8 +2,8 @@
 import { ReactWidget } from '@jupyterlab/ui-components';
 import { Signal, type ISignal } from '@lumino/signaling';
 import type { ReactElement } from 'react';
-import { formatCount } from '../model/format.js';
-import { STATES, stateWord } from '../model/states.js';
+import { formatCount } from '../graph/format.js';
+import { STATES, stateWord } from '../graph/states.js';
 import { StateShape } from './shapes.js';
 import { t } from '../text.js';
 import type { IClusterModel, TaskState } from '../tokens.js';

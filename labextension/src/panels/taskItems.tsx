@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 import type { TaskStore } from '../graph/taskStore.js';
 import { wordOf } from '../graph/words.js';
-import { formatCount } from '../model/format.js';
+import { formatCount } from '../graph/format.js';
 import { t } from '../text.js';
 
 /** Tasks of a page. */

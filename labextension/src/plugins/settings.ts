@@ -4,7 +4,7 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator } from '@jupyterlab/translation';
 import { Token } from '@lumino/coreutils';
 import { Signal, type ISignal } from '@lumino/signaling';
-import { STATES } from '../model/states.js';
+import { STATES } from '../graph/states.js';
 import { useTexts } from '../text.js';
 import { IClusterModel } from '../tokens.js';
 import { areaIn, type Area } from './panelPlace.js';

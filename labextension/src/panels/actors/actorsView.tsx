@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState, type ReactElement } from 'react';
 import { callsByActor, type ICalls } from '../../graph/actorCalls.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { readActors, type IActor } from '../../model/answers.js';
-import { formatAmount, formatCount } from '../../model/format.js';
+import { formatAmount, formatCount } from '../../graph/format.js';
 import { stateName } from '../../model/stateNames.js';
 import { Sheet } from '../details/taskDetails.js';
 import { MadeAt } from '../details/taskFacts.js';

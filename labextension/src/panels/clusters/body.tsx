@@ -1,7 +1,7 @@
 /** What the list of clusters shows: a form that starts one, and a card for each. */
 import { useState, type FormEvent, type ReactElement } from 'react';
 import type { IClusterRow, INodeNow } from '../../model/clusterList.js';
-import { formatAmount, formatBytesOf, formatNoun } from '../../model/format.js';
+import { formatAmount, formatBytesOf, formatNoun } from '../../graph/format.js';
 import { REMOTE, t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 

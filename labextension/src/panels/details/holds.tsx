@@ -1,6 +1,6 @@
 /** Who holds an object, in words. */
 import type { ReactElement } from 'react';
-import { formatBytes } from '../../model/format.js';
+import { formatBytes } from '../../graph/format.js';
 import type { IHeld, IHolder } from '../../model/answers.js';
 import { processName } from '../../graph/workerNames.js';
 import { whereWords } from '../../model/whereWords.js';

@@ -13,7 +13,7 @@ import {
   WAITS_FOR_PLACE
 } from '../../graph/taskStates.js';
 import { countWords, formatDuration, lookOf, nameOf, wordOf } from '../../graph/words.js';
-import { formatCount } from '../../model/format.js';
+import { formatCount } from '../../graph/format.js';
 import { Link } from '../sentence.js';
 import { StateShape } from '../shapes.js';
 import { TaskFacts, TaskList } from './taskFacts.js';

@@ -5,7 +5,7 @@ import { CANCELLED, DONE, FAILED, RUNNING, WAITS_FOR_INPUT } from '../../graph/t
 import { NO_GROUP } from '../../graph/taskStore.js';
 import { firstLine, formatDuration, wordOf } from '../../graph/words.js';
 import { readTask, type ITaskAnswer } from '../../model/answers.js';
-import { formatBytes, formatCount } from '../../model/format.js';
+import { formatBytes, formatCount } from '../../graph/format.js';
 import { whereWords } from '../../model/whereWords.js';
 import { CellLink, Sentence, TaskLink, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';

@@ -5,7 +5,7 @@ import { placeName } from '../../graph/workerNames.js';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { OVER } from '../../graph/history.js';
 import type { IWaits } from '../../model/answers.js';
-import { formatCount } from '../../model/format.js';
+import { formatCount } from '../../graph/format.js';
 import { CellLink, Link, Sentence, TaskLink, type Select } from '../sentence.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';

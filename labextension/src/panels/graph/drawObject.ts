@@ -1,6 +1,6 @@
 /** How an object is drawn in the graph. */
 import type { ISceneObject } from '../../graph/scene.js';
-import { formatBytes } from '../../model/format.js';
+import { formatBytes } from '../../graph/format.js';
 import type { Surface } from '../surface.js';
 import { shorten } from './stateShapes.js';
 

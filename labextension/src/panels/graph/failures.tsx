@@ -5,7 +5,7 @@ import { FAILED } from '../../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../../graph/taskStore.js';
 import { lookOf, nameOf } from '../../graph/words.js';
 import { readTask } from '../../model/answers.js';
-import { formatCount } from '../../model/format.js';
+import { formatCount } from '../../graph/format.js';
 import { placeWords } from '../details/taskFacts.js';
 import { StateShape } from '../shapes.js';
 import { t } from '../../text.js';

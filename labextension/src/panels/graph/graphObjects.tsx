@@ -5,7 +5,7 @@ import { pieces } from '../../graph/sentence.js';
 import { NO_GROUP } from '../../graph/taskStore.js';
 import { nameOf } from '../../graph/words.js';
 import { readObjects } from '../../model/answers.js';
-import { formatBytes, formatCount } from '../../model/format.js';
+import { formatBytes, formatCount } from '../../graph/format.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 import { useAnswer } from '../useAnswer.js';

@@ -15,7 +15,7 @@ import type { IHit, ISceneObject, Scene } from '../../graph/scene.js';
 import { FAILED, N_STATES, WAITS_FOR_INPUT } from '../../graph/taskStates.js';
 import type { IGroup, TaskStore } from '../../graph/taskStore.js';
 import { cardFacts, cardName, failureWords } from '../../graph/words.js';
-import { formatCount } from '../../model/format.js';
+import { formatCount } from '../../graph/format.js';
 import type { Surface } from '../surface.js';
 import { drawObject } from './drawObject.js';
 import { BAR, drawMinimap } from './minimap.js';

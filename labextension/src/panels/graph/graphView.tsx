@@ -24,7 +24,7 @@ import {
   wordOf
 } from '../../graph/words.js';
 import { readTask } from '../../model/answers.js';
-import { formatBytes } from '../../model/format.js';
+import { formatBytes } from '../../graph/format.js';
 import { nothingWith } from '../rowTable.js';
 import { TaskItems } from '../taskItems.js';
 import { Failures, failureOf } from './failures.js';

@@ -1,7 +1,7 @@
 /** Nodes, workers and placement groups as tables. */
 import type { ReactElement } from 'react';
 import { readNodes, type INode, type IPlacementGroup, type IWorker } from '../../model/answers.js';
-import { formatAmount, formatBytes, formatBytesOf } from '../../model/format.js';
+import { formatAmount, formatBytes, formatBytesOf } from '../../graph/format.js';
 import { stateName } from '../../model/stateNames.js';
 import { RowTable, type IColumn } from '../rowTable.js';
 import { compare } from '../../graph/order.js';

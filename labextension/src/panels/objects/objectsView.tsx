@@ -5,7 +5,7 @@ import type { TaskStore } from '../../graph/taskStore.js';
 import { processName } from '../../graph/workerNames.js';
 import { fromKernel } from '../../model/kernelWords.js';
 import { readObjects, type IObject } from '../../model/answers.js';
-import { formatBytes, formatBytesOf, formatCount } from '../../model/format.js';
+import { formatBytes, formatBytesOf, formatCount } from '../../graph/format.js';
 import { Action } from '../details/actions.js';
 import { HolderList } from '../details/holds.js';
 import { Sheet } from '../details/taskDetails.js';

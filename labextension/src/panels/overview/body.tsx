@@ -9,9 +9,9 @@ import {
   formatNoun,
   nounFor,
   type Noun
-} from '../../model/format.js';
+} from '../../graph/format.js';
 import { totalTasks } from '../../model/feed.js';
-import { BAR_ORDER, STATES, stateWord } from '../../model/states.js';
+import { BAR_ORDER, STATES, stateWord } from '../../graph/states.js';
 import { ActorsView } from '../actors/actorsView.js';
 import { TaskDetails } from '../details/taskDetails.js';
 import { GraphView } from '../graph/graphView.js';

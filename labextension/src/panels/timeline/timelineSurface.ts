@@ -6,7 +6,7 @@ import type { IUsageSample } from '../../graph/frames.js';
 import { unbroken } from '../../graph/unbroken.js';
 import { RUNNING } from '../../graph/taskStates.js';
 import type { TaskStore } from '../../graph/taskStore.js';
-import { formatBytesOf } from '../../model/format.js';
+import { formatBytesOf } from '../../graph/format.js';
 import { hueOf } from '../palette.js';
 import { shorten } from '../graph/stateShapes.js';
 import { Surface } from '../surface.js';

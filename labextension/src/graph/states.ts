@@ -1,6 +1,6 @@
 /** The visual language of states: one shape, one colour, one word each. Pure. */
 import { t } from '../text.js';
-import type { TaskCounts, TaskState } from '../tokens.js';
+import type { TaskCounts, TaskState } from './taskStates.js';
 
 /** The shape of a state; drawn by `panels/shapes.tsx`. */
 export type Shape = 'dashed-ring' | 'ring' | 'triangle' | 'disc' | 'cross' | 'crossed-ring';
