@@ -10,7 +10,7 @@ import { cellSpans, spansOfTasks } from '../graph/cellSpans.js';
 import { rowAfterKey } from '../graph/rowKeys.js';
 import { TimeScale } from '../graph/timeScale.js';
 import { itemAfterKey } from '../graph/treeKeys.js';
-import { unbroken } from '../graph/unbroken.js';
+import { sampleAt, unbroken } from '../graph/samples.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
 import { DONE, FAILED, RUNNING, WAITS_FOR_PLACE } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
@@ -361,7 +361,7 @@ test('the times of the axis stand at distances that are round for a person, and 
   assert.deepEqual(words(0, 400 * 86_400_000).length, 5);
 });
 
-test('a curve has a gap where nobody looked', () => {
+test('a curve has a gap where nobody looked, and a value at the pointer where somebody did', () => {
   const at = (seconds: number): { t_ns: number } => ({ t_ns: seconds * 1e9 });
   const parts = unbroken([at(1), at(1.25), at(5), at(70), at(70.25)]);
   assert.deepEqual(
@@ -369,4 +369,10 @@ test('a curve has a gap where nobody looked', () => {
     [3, 2]
   );
   assert.deepEqual(unbroken([]), []);
+  const samples = [at(1), at(2), at(70)];
+  assert.deepEqual(
+    [0.5, 1.4, 1.6, 4, 30, 68, 71, 80].map(seconds => sampleAt(samples, seconds * 1e9)?.t_ns),
+    [1, 1, 2, 2, undefined, 70, 70, undefined].map(seconds => seconds && seconds * 1e9)
+  );
+  assert.equal(sampleAt([], 1), null);
 });

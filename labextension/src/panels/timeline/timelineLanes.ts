@@ -25,8 +25,8 @@ export interface ILaneFacts {
   cellNumber(origin: string): number | null;
 }
 
-/** Where they are drawn. */
-export interface ILaneCanvas {
+/** Where lanes and curves are drawn. */
+export interface ITimelineCanvas {
   readonly context: CanvasRenderingContext2D;
   readonly palette: IPalette;
   readonly width: number;
@@ -116,13 +116,13 @@ export class TimelineLanes {
   }
 
   /** Draw the bars, right of `left`. */
-  draw(on: ILaneCanvas, left: number, now: number): void {
+  draw(on: ITimelineCanvas, left: number, now: number): void {
     this._drawTasks(on, left, now);
     this._drawCells(on, left, now);
   }
 
   /** Draw their names, left of `left`. */
-  drawNames(on: ILaneCanvas, left: number): void {
+  drawNames(on: ITimelineCanvas, left: number): void {
     const { context, palette } = on;
     const lanes = this._lanes();
     lanes.forEach((lane, n) => {
@@ -170,7 +170,7 @@ export class TimelineLanes {
   }
 
   /** The tasks, as bars; what is narrower than a pixel is drawn once per pixel. */
-  private _drawTasks(on: ILaneCanvas, left: number, now: number): void {
+  private _drawTasks(on: ITimelineCanvas, left: number, now: number): void {
     const { context, palette, scale, selected } = on;
     const width = on.width - left;
     const store = this._store;
@@ -224,7 +224,7 @@ export class TimelineLanes {
   }
 
   /** The runs of cells, each with its number; the one that runs now has the colour of what runs. */
-  private _drawCells(on: ILaneCanvas, left: number, now: number): void {
+  private _drawCells(on: ITimelineCanvas, left: number, now: number): void {
     const { context, palette, scale } = on;
     const width = on.width - left;
     const y = AXIS + this._lanes().length * LANE + 4.5;
@@ -320,4 +320,18 @@ function workerOf(lane: number): number {
 
 function isOfActor(lane: number): boolean {
   return lane % 2 === 1;
+}
+
+/** A line on the canvas. */
+export function line(
+  context: CanvasRenderingContext2D,
+  x1: number,
+  y1: number,
+  x2: number,
+  y2: number
+): void {
+  context.beginPath();
+  context.moveTo(x1, y1);
+  context.lineTo(x2, y2);
+  context.stroke();
 }

@@ -40,7 +40,7 @@ export function TimelineView(props: {
       if (host.current === null) {
         return; // another tab has just been chosen
       }
-      made.storeCapacity = model.cluster?.store_capacity ?? 0;
+      made.curves.storeCapacity = model.cluster?.store_capacity ?? 0;
       host.current.style.minHeight = `${made.wanted}px`;
       made.refresh();
     };
@@ -78,7 +78,11 @@ export function TimelineView(props: {
     <div className="nbray-timeline">
       <div className="nbray-timeline-canvas" ref={host}>
         {hint !== null && (
-          <div className="nbray-hint" style={{ left: hint.x + 14, top: hint.y + 14 }}>
+          <div
+            className="nbray-hint"
+            role="tooltip"
+            style={{ left: hint.x + 14, top: hint.y + 14 }}
+          >
             {hintWords(model, hint.what)}
           </div>
         )}
@@ -160,10 +164,15 @@ export function TimelineView(props: {
   );
 }
 
-/** `evaluate[3] · runs · 1.2 s`; `cell 12 · ran 3 s`. */
+/** `evaluate[3] · runs · 1.2 s`; `cell 12 · ran 3 s`; `CPU · 98 % · at 12 s`. */
 function hintWords(model: IClusterModel, what: ITimelineHit): string {
   const store = model.tasks;
   const now = store.clock(performance.now());
+  if ('curve' in what) {
+    return [what.curve, what.words, t('at %1', formatDuration(Math.max(0, what.after)))].join(
+      ' · '
+    );
+  }
   if ('cell' in what) {
     const { number, from, to, isGuess } = what.cell;
     const took = formatDuration((to ?? now) - from);
