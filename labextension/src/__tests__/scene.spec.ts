@@ -7,7 +7,9 @@ import { callsByActor } from '../graph/actorCalls.js';
 import { graphSvg } from '../exports/graphSvg.js';
 import { traceOf } from '../exports/trace.js';
 import { placeName, processName } from '../graph/workerNames.js';
+import { Camera } from '../graph/camera.js';
 import type { ICard } from '../graph/cards.js';
+import { minimapPlace } from '../graph/minimapPlace.js';
 import { Scene } from '../graph/scene.js';
 import { cardWords } from '../graph/words.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
@@ -404,4 +406,32 @@ test('who holds something is called as its lane is, and a stranger by what it is
   assert.equal(processName(store, holder), 'Trainer 1');
   assert.equal(processName(store, { ...holder, peer: '11' }), 'worker (process 77)');
   assert.equal(processName(store, { peer: '', name: 'the node', pid: 0 }), 'the node');
+});
+
+test('a point of the minimap stands for one of the scene, and back', () => {
+  const camera = new Camera();
+  const bounds = { x: -10, y: 20, width: 820, height: 600 };
+  assert.equal(minimapPlace(camera, bounds, 500, 400), null); // nobody has moved
+  camera.zoom(3, 0, 0);
+  assert.equal(minimapPlace(camera, bounds, 300, 400), null); // no room
+  const place = minimapPlace(camera, bounds, 500, 400)!;
+  assert.equal(place.scale, 0.1); // the height decides
+  const [x, y] = place.spot(400, 320);
+  assert.deepEqual(place.toScene(x, y), { x: 400, y: 320 });
+  assert.ok(place.has(x, y) && place.has(487, 387) && !place.has(489, 387) && !place.has(300, 350));
+});
+
+test('scaling by keys is around the middle of what can be seen', () => {
+  const camera = new Camera();
+  const box = { x: 0, y: 0, width: 200, height: 50 };
+  camera.fit(box, 1000, 400, 20);
+  assert.deepEqual(camera.middle(box, 1000, 400), { x: 120, y: 45 });
+  const { x, y } = camera.middle(box, 1000, 400);
+  for (let n = 0; n < 8; n++) {
+    camera.zoom(1.25, x, y);
+  }
+  const seen = camera.toScene(120, 45);
+  assert.deepEqual([Math.round(seen.x), Math.round(seen.y)], [100, 25]); // still there
+  camera.pan(-5000, 0);
+  assert.equal(camera.middle(box, 1000, 400).x, 500); // nothing of it is
 });

@@ -63,6 +63,22 @@ export class Camera {
     this.touched = true;
   }
 
+  /** The middle of what can be seen of a box, on a canvas of this size; that of the canvas where nothing can. */
+  middle(
+    box: { x: number; y: number; width: number; height: number },
+    width: number,
+    height: number
+  ): { x: number; y: number } {
+    const along = (from: number, size: number, room: number): number => {
+      const [low, high] = [Math.max(0, from), Math.min(room, from + size)];
+      return high > low ? (low + high) / 2 : room / 2;
+    };
+    return {
+      x: along(box.x * this.scale + this.x, box.width * this.scale, width),
+      y: along(box.y * this.scale + this.y, box.height * this.scale, height)
+    };
+  }
+
   /** The point of the scene under a point of the canvas. */
   toScene(x: number, y: number): { x: number; y: number } {
     return { x: (x - this.x) / this.scale, y: (y - this.y) / this.scale };

@@ -1,10 +1,11 @@
-/** The canvas of the graph, and how a person moves in it: wheel, drag, click. */
+/** The canvas of the graph, and how a person moves in it: wheel, drag, click, minimap. */
 import { Camera } from '../../graph/camera.js';
 import { Scene, type IHit, type ISceneObject } from '../../graph/scene.js';
 import type { IGroup, TaskStore } from '../../graph/taskStore.js';
 import type { IObjectNode } from '../../graph/objectNodes.js';
 import { Surface } from '../surface.js';
 import { FAR_WORDS, GraphPainter, type IGraphWords } from './graphPainter.js';
+import { minimapOn } from './minimap.js';
 
 /** Below this nothing can be read: what is selected comes nearer, and a graph is not shown as a whole unasked. */
 const TINY = 0.3;
@@ -79,10 +80,11 @@ export class GraphSurface extends Surface {
     this.request();
   }
 
-  /** Scale around the middle. */
+  /** Scale around the middle of what there is to see. */
   zoom(factor: number): void {
     this._isWanted = false;
-    this.camera.zoom(factor, this.width / 2, this.height / 2);
+    const { x, y } = this.camera.middle(this.scene.bounds(), this.width, this.height);
+    this.camera.zoom(factor, x, y);
     this.request();
   }
 
@@ -176,13 +178,38 @@ export class GraphSurface extends Surface {
   };
 
   private readonly _onDown = (event: PointerEvent): void => {
-    this._down = { x: event.offsetX, y: event.offsetY, moved: false };
+    const { offsetX: x, offsetY: y } = event;
     this.canvas.setPointerCapture(event.pointerId);
+    if (minimapOn(this, this.scene, this.camera)?.has(x, y)) {
+      this._isInMinimap = true;
+      this._showSpot(x, y);
+    } else {
+      this._down = { x, y, moved: false };
+    }
   };
+
+  /** Bring what a point of the minimap stands for into the middle. */
+  private _showSpot(x: number, y: number): void {
+    const at = minimapOn(this, this.scene, this.camera)?.toScene(x, y);
+    if (at !== undefined) {
+      this._isWanted = false;
+      this.camera.centre(at.x, at.y, this.width, this.height);
+      this.request();
+    }
+  }
 
   private readonly _onMove = (event: PointerEvent): void => {
     const down = this._down;
+    if (this._isInMinimap) {
+      this._showSpot(event.offsetX, event.offsetY);
+      return;
+    }
     if (down === null) {
+      if (minimapOn(this, this.scene, this.camera)?.has(event.offsetX, event.offsetY)) {
+        this.canvas.style.cursor = 'move';
+        this._events.onHover(null, 0, 0); // what lies below it is not what is meant
+        return;
+      }
       const at = this.camera.toScene(event.offsetX, event.offsetY);
       const hit = this.scene.hit(at.x, at.y);
       const free = hit === null && this.scene.objectAt(at.x, at.y) === null;
@@ -204,6 +231,7 @@ export class GraphSurface extends Surface {
   private readonly _onUp = (event: PointerEvent): void => {
     const down = this._down;
     this._down = null;
+    this._isInMinimap = false;
     if (down === null || down.moved) {
       return;
     }
@@ -226,6 +254,9 @@ export class GraphSurface extends Surface {
   };
 
   private readonly _onDouble = (event: MouseEvent): void => {
+    if (minimapOn(this, this.scene, this.camera)?.has(event.offsetX, event.offsetY)) {
+      return;
+    }
     const at = this.camera.toScene(event.offsetX, event.offsetY);
     const hit = this.scene.hit(at.x, at.y);
     if (hit !== null && hit.task === null) {
@@ -241,4 +272,6 @@ export class GraphSurface extends Surface {
   private _isWanted = false;
   private _covered = 0;
   private _down: { x: number; y: number; moved: boolean } | null = null;
+  /** The pointer went down in the minimap. */
+  private _isInMinimap = false;
 }

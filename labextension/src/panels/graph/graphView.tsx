@@ -99,9 +99,7 @@ export function GraphView(props: {
       made.lit =
         query.trim() === '' && lit === null
           ? null
-          : group =>
-              isFound(model.tasks, group, query) &&
-              (lit === null || model.tasks.functions[group.function]?.origin === lit);
+          : group => isFound(model.tasks, group, query) && (lit === null || isLit(model, group));
       made.request();
     }
   }, [model, query, lit]);
@@ -220,6 +218,7 @@ function CardItem(
       aria-expanded={open || ofActors}
       aria-selected={!ofActors && selected?.group === head && selected.task === null}
       aria-label={cardWords(model.tasks, card)}
+      aria-current={groups.some(one => isLit(model, one))}
       data-group={head}
       onFocus={event => event.target === event.currentTarget && onFocus(here)}
       onKeyDown={event => {
@@ -271,6 +270,7 @@ function MethodItem(props: IItemProps & { group: IGroup; level: number }): React
       aria-level={props.level}
       aria-selected={selected?.group === group.index && selected.task === null}
       aria-label={groupWords(model.tasks, group)}
+      aria-current={isLit(model, group)}
       onFocus={() => props.onFocus(hit)}
       onKeyDown={event => event.key === 'Enter' && props.onSelect(hit)}
     />
@@ -280,6 +280,11 @@ function MethodItem(props: IItemProps & { group: IGroup; level: number }): React
 /** `trainer-0, 25 calls, 24 done, 1 running`. */
 function laneWords(model: IClusterModel, { worker, total, counts }: ILane): string {
   return [laneName(model.tasks, worker), callWords(total), ...countWords(counts)].join(', ');
+}
+
+/** Whether it comes from the cell that a person is at, whose tasks light up. */
+function isLit({ lit, tasks }: IClusterModel, group: IGroup): boolean {
+  return lit !== null && tasks.functions[group.function]?.origin === lit;
 }
 
 /** Plus and minus scale, 0 shows everything; true: the key was one of them. */
