@@ -8,6 +8,7 @@ import { clusterPanelPlugin } from './plugins/clusterPanel.js';
 import { clustersPlugin } from './plugins/clusters.js';
 import { exportsPlugin } from './plugins/exports.js';
 import { modelPlugin } from './plugins/model.js';
+import { openWithPlugin } from './plugins/openWith.js';
 import { settingsPlugin } from './plugins/settings.js';
 import { statusBarPlugin } from './plugins/statusBar.js';
 
@@ -17,6 +18,7 @@ export default [
   modelPlugin,
   settingsPlugin,
   clusterPanelPlugin,
+  openWithPlugin,
   clustersPlugin,
   cellsPlugin,
   exportsPlugin,

@@ -133,14 +133,5 @@ export const clusterPanelPlugin: JupyterFrontEndPlugin<void> = {
       rank: RANK,
       args: { area: 'main', launcher: true }
     });
-
-    let had = false;
-    model.changed.connect(() => {
-      const has = model.cluster !== null;
-      if (has && !had && settings.openWithCluster) {
-        void commands.execute(CommandIDs.openPanel);
-      }
-      had = has;
-    });
   }
 };
