@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+from nbray.control.actor_table import _with_restarts
+
 ROOT = Path(__file__).parents[2]
 SAID_BY = ("nbray/notebook/panel_answers", "nbray/core/lineage.py")
 
@@ -40,3 +42,17 @@ def test_the_kernel_says_each_sentence_that_the_page_translates():
     known = re.findall(r"^  '(.+)',?$", page.split("const SENTENCES = [")[1].split("] as const")[0], re.MULTILINE)
     assert len(known) > 30
     assert [text for text in known if text not in said] == []
+
+
+def test_the_node_writes_each_piece_of_a_death_that_the_page_translates():
+    places = ("control/actor_table.py", "node/death.py", "node/daemon.py", "worker/actor_host.py")
+    said = "\n".join(
+        texts(node) for place in places for node in ast.walk(ast.parse((ROOT / "nbray" / place).read_text()))
+    )
+    said += _with_restarts("\n", 1) + _with_restarts("\n", 2)
+    page = (ROOT / "labextension/src/model/deathWords.ts").read_text()
+    listed = page.split("export const DEATH_TEMPLATES = [")[1].split("] as const")[0]
+    known = [one or two for one, two in re.findall(r"""^  (?:'(.+?)'|"(.+?)"),?$""", listed, re.MULTILINE)]
+    assert len(known) == len(listed.strip().splitlines()) > 15
+    pieces = {piece for one in known for piece in re.split(r"%\d", one.replace("\\n", "\n")) if len(piece) > 2}
+    assert [piece for piece in sorted(pieces) if piece not in said] == []

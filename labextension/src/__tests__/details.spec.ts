@@ -6,6 +6,7 @@ import { ROW_BYTES, type IFrame } from '../graph/frames.js';
 import { DONE, FAILED, RUNNING, WAITS_FOR_INPUT, WAITS_FOR_PLACE } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
 import { readActors, readNodes, readObjects, readTask } from '../model/answers.js';
+import { deathWords } from '../model/deathWords.js';
 import { fromKernel } from '../model/kernelWords.js';
 import { plain } from '../model/plainText.js';
 import { visibleName } from '../graph/visibleName.js';
@@ -210,6 +211,35 @@ describe('what the kernel says', () => {
       useTexts({ __: english });
     }
     assert.deepEqual(said, ['es ist vorbei', 'Es geht nicht: es ist vorbei.', 'new %1', '']);
+  });
+});
+
+describe('why an actor died', () => {
+  const causes = [
+    'Actor Trainer was killed by ray.kill().',
+    'The constructor of Trainer raised an exception on worker pid=7: ValueError: 3: no',
+    'Actor Trainer: worker pid=7 was killed by SIGKILL (by the kernel for lack of memory, or by hand). It had been restarted 2 times.\nLast lines of its log:\nActor: a\nb',
+    "Actor Trainer: worker pid=7 exited with code 1: the actor's constructor failed",
+    'something new'
+  ];
+  it('is told in the language of the page, piece by piece; the log stays as it is', () => {
+    const filled = (text: string, ...values: (string | number)[]): string =>
+      text.replace(/%(\d)/g, (_, n: string) => String(values[Number(n) - 1]));
+    useTexts({ __: (text, ...values) => `[${filled(text, ...values)}]` });
+    let said: string[];
+    try {
+      said = causes.map(deathWords);
+    } finally {
+      useTexts({ __: filled });
+    }
+    assert.deepEqual(said, [
+      '[Actor Trainer was killed by ray.kill().]',
+      '[The constructor of Trainer raised an exception on worker pid=7: ValueError: 3: no]',
+      '[[[Actor Trainer: [[worker pid=7 was killed by SIGKILL] (by the kernel for lack of memory, or by hand)]]. It had been restarted 2 times.]\nLast lines of its log:\nActor: a\nb]',
+      "[Actor Trainer: [worker pid=7 exited with code 1: [the actor's constructor failed]]]",
+      'something new'
+    ]);
+    assert.deepEqual(causes.map(deathWords), causes);
   });
 });
 

@@ -4,6 +4,7 @@
  */
 import { compare } from '../graph/order.js';
 import { visibleName } from '../graph/visibleName.js';
+import { deathWords } from './deathWords.js';
 import { fromKernel } from './kernelWords.js';
 import { plain } from './plainText.js';
 import { waitsThere, waitWords } from './waitSentences.js';
@@ -260,7 +261,7 @@ export function readActors(value: unknown): IActor[] {
     made: text(row.made),
     mine: row.mine === true,
     pending: number(row.pending),
-    cause: text(row.cause),
+    cause: deathWords(text(row.cause)),
     resources: amounts(row.resources)
   }));
 }
