@@ -127,6 +127,19 @@ class MoreAttributes:
         self.values = values
 
 
+def is_made_of_attributes(value: Any) -> bool:
+    """Whether a container holds what it has in attributes: its methods may do more than to fill it, as a ConfigParser's do."""
+    kind = type(value)
+    return (
+        isinstance(value, MutableMapping | MutableSequence | MutableSet)
+        and not isinstance(value, CONTAINERS)
+        and type(getattr(value, "__dict__", None)) is dict
+        and kind.__basicsize__ <= _Plain.__basicsize__
+        and not copyreg._slotnames(kind)  # type: ignore[attr-defined]
+        and _tells_all(kind)
+    )
+
+
 def _sets_its_state(value: Any) -> bool:
     """Whether it has a state, but no ``__dict__``: an iterator, which in Python 3.10 is as small as an object with one."""
     return hasattr(value, "__setstate__") and not hasattr(value, "__dict__")

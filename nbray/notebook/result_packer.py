@@ -22,7 +22,7 @@ from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
 from .context_values import NewValue, value_of
 from .gradients import contents_of
-from .in_place import Attributes, MoreAttributes, is_updated_surely
+from .in_place import Attributes, MoreAttributes, is_made_of_attributes, is_updated_surely
 from .odd_objects import given_to
 from .pandas_columns import is_frame
 from .tensors import VariableValue, is_tensor, is_variable
@@ -165,6 +165,8 @@ def _contents(value: Any) -> Any:
         return Attributes(dict(vars(value)))
     if isinstance(value, contextvars.ContextVar):
         return NewValue(value_of(value))
+    if is_made_of_attributes(value):
+        return Attributes(dict(vars(value)))
     made = copy.copy(value)
     another = made is not value and type(made) is type(value)  # each mock has a class of its own
     return made if another or not is_updated_surely(value) else Attributes(dict(vars(value)))

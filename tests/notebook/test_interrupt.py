@@ -156,7 +156,7 @@ def test_interrupt_while_a_value_is_pickled_or_read(kernel: Kernel) -> None:
 def test_an_interrupt_while_results_are_bound_waits_for_that(kernel: Kernel) -> None:
     """Here it comes when a dictionary has been emptied, and is to be filled again."""
     kernel.ok(
-        "import collections, os, signal\nhome = os.getpid()\nclass D(collections.UserDict):\n    def clear(self):\n"
+        "import collections, os, signal\nhome = os.getpid()\nclass D(collections.OrderedDict):\n    def clear(self):\n"
         "        super().clear()\n        if os.getpid() == home: os.kill(home, signal.SIGINT)\n"
         "d, others = D(a=1), [0]\nheld = [d]"
     )

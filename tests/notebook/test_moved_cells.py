@@ -242,6 +242,19 @@ def test_objects_of_classes_that_need_no_care_are_written_by_pickle_alone() -> N
     assert made[1] not in pickler.ordinary
 
 
+def test_containers_that_are_made_of_attributes(kernel: Kernel) -> None:
+    kernel.ok(
+        "import collections, configparser\nsettings = configparser.ConfigParser()\nsettings.read_string('[a]\\nx = 1')\n"
+        "section = settings['a']\nclass Users(collections.UserDict):\n    def __init__(self, name): super().__init__(); self.name = name\n"
+        "users = Users('first')\ndata = users.data"
+    )
+    kernel.ok("%%remote\nsettings['a']['y'] = '2'\nsettings['b'] = {'z': '3'}\nusers['u'] = 1\nusers.name = 'second'")
+    assert kernel.ok("dict(section), settings['a'] is section, dict(settings['b'])").value == (
+        "({'x': '1', 'y': '2'}, True, {'z': '3'})"
+    )
+    assert kernel.ok("users, users.name, users.data is data").value == "({'u': 1}, 'second', True)"
+
+
 def test_containers_of_the_users_own_are_filled_without_their_methods(kernel: Kernel) -> None:
     """What these do has been done there: here it would be done twice, or fail with the old object emptied."""
     kernel.ok(
