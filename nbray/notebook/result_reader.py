@@ -69,6 +69,9 @@ class Read:
     changed: list[tuple[str, Any]] = field(default_factory=list)  # inputs, with their new contents
     replaced: list[tuple[Any, Any]] = field(default_factory=list)  # objects that were, and those in their places
     widgets: list[Any] = field(default_factory=list)  # that the page shows, and that may have no name
+    widget_states: list[tuple[Any, Any]] = field(
+        default_factory=list
+    )  # of those of the notebook, and what they are now
     formatters: dict[str, Any] = field(default_factory=dict)  # that the cell has registered
     on_modules: dict[module_values.Key, Any] = field(default_factory=dict)  # what the cell has set on them
     registered: dict[module_registers.Place, Any] = field(default_factory=dict)  # in registers of modules
@@ -146,7 +149,9 @@ def read(
                     code_state.apply(known[name], value)
                 elif kind == OBJECT:
                     number = int(name)
-                    if not update_in_place(objects[number], value):
+                    if isinstance(value, ipywidgets_travel.WidgetState):
+                        found.widget_states.append((objects[number], value))
+                    elif not update_in_place(objects[number], value):
                         value = as_tensor(value) if isinstance(value, TensorContents) else value
                         _replace(found, known, objects[number], value)
                         objects[number] = value
@@ -224,6 +229,11 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
             found = read(outcome, shell.user_ns, inputs, actor, True, later)
         later.strikes = "later"
         _bind(outcome, shell, inputs, found)
+    for (
+        widget,
+        state,
+    ) in found.widget_states:  # last: who observes it sees all that the cell has done, and may add to it
+        update_in_place(widget, state)
     return found.value, found.messages
 
 

@@ -197,6 +197,14 @@ def test_a_widget_made_here_is_moved_by_a_cell_and_heard_by_it(ready: Kernel, qu
     assert ready.ok("stop.value, bar.value, moves").value == "(True, 50, [50])"
 
 
+def test_what_an_observer_notes_of_a_cell_comes_on_top_of_what_the_cell_notes(ready: Kernel) -> None:
+    ready.ok(
+        "noted, dial = [], ipywidgets.IntSlider(3)\ndial.observe(lambda change: noted.append((change['new'], made)), 'value')\nmade = 0"
+    )
+    ready.ok("%%remote\ndial.value = 7\nnoted.append('cell')\nmade = 1\nNone")
+    assert ready.ok("noted").value == "['cell', (7, 1)]"
+
+
 def test_an_output_takes_what_is_shown_in_it_also_when_the_worker_dies(ready: Kernel) -> None:
     cell = ready.run(
         "%%remote --quiet\nout = W.Output()\nwith out:\n    print('in')\n    1 / 0\nprint('out')\n"
