@@ -148,7 +148,15 @@ def test_an_id_is_copied_and_the_pointer_reads_the_curves(lab):
             lab.page.mouse.move(box["x"] + x, box["y"] + y)
             if hint.count() > 0 and reads.match(words := hint.inner_text()):
                 told.add(words.split(" ·")[0])
+                y_of_curve = y
     assert told == {"CPU", "memory", "object store"}
+    # Where the pointer is at the right edge, what it is told stands at its left, in one line.
+    for x in range(int(box["width"]) - 2, 140, -10):
+        lab.page.mouse.move(box["x"] + x, box["y"] + y_of_curve)
+        if hint.count() > 0:
+            break
+    beside = hint.bounding_box()
+    assert beside["x"] + beside["width"] <= box["x"] + x and beside["height"] < 32, (beside, x)
     # The line at the pointer goes when the pointer does.
     picture = "e => e.toDataURL()"
     with_line = canvas.evaluate(picture)

@@ -26,6 +26,7 @@ import {
 import { readTask } from '../../model/answers.js';
 import { formatBytes } from '../../graph/format.js';
 import { nothingWith } from '../rowTable.js';
+import { HintBox } from '../hintBox.js';
 import { TaskItems } from '../taskItems.js';
 import { Failures, failureOf } from './failures.js';
 import { GraphObjects, objectWords } from './graphObjects.js';
@@ -151,7 +152,9 @@ export function GraphView(props: {
         </button>
       </div>
       <Failures model={model} onSelect={onSelect} told={drawAgain} />
-      {hint !== null && <Hint model={model} hit={hint.hit} x={hint.x} y={hint.y} />}
+      {hint !== null && (
+        <Hint model={model} hit={hint.hit} x={hint.x} y={hint.y} box={host.current} />
+      )}
       {store.count === 0 && (
         <p className="nbray-nothing">
           {t('No tasks yet. Each function that runs becomes a card here.')}
@@ -333,6 +336,7 @@ function Hint(props: {
   hit: IHit;
   x: number;
   y: number;
+  box: HTMLElement | null;
 }): ReactElement | null {
   const { model, hit } = props;
   const store = model.tasks;
@@ -356,11 +360,11 @@ function Hint(props: {
     lines.push(cell);
   }
   return (
-    <div className="nbray-hint" role="tooltip" style={{ left: props.x + 14, top: props.y + 14 }}>
+    <HintBox x={props.x} y={props.y} box={props.box}>
       <b>{task === null ? nameOf(store, group) : store.title(task)}</b>
       <span className="nbray-number">{lines.join(' · ')}</span>
       {task !== null && <Bytes key={task} model={model} task={task} />}
-    </div>
+    </HintBox>
   );
 }
 

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState, type ReactElement } from 'react';
 import { formatDuration, wordOf } from '../../graph/words.js';
 import { onTreeKey, onZoomKey } from '../graph/graphView.js';
+import { HintBox } from '../hintBox.js';
 import { TaskItems } from '../taskItems.js';
 import { t } from '../../text.js';
 import { TimelineSurface, type ITimelineHit } from './timelineSurface.js';
@@ -78,13 +79,9 @@ export function TimelineView(props: {
     <div className="nbray-timeline">
       <div className="nbray-timeline-canvas" ref={host}>
         {hint !== null && (
-          <div
-            className="nbray-hint"
-            role="tooltip"
-            style={{ left: hint.x + 14, top: hint.y + 14 }}
-          >
+          <HintBox x={hint.x} y={hint.y} box={host.current}>
             {hintWords(model, hint.what)}
-          </div>
+          </HintBox>
         )}
         {store.count === 0 && (
           <p className="nbray-nothing nbray-mod-low">
