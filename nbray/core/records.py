@@ -49,7 +49,7 @@ TASK_RETRIABLE = lib.NBS_TASK_RETRIABLE  # it may be run again: the first to go 
 RESULT_ERROR = 1
 RESULT_CANCELLED = 2
 RESULT_STORED = 4  # payload: handle of the object
-RESULT_MULTI = 16  # payload: n x (kind u8, length u32, bytes)
+RESULT_MULTI = 16  # payload: n x (kind u8, length u32, bytes); with RESULT_STORED that lies in the object
 RESULT_LOST = 64  # an argument is lost; payload: its handle
 RESULT_EXITED = 128  # with RESULT_ERROR: it raised SystemExit
 
