@@ -143,7 +143,7 @@ def take(tab: LabPage, theme: str, target: Path) -> None:
 
 
 def film(tab: LabPage, target: Path) -> None:
-    """Run the notebook and film it: the counts move, a card opens, the badge at the cell goes along."""
+    """Run the notebook and film it: the counts move, a card opens, the badge at the cell goes along, the timeline grows."""
     tab.open()
     open_notebook(tab)
     tab.set_theme("JupyterLab Light")
@@ -151,9 +151,9 @@ def film(tab: LabPage, target: Path) -> None:
     tab.page.mouse.move(5, 500)
     tab.run_cell("import nbray\nnbray.init()")
     tab.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.outputs.clear()")
-    tab.start_cell(SEARCH)
+    tab.start_cell(SEARCH.replace("range(100)", "range(250)"))  # there is something to look at for a while
     tab.group("score")
-    pictures, start, opened = [], time.monotonic(), False
+    pictures, start, opened, lanes = [], time.monotonic(), False, False
     while time.monotonic() - start < FILM_S and (not pictures or tab.count("FINISHED") < 408):
         due = start + (len(pictures) + 1) * FRAME_S
         pictures.append(Image.open(io.BytesIO(tab.page.screenshot())).convert("RGB"))
@@ -163,6 +163,9 @@ def film(tab: LabPage, target: Path) -> None:
             tab.page.keyboard.press("Enter")
             tab.panel.get_by_role("button", name="Close details").click()
             opened = True
+        if opened and not lanes and tab.count("FINISHED") > 240:
+            tab.show_tab("Timeline")
+            lanes = True
         time.sleep(max(0.0, due - time.monotonic()))
     took = time.monotonic() - start
     pictures += pictures[-1:] * int(2 / FRAME_S)  # time to look at how it ended
