@@ -1,17 +1,20 @@
 """Arrays that are views of another input stay views of it, and those that show a file show it everywhere.
 
 NumPy pickles both as arrays of their own. Where the array that owns the memory goes along anyway, its views among the inputs
-are written as what they show of it. A ``numpy.memmap`` is written as what it maps: so it costs nothing to send, and what a cell
+are written as what they show of it; and where two inputs overlap, it does go along. A ``numpy.memmap`` is written as what it maps: so it costs nothing to send, and what a cell
 stores into it is in the file.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+_UNNAMED = "_nbray_owner_"  # private: under which what has no name goes over
 
 
 def owners(values: Iterable[Any]) -> dict[int, Any]:
@@ -25,6 +28,26 @@ def owners(values: Iterable[Any]) -> dict[int, Any]:
         whole = array.nbytes == root.nbytes and _address(array) == _address(root)
         if whole and (flags.c_contiguous or flags.f_contiguous) and not array.dtype.hasobject:
             found.setdefault(id(root), array)
+    return found
+
+
+def unnamed_owners(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return, under private names, the arrays that are not among these values and of which several of these show the same part."""
+    numpy = sys.modules.get("numpy")
+    arrays = [value for value in values.values() if type(value) is numpy.ndarray] if numpy is not None else []
+    if numpy is None or len(arrays) < 2:
+        return {}
+    named = owners(arrays)
+    views: dict[int, list[Any]] = {}
+    for array in arrays:
+        root = _root(array)
+        if root is not array and id(root) not in named and id(root) in owners([root]):
+            views.setdefault(id(root), []).append(array)
+    found: dict[str, Any] = {}
+    for group in views.values():
+        pairs = itertools.combinations({id(array): array for array in group}.values(), 2)
+        if any(numpy.may_share_memory(one, other) for one, other in pairs):
+            found[f"{_UNNAMED}{len(found)}"] = _root(group[0])
     return found
 
 

@@ -24,7 +24,7 @@ from nbray.core.call_site import cell_number
 from nbray.serialization.unpicklable import find_offender
 
 from . import collector, free_locks, made_modules, module_state, output_history, process_environ
-from .array_views import owner_of, owners, scattered
+from .array_views import owner_of, owners, scattered, unnamed_owners
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, into, pickles
 from .cell_text import names_in_python
@@ -243,6 +243,7 @@ def _build(
             values[name] = value
     values.update(magics or {})
     values.update(made_modules.imported(analysis.imported))
+    values.update(unnamed_owners(values))
     job.submodules = submodules(analysis.chains, namespace)
     job.deleted = sorted(name for name in analysis.deleted if name in namespace and name not in wanted)
     job.method_calls = {k: v for k, v in analysis.method_calls.items() if k in values}

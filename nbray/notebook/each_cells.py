@@ -388,10 +388,9 @@ def _merge(
             else:
                 lists.setdefault(name, [None] * len(outcomes))[number] = value
         singles.update(found.modules)
-        if found.changed:
-            names = ", ".join(sorted(name for name, _ in found.changed))
+        if names := sorted(name for name, _ in found.changed if not name.startswith("_")):
             messages.append(
-                f"{names} was changed by the items, each its own copy; the changes stayed on the workers."
+                f"{', '.join(names)} was changed by the items, each its own copy; the changes stayed on the workers."
                 " Assign a new name instead: it comes back as a list."
             )
         if any(kind != SET and name == "" for kind, name in outcome.entries):
