@@ -27,6 +27,7 @@ CONTAINERS = (
     collections.Counter,
 )
 
+BUILTINS = "__builtins__"  # of a module in which code has run
 _SCALARS = (str, bytes, int, float, complex, range)
 
 
@@ -147,8 +148,9 @@ def _sets_its_state(value: Any) -> bool:
 
 def _take_attributes(old: Any, attributes: dict[str, Any]) -> None:
     if old.__dict__ is not attributes:  # a __setstate__ may have taken the very dict that both sides know
+        of_this_side = {BUILTINS: old.__dict__[BUILTINS]} if BUILTINS in old.__dict__ else {}
         old.__dict__.clear()
-        old.__dict__.update(attributes)
+        old.__dict__.update({**attributes, **of_this_side})
 
 
 def is_updated_surely(value: Any) -> bool:

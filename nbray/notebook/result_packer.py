@@ -9,6 +9,7 @@ import logging
 import pickle
 import sys
 import threading
+import types
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
 from .context_values import NewValue, value_of
 from .gradients import contents_of
-from .in_place import Attributes, MoreAttributes, is_made_of_attributes, is_updated_surely
+from .in_place import BUILTINS, Attributes, MoreAttributes, is_made_of_attributes, is_updated_surely
 from .odd_objects import given_to
 from .pandas_columns import is_frame
 from .tensors import VariableValue, is_tensor, is_variable
@@ -163,6 +164,8 @@ def _contents(value: Any) -> Any:
         return value  # each side has its own
     if isinstance(value, threading.local):
         return Attributes(dict(vars(value)))
+    if isinstance(value, types.ModuleType):  # made by hand
+        return Attributes({name: each for name, each in vars(value).items() if name != BUILTINS})
     if isinstance(value, contextvars.ContextVar):
         return NewValue(value_of(value))
     if is_made_of_attributes(value):
