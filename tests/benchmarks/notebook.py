@@ -52,7 +52,7 @@ SHARES = {
     "dashboard_stream": ("the same, while 100 tasks a second run", 0.01),
     "line_stream": ("the line under a cell of `--async` that runs these tasks", 0.01),
 }
-WINDOW_S = 8.0
+WINDOW_S = 5.0
 SETTLE_S = 2.0  # for what opens and closes
 N_WINDOWS = 3  # of each kind, in turn
 
@@ -280,7 +280,7 @@ def main() -> int:
     medians = {
         name: {key: statistics.median(one[key] for one in found) for key in CASES} for name, found in rounds.items()
     }
-    costs = [what_widgets_cost() for _ in range(options.rounds)] if options.only in (None, Nbray.name) else []
+    costs = [what_widgets_cost()] if options.only in (None, Nbray.name) else []  # which has rounds of its own
     shares = {key: statistics.median(one[key] for one in costs) for key in SHARES} if costs else {}
     page = _page(medians, shares, options.rounds)
     print(page)
