@@ -95,10 +95,10 @@ uint64_t nbs_peer_at(nbs_seg *s, uint32_t slot);      /* attached there, alive o
 uint32_t nbs_slots_used(nbs_seg *s);                  /* slots above were never taken */
 int nbs_signal(nbs_seg *s, uint64_t peer, int signo); /* by pidfd, never to a stranger */
 
-/* nbs_end_with_parent has the kernel SIGKILL this process when the thread that forked it ends
+/* nbs_die_with_parent has the kernel SIGKILL this process when the thread that forked it ends
  * (0, or -1 with errno). nbs_adopt_orphans makes this process the parent of what descendants
  * leave behind, instead of init; where a sandbox refuses that, it stays init's (-1). */
-int nbs_end_with_parent(void);
+int nbs_die_with_parent(void);
 int nbs_adopt_orphans(void);
 
 /* nbs_interrupted_itself says, in a handler of SIGINT, that this process sent it. It begins to

@@ -261,7 +261,7 @@ int64_t nbsi_pid_of_thread(int64_t tid) {
   return at == NULL ? -1 : strtoll(at + 6, NULL, 10);
 }
 
-int nbs_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }
+int nbs_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }
 
 int nbs_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 

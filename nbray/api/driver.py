@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbray import ray_alias
 from nbray.api import uncaught
+from nbray.core.interrupts_later import InterruptsLater
 from nbray.core.surroundings import working_directory
 from nbray.exceptions import VersionMismatchError
 from nbray.job_config import JobConfig
@@ -20,7 +21,6 @@ from nbray.node.launcher import NodeProcess, start_node
 from nbray.node.node_config import NodeConfig
 from nbray.runtime_env import runtime_env
 from nbray.session_layout import SEGMENT_SOCKET
-from nbray.util.interrupts_later import InterruptsLater
 from nbray.wire.messages import GoodbyeNotice, ShutdownRequest
 from nbray.wire.segment_socket import receive_segment
 

@@ -22,7 +22,7 @@ def die_with_parent(parent_pid: int) -> None:
 
     Ends this process at once when ``parent_pid`` is gone already.
     """
-    if lib.nbs_end_with_parent() != 0:
+    if lib.nbs_die_with_parent() != 0:
         raise OSError(ffi.errno, "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent_pid:
         os._exit(1)

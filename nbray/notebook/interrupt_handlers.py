@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbray._cstore import lib
-from nbray.util.interrupts_later import InterruptsLater
+from nbray.core.interrupts_later import InterruptsLater
 
 NAME = "_nbray_signal_handlers"  # private: under which they go to the worker
 _OURS = ("nbray.worker.executor", "nbray.core.interrupts")

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from nbray.core.interrupts_later import InterruptsLater
 from nbray.store import private_memory
-from nbray.util.interrupts_later import InterruptsLater
 
 from . import (
     code_state,

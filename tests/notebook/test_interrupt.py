@@ -190,7 +190,7 @@ def test_an_interrupt_while_a_class_changes_leaves_it_whole(kernel: Kernel) -> N
 
 def test_who_interrupts_again_ends_what_does_not_end(kernel: Kernel) -> None:
     kernel.ok(
-        "import time\nfrom nbray.util import interrupts_later\n"
+        "import time\nfrom nbray.core import interrupts_later\n"
         "patience, interrupts_later.PATIENCE_S = interrupts_later.PATIENCE_S, 0.0\n"
         "class Hangs:\n    def __reduce__(self): return hang, ()\n"
         "def hang():\n    later = signal.getsignal(signal.SIGINT).__self__\n    print('reading')\n"

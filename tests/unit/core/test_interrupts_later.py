@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from nbray.util import interrupts_later
-from nbray.util.interrupts_later import InterruptsLater
+from nbray.core import interrupts_later
+from nbray.core.interrupts_later import InterruptsLater
 
 
 def interrupt() -> None:
