@@ -167,6 +167,7 @@ class _Run:
         self.log_filters: dict[Any, list[Any]] = {}
         self.inputs: InputChanges | None = None
         self.outlines: dict[str, Outline] = {}  # of the large inputs
+        self.stored: dict[str, Outline] = {}  # of those of them that the cell stores into
         self.noticed: set[str] = set()  # large inputs of which nothing but their outlines told that they changed
         self.reader: StreamReader | None = None
         self.marks: dict[str, Any] = {}  # what was read behind each name of the inputs
@@ -250,8 +251,11 @@ class _Run:
             and not entry.stored_into
             and entry.name not in mine
         ]
+        # Those that are stored into come back in any case, but what is unchanged in them need not.
+        stored = [entry.name for entry in job.names if entry.large and entry.stored_into and entry.name not in mine]
         with collector.at_rest():
             self.outlines = {entry.name: Outline(namespace[entry.name]) for entry in entries}
+            self.stored = {name: Outline(namespace[name], tensors=False) for name in stored}
         self.sent = sent
         self.code_state = CodeState(namespace, sent - mine, self.inputs.digest)
         self.loaded = True
@@ -376,6 +380,9 @@ class _Run:
         with collector.at_rest():
             self._pack(items, changed, in_band)
         outcome.hints += method_hints.hints(job, self.before, changed, self.noticed)
+        outcome.hints += method_hints.of_cut_outlines(
+            name for name, outline in self.outlines.items() if not outline.whole and name not in changed
+        )
 
     def _beside_names(self) -> list[tuple[str, str, Any]]:
         """Return what comes back without a name."""
@@ -418,7 +425,9 @@ class _Run:
                 alike = [before[name] for name in self.inputs.watched - changed]
                 touched += [value for value in alike if shared.holds_others(value)]
             same = {key for key, wholly in unwritten.items() if wholly}
-            known = shared.known(touched + gone, self._notices_changes(changed), same)
+            outlines = [outline for name, outline in (*self.outlines.items(), *self.stored.items()) if name in changed]
+            unchanged = set().union(*(outline.unchanged() for outline in outlines))
+            known = shared.known(touched + gone, self._notices_changes(changed), same, unchanged)
         outcome.known = known.numbers
         recorded = {id(record.value): record for record in known.records}
         items = [item for item in items if item[0] != CHANGED or id(item[2]) not in recorded]

@@ -32,9 +32,9 @@ refs. `a[3] = 7` on a name from outside changes it here as well. Private names (
 along but do not come back.
 
 An object that several names or containers share stays one object, in the cell and after it; what the cell
-changes of it is seen wherever it is held here. Copies come back of what is taken out of inputs above 1 MB and
-of changed inputs of more than 20,000 objects; views that the cell makes come back as arrays of their own; with
---each every value comes back on its own; those of --async share objects within one get or one later cell.
+changes of it is seen wherever it is held here. Copies come back of what is taken out of inputs above 1 MB; views
+that the cell makes come back as arrays of their own; with --each every value comes back on its own; those of
+--async share objects within one get or one later cell.
 
 Directory, environment and filters of warnings are those of the notebook. So are random numbers (`random`,
 `numpy.random`), logging and the settings of numpy, pandas and matplotlib, and what the cell changes of these

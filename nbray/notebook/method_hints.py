@@ -1,10 +1,12 @@
-"""What a cell says of large inputs that a method of theirs may have changed: whether that came back, once per name."""
+"""What a cell says of large inputs that a method or function may have changed: whether that came back, once per name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .cell_job import SMALL_BYTES, CellJob
+from .outlines import MAX_OBJECTS
 
 _READ_ONLY_TYPES = ("ndarray", "DataFrame", "Series", "Index", "Tensor")  # in a cell that does not store into them
 _hinted: set[str] = set()
@@ -44,3 +46,14 @@ def hints(job: CellJob, before: dict[str, Any], changed: set[str], noticed: set[
         _hinted.add(name)
         found.append(text)
     return found
+
+
+def of_cut_outlines(names: Iterable[str]) -> list[str]:
+    """Return sentences on inputs of so many objects that not all of them were compared."""
+    new = [name for name in names if name not in _hinted]
+    _hinted.update(new)
+    return [
+        f"{name} holds more than {MAX_OBJECTS:,} objects, of which only so many are compared: what functions and methods"
+        f" change in the others stays on the worker. Assign it to bring it back: {name} = {name}.copy()"
+        for name in new
+    ]

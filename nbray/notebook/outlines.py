@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import copyreg
 import operator
+import struct
 import sys
 import types
 from typing import Any
@@ -21,13 +22,24 @@ _SEQUENCES = (list, set, collections.deque)
 _ATOMS = frozenset((
     str, bytes, int, float, complex, bool, type(None), frozenset, range, type, types.FunctionType, types.ModuleType,
 ))  # fmt: skip
+_POINTER_BYTES = struct.calcsize("P")
+# Which have nothing beside their parts.
+_PLAIN = frozenset((
+    list, set, dict, collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter,
+))  # fmt: skip
 MAX_OBJECTS = 1_000_000  # that are looked into: each costs a microsecond, less than to send it
 
 
 class Outline:
-    """What the objects of a large value refer to, when it was made."""
+    """What the objects of a large value refer to, when it was made.
 
-    def __init__(self, value: Any) -> None:
+    Parameters
+    ----------
+    tensors
+        Whether to note what is in tensors as well.
+    """
+
+    def __init__(self, value: Any, tensors: bool = True) -> None:
         self._before: list[tuple[Any, list[Any]]] = []
         self._tensors: list[TensorState | VariableState] = []
         self._slots: dict[type, list[str]] = {}  # of ordinary classes, whose objects have attributes and nothing else
@@ -43,7 +55,9 @@ class Outline:
                 waiting += [part for part in obj if type(part) not in _ATOMS]
                 continue
             if kind not in self._slots and not self._is_ordinary(obj):
-                if is_tensor(obj):
+                if not tensors:
+                    pass
+                elif is_tensor(obj):
                     self._tensors.append(TensorState(obj))
                 elif is_variable(obj):
                     self._tensors.append(VariableState(obj))
@@ -54,6 +68,7 @@ class Outline:
                 self._before.append((obj, parts))
                 if not _ATOMS.issuperset(map(type, parts)) and not is_frame(obj):
                     waiting += [part for part in parts if type(part) not in _ATOMS]
+        self.whole = not waiting
 
     def differs(self) -> bool:
         """Whether any of the objects refers to something else now, or a tensor has other contents."""
@@ -61,6 +76,11 @@ class Outline:
             if not _are_same(self._parts(obj), before):
                 return True
         return any(tensor.differs() for tensor in self._tensors)
+
+    def unchanged(self) -> set[int]:
+        """Return the ids of the objects that are as they were: they are all that they refer to, and that is the same."""
+        plain = _PLAIN.union(kind for kind, slots in self._slots.items() if _has_no_more_than(kind, slots))
+        return {id(obj) for obj, before in self._before if type(obj) in plain and _are_same(self._parts(obj), before)}
 
     def unwritten_tensors(self) -> dict[int, bool]:
         """Return the tensors of PyTorch that hold what they held, by id: whether they have the same gradient and attributes, too."""
@@ -88,6 +108,12 @@ class Outline:
             return [getattr(obj, name, None) for name in slots] if slots else None
         parts = [*attributes, *attributes.values()]
         return [*parts, *(getattr(obj, name, None) for name in slots)] if slots else parts
+
+
+def _has_no_more_than(kind: type, slots: list[str]) -> bool:
+    """Whether the objects of a class are their attributes: there is no room for anything else in them."""
+    own = len(slots) + 2  # the __dict__, and whether there are weak references
+    return not kind.__itemsize__ and kind.__basicsize__ <= object.__basicsize__ + own * _POINTER_BYTES
 
 
 def _are_same(now: list[Any] | None, before: list[Any]) -> bool:

@@ -7,8 +7,7 @@ notebook's own object. What the cell changed goes as the number of an object and
 again references.
 
 Only objects whose changes would be noticed are referred to so. What a cell gets out of a large input (``large.pop()``) comes
-back as a copy with whatever was changed in it. So does what is in classes and in functions that keep something, and in a
-changed input of very many objects.
+back as a copy with whatever was changed in it. So does what is in classes and in functions that keep something.
 """
 
 from __future__ import annotations
@@ -43,7 +42,6 @@ _ATOMS = frozenset((
 _CODE: tuple[type, ...] = (type, types.FunctionType, types.CellType)
 _EMPTY_LIST = pickle.dumps([], PROTOCOL)
 _Pickler = TypeVar("_Pickler", bound=CellPickler)
-MAX_RECORDS = 20_000  # changed inputs of more objects come back as copies: to tell each takes a few microseconds
 
 
 class _Nowhere:
@@ -99,7 +97,13 @@ class SharedObjects:
                 self._names += [name] * (number + 1 - pending)
                 pending = number + 1
 
-    def known(self, changed: Iterable[Any], may_refer: Callable[[str], bool], same: Collection[int] = ()) -> Known:
+    def known(
+        self,
+        changed: Iterable[Any],
+        may_refer: Callable[[str], bool],
+        same: Collection[int] = (),
+        unchanged: Collection[int] = (),
+    ) -> Known:
         """Choose what goes back as a reference, and what with its contents.
 
         Parameters
@@ -110,6 +114,8 @@ class SharedObjects:
             Tells of a name whether all changes to what came under it are noticed.
         same
             Objects among these, by id, that are as they came.
+        unchanged
+            Those that refer to the same objects as before, and hold nothing else.
         """
         changed = list(changed)
         reached, code = self._reached(changed)
@@ -138,12 +144,10 @@ class SharedObjects:
                     changes[kind] = not isinstance(obj, constant)
                 if changes[kind]:
                     changing.append(key)
-        if len(changing) > MAX_RECORDS:
-            tops = {id(value) for value in changed}
-            changing = [key for key in changing if key in tops]
-            chosen = {key: number for key, number in chosen.items() if key not in reached or key in tops}
         sure = {key: is_updated_surely(self._objects[chosen[key]]) for key in changing}
-        if not all(sure.values()):
+        if all(each for key, each in sure.items() if key not in unchanged):
+            sure = {key: each for key, each in sure.items() if key not in unchanged}
+        else:  # what one refers to may be another in the notebook
             # A tuple may be around one that is replaced in the notebook: it has to be made anew.
             chosen = {
                 key: number

@@ -6,11 +6,14 @@ import gc
 import io
 from typing import Any
 
+import numpy as np
+
 from nbray.notebook import collector
 from nbray.notebook.cell_pickle import CellPickler, StreamReader, receiving
-from nbray.notebook.shared_objects import MAX_RECORDS, SharedObjects
+from nbray.notebook.outlines import Outline
+from nbray.notebook.shared_objects import SharedObjects
 
-N = MAX_RECORDS + 1
+N = 20_000
 n_pickled = 0
 
 
@@ -46,14 +49,47 @@ def test_many_objects_are_gone_through_once() -> None:
     n_pickled = 0
     known = shared.known([came], lambda name: True)
     assert n_pickled == N
-    assert [record.value for record in known.records] == [came]
+    assert {id(record.value) for record in known.records} == set(map(id, [came, *came]))
+
+
+def test_what_is_known_to_be_unchanged_does_not_go_back() -> None:
+    shared, came = shared_objects_of([[n] for n in range(N)], globals())
+    outline = Outline(came)
+    came[7].append("more")
+    known = shared.known([came], lambda name: True, unchanged=outline.unchanged())
+    assert [record.value for record in known.records] == [came[7]]
+
+
+def test_what_is_around_an_object_that_may_be_replaced_goes_back() -> None:
+    """An array that cannot be changed here is another one here, which its list is to hold."""
+    shared, came = shared_objects_of([[n] for n in range(10)] + [[np.zeros(3)]], globals())
+    outline = Outline(came)
+    came[-1][0][1] = 5
+    known = shared.known([came], lambda name: True, unchanged=outline.unchanged())
+    assert len(known.records) == 13 and [record.sure for record in known.records] == [False] + [True] * 12
+
+
+def test_room_for_more_than_attributes_is_not_taken_for_unchanged() -> None:
+    class Plain:
+        pass
+
+    class Slots:
+        __slots__ = ("x",)
+
+    class Array(np.ndarray):
+        pass
+
+    values = [Plain(), Slots(), np.zeros(3).view(Array), [1]]
+    values[1].x = 1  # type: ignore[attr-defined]
+    unchanged = Outline(values).unchanged()
+    assert [id(value) in unchanged for value in values] == [True, True, False, True]
 
 
 def test_what_nobody_holds_is_not_told_by_number() -> None:
     """The dictionaries from which objects took their attributes: there are as many as objects."""
     shared, came = shared_objects_of([Counted(n) for n in range(N)], globals())
     known = shared.known([came], lambda name: True)
-    assert len(known.numbers) < 100
+    assert len(known.numbers) == N + 2  # the objects, their list and their class
 
 
 def test_what_was_taken_out_of_a_changed_input_is_told_by_number() -> None:
