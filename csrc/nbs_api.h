@@ -496,9 +496,12 @@ enum {
   NBS_EV_SUBMIT = 1,
   NBS_EV_RESULT = 2,
   NBS_EV_OTHER = 16,
-  NBS_EV_INPUT = 17, /* task `seq` takes value `b` of the process in slot `a`; flags 1: the
-                        result of a task that is not over; 0: of one that is, or a put */
-  NBS_EV_PARENT = 18 /* task `seq` was submitted by task `b` of the process in slot `a` */
+  NBS_EV_INPUT = 17,  /* task `seq` takes value `b` of the process in slot `a`; flags 1: the
+                         result of a task that is not over; 0: of one that is, or a put */
+  NBS_EV_PARENT = 18, /* task `seq` was submitted by task `b` of the process in slot `a` */
+  NBS_EV_LOST = 19    /* a run of task `seq`, of function `a`, that no RESULT tells of is over, as
+                         its owner says; `b`: the worker that died with it, 0: it had none.
+                         Flags 1: the task has failed, 2: it was cancelled, 0: it runs again */
 };
 
 /* nbs_event_put appends a record to this process's ring (overwritten by nothing: when the

@@ -94,6 +94,7 @@ uint64_t nbs_tasks_take(nbs_task_table *t, const nbs_event *e, uint64_t n) {
       t->left[t->n_left++] = (uint32_t)(t->first + i);
       continue;
     }
+    if (kind == NBS_EV_LOST) return i; /* rare, and told in the order of what else is told of it */
     if (kind != NBS_EV_SUBMIT && kind != NBS_EV_RESULT) continue;
     if (e[i].owner != t->owner) return i;
     int64_t at = row_of(t, e[i].seq);

@@ -295,7 +295,8 @@ class ActorCalls:
             else:
                 if maybe_executed:  # what did not begin uses up no retry
                     error = error_value.from_system_error(self._unavailable(True, True))
-                    self.core.failed.add_attempt(record.number, link.peer, error.blob, died=True)
+                    self.core.note_lost(record, link.peer, 0)
+                    self.core.failed.add_attempt(record.number, link.peer, error.blob)
                     record.retries -= record.retries > 0
                 again.append(record)
         self.queue.extendleft(reversed(again))

@@ -11,7 +11,7 @@ import msgspec
 
 from nbray._cstore import ffi, lib
 from nbray.events import records
-from nbray.events.reducer import View
+from nbray.events.reducer import FAILED, View
 from nbray.wire import messages as m
 
 _decode = msgspec.msgpack.decode
@@ -37,6 +37,35 @@ def inspect(
     for reply in replies[:-1]:
         rows.setdefault(reply.peer, []).extend(_decode(reply.rows) if reply.rows else [])
     return rows, list(replies[-1].silent)
+
+
+def ends_of(source: Any, owner: int, number: int, timeout_s: float = 2.0) -> list[dict[str, Any]]:
+    """Return how the runs of a task ended that failed, the oldest first.
+
+    Its owner is asked, who knows the errors. Where he has ended, or does not answer, the log says what is known.
+
+    Returns
+    -------
+    list of dict
+        ``attempt``, ``process``, ``t_ns``, ``died``, ``is_last``, and ``blob``: the error, None if that is not known.
+    """
+    request = m.InspectRequest(source.control.next_id(), "ends", timeout_s=timeout_s, owner=owner, seq=number)
+    replies = source.request(request, timeout_s=timeout_s + 10.0, complete=lambda got: bool(got) and got[-1].last)
+    answers = [reply for reply in replies if reply.peer == owner]
+    if answers and not replies[-1].silent:
+        return [row for reply in answers if reply.rows for row in _decode(reply.rows)]
+    view = View()
+    for reply in event_replies(source):
+        view.apply_all(records.decode(reply.block, (owner, number)))
+    runs = sorted(view.runs.get((owner, number), ()), key=lambda run: run[2])
+    ends = [(process, end, error == "WORKER_DIED", False) for process, _, end, error in runs if error]
+    row = view.tasks.get((owner, number))
+    if row is not None and row["state"] == FAILED:
+        ends.append((row["process"], row["end"], row["error_type"] == "WORKER_DIED", True))
+    return [
+        {"attempt": attempt, "process": process, "t_ns": end, "died": died, "is_last": is_last, "blob": None}
+        for attempt, (process, end, died, is_last) in enumerate(ends)
+    ]
 
 
 def event_replies(source: Any) -> list[Any]:

@@ -167,6 +167,7 @@ class CoreState:
     value_of: Callable[[ObjectRef], Any]
     when_ready: Callable[[ObjectRef, Callable[[ObjectRef], None]], None]
     _finish_error: Callable[[TaskRecord, ErrorValue], None]
+    note_lost: Callable[[TaskRecord, int, int], None]
     _set: Callable[[ObjectRef, Any], None]
     _retry: Callable[..., None]
     _worker_leaves: Callable[[int], None]

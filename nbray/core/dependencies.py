@@ -13,6 +13,7 @@ from nbray.core.core_state import CoreState
 from nbray.core.records import (
     PART_INLINE,
     PART_STORED,
+    RESULT_ERROR,
     TASK_INDIRECT,
     StoredValue,
     TaskRecord,
@@ -77,6 +78,7 @@ class Dependencies(CoreState):
             else:
                 if record.flags & 16:
                     record.pool.withdraw(record)
+                self.note_lost(record, 0, RESULT_ERROR)
                 self._finish_error(record, data.of_dependent(record.name or record.function.name))
                 return False
         record.raw = (record.payload, record.flags, record.keep, record.deps)

@@ -42,7 +42,6 @@ class Attempt(NamedTuple):
     process: int  # peer of the worker
     t_ns: int
     blob: bytes
-    died: bool  # with its worker, which left no record of its end
 
 
 class FailureLog:
@@ -52,14 +51,11 @@ class FailureLog:
     ----------
     attempts : deque of Attempt
         Runs that failed and were followed by another.
-    attempt_count : int
-        Of all there ever were.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.attempts: deque[Attempt] = deque(maxlen=MAX_ATTEMPTS)
-        self.attempt_count = 0
         self._entries: OrderedDict[int, Failure] = OrderedDict()  # by number of the task
         self._whole: OrderedDict[int, int] = OrderedDict()  # those that are kept whole: number -> bytes
         self._bytes = 0
@@ -89,17 +85,11 @@ class FailureLog:
             gone, _ = self._entries.popitem(last=False)
             self._bytes -= self._whole.pop(gone, 0)
 
-    def add_attempt(self, number: int, process: int, blob: bytes, died: bool) -> None:
+    def add_attempt(self, number: int, process: int, blob: bytes) -> None:
         """Note that a run of a task failed, and that it runs again."""
         before = max((one.attempt for one in self.attempts if one.number == number), default=-1)
         blob = error_value.shorten(blob, SHORT_BYTES)
-        self.attempts.append(Attempt(number, before + 1, process, time.monotonic_ns(), blob, died))
-        self.attempt_count += 1
-
-    def attempts_since(self, count: int) -> list[Attempt]:
-        """Return those after the ``count``-th that are still known, oldest first."""
-        new = min(self.attempt_count - count, len(self.attempts))
-        return list(self.attempts)[-new:] if new > 0 else []
+        self.attempts.append(Attempt(number, before + 1, process, time.monotonic_ns(), blob))
 
     def attempts_of(self, number: int) -> list[Attempt]:
         """Return the runs of a task before its last, as far as they are known."""

@@ -105,7 +105,8 @@ class Failures(CoreState):
             self.fail(record, OutOfMemoryError(f"{notice.reason}{tail}"), notice.peer)
             return
         error = error_value.from_system_error(OutOfMemoryError(notice.reason))
-        self.failed.add_attempt(record.number, notice.peer, error.blob, died=True)
+        self.note_lost(record, notice.peer, 0)
+        self.failed.add_attempt(record.number, notice.peer, error.blob)
         if record.retries > 0:
             record.retries -= 1
         delay = self.store.pressure.limits.oom_retry_s * 2 ** min(record.ooms, 6)

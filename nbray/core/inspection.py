@@ -24,15 +24,16 @@ ROWS_AT_ONCE = 1000  # in one message
 MAX_ERRORS = 1000  # of one process in a list: the latest
 ERRORS_AT_ONCE = 50  # the same, of errors with their text
 _MAX_ERROR_TEXT = 4000  # characters, of which the last ones say most
+_MAX_ERROR_BYTES = 64 * 1024  # about, of one that is asked for
 _MAX_NAME = 200  # characters
 METHOD = 16  # flag of a record: a call of an actor
 
 
 def answers(core: CoreState, notice: m.InspectNotice) -> Iterator[m.InspectedNotice]:
     """Yield what this process answers; called with the core worker's lock held."""
-    rows = iter(_QUESTIONS.get(notice.what, _nothing)(core))
+    rows = iter(ends(core, notice.seq) if notice.what == "ends" else _QUESTIONS.get(notice.what, _nothing)(core))
     rows = itertools.islice(rows, max(0, min(notice.limit, 100_000)))
-    at_once = ERRORS_AT_ONCE if notice.what in ("errors", "attempts") else ROWS_AT_ONCE
+    at_once = ERRORS_AT_ONCE if notice.what in ("errors", "attempts", "ends") else ROWS_AT_ONCE
     if notice.what == "tasks":  # the time tells which tasks were submitted later
         head = {"taken_ns": time.monotonic_ns(), "under_way": core.calls_under_way()}
         yield m.InspectedNotice(notice.token, codec.encode_any([head]))
@@ -205,6 +206,21 @@ def _attempts(core: CoreState) -> Iterator[dict[str, Any]]:
         yield {
             "seq": one.number, "attempt": one.attempt, "process": one.process, "error_type": error_type,
             "error_message": text, "end": one.t_ns,
+        }  # fmt: skip
+
+
+def ends(core: CoreState, number: int) -> Iterator[dict[str, Any]]:
+    """How the runs of one task of this process ended that failed, oldest first; as ``cluster_view.ends_of`` returns it."""
+    earlier = core.failed.attempts_of(number)
+    for one in earlier:
+        yield {
+            "attempt": one.attempt, "process": one.process, "t_ns": one.t_ns, "died": False, "is_last": False, "blob": one.blob,
+        }  # fmt: skip
+    last = core.failed.of(number)
+    if last is not None and all(record.number != number for record in open_records(core)):
+        yield {
+            "attempt": earlier[-1].attempt + 1 if earlier else 0, "process": last.process, "t_ns": last.t_ns,
+            "died": last.process != 0, "is_last": True, "blob": error_value.shorten(last.blob, _MAX_ERROR_BYTES),
         }  # fmt: skip
 
 

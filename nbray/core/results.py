@@ -260,7 +260,9 @@ class Results(CoreState):
         """Run a task again that ended in ``error``; ``process``: the peer of its worker, where its lane is gone."""
         link = record.lane.link if record.lane is not None else None
         worker = process or (link.peer if link is not None else 0)
-        self.failed.add_attempt(record.number, worker, error.blob, died=process != 0)
+        if process:
+            self.note_lost(record, process, 0)
+        self.failed.add_attempt(record.number, worker, error.blob)
         if self.reports is not None:
             name = record.name or record.function.name
             self.reports.retried(name, record.retries, record.origin, error_value.describe(error.blob)[1])
@@ -311,7 +313,15 @@ class Results(CoreState):
         began : bool
             Whether that may have begun it.
         """
+        self.note_lost(record, process, RESULT_CANCELLED if record.cancelled else RESULT_ERROR)
         self._finish_error(record, error_value.from_system_error(error), process, began)
+
+    def note_lost(self, record: TaskRecord, process: int, flags: int) -> None:
+        """Record for all who look that a run is over of which no worker tells; ``process``: the one that died with it.
+
+        Without ``flags`` the task runs again.
+        """
+        lib.nbs_event_put(self.seg, lib.NBS_EV_LOST, flags, record.number, record.function.number, process)
 
     def _set(self, ref: ObjectRef, data: Any) -> None:
         if ref._data is not None:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from nbray._cstore import ffi, lib
-from nbray.core.failure_log import Attempt, Failure
+from nbray.core.failure_log import Failure
 from nbray.core.task_columns import ColumnTable
 from nbray.events.task_table import CANCELLED, FAILED, TaskTable, names_of, numbers_sent
 from nbray.wire import messages as m
@@ -44,7 +44,6 @@ class TaskFeed:
         self._unread: list[tuple[int, int, int]] = []  # tasks that wait, which the table has not been told of
         self._queued: dict[int, int] = {}  # pool's request id -> highest number that was seen in its queue
         self._failures = 0  # of the process's, that the table has been told
-        self._attempts = 0  # the same of those that were followed by another
         self._running = ffi.new("nbs_running_task[]", MAX_RUNNING)
 
     def poll(self, timeout_s: float = 2.0) -> None:
@@ -64,7 +63,6 @@ class TaskFeed:
         has_inputs = bool(inputs or self._unread)  # what is unread may be some of them
         self._unread += inputs + self._look_at_pools()
         failures = self._look_at_failures()
-        crashes = self._look_at_crashes()
         request = m.EventsRequest(request_id=core.control.next_id(), since=self._position)
         replies = core.request(request, timeout_s=timeout_s, complete=lambda got: bool(got) and got[-1].last)
         waiting, self._unread = self._unread, []
@@ -95,8 +93,6 @@ class TaskFeed:
             lib.nbs_give_freed()
         table.waiting_all(core.peer, waiting, looked_at if self._has_looked else 0)
         self._has_looked = True
-        for crash in crashes:
-            table.crashed(core.peer, crash.number, crash.t_ns)
         for task in self._running[0:running]:
             table.runs(task.owner, task.seq, task.worker, task.start_ns)
         for failure in failures:
@@ -134,13 +130,3 @@ class TaskFeed:
             failures: list[Failure] = core.failed.since(self._failures)
         self._failures = failures[-1].place
         return failures
-
-    def _look_at_crashes(self) -> list[Attempt]:
-        """Return the runs that ended with their workers since the last look, and were followed by others."""
-        log = self.core.failed
-        if log.attempt_count == self._attempts:
-            return []
-        with self.core.lock:
-            attempts = log.attempts_since(self._attempts)
-            self._attempts = log.attempt_count
-        return [attempt for attempt in attempts if attempt.died]

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 RECORD = struct.Struct("<QQQQQQIHHQ")  # nbs_event
-SUBMIT, RESULT, PARENT = 1, 2, 18
-ERROR, CANCELLED = 1, 2  # flags of a RESULT
+SUBMIT, RESULT, PARENT, LOST = 1, 2, 18, 19
+ERROR, CANCELLED = 1, 2  # flags of a RESULT, and of a LOST
 
 
-def decode(block: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the events in a block of records; kinds that are not known are left out."""
+def decode(block: bytes, only: tuple[int, int] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the events in a block of records, or those of one task (owner, number); unknown kinds are left out."""
     for t_ns, seq, owner, process, dur_ns, b, a, kind, flags, _ in RECORD.iter_unpack(block):
+        if only is not None and only != (owner, seq):
+            continue
         if kind == SUBMIT:
             yield {"type": "submit", "t": t_ns, "owner": owner, "seq": seq, "function": a}
         elif kind == RESULT:
@@ -24,3 +26,8 @@ def decode(block: bytes) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
         elif kind == PARENT:
             yield {"type": "parent", "owner": owner, "seq": seq, "slot": a, "number": b}
+        elif kind == LOST:
+            status = "cancelled" if flags & CANCELLED else "error" if flags & ERROR else "again"
+            yield {
+                "type": "lost", "t": t_ns, "owner": owner, "seq": seq, "function": a, "process": b, "status": status,
+            }  # fmt: skip

@@ -8,6 +8,9 @@ define     ``owner, number, name, kind, origin``: a name for an owner's function
            function, where the name is another
 submit     ``t, owner, seq, function``: a task was sent to a worker
 result     ``t, owner, seq, process, duration, status``: it ended, ``ok|error|cancelled``
+lost       ``t, owner, seq, function, process, status``: its owner says that a run is over, of which no
+           worker told; ``process``: the worker that died with it, 0: it had none; ``again`` as status:
+           the task runs again
 parent     ``owner, seq, slot, number``: the task that submitted it, by its owner's slot
 owned      ``t, owner, tasks``: all tasks of an owner that are not done, at that time
 running    ``process, calls``: of the calls that were sent to an actor that runs several at a time,
@@ -36,6 +39,7 @@ TASK_STATES = (PENDING_ARGS_AVAIL, PENDING_NODE_ASSIGNMENT, SUBMITTED_TO_WORKER,
 DONE = (FINISHED, FAILED)
 
 _KINDS = {"task": "NORMAL_TASK", "actor_task": "ACTOR_TASK", "actor": "ACTOR_CREATION_TASK"}
+_ERROR_TYPES = {"ok": "", "error": "TASK_EXECUTION_EXCEPTION", "cancelled": "TASK_CANCELLED"}
 _TABLES = {"job": "job_id", "actor": "actor_id", "node": "node_id", "placement_group": "id"}
 
 
@@ -54,7 +58,8 @@ class View:
     processes, jobs, actors, nodes, placement_groups : dict
         Rows by peer or id.
     runs : dict
-        (owner, seq) -> (process, start, end) of the earlier runs of a task that ran again.
+        (owner, seq) -> (process, start, end, error type; empty: it did not fail) of the earlier runs of a task that ran
+        again. Of one that died with its worker the start is not known.
     forgotten : int
         Tasks that were let go.
     """
@@ -66,7 +71,7 @@ class View:
         self._unrecorded: set[tuple[int, int]] = set()
         self.processes: dict[int, dict[str, Any]] = {}
         self.tables: dict[str, dict[Any, dict[str, Any]]] = {kind: {} for kind in _TABLES}
-        self.runs: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+        self.runs: dict[tuple[int, int], list[tuple[int, int, int, str]]] = {}
         self.forgotten = 0
         self._open: dict[int, dict[int, None]] = {}  # owner -> tasks that are not done
         self._parents: dict[tuple[int, int], tuple[int, int]] = {}  # task -> slot of its parent's owner, number
@@ -79,6 +84,8 @@ class View:
             self._submit(event)
         elif kind == "result":
             self._result(event)
+        elif kind == "lost":
+            self._lost(event)
         elif kind == "parent":
             self._parents[event["owner"], event["seq"]] = event["slot"], event["number"]
         elif kind == "define":
@@ -166,21 +173,35 @@ class View:
         begun = event["t"] - event["duration"]
         if event["t"] < row["submitted"] or event["t"] < row["start"]:
             # Workers have rings of their own, too: of an earlier run may be read after a later one.
-            self._run_over(row, (event["process"], begun, event["t"]))
+            self._run_over(row, (event["process"], begun, event["t"], _ERROR_TYPES[event["status"]]))
             return
         if row["state"] in DONE and row["process"] and begun >= row["end"]:
             self._run_over(row)  # that it was sent again has not been read yet
         status = event["status"]
-        error_type = {"ok": "", "error": "TASK_EXECUTION_EXCEPTION", "cancelled": "TASK_CANCELLED"}[status]
-        self._enter(row, FINISHED if status == "ok" else FAILED, error_type)
+        self._enter(row, FINISHED if status == "ok" else FAILED, _ERROR_TYPES[status])
         row["process"] = event["process"]
         row["start"] = begun
         row["end"] = event["t"]
 
-    def _run_over(self, row: dict[str, Any], run: tuple[int, int, int] | None = None) -> None:
+    def _lost(self, event: dict[str, Any]) -> None:
+        row = self._task(event["owner"], event["seq"])
+        ended = event["t"]
+        self._name(row, event["function"])
+        if event["status"] == "again":
+            self._run_over(row, (event["process"], 0, ended, "WORKER_DIED"))
+            if row["state"] not in DONE and row["start"] <= ended:  # of the next run nothing has been read yet
+                row["start"] = row["process"] = 0
+                sent_again = row["submitted"] > ended
+                self._enter(row, SUBMITTED_TO_WORKER if sent_again else PENDING_NODE_ASSIGNMENT)
+        elif row["state"] not in DONE and row["submitted"] <= ended:  # one that was sent after that runs again
+            died = "WORKER_DIED" if event["process"] else ""
+            self._enter(row, FAILED, "TASK_CANCELLED" if event["status"] == "cancelled" else died)
+            row["process"], row["end"] = event["process"], ended
+
+    def _run_over(self, row: dict[str, Any], run: tuple[int, int, int, str] | None = None) -> None:
         """Count a run before the last one: ``run``, or the one that the row told of."""
         row["attempt"] += 1
-        run = run or (row["process"], row["start"], row["end"])
+        run = run or (row["process"], row["start"], row["end"], row["error_type"])
         self.runs.setdefault((row["owner"], row["seq"]), []).append(run)
 
     def _owned(self, event: dict[str, Any]) -> None:

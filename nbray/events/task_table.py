@@ -21,8 +21,8 @@ from nbray.events.task_numbers import NONE, TaskNumbers
 from nbray.events.value_takers import ValueTakers
 
 RECORD = struct.Struct("<QQQQQQIHHQ")  # nbs_event
-SUBMIT, RESULT, INPUT, PARENT = 1, 2, 17, 18  # NBS_EV_...
-ERROR, CANCELLED_FLAG = 1, 2  # flags of a RESULT
+SUBMIT, RESULT, INPUT, PARENT, LOST = 1, 2, 17, 18, 19  # NBS_EV_...
+ERROR, CANCELLED_FLAG = 1, 2  # flags of a RESULT, and of a LOST
 
 # States of a task, as codes of a column; in the order of a task's life.
 WAITS_FOR_INPUT, WAITS_FOR_PLACE, SENT, RUNNING, DONE, FAILED, CANCELLED = range(7)
@@ -187,6 +187,8 @@ class TaskTable:
                     start[index], end[index] = t_ns - dur_ns, t_ns
                     self.worker[index] = self._worker(process)
                     self._move(index, CANCELLED if flags & CANCELLED_FLAG else FAILED if flags & ERROR else DONE)
+            elif kind == LOST:
+                self._lost(index_of(owner, seq), a, b, flags, t_ns)
             elif kind == INPUT:
                 self._edge(self._in_slot(a, owner), b, owner, seq, bool(flags))
                 self._was_made(index_of(owner, seq), t_ns)
@@ -250,20 +252,25 @@ class TaskTable:
     def ended(self, owner: int, seq: int, state: int, end_ns: int) -> None:
         """Its owner says that a task is over, of which no record told."""
         index = self._find(owner, seq)
-        # One that was sent after that runs again.
-        if index is not None and self.state[index] < DONE and self.submitted[index] <= end_ns:
+        # One that was sent after that, or is to be, runs again.
+        if index is not None and self.state[index] < DONE and max(self.submitted[index], self.end[index]) <= end_ns:
             self.end[index] = end_ns
             self._move(index, state)
 
-    def crashed(self, owner: int, seq: int, end_ns: int) -> None:
-        """Its owner says that a run ended with its worker, which left no record of it, and that the task runs again."""
-        index = self._find(owner, seq)
-        if index is None:
-            return
-        self.attempt[index] += 1
-        if self.state[index] < DONE and self.start[index] <= end_ns:  # of the next run nothing has been read yet
-            self.start[index] = 0
-            self._move(index, SENT if self.submitted[index] > end_ns else WAITS_FOR_PLACE)
+    def _lost(self, index: int, function: int, worker: int, flags: int, end_ns: int) -> None:
+        """Its owner says that a run is over, of which no worker left a record; without flags: the task runs again."""
+        owner, seq = self.key(index)
+        self.function[index] = self._function(owner, function)
+        if flags:
+            is_new = self.state[index] < DONE
+            self.ended(owner, seq, CANCELLED if flags & CANCELLED_FLAG else FAILED, end_ns)
+            if worker and is_new and self.state[index] >= DONE:
+                self.worker[index] = self._worker(worker)
+        else:
+            self.attempt[index] += 1
+            if self.state[index] < DONE and self.start[index] <= end_ns:  # of the next run nothing has been read yet
+                self.start[index] = 0
+                self._move(index, SENT if self.submitted[index] > end_ns else WAITS_FOR_PLACE)
         self._touch(index)
 
     # --------------------------------------------------------------------- output

@@ -444,6 +444,8 @@ class Handlers:
 
     def _inspect(self, client: Client, message: m.InspectRequest) -> None:
         peers = {peer: other.pid for peer, other in self.node.clients.by_peer.items() if other.role != OBSERVER}
+        if message.owner:
+            peers = {peer: pid for peer, pid in peers.items() if peer == message.owner}
         self.node.inspections.ask(client.peer, message, peers)
 
     def _inspect_answer(self, client: Client, message: m.InspectedNotice) -> None:

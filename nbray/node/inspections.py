@@ -47,7 +47,7 @@ class Inspections:
         token, self._next_token = self._next_token, self._next_token + 1
         question = self._open[token] = _Question(asker, request.request_id, dict(peers))
         for peer in peers:
-            if not self._send(peer, m.InspectNotice(token, request.what, request.limit)):
+            if not self._send(peer, m.InspectNotice(token, request.what, request.limit, request.seq)):
                 del question.waiting[peer]
         patience_s = request.timeout_s if 0 <= request.timeout_s <= MAX_TIMEOUT_S else MAX_TIMEOUT_S  # also for NaN
         self._call_after(patience_s, lambda: self._finish(token))

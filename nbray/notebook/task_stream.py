@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 from nbray.core import current, live
 from nbray.core.task_feed import TaskFeed
-from nbray.events.task_table import ROW
+from nbray.events.task_table import DONE, ROW
 
 MAX_ROWS = 20_000  # of one frame, some 900 KB
 FRAMES_PER_POLL = 5
@@ -146,6 +146,14 @@ class TaskStream:
             return None
         same = feed is self._feed and feed.table.generation == table_generation and generation == self._generation
         return (owner, number, peer) if same else None
+
+    def has_failed(self, owner: int, number: int) -> bool:
+        """Tell whether a run of a task has failed. From any thread, as ``locate``."""
+        feed = self._feed
+        index = feed.table.find(owner, number) if feed is not None else None
+        if feed is None or index is None or index >= len(feed.table):  # it is forgetting just now
+            return False
+        return feed.table.state[index] > DONE or feed.table.attempt[index] > 0
 
     def index_of(self, owner: int, number: int) -> int | None:
         """Return the index of a task, None when it is not in the table. From any thread, as ``locate``."""

@@ -526,12 +526,14 @@ class ListReply(Message):
 
 
 class InspectRequest(Message):
-    """Process -> daemon: have every process say what it holds. Reply: InspectReply."""
+    """Process -> daemon: have every process say what it holds, or the one that owns a task. Reply: InspectReply."""
 
     request_id: int
-    what: str  # tasks, refs
+    what: str  # tasks, refs, errors, attempts; ends, of one task
     limit: int = 10_000  # rows of one process
     timeout_s: float = 2.0
+    owner: int = 0  # 0: every process
+    seq: int = 0
 
 
 class InspectNotice(Message):
@@ -540,6 +542,7 @@ class InspectNotice(Message):
     token: int
     what: str
     limit: int
+    seq: int = 0  # of one task
 
 
 class InspectedNotice(Message):

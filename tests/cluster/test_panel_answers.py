@@ -133,6 +133,58 @@ def test_runs_before_the_last_are_tries_however_they_ended(ray, panel, gate, led
     assert table.attempt[index] == 3
 
 
+def test_runs_of_a_task_that_another_task_submitted_are_tries_too(ray, panel, gate, ledger, tmp_path):
+    @ray.remote(max_retries=2, retry_exceptions=True)
+    def inner():
+        import os
+
+        ledger.add(os.getpid())
+        run = len(ledger.lines())
+        if run == 1:
+            os.kill(os.getpid(), 9)
+        if run == 2:
+            raise ValueError(HOSTILE)
+        if run == 3:
+            gate.wait()
+            os.kill(os.getpid(), 9)
+
+    @ray.remote(max_calls=1)
+    def outer():
+        try:
+            ray.get(inner.remote())
+        except ray.exceptions.WorkerCrashedError:
+            gate2.wait()
+
+    gate2 = kit.Gate(tmp_path / "second gate")
+    ref = outer.remote()
+    pids = list(map(int, ledger.await_lines(3)))
+    index = panel.index("inner", RUNS)
+    table = panel.stream._feed.table
+    kit.eventually(lambda: panel.stream.poll() is not None and table.attempt[index] == 2, "two runs are over")
+    told = panel.about(index)["value"]
+    tries = [(0, "WorkerCrashedError", pids[0]), (1, "ValueError", pids[1])]
+    assert [(row["attempt"], row["type"], row["pid"]) for row in told["tries"]] == tries
+    assert told["tries"][1]["message"] == HOSTILE and told["error"] is None
+    gate.open()
+    assert panel.index("inner", FAILED) == index  # no worker tells of it, its owner does
+    told = panel.about(index)["value"]
+    assert told["error"]["type"] == "WorkerCrashedError" and "SIGKILL" in told["error"]["message"]
+    assert [(row["attempt"], row["type"], row["pid"]) for row in told["tries"]] == tries
+    gate2.open()
+    ray.get(ref)
+
+    def owner_is_gone():
+        told = panel.about(index)["value"]
+        return [(row["attempt"], row["pid"]) for row in told["tries"]] == [row[::2] for row in tries] and (
+            told["tries"][1]["message"] == ""  # what it raised only its owner knew
+        )
+
+    kit.eventually(owner_is_gone, "the records tell how it went")
+    told = panel.about(index)["value"]
+    assert [row["type"] for row in told["tries"]] == ["WorkerCrashedError", "error"]
+    assert "SIGKILL" in told["tries"][0]["message"] and "SIGKILL" in told["error"]["message"]
+
+
 def test_a_failure_is_known_without_a_ref_and_its_arguments_are_made_again(ray, panel, gate):
     @ray.remote
     def load(n):

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import importlib
 import os
+import signal
 import time
 
 import pytest
@@ -312,6 +313,33 @@ def test_each_run_of_a_task_has_a_row(ray, state, ledger, dies):
     assert {row.task_id for row in rows()} == {task_id}
     assert dies or "ValueError: again" in rows()[0].error_message
     assert sorted(row.attempt_number for row in state.get_task(task_id)) == [0, 1, 2]
+
+
+def test_each_run_of_a_nested_task_has_a_row(ray, state, ledger):
+    @ray.remote
+    def killed_once():
+        ledger.add()
+        if len(ledger.marks()) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ray.get_runtime_context().get_task_id()
+
+    @ray.remote(max_calls=1)  # its process, the owner of the other's task, ends with it
+    def starter():
+        task_id = ray.get(killed_once.remote())
+        return task_id, os.getpid()
+
+    def runs():
+        found = sorted(
+            state.list_tasks(filters=[("task_id", "=", task_id)], detail=True), key=lambda row: row.attempt_number
+        )
+        return [(row.attempt_number, row.state, row.error_type) for row in found]
+
+    task_id, owner = ray.get(starter.remote())
+    both = [(0, "FAILED", "WORKER_DIED"), (1, "FINISHED", None)]
+    wait_until(lambda: runs() == both, "two runs")
+    wait_until(lambda: not os.path.exists(f"/proc/{owner}"), "the owner has ended")
+    wait_until(lambda: runs() == both, "two runs of a task whose owner has ended")
+    assert sorted(row.attempt_number for row in state.get_task(task_id)) == [0, 1]
 
 
 def test_each_run_of_a_method_has_a_row(ray, state, ledger):

@@ -20,13 +20,13 @@ from nbray.events.task_table import TaskTable
 HERE = Path(__file__).parent
 ALL = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "golden").glob("*.json"))}
 # What records tell of; processes and what owners say come to the panel in other ways, and it forgets in larger steps.
-OF_RECORDS = {"define", "submit", "result"}
+OF_RECORDS = {"define", "submit", "result", "lost"}
 CASES = {
     name: case
     for name, case in ALL.items()
     if {event["type"] for event in case["events"]} <= OF_RECORDS and "limits" not in case
 }
-FLAGS = {"ok": 0, "error": tt.ERROR, "cancelled": tt.CANCELLED_FLAG}
+FLAGS = {"ok": 0, "again": 0, "error": tt.ERROR, "cancelled": tt.CANCELLED_FLAG}
 
 
 def feed(table: TaskTable, event: dict[str, Any]) -> None:
@@ -36,6 +36,18 @@ def feed(table: TaskTable, event: dict[str, Any]) -> None:
     elif event["type"] == "submit":
         record = (event["t"], event["seq"], event["owner"], event["owner"], 0, 0, event["function"], tt.SUBMIT, 0, 0)
         table.apply_block(tt.RECORD.pack(*record))
+    elif event["type"] == "lost":
+        record = (
+            event["t"],
+            event["seq"],
+            event["owner"],
+            event["owner"],
+            0,
+            event["process"],
+            event["function"],
+            tt.LOST,
+        )
+        table.apply_block(tt.RECORD.pack(*record, FLAGS[event["status"]], 0))
     else:
         flags = FLAGS[event["status"]]
         record = (

@@ -29,6 +29,12 @@ def test_records_of_the_core_become_events():
     submit = records.RECORD.pack(100, 7, 1, 1, 0, 0, 3, records.SUBMIT, 0, 0)
     result = records.RECORD.pack(400, 7, 1, 2, 250, 0, 0, records.RESULT, records.ERROR, 0)
     other = records.RECORD.pack(400, 7, 1, 2, 250, 0, 0, 99, 0, 0)
+    lost = [records.RECORD.pack(500 + flags, 7, 1, 1, 0, 2, 3, records.LOST, flags, 0) for flags in range(3)]
+    assert list(records.decode(b"".join(lost))) == [
+        {"type": "lost", "t": 500 + flags, "owner": 1, "seq": 7, "function": 3, "process": 2, "status": status}
+        for flags, status in enumerate(("again", "error", "cancelled"))
+    ]
+    assert list(records.decode(submit + result, only=(1, 8))) == []
     assert list(records.decode(submit + other + result)) == [
         {"type": "submit", "t": 100, "owner": 1, "seq": 7, "function": 3},
         {"type": "result", "t": 400, "owner": 1, "seq": 7, "process": 2, "duration": 250, "status": "error"},
@@ -104,7 +110,7 @@ def test_runs_that_are_read_in_one_go_are_counted():
         )
     row = view.tasks[1, 1]
     assert (row["state"], row["attempt"], row["process"]) == (FINISHED, 1, 8)
-    assert view.runs == {(1, 1): [(9, 15, 20)]}
+    assert view.runs == {(1, 1): [(9, 15, 20, "TASK_EXECUTION_EXCEPTION")]}
 
 
 def test_the_last_run_counts_in_whatever_order_the_rings_are_read():
@@ -120,7 +126,7 @@ def test_the_last_run_counts_in_whatever_order_the_rings_are_read():
             view = View().apply_all(told)
             row = view.tasks[1, 1]
             assert (row["state"], row["attempt"], row["process"], row["end"]) == (FINISHED, 1, 8, 40), told
-            assert view.runs == {(1, 1): [(9, 15, 20)]}, told
+            assert view.runs == {(1, 1): [(9, 15, 20, "TASK_EXECUTION_EXCEPTION")]}, told
 
 
 def test_what_runs_beside_other_calls_is_told_by_its_worker():

@@ -25,6 +25,8 @@ def records(chance, many, owners=OWNERS, functions=3):
         ]
         if chance.random() < 0.03:
             told += [(tt.SUBMIT, t + 1000, 0, 1, 0), (tt.RESULT, t + 1500, 7, 0, 0)]  # it is run again
+        if chance.random() < 0.03:  # a run that ends with its worker, or fails so
+            told[1:1] = [(tt.LOST, t + 2, 0, 1, chance.choice([0, 0, 1, 2])), (tt.SUBMIT, t + 4, 0, 1, 0)]
         for kind, when, took, a, flags in told:
             made.append((when, tt.RECORD.pack(when, seq, owner, worker, took, 0, a, kind, flags, 0)))
         if chance.random() < 0.05 and seq > 3:

@@ -24,6 +24,10 @@ def result(seq, t=30, dur=5, flags=0, owner=OWNER, process=WORKER):
     return record(tt.RESULT, seq, t=t, dur=dur, flags=flags, owner=owner, process=process)
 
 
+def lost(seq, t=30, function=1, worker=WORKER, flags=0):
+    return record(tt.LOST, seq, t=t, a=function, b=worker, flags=flags)
+
+
 def rows(frame):
     return {row[0]: row for row in tt.ROW.iter_unpack(frame["rows"])}
 
@@ -98,14 +102,13 @@ def test_a_run_that_ended_with_its_worker_is_a_try(kind, sent_again_is_known, ma
     if sent_again_is_known:
         table.apply_block(again)
     for seq in everyone:
-        table.crashed(OWNER, seq, 200)
+        table.apply_block(lost(seq, t=200))
     row = table.find(OWNER, many)
     assert (table.attempt[row], table.start[row]) == (1, 0)
     assert table.state[row] == (tt.SENT if sent_again_is_known else tt.WAITS_FOR_PLACE)
     if not sent_again_is_known:
         table.apply_block(again)
     table.apply_block(b"".join(result(seq, t=400, dur=50) for seq in everyone))
-    table.crashed(OWNER, 5000, 200)  # forgotten, or never heard of
     assert (
         table.state[row], table.attempt[row], table.made[row], table.submitted[row], table.start[row], table.end[row]
     ) == (tt.DONE, 1, 100, 300, 350, 400)  # fmt: skip
@@ -275,7 +278,7 @@ def test_deltas_add_up_to_the_snapshot(seed):
     view, edges = {}, []
     for _ in range(300):
         owner = OWNER + chance.randrange(2)
-        kinds = [tt.SUBMIT, tt.RESULT, tt.INPUT, tt.PARENT]
+        kinds = [tt.SUBMIT, tt.RESULT, tt.INPUT, tt.PARENT, tt.LOST]
         table.apply_block(
             b"".join(
                 record(chance.choice(kinds), chance.randrange(1, 200), owner=owner, a=chance.randrange(3, 5),

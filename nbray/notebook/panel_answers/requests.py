@@ -158,7 +158,7 @@ class PanelRequests:
 
     def _task(self, core: Any, data: dict[str, Any]) -> dict[str, Any]:
         owner, number, worker = self._key(data)
-        details = TaskDetails(core, owner, number, self._names())
+        details = TaskDetails(core, owner, number, self._names(), self._stream.has_failed(owner, number))
         answer = details.answer(worker, self._output.of((owner, number)))
         for row in answer["arguments"]:
             row["task"] = self._index_of(*row["task"]) if row.get("task") else None

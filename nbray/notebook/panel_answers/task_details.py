@@ -9,11 +9,10 @@ import struct
 from typing import Any
 
 from nbray import ids
-from nbray.core import call_site, inspection
+from nbray.core import call_site, cluster_view, inspection
 from nbray.core import why as reasons
-from nbray.core.failure_log import Attempt
 from nbray.core.records import TASK_DEPS, TASK_KWARGS, TASK_METHOD, TASK_STORED, StoredValue, TaskRecord
-from nbray.exceptions import RayError
+from nbray.exceptions import RayError, WorkerCrashedError
 from nbray.notebook.panel_answers.holders import Holders, running_now, stored_entry_of
 from nbray.notebook.panel_answers.store_list import Entry, StoreList
 from nbray.notebook.wait_reason import amount, plain_amount
@@ -46,21 +45,26 @@ class TaskDetails:
         Which task.
     names : mapping
         The notebook's variables.
+    has_failed : bool
+        Whether a run of it has, as far as the table of tasks knows: then its owner is asked how.
     """
 
-    def __init__(self, core: Any, owner: int, number: int, names: Any) -> None:
+    def __init__(self, core: Any, owner: int, number: int, names: Any, has_failed: bool = True) -> None:
         self._core = core
         self._owner, self._number = owner, number
         self.mine = owner == core.peer
         self.record: TaskRecord | None = None
         self.failure: Any = None
-        self.attempts: list[Attempt] = []
+        self.ends: list[dict[str, Any]] = []  # of runs that failed
         with core.lock:
             core._drain()
             if self.mine:
                 self.record = next((one for one in core.open_records() if one.number == number), None)
                 self.failure = core.failed.of(number)
-                self.attempts = core.failed.attempts_of(number)[-MAX_TRIES:]
+                self.ends = list(inspection.ends(core, number))
+        if has_failed and not self.mine:
+            with contextlib.suppress(RayError):  # the daemon is busy or gone
+                self.ends = cluster_view.ends_of(core, owner, number)
         self._refs = self._find_refs()
         self._holders = Holders(core, names)
         self._store = StoreList(core.seg)
@@ -320,10 +324,11 @@ class TaskDetails:
             return None
         error = next((ref._data for ref in self._refs if type(ref._data) is ErrorValue), None)
         blob = error.blob if error is not None else self.failure.blob if self.failure is not None else None
-        if blob is None:
+        last = self.ends[-1] if self.ends and self.ends[-1]["is_last"] else None
+        if blob is None and last is None:
             return None
         try:
-            facts = error_value.facts(blob)
+            facts = error_value.facts(blob) if blob is not None else self._how(last)
         except ValueError:
             return {"type": "error", "message": "It cannot be shown here; get() raises it.", "traceback": "", "at": ""}
         text = _FRAME.sub(_in_cell, facts["traceback"])
@@ -338,17 +343,30 @@ class TaskDetails:
     def _tries(self) -> list[dict[str, Any]]:
         """Return the runs before the last, the oldest first: how and when each ended, and in which process."""
         found = []
-        for one in self.attempts:
+        for one in [one for one in self.ends if not one["is_last"]][-MAX_TRIES:]:
             try:
-                facts = error_value.facts(one.blob)
+                facts = self._how(one)
             except ValueError:
                 facts = {"type": "", "message": ""}
-            pid = self._holders.processes.get(one.process, {}).get("pid", 0)
+            pid = self._holders.processes.get(one["process"], {}).get("pid", 0)
             found.append(
-                {"attempt": one.attempt, "end": one.t_ns / 1e6, "type": (facts["type"] or "error")[:MAX_TYPE],
+                {"attempt": one["attempt"], "end": one["t_ns"] / 1e6, "type": (facts["type"] or "error")[:MAX_TYPE],
                  "message": facts["message"][:MAX_MESSAGE], "pid": pid}
             )  # fmt: skip
         return found
+
+    def _how(self, end: Any) -> dict[str, Any]:
+        """Return what is known of how a run ended, in the form of ``error_value.facts``."""
+        if end["blob"] is not None:
+            return error_value.facts(end["blob"])
+        known: dict[str, Any] = {"type": "", "message": "", "traceback": "", "frames": []}
+        if end["died"]:
+            worker = self._holders.processes.get(end["process"], {})
+            how = worker.get("detail") or "nothing more is known"
+            known.update(
+                type=WorkerCrashedError.__name__, message=f"Its worker (pid {worker.get('pid', '?')}) died: {how}"
+            )
+        return known
 
     def _worker_log(self, worker: dict[str, Any]) -> str:
         """Return the end of the log of the worker that ran it: what its C code printed is only there."""

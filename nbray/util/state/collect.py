@@ -252,8 +252,11 @@ def _failed_attempts(
 ) -> list[TaskState]:
     """Return a row for each run that failed and was followed by another, and count the runs before in the last one's."""
     attempts, _ = cluster_view.inspect(where, "attempts", timeout_s=timeout_s)
-    known = {row.task_id: row for row in found} if any(attempts.values()) else {}
+    known = {row.task_id: row for row in found} if view.runs or any(attempts.values()) else {}
     earlier = []
+    told = {(owner, one["seq"]) for owner, rows in attempts.items() for one in rows}
+    for key in view.runs.keys() - told:  # their owners have ended, or have forgotten how
+        attempts.setdefault(key[0], []).extend(_from_records(key, view))
     for owner, rows in attempts.items():
         for one in rows:
             last = known.get(ids.task_id(owner, one["seq"], where.cluster_id).hex())
@@ -262,7 +265,7 @@ def _failed_attempts(
             last.attempt_number = max(last.attempt_number, one["attempt"] + 1)
             runs = view.runs.get((owner, one["seq"]), ())
             start = max(
-                (begun for process, begun, _ in runs if process == one["process"] and begun < one["end"]), default=0
+                (begun for process, begun, _, _ in runs if process == one["process"] and begun < one["end"]), default=0
             )
             process = view.processes.get(one["process"], {})
             start_ms, end_ms = ms(start), ms(one["end"])
@@ -276,6 +279,19 @@ def _failed_attempts(
                 )
             )  # fmt: skip
     return earlier
+
+
+def _from_records(key: tuple[int, int], view: View) -> Iterator[dict[str, Any]]:
+    """Yield the runs of a task before its last that failed, in the form in which its owner tells of them."""
+    runs = sorted(view.runs[key], key=lambda run: run[2])
+    first = view.tasks[key]["attempt"] - len(runs) if key in view.tasks else 0
+    for attempt, (process, _, end, error_type) in enumerate(runs, first):
+        if error_type:
+            detail = view.processes.get(process, {}).get("detail") if error_type == "WORKER_DIED" else None
+            yield {
+                "seq": key[1], "attempt": attempt, "process": process, "end": end, "error_type": error_type,
+                "error_message": detail or None,
+            }  # fmt: skip
 
 
 def drivers(where: Any) -> list[TaskState]:
