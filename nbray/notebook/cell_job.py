@@ -131,6 +131,7 @@ class CellJob:
     item_by_ref: bool = False  # --each: the last argument is the item's value
     assigned: list[str] = field(default_factory=list)  # --each: names that the cell binds
     reloads: dict[str, Any] | None = None  # see module_reload; None: %autoreload is off
+    module_times: dict[str, int] = field(default_factory=dict)  # see reloaded_modules
     # In an actor, whose own names come first:
     uses: list[str] = field(default_factory=list)  # names that the cell reads
     stores: list[str] = field(default_factory=list)  # names that it stores into

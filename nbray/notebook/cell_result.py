@@ -85,6 +85,7 @@ class CellOutcome:
     carried: list[Any] = field(default_factory=list)
     modules: list[tuple[str, str]] = field(default_factory=list)
     imports: list[str] = field(default_factory=list)
+    reloaded: list[str] = field(default_factory=list)  # modules of the user's, in order
     deleted: list[str] = field(default_factory=list)
     left_behind: list[LeftBehind] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)

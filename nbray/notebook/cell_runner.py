@@ -20,7 +20,7 @@ from typing import Any
 
 from nbray.serialization.error_value import hint_of
 
-from . import cell_failure, collector, interrupt_handlers, method_hints, module_reload, read_only
+from . import cell_failure, collector, interrupt_handlers, method_hints, module_reload, read_only, reloaded_modules
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, CellJob, Item, Placed, missing_input
 from .cell_pickle import StreamReader, pickles, receiving
@@ -106,6 +106,7 @@ def run_in(
         try:
             if job.reloads is not None:
                 module_reload.reload_changed(job.reloads)
+            module_reload.reload_others(job.module_times)
             run.load(resolved)
             if run.reader is not None:
                 module.came = run.reader.objects
@@ -162,6 +163,7 @@ class _Run:
         self.loaded = False
         self.code_state: CodeState | None = None
         self.settings: SettingsInForce | None = None
+        self.reloads: reloaded_modules.InCell | None = None
         self.module_objects: dict[Key, Any] = {}  # that the cell has set on modules
         self.registered: dict[Key, Any] = {}  # in registers of modules
         self.log_filters: dict[Any, list[Any]] = {}
@@ -262,6 +264,8 @@ class _Run:
 
     def take_settings(self, afterwards: ExitStack) -> None:
         """Put the notebook's settings into force in the libraries that its names have brought."""
+        self.reloads = reloaded_modules.InCell()
+        afterwards.callback(self.reloads.end)
         self.settings = SettingsInForce(self.job, self.namespace, self.kept is not None, afterwards)
         for name, place in self.job.held:
             self.namespace[name] = self.before[name] = value = value_at(place)
@@ -271,6 +275,8 @@ class _Run:
         """Put the worker's own settings into force again, and keep what the cell changed of the notebook's."""
         if self.settings is not None:
             settings, self.settings = self.settings, None
+            if self.reloads is not None:
+                self.outcome.reloaded = self.reloads.end()
             self.module_objects = settings.end(self.outcome)
             self.registered, self.log_filters = settings.registered, settings.log_filters
 

@@ -18,7 +18,7 @@ from typing import Any
 from nbray.exceptions import GetTimeoutError, TaskCancelledError
 from nbray.notes import add_note
 
-from . import cell_runner, interrupt, tracebacks
+from . import cell_runner, interrupt, reloaded_modules, tracebacks
 from .cell_job import OF_IPYTHON, Inputs, Item, unpicklable
 from .cell_pickle import CellPickler, into
 from .cell_result import SET, CellOutcome
@@ -376,7 +376,9 @@ def _merge(
     """
     lists: dict[str, list[Any]] = {}
     singles: dict[str, Any] = {}
-    messages: list[str] = []
+    messages = reloaded_modules.reload(
+        dict.fromkeys(name for each in outcomes if each is not None for name in each.reloaded)
+    )
     for number, outcome in enumerate(outcomes):
         if outcome is None:
             continue

@@ -63,6 +63,7 @@ class Extension:
             self.router.comms.settle(self.router.origin)
         self.magics.cells.settings.look()
         self.magics.cells.modules.look()
+        self.magics.cells.versions.times(self.magics.cells.module_state.names())
         self.magics.cells.local.leave()
         self.magics.cells.lines.cell_ends()
 
@@ -79,6 +80,7 @@ class Extension:
         self._remove_filter()
         self._remove_reprs()
         self.magics.cells.local.close()
+        self.magics.cells.versions.forget()
         self.router.close()
         for kind in ("line", "cell"):
             for name in ("remote", "nbray"):

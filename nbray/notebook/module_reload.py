@@ -1,4 +1,4 @@
-"""``%autoreload`` reaches the workers: modules that changed on disk are loaded anew there.
+"""``%autoreload`` reaches the workers: modules that changed on disk are loaded anew there; as are those that the kernel has in another version.
 
 The kernel's own reloader says whether and for which modules it is on; each worker looks at
 the files of the user's modules that it has loaded (not those of the standard library or of
@@ -51,8 +51,6 @@ def note_loaded() -> None:
 
 def reload_changed(reloads: dict[str, Any]) -> None:
     """In a worker, before a cell: load the modules anew whose files have changed."""
-    import psutil  # noqa: PLC0415 - %autoreload alone needs it
-
     names = list(sys.modules) if reloads["all"] else reloads["only"]
     for name in names:
         module = sys.modules.get(name)
@@ -61,13 +59,44 @@ def reload_changed(reloads: dict[str, Any]) -> None:
         changed = changed_at(name, module)
         if changed is None:
             continue
-        known = _loaded.get(name)
-        if known is None and changed < psutil.Process().create_time() * 1e9:
-            known = changed  # loaded by a plain task, and not touched since this process began
-        if known == changed:
+        if _known(name, changed) != changed:
+            _loaded[name] = changed
+            _reload(module)
+
+
+def reload_others(times: dict[str, int]) -> None:
+    """In a worker, before a cell: load the modules anew of which the kernel has another version, in this order."""
+    for name, time in times.items():
+        module = sys.modules.get(name)
+        if module is None or _loaded.get(name) == time:
+            continue
+        changed = changed_at(name, module)
+        # What is newer here than there is as new as can be.
+        if changed is None or _known(name, changed) in (time, changed):
             continue
         _loaded[name] = changed
-        _reload(module)
+        try:
+            importlib.reload(module)
+        except Exception:
+            continue  # the old one stays, as it did there
+
+
+def note_reloaded(name: str) -> None:
+    """In a worker: a cell has reloaded this module."""
+    changed = changed_at(name, sys.modules.get(name))
+    if changed is not None:
+        _loaded[name] = changed
+
+
+def _known(name: str, changed: int) -> int | None:
+    """Return the time of the file of a module when it was loaded; None: it is not known. ``changed`` is that of now."""
+    known = _loaded.get(name)
+    if known is None:
+        import psutil  # noqa: PLC0415 - only of what a plain task has loaded
+
+        if changed < psutil.Process().create_time() * 1e9:
+            return changed  # not touched since this process began
+    return known
 
 
 def _reload(module: ModuleType) -> None:

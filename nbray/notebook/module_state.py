@@ -17,7 +17,7 @@ import sys
 import threading
 import types
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from . import module_reload, module_values
@@ -245,9 +245,10 @@ class InForce:
         self._own.update(_read(name))
         write({key: data for key, data in self._given.items() if key[0] == name})
 
-    def end(self, hints: list[str]) -> dict[Key, bytes]:
-        """Return what the cell has changed; ``hints`` tell of what cannot go over."""
+    def end(self, hints: list[str], reloaded: Collection[str] = ()) -> dict[Key, bytes]:
+        """Return what the cell has changed; ``hints`` tell of what cannot go over. What was ``reloaded`` is not restored."""
         self._late.remove()
+        self._own = {key: data for key, data in self._own.items() if key[0] not in reloaded}
         names = {name for name, _ in self._given}
         changed: dict[Key, bytes] = {}
         # As many as before: none is new. To look at each takes as long as a cell of `pass`.

@@ -16,7 +16,7 @@ import re
 import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -285,8 +285,11 @@ class InForce:
         write({key: data for key, data in self._given.items() if key in self._own}, in_place=False)
         put({key: value for key, value in self._objects.items() if key in self._own})
 
-    def end(self, restore: bool) -> tuple[dict[Key, bytes], dict[Key, Any]]:
-        """Return what the cell has changed: plain values, and other objects; ``restore`` what the worker had before."""
+    def end(self, restore: bool, reloaded: Collection[str] = ()) -> tuple[dict[Key, bytes], dict[Key, Any]]:
+        """Return what the cell has changed: plain values, and other objects; ``restore`` what the worker had before.
+
+        Of modules that the cell has reloaded, that is what is in them now.
+        """
         if self._late is not None:
             self._late.remove()
         stored = resolve(self._chains, self._aliases, self._namespace)
@@ -301,7 +304,7 @@ class InForce:
                 objects[key] = value
         for key, value in self._own.items() if restore else ():
             present = value_at(key, value)
-            if present is not value and not isinstance(present, types.ModuleType):
+            if present is not value and not isinstance(present, types.ModuleType) and key[0] not in reloaded:
                 put_at(key, value)
         return changed, objects
 

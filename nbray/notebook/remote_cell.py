@@ -40,6 +40,7 @@ from . import (
     node_choice,
     pandas_additions,
     process_settings,
+    reloaded_modules,
     tracebacks,
 )
 from .actor_cells import ActorCells
@@ -103,6 +104,7 @@ class RemoteCells:
         self.settings = process_settings.Sender(shell)
         self.modules = module_values.Sender(shell)
         self.module_state = module_state.Sender()
+        self.versions = reloaded_modules.Versions()
         self._formatters = formatters.registered(shell)  # before the user says anything
         self._watched = formatters.watch(shell)
         self._function = RemoteFunction(cell_runner.run_cell, {})
@@ -173,6 +175,7 @@ class RemoteCells:
         job.only_names = options.only_names
         job.lazy = options.lazy
         job.reloads = module_reload.wanted_here(shell)
+        job.module_times = self.versions.times(self.module_state.names())
         job.text = source.raw
         job.numbers[source.filename] = job.number = source.number
         job.filters = self.settings.filters()

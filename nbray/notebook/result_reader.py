@@ -27,6 +27,7 @@ from . import (
     module_values,
     process_environ,
     process_settings,
+    reloaded_modules,
     warning_filters,
 )
 from .cell_job import ANNOTATED, Inputs
@@ -225,8 +226,10 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     interrupt leaves everything as it was, or strikes when all is bound.
     """
     with InterruptsLater("at once") as later:
+        failed = reloaded_modules.reload(outcome.reloaded)  # first: what comes back may be of their classes
         with collector.at_rest():
             found = read(outcome, shell.user_ns, inputs, actor, True, later)
+        found.messages += failed
         later.strikes = "later"
         _bind(outcome, shell, inputs, found)
     for (

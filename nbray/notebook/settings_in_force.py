@@ -67,12 +67,12 @@ class SettingsInForce:
         if self._settings is not None:
             outcome.settings = self._settings.end(outcome.hints)
         if self._state is not None:
-            outcome.module_state = self._state.end(outcome.hints)
+            outcome.module_state = self._state.end(outcome.hints, outcome.reloaded)
         if self._registers is not None:
             self.registered = self._registers.end(restore=not self._kept)
         added = pandas_additions.added_since(self._added, self._objects)
         if self._modules is not None:
-            outcome.module_values, objects = self._modules.end(restore=not self._kept)
+            outcome.module_values, objects = self._modules.end(not self._kept, outcome.reloaded)
         for key, value in added.items():
             objects.setdefault(key, value)
             if not self._kept:

@@ -45,6 +45,57 @@ def test_a_module_that_fails_to_reload_stays(kernel: Kernel) -> None:
     kernel.ok("%autoreload 0")
 
 
+def test_what_is_reloaded_here_is_new_there(kernel: Kernel) -> None:
+    module, other = folder_of(kernel) / "again_module.py", folder_of(kernel) / "base_module.py"
+    write(other, "NAME = 'one'\n", 1_700_000_000)
+    write(module, "from base_module import NAME\nstate = []\ndef f(): return 'old', NAME\n", 1_700_000_000)
+    kernel.ok("import importlib\nimport again_module, base_module")
+    use = "%%remote --each i=range(8)\nagain_module.f()"
+    assert (kernel.ok(use).value or "").count("('old', 'one')") == 8
+    write(other, "NAME = 'twenty-two'\n", 1_700_000_100)
+    write(module, "from base_module import NAME\nstate = []\ndef f(): return 'brand new', NAME\n", 1_700_000_100)
+    assert (kernel.ok(use).value or "").count(
+        "('old', 'one')"
+    ) == 8  # as here: nothing says that it is to be loaded anew
+    kernel.ok("importlib.reload(base_module); importlib.reload(again_module)\nNone")
+    assert (kernel.ok(use).value or "").count("('brand new', 'twenty-two')") == 8
+
+
+def test_what_a_cell_reloads_is_new_here_and_on_all_workers(kernel: Kernel) -> None:
+    module, other = folder_of(kernel) / "edited_module.py", folder_of(kernel) / "below_module.py"
+    write(other, "NAME = 'one'\n", 1_700_000_000)
+    text = "from below_module import NAME\nLEVEL = 1\nprint('loaded')\nclass C:\n    def m(self): return {!r}, NAME\n"
+    write(module, text.format("old"), 1_700_000_000)
+    kernel.ok("import importlib\nimport edited_module, below_module\nkept = edited_module.C(); same = kept")
+    assert kernel.ok("%%remote --each i=range(8)\nedited_module.C().m()").value is not None  # all workers have it
+    write(other, "NAME = 'twenty-two'\n", 1_700_000_100)
+    write(module, text.format("brand new").replace("LEVEL = 1", "LEVEL = 7"), 1_700_000_100)
+    cell = kernel.ok(
+        "%%remote --quiet\nimportlib.reload(below_module)\nimportlib.reload(edited_module)\nmade = edited_module.C()\nkept.n = 1\n"
+        "made.m()"
+    )
+    assert (cell.value, cell.text(), cell.text("stderr")) == ("('brand new', 'twenty-two')", "loaded\n", "")
+    assert kernel.ok("edited_module.C().m(), made.m(), type(made) is edited_module.C, edited_module.LEVEL").value == (
+        "(('brand new', 'twenty-two'), ('brand new', 'twenty-two'), True, 7)"
+    )
+    assert kernel.ok("kept is same, kept.n, kept.m(), isinstance(kept, edited_module.C)").value == (
+        "(True, 1, ('old', 'twenty-two'), False)"
+    )
+    kernel.ok("%%remote --each i=range(8)\nseen = *edited_module.C().m(), edited_module.LEVEL")
+    assert kernel.ok("set(seen)").value == "{('brand new', 'twenty-two', 7)}"
+    kernel.ok("%%remote --actor reloading\nown = edited_module.C()")
+    assert kernel.ok("%%remote --actor reloading\nisinstance(own, edited_module.C)").value == "True"
+
+
+def test_a_reload_in_a_cell_that_fails_then(kernel: Kernel) -> None:
+    module = folder_of(kernel) / "failing_module.py"
+    write(module, "VALUE = 1\n", 1_700_000_000)
+    kernel.ok("import importlib, failing_module")
+    write(module, "VALUE = 22\n", 1_700_000_100)
+    assert kernel.run("%%remote\nimportlib.reload(failing_module)\n1 / 0").error["ename"] == "ZeroDivisionError"
+    assert kernel.ok("failing_module.VALUE").value == "22"
+
+
 def test_redefined_functions_and_classes(kernel: Kernel) -> None:
     kernel.ok("def g(): return 1\nclass K:\n    def m(self): return 1\ndef uses(): return g() + K().m()")
     assert kernel.ok("%%remote\nuses()").value == "2"

@@ -1,0 +1,108 @@
+"""``importlib.reload`` holds on both sides: what the user loads anew here is new in the workers, what a cell loads anew is new here.
+
+Each side knows, of each of the user's modules that it has loaded, the time of its file then. The kernel's go along with each cell, in
+the order in which modules were loaded anew, since one may take names from another; a worker that has another version loads
+the module once more. Which modules a cell reloads is noticed where Python looks for their source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import io
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from . import module_reload
+
+
+class ReloadLog(importlib.abc.MetaPathFinder):
+    """Notes which modules are reloaded: those that are looked for although they are there."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def install(self) -> None:
+        sys.meta_path.insert(0, self)
+
+    def remove(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if target is not None:
+            self._names.append(name)
+        return None
+
+    def take(self) -> list[str]:
+        """Return the names since the last call, each at its last place."""
+        names, self._names = self._names, []
+        return list(dict.fromkeys(reversed(names)))[::-1]
+
+
+class Versions:
+    """In the kernel: which versions of the user's modules are loaded."""
+
+    def __init__(self) -> None:
+        self._log = ReloadLog()
+        self._log.install()
+        self._times: dict[str, int] = {}
+        self._specs: dict[str, Any] = {}
+
+    def times(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the time of the file of each of these modules when it was loaded; what was reloaded stands last."""
+        reloaded = self._log.take()
+        for name in [*names, *reloaded]:
+            module = sys.modules.get(name)
+            spec = getattr(module, "__spec__", None)
+            if spec is None or self._specs.get(name) is spec:
+                continue
+            self._specs[name] = spec  # each reload makes another
+            changed = module_reload.changed_at(name, module)
+            if changed is not None:
+                self._times.pop(name, None)
+                self._times[name] = changed
+        return self._times
+
+    def forget(self) -> None:
+        """Notice no more."""
+        self._log.remove()
+
+
+def reload(names: Iterable[str]) -> list[str]:
+    """In the kernel: load modules anew that a cell has loaded anew; returns sentences on what failed. What they print has been seen."""
+    messages = []
+    for name in names:
+        module = sys.modules.get(name)
+        if not isinstance(module, ModuleType):
+            continue
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                importlib.reload(module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            messages.append(f"module {name} cannot be reloaded here: {type(error).__name__}: {error}")
+    return messages
+
+
+class InCell:
+    """In a worker: which of the user's modules a cell reloads."""
+
+    def __init__(self) -> None:
+        self._log = ReloadLog()
+        self._log.install()
+
+    def end(self) -> list[str]:
+        """Return their names, in order."""
+        self._log.remove()
+        names = []
+        for name in self._log.take():
+            module = sys.modules.get(name)
+            if isinstance(module, ModuleType) and module_reload.source_file(name, module):
+                module_reload.note_reloaded(name)
+                names.append(name)
+        return names
