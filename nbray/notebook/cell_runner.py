@@ -431,6 +431,7 @@ class _Run:
                 alike = [before[name] for name in self.inputs.watched - changed]
                 touched += [value for value in alike if shared.holds_others(value)]
             same = {key for key, wholly in unwritten.items() if wholly}
+            same = same.union(*(outline.unwritten_storages() for outline in self.outlines.values()))
             outlines = [outline for name, outline in (*self.outlines.items(), *self.stored.items()) if name in changed]
             unchanged = set().union(*(outline.unchanged() for outline in outlines))
             known = shared.known(touched + gone, self._notices_changes(changed), same, unchanged)

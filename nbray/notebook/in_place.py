@@ -14,7 +14,7 @@ from .c_data import is_c_data, take_bytes
 from .context_values import NewValue, set_value
 from .gradients import TensorContents, gradient_of, take_contents
 from .pandas_columns import is_frame
-from .tensors import VariableValue, is_tensor, is_variable, take_variable
+from .tensors import StorageContents, VariableValue, is_tensor, is_variable, take_storage, take_variable
 
 CONTAINERS = (
     list,
@@ -49,6 +49,8 @@ def update_in_place(old: Any, new: Any) -> bool:
         return take_variable(old, new)
     if isinstance(new, TensorContents):
         return take_contents(old, new)
+    if isinstance(new, StorageContents):
+        return take_storage(old, new)
     if isinstance(new, NewValue) and isinstance(old, contextvars.ContextVar):
         set_value(old, new.value)
         return True

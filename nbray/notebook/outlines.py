@@ -85,9 +85,16 @@ class Outline:
     def unwritten_tensors(self) -> dict[int, bool]:
         """Return the tensors of PyTorch that hold what they held, by id: whether they have the same gradient and attributes, too."""
         parts = {id(obj): before for obj, before in self._before}
-        states = [state for state in self._tensors if isinstance(state, TensorState) and state.sees_all]
-        same = [state.tensor for state in states if not state.differs()]
+        same = [state.tensor for state in self._unwritten()]
         return {id(tensor): _are_same(_parts(tensor), parts[id(tensor)]) for tensor in same}
+
+    def unwritten_storages(self) -> set[int]:
+        """Return the ids of what these tensors have their memory from."""
+        return {id(storage) for state in self._unwritten() if (storage := state.storage()) is not None}
+
+    def _unwritten(self) -> list[TensorState]:
+        states = [state for state in self._tensors if isinstance(state, TensorState) and state.sees_all]
+        return [state for state in states if not state.differs()]
 
     def _is_ordinary(self, obj: Any) -> bool:
         kind = type(obj)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from nbray.serialization import torch_storages
 from nbray.serialization.unpicklable import find_offender
 
 from . import free_locks, ipywidgets_travel
@@ -26,7 +27,7 @@ from .gradients import contents_of
 from .in_place import BUILTINS, Attributes, MoreAttributes, is_made_of_attributes, is_updated_surely
 from .odd_objects import given_to
 from .pandas_columns import is_frame
-from .tensors import VariableValue, is_tensor, is_variable
+from .tensors import StorageContents, VariableValue, is_tensor, is_variable
 
 
 @dataclass(slots=True)
@@ -155,6 +156,8 @@ def _contents(value: Any) -> Any:
         return memoryview(value)
     if is_variable(value):
         return VariableValue(value)
+    if torch_storages.is_storage(value):
+        return StorageContents(torch_storages.buffer_of(value))
     state = ipywidgets_travel.state_of(value)
     if state is not None:
         return state

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbray.core.interrupts_later import InterruptsLater
+from nbray.serialization import torch_storages
 from nbray.store import private_memory
 
 from . import (
@@ -54,6 +55,7 @@ from .gradients import TensorContents, as_tensor
 from .in_place import update_in_place
 from .own_classes import own_classes
 from .partial_reader import PartialReader
+from .tensors import StorageContents
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
 INLINE_NAMES = ("inline", "module://" + INLINE_MODULE)  # as a backend
@@ -153,7 +155,7 @@ def read(
                     if isinstance(value, ipywidgets_travel.WidgetState):
                         found.widget_states.append((objects[number], value))
                     elif not update_in_place(objects[number], value):
-                        value = as_tensor(value) if isinstance(value, TensorContents) else value
+                        value = _by_itself(value)
                         _replace(found, known, objects[number], value)
                         objects[number] = value
                 elif kind == REF and in_place:
@@ -208,6 +210,13 @@ def _values(
             )
         lost.clear()
     return values, rest
+
+
+def _by_itself(contents: Any) -> Any:
+    """Return an object with contents that the notebook's own could not have."""
+    if isinstance(contents, StorageContents):
+        return torch_storages.untyped_storage(contents.buffer)
+    return as_tensor(contents) if isinstance(contents, TensorContents) else contents
 
 
 def _replace(found: Read, known: dict[str, Any], old: Any, new: Any) -> None:

@@ -21,6 +21,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from nbray.serialization import torch_storages
+
 from . import free_locks
 from .cell_pickle import PROTOCOL, CellPickler, StreamReader
 from .code_state import kept_by
@@ -113,7 +115,7 @@ class SharedObjects:
         may_refer
             Tells of a name whether all changes to what came under it are noticed.
         same
-            Objects among these, by id, that are as they came.
+            Objects, by id, that are as they came.
         unchanged
             Those that refer to the same objects as before, and hold nothing else.
         """
@@ -130,7 +132,7 @@ class SharedObjects:
             if key in reached:
                 if isinstance(obj, _CODE) and not _keeps_nothing(obj):
                     continue
-            elif not allowed[name]:
+            elif not allowed[name] and not (key in same and torch_storages.is_storage(obj)):
                 continue
             chosen.setdefault(key, number)
         constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
@@ -240,7 +242,12 @@ def _unheld(objects: list[Any]) -> set[int]:
     probe.read()
     (alone,) = map(sys.getrefcount, probe.objects())
     counts = list(map(sys.getrefcount, objects))  # before anything else holds one
-    return {id(obj) for obj, count in zip(objects, counts, strict=True) if count <= alone}
+    # Tensors hold their storages without being counted.
+    return {
+        id(obj)
+        for obj, count in zip(objects, counts, strict=True)
+        if count <= alone and not torch_storages.is_storage(obj)
+    }
 
 
 class _Data(CellPickler):

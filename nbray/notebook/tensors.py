@@ -11,6 +11,7 @@ import sys
 import zlib
 from typing import Any
 
+from nbray.serialization import torch_storages
 from nbray.store import private_memory
 
 from .page_watch import PageWatch
@@ -63,6 +64,28 @@ class VariableState:
         return 0 if array.dtype.hasobject else zlib.crc32(array.tobytes())
 
 
+class StorageContents:
+    """The bytes behind tensors, on their way to the notebook's own."""
+
+    def __init__(self, buffer: Any) -> None:
+        self.buffer = buffer
+
+    def __reduce__(self) -> Any:
+        return StorageContents, (self.buffer,)
+
+
+def take_storage(old: Any, new: StorageContents) -> bool:
+    """Give the memory behind tensors of the notebook other bytes; False: it cannot have them."""
+    made = torch_storages.untyped_storage(new.buffer)
+    try:
+        if old.nbytes() != made.nbytes():
+            old.resize_(made.nbytes())
+        old.copy_(made)
+    except RuntimeError:  # of a size that cannot be another
+        return False
+    return True
+
+
 class TensorState:
     """How a tensor is when this is made."""
 
@@ -71,9 +94,15 @@ class TensorState:
         self._facts = _facts(tensor)
         self._address, self._n_bytes = _memory(tensor)
         self._sum = self._checksum()
+        self._differs: bool | None = None
 
     def differs(self) -> bool:
-        """Tell whether it is another now, or its memory was written, in whatever way."""
+        """Tell, when the cell has ended, whether it is another now, or its memory was written, in whatever way."""
+        if self._differs is None:
+            self._differs = self._is_another()
+        return self._differs
+
+    def _is_another(self) -> bool:
         if _facts(self.tensor) != self._facts or _memory(self.tensor) != (self._address, self._n_bytes):
             return True
         stored = private_memory.stored_address(self._address)
@@ -88,6 +117,10 @@ class TensorState:
         """Whether it would notice whatever is done: of memory elsewhere, as that of a GPU, it knows what PyTorch counts."""
         return self._n_bytes > 0
 
+    def storage(self) -> Any:
+        """Return what the tensor has its memory from; None: nothing that travels on its own."""
+        return self.tensor.untyped_storage() if self._n_bytes else None
+
     def _checksum(self) -> int:
         if not self._n_bytes or private_memory.stored_address(self._address) != self._address:
             return 0
@@ -95,12 +128,18 @@ class TensorState:
 
 
 def take_tensor(old: Any, new: Any) -> bool:
-    """Give a tensor of the notebook the contents of another, so that its views and an optimizer see them; False: it cannot."""
+    """Give a tensor of the notebook the contents of another, so that its views and an optimizer see them; False: it cannot.
+
+    One that shows its memory as this one does has them already: the bytes came on their own.
+    """
     torch: Any = sys.modules["torch"]
     try:
         with torch.no_grad():
             if _kind(old) == _kind(new) and old.layout == torch.strided:
-                old.copy_(new)
+                if not _show_the_same(old, new):
+                    old.copy_(new)
+                elif old.numel():
+                    _count_write(old)
             else:
                 old.data = new.data
         if old.is_leaf and old.requires_grad != new.requires_grad:
@@ -108,6 +147,19 @@ def take_tensor(old: Any, new: Any) -> bool:
     except RuntimeError:  # of kinds that do not change into each other
         return False
     return True
+
+
+def _show_the_same(one: Any, other: Any) -> bool:
+    place = [(tensor.data_ptr(), tensor.storage_offset(), tensor.stride()) for tensor in (one, other)]
+    return place[0] == place[1] and _memory(one) == _memory(other) != (0, 0)
+
+
+def _count_write(tensor: Any) -> None:
+    """Let PyTorch know that a tensor was written, without which a gradient might be computed from what it no longer holds."""
+    increment = getattr(sys.modules["torch"].autograd.graph, "increment_version", None)
+    if increment is None or tensor.is_inference():  # older than 2.1; or it counts nothing of these
+        return
+    increment(tensor)
 
 
 def _kind(tensor: Any) -> tuple[Any, ...]:

@@ -3,7 +3,8 @@
 PyTorch writes a tensor's storage into a file in memory, and that file into the pickle: four copies there and back. Here
 the storage goes as a buffer, and comes back as memory that may be written, as PyTorch's tensors may: large ones are the
 pages of the store, copied when they are written (``store/private_memory.py``), small ones are copied at once, and so are
-all when a process keeps a quarter of the store that way: a program may have more tensors than fit into it.
+all when a process keeps a quarter of the store that way: a program may have more tensors than fit into it. Tensors that
+share a storage go on to share it: PyTorch (2.1 and later) keeps the object that stands for a storage, so that pickle writes it once.
 
 To learn how costs nothing as long as nobody has imported PyTorch.
 """
@@ -32,14 +33,14 @@ def reducers() -> dict[type, Callable[[Any], Any]]:
 
 def reduce_untyped(storage: Any) -> Any:
     """Return how to write an ``UntypedStorage``; None: as PyTorch does."""
-    buffer = _buffer(storage)
+    buffer = buffer_of(storage)
     return None if buffer is None else (untyped_storage, (buffer,))
 
 
 def reduce_typed(storage: Any) -> Any:
     """Return how to write a ``TypedStorage``; None: as PyTorch does."""
-    buffer = _buffer(storage._untyped_storage)
-    return None if buffer is None else (typed_storage, (buffer, storage.dtype))
+    untyped = storage._untyped_storage
+    return None if buffer_of(untyped) is None else (typed_storage, (untyped, storage.dtype))
 
 
 def owner_of(array: Any) -> Any:
@@ -48,7 +49,7 @@ def owner_of(array: Any) -> Any:
     return None if show is None else show()
 
 
-def _buffer(storage: Any) -> pickle.PickleBuffer | None:
+def buffer_of(storage: Any) -> pickle.PickleBuffer | None:
     """Return the bytes of a storage; None where they are not in memory that the CPU reads."""
     torch: Any = sys.modules["torch"]
     if type(storage) is not torch.UntypedStorage or storage.device.type != "cpu" or not storage.nbytes():
@@ -66,10 +67,16 @@ def untyped_storage(buffer: Any) -> Any:
     return torch.frombuffer(_own(buffer), dtype=torch.uint8).untyped_storage()
 
 
-def typed_storage(buffer: Any, dtype: Any) -> Any:
-    """Return a storage with these bytes and this type of element."""
+def typed_storage(untyped: Any, dtype: Any) -> Any:
+    """Return a storage as one of this type of element."""
     torch: Any = importlib.import_module("torch")
-    return torch.storage.TypedStorage(wrap_storage=untyped_storage(buffer), dtype=dtype, _internal=True)
+    return torch.storage.TypedStorage(wrap_storage=untyped, dtype=dtype, _internal=True)
+
+
+def is_storage(value: Any) -> bool:
+    """Tell whether a value is the memory behind tensors."""
+    kind = getattr(sys.modules.get("torch"), "UntypedStorage", None)
+    return isinstance(kind, type) and type(value) is kind
 
 
 def _own(buffer: Any) -> Any:

@@ -202,3 +202,51 @@ def test_in_containers_and_attributes(kernel: Kernel) -> None:
     kernel.ok("def fill(box):\n    for t in box.items.values(): t.fill_(4)")
     kernel.ok("%%remote --quiet\nfill(box)\nNone")
     assert kernel.ok("float(big[7]), small.tolist(), box.items['big'] is big").value == "(4.0, [4.0, 4.0], True)"
+
+
+@pytest.mark.parametrize("n", [5, LARGE])
+def test_tensors_that_share_their_memory_share_it_there_and_afterwards(kernel: Kernel, n: int) -> None:
+    kernel.ok(
+        f"def change(x): x.add_(1)\nt = torch.zeros({n}); view, one, held = t[1:3], t[2], {{'t': t}}\n"
+        f"rows = torch.zeros(3, {n}); column, flat = rows[:, 1], rows.view(-1)"
+    )
+    cell = kernel.ok("%%remote --quiet\nview[0] = 5\nseen = float(t[1])\nt[2] = 7\nseen, float(one), view.tolist()")
+    assert cell.value == "(5.0, 7.0, [5.0, 7.0])" and not cell.text("stderr")
+    assert kernel.ok("t[:4].tolist(), view.tolist(), float(one)").value == "([0.0, 5.0, 7.0, 0.0], [5.0, 7.0], 7.0)"
+    assert kernel.ok("%%remote --quiet\nchange(view)\nfloat(t[2])").value == "8.0"
+    assert kernel.ok("t[:4].tolist(), float(one), held['t'] is t").value == "([0.0, 6.0, 8.0, 0.0], 8.0, True)"
+    assert kernel.ok("%%remote --quiet\nchange(t)\nfloat(one)").value == "9.0"
+    assert kernel.ok("t[:4].tolist(), view.tolist()").value == "([1.0, 7.0, 9.0, 1.0], [7.0, 9.0])"
+    kernel.ok("%%remote --quiet\nchange(column)\nflat[0] = 4\nNone")  # rows itself goes along without its name
+    assert kernel.ok("float(rows.sum()), float(rows[0, 0]), column.tolist()").value == "(7.0, 4.0, [1.0, 1.0, 1.0])"
+
+
+@pytest.mark.parametrize("n", [5, LARGE])
+def test_a_view_that_a_cell_makes_is_one_here(kernel: Kernel, n: int) -> None:
+    kernel.ok(f"t = torch.zeros({n})")
+    kernel.ok("%%remote --quiet\nhead, bits = t[:2], t.view(torch.int32)\nNone")
+    assert kernel.ok("head[0] = 3\nfloat(t[0]), int(bits[0]) != 0, bits[1:3].tolist()").value == "(3.0, True, [0, 0])"
+    kernel.ok("%%remote --quiet\npair = [torch.ones(3)]\npair.append(pair[0][1:])\nNone")
+    assert kernel.ok("pair[1][0] = 8\npair[0].tolist()").value == "[1.0, 8.0, 1.0]"
+
+
+def test_weights_that_are_tied_and_a_graph_that_was_made_before_a_cell(kernel: Kernel) -> None:
+    kernel.ok(
+        "encoder, decoder = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)\n"
+        "decoder.weight.data = encoder.weight.data.t()\nbefore = encoder.weight.detach().clone()\n"
+        "loss = (encoder.weight * encoder.weight).sum()"
+    )
+    kernel.ok("%%remote --quiet\nwith torch.no_grad():\n    encoder.weight += 1\nNone")
+    assert kernel.ok("torch.equal(decoder.weight.t(), before + 1), torch.equal(encoder.weight, before + 1)").value == (
+        "(True, True)"
+    )
+    # What the gradient is computed from is no longer there, as if the cell had run here.
+    assert "modified by an inplace operation" in kernel.run("loss.backward()").error["evalue"]
+
+
+def test_tensors_of_one_value_of_a_task_share_their_memory(kernel: Kernel) -> None:
+    kernel.ok(
+        f"@nbray.remote\ndef make(n):\n    t = torch.zeros(n)\n    return t, t[1:3]\n"
+        f"shared = []\nfor n in (5, {LARGE}):\n    t, v = nbray.get(make.remote(n))\n    v[0] = 2\n    shared.append(float(t[1]))"
+    )
+    assert kernel.ok("shared").value == "[2.0, 2.0]"
