@@ -62,6 +62,10 @@ class CellAnalysis:
     star_import: bool = False
     future_flags: int = 0  # of the compiler, that its `from __future__` lines set for the cells after it
 
+    def needs(self, name: str) -> bool:
+        """Whether the cell cannot do without what a name is bound to: it does not bind it itself, and says it in code."""
+        return name not in self.bound and (name in self.reads or name in self.stored_into)
+
     def look_up_names(self, texts: Iterable[str] = ()) -> None:
         """Note that names are looked up by text, which may be in the cell's own strings, and in these."""
         self.dynamic = True

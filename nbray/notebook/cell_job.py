@@ -136,6 +136,7 @@ class CellJob:
     uses: list[str] = field(default_factory=list)  # names that the cell reads
     stores: list[str] = field(default_factory=list)  # names that it stores into
     unsendable: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> why, line
+    unsent: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> its repr, why: it may not be needed
 
 
 class UnpicklableInput(TypeError):
@@ -201,7 +202,7 @@ def build(
         return _build(job, analysis, namespace, hidden, ref_type, carried_types, place, for_actor, magics)
     except _LooksUpNames as found:  # what these are, only a second look at the notebook's names tells
         analysis.look_up_names(found.texts)
-        for begun in (job.modules, job.ref_names, job.stored_refs, job.held, job.unsendable):
+        for begun in (job.modules, job.ref_names, job.stored_refs, job.held, job.unsendable, job.unsent):
             begun.clear()
         return _build(job, analysis, namespace, hidden, ref_type, carried_types, place, for_actor, magics)
 
@@ -367,6 +368,10 @@ def _write_stream(
             # The pickler remembers objects that it did not write, so it starts afresh.
             if free_locks.find(values[error.name]):
                 continue
+            if not analysis.needs(error.name):
+                job.unsent[error.name] = _repr_of(values[error.name]), str(error)
+                del values[error.name]
+                continue
             if not for_actor:
                 raise
             # The actor may have a value of its own.
@@ -421,6 +426,13 @@ def _try_stream(
         if number is not None:
             job.numbers[filename] = number
     return pickler, buffers
+
+
+def _repr_of(value: Any) -> str:
+    try:
+        return repr(value)[:500]
+    except Exception:
+        return f"a {type(value).__name__}"
 
 
 def _place_buffers(job: CellJob, buffers: list[pickle.PickleBuffer], refs: list[Any], place: Place | None) -> None:

@@ -115,7 +115,8 @@ class CellOutcome:
 TOLD = "_nbray_told"  # attribute of errors whose text says it all: where nbray raised them is not shown
 
 
-def _told(error: Exception) -> Exception:
+def told(error: Exception) -> Exception:
+    """Return an error as one whose text says it all."""
     setattr(error, TOLD, True)
     return error
 
@@ -136,12 +137,12 @@ class NotHere:
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith(("__", "_repr_", "_ipython")):
             raise AttributeError(attribute)
-        raise _told(AttributeError(self._left.message()))
+        raise told(AttributeError(self._left.message()))
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return self._left.shown
 
     def _refuse(self, *args: Any) -> Any:
-        raise _told(TypeError(self._left.message()))
+        raise told(TypeError(self._left.message()))
 
     __iter__ = __next__ = __call__ = __len__ = __getitem__ = __enter__ = __exit__ = __await__ = _refuse

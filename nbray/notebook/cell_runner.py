@@ -52,6 +52,7 @@ from .separate_values import separate
 from .settings_in_force import SettingsInForce
 from .shared_objects import Known, SharedObjects, that_share
 from .surroundings import Start, surroundings
+from .unsent_input import UnsentInput
 from .worker_shell import WorkerShell
 
 OF_IPYTHON = frozenset(
@@ -230,6 +231,10 @@ class _Run:
         for name, (text, line) in job.unsendable.items():
             if name not in mine:
                 raise missing_input(text, job.filename, line)
+        for name, (text, reason) in job.unsent.items():
+            if name not in mine:
+                namespace[name] = unsent = UnsentInput(name, text, reason)
+                self.aliases[id(unsent)] = name
         for name in job.deleted:
             if name not in mine:
                 namespace.setdefault(name, None)

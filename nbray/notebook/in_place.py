@@ -12,6 +12,7 @@ from . import ipywidgets_travel
 from .array_views import show_same_file, take_shape
 from .c_data import is_c_data, take_bytes
 from .context_values import NewValue, set_value
+from .ended_objects import Ended, end
 from .gradients import TensorContents, gradient_of, take_contents
 from .pandas_columns import is_frame
 from .tensors import StorageContents, VariableValue, is_tensor, is_variable, take_storage, take_variable
@@ -38,6 +39,9 @@ def update_in_place(old: Any, new: Any) -> bool:
     if isinstance(new, ipywidgets_travel.WidgetState):
         ipywidgets_travel.connect(new.values())
         ipywidgets_travel.set_state(old, new)
+        return True
+    if isinstance(new, Ended):
+        end(old)
         return True
     if isinstance(new, MoreAttributes):
         old.__dict__.update(new.values)

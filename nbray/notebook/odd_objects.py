@@ -23,7 +23,7 @@ from cloudpickle.cloudpickle import _make_empty_cell
 from nbray.serialization import torch_storages
 from nbray.serialization.serializer import reduce_code
 
-from . import array_views
+from . import array_views, ended_objects
 from .cell_leftovers import (
     BINARY_FILES,
     closed_file,
@@ -181,6 +181,7 @@ _BY_KIND: dict[type, Callable[[Any], Any]] = {
     **dict.fromkeys(BINARY_FILES, _reduce_binary_file),
     re.Match: _reduce_match,
     contextvars.ContextVar: reduce_variable,
+    **ended_objects.BY_KIND,
 }
 
 #: Of modules that need not be loaded.
@@ -189,6 +190,7 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("torch.storage", "TypedStorage"): torch_storages.reduce_typed,
     ("torch.storage", "UntypedStorage"): torch_storages.reduce_untyped,
     ("tqdm.utils", "DisableOnWriteError"): lambda stream: (stream_of_bar, (type(stream), stream._wrapped)),
+    **ended_objects.BY_NAME,
 }
 
 #: Each says None of what is not of its kind.

@@ -23,6 +23,7 @@ from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
 from .context_values import NewValue, value_of
+from .ended_objects import Ended, has_ended
 from .gradients import contents_of
 from .in_place import BUILTINS, Attributes, MoreAttributes, is_made_of_attributes, is_updated_surely
 from .odd_objects import given_to
@@ -156,6 +157,8 @@ def _contents(value: Any) -> Any:
         return memoryview(value)
     if is_variable(value):
         return VariableValue(value)
+    if has_ended(value):
+        return Ended()
     if torch_storages.is_storage(value):
         return StorageContents(torch_storages.buffer_of(value))
     state = ipywidgets_travel.state_of(value)
