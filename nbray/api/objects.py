@@ -10,6 +10,7 @@ from typing import Any
 from nbray.api import runtime
 from nbray.api.actor_handle import ActorHandle
 from nbray.core import current
+from nbray.exceptions import GetTimeoutError
 from nbray.object_ref import ObjectRef
 from nbray.object_ref_generator import ObjectRefGenerator
 from nbray.options import transport
@@ -41,7 +42,7 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
     TypeError
         When something is not a ref.
     ValueError
-        When ``timeout`` is negative (other than -1: no limit, as in Ray) or not a number.
+        When ``timeout`` is not a number, or negative (other than -1: no limit, as in Ray) and a value is not there.
     ForeignObjectError
         (also an ObjectLostError and a ValueError) when the ref belongs to a cluster that has ended, or to another one.
     """
@@ -52,23 +53,39 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
             raise current.foreign(object_refs)
         data = object_refs._data
         if type(data) is bytes and data[0] == 0x80:  # a plain pickle
+            if timeout is not None:
+                _patience(timeout)
             try:
                 return _loads(data)
             except Exception as error:
                 raise unreadable(error) from error
-        return core.get_one(object_refs, _patience(timeout))
+        patience = _patience(timeout)
+        if patience is not None and patience < 0:
+            return _there_already(core, [object_refs], timeout)[0]
+        return core.get_one(object_refs, patience)
     core = runtime.require_core()
     if not isinstance(object_refs, list):
         if type(object_refs) is ObjectRefGenerator:
             return object_refs  # as Ray does: its refs are got one by one
         raise _not_a_ref(object_refs)
-    patience = _patience(timeout)
+    patience = _patience(timeout) if object_refs else None
     for index, ref in enumerate(object_refs):
         if type(ref) is not ObjectRef:
             raise _wrong_item(index, ref)
         if ref._cluster is not core:
-            raise current.foreign(ref)
+            raise current.foreign(ref) if patience is None or patience >= 0 else _negative(timeout)
+    if patience is not None and patience < 0:
+        return _there_already(core, object_refs, timeout)
     return core.get(object_refs, patience)
+
+
+def _there_already(core: Any, refs: list[ObjectRef], timeout: Any) -> list[Any]:
+    """Return values that nobody has to wait for: for them a negative timeout is one that has passed, as in Ray."""
+    try:
+        values: list[Any] = core.get(refs, 0.0)
+    except GetTimeoutError:
+        raise _negative(timeout) from None
+    return values
 
 
 _TypeAndValueError = both(ValueError, TypeError)  # the first in Ray; the table of bad input asks for the second
@@ -105,23 +122,33 @@ def _wrong_item(index: int, value: Any) -> Exception:
 
 
 def _patience(timeout: Any) -> float | None:
-    """The seconds that ``get`` waits: -1 is no limit, as in Ray."""
-    return None if timeout is None or timeout == -1 else _seconds(timeout)
+    """The seconds that ``get`` waits: -1 is no limit, as in Ray; another negative number is returned."""
+    if timeout is None or (hasattr(timeout, "__float__") and timeout == -1):
+        return None
+    if isinstance(timeout, (str, bytes)):  # Ray makes an integer of it
+        raise _TypeAndValueError(_no_seconds(timeout))
+    return _seconds(timeout)
 
 
 def _seconds(timeout: Any) -> float | None:
     """Check a timeout; what no clock can count to, like ``inf``, is no limit."""
-    if timeout is None:
-        return None
     if isinstance(timeout, (str, bytes)) or not hasattr(timeout, "__float__"):
-        raise TypeError(f"timeout must be a number of seconds or None, got {type(timeout).__name__}.")
+        raise TypeError(_no_seconds(timeout))
     try:
         seconds = float(timeout)
     except OverflowError:
         seconds = math.inf if timeout > 0 else -math.inf
-    if seconds < 0 or seconds != seconds:
-        raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
+    if seconds != seconds:
+        raise _negative(timeout)
     return None if seconds > _FOR_EVER_S else seconds
+
+
+def _no_seconds(timeout: Any) -> str:
+    return f"timeout must be a number of seconds or None, got {type(timeout).__name__}."
+
+
+def _negative(timeout: Any) -> ValueError:
+    return ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
 
 
 def put(value: Any, *, _owner: Any = None, _tensor_transport: Any = None) -> ObjectRef:
@@ -177,7 +204,9 @@ def wait(
     if not isinstance(refs, list):
         raise TypeError(f"wait() expected a list of ObjectRef, got {type(refs)}")
     if timeout is not None:
-        timeout = _seconds(timeout)
+        given, timeout = timeout, _seconds(timeout)
+        if timeout is not None and timeout < 0:
+            raise _negative(given)
     waited = core.waited
     if not _seen(refs, waited):
         _check_refs(refs, core)
@@ -193,15 +222,26 @@ def wait(
                 del waited[:1]
                 core.waited = waited
             return [refs[0]], rest
-    elif not isinstance(num_returns, int) and not (isinstance(num_returns, float) and num_returns.is_integer()):
-        raise TypeError(f"num_returns must be an int, got {type(num_returns).__name__}.")
-    elif num_returns <= 0:
-        raise ValueError(f"Invalid number of objects to return {num_returns}.")
-    elif num_returns > len(refs):
-        raise ValueError("num_returns cannot be greater than the number of objects provided to wait.")
-    ready, rest = core.wait(refs, int(num_returns), timeout)
+    else:
+        num_returns = _checked_count(num_returns, len(refs))
+    ready, rest = core.wait(refs, num_returns, timeout)
     core.waited = rest[:]
     return ready, rest
+
+
+def _checked_count(num_returns: Any, there_are: int) -> int:
+    """Return how many refs are waited for; wholes of other types (NumPy's, 2.0) count too."""
+    try:
+        if not num_returns > 0:  # nor NaN
+            raise ValueError(f"Invalid number of objects to return {num_returns}.")
+        if num_returns > there_are:
+            raise ValueError("num_returns cannot be greater than the number of objects provided to wait.")
+        whole = int(num_returns)
+    except TypeError:
+        raise TypeError(f"num_returns must be an int, got {type(num_returns).__name__}.") from None
+    if whole != num_returns:
+        raise TypeError(f"num_returns must be a whole number, got {num_returns}.")
+    return whole
 
 
 def _seen(refs: list[ObjectRef], waited: list[ObjectRef] | None) -> bool:

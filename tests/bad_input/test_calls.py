@@ -86,6 +86,14 @@ def test_timeouts_that_mean_nothing(ray, timeout, error):
         ray.wait([ref], timeout=timeout)
 
 
+@pytest.mark.parametrize("timeout", [float("nan"), "1", []])
+def test_timeouts_that_mean_nothing_where_nobody_has_to_wait(ray, timeout):
+    ref = ray.put(1)
+    for refs in (ref, [ref]):
+        with pytest.raises((TypeError, ValueError), match="timeout"):
+            ray.get(refs, timeout=timeout)
+
+
 @pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**400, True, np.float32(60)])
 def test_timeouts_that_are_odd(ray, timeout):
     @ray.remote

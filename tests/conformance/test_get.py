@@ -24,6 +24,25 @@ def test_a_list_keeps_the_order(ray, echo):
     assert ray.get(refs[::-1]) == list(range(20))[::-1]
 
 
+@pytest.mark.parametrize(
+    ("timeout", "error"), [("a", ValueError), ([], TypeError), (1j, TypeError), (float("nan"), ValueError)]
+)
+def test_a_timeout_that_is_no_number_also_where_the_value_is_there(ray, echo, timeout, error):
+    there, small, large = ray.put(1), echo.remote(2), echo.remote(b"x" * 200_000)
+    ray.wait([there, small, large], num_returns=3)
+    for refs in (there, small, large, [there], [there, small, large]):
+        with pytest.raises(error):
+            ray.get(refs, timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.5, -2, 0, False])
+def test_what_is_there_needs_no_time(ray, echo, timeout):
+    there, small = ray.put(1), echo.remote(2)
+    ray.wait([there, small], num_returns=2)
+    assert ray.get(there, timeout=timeout) == 1
+    assert ray.get([there, small], timeout=timeout) == [1, 2]
+
+
 def test_an_empty_list(ray):
     assert ray.get([]) == []
 

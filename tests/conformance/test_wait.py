@@ -1,5 +1,6 @@
 """wait: exactly num_returns, input order, time limits and what it refuses."""
 
+import numpy
 import pytest
 
 
@@ -162,6 +163,29 @@ def test_lists_with_other_things_than_refs(ray, wrong):
 def test_numbers_out_of_range(ray, num_returns):
     with pytest.raises(ValueError):
         ray.wait([ray.put(1), ray.put(2)], num_returns=num_returns)
+
+
+@pytest.mark.parametrize(
+    ("num_returns", "error"),
+    [("1", TypeError), (None, TypeError), ([], TypeError), (1j, TypeError), (float("nan"), ValueError),
+     (float("inf"), ValueError), (-0.5, ValueError), (False, ValueError)],
+    ids=repr,
+)  # fmt: skip
+def test_numbers_that_are_none(ray, num_returns, error):
+    with pytest.raises(error):
+        ray.wait([ray.put(1), ray.put(2)], num_returns=num_returns)
+
+
+@pytest.mark.parametrize("num_returns", [numpy.int64(2), numpy.uint8(2), 2.0], ids=repr)
+def test_numbers_of_other_types(ray, num_returns):
+    refs = [ray.put(1), ray.put(2)]
+    assert ray.wait(refs, num_returns=num_returns) == (refs, [])
+
+
+@pytest.mark.parametrize("timeout", ["1", b"1", [], 1j, object()], ids=repr)
+def test_a_timeout_that_is_no_number(ray, timeout):
+    with pytest.raises(TypeError):
+        ray.wait([ray.put(1)], timeout=timeout)
 
 
 def test_a_negative_timeout(ray):
