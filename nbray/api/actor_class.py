@@ -5,25 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 from types import GenericAlias
-from typing import Any, NamedTuple
+from typing import Any
 
 from nbray import options as option_table
 from nbray.api import redefinition
 from nbray.api.actor_creation import create
 from nbray.api.actor_handle import ActorHandle
 from nbray.api.actor_method import methods_of
+from nbray.api.ray_attributes import ActorClassMetadata
 from nbray.api.remote_function import argument_check, no_graphs
 from nbray.core import code_size
 from nbray.exceptions import ActorClassInheritanceException
 from nbray.worker.calls import is_async, unknown_group
-
-
-class ActorClassMetadata(NamedTuple):
-    """What packages ask an actor class for, under Ray's names."""
-
-    modified_class: type  # as it was before it was decorated
-    class_name: str
-    options: dict[str, Any]
 
 
 class ActorClass:
@@ -76,7 +69,15 @@ class ActorClass:
 
     @property
     def __ray_metadata__(self) -> ActorClassMetadata:
-        return ActorClassMetadata(self._class, self._class_name, dict(self._options))
+        return ActorClassMetadata(self._class, dict(self._options), self._methods)
+
+    @property
+    def __ray_actor_class__(self) -> type:
+        return self._class  # packages take an actor class apart by this
+
+    @property
+    def _default_options(self) -> dict[str, Any]:
+        return dict(self._options)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._methods]

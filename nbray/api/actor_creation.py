@@ -93,7 +93,9 @@ def create(
     }  # fmt: skip
     spec_id = core.object_id(number, ids.ACTOR_SPEC_INDEX)
     hold = _write_spec(core, spec_id, spec, args, kwargs)
-    info = describe(class_name, actor_class._methods, options, actor_class._is_async, life_id, placing)
+    info = describe(
+        actor_class._class, class_name, actor_class._methods, options, actor_class._is_async, life_id, placing
+    )
     calls = calls_of(core, actor_id, class_name)
     calls.spec_hold = hold
     calls.origin = core.origin

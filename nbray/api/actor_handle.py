@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any
 
 from nbray import ids
-from nbray.api import runtime
+from nbray.api import ray_attributes, runtime
 from nbray.api.actor_method import OF_ANOTHER_CLUSTER, ActorMethod, methods_of
 from nbray.core import current
 from nbray.core.interrupts import uninterrupted
@@ -75,7 +76,15 @@ class ActorHandle:
 
     _ray_actor_id = _actor_id
 
-    def __getattr__(self, name: str) -> ActorMethod:
+    @property
+    def _ray_original_handle(self) -> bool:
+        return self._ray_made_of is not None
+
+    @property
+    def _ray_weak_ref(self) -> bool:
+        return self._ray_lifetime._hold is None and bool(self._ray_info["life_id"])
+
+    def __getattr__(self, name: str) -> Any:
         info = self.__dict__.get("_ray_info")
         if info is None:
             raise AttributeError(name)
@@ -83,6 +92,9 @@ class ActorHandle:
             bound = ActorMethod(self, name, info["methods"].get(name, {}))
             self.__dict__[name] = bound
             return bound
+        if name.startswith("_ray_"):
+            with contextlib.suppress(KeyError):
+                return ray_attributes.of_handle(info, name)
         import difflib  # noqa: PLC0415 - only for who has mistyped
 
         public = sorted(method for method in info["methods"] if not method.startswith("_"))
@@ -220,12 +232,12 @@ def _is_side_by_side(options: dict[str, Any], is_async: bool) -> bool:
 
 
 def describe(
-    class_name: str, methods: dict[str, dict[str, Any]], options: dict[str, Any], is_async: bool, life_id: bytes,
+    cls: type, class_name: str, methods: dict[str, dict[str, Any]], options: dict[str, Any], is_async: bool, life_id: bytes,
     need: dict[str, int],
 ) -> dict[str, Any]:  # fmt: skip
     """Return what a handle knows of its actor; goes with it to other processes."""
     return {
-        "class_name": class_name, "methods": methods, "max_task_retries": options.get("max_task_retries", 0),
+        "class_name": class_name, "defined": (cls.__module__, cls.__qualname__), "methods": methods, "max_task_retries": options.get("max_task_retries", 0),
         "max_pending_calls": options.get("max_pending_calls", -1), "ordered": is_ordered(options, is_async),
         "life_id": life_id, "groups": list(options.get("concurrency_groups") or {}), "need": need,
         "side_by_side": _is_side_by_side(options, is_async), "recorded": options.get("enable_task_events") is not False,
@@ -236,8 +248,9 @@ def describe(
 def handle_of_this_actor(core: Any, executor: Any) -> ActorHandle:
     """Return a handle of the actor that this worker is; it does not keep it alive."""
     spec = executor.actor_spec
-    methods = methods_of(type(executor.actor))
-    info = describe(spec["class_name"], methods, spec["options"], executor.is_async, spec["life_id"], {})
+    cls = type(executor.actor)
+    methods = methods_of(cls)
+    info = describe(cls, spec["class_name"], methods, spec["options"], executor.is_async, spec["life_id"], {})
     return weak_handle(executor.actor_id, info)
 
 

@@ -135,6 +135,24 @@ class ActorMethod:
         """How many values a call has, or "streaming", under the name by which packages look at it."""
         return "streaming" if isinstance(self._n_returns, option_table.Streaming) else self._n_returns
 
+    # The same, as packages look at them too.
+
+    @property
+    def _method_name(self) -> str:
+        return self._name
+
+    @property
+    def _is_generator(self) -> bool:
+        return bool(self._options.get("generator"))
+
+    @property
+    def _max_task_retries(self) -> int:
+        return self._retries
+
+    @property
+    def _enable_task_events(self) -> bool:
+        return self._recorded
+
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method; returns at once with the ref(s) of its value(s)."""
         return self._submit(args, kwargs, self._n_returns, self._retries, self._retry_exceptions, "")

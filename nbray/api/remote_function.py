@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from nbray import options as option_table
-from nbray.api import placing, runtime
+from nbray.api import placing, ray_attributes, runtime
 from nbray.core import current
 from nbray.core.records import CALLS_UNLIMITED, TASK_RETRIABLE
 from nbray.serialization.annotations import signature_of
@@ -68,10 +68,16 @@ class RemoteFunction:
         )
 
     def __getattr__(self, name: str) -> Any:
-        """Options under the names that Ray's remote functions have for them: ``_num_cpus``, ``_max_retries``."""
+        """What packages look at, under the names of Ray's remote functions: ``_num_cpus``, ``_max_retries``."""
         option = name[1:]
         if name == "_default_options":
             return dict(self._options)
+        if name == "_is_cross_language":
+            return False
+        if name == "_function_descriptor":
+            return ray_attributes.FunctionDescriptor(self._function.__module__, "", self._function.__name__)
+        if name == "_function_signature":
+            return ray_attributes.signature_of(self._function)
         if not name.startswith("_") or option not in option_table.names("task"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if option == "max_calls":
