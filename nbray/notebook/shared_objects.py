@@ -160,7 +160,8 @@ class SharedObjects:
         for position, (key, number) in enumerate(chosen.items()):
             if key in sure:
                 known.records.append(Record(position, self._objects[number], self._names[number], sure[key]))
-        known.records.sort(key=lambda record: record.sure)
+        # Frames after series: pandas 2 writes what a series gets into the frame that it was taken from.
+        known.records.sort(key=lambda record: (record.sure, is_frame(record.value) and record.value.ndim > 1))
         return known
 
     def holds_others(self, value: Any) -> bool:

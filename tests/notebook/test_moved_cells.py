@@ -267,3 +267,12 @@ def test_containers_of_the_users_own_are_filled_without_their_methods(kernel: Ke
     assert kernel.ok("dict(log), Log.n, numbers, log is held[0], numbers is held[1]").value == (
         "({'a': 1, 'b': 2}, 2, [1, 2], True, True)"
     )
+
+
+def test_a_frame_that_a_cell_changes_beside_a_column_that_was_taken_from_it(kernel: Kernel) -> None:
+    """In pandas 2, a series writes what it gets into its frame."""
+    kernel.ok("import pandas as pd\nframe = pd.DataFrame({'a': [1, 2, 3], 'b': [4.0, 5.0, 6.0]}); column = frame['a']")
+    kernel.ok("%%remote\nframe['a'] = 0; frame['c'] = [1, 2, 3]\nassert column.tolist() == [1, 2, 3]")
+    assert kernel.ok("frame['a'].tolist(), frame['c'].tolist(), column.tolist()").value == (
+        "([0, 0, 0], [1, 2, 3], [1, 2, 3])"
+    )
