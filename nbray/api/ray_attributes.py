@@ -53,9 +53,11 @@ def of_handle(info: dict[str, Any], name: str) -> Any:
     if name == "_ray_allow_out_of_order_execution":
         return not info["ordered"]
     if name == "_ray_actor_creation_function_descriptor":
-        return FunctionDescriptor(*info["defined"], "__init__")
+        module, cls = info["defined"]
+        return FunctionDescriptor(module, cls, "__init__")
     if name == "_ray_function_descriptor":
-        return {method: FunctionDescriptor(*info["defined"], method) for method in info["methods"]}
+        module, cls = info["defined"]
+        return {method: FunctionDescriptor(module, cls, method) for method in info["methods"]}
     found = _of_methods(name[len("_ray_method_") :], info["methods"]) if name.startswith("_ray_method_") else None
     if found is None:
         raise KeyError(name)
