@@ -206,9 +206,16 @@ class Results(CoreState):
         elif flags & RESULT_MULTI:
             at = 0
             lineage = None
+            # There may be a million of them, and the lock is held: what nobody waits for yet is only hung on its ref.
+            unpack, size = _PART.unpack_from, _PART.size
             for ref in record.ref:
-                kind, length = _PART.unpack_from(payload, at)
-                at += _PART.size
+                kind, length = unpack(payload, at)
+                at += size
+                if kind == PART_INLINE and ref._data is ref._hold is ref._waiters is None:
+                    ref._data = payload[at : at + length]
+                    ref._task = None
+                    at += length
+                    continue
                 value = self._value_part(kind, payload[at : at + length])
                 if kind == PART_STORED:
                     lineage = value.lineage = lineage or self.remember(record)

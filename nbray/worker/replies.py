@@ -117,8 +117,14 @@ class Replies(ExecutorState):
             values = self._values(n_returns, result)
         names = result.names if isinstance(result, Separate) else None
         parts: list[bytes] = []
+        pack, plain, limit = _PART.pack, serializer.SIMPLE_TYPES, INLINE_MAX_BYTES // 8
         for index, value in enumerate(values):
             try:
+                if type(value) in plain:  # there may be a million of them
+                    data = _dumps(value, 5)
+                    if len(data) <= limit:
+                        parts += (pack(PART_INLINE, len(data)), data)
+                        continue
                 what = names[index] if names is not None else f"return value {index} of {name}()"
                 self._part(owner, what, number, index, value, parts)
             except (ObjectStoreFullError, OutOfDiskError):
