@@ -95,6 +95,7 @@ class CellJob:
     carried: list[Any] = field(default_factory=list)  # refs and handles inside the stream
     modules: list[tuple[str, str]] = field(default_factory=list)  # (name, module)
     submodules: list[str] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)  # modules that the cell imports and that are loaded here
     ref_names: list[str] = field(default_factory=list)  # bound to refs: values follow the job
     scattered: list[str] = field(default_factory=list)  # arrays that lie here in another way than they will there
     stored_refs: list[str] = field(default_factory=list)  # of them: those stored into
@@ -247,6 +248,7 @@ def _build(
     values.update(made_modules.imported(analysis.imported))
     values.update(unnamed_owners(values))
     job.submodules = submodules(analysis.chains, namespace)
+    job.loaded = [dotted for dotted in analysis.imported if _is_loaded(dotted)]
     job.deleted = sorted(name for name in analysis.deleted if name in namespace and name not in wanted)
     job.method_calls = {k: v for k, v in analysis.method_calls.items() if k in values}
     job.imports = analysis.imports
@@ -340,6 +342,11 @@ def _importable(module: types.ModuleType) -> bool:
     if sys.modules.get(module.__name__) is not module:
         return False
     return getattr(module, "__spec__", None) is not None or module.__name__ in sys.builtin_module_names
+
+
+def _is_loaded(dotted: str) -> bool:
+    module = sys.modules.get(dotted)
+    return isinstance(module, types.ModuleType) and _importable(module)
 
 
 def _working_directory() -> str:

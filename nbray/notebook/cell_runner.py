@@ -11,16 +11,26 @@ from __future__ import annotations
 
 import copy
 import importlib
+import io
 import sys
 import time
 import types
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from typing import Any
 
 from nbray.serialization.error_value import hint_of
 
-from . import cell_failure, collector, interrupt_handlers, method_hints, module_reload, read_only, reloaded_modules
+from . import (
+    cell_failure,
+    collector,
+    interrupt_handlers,
+    method_hints,
+    module_reload,
+    read_only,
+    reloaded_modules,
+    warning_filters,
+)
 from .cell_code import run_code
 from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, CellJob, Item, Placed, missing_input
 from .cell_pickle import StreamReader, pickles, receiving
@@ -107,8 +117,9 @@ def run_in(
         try:
             if job.reloads is not None:
                 module_reload.reload_changed(job.reloads)
-            module_reload.reload_others(job.module_times)
-            run.load(resolved)
+            with warning_filters.unseen():
+                module_reload.reload_others(job.module_times)
+                run.load(resolved)
             if run.reader is not None:
                 module.came = run.reader.objects
             run.take_settings(afterwards)
@@ -131,9 +142,10 @@ def run_in(
             run.keep_names()
             module_reload.note_loaded()
         if job.return_names is not None:
-            if job.tells and (item is None or item.number == 0):
-                run.tell_what_stays()
-            return run.separate_values(value)
+            with warning_filters.unseen():
+                if job.tells and (item is None or item.number == 0):
+                    run.tell_what_stays()
+                return run.separate_values(value)
         run.collect(value, in_band=False)
         return outcome
 
@@ -188,13 +200,16 @@ class _Run:
             self.item_value, resolved = resolved[-1], resolved[:-1]
         n_refs = len(job.ref_names)
         resolved, self.large = resolved[:n_refs], resolved[n_refs:]
-        for dotted in job.submodules:
-            importlib.import_module(dotted)
-        for name, dotted in job.modules:
-            if name not in mine:
-                namespace[name] = importlib.import_module(dotted)
-        for _, (dotted, _) in job.held:
-            importlib.import_module(dotted)
+        with io.StringIO() as unseen, redirect_stdout(unseen), redirect_stderr(unseen):  # here they are loaded already
+            for dotted in job.loaded:
+                _import_if_possible(dotted)
+            for dotted in job.submodules:
+                importlib.import_module(dotted)
+            for name, dotted in job.modules:
+                if name not in mine:
+                    namespace[name] = importlib.import_module(dotted)
+            for _, (dotted, _) in job.held:
+                importlib.import_module(dotted)
         start = dict(namespace)
         if job.names:
             with receiving(namespace, job.carried, {}, mine), collector.at_rest():
@@ -336,6 +351,10 @@ class _Run:
     def collect(self, value: Any, in_band: bool) -> None:
         """Fill the outcome with everything that changed."""
         self.give_back_settings()
+        with warning_filters.unseen():
+            self._collect(value, in_band)
+
+    def _collect(self, value: Any, in_band: bool) -> None:
         job, outcome, before, mine = self.job, self.outcome, self.before, self.mine
         outcome.ran_s, outcome.cpu_s = time.perf_counter() - self.begun, time.process_time() - self.begun_cpu
         if self.start is not None and not self.item:
@@ -550,6 +569,13 @@ class _Run:
         assert self.job.return_names is not None
         deleted = [name for name in self.before if name not in self.namespace and name not in self.own]
         return separate(value, self.job.return_names, self.namespace, self.job.key, deleted or None)
+
+
+def _import_if_possible(dotted: str) -> None:
+    try:
+        importlib.import_module(dotted)
+    except Exception:
+        pass  # the cell does it again, and gets to see why
 
 
 def _end_figures(held: list[dict[str, Any]] | None = None) -> None:

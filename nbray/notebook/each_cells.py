@@ -18,7 +18,7 @@ from typing import Any
 from nbray.exceptions import GetTimeoutError, TaskCancelledError
 from nbray.notes import add_note
 
-from . import cell_runner, interrupt, reloaded_modules, tracebacks
+from . import cell_runner, interrupt, reloaded_modules, tracebacks, warning_filters
 from .cell_job import OF_IPYTHON, Inputs, Item, unpicklable
 from .cell_pickle import CellPickler, into
 from .cell_result import SET, CellOutcome
@@ -382,7 +382,8 @@ def _merge(
     for number, outcome in enumerate(outcomes):
         if outcome is None:
             continue
-        found = read(outcome, namespace, inputs)
+        with warning_filters.unseen():
+            found = read(outcome, namespace, inputs)
         messages += found.messages
         for name, value in found.bound.items():
             if isinstance(value, types.FunctionType | type | types.ModuleType) and value.__name__ == name:

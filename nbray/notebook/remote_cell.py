@@ -22,7 +22,14 @@ from IPython.core import page
 from IPython.core.alias import Alias
 from IPython.core.error import UsageError
 
-from nbray.exceptions import GetTimeoutError, RayError, RayTaskError, TaskCancelledError, TaskUnschedulableError
+from nbray.exceptions import (
+    GetTimeoutError,
+    PerformanceWarning,
+    RayError,
+    RayTaskError,
+    TaskCancelledError,
+    TaskUnschedulableError,
+)
 
 from . import (
     cell_job,
@@ -42,6 +49,7 @@ from . import (
     process_settings,
     reloaded_modules,
     tracebacks,
+    warning_filters,
 )
 from .actor_cells import ActorCells
 from .async_cells import AsyncCells
@@ -153,7 +161,8 @@ class RemoteCells:
             error.filename, error.__traceback__ = source.filename, None
             raise tracebacks.mark(error) from None
         try:
-            analysis = analyse(code, source.filename, flags)
+            with warning_filters.unseen():  # of the text: the worker, which compiles it as well, says them
+                analysis = analyse(code, source.filename, flags)
         except SyntaxError as error:
             error.__traceback__ = None
             raise tracebacks.mark(error) from None
@@ -205,17 +214,18 @@ class RemoteCells:
         __tracebackhide__ = True
         shell = self.shell
         try:
-            return cell_job.build(
-                job,
-                analysis,
-                shell.user_ns,
-                shell.user_ns_hidden,
-                ObjectRef,
-                CARRIED_TYPES,
-                self.large.place,
-                for_actor,
-                self._for_its_shell(job, analysis),
-            )
+            with warning_filters.unseen():
+                return cell_job.build(
+                    job,
+                    analysis,
+                    shell.user_ns,
+                    shell.user_ns_hidden,
+                    ObjectRef,
+                    CARRIED_TYPES,
+                    self.large.place,
+                    for_actor,
+                    self._for_its_shell(job, analysis),
+                )
         except cell_job.UnpicklableInput as error:
             failure = TypeError(str(error))
             raise tracebacks.at_cell_line(failure, source.filename, error.line) from None
@@ -295,7 +305,8 @@ class RemoteCells:
         __tracebackhide__ = True
         source = cell.source
         try:
-            return submit()
+            with warning_filters.unseen(PerformanceWarning):  # of what is passed, which the user does not choose
+                return submit()
         except TaskUnschedulableError as error:
             # The runtime's sentence says it all; only the function is not the user's, and what could be passed to it.
             text = str(error).replace("run_cell", "this cell").replace("run_item", "this cell")

@@ -236,7 +236,7 @@ def unpack(outcome: CellOutcome, shell: Any, inputs: Inputs, actor: str = "") ->
     """
     with InterruptsLater("at once") as later:
         failed = reloaded_modules.reload(outcome.reloaded)  # first: what comes back may be of their classes
-        with collector.at_rest():
+        with collector.at_rest(), warning_filters.unseen():
             found = read(outcome, shell.user_ns, inputs, actor, True, later)
         found.messages += failed
         later.strikes = "later"

@@ -1,6 +1,7 @@
 """Filters of warnings: a cell has those of the notebook, and what it says about them itself holds here too.
 
-What a library adds to them when it is loaded is not told apart; so only the changes of cells that speak of filters come back.
+What a library adds to them when it is loaded is not told apart; so only the changes of cells that speak of filters come back. What
+is done for a cell and would not be done here, such as to pickle its names, warns of nothing (``unseen``).
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 Filter = tuple[str, "tuple[str, int] | None", tuple[str, str], "tuple[str, int] | None", int]
@@ -19,6 +22,21 @@ _last_filters: list[Filter] | None = None
 def _plain(entry: Any) -> Filter:
     action, message, category, module, line = entry
     return action, _pattern(message), (category.__module__, category.__qualname__), _pattern(module), line
+
+
+@contextmanager
+def unseen(category: type[Warning] = Warning) -> Iterator[None]:
+    """Let warnings go unseen meanwhile.
+
+    ``warnings.catch_warnings`` would make Python forget which warnings were shown once already.
+    """
+    entries: list[Any] = warnings.filters  # type: ignore[assignment]
+    entry = ("ignore", None, category, None, 0)
+    entries.insert(0, entry)
+    try:
+        yield
+    finally:
+        entries[:] = [each for each in entries if each is not entry]
 
 
 def filters() -> list[Filter]:
