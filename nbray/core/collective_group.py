@@ -247,9 +247,8 @@ class Group:
             if lends:
                 core.take_back_cpus()
 
-    def _misses_somebody_unknown(self) -> bool:
-        joined = all(lib.nbs_coll_joined(self.handle, rank) for rank in range(self.world_size))
-        return not joined and declaration(self.core, self.name) is None
+    def _not_joined(self) -> list[int]:
+        return [rank for rank in range(self.world_size) if not lib.nbs_coll_joined(self.handle, rank)]
 
     def _raise(self, status: int) -> NoReturn:
         where = f"collective group '{self.name}' (rank {self.rank} of {self.world_size})"
@@ -268,7 +267,10 @@ class Group:
         if status == lib.NBS_EDEAD:
             raise CollectiveRankDiedError(f"{where}: {text}. {again}", self.name, rank)
         if status == lib.NBS_ETIMEOUT:
-            if self._misses_somebody_unknown():
+            absent = self._not_joined()
+            if len(absent) > 1:
+                text += f"; {_listed(absent)} have not joined"
+            if absent and declaration(self.core, self.name) is None:
                 again = f"Which process was to join is not known; of actors that create_collective_group() names it is. {again}"
             raise CollectiveTimeoutError(f"{where}: {text}. {again}", self.name, rank)
         if status == lib.NBS_ESTATE:
@@ -279,6 +281,18 @@ class Group:
 def _mark(error: BaseException) -> None:
     """Note that this rank took part in the operation that raised this."""
     setattr(error, _TOOK_PART, True)
+
+
+def _listed(ranks: list[int]) -> str:
+    """Return ranks as a person reads them, those that follow each other from the first to the last."""
+    runs: list[list[int]] = []
+    for rank in ranks:
+        if runs and rank == runs[-1][-1] + 1:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    texts = [f"{run[0]} to {run[-1]}" if len(run) > 2 else " and ".join(map(str, run)) for run in runs]
+    return f"ranks {', '.join(texts)}"
 
 
 def _nanoseconds(timeout: float) -> int:

@@ -534,6 +534,14 @@ def test_a_rank_that_is_taken_or_never_comes(ray, group):
     col.destroy_collective_group("lonely")
 
 
+def test_all_ranks_that_never_came_are_named(ray, group):
+    group(1, "g")
+    col.init_collective_group(9, 3, group_name="hardly anybody", gloo_timeout=200)
+    with pytest.raises(CollectiveTimeoutError, match=r"ranks 0 to 2, 4 to 8 have not joined"):
+        col.barrier("hardly anybody")
+    col.destroy_collective_group("hardly anybody")
+
+
 def test_timeout_of_one_operation(ray, group):
     def body(me, world):
         if me == 0:
