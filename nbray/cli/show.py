@@ -108,9 +108,10 @@ def _job(row: dict[str, Any]) -> str:
 
 def show_list(given: argparse.Namespace) -> int:
     """List rows of a resource."""
-    rows = api.list_state(
+    rows, silent = api.find(
         given.resource, given.address, _filters(given.filter), given.limit, given.timeout, given.detail
     )
+    _say_what_lacks(given.resource, silent)
     columns = collect.row_class(given.resource).columns(given.detail)
     if given.format == "json":
         print(as_json([{name: row[name] for name in columns} for row in rows]))
@@ -124,6 +125,11 @@ def show_list(given: argparse.Namespace) -> int:
     if len(rows) == given.limit:
         print(f"(the first {given.limit}; --limit shows more)", file=sys.stderr)
     return 0
+
+
+def _say_what_lacks(resource: str, silent: set[int]) -> None:
+    if text := api.incomplete(resource, silent):
+        print(text, file=sys.stderr)  # also beside JSON
 
 
 def _filters(given: list[str]) -> list[tuple[str, str, str]]:
@@ -142,7 +148,8 @@ def _filters(given: list[str]) -> list[tuple[str, str, str]]:
 
 def show_get(given: argparse.Namespace) -> int:
     """Show one row with all its columns."""
-    found = api.get_state(given.resource, given.id, given.address, given.timeout)
+    found, silent = api.find_one(given.resource, given.id, given.address, given.timeout)
+    _say_what_lacks(given.resource, silent)
     if not found:
         raise LookupError(
             f"there is no {given.resource[:-1].replace('-', ' ')} {given.id!r}; `nbray list {given.resource}` shows them."
@@ -160,8 +167,9 @@ def show_get(given: argparse.Namespace) -> int:
 
 def show_summary(given: argparse.Namespace) -> int:
     """Count by kind and state."""
-    asked = {"tasks": api.summarize_tasks, "actors": api.summarize_actors, "objects": api.summarize_objects}
-    summary = asked[given.resource](address=given.address, timeout=given.timeout)["cluster"]
+    counts, silent = api.sum_up(given.resource, given.address, given.timeout)
+    _say_what_lacks(given.resource, silent)
+    summary = counts["cluster"]
     if given.format == "json":
         print(as_json(summary))
         return 0

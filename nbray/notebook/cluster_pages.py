@@ -10,6 +10,7 @@ from nbray.api import state as api_state
 from nbray.core import current, live
 from nbray.exceptions import RayError
 from nbray.util import state
+from nbray.util.state import api
 from nbray.util.state.tables import size
 
 from .page import NotFound, Page, Table
@@ -64,7 +65,7 @@ def cluster(shell: Any) -> Page:
 def tasks(shell: Any, only: str = "") -> Page:
     """Tasks by function, and the ones to look at first."""
     _core()
-    listed = state.list_tasks(limit=10_000, detail=True)
+    listed, silent = api.find("tasks", limit=10_000, detail=True)
     rows = list({row.task_id: row for row in sorted(listed, key=lambda row: row.attempt_number)}.values())  # last runs
     if only:
         rows = [row for row in rows if only.upper() in row.state or only in row.name]
@@ -88,13 +89,20 @@ def tasks(shell: Any, only: str = "") -> Page:
     ]
     page = Page("", tables=[Table(["function", *(kind.lower() for kind in kinds)], groups[:MAX_ROWS], "by function")])
     page.tables.append(Table(["task", "name", "state", "took", "pid", "error"], shown, "errors and what runs first"))
+    page.notes += _lacking("tasks", silent)
     if len(rows) > MAX_ROWS:
         page.notes.append(f"{len(rows) - MAX_ROWS} more; %nbray tasks NAME or %nbray tasks failed shows fewer.")
     if not only:
         watch = _watch(shell)
         watch.look()
         page.picture = picture.graph(watch.whole())
-    return page if rows else Page("", notes=["No tasks yet." if not only else f"No task is like {only!r}."])
+    if rows:
+        return page
+    return Page("", notes=["No tasks yet." if not only else f"No task is like {only!r}.", *_lacking("tasks", silent)])
+
+
+def _lacking(resource: str, silent: set[int]) -> list[str]:
+    return [text] if (text := api.incomplete(resource, silent)) else []
 
 
 def actors(shell: Any) -> Page:
@@ -123,7 +131,8 @@ def actors(shell: Any) -> Page:
 def objects(shell: Any) -> Page:
     """The largest objects, and the variables that hold them."""
     core = _core()
-    rows = sorted(state.list_objects(limit=10_000), key=lambda row: -row.object_size)
+    found, silent = api.find("objects", limit=10_000)
+    rows = sorted(found, key=lambda row: -row.object_size)
     held = {ref.hex(): name for name, ref in _variables(shell, ObjectRef)}
     seen: dict[str, list[Any]] = {}
     for row in rows:
@@ -135,7 +144,9 @@ def objects(shell: Any) -> Page:
     stats = core.store.stats()
     facts = [("object store", f"{size(stats.used)} of {size(stats.capacity)} in use")]
     shown = list(seen.values())
-    notes = [f"{len(shown) - MAX_ROWS} more"] if len(shown) > MAX_ROWS else []
+    notes = _lacking("objects", silent)
+    if len(shown) > MAX_ROWS:
+        notes.append(f"{len(shown) - MAX_ROWS} more")
     columns = ["object", "size", "variable", "held by pid", "made at"]
     if all(row[-1] is None for row in shown):  # it is not written down
         columns, shown = columns[:-1], [row[:-1] for row in shown]

@@ -6,6 +6,7 @@ one at ``address``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -36,6 +37,8 @@ def list_state(
 ) -> list[Any]:  # fmt: skip
     """Return rows of a resource ("tasks", "actors" ...); the functions below, by name.
 
+    A warning says which processes did not answer in time (stopped, or busy in C code): what they own may be missing.
+
     Parameters
     ----------
     resource : str
@@ -60,11 +63,22 @@ def list_state(
     ConnectionError
         When there is no cluster.
     """
+    rows, silent = find(resource, address, filters, limit, timeout, detail, exclude_driver)
+    _warn_of(resource, silent)
+    return rows
+
+
+def find(
+    resource: str, address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT,
+    timeout: float = DEFAULT_TIMEOUT_S, detail: bool = False, exclude_driver: bool = True,
+) -> tuple[list[Any], set[int]]:  # fmt: skip
+    """Return the rows as ``list_state`` does, and the pids of processes that did not answer."""
+    silent: set[int] = set()
     cls = collect.row_class(resource)
     checked = [_check_filter(cls, one) for one in filters or ()]
     limit = _check_limit(limit)
     with collect.source(address) as where:
-        rows = collect.rows(where, resource, min(float(timeout), ANSWER_S))
+        rows = collect.rows(where, resource, min(float(timeout), ANSWER_S), silent)
         if resource == "tasks" and not exclude_driver:
             rows += collect.drivers(where)
         kept = [row for row in rows if all(_holds(row, *one) for one in checked)][:limit]
@@ -73,7 +87,29 @@ def list_state(
     if not detail:
         for row in kept:
             _strip(row)
-    return kept
+    return kept, silent
+
+
+def incomplete(resource: str, silent: set[int]) -> str:
+    """Say that rows may be missing because processes did not answer; empty when all did."""
+    if not silent:
+        return ""
+    pids = sorted(silent)
+    who = f"1 process (pid {pids[0]})" if len(pids) == 1 else f"{len(pids)} processes (pids {_some(pids)})"
+    return (
+        f"The list of {resource} may be incomplete: {who} did not answer within {ANSWER_S:g} s (stopped, or busy in C code). "
+        f"What {'it owns' if len(pids) == 1 else 'they own'} may be missing."
+    )
+
+
+def _some(pids: list[int]) -> str:
+    return ", ".join(map(str, pids[:10])) + (" ..." if len(pids) > 10 else "")
+
+
+def _warn_of(resource: str, silent: set[int]) -> None:
+    """Warn the caller of the public function that calls this."""
+    if text := incomplete(resource, silent):
+        warnings.warn(text, stacklevel=3)
 
 
 def _check_limit(given: Any) -> int:
@@ -128,17 +164,29 @@ def _strip(row: Row) -> None:
 def get_state(resource: str, id: str, address: str | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
     """Return one row with all its columns, None when there is none.
 
-    A list of rows for an object (one per process), and for a task that ran several times (one per run).
+    A list of rows for an object (one per process), and for a task that ran several times (one per run). When there is
+    none, a warning says which processes did not answer.
     """
+    found, silent = find_one(resource, id, address, timeout)
+    _warn_of(resource, silent)
+    return found
+
+
+def find_one(
+    resource: str, id: str, address: str | None = None, timeout: float = DEFAULT_TIMEOUT_S
+) -> tuple[Any, set[int]]:
+    """Return the row as ``get_state`` does, and, when there is none, the pids of processes that did not answer."""
+    silent: set[int] = set()
     key = collect.require_key(resource)
     id = collect.require_id(resource, id)
     with collect.source(address) as where:
-        rows = [row for row in collect.rows(where, resource, min(float(timeout), ANSWER_S)) if getattr(row, key) == id]
+        every = collect.rows(where, resource, min(float(timeout), ANSWER_S), silent)
+        rows = [row for row in every if getattr(row, key) == id]
         if resource == "tasks":
             task_logs.add_logs(where, rows)
     if resource == "objects" or (resource == "tasks" and len(rows) > 1):
-        return rows
-    return rows[-1] if rows else None
+        return rows, set() if rows else silent
+    return (rows[-1], set()) if rows else (None, silent)
 
 
 # --------------------------------------------------------------------- lists, one row
@@ -157,7 +205,9 @@ def _list(name: str, resource: str, what: str) -> Callable[..., list[Any]]:
         address: str | None = None, filters: Filters | None = None, limit: int = DEFAULT_LIMIT,
         timeout: int = DEFAULT_TIMEOUT_S, detail: bool = False, raise_on_missing_output: bool = True, _explain: bool = False,
     ) -> list[Any]:  # fmt: skip
-        return list_state(resource, address, filters, limit, timeout, detail)
+        rows, silent = find(resource, address, filters, limit, timeout, detail)
+        _warn_of(resource, silent)
+        return rows
 
     return _named(list_rows, name, f"Return {what}; see ``list_state`` for the parameters.")
 
@@ -166,9 +216,10 @@ def _get(name: str, resource: str, what: str) -> Callable[..., Any]:
     """Return the function that returns one row of a resource."""
 
     def get_row(id: Any, address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, _explain: bool = False) -> Any:
-        return get_state(
-            resource, id.task_id().hex() if resource == "tasks" and not isinstance(id, str) else id, address, timeout
-        )
+        name = id.task_id().hex() if resource == "tasks" and not isinstance(id, str) else id
+        found, silent = find_one(resource, name, address, timeout)
+        _warn_of(resource, silent)
+        return found
 
     return _named(get_row, name, f"Return {what}; None when it is not known.")
 
@@ -259,22 +310,33 @@ def _summary_of_objects(rows: list[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _summarize(name: str, resource: str, count: Callable[[list[Any]], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+_SUMMARIES = {"tasks": _summary_of_tasks, "actors": _summary_of_actors, "objects": _summary_of_objects}
+
+
+def sum_up(resource: str, address: str | None, timeout: float) -> tuple[dict[str, Any], set[int]]:
+    """Return the counts of a resource's rows, and the pids of processes that did not answer."""
+    silent: set[int] = set()
+    with collect.source(address) as where:
+        return _SUMMARIES[resource](collect.rows(where, resource, min(float(timeout), ANSWER_S), silent)), silent
+
+
+def _summarize(name: str, resource: str) -> Callable[..., dict[str, Any]]:
     """Return the function that counts the rows of a resource."""
 
     def summarize(
         address: str | None = None, timeout: int = DEFAULT_TIMEOUT_S, raise_on_missing_output: bool = True,
         _explain: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
-        with collect.source(address) as where:
-            return count(collect.rows(where, resource, min(float(timeout), ANSWER_S)))
+        counts, silent = sum_up(resource, address, timeout)
+        _warn_of(resource, silent)
+        return counts
 
-    return _named(summarize, name, count.__doc__ or "")
+    return _named(summarize, name, _SUMMARIES[resource].__doc__ or "")
 
 
-summarize_tasks = _summarize("summarize_tasks", "tasks", _summary_of_tasks)
-summarize_actors = _summarize("summarize_actors", "actors", _summary_of_actors)
-summarize_objects = _summarize("summarize_objects", "objects", _summary_of_objects)
+summarize_tasks = _summarize("summarize_tasks", "tasks")
+summarize_actors = _summarize("summarize_actors", "actors")
+summarize_objects = _summarize("summarize_objects", "objects")
 
 
 class StateApiClient:
@@ -297,31 +359,31 @@ class StateApiClient:
     ) -> list[Any]:  # fmt: skip
         """Return rows of a resource."""
         asked = options or ListApiOptions()
-        return list_state(
-            _name_of(resource),
-            self._address,
-            asked.filters,
-            asked.limit,
-            asked.timeout,
-            asked.detail,
-            asked.exclude_driver,
+        name = _name_of(resource)
+        rows, silent = find(
+            name, self._address, asked.filters, asked.limit, asked.timeout, asked.detail, asked.exclude_driver
         )
+        _warn_of(name, silent)
+        return rows
 
     def get(
         self, resource: StateResource | str, id: str, options: GetApiOptions | None = None, _explain: bool = False
     ) -> Any:
         """Return one row."""
-        return get_state(_name_of(resource), id, self._address, (options or GetApiOptions()).timeout)
+        name = _name_of(resource)
+        found, silent = find_one(name, id, self._address, (options or GetApiOptions()).timeout)
+        _warn_of(name, silent)
+        return found
 
     def summary(
         self, resource: SummaryResource | str, *, options: SummaryApiOptions | None = None,
         raise_on_missing_output: bool = True, _explain: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
         """Return the counts of a resource, as ``summarize_tasks`` and its like do."""
-        counts = {"tasks": _summary_of_tasks, "actors": _summary_of_actors, "objects": _summary_of_objects}
         asked, name = options or SummaryApiOptions(), _name_of(resource)
-        rows = list_state(name, self._address, asked.filters, MAX_LIMIT, asked.timeout, True)
-        return counts[name](rows)
+        rows, silent = find(name, self._address, asked.filters, MAX_LIMIT, asked.timeout, True)
+        _warn_of(name, silent)
+        return _SUMMARIES[name](rows)
 
 
 def _name_of(resource: Any) -> str:

@@ -38,6 +38,7 @@ _ACTOR_TASK_STATES = {
     "ALIVE": "FINISHED", "DEAD": "FINISHED", "RESTARTING": "RUNNING", "DEPENDENCIES_UNREADY": "PENDING_ARGS_AVAIL",
 }  # fmt: skip
 _ANYWHERE = Target()
+_AGAIN_S = 0.5  # for the next questions, when one process did not answer: the others just have
 _ENDED_ITSELF = "INTENDED_USER_EXIT"
 _INTENDED = (_ENDED_ITSELF, "INTENDED_SYSTEM_EXIT")
 
@@ -66,9 +67,12 @@ def source(address: str | None = None) -> Iterator[Any]:
         observer.close()
 
 
-def rows(where: Any, resource: str, timeout_s: float) -> list[Any]:
-    """Return all rows of a resource: tasks, actors, objects, nodes, jobs, workers ..."""
-    return _RESOURCES[resource](where, timeout_s)
+def rows(where: Any, resource: str, timeout_s: float, silent: set[int] | None = None) -> list[Any]:
+    """Return all rows of a resource: tasks, actors, objects, nodes, jobs, workers ...
+
+    Pids of processes that did not answer in time, so that what they own may be missing, are added to ``silent``.
+    """
+    return _RESOURCES[resource](where, timeout_s, set() if silent is None else silent)
 
 
 def resources() -> list[str]:
@@ -142,8 +146,11 @@ def _profile(worker_id: str | None, start_ns: int, end_ns: int, offset_ns: int) 
     return {"component_type": "worker", "component_id": worker_id, "node_ip_address": "127.0.0.1", "events": [ran]}
 
 
-def _tasks(where: Any, timeout_s: float) -> list[Any]:
+def _tasks(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     snapshot = cluster_view.tasks(where, timeout_s)
+    silent.update(snapshot.silent)
+    if silent:
+        timeout_s = min(timeout_s, _AGAIN_S)
     view = snapshot.view
     asked = _Asked(where)
     actors = view.tables["actor"]
@@ -203,17 +210,18 @@ def _tasks(where: Any, timeout_s: float) -> list[Any]:
                 error_message=message, profiling_data=_profile(worker_id, row["start"], row["end"], snapshot.offset_ns),
             )
         )  # fmt: skip
-    _add_errors(found, where, timeout_s, view, ms)
-    found += _failed_attempts(found, where, timeout_s, view, ms)
+    _add_errors(found, where, timeout_s, view, ms, silent)
+    found += _failed_attempts(found, where, timeout_s, view, ms, silent)
     found += [_creation(actor, where, asked, root) for actor in actors.values() if actor["recorded"]]
     return found
 
 
 def _add_errors(
-    found: list[TaskState], where: Any, timeout_s: float, view: View, ms: Callable[[int], int | None]
+    found: list[TaskState], where: Any, timeout_s: float, view: View, ms: Callable[[int], int | None], silent: set[int]
 ) -> None:
     """Say of the tasks that failed what they raised; those that never got to a worker are only known to their owners."""
-    errors, _ = cluster_view.inspect(where, "errors", timeout_s=timeout_s)
+    errors, no_answer = cluster_view.inspect(where, "errors", timeout_s=timeout_s)
+    silent.update(no_answer)
     jobs = {row["peer"]: row["job_id"] for row in cluster_view.table(where, "processes")} if errors else {}
     known = {row.task_id: row for row in found}
     for owner, rows in errors.items():
@@ -248,10 +256,11 @@ def _add_dead_worker(row: TaskState, peer: int, where: Any, view: View, end_ms: 
 
 
 def _failed_attempts(
-    found: list[TaskState], where: Any, timeout_s: float, view: View, ms: Callable[[int], int | None]
+    found: list[TaskState], where: Any, timeout_s: float, view: View, ms: Callable[[int], int | None], silent: set[int]
 ) -> list[TaskState]:
     """Return a row for each run that failed and was followed by another, and count the runs before in the last one's."""
-    attempts, _ = cluster_view.inspect(where, "attempts", timeout_s=timeout_s)
+    attempts, no_answer = cluster_view.inspect(where, "attempts", timeout_s=timeout_s)
+    silent.update(no_answer)
     known = {row.task_id: row for row in found} if view.runs or any(attempts.values()) else {}
     earlier = []
     told = {(owner, one["seq"]) for owner, rows in attempts.items() for one in rows}
@@ -333,7 +342,7 @@ def _creation(actor: dict[str, Any], where: Any, asked: _Asked, root: Callable[[
     )  # fmt: skip
 
 
-def _actors(where: Any, timeout_s: float) -> list[Any]:
+def _actors(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     asked = _Asked(where)
     return [
         ActorState(
@@ -367,7 +376,7 @@ def _death_cause(actor: dict[str, Any]) -> dict[str, Any]:
     return {"actor_died_error_context": said}
 
 
-def _nodes(where: Any, timeout_s: float) -> list[Any]:
+def _nodes(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     return [
         NodeState(
             node_id=row["NodeID"], node_ip=row["NodeManagerAddress"], is_head_node="node:__internal_head__" in row["Resources"],
@@ -381,7 +390,7 @@ def _nodes(where: Any, timeout_s: float) -> list[Any]:
 _JOB_STATES = {"RUNNING": JobStatus.RUNNING, "FINISHED": JobStatus.SUCCEEDED, "FAILED": JobStatus.FAILED}
 
 
-def _jobs(where: Any, timeout_s: float) -> list[Any]:
+def _jobs(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     return [
         JobState(
             job_id=_job_hex(row["job_id"]), submission_id=row["metadata"].get("job_submission_id"),
@@ -396,7 +405,7 @@ def _jobs(where: Any, timeout_s: float) -> list[Any]:
     ]  # fmt: skip
 
 
-def _workers(where: Any, timeout_s: float) -> list[Any]:
+def _workers(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     return [
         WorkerState(
             worker_id=ids.worker_id(row["peer"]), is_alive=not row["ended_at"], worker_type=row["role"].upper(),
@@ -408,11 +417,12 @@ def _workers(where: Any, timeout_s: float) -> list[Any]:
     ]  # fmt: skip
 
 
-def _objects(where: Any, timeout_s: float) -> list[Any]:
+def _objects(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     processes = cluster_view.table(where, "processes")
     pids = {row["peer"]: row["pid"] for row in processes}
     roles = {row["peer"]: row["role"].upper() for row in processes}
-    refs, _ = cluster_view.inspect(where, "refs", timeout_s=timeout_s)
+    refs, no_answer = cluster_view.inspect(where, "refs", timeout_s=timeout_s)
+    silent.update(no_answer)
     stored = {row["object_id"]: row for row in cluster_view.store_objects(where)}
     found, named = [], set()
     for peer, references in refs.items():
@@ -440,7 +450,7 @@ def _objects(where: Any, timeout_s: float) -> list[Any]:
     return found
 
 
-def _placement_groups(where: Any, timeout_s: float) -> list[Any]:
+def _placement_groups(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     return [
         PlacementGroupState(
             placement_group_id=row["placement_group_id"], name=row["name"], creator_job_id=_job_hex(row["job_id"]),
@@ -456,7 +466,7 @@ def _placement_groups(where: Any, timeout_s: float) -> list[Any]:
     ]  # fmt: skip
 
 
-def _runtime_envs(where: Any, timeout_s: float) -> list[Any]:
+def _runtime_envs(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     return [
         RuntimeEnvState(
             runtime_env=_environment(row["runtime_env"]), success=row["success"],
@@ -475,7 +485,7 @@ def _environment(text: str) -> Any:
         return text
 
 
-def _cluster_events(where: Any, timeout_s: float) -> list[Any]:
+def _cluster_events(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     """Deaths that nobody intended: what Ray's list of events is looked at for."""
     found = []
     for row in cluster_view.table(where, "processes"):
@@ -489,7 +499,7 @@ def _cluster_events(where: Any, timeout_s: float) -> list[Any]:
     return found
 
 
-_RESOURCES: dict[str, Callable[[Any, float], list[Any]]] = {
+_RESOURCES: dict[str, Callable[[Any, float, set[int]], list[Any]]] = {
     "tasks": _tasks,
     "actors": _actors,
     "objects": _objects,
