@@ -253,7 +253,7 @@ def walk_by_keyboard(lab: LabPage) -> None:
     # A stretch of the timeline is chosen by the mouse, and by keys; then it does not follow any more.
     lab.show_tab("Timeline")
     follow = panel.get_by_role("button", name="Follow")
-    box = panel.locator("canvas").bounding_box()
+    box = panel.locator(".nbray-canvas").bounding_box()
     page.mouse.move(box["x"] + 150, box["y"] + 8)
     page.mouse.down()
     page.mouse.move(box["x"] + 220, box["y"] + 8, steps=3)

@@ -138,7 +138,7 @@ def test_an_id_is_copied_and_the_pointer_reads_the_curves(lab):
 
     lab.show_tab("Timeline")
     lab.panel.get_by_role("treeitem", name=re.compile(r"^CPU, \d+ %")).wait_for(state="attached")
-    canvas = lab.panel.locator(".nbray-timeline canvas")
+    canvas = lab.panel.locator(".nbray-timeline .nbray-canvas")
     hint = lab.panel.get_by_role("tooltip")
     told: set[str] = set()
     reads = re.compile(r"^(CPU · \d+ %|memory · .+ of .+|object store · .+ of .+) · at [\d.]+ (us|ms|s)$")
@@ -165,6 +165,77 @@ def test_an_id_is_copied_and_the_pointer_reads_the_curves(lab):
         "([e, with_line]) => e.toDataURL() !== with_line", arg=[canvas.element_handle(), with_line]
     )
     assert hint.count() == 0
+
+
+# Where something is drawn that is furthest left on the axis: in the row below the times (the tick of zero), and in each
+# chart (its first sample); from the left edge of the names.
+ZERO = """() => {
+  const host = document.querySelector('.nbray-timeline-canvas');
+  const left = host.getBoundingClientRect().left;
+  const first = (canvas, from, top, height) => {
+    const ratio = canvas.width / canvas.clientWidth;
+    const { data, width } = canvas.getContext('2d').getImageData(0, top * ratio, canvas.width, height * ratio);
+    let x = from * ratio;
+    while (x < width && !data.some((value, i) => i % 4 === 3 && value > 0 && (i >> 2) % width === x)) x++;
+    return canvas.getBoundingClientRect().left - left + x / ratio;
+  };
+  const charts = [...host.querySelectorAll('.nbray-curve canvas')];
+  return [first(host.querySelector('.nbray-canvas'), 120, 24, 2), ...charts.map(one => first(one, 0, 0, one.clientHeight))];
+}"""
+
+
+def test_lanes_and_curves_have_one_axis(lab):
+    """Where the first sample is, all of them have zero: as it grows, moved and scaled over a curve, and in less room."""
+    lab.new_notebook()
+    lab.show_panel()
+    lab.set_panel_width(560)
+    lab.run_cell("import nbray\nnbray.init(num_cpus=1)\n1")
+    lab.show_tab("Timeline")
+    page, mouse = lab.page, lab.page.mouse
+    page.wait_for_function(f"() => {{ const all = ({ZERO})(); return all.length === 4 && Math.max(...all) < 140; }}")
+    curve = lab.panel.locator(".nbray-curve").nth(1).bounding_box()
+    x, y = curve["x"] + 100, curve["y"] + curve["height"] / 2
+
+    def zero() -> float:
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        all_of_them = page.evaluate(ZERO)
+        assert max(all_of_them) - min(all_of_them) <= 2, all_of_them
+        return all_of_them[0]
+
+    start = zero()
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + 60, y, steps=4)
+    mouse.up()
+    lab.panel.locator(".nbray-follow[aria-pressed='false']").wait_for()
+    moved = zero()
+    assert abs(moved - start - 60) <= 2, (start, moved)
+    mouse.move(x + 100, y)
+    mouse.wheel(0, -200)
+    page.wait_for_function(f"moved => Math.abs(({ZERO})()[0] - moved) > 5", arg=moved)
+    scaled = zero()
+    lab.set_panel_width(420)
+    assert zero() != scaled
+    # The moment at the pointer is marked on the curves; nothing is where nobody has looked yet.
+    marks = lab.panel.locator(".nbray-curve .u-cursor-pt:not(.u-off)")
+    lab.panel.get_by_role("button", name="Follow").click()
+    box = lab.panel.locator(".nbray-curve").nth(1).bounding_box()
+    mouse.move(box["x"] + box["width"] / 2, y)
+    page.wait_for_function("() => document.querySelectorAll('.nbray-curve .u-cursor-pt:not(.u-off)').length === 3")
+    mouse.move(box["x"] - 40, y)
+    marks.first.wait_for(state="detached")
+    # The lines of the last minute are charts, too.
+    lab.show_tab("Nodes")
+    page.wait_for_function(
+        """() => {
+          const charts = [...document.querySelectorAll('.nbray-line canvas')];
+          const isDrawn = chart => {
+            const { data } = chart.getContext('2d').getImageData(0, 0, chart.width, chart.height);
+            return data.some((value, i) => i % 4 === 3 && value > 0);
+          };
+          return charts.length === 2 && charts.every(isDrawn);
+        }"""
+    )
 
 
 def test_the_palette_has_every_command(lab):

@@ -10,7 +10,7 @@ import { cellSpans, spansOfTasks } from '../graph/cellSpans.js';
 import { rowAfterKey } from '../graph/rowKeys.js';
 import { TimeScale } from '../graph/timeScale.js';
 import { itemAfterKey } from '../graph/treeKeys.js';
-import { sampleAt, unbroken } from '../graph/samples.js';
+import { momentsOf } from '../graph/samples.js';
 import { ROW_BYTES, type IFrame } from '../graph/frames.js';
 import { DONE, FAILED, RUNNING, WAITS_FOR_PLACE } from '../graph/taskStates.js';
 import { TaskStore } from '../graph/taskStore.js';
@@ -363,16 +363,23 @@ test('the times of the axis stand at distances that are round for a person, and 
 
 test('a curve has a gap where nobody looked, and a value at the pointer where somebody did', () => {
   const at = (seconds: number): { t_ns: number } => ({ t_ns: seconds * 1e9 });
-  const parts = unbroken([at(1), at(1.25), at(5), at(70), at(70.25)]);
+  const seconds = (moments: { times: number[]; samples: ({ t_ns: number } | null)[] }): unknown =>
+    moments.samples.map((sample, n) =>
+      sample === null ? [moments.times[n]! / 1000] : sample.t_ns / 1e9
+    );
+  // In brackets, where nothing is known.
+  const samples = [at(1), at(1.25), at(5), at(70), at(70.25)];
+  assert.deepEqual(seconds(momentsOf(samples)), [[-4], 1, 1.25, 5, [10], [65], 70, 70.25, [75.25]]);
+  assert.deepEqual(seconds(momentsOf([at(1), at(9)])), [[-4], 1, [5], [5], 9, [14]]);
+  assert.deepEqual(momentsOf([]), { times: [], samples: [] });
+  // The next moment to a time, as a chart finds it.
+  const moments = momentsOf([at(1), at(2), at(70)]);
+  const next = (time: number): number | undefined => {
+    const away = moments.times.map(one => Math.abs(one / 1000 - time));
+    return moments.samples[away.indexOf(Math.min(...away))]?.t_ns;
+  };
   assert.deepEqual(
-    parts.map(part => part.length),
-    [3, 2]
+    [-2, 0.5, 1.4, 1.6, 4, 30, 68, 71, 80].map(next),
+    [undefined, 1, 1, 2, 2, undefined, 70, 70, undefined].map(found => found && found * 1e9)
   );
-  assert.deepEqual(unbroken([]), []);
-  const samples = [at(1), at(2), at(70)];
-  assert.deepEqual(
-    [0.5, 1.4, 1.6, 4, 30, 68, 71, 80].map(seconds => sampleAt(samples, seconds * 1e9)?.t_ns),
-    [1, 1, 2, 2, undefined, 70, 70, undefined].map(seconds => seconds && seconds * 1e9)
-  );
-  assert.equal(sampleAt([], 1), null);
 });

@@ -8,7 +8,7 @@ import {
   formatCount,
   formatNoun
 } from '../graph/format.js';
-import { addSample, SPAN_MS, stepLine } from '../model/history.js';
+import { addSample, sharesOf } from '../model/history.js';
 import { KernelMemory } from '../model/kernelMemory.js';
 import { BAR_ORDER, STATES, stateWord } from '../graph/states.js';
 import { emptyWords } from '../panels/overview/words.js';
@@ -142,26 +142,24 @@ describe('history', () => {
     );
   });
 
-  it('holds a value until the next one', () => {
-    const box = { now: SPAN_MS, width: 60, height: 10, top: 2 };
-    const corners = stepLine([sample(0, 0), sample(30_000, 2)], one => one.cpus, box);
-    assert.deepEqual(corners, [
-      [0, 10],
-      [30, 10],
-      [30, 0],
-      [60, 0]
-    ]);
+  it('is a share at each of its moments, the last of which holds now', () => {
+    assert.deepEqual(
+      sharesOf([sample(0, 0), sample(30_000, 2)], one => one.cpus, 4, 60_000),
+      [
+        [0, 30_000, 60_000],
+        [0, 0.5, 0.5]
+      ]
+    );
   });
 
-  it('draws nothing when nothing is known, and stays in its box', () => {
-    const box = { now: SPAN_MS, width: 60, height: 10, top: 0 };
+  it('is nothing when nothing is known, and stays in its bounds', () => {
     assert.deepEqual(
-      stepLine([], one => one.cpus, box),
-      []
+      sharesOf([], one => one.cpus, 4, 1),
+      [[], []]
     );
-    for (const [x, y] of stepLine([sample(-9e9, 5), sample(9e9, -5)], one => one.cpus, box)) {
-      assert.ok(x >= 0 && x <= 60 && y >= 0 && y <= 10);
-    }
+    const odd = [sample(-9e9, 5), sample(9e9, -5)];
+    assert.deepEqual(sharesOf(odd, one => one.cpus, 4, 9e9)[1], [1, 0, 0]);
+    assert.deepEqual(sharesOf(odd, one => one.cpus, 0, 9e9)[1], [0, 0, 0]);
   });
 });
 

@@ -1,38 +1,40 @@
-/** A curve of samples: where it is one line, and what it says of a moment. Pure. */
+/** Samples as a chart takes them: moments in a row, with nothing at those where nobody looked. Pure. */
 
 /** Further apart than this nobody looked: what was in between is not known. Nodes are sampled four times a second. */
-const GAP_NS = 5e9;
+const GAP_MS = 5000;
 
-/** The samples, oldest first, in stretches without gaps. */
-export function unbroken<S extends { t_ns: number }>(samples: readonly S[]): S[][] {
-  const parts: S[][] = [];
-  let before = -Infinity;
-  for (const sample of samples) {
-    if (sample.t_ns - before > GAP_NS) {
-      parts.push([]);
-    }
-    parts.at(-1)!.push(sample);
-    before = sample.t_ns;
-  }
-  return parts;
+/** Moments in milliseconds, and what was sampled then; null: nobody looked. */
+export interface IMoments<S> {
+  times: number[];
+  samples: (S | null)[];
 }
 
-/** The sample next to a moment, oldest first; null where nobody looked. */
-export function sampleAt<S extends { t_ns: number }>(
-  samples: readonly S[],
-  t_ns: number
-): S | null {
-  let [low, high] = [0, samples.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (samples[middle]!.t_ns < t_ns) {
-      low = middle + 1;
-    } else {
-      high = middle;
+/**
+ * The moments of the samples, oldest first, and moments without one around each stretch.
+ *
+ * Those stand so far off that the moment next to another time has a sample where that says something of the time.
+ */
+export function momentsOf<S extends { t_ns: number }>(samples: readonly S[]): IMoments<S> {
+  const moments: IMoments<S> = { times: [], samples: [] };
+  const add = (time: number, sample: S | null): void => {
+    moments.times.push(time);
+    moments.samples.push(sample);
+  };
+  let before = -Infinity;
+  for (const sample of samples) {
+    const time = sample.t_ns / 1e6;
+    if (time - before > GAP_MS) {
+      const middle = (before + time) / 2;
+      if (moments.times.length > 0) {
+        add(Math.min(before + GAP_MS, middle), null);
+      }
+      add(Math.max(time - GAP_MS, middle), null);
     }
+    add(time, sample);
+    before = time;
   }
-  const [before, after] = [samples[low - 1], samples[low]];
-  const away = (sample: S | undefined): number => Math.abs((sample?.t_ns ?? Infinity) - t_ns);
-  const next = away(before) < away(after) ? before : after;
-  return next !== undefined && away(next) <= GAP_NS / 2 ? next : null;
+  if (moments.times.length > 0) {
+    add(before + GAP_MS, null);
+  }
+  return moments;
 }

@@ -24,40 +24,23 @@ export function addSample(history: readonly ISample[], sample: ISample): ISample
   return [...history.slice(first), sample];
 }
 
-/** Where a step line is drawn: the box, the moment of its right edge, the value of its top. */
-export interface IStepBox {
-  now: number;
-  width: number;
-  height: number;
-  top: number;
-}
-
 /**
- * The corners of the step line of one figure, as `[x, y]`, from left to right.
+ * One figure as a chart takes it: moments, and the share of `top` that held from each until the next; the last one is now.
  *
- * Empty when nothing is known. Before the first sample there is no line.
+ * Empty when nothing is known. Before the first sample there is nothing.
  */
-export function stepLine(
+export function sharesOf(
   history: readonly ISample[],
   value: (sample: ISample) => number,
-  box: IStepBox
-): [number, number][] {
-  const { now, width, height, top } = box;
-  const x = (time: number): number => Math.max(0, Math.min(1, 1 - (now - time) / SPAN_MS)) * width;
-  const y = (amount: number): number =>
-    height * (1 - Math.max(0, Math.min(1, top > 0 ? amount / top : 0)));
-  const corners: [number, number][] = [];
-  for (const sample of history) {
-    const last = corners.at(-1);
-    const here: [number, number] = [x(sample.time), y(value(sample))];
-    if (last !== undefined) {
-      corners.push([here[0], last[1]]);
-    }
-    corners.push(here);
-  }
-  const last = corners.at(-1);
-  if (last !== undefined) {
-    corners.push([width, last[1]]);
-  }
-  return corners;
+  top: number,
+  now: number
+): [times: number[], shares: number[]] {
+  const times = history.map(({ time }) => time);
+  const shares = history.map(one => Math.max(0, Math.min(1, top > 0 ? value(one) / top : 0)));
+  return shares.length === 0
+    ? [[], []]
+    : [
+        [...times, now],
+        [...shares, shares.at(-1)!]
+      ];
 }

@@ -62,3 +62,18 @@ export function readPalette(element: HTMLElement): IPalette {
     store: value('--nbray-store', '#e69f00')
   };
 }
+
+/** Call back when colours may be others; returns what ends it. */
+export function watchTheme(changed: () => void): () => void {
+  let timer = 0;
+  // Themes are a matter of the body's attributes and of style sheets that load after them.
+  const observer = new MutationObserver(() => {
+    clearTimeout(timer);
+    timer = window.setTimeout(changed, 50);
+  });
+  observer.observe(document.body, { attributes: true });
+  return () => {
+    observer.disconnect();
+    clearTimeout(timer);
+  };
+}

@@ -1,5 +1,5 @@
 /** A canvas that is as large as its box, sharp, and drawn once a frame at most. */
-import { readPalette, type IPalette } from './palette.js';
+import { readPalette, watchTheme, type IPalette } from './palette.js';
 
 /** The base of what is drawn: graph and timeline. */
 export abstract class Surface {
@@ -15,9 +15,7 @@ export abstract class Surface {
     this.palette = readPalette(host);
     this._observer = new ResizeObserver(() => this._resize());
     this._observer.observe(host);
-    // Themes are a matter of the body's attributes and of style sheets that load after them.
-    this._theme = new MutationObserver(() => setTimeout(() => this.recolour(), 50));
-    this._theme.observe(document.body, { attributes: true });
+    this._unwatchTheme = watchTheme(() => this.recolour());
     // The observer's first call comes after this constructor and those of the classes below.
   }
 
@@ -58,7 +56,7 @@ export abstract class Surface {
     this._disposed = true;
     cancelAnimationFrame(this._frame);
     this._observer.disconnect();
-    this._theme.disconnect();
+    this._unwatchTheme();
     this.canvas.remove();
   }
 
@@ -84,7 +82,7 @@ export abstract class Surface {
   }
 
   private readonly _observer: ResizeObserver;
-  private readonly _theme: MutationObserver;
+  private readonly _unwatchTheme: () => void;
   private _frame = 0;
   private _disposed = false;
 }

@@ -1,46 +1,56 @@
 /** One figure over the last minute, on the time axis that all lines share. */
-import type { ReactElement } from 'react';
-import { stepLine } from '../../model/history.js';
+import { useLayoutEffect, useRef, type ReactElement } from 'react';
+import { sharesOf, SPAN_MS } from '../../model/history.js';
+import { Chart } from '../chart.js';
+import { watchTheme } from '../palette.js';
 import type { ISample } from '../../tokens.js';
 
-const WIDTH = 300;
 const HEIGHT = 34;
 
-/** A step line over a pale area; stretches to the width it is given. */
+/** A chart of steps, as wide as the place that it is given. */
 export function Line(props: {
   history: readonly ISample[];
   value: (sample: ISample) => number;
   top: number;
   color: string;
 }): ReactElement {
-  const box = { now: Date.now(), width: WIDTH, height: HEIGHT - 2, top: props.top };
-  const corners = stepLine(props.history, props.value, box);
-  const points = corners.map(([x, y]) => `${x.toFixed(1)} ${(y + 1).toFixed(1)}`);
-  const start = corners[0]?.[0] ?? 0;
+  const { history, value, top, color } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const chart = useRef<Chart | null>(null);
+  const draw = useRef(() => {});
+  draw.current = () => {
+    const now = Date.now();
+    chart.current!.show({
+      data: sharesOf(history, value, top, now),
+      from: now - SPAN_MS,
+      to: now,
+      width: Math.max(1, box.current!.clientWidth),
+      color: getComputedStyle(box.current!).color
+    });
+  };
+
+  useLayoutEffect(() => {
+    const made = new Chart(box.current!, HEIGHT, { steps: true });
+    chart.current = made;
+    const observer = new ResizeObserver(() => draw.current());
+    observer.observe(box.current!);
+    const unwatchTheme = watchTheme(() => draw.current());
+    return () => {
+      observer.disconnect();
+      unwatchTheme();
+      made.dispose();
+    };
+  }, []);
+
+  useLayoutEffect(() => draw.current());
+
   return (
-    <svg
+    <div
       className="nbray-line"
-      style={{ color: `var(${props.color})` }}
-      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-      preserveAspectRatio="none"
+      style={{ color: `var(${color})` }}
+      dir="ltr"
+      ref={box}
       aria-hidden="true"
-    >
-      {points.length > 0 && (
-        <>
-          <path
-            d={`M${start.toFixed(1)} ${HEIGHT} L${points.join(' L')} L${WIDTH} ${HEIGHT}Z`}
-            fill="currentColor"
-            fillOpacity={0.16}
-          />
-          <path
-            d={`M${points.join(' L')}`}
-            fill="none"
-            stroke="currentColor"
-            strokeWidth={1.4}
-            vectorEffect="non-scaling-stroke"
-          />
-        </>
-      )}
-    </svg>
+    />
   );
 }

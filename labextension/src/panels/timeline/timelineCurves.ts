@@ -1,16 +1,22 @@
-/** The curves of the timeline, on its time axis: CPU, memory, store and GPUs, and under each GPU the tasks that used it. */
+/** The curves of the timeline, charts on its time axis: CPU, memory, store and GPUs, and under each GPU the tasks that used it. */
 import type { IUsageSample } from '../../graph/frames.js';
 import { gpuUses, type IGpuUse } from '../../graph/gpuUsers.js';
-import { sampleAt, unbroken } from '../../graph/samples.js';
+import { momentsOf, type IMoments } from '../../graph/samples.js';
 import { RUNNING } from '../../graph/taskStates.js';
 import type { TaskStore } from '../../graph/taskStore.js';
 import { formatBytesOf } from '../../graph/format.js';
+import { Chart, type ChartData } from '../chart.js';
 import { shorten } from '../graph/stateShapes.js';
 import { hueOf, type IPalette } from '../palette.js';
 import { t } from '../../text.js';
 import { line, type ITimelineCanvas } from './timelineLanes.js';
 
 const CURVE = 52;
+/** In it, the chart: how far from the top, and how high with the room for its line. */
+const CHART_TOP = 4;
+const CHART = 45;
+/** From the top of a curve to its zero. */
+const FLOOR = 48;
 /** Of each row of the tasks that used a GPU. */
 const USED_BY = 14;
 /** Tasks that used a GPU and are named one by one. */
@@ -35,12 +41,26 @@ export interface ICurveHit {
   words: string;
 }
 
+/** The chart of a curve, and what it was made of. */
+interface IChartBox {
+  box: HTMLElement;
+  chart: Chart;
+  data: ChartData;
+  moments: IMoments<IUsageSample>;
+  capacity: number;
+}
+
 /** The curves of one cluster; what is here before the first sample is nothing. */
 export class TimelineCurves {
   constructor(store: TaskStore) {
     this._store = store;
+    this.element.className = 'nbray-curves';
+    this.element.dir = 'ltr';
+    this.element.setAttribute('aria-hidden', 'true');
   }
 
+  /** The charts; they lie on the canvas. */
+  readonly element = document.createElement('div');
   storeCapacity = 0;
 
   /** Height that all of them need. */
@@ -57,13 +77,32 @@ export class TimelineCurves {
     });
   }
 
-  /** Draw them right of `left`, from `top` on. */
-  draw(on: ITimelineCanvas, left: number, top: number): void {
+  /** Draw them right of `left`, from `top` on, and mark the moment at the pointer. */
+  draw(on: ITimelineCanvas, left: number, top: number, pointer: number | null): void {
+    const { context, scale, palette } = on;
+    const width = Math.max(1, on.width - left);
     this._bars = [];
+    this._look();
+    const curves = this._curves(palette);
     let y = top;
-    for (const curve of this._curves(on.palette)) {
-      this._draw(on, curve, left, y);
+    for (const curve of curves) {
+      context.strokeStyle = palette.faint;
+      context.lineWidth = 1;
+      line(context, left, y + FLOOR + 0.5, on.width, y + FLOOR + 0.5);
+      const { box, chart, data } = this._chartOf(curve);
+      box.style.left = `${left}px`;
+      box.style.top = `${y + CHART_TOP}px`;
+      chart.show({ data, from: scale.from, to: scale.to, width, color: curve.color });
+      chart.mark(pointer === null ? null : pointer - left);
+      for (const use of curve.uses ?? []) {
+        this._use(on, use, left, y + FLOOR + 3 + use.row * USED_BY);
+      }
       y += curve.height;
+    }
+    for (const name of this._charts.keys()) {
+      if (!curves.some(curve => curve.name === name)) {
+        this._drop(name);
+      }
     }
   }
 
@@ -93,47 +132,61 @@ export class TimelineCurves {
 
   /** The curve at a height from `top`, and what it said at a time. */
   at(palette: IPalette, y: number, top: number, time: number): ICurveHit | null {
-    const sample = sampleAt(this._store.usage, time * 1e6);
     let floor = top;
     for (const { name, value, words, height } of this._curves(palette)) {
-      if (sample !== null && y >= floor && y < floor + CURVE && value(sample) !== null) {
-        return { curve: name, words: words(sample) };
+      if (y >= floor && y < floor + CURVE) {
+        const shown = this._charts.get(name);
+        const sample = shown?.moments.samples[shown.chart.indexAt(time)] ?? null;
+        return sample === null || value(sample) === null
+          ? null
+          : { curve: name, words: words(sample) };
       }
       floor += height;
     }
     return null;
   }
 
-  private _draw(on: ITimelineCanvas, curve: ICurve, left: number, y: number): void {
-    const { context, palette, scale } = on;
-    const width = on.width - left;
-    const samples = this._store.usage;
-    const floor = y + CURVE - 4;
-    const height = CURVE - 10;
-    context.strokeStyle = palette.faint;
-    context.lineWidth = 1;
-    line(context, left, floor, left + width, floor);
-    for (const part of unbroken(samples.filter(sample => curve.value(sample) !== null))) {
-      const points = part.map((sample): [number, number] => [
-        left + scale.x(sample.t_ns / 1e6, width),
-        floor - height * Math.max(0, Math.min(1, curve.value(sample)!))
-      ]);
-      context.beginPath();
-      points.forEach(([px, py], n) => (n === 0 ? context.moveTo(px, py) : context.lineTo(px, py)));
-      context.strokeStyle = curve.color;
-      context.lineWidth = 1.4;
-      context.stroke();
-      context.lineTo(points.at(-1)![0], floor);
-      context.lineTo(points[0]![0], floor);
-      context.closePath();
-      context.globalAlpha = 0.16;
-      context.fillStyle = curve.color;
-      context.fill();
-      context.globalAlpha = 1;
+  dispose(): void {
+    [...this._charts.keys()].forEach(name => this._drop(name));
+    this.element.remove();
+  }
+
+  /** Take the samples anew, where there are others. */
+  private _look(): void {
+    const { usage } = this._store;
+    if (usage.at(-1) !== this._last) {
+      this._last = usage.at(-1);
+      this._moments = momentsOf(usage);
     }
-    for (const use of curve.uses ?? []) {
-      this._use(on, use, left, floor + 3 + use.row * USED_BY);
+  }
+
+  /** The chart of a curve, with the samples of now. */
+  private _chartOf({ name, value }: ICurve): IChartBox {
+    const { _moments: moments, storeCapacity: capacity } = this;
+    let shown = this._charts.get(name);
+    if (shown?.moments !== moments || shown.capacity !== capacity) {
+      const data: ChartData = [
+        moments.times,
+        moments.samples.map(sample => (sample === null ? null : withinBounds(value(sample))))
+      ];
+      shown = { ...(shown ?? this._newChart()), data, moments, capacity };
+      this._charts.set(name, shown);
     }
+    return shown;
+  }
+
+  private _newChart(): { box: HTMLElement; chart: Chart } {
+    const box = document.createElement('div');
+    box.className = 'nbray-curve';
+    this.element.append(box);
+    return { box, chart: new Chart(box, CHART, { steps: false }) };
+  }
+
+  private _drop(name: string): void {
+    const { box, chart } = this._charts.get(name)!;
+    chart.dispose();
+    box.remove();
+    this._charts.delete(name);
   }
 
   /** Under a GPU: the tasks of a process that used it, while it did; its name where none of them is known. */
@@ -279,6 +332,10 @@ export class TimelineCurves {
   }
 
   private readonly _store: TaskStore;
+  /** By the name of the curve. */
+  private readonly _charts = new Map<string, IChartBox>();
+  private _last: IUsageSample | undefined;
+  private _moments: IMoments<IUsageSample> = momentsOf([]);
   /** The bars under the GPUs, as they were drawn last. */
   private _bars: { x1: number; x2: number; y: number; task: number }[] = [];
   private readonly _uses = new Map<number, readonly IGpuUse[]>();
@@ -287,4 +344,9 @@ export class TimelineCurves {
 
 function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
+}
+
+/** A share, where it is known, as what a chart has room for. */
+function withinBounds(share: number | null): number | null {
+  return share === null ? null : Math.max(0, Math.min(1, share));
 }

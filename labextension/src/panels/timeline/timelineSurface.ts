@@ -32,6 +32,7 @@ export class TimelineSurface extends Surface {
     this._lanes = new TimelineLanes(store, events);
     this.curves = new TimelineCurves(store);
     const { canvas } = this;
+    canvas.after(this.curves.element);
     canvas.addEventListener('wheel', this._onWheel, { passive: false });
     canvas.addEventListener('pointerdown', event => {
       // Along the times, or with Shift, a stretch is chosen; elsewhere the axis is moved.
@@ -107,6 +108,11 @@ export class TimelineSurface extends Surface {
     this.request();
   }
 
+  override dispose(): void {
+    super.dispose();
+    this.curves.dispose();
+  }
+
   protected override draw(): void {
     const { context, palette, _store: store, scale } = this;
     const now = store.clock(performance.now());
@@ -131,7 +137,7 @@ export class TimelineSurface extends Surface {
     context.rect(left, 0, width, this.height);
     context.clip();
     this._lanes.draw(this, left, now);
-    this.curves.draw(this, left, this._floor());
+    this.curves.draw(this, left, this._floor(), this._pointer);
     const x = left + scale.x(now, width);
     context.strokeStyle = palette.accent;
     context.lineWidth = 1.4;
