@@ -31,6 +31,7 @@ const ns = (ms: number): number => Math.round(ms * 1e6);
 const STATES: Record<string, string> = {
   FINISHED: 'FINISHED',
   FAILED: 'FAILED',
+  PENDING_NODE_ASSIGNMENT: 'PENDING_NODE_ASSIGNMENT', // goes again after a run that ended with its worker
   SUBMITTED_TO_WORKER: 'PENDING_NODE_ASSIGNMENT'
 };
 
