@@ -9,7 +9,8 @@ import venv
 from pathlib import Path
 
 RAY = "ray==2.60.0"
-TOOLS = ["numpy", "pytest", "dask[array,dataframe]", "joblib"]  # for the benchmarks, and for the conformance tests on the original
+# For the benchmarks, and for the conformance tests on the original.
+TOOLS = ["numpy", "pytest", "dask[array,dataframe]", "joblib"]
 PYTHON_VARIABLE = "NBRAY_BENCH_RAY_PYTHON"
 
 
