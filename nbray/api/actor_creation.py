@@ -107,6 +107,7 @@ def create(
         detached=detached, job_id=core.job_id, method_names=list(actor_class._methods),
         wait_for_resources=bool(options.get("wait_for_resources")), handle_info=pickle.dumps(info), life_id=life_id,
         target=target, made_at=label().decode(), recorded=options.get("enable_task_events") is not False,
+        qualname=actor_class._class.__qualname__,
     )  # fmt: skip
     with core.lock:
         core.actors[actor_id] = calls

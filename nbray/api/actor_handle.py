@@ -113,7 +113,7 @@ class ActorHandle:
         return [*self._ray_info["methods"], "__init__", *BUILT_IN_METHODS]
 
     def __repr__(self) -> str:
-        return f"Actor({self._ray_info['class_name']}, {self._ray_id})"
+        return f"Actor({self._ray_info['defined'][1]}, {self._ray_id})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActorHandle) and other._ray_id == self._ray_id

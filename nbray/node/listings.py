@@ -69,6 +69,7 @@ def _actor(actor: ActorRecord) -> dict[str, Any]:
     return {
         "actor_id": request.actor_id,
         "class_name": request.class_name,
+        "qualname": request.qualname[:_MAX_TEXT] or request.class_name,
         "title": actor.title[:_MAX_TEXT],
         "repr_name": actor.repr_name[:_MAX_TEXT],
         "made_at": request.made_at[:_MAX_TEXT],

@@ -227,6 +227,7 @@ class CreateActorRequest(Message):
     target: Target = ANYWHERE
     made_at: str = ""  # cell or line that made it, for messages
     recorded: bool = True  # its making is a task of lists
+    qualname: str = ""  # of its class, for lists
 
 
 class ActorSubscribeRequest(Message):

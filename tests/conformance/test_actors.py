@@ -328,6 +328,12 @@ def test_representation_of_a_handle(ray, Counter):
     counter = Counter.remote()
     assert repr(counter).startswith("Actor(Counter")
 
+    @ray.remote(num_cpus=0)
+    class Nested:
+        pass
+
+    assert repr(Nested.remote()).startswith(f"Actor({Nested.__ray_actor_class__.__qualname__}, ")
+
 
 def test_wrong_uses_are_refused(ray, Counter):
     counter = Counter.remote()

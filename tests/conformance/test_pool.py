@@ -81,6 +81,12 @@ def test_starmap(pool):
     wait_until(lambda: told == [[8]], "the callback")
 
 
+@pytest.mark.parametrize("chunksize", [0, -1])
+def test_chunks_that_are_none(pool, chunksize):
+    with pytest.raises(AssertionError):
+        pool.map(double, range(20), chunksize=chunksize)
+
+
 @pytest.mark.parametrize("chunksize", [1, 3])
 def test_imap(pool, chunksize):
     assert list(pool.imap(double, range(10), chunksize=chunksize)) == [2 * x for x in range(10)]
@@ -211,6 +217,8 @@ def test_close_and_join(make):
 def test_sizes(ray):
     with pytest.raises(ValueError, match=">0"):
         Pool(0)
+    with pytest.raises(TypeError):
+        Pool(1.5)
     with pytest.raises(ValueError, match="only 4 CPUs"):
         Pool(5)
 

@@ -360,6 +360,19 @@ def test_each_run_of_a_method_has_a_row(ray, state, ledger):
     wait_until(lambda: runs() == [(0, "FAILED"), (1, "FINISHED")], "two runs")
 
 
+def test_a_class_is_named_by_where_it_is_defined(ray, state):
+    @ray.remote(num_cpus=0)
+    class Inner:
+        pass
+
+    actor = Inner.remote()
+    ray.get(actor.__ray_ready__.remote())
+    name = Inner.__ray_actor_class__.__qualname__
+    assert name.endswith("<locals>.Inner")
+    (row,) = state.list_actors(filters=[("class_name", "=", name), ("state", "=", "ALIVE")])
+    assert row.actor_id == actor._actor_id.hex()
+
+
 def test_one_task_by_its_id(ray, state, done):
     @ray.remote
     def single():
@@ -670,7 +683,7 @@ def test_wrong_limits_and_ids(ray, state):
         assert get("no id") is None
 
 
-def test_wrong_filters(ray, state):
+def test_wrong_filters(ray, state, done):  # Ray looks at columns where there are rows
     with pytest.raises(ValueError):
         state.list_tasks(filters=[("name", "~", "x")])
     with pytest.raises(Exception, match="not supported"):

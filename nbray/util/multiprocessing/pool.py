@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import operator
 import threading
 import traceback
 from collections import deque
@@ -16,11 +17,13 @@ from nbray.api.state import cluster_resources
 from nbray.exceptions import ActorDiedError
 from nbray.serialization import serializer
 from nbray.util.worker_group import Job, RemoteTraceback, WorkerGroup
+from nbray.wrong_input import both
 
 logger = logging.getLogger(__name__)
 
 CHUNKS_PER_PROCESS = 4  # into so many parts is the work of ``map`` cut, for each process
 CHUNKS_AHEAD = 8  # that ``imap`` keeps at each process
+_NoChunksize = both(ValueError, AssertionError)  # the second in Ray, where ``imap`` raises others
 
 
 class _Failed:
@@ -287,8 +290,10 @@ class Pool:
         ray_address: str | None = None, ray_remote_args: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self._closed = True  # until all is well
-        if processes is not None and processes <= 0:
-            raise ValueError("Processes in the pool must be >0.")
+        if processes is not None:
+            if processes <= 0:
+                raise ValueError("Processes in the pool must be >0.")
+            processes = operator.index(processes)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
@@ -343,7 +348,9 @@ class Pool:
     ) -> AsyncResult:
         code = self._code(function)
         listed = list(items)
-        size = self._chunksize(len(listed)) if chunksize is None else max(1, chunksize)
+        if chunksize is not None and chunksize < 1:
+            raise _NoChunksize(f"Chunksize must be 1+, not {chunksize}")
+        size = self._chunksize(len(listed)) if chunksize is None else chunksize
         chunks = [listed[at : at + size] for at in range(0, len(listed), size)]
         result = AsyncResult(self, len(chunks), False, callback, error_callback)
         if chunks:

@@ -346,7 +346,7 @@ def _actors(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
     asked = _Asked(where)
     return [
         ActorState(
-            actor_id=row["actor_id"], class_name=row["class_name"], state=row["state"], job_id=_job_hex(row["job_id"]),
+            actor_id=row["actor_id"], class_name=row["qualname"], state=row["state"], job_id=_job_hex(row["job_id"]),
             name=row["name"], node_id=where.node_id if row["pid"] else None, pid=row["pid"],
             ray_namespace=row["namespace"], required_resources=row["resources"],
             death_cause=_death_cause(row) if row["state"] == "DEAD" else None, is_detached=row["detached"],
@@ -362,7 +362,7 @@ def _actors(where: Any, timeout_s: float, silent: set[int]) -> list[Any]:
 def _death_cause(actor: dict[str, Any]) -> dict[str, Any]:
     """Return why an actor is dead, in the form that Ray gives it."""
     said = {
-        "error_message": actor["cause"], "died_at_ms": _ms(actor["died_at"]), "class_name": actor["class_name"],
+        "error_message": actor["cause"], "died_at_ms": _ms(actor["died_at"]), "class_name": actor["qualname"],
         "name": actor["name"], "ray_namespace": actor["namespace"], "actor_id": actor["actor_id"], "pid": actor["pid"],
     }  # fmt: skip
     if actor["failed_in_init"]:
