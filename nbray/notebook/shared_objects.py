@@ -150,11 +150,12 @@ class SharedObjects:
         if all(each for key, each in sure.items() if key not in unchanged):
             sure = {key: each for key, each in sure.items() if key not in unchanged}
         else:  # what one refers to may be another in the notebook
-            # A tuple may be around one that is replaced in the notebook: it has to be made anew.
+            # A tuple around one that may be replaced in the notebook has to be made anew.
+            unsure = {key for key, each in sure.items() if not each}
             chosen = {
                 key: number
                 for key, number in chosen.items()
-                if not (key in reached and isinstance(self._objects[number], tuple))
+                if not (key in reached and _is_tuple_around(self._objects[number], unsure))
             }
         known = Known(list(chosen.values()), [self._objects[number] for number in chosen.values()])
         for position, (key, number) in enumerate(chosen.items()):
@@ -230,6 +231,11 @@ def that_share(values: list[Any], namespace: dict[str, Any]) -> list[list[int]]:
             positions = group[1] + positions
         groups.append((ids, positions))
     return [positions for _, positions in groups if len(positions) > 1]
+
+
+def _is_tuple_around(obj: Any, keys: Collection[int]) -> bool:
+    """Whether this is a tuple that has one of these objects in it, by id, also within tuples."""
+    return isinstance(obj, tuple) and any(id(part) in keys or _is_tuple_around(part, keys) for part in tuple(obj))
 
 
 def _keeps_nothing(code: Any) -> bool:

@@ -276,3 +276,9 @@ def test_a_frame_that_a_cell_changes_beside_a_column_that_was_taken_from_it(kern
     assert kernel.ok("frame['a'].tolist(), frame['c'].tolist(), column.tolist()").value == (
         "([0, 0, 0], [1, 2, 3], [1, 2, 3])"
     )
+
+
+def test_iterators_that_hold_iterators_go_on_where_a_cell_left_them(kernel: Kernel) -> None:
+    kernel.ok("import itertools\nchained = itertools.chain([1], [2]); zipped = zip([1, 2], itertools.chain('ab'))")
+    assert kernel.ok("%%remote\nnext(chained), next(zipped)").value == "(1, (1, 'a'))"
+    assert kernel.ok("next(chained), next(zipped)").value == "(2, (2, 'b'))"
