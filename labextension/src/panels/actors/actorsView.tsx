@@ -1,14 +1,15 @@
 /** The actors: a lane each, with its calls; and what is known of the one that is chosen. */
 import { useEffect, useMemo, useState, type ReactElement } from 'react';
 import { callsByActor, type ICalls } from '../../graph/actorCalls.js';
+import type { ICell } from '../../graph/cellContent.js';
 import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { readActors, type IActor } from '../../model/answers.js';
 import { formatAmount, formatCount } from '../../graph/format.js';
 import { stateName } from '../../model/stateNames.js';
 import { Sheet } from '../details/taskDetails.js';
-import { MadeAt } from '../details/taskFacts.js';
+import { madeAt } from '../details/taskFacts.js';
 import { RowTable, type IColumn } from '../rowTable.js';
-import { TaskLink, type Select } from '../sentence.js';
+import { NameLink, TaskLink, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -35,39 +36,39 @@ export function ActorsView(props: {
   const title = (one: IActor): string =>
     one.name === '' ? one.title : `${one.name} (${one.className})`;
   const columns: readonly IColumn<IActor>[] = [
-    { name: t('actor'), key: title, width: 'minmax(72px, 2fr)' },
-    { name: t('state'), key: actor => stateName(actor.state), width: 'minmax(44px, 0.7fr)' },
-    { name: t('pid'), key: actor => actor.pid, width: '50px', extra: true },
+    { name: t('actor'), key: title, width: { least: 72, share: 2 } },
+    { name: t('state'), key: actor => stateName(actor.state), width: { least: 44, share: 0.7 } },
+    { name: t('pid'), key: actor => actor.pid, width: { least: 50 }, extra: true },
     {
       name: t('calls'),
       key: actor => callsOf(actor).tasks.length,
-      show: actor => <Lane model={model} calls={callsOf(actor)} />,
-      width: 'minmax(48px, 1.4fr)'
+      show: actor => lane(model, callsOf(actor)),
+      width: { least: 48, share: 1.4 }
     },
     {
       name: t('cell'),
       key: actor => actor.made,
-      show: actor => <MadeAt model={model} at={actor.made} onSelect={onSelect} />,
-      width: 'minmax(92px, 1fr)'
+      show: actor => ({ pieces: [madeAt(model, actor.made)] }),
+      width: { least: 92, share: 1 }
     },
     {
       name: t('done'),
       key: actor => callsOf(actor).done,
-      width: '44px',
+      width: { least: 44 },
       extra: true,
       isNumber: true
     },
     {
       name: t('pending'),
       key: actor => actor.pending,
-      width: '56px',
+      width: { least: 56 },
       extra: true,
       isNumber: true
     },
     {
       name: t('restarts'),
       key: actor => actor.restarts,
-      width: '58px',
+      width: { least: 58 },
       extra: true,
       isNumber: true
     }
@@ -109,17 +110,10 @@ export function ActorsView(props: {
 }
 
 /** Its newest calls, one mark each, in the colours of their states. */
-function Lane(props: { model: IClusterModel; calls: ICalls }): ReactElement {
-  const { model, calls } = props;
-  const { state } = model.tasks;
+function lane({ tasks: { state } }: IClusterModel, calls: ICalls): ICell {
   const words = t('%1 calls, %2 done, %3 running', calls.tasks.length, calls.done, calls.running);
-  return (
-    <span className="nbray-lane" role="img" aria-label={words} title={words}>
-      {calls.tasks.slice(-DRAWN).map(task => {
-        return <i key={task} style={{ background: `var(${lookOf(state[task]!).color})` }} />;
-      })}
-    </span>
-  );
+  const colors = calls.tasks.slice(-DRAWN).map(task => lookOf(state[task]!).color);
+  return { pieces: [{ kind: 'marks', colors, words }] };
 }
 
 function ActorFacts(props: {
@@ -140,7 +134,7 @@ function ActorFacts(props: {
         {actor.made !== '' && (
           <>
             {' · '}
-            {t('from')} <MadeAt model={model} at={actor.made} onSelect={onSelect} />
+            {t('from')} <NameLink name={madeAt(model, actor.made)} />
           </>
         )}
       </p>

@@ -7,7 +7,7 @@ import { firstLine, formatDuration, wordOf } from '../../graph/words.js';
 import { readTask, type ITaskAnswer } from '../../model/answers.js';
 import { formatBytes, formatCount } from '../../graph/format.js';
 import { whereWords } from '../../model/whereWords.js';
-import { CellLink, Sentence, TaskLink, type Select } from '../sentence.js';
+import { cellName, Sentence, TaskLink, type Name, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';
 import { Actions } from './actions.js';
 import { HistoryView } from './historyView.js';
@@ -349,20 +349,14 @@ export function TaskList(props: {
   );
 }
 
-/** Where something was made, `In[3]:2`, as a link to the cell. */
-export function MadeAt(props: {
-  model: IClusterModel;
-  at: string;
-  /** Without the line. */
-  brief?: boolean;
-  onSelect: Select;
-}): ReactElement {
-  const match = PLACE.exec(props.at);
+/** Where something was made, `In[3]:2`, as a link to the cell; in brief without the line. */
+export function madeAt(model: IClusterModel, at: string, isBrief = false): Name {
+  const match = PLACE.exec(at);
   if (match === null) {
-    return <>{props.at}</>;
+    return { kind: 'text', text: at };
   }
-  const words = match[2] === undefined || props.brief ? undefined : placeWords(props.at);
-  return <CellLink model={props.model} number={Number(match[1])} text={words} />;
+  const words = match[2] === undefined || isBrief ? undefined : placeWords(at);
+  return cellName(model, Number(match[1]), words);
 }
 
 const PLACE = /^In\[(\d+)\](?::(\d+))?$/;

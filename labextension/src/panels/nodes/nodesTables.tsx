@@ -1,5 +1,7 @@
 /** Nodes, workers and placement groups as tables. */
 import type { ReactElement } from 'react';
+import { plainCell, type ICell } from '../../graph/cellContent.js';
+import type { IColumnWidth } from '../../graph/columnWidths.js';
 import { readNodes, type INode, type IPlacementGroup, type IWorker } from '../../model/answers.js';
 import { formatAmount, formatBytes, formatBytesOf } from '../../graph/format.js';
 import { stateName } from '../../model/stateNames.js';
@@ -79,7 +81,7 @@ function nodeColumns(nodes: readonly INode[]): readonly IColumn<INode>[] {
             key: node => node.free[resource] ?? 0,
             find: null,
             show: node => (resource in node.total ? freeWords(node, resource) : '-'),
-            width: 'minmax(56px, 0.8fr)',
+            width: { least: 56, share: 0.8 },
             isNumber: true
           }
         ]
@@ -90,37 +92,40 @@ function nodeColumns(nodes: readonly INode[]): readonly IColumn<INode>[] {
       .map(name => `${freeWords(node, name)} ${name}`)
       .join(' · ');
   return [
-    { name: t('node'), key: node => node.name, width: 'minmax(72px, 1fr)' },
-    { name: t('state'), key: node => stateName(node.state), width: '50px' },
+    { name: t('node'), key: node => node.name, width: { least: 72, share: 1 } },
+    { name: t('state'), key: node => stateName(node.state), width: { least: 50 } },
     ...free('CPU', t('CPU free')),
     ...free('GPU', t('GPU free')),
-    ...free('memory', t('memory free')).map(roomier('minmax(92px, 1fr)', 'tight')),
-    ...free('object_store_memory', t('store free')).map(roomier('minmax(92px, 1fr)', true)),
+    ...free('memory', t('memory free')).map(roomier({ least: 92, share: 1 }, 'tight')),
+    ...free('object_store_memory', t('store free')).map(roomier({ least: 92, share: 1 }, true)),
     ...(nodes.some(node => others(node) !== '')
-      ? [{ name: t('other free'), key: others, width: 'minmax(90px, 1.5fr)', extra: true }]
+      ? [{ name: t('other free'), key: others, width: { least: 90, share: 1.5 }, extra: true }]
       : [])
   ];
 }
 
-function roomier<R>(width: string, extra: boolean | 'tight'): (column: IColumn<R>) => IColumn<R> {
+function roomier<R>(
+  width: IColumnWidth,
+  extra: boolean | 'tight'
+): (column: IColumn<R>) => IColumn<R> {
   return column => ({ ...column, width, extra });
 }
 
 function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
   return [
-    { name: t('name'), key: worker => processName(model, worker), width: 'minmax(66px, 1fr)' },
-    { name: t('pid'), key: worker => worker.pid, width: '50px', extra: true },
+    { name: t('name'), key: worker => processName(model, worker), width: { least: 66, share: 1 } },
+    { name: t('pid'), key: worker => worker.pid, width: { least: 50 }, extra: true },
     {
       name: t('state'),
       key: worker => stateName(worker.state),
-      width: 'minmax(46px, 1fr)',
+      width: { least: 46, share: 1 },
       extra: 'tight'
     },
     {
       name: t('runs'),
       key: worker => runsWords(model, worker),
-      show: worker => <Runs words={runsWords(model, worker)} state={worker.state} />,
-      width: 'minmax(54px, 1.5fr)'
+      show: (worker, isTight) => runs(runsWords(model, worker), worker.state, isTight),
+      width: { least: 54, share: 1.5 }
     },
     {
       name: t('holds'),
@@ -128,12 +133,12 @@ function workerColumns(model: IClusterModel): readonly IColumn<IWorker>[] {
         Object.entries(worker.resources)
           .map(([name, amount]) => `${amountWords(name, amount)} ${name}`)
           .join(', '),
-      width: 'minmax(44px, 1.5fr)'
+      width: { least: 44, share: 1.5 }
     },
     {
       name: t('waits for'),
       key: worker => worker.waits,
-      width: 'minmax(46px, 1fr)',
+      width: { least: 46, share: 1 },
       extra: 'tight'
     }
   ];
@@ -155,12 +160,10 @@ function byName(model: IClusterModel, workers: readonly IWorker[]): IWorker[] {
 }
 
 /** What it runs; where there is no room for its state, that it is idle. */
-function Runs({ words, state }: { words: string; state: string }): ReactElement {
-  return words === '' && state === 'idle' ? (
-    <span className="nbray-mod-short nbray-dim">{stateName(state)}</span>
-  ) : (
-    <span title={words}>{words}</span>
-  );
+function runs(words: string, state: string, isTight: boolean): ICell {
+  return isTight && words === '' && state === 'idle'
+    ? { pieces: [{ kind: 'text', text: stateName(state), isDim: true }] }
+    : plainCell(words);
 }
 
 /** The task that it runs now. */
@@ -174,15 +177,15 @@ function groupColumns(): readonly IColumn<IPlacementGroup>[] {
     {
       name: t('group'),
       key: group => group.name || group.id.slice(0, 12),
-      width: 'minmax(60px, 1fr)'
+      width: { least: 60, share: 1 }
     },
-    { name: t('state'), key: group => stateName(group.state), width: '62px' },
+    { name: t('state'), key: group => stateName(group.state), width: { least: 62 } },
     {
       name: t('placed'),
       key: group => group.placed,
       show: group => t('%1 of %2', group.placed, group.bundles.length),
-      width: '52px'
+      width: { least: 52 }
     },
-    { name: t('bundles'), key: group => group.bundles.join(' '), width: 'minmax(80px, 3fr)' }
+    { name: t('bundles'), key: group => group.bundles.join(' '), width: { least: 80, share: 3 } }
   ];
 }

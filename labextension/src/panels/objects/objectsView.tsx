@@ -1,6 +1,7 @@
 /** The objects: size, where, who holds them, which cell made them; and freeing one. */
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { useEffect, useState, type ReactElement } from 'react';
+import { plainCell, type ICell } from '../../graph/cellContent.js';
 import type { TaskStore } from '../../graph/taskStore.js';
 import { processName } from '../../graph/workerNames.js';
 import { fromKernel } from '../../model/kernelWords.js';
@@ -9,10 +10,10 @@ import { formatBytes, formatBytesOf, formatCount } from '../../graph/format.js';
 import { Action } from '../details/actions.js';
 import { HolderList } from '../details/holds.js';
 import { Sheet } from '../details/taskDetails.js';
-import { MadeAt } from '../details/taskFacts.js';
+import { madeAt } from '../details/taskFacts.js';
 import { whereInShort, whereWords } from '../../model/whereWords.js';
 import { RowTable, type IColumn } from '../rowTable.js';
-import { Link, TaskLink, type Select } from '../sentence.js';
+import { NameLink, TaskLink, taskName, type Name, type Select } from '../sentence.js';
 import { useAnswer } from '../useAnswer.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
@@ -32,33 +33,33 @@ export function ObjectsView(props: {
   const [chosen, setChosen] = useState(props.object);
   const objects = value?.objects ?? [];
   const columns: readonly IColumn<IObject>[] = [
-    { name: t('object'), key: one => titleOf(model, one), width: 'minmax(60px, 1.5fr)' },
+    { name: t('object'), key: one => titleOf(model, one), width: { least: 60, share: 1.5 } },
     {
       name: t('size'),
       key: one => one.size,
       show: one => formatBytes(one.size),
-      width: '58px',
-      tight: '52px',
+      width: { least: 58 },
+      tight: 52,
       isNumber: true
     },
     {
       name: t('where'),
       key: one => whereInShort(one.where),
-      width: 'minmax(50px, 0.8fr)',
+      width: { least: 50, share: 0.8 },
       extra: true
     },
     {
       name: t('held by'),
       key: one => holdersInShort(model.tasks, one),
-      show: one => <HeldBy text={holdersInShort(model.tasks, one)} />,
-      width: 'minmax(48px, 2fr)'
+      show: (one, isTight) => heldBy(holdersInShort(model.tasks, one), isTight),
+      width: { least: 48, share: 2 }
     },
     {
       name: t('cell'),
       key: one => one.made,
-      show: (one, brief) => <Maker model={model} object={one} brief={brief} onSelect={onSelect} />,
-      width: 'minmax(90px, 1fr)',
-      tight: '46px'
+      show: (one, isTight) => ({ pieces: [makerOf(model, one, onSelect, isTight)] }),
+      width: { least: 90, share: 1 },
+      tight: 46
     }
   ];
   const object = objects.find(one => one.id === chosen);
@@ -149,40 +150,23 @@ function holdersInShort(store: TaskStore, object: IObject): string {
 }
 
 /** Where there is hardly any room, a variable is told by its name alone. */
-function HeldBy({ text }: { text: string }): ReactElement {
+function heldBy(text: string, isTight: boolean): ICell {
   const [before, after] = t('variable %1', '\0').split('\0') as [string, string];
   const isVariable = text.startsWith(before) && (after === '' || text.includes(after));
-  return (
-    <span title={text}>
-      {isVariable && <span className="nbray-mod-long">{before}</span>}
-      {isVariable ? text.slice(before.length) : text}
-    </span>
-  );
+  return plainCell(isTight && isVariable ? text.slice(before.length) : text, text);
 }
 
 /** The cell that made it, or the task. */
-function Maker(props: {
-  model: IClusterModel;
-  object: IObject;
-  brief?: boolean;
-  onSelect: Select;
-}): ReactElement {
-  const { model, object, onSelect } = props;
+function makerOf(model: IClusterModel, object: IObject, onSelect: Select, isBrief = false): Name {
   const store = model.tasks;
   const task = object.task;
   if (task === null || task >= store.count) {
-    return object.made === '' ? (
-      <>-</>
-    ) : (
-      <MadeAt model={model} at={object.made} brief={props.brief} onSelect={onSelect} />
-    );
+    return madeAt(model, object.made || '-', isBrief);
   }
   const cell = model.cellOf(store.functions[store.function[task]!]?.origin ?? '');
-  return cell === null ? (
-    <TaskLink model={model} task={task} onSelect={onSelect} />
-  ) : (
-    <Link text={t('cell %1', cell.number)} onClick={() => void cell.show()} />
-  );
+  return cell === null
+    ? taskName(model, task, onSelect)
+    : { kind: 'link', text: t('cell %1', cell.number), onClick: () => void cell.show() };
 }
 
 function ObjectFacts(props: {
@@ -235,7 +219,7 @@ function ObjectFacts(props: {
             <TaskLink model={model} task={object.task} onSelect={onSelect} />{' '}
           </>
         )}
-        <Maker model={model} object={object} onSelect={onSelect} />
+        <NameLink name={makerOf(model, object, onSelect)} />
       </p>
       <p className="nbray-dim nbray-number nbray-id">{t('id %1', object.id)}</p>
     </>

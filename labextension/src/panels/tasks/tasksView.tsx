@@ -1,5 +1,6 @@
 /** All tasks as a table, the newest first unless a column says otherwise. */
 import { useEffect, useMemo, useState, type ReactElement } from 'react';
+import type { ICell } from '../../graph/cellContent.js';
 import type { IHit } from '../../graph/scene.js';
 import { RUNNING } from '../../graph/taskStates.js';
 import { NO_GROUP, type TaskStore } from '../../graph/taskStore.js';
@@ -8,7 +9,6 @@ import { formatDuration, lookOf, wordOf } from '../../graph/words.js';
 import { formatCount } from '../../graph/format.js';
 import { stateWord, type IStateLook } from '../../graph/states.js';
 import { RowTable, type IColumn } from '../rowTable.js';
-import { StateShape } from '../shapes.js';
 import { t } from '../../text.js';
 import type { IClusterModel } from '../../tokens.js';
 
@@ -73,7 +73,7 @@ function newestFirst(store: TaskStore): number[] {
 
 function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
   const store = model.tasks;
-  const narrow = 'minmax(30px, 0.6fr)';
+  const narrow = { least: 30, share: 0.6 };
   const amount = (
     name: string,
     of: (task: number) => number | null,
@@ -88,23 +88,18 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       const ms = of(task);
       return ms === null ? '' : formatDuration(ms);
     },
-    width: 'minmax(62px, 0.8fr)',
-    tight: '58px'
+    width: { least: 62, share: 0.8 },
+    tight: 58
   });
   return [
-    { name: t('task'), key: task => store.title(task), width: 'minmax(76px, 2fr)' },
+    { name: t('task'), key: task => store.title(task), width: { least: 76, share: 2 } },
     {
       name: t('state'),
       key: task => store.state[task]!,
       find: task => wordOf(store.state[task]!),
-      show: task => (
-        <>
-          <StateShape look={lookOf(store.state[task]!)} />{' '}
-          <StateWord look={lookOf(store.state[task]!)} />
-        </>
-      ),
-      width: 'minmax(88px, 1.6fr)',
-      tight: '64px'
+      show: (task, isTight) => stateCell(lookOf(store.state[task]!), isTight),
+      width: { least: 88, share: 1.6 },
+      tight: 64
     },
     {
       name: t('cell'),
@@ -112,13 +107,13 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
       find: null,
       show: task => cellNumber(model, task) ?? '',
       width: narrow,
-      tight: '28px',
+      tight: 28,
       isNumber: true
     },
     {
       name: t('where'),
       key: task => placeName(store, task),
-      width: 'minmax(72px, 1fr)',
+      width: { least: 72, share: 1 },
       extra: true
     },
     amount(t('waited'), task => waitedMs(store, task), true),
@@ -126,17 +121,17 @@ function columnsOf(model: IClusterModel): readonly IColumn<number>[] {
   ];
 }
 
-/** The word for a state; where there is hardly any room, a short one. */
-function StateWord({ look }: { look: IStateLook }): ReactElement {
+/** The shape of a state and its word; where there is hardly any room, a short one. */
+function stateCell(look: IStateLook, isTight: boolean): ICell {
   const word = stateWord(look, 1);
-  return look.short === '' ? (
-    <>{word}</>
-  ) : (
-    <span title={word}>
-      <span className="nbray-mod-long">{word}</span>
-      <span className="nbray-mod-short">{look.short}</span>
-    </span>
-  );
+  const text = ` ${(isTight && look.short) || word}`;
+  return {
+    pieces: [
+      { kind: 'shape', look },
+      { kind: 'text', text }
+    ],
+    full: word
+  };
 }
 
 function cellNumber(model: IClusterModel, task: number): number | null {
