@@ -36,19 +36,19 @@ def test_a_task_that_fails_again_is_kept_once():
     assert log.count == 3
 
 
-def test_runs_before_the_last_are_told_once(monkeypatch):
+def test_runs_before_the_last_are_remembered_and_the_oldest_forgotten(monkeypatch):
     log = FailureLog()
-    log.add_attempt(1, 7, blob_of("x"), died=True)
-    log.add_attempt(2, 7, blob_of("x"), died=False)
-    log.add_attempt(1, 8, blob_of("x"), died=True)
-    assert [(one.number, one.attempt, one.died) for one in log.attempts_since(1)] == [(2, 0, False), (1, 1, True)]
-    assert log.attempts_since(log.attempt_count) == []
-    assert [one.process for one in log.attempts_of(1)] == [7, 8]
+    log.add_attempt(1, 7, blob_of("x"))
+    log.add_attempt(2, 7, blob_of("x"))
+    log.add_attempt(1, 8, blob_of("x"))
+    assert [(one.number, one.attempt) for one in log.attempts] == [(1, 0), (2, 0), (1, 1)]
+    assert [(one.process, one.attempt) for one in log.attempts_of(1)] == [(7, 0), (8, 1)]
+    assert log.attempts_of(3) == []
     monkeypatch.setattr(failure_log, "MAX_ATTEMPTS", 2)
     log = FailureLog()
     for number in (1, 2, 3):
-        log.add_attempt(number, 7, blob_of("x"), died=True)
-    assert [one.number for one in log.attempts_since(0)] == [2, 3]
+        log.add_attempt(number, 7, blob_of("x"))
+    assert [one.number for one in log.attempts] == [2, 3]
 
 
 def test_the_oldest_are_forgotten(monkeypatch):
