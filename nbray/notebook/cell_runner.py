@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import copy
 import importlib
-import io
 import sys
 import time
 import types
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack
 from typing import Any
 
 from nbray.serialization.error_value import hint_of
@@ -62,6 +61,7 @@ from .separate_values import separate
 from .settings_in_force import SettingsInForce
 from .shared_objects import Known, SharedObjects, that_share
 from .surroundings import Start, surroundings
+from .unheard import unheard
 from .unsent_input import UnsentInput
 from .worker_shell import WorkerShell
 
@@ -200,7 +200,7 @@ class _Run:
             self.item_value, resolved = resolved[-1], resolved[:-1]
         n_refs = len(job.ref_names)
         resolved, self.large = resolved[:n_refs], resolved[n_refs:]
-        with io.StringIO() as unseen, redirect_stdout(unseen), redirect_stderr(unseen):  # here they are loaded already
+        with unheard():  # in the notebook they are loaded already
             for dotted in job.loaded:
                 _import_if_possible(dotted)
             for dotted in job.submodules:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .installed_modules import is_installed
+from .unheard import unheard
 
 _loaded: dict[str, int] = {}  # module -> time of its file (ns) when it was loaded
 _files: dict[str, str] = {}  # module -> its source; "": not the user's
@@ -42,7 +43,8 @@ def note_loaded() -> None:
     if len(sys.modules) == _n_modules:
         return
     for name, module in list(sys.modules.items()):
-        if name not in _files:
+        # Others may have asked for its file already.
+        if name not in _loaded and _files.get(name) != "":
             changed = changed_at(name, module)
             if changed is not None:
                 _loaded[name] = changed
@@ -76,7 +78,8 @@ def reload_others(times: dict[str, int]) -> None:
             continue
         _loaded[name] = changed
         try:
-            importlib.reload(module)
+            with unheard():  # what it prints was seen when the kernel loaded it
+                importlib.reload(module)
         except Exception:
             continue  # the old one stays, as it did there
 

@@ -27,6 +27,7 @@ from typing import Any
 from . import comm_relay, logging_state
 from .output_flow import Flow
 from .output_overflow import Overflow
+from .unheard import heard
 
 COALESCE_S = 0.05
 PENDING_CHARS = 1 << 18  # of text that waits; then it is dealt with at once
@@ -343,7 +344,9 @@ class OutputRouter:
             print(f"nbray: output was lost: {type(error).__name__}: {error}", file=sys.__stderr__)
 
     def _redirected(self) -> bool:
-        return (sys.stdout, sys.stderr) != self._own_streams or (self.shell.display_pub is not self._own_publisher)
+        return (heard(sys.stdout), heard(sys.stderr)) != self._own_streams or (
+            self.shell.display_pub is not self._own_publisher
+        )
 
     def _send_to_front_end(self, origin: str, kind: str, content: Any) -> None:
         if origin == self.origin:
@@ -376,7 +379,7 @@ class OutputRouter:
 
     def _send_local(self, kind: str, content: Any) -> None:
         if kind == "stream":
-            stream = sys.stdout if content["name"] == "stdout" else sys.stderr
+            stream = heard(sys.stdout if content["name"] == "stdout" else sys.stderr)
             stream.write(content["text"])
             stream.flush()
         elif kind in DISPLAY_KINDS:
@@ -389,7 +392,7 @@ class OutputRouter:
         elif kind == "clear_output":
             self.shell.display_pub.clear_output(content.get("wait", False))
         elif kind == "error":
-            print("\n".join(content["traceback"]), file=sys.stderr)
+            print("\n".join(content["traceback"]), file=heard(sys.stderr))
 
     def show_error(self, origin: str, error: BaseException, text: list[str]) -> None:
         """Show an error under a cell that has ended (``--async``)."""

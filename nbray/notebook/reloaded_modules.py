@@ -7,16 +7,15 @@ the module once more. Which modules a cell reloads is noticed where Python looks
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.abc
-import io
 import sys
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 from . import module_reload
+from .unheard import unheard
 
 
 class ReloadLog(importlib.abc.MetaPathFinder):
@@ -80,7 +79,7 @@ def reload(names: Iterable[str]) -> list[str]:
         if not isinstance(module, ModuleType):
             continue
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with unheard():
                 importlib.reload(module)
         except KeyboardInterrupt:
             raise

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 import os
 import sys
 import types
@@ -56,6 +54,7 @@ from .in_place import update_in_place
 from .own_classes import own_classes
 from .partial_reader import PartialReader
 from .tensors import StorageContents
+from .unheard import unheard
 
 INLINE_MODULE = "matplotlib_inline.backend_inline"
 INLINE_NAMES = ("inline", "module://" + INLINE_MODULE)  # as a backend
@@ -319,7 +318,7 @@ def _import(dotted: str, messages: list[str]) -> types.ModuleType | None:
         if (module := sys.modules.get(dotted)) is not None:
             return module
         # What it prints when it is loaded has been seen: it was loaded there.
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with unheard():
             return importlib.import_module(dotted)
     except KeyboardInterrupt:
         raise

@@ -50,15 +50,16 @@ def test_what_is_reloaded_here_is_new_there(kernel: Kernel) -> None:
     write(other, "NAME = 'one'\n", 1_700_000_000)
     write(module, "from base_module import NAME\nstate = []\ndef f(): return 'old', NAME\n", 1_700_000_000)
     kernel.ok("import importlib\nimport again_module, base_module")
-    use = "%%remote --each i=range(8)\nagain_module.f()"
+    use, keep = "%%remote --each i=range(8)\nagain_module.f()", "%%remote --actor again\nagain_module.f()"
     assert (kernel.ok(use).value or "").count("('old', 'one')") == 8
+    assert kernel.ok(keep).value == "('old', 'one')"
     write(other, "NAME = 'twenty-two'\n", 1_700_000_100)
     write(module, "from base_module import NAME\nstate = []\ndef f(): return 'brand new', NAME\n", 1_700_000_100)
-    assert (kernel.ok(use).value or "").count(
-        "('old', 'one')"
-    ) == 8  # as here: nothing says that it is to be loaded anew
+    # As here: nothing says that it is to be loaded anew. (A worker that has just begun finds nothing else.)
+    assert kernel.ok(keep).value == "('old', 'one')"
     kernel.ok("importlib.reload(base_module); importlib.reload(again_module)\nNone")
     assert (kernel.ok(use).value or "").count("('brand new', 'twenty-two')") == 8
+    assert kernel.ok(keep).value == "('brand new', 'twenty-two')"
 
 
 def test_what_a_cell_reloads_is_new_here_and_on_all_workers(kernel: Kernel) -> None:
@@ -85,6 +86,16 @@ def test_what_a_cell_reloads_is_new_here_and_on_all_workers(kernel: Kernel) -> N
     assert kernel.ok("set(seen)").value == "{('brand new', 'twenty-two', 7)}"
     kernel.ok("%%remote --actor reloading\nown = edited_module.C()")
     assert kernel.ok("%%remote --actor reloading\nisinstance(own, edited_module.C)").value == "True"
+
+
+def test_what_nobody_reloads_is_loaded_once(kernel: Kernel) -> None:
+    kernel.ok("%%remote\nNone")  # its worker is older than the file
+    module = folder_of(kernel) / "counting_module.py"
+    module.write_text("import os\nwith open('loads', 'a') as file:\n    file.write(f'{os.getpid()} ')\n")
+    for _ in range(4):
+        kernel.ok("%%remote --quiet\nimport counting_module")
+    loads = (folder_of(kernel) / "loads").read_text().split()
+    assert len(loads) == len(set(loads)), "no process has loaded it twice"
 
 
 def test_a_reload_in_a_cell_that_fails_then(kernel: Kernel) -> None:

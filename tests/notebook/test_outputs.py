@@ -134,6 +134,24 @@ def test_what_child_processes_of_tasks_write_is_under_the_cell_that_submitted_th
     kernel.ok("del speaker")
 
 
+def test_what_tasks_print_while_names_are_bound_is_shown(kernel: Kernel) -> None:
+    # The notebook imports the module too, and what that prints is not shown again; here it waits for the task.
+    kernel.ok(
+        "import os, time\nos.environ['IMPORTS'] = str(os.getpid())\n"
+        "open('slow_module.py', 'w').write('import os, time\\nprint(\"loaded\")\\nif os.environ[\"IMPORTS\"] == str(os.getpid()):\\n'\n"
+        '    \'    open("begun", "w")\\n    while not os.path.exists("said"): time.sleep(0.01)\\n    time.sleep(0.3)\\n\')\n'
+        "@nbray.remote\n"
+        "def say():\n"
+        "    while not os.path.exists('begun'): time.sleep(0.01)\n"
+        "    print('said')\n"
+        "    open('said', 'w')\nNone"
+    )
+    cell = kernel.ok("%%remote --quiet\nimport slow_module\nsaid = say.remote()")
+    kernel.ok("nbray.get(said)")
+    kernel.until(lambda: cell.text() == "loaded\nsaid\n")
+    kernel.ok("del os.environ['IMPORTS'], said; os.unlink('begun'); os.unlink('said')")
+
+
 def test_figures_in_a_cell_that_looks_into_globals(fresh_kernel: Kernel) -> None:
     fresh_kernel.ok("%load_ext nbray\nimport nbray; nbray.init(num_cpus=1)\nNone")
     fresh_kernel.ok("import matplotlib.pyplot as plt, pandas as pd, numpy as np")
