@@ -426,19 +426,23 @@ def test_a_constructor_that_dies_is_tried_again(ray, ledger):
         assert ray.get(actor.pid.remote()) == int(ledger.lines()[2])
 
 
-def test_a_constructor_that_always_dies(ray, ledger):
+def test_a_constructor_that_always_dies(ray, ledger, gate):
     @ray.remote(max_restarts=2)
     class Hopeless:
         def __init__(self):
             ledger.add(os.getpid())
+            while not gate.is_open():
+                time.sleep(0.005)
             os._exit(7)
 
         def quick(self):
             return 1
 
     with kit.no_hang():
+        ref = Hopeless.remote().quick.remote()  # before it dies: later, between two lives, it would be refused
+        gate.open()
         with pytest.raises(ray.exceptions.ActorDiedError) as caught:
-            ray.get(Hopeless.remote().quick.remote())
+            ray.get(ref)
     assert len(ledger.lines()) == 3
     assert "code 7" in str(caught.value)
 
