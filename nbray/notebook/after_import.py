@@ -13,7 +13,18 @@ from typing import Any
 Then = Callable[[ModuleType], None]
 
 
-class AfterImport(importlib.abc.MetaPathFinder):
+class FirstFinder(importlib.abc.MetaPathFinder):
+    """Is asked for modules before all others, from ``install`` to ``remove``."""
+
+    def install(self) -> None:
+        sys.meta_path.insert(0, self)
+
+    def remove(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+
+class AfterImport(FirstFinder):
     """Notices when one of these modules is loaded.
 
     Parameters
@@ -28,13 +39,6 @@ class AfterImport(importlib.abc.MetaPathFinder):
         self._names = set(names)
         self._then = then
         self._busy = False
-
-    def install(self) -> None:
-        sys.meta_path.insert(0, self)
-
-    def remove(self) -> None:
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self._names or self._busy:

@@ -8,28 +8,21 @@ the module once more. Which modules a cell reloads is noticed where Python looks
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import sys
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 from . import module_reload
+from .after_import import FirstFinder
 from .unheard import unheard
 
 
-class ReloadLog(importlib.abc.MetaPathFinder):
+class ReloadLog(FirstFinder):
     """Notes which modules are reloaded: those that are looked for although they are there."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
-
-    def install(self) -> None:
-        sys.meta_path.insert(0, self)
-
-    def remove(self) -> None:
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if target is not None:
