@@ -73,6 +73,8 @@ def update_in_place(old: Any, new: Any) -> bool:
         elif isinstance(old, dict) and not isinstance(old, collections.OrderedDict):
             dict.clear(old)
             dict.update(old, new)
+            if isinstance(old, collections.defaultdict):
+                old.default_factory = new.default_factory
         elif isinstance(old, MutableMapping):
             old.clear()
             old.update(new)

@@ -57,12 +57,15 @@ def test_changes_in_place_come_back(kernel: Kernel) -> None:
     kernel.ok(
         "import numpy as np, pandas as pd\n"
         "a = np.zeros(5); same = a; big = np.zeros(1_000_000); big_same = big\n"
-        "df = pd.DataFrame({'x': [1, 2]}); df_same = df; lst = [1]; d = {}"
+        "df = pd.DataFrame({'x': [1, 2]}); df_same = df; lst = [1]; d = {}\n"
+        "import collections; made = collections.defaultdict(list)"
     )
     kernel.ok(
         "%%remote\na[3] = 7\nbig[10] = 5\ndf['y'] = df['x'] * 2\ndf.loc[0, 'x'] = 99\n"
-        "lst.append(5)\nd.setdefault('k', []).append(1)"
+        "lst.append(5)\nd.setdefault('k', []).append(1)\n"
+        "made.default_factory = int; made['n'] += 2"
     )
+    assert kernel.ok("made['m'], made").value == "(0, defaultdict(int, {'n': 2, 'm': 0}))"
     assert kernel.ok("a[3], same is a, same[3], big[10], big_same is big").value == (
         "(np.float64(7.0), True, np.float64(7.0), np.float64(5.0), True)"
     )
