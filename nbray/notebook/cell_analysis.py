@@ -19,7 +19,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .cell_scopes import FUNCTION_NODES, binds, local_names, may_suppress, value_of_assignment
-from .cell_text import DIRECTORY_MAGICS, NAMESPACE_MAGICS, SHELL_MAGICS, names_in_python, names_in_shell
+from .cell_text import (
+    DIRECTORY_MAGICS,
+    NAMESPACE_MAGICS,
+    QUERY_METHODS,
+    SHELL_MAGICS,
+    is_formula,
+    names_in_python,
+    names_in_shell,
+)
 
 # Code that looks names up by text: everything small goes along with such a cell.
 DYNAMIC_CALLS = frozenset({"exec", "eval", "globals", "locals", "vars", "dir"})
@@ -58,6 +66,7 @@ class CellAnalysis:
     top_level_await: bool = False
     input_line: int = 0  # where input() is called; 0: nowhere
     dynamic: bool = False  # exec, eval, globals() and their like
+    queries: bool = False  # df.query(...) and its like: libraries that look up the names in a text
     strings: list[str] = field(default_factory=list)  # that stand in it
     star_import: bool = False
     future_flags: int = 0  # of the compiler, that its `from __future__` lines set for the cells after it
@@ -69,7 +78,11 @@ class CellAnalysis:
     def look_up_names(self, texts: Iterable[str] = ()) -> None:
         """Note that names are looked up by text, which may be in the cell's own strings, and in these."""
         self.dynamic = True
-        for text in (*self.strings, *texts):
+        self.mention((*self.strings, *texts))
+
+    def mention(self, texts: Iterable[str]) -> None:
+        """Note the names in texts."""
+        for text in texts:
             self.mentioned |= names_in_python(text)
 
 
@@ -127,6 +140,10 @@ class _Visitor(ast.NodeVisitor):
             self.visit(statement)
         if self.found.dynamic:
             self.found.look_up_names()
+        elif self.found.queries:
+            self.found.mention(self.found.strings)
+        else:
+            self.found.mention(filter(is_formula, self.found.strings))
 
     # ---------------------------------------------------------------- names
 
@@ -253,6 +270,8 @@ class _Visitor(ast.NodeVisitor):
             owner, name = node.args[:2]
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
                 self._attribute_store(ast.Attribute(owner, name.value))
+        if isinstance(node.func, ast.Attribute) and node.func.attr in QUERY_METHODS and (node.args or node.keywords):
+            self.found.queries = True
         for keyword in node.keywords:
             if keyword.arg == "inplace" and isinstance(node.func, ast.Attribute):
                 if not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):

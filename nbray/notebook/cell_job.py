@@ -199,21 +199,33 @@ def build(
     UnpicklableInput
         Names the path to the object and the line of the cell that uses it.
     """
-    try:
-        return _build(job, analysis, namespace, hidden, ref_type, carried_types, place, for_actor, magics)
-    except _LooksUpNames as found:  # what these are, only a second look at the notebook's names tells
-        analysis.look_up_names(found.texts)
-        for begun in (job.modules, job.ref_names, job.stored_refs, job.held, job.unsendable, job.unsent):
-            begun.clear()
-        return _build(job, analysis, namespace, hidden, ref_type, carried_types, place, for_actor, magics)
+    while True:
+        try:
+            return _build(job, analysis, namespace, hidden, ref_type, carried_types, place, for_actor, magics)
+        except _LooksUpNames as found:  # what these are, only another look at the notebook's names tells
+            if found.in_queries:
+                analysis.mention(found.texts)
+            else:
+                analysis.look_up_names(found.texts)
+            for begun in (job.modules, job.ref_names, job.stored_refs, job.held, job.unsendable, job.unsent):
+                begun.clear()
 
 
 class _LooksUpNames(Exception):
-    """A function that goes along looks up names by text; ``texts`` are those in it."""
+    """A function that goes along looks up names by text.
 
-    def __init__(self, texts: list[str]) -> None:
+    Parameters
+    ----------
+    texts
+        Those in it.
+    in_queries
+        Whether it is a library that does so, for the names in a text that it is given.
+    """
+
+    def __init__(self, texts: list[str], in_queries: bool = False) -> None:
         super().__init__()
         self.texts = texts
+        self.in_queries = in_queries
 
 
 def _build(
@@ -264,6 +276,10 @@ def _build(
         pickler, buffers = _write_stream(job, analysis, values, namespace, carried_types, for_actor)
     if pickler.looked_up is not None and not analysis.dynamic:
         raise _LooksUpNames(pickler.looked_up)
+    if pickler.queries:
+        names = set().union(*map(names_in_python, pickler.queries)) - analysis.mentioned
+        if any(name in namespace and name not in wanted for name in names):
+            raise _LooksUpNames(pickler.queries, in_queries=True)
     _place_buffers(job, buffers, refs, place)
     if optional:
         _write_optional(job, optional, namespace, carried_types)
@@ -289,7 +305,7 @@ def choose(analysis: CellAnalysis, namespace: dict[str, Any], hidden: dict[str, 
     named += [chain[1] for chain in analysis.chains if chain[0] == "__main__"]
     wanted = dict.fromkeys(name for name in named if visible(name))
     mentioned = sorted(name for name in analysis.mentioned if visible(name))
-    if analysis.dynamic:
+    if analysis.dynamic or analysis.queries:
         # The text that exec gets is often a name itself: look into short ones.
         for name in wanted:
             if isinstance(namespace[name], str):

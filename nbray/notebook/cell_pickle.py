@@ -37,6 +37,7 @@ from nbray.serialization.serializer import keep_slots
 
 from . import array_views, made_modules
 from .c_data import is_made_array, reduce_array_class
+from .cell_text import QUERY_METHODS, is_formula
 from .error_rebuild import rebuild
 from .error_record import bare_exception, capture, frames_of
 from .ipywidgets_travel import comm_type, connection, reduce_observed
@@ -144,6 +145,16 @@ def _texts_in(constant: Any) -> Iterator[str]:
             yield from _texts_in(part)
 
 
+def _queries_in(code: types.CodeType) -> Iterator[str]:
+    """Yield the texts in a function whose names a library may look up."""
+    asks = not QUERY_METHODS.isdisjoint(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _queries_in(constant)
+        elif isinstance(constant, str) and (asks or is_formula(constant)):
+            yield constant
+
+
 def is_dispatcher(function: types.FunctionType) -> bool:
     """Whether this is a ``functools.singledispatch`` function of the notebook."""
     return function.__code__ is _DISPATCHER and function.__module__ == "__main__"
@@ -209,6 +220,7 @@ class CellPickler(AnnotationPickler):
         self.tells_story = True  # of exceptions: where they were raised, and what they were raised from
         self.sources: dict[str, None] = {}  # file names of the functions seen
         self.looked_up: list[str] | None = None  # texts in functions that look up names by text, if there are any
+        self.queries: list[str] = []  # texts in functions that give them to libraries, which look up the names in them
         self.ordinary: set[type] = set()  # classes of which no object is written in a way of its own
         self.globals_ref[id(namespace)] = _Namespace()
 
@@ -329,6 +341,8 @@ class CellPickler(AnnotationPickler):
             slots["__globals__"] = {}
         elif not LOOKS_UP.isdisjoint(_extract_code_globals(function.__code__)):
             self.looked_up = [*(self.looked_up or ()), *_texts_in(function.__code__)]
+        else:
+            self.queries += _queries_in(function.__code__)
         return _make_function, arguments, (attributes, slots), None, None, _restore_function
 
 

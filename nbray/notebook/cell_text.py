@@ -55,6 +55,11 @@ SHELL_MAGICS = frozenset(
 # Those that look at all names, and at the directories that the notebook was in.
 NAMESPACE_MAGICS = frozenset({"psearch", "reset_selective", "save", "who", "who_ls", "whos"})
 DIRECTORY_MAGICS = frozenset({"cd", "dhist", "popd", "pushd", "dirs"})
+# Methods of libraries that look for names of a text in the frame of whoever calls them: `df.query("x > @limit")` and `pd.eval` of
+# pandas, `numexpr.evaluate`, "select * from df" in DuckDB and Polars.
+QUERY_METHODS = frozenset({"query", "eval", "evaluate", "sql", "execute"})
+# The same of formulas, by themselves: "y ~ x + scaled(z)" (statsmodels). A tilde before a slash is a home directory.
+_FORMULA = re.compile(r"~\s*[\w(]")
 # A text longer than this is data, not code.
 MAX_TEXT_CHARS = 200_000
 
@@ -64,6 +69,11 @@ def names_in_python(text: str) -> set[str]:
     if len(text) > MAX_TEXT_CHARS:
         return set()
     return set(_IDENTIFIER.findall(text))
+
+
+def is_formula(text: str) -> bool:
+    """Whether a text may be a model's formula."""
+    return "~" in text and _FORMULA.search(text) is not None
 
 
 def names_in_shell(text: str) -> set[str]:

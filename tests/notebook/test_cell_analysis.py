@@ -99,6 +99,13 @@ def test_names_in_text() -> None:
     assert analyse(bash).mentioned == {"q"}
 
 
+def test_names_in_queries_and_formulas() -> None:
+    assert {"limit"} <= analyse("q = 'x > @limit'\nd.query(q, engine='python')").mentioned
+    assert {"frame"} <= analyse("sql.sql('select * from frame')").mentioned
+    assert {"scaled"} <= analyse("ols('y ~ scaled(x)', data)").mentioned
+    assert analyse("model.eval()\nopen('~/frame/x.csv')").mentioned == set()
+
+
 def test_last_expression_await_and_input() -> None:
     assert analyse("1\n2").last_expression
     assert not analyse("x = 2").last_expression

@@ -227,6 +227,22 @@ def test_d9_names_that_functions_of_the_notebook_look_up_are_found(kernel: Kerne
     assert kernel.ok("q3, q4").value == "([3, 4], 5)"
 
 
+def test_d9_names_in_queries_and_formulas_are_found(kernel: Kernel) -> None:
+    """Libraries look them up in the frame of whoever calls them: pandas, numexpr, DuckDB, statsmodels."""
+    kernel.ok(
+        "import pandas as pd, sys\nframe = pd.DataFrame({'x': [1, 2, 3]}); at_least, at_most, text = 1.5, 2.5, 'x > @at_least'\n"
+        "other = frame * 2\ndef between(d): return d.query(f'x < @at_most').assign(y=lambda z: z.eval('x * @at_least'))\n"
+        "def fit(formula): return sys._getframe(1).f_globals[formula.partition('~ ')[2]]\n"
+        "class Model:\n    def fit(self, ols): return ols('y ~ at_most')"
+    )
+    assert kernel.ok("%%remote\nlen(frame.query('x < @at_most'))").value == "2"
+    assert kernel.ok("%%remote\nlen(frame.query(text))").value == "2"
+    assert kernel.ok("%%remote\nbetween(frame).y.tolist()").value == "[1.5, 3.0]"
+    assert kernel.ok("%%remote\npd.eval('frame.x + other.x').tolist()").value == "[3, 6, 9]"
+    assert kernel.ok("%%remote\nfit('y ~ at_most')").value == "2.5"
+    assert kernel.ok("%%remote\nModel().fit(fit)").value == "2.5"
+
+
 def test_d10_directory_environment_and_path_are_the_kernels_of_now(kernel: Kernel) -> None:
     kernel.ok(
         "import os, sys\nhome = os.getcwd()\nos.makedirs('d10', exist_ok=True)\nos.chdir('d10')\n"
