@@ -3,7 +3,7 @@
 An ``__init_subclass__`` that registers, a metaclass that counts: what they did is in the state that travels. cloudpickle 3.1.3
 makes a class as a ``class`` statement does: then they run again for each copy, and without the keywords of that statement. And it
 makes one each time, also of a class that is here already, and gives that one the attributes that came: where the user wrote the class,
-these would be older than his, and copies of what others hold.
+these would be older than his, and copies of what others hold. Enumerations: see ``enum_members``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from cloudpickle.cloudpickle import (
     _make_skeleton_class,
     _make_skeleton_enum,
 )
+
+from nbray.serialization.enum_members import attributes_of, new_enumeration, parts_of, set_attributes
 
 _HOOK = "__init_subclass__"
 _lock = threading.RLock()  # of the hooks that are put aside
@@ -63,15 +65,17 @@ def make_class(
 
 
 def make_enum(
-    bases: tuple[type, ...], name: str, qualname: str, members: dict[str, Any], module: str, tracker_id: str, extra: Any
+    kind: type, name: str, bases: tuple[type, ...], boundary: Any, parts: dict[str, Any], tracker_id: str | None
 ) -> type:
-    """Return the enumeration of this id, or a new one. For the parameters see ``make_class``."""
+    """Return the enumeration of this id, or a new one. For the parameters see ``make_class`` and ``new_enumeration``."""
     known: type | None = _DYNAMIC_CLASS_TRACKER_BY_ID.get(tracker_id)
     if known is not None:
         return known
-    made: type = _make_skeleton_enum(bases, name, qualname, members, module, tracker_id, extra)
+    with _without_hooks(bases):
+        made = new_enumeration(kind, name, bases, boundary, parts)
     _received.add(made)
-    return made
+    tracked: type = _lookup_class_or_track(tracker_id, made)
+    return tracked
 
 
 def follow_senders() -> None:
@@ -109,13 +113,29 @@ def set_class_state(cls: type, state: Any) -> None:
         _class_setstate(cls, state)
 
 
-def made_here(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+def set_enum_state(cls: type, state: Any) -> None:
+    """Give an enumeration its attributes, and its members theirs, unless it is one of this process's own."""
+    own, of_members = state
+    is_new = not _keeps_own or cls in _received
+    set_class_state(cls, own)
+    if is_new:
+        set_attributes(cls, of_members)
+
+
+def made_here(cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     """Have what cloudpickle would make of a class made by this module."""
-    make = {_make_skeleton_class: make_class, _make_skeleton_enum: make_enum}.get(reduced[0])
-    if make is None:
+    if reduced[0] is _make_skeleton_enum:
+        bases, name, *_, tracker_id, _ = reduced[1]
+        attributes, slots = reduced[2]
+        parts = parts_of(cls)
+        own = {key: value for key, value in attributes.items() if key not in parts}
+        arguments = (type(cls), name, bases, getattr(cls, "_boundary_", None), parts, tracker_id)
+        own |= {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        return (make_enum, arguments, ((own, slots), attributes_of(cls)), None, None, set_enum_state)
+    if reduced[0] is not _make_skeleton_class:
         return reduced
     set_state = [set_class_state if part is _class_setstate else part for part in reduced[5:]]
-    return (make, *reduced[1:5], *set_state)
+    return (make_class, *reduced[1:5], *set_state)
 
 
 def _travels_by_value(kind: type) -> bool:

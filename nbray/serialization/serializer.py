@@ -206,7 +206,7 @@ def keep_slots(cls: type, reduced: Any) -> Any:
     A TypedDict is made by its own maker, as it can be by no other. Nor does the class tell its makers' hooks of itself again.
     """
     if isinstance(reduced, tuple):
-        reduced = made_here(reduced)
+        reduced = made_here(cls, reduced)
         reduced = with_annotations(cls, reduced) if reduced[0] is make_class else reduced
     if typing.is_typeddict(cls) and isinstance(reduced, tuple):
         facts = {name: getattr(cls, name, None) for name in _TYPED_DICT_FACTS}

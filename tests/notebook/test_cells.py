@@ -352,6 +352,36 @@ def test_dataclasses_enums_and_caches(kernel: Kernel) -> None:
     assert kernel.ok("d").value == "D(x=8)"
 
 
+def test_enumerations_are_whole_on_both_sides(kernel: Kernel) -> None:
+    """Aliases, combined flags, what members have beside their values; and nothing of the user's runs again."""
+    kernel.ok(
+        "import enum\nmade = []\nclass Perm(enum.Flag):\n    R = 4; W = 2; X = 1; RW = R | W; NONE = 0\n"
+        "class Word(enum.Enum):\n    YES = 1; OUI = 1; NO = 0\n"
+        "class Planet(enum.Enum):\n    EARTH = 6.0, 2.0\n"
+        "    def __init__(self, mass, radius): self.mass, self.radius = mass, radius; made.append(self.name)\n"
+        "    @property\n    def density(self): return self.mass / self.radius\n"
+        "class Status(enum.IntEnum):\n    OK = 200, 'fine'\n    def __new__(cls, number, phrase):\n"
+        "        self = int.__new__(cls, number); self._value_ = number; self.phrase = phrase; return self\n"
+        "class Numbered(enum.Enum):\n    def __new__(cls):\n"
+        "        self = object.__new__(cls); self._value_ = len(cls.__members__) + 1; return self\n"
+        "class Color(Numbered):\n    RED = (); GREEN = ()\n    def next(self): return Color(self.value % 2 + 1)\n"
+        "Color.RED.other = Color.GREEN\nheld = [Perm.R | Perm.W, Word.OUI, Planet.EARTH, Status.OK, Color.RED]"
+    )
+    look = (
+        "[held[0] is Perm.RW, Perm.NONE, Perm.RW & Perm.R, list(Word.__members__), Word.OUI is Word.YES is held[1], "
+        "held[2].density, held[3] + 1, held[3].phrase, held[4].next(), held[4].other is Color.GREEN, made]"
+    )
+    expected = kernel.ok(look).value
+    assert kernel.ok(f"%%remote\n{look}").value == expected
+    assert "'YES', 'OUI', 'NO'" in str(expected) and "['EARTH']" in str(expected)
+    kernel.ok(
+        "%%remote\nclass Later(enum.Flag):\n    A = 1; B = 2; BOTH = A | B\n    def __init__(self, bits): self.bits = bin(bits)\n"
+        "kept = Later.BOTH"
+    )
+    assert kernel.ok("kept is Later.BOTH is Later(3), kept.bits, Later.A.bits").value == "(True, '0b11', '0b1')"
+    assert kernel.ok("%%remote\nkept is Later.BOTH, kept.bits, Later.B.bits").value == "(True, '0b11', '0b10')"
+
+
 def test_a_large_value_that_a_method_changes_comes_back_or_is_told(kernel: Kernel) -> None:
     kernel.ok("numbers = list(range(500_000)); same = numbers; data = bytearray(2_000_000)")
     assert "numbers.append() changed it, all of it came back" in kernel.ok("%%remote\nnumbers.append(1)").text("stderr")
