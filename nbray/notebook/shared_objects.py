@@ -13,6 +13,7 @@ back as a copy with whatever was changed in it. So does what is in classes and i
 from __future__ import annotations
 
 import enum
+import itertools
 import pickle
 import sys
 import types
@@ -37,9 +38,11 @@ _CONSTANT: tuple[type, ...] = (
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType, types.ModuleType, types.CellType,
     property, classmethod, staticmethod, memoryview, weakref.ref, *free_locks.LOCKS, *CARRIED_TYPES,
 )  # fmt: skip
-# Not told by number. A proxy answers for its object, if that is still there.
+# Not told by number. A proxy answers for its object, if that is still there. Iterators of `itertools.tee` read as far in what they
+# share as they are told, whether it has come so far or not: beyond, there is no object but whatever memory holds.
 _ATOMS = frozenset((
     str, bytes, int, float, complex, type(None), weakref.ProxyType, weakref.CallableProxyType,
+    getattr(itertools, "_tee_dataobject", type(None)),
 ))  # fmt: skip
 _CODE: tuple[type, ...] = (type, types.FunctionType, types.CellType)
 _EMPTY_LIST = pickle.dumps([], PROTOCOL)

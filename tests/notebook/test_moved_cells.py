@@ -282,3 +282,15 @@ def test_iterators_that_hold_iterators_go_on_where_a_cell_left_them(kernel: Kern
     kernel.ok("import itertools\nchained = itertools.chain([1], [2]); zipped = zip([1, 2], itertools.chain('ab'))")
     assert kernel.ok("%%remote\nnext(chained), next(zipped)").value == "(1, (1, 'a'))"
     assert kernel.ok("next(chained), next(zipped)").value == "(2, (2, 'b'))"
+
+
+if sys.version_info < (3, 14):  # later they cannot be pickled
+
+    def test_iterators_that_share_what_they_have_read(kernel: Kernel) -> None:
+        kernel.ok("import itertools\none, two, three = itertools.tee(iter([[1], [2], [3], [4]]), 3); first = next(one)")
+        assert kernel.ok("%%remote\nfirst.append(0); next(one), next(one), next(two)").value == "([2], [3], [1, 0])"
+        assert (
+            kernel.ok("second = next(two); second, list(one), list(two), first").value
+            == "([2], [[4]], [[3], [4]], [1, 0])"
+        )
+        assert kernel.ok("next(three) is first").value == "True"
