@@ -32,6 +32,8 @@ class WorkerEnvironment:
         Why it could not be put into force: then every task here fails with that.
     folders : list of str
         What goes before all else on sys.path.
+    python_path : list of str
+        The environment's PYTHONPATH: after the driver's own folders and before what any interpreter has, as Python orders them.
     working_dir : str
         Empty: the driver's.
     """
@@ -40,7 +42,9 @@ class WorkerEnvironment:
         self.present: Environment | None = None
         self.failure: RuntimeEnvSetupError | None = None
         self.folders: list[str] = _site_folders()
+        self.python_path: list[str] = []
         self.working_dir = ""
+        self._base_path = list(sys.path)
 
     def enter(self, environment: Environment) -> None:
         """Put the environment into force; does nothing the second time, as a worker has one for its life."""
@@ -52,11 +56,14 @@ class WorkerEnvironment:
                 continue  # the interpreter was started with it
             os.environ[name] = os.path.expandvars(text)  # ${NAME}: what the worker has already
         self.folders = environment.folders() + self.folders
-        sys.path[:0] = [folder for folder in environment.folders() if folder not in sys.path]
         self.working_dir = environment.spec.get("working_dir", "")
         try:
             if self.working_dir:
                 os.chdir(self.working_dir)
+            if "PYTHONPATH" in environment.variables():  # the zygote has left it out: it has nbray's own path
+                entries = os.environ["PYTHONPATH"].split(os.pathsep)
+                self.python_path = [os.path.abspath(entry) for entry in entries if entry]
+            sys.path[:] = self.module_path(sys.path)
             if environment.hook:
                 _hook(environment.hook)()
         except Exception as error:
@@ -64,6 +71,14 @@ class WorkerEnvironment:
             what = f"the setup hook {name}" if name else f"the working directory {self.working_dir}"
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             self.failure = WorkerSetupError(f"Setting up the worker failed: {what} raised\n{text}")
+
+    def module_path(self, drivers: list[str]) -> list[str]:
+        """Return what sys.path is here when the driver's is ``drivers``."""
+        path = self.folders + [folder for folder in drivers if folder not in self.folders]
+        if self.python_path:
+            at = next((index for index, folder in enumerate(path) if folder in self._base_path), len(path))
+            path = list(dict.fromkeys([*path[:at], *self.python_path, *path[at:]]))
+        return path + [folder for folder in self._base_path if folder not in path]
 
     def fixes(self, name: str) -> bool:
         """Return True when the environment sets this variable."""

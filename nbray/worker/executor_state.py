@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -108,7 +107,6 @@ class ExecutorState:
         self.exit_status = 0
         self._become: m.BecomeActorNotice | None = None
         self._logging: dict[str, Any] | None = None  # the LoggingConfig in force
-        self._base_path = list(sys.path)
         self.send_lock = threading.Lock()  # served channels have one sending end, threads are many
         self.capture = OutputCapture(self._send_output, lambda: (self.owner, self.task_number))
         self._head = ffi.new("nbs_msg *")

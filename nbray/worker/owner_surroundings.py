@@ -63,8 +63,7 @@ class OwnerSurroundings(ExecutorState):
         ray_alias.follow(context.get("as_ray", ""))
         path = context.get("sys_path")
         if path is not None:
-            path = self.environment.folders + [p for p in path if p not in self.environment.folders]
-            wanted = path + [p for p in self._base_path if p not in path]
+            wanted = self.environment.module_path(path)
             if sys.path != wanted:
                 sys.path[:] = wanted
         cpus = context.get("resources", {}).get("CPU", 0)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import subprocess
 import sys
 
 import pytest
@@ -136,6 +137,33 @@ def test_variables_are_set_before_anything_of_the_user_is_loaded(ray):
 
     env = {"env_vars": {"FROM_TASK": "early"}}
     assert ray.get(give.options(runtime_env=env).remote(AtLoading())) == "early"
+
+
+def test_pythonpath(ray, tmp_path):
+    """Tasks, actors and their child processes find modules there, after the working directory and before what all have."""
+    (tmp_path / "of_pythonpath.py").write_text("VALUE = 5\n")
+    (tmp_path / "beside_me.py").write_text("VALUE = 0\n")
+    env = {"env_vars": {"PYTHONPATH": str(tmp_path)}}
+
+    @ray.remote
+    def look():
+        import beside_me
+        import of_pythonpath
+
+        child = [sys.executable, "-c", "import of_pythonpath as m; print(m.VALUE)"]
+        standard = sys.path.index(os.path.dirname(os.__file__))
+        before = sys.path.index(os.path.dirname(of_pythonpath.__file__)) < standard
+        return of_pythonpath.VALUE, beside_me.VALUE, before, int(subprocess.check_output(child))
+
+    @ray.remote
+    class Actor:
+        def look(self):
+            import of_pythonpath
+
+            return of_pythonpath.VALUE
+
+    assert ray.get(look.options(runtime_env=env).remote()) == (5, 7, True, 5)
+    assert ray.get(Actor.options(runtime_env=env).remote().look.remote()) == 5
 
 
 def test_threads_that_the_environment_asks_for(ray):
