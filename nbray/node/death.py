@@ -23,7 +23,7 @@ def describe(worker: WorkerProcess, status: int, limits: Limits) -> WorkerDiedNo
     """
     exit_code: int | None = None
     signal_name = ""
-    who = f"worker pid={worker.pid}"
+    who = f"worker pid={worker.pid}" if worker.pid else "the worker, which had not begun,"
     if status == UNKNOWN_STATUS:
         how = f"{who} is gone"
     elif os.WIFSIGNALED(status):

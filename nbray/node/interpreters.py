@@ -39,13 +39,14 @@ _BUILD = (
 class _Interpreter:
     """One interpreter, from its definition on."""
 
-    __slots__ = ("builder", "builder_fd", "definition", "folder", "lock", "log", "zygote")
+    __slots__ = ("builder", "builder_fd", "definition", "folder", "lock", "log", "words", "zygote")
 
     def __init__(self, definition: DefineInterpreterNotice) -> None:
         self.definition = definition
         self.folder = ""  # of its virtual environment
         self.lock = -1  # descriptor that keeps the folder from being removed
-        self.log = ""
+        self.log = ""  # of the builder
+        self.words = ""  # the log of its zygote
         self.builder: subprocess.Popen[bytes] | None = None
         self.builder_fd = -1
         self.zygote: ZygoteClient | None = None
@@ -184,18 +185,23 @@ class Interpreters:
         command = [os.path.join(one.folder, "bin", "python")] if one.folder else one.definition.command
         variables = {name: os.path.expandvars(text) for name, text in one.definition.variables.items()}
         environ = {**os.environ, **variables}
+        one.words = os.path.join(self.node.config.session_dir, "logs", f"interpreter-{key}.log")
         if one.folder:
             environ[SITE_VARIABLE] = _site_of(one.folder)
             environ["VIRTUAL_ENV"] = one.folder
             environ["PATH"] = os.pathsep.join([os.path.join(one.folder, "bin"), environ.get("PATH", os.defpath)])
+        command = command or [sys.executable]
+        words = os.open(one.words, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             zygote = ZygoteClient.fresh(
-                self.node.config.worker_module, os.fsdecode(self.node.config.cwd), command or [sys.executable], environ
+                self.node.config.worker_module, os.fsdecode(self.node.config.cwd), command, environ, words
             )
         except OSError as error:
             self._let_go(one)
             self._gone(key, f"{' '.join(command)} cannot be started: {error}")
             return
+        finally:
+            os.close(words)
         one.zygote = zygote
 
         def said() -> None:
@@ -216,7 +222,13 @@ class Interpreters:
         one.zygote = None
         self._let_go(one)
         self._schedule(ev.InterpreterGone(self._clock(), key))
-        self.node.processes.zygote_died(zygote)
+        said = " ".join(
+            [*one.definition.command, *(f"{name}={text}" for name, text in one.definition.variables.items())]
+        )
+        ended = (
+            f"the interpreter that forks them ({said or 'with packages'}) has ended. The end of its log ({one.words}):"
+        )
+        self.node.processes.zygote_died(zygote, f"{ended}\n{_tail(one.words)}")
 
     def _gone(self, key: str, reason: str) -> None:
         self.node.environments.interpreter_failed(key, reason)

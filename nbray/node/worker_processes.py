@@ -142,14 +142,16 @@ class WorkerProcesses:
             if worker is not None:
                 self._dead(worker, message.status)
 
-    def zygote_died(self, zygote: ZygoteClient | None = None) -> None:
+    def zygote_died(
+        self, zygote: ZygoteClient | None = None, reason: str = "the process that forks the workers died"
+    ) -> None:
         """A zygote (None: the cluster's own) is gone; the kernel kills its workers, of which only pidfds tell now."""
         self._zygote_deaths += 1
         for worker in list(self.by_token.values()):
             if self._other_zygotes.get(worker.token) is not zygote:
                 continue
             worker.zygote_death = self._zygote_deaths
-            worker.stop_reason = worker.stop_reason or "the process that forks the workers died"
+            worker.stop_reason = worker.stop_reason or reason
             if worker.pidfd < 0 or worker.ended:
                 self._dead(worker, UNKNOWN_STATUS)
             else:

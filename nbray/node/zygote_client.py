@@ -67,9 +67,14 @@ class ZygoteClient:
 
     @classmethod
     def fresh(
-        cls, worker_module: str, cwd: str, command: Sequence[str] = (), environ: dict[str, str] | None = None
+        cls,
+        worker_module: str,
+        cwd: str,
+        command: Sequence[str] = (),
+        environ: dict[str, str] | None = None,
+        log: int | None = None,
     ) -> ZygoteClient:
-        """Start another zygote as a new interpreter, by ``command``, with these variables; default: ours."""
+        """Start another zygote as a new interpreter, by ``command``, with these variables and this log; default: ours."""
         ours, theirs = _pair()
         with theirs:
             process = subprocess.Popen(
@@ -83,6 +88,8 @@ class ZygoteClient:
                     *sys.path,
                 ],
                 stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 cwd=cwd if os.path.isdir(cwd) else None,
                 pass_fds=(theirs.fileno(),),
                 env=environ,

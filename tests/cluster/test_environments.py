@@ -183,6 +183,25 @@ def test_variables_that_count_before_a_process_starts(ray):
     assert ray.get(ask.remote())[0] is None
 
 
+def test_an_interpreter_that_ends_before_it_forks_a_worker(ray, tmp_path):
+    """The error says which one, and what it said."""
+    wrong = tmp_path / "no_python"
+    wrong.write_text("#!/bin/sh\necho here is no Python >&2\nexit 3\n")
+    wrong.chmod(0o755)
+
+    @ray.remote(max_retries=0)
+    def ask():
+        return os.getpid()
+
+    for env, said in (
+        ({"py_executable": str(wrong)}, f"{wrong}.*here is no Python"),
+        ({"env_vars": {"PYTHONHOME": "/no/such/folder"}}, "PYTHONHOME=/no/such/folder.*Fatal Python error"),
+    ):
+        with pytest.raises(ray.exceptions.RuntimeEnvSetupError, match=f"(?s){said}"):
+            ray.get(ask.options(runtime_env=env).remote(), timeout=60)
+    assert ray.get(ask.remote())
+
+
 def test_archives_and_files_and_modules(ray, tmp_path):
     archive = tmp_path / "work.zip"
     with zipfile.ZipFile(archive, "w") as file:
