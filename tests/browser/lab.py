@@ -280,6 +280,15 @@ class LabPage:
         item.first.wait_for(state="attached")
         return item.first
 
+    def wait_until_drawn(self) -> None:
+        """Wait for two frames: what was asked for before is on the page then, and laid out."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def hover(self, x: float, y: float) -> None:
+        """Move the pointer there; what is said beside it is of this place then, and not of the one before."""
+        self.page.mouse.move(x, y)
+        self.wait_until_drawn()
+
     def set_theme(self, name: str) -> None:
         """`JupyterLab Light` or `JupyterLab Dark`."""
         self.run_command("apputils:change-theme", theme=name)
@@ -298,7 +307,7 @@ class LabPage:
             mouse.move(panel["x"] - 1 + panel["width"] - width, y, steps=5)
             mouse.up()
             # JupyterLab lays out anew at its next frame; the edge may have been elsewhere by the time it was taken.
-            self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            self.wait_until_drawn()
 
 
 def saved(lab: LabPage, command: str, **args: str) -> bytes:

@@ -82,7 +82,8 @@ def test_tries_holders_and_who_is_first(lab, server):
     nothing.wait_for(state="detached")
     (server.folder / "work" / "go-on").touch()
     lab.wait_for_count("FINISHED", 5)
-    assert re.search(r"try\s+3$", details(lab, "fragile[0]").locator("dl").first.inner_text())
+    facts = details(lab, "fragile[0]").locator("dl").first
+    facts.filter(has_text=re.compile(r"try\s*3$")).wait_for()
 
 
 def test_a_selection_stays_while_more_comes_and_after_the_page_has_fallen_behind(lab):
@@ -154,7 +155,7 @@ def test_the_way_in_and_what_the_mouse_finds(lab):
         """Move the pointer to where it is told this."""
         for y in range(40, 200, 6):
             for x in range(20, 160, 12):
-                page.mouse.move(box["x"] + x, box["y"] + y)
+                lab.hover(box["x"] + x, box["y"] + y)
                 if hint.count() > 0 and words in hint.inner_text():
                     return
         raise AssertionError(f"nothing says {words!r}")

@@ -160,6 +160,7 @@ def every_task_by_keyboard(lab: LabPage) -> None:
     press("Enter")
     panel.get_by_role("complementary", name=name, exact=True).wait_for()
     press("ArrowLeft")  # out of it
+    page.wait_for_function("() => document.activeElement.ariaExpanded === 'true'")
     press("ArrowLeft")  # closes
     page.wait_for_function("() => document.activeElement.ariaExpanded === 'false'")
     assert panel.locator(".nbray-follow").get_attribute("aria-pressed") == "true"  # the axis has stayed
@@ -237,6 +238,7 @@ def walk_by_keyboard(lab: LabPage) -> None:
     panel.get_by_role("button", name="Export").focus()
     press("Enter")
     page.get_by_role("menuitem", name="Save a Report of the Run (HTML)").wait_for()
+    page.wait_for_function("() => document.activeElement.closest('.lm-Menu') !== null")  # a moment after it is seen
     press("Escape")
     page.get_by_role("menuitem", name="Save a Report of the Run (HTML)").wait_for(state="detached")
     page.wait_for_function(focused, arg="Export")  # where the keyboard was
@@ -253,6 +255,8 @@ def walk_by_keyboard(lab: LabPage) -> None:
     # A stretch of the timeline is chosen by the mouse, and by keys; then it does not follow any more.
     lab.show_tab("Timeline")
     follow = panel.get_by_role("button", name="Follow")
+    panel.get_by_role("treeitem", name="worker 1").wait_for(state="attached")
+    lab.wait_until_drawn()  # the axis is as wide as the panel
     box = panel.locator(".nbray-canvas").bounding_box()
     page.mouse.move(box["x"] + 150, box["y"] + 8)
     page.mouse.down()
@@ -427,12 +431,13 @@ def test_names_that_want_to_be_more_than_names(lab, server):
         if name == "Nodes":
             lab.panel.get_by_role("grid", name="Nodes").get_by_text("51 of 51").wait_for()
             lab.panel.get_by_role("grid", name="Placement groups").get_by_text("50 of 50").wait_for()
-        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        lab.wait_until_drawn()
         assert page.evaluate(HARM) == NO_HARM, name
 
     # The details of every failed task, actor and value; harm would stay in `window.hostile`.
     lab.show_tab("Tasks")
     lab.panel.get_by_role("searchbox", name="Find tasks").fill("failed")
+    lab.panel.get_by_role("grid", name="Tasks").get_by_text("50 of 100 tasks").wait_for()
     assert page.evaluate(WALK, ["Tasks", ".nbray-details .nbray-error"]) == 50
     lab.panel.get_by_role("searchbox", name="Find tasks").fill("")
     lab.show_tab("Actors")

@@ -57,8 +57,7 @@ def told_around(lab: LabPage, x: float, y: float) -> str:
     """What the pointer is told around a place of the page; empty: nothing."""
     hint = lab.panel.get_by_role("tooltip")
     for dx, dy in ((0, 0), (-40, 0), (-80, 0), (40, 0), (80, 0), (0, -20), (0, 20), (-60, -20), (60, 20)):
-        lab.page.mouse.move(x + dx, y + dy)
-        lab.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        lab.hover(x + dx, y + dy)
         if hint.count() > 0:
             return hint.inner_text()
     return ""
@@ -113,7 +112,7 @@ def test_a_cell_lights_up_its_tasks_and_a_node_brings_its_cell(lab):
     box = canvas.bounding_box()
     hint = lab.panel.get_by_role("tooltip")
     for y in range(40, int(box["height"]), 20):
-        lab.page.mouse.move(box["x"] + 60, box["y"] + y)
+        lab.hover(box["x"] + 60, box["y"] + y)
         if hint.count() > 0 and hint.inner_text().startswith("first"):
             break
     lab.page.mouse.click(box["x"] + 60, box["y"] + y)
@@ -145,14 +144,14 @@ def test_an_id_is_copied_and_the_pointer_reads_the_curves(lab):
     box = canvas.bounding_box()
     for x in range(140, int(box["width"]), 40):
         for y in range(60, int(box["height"]), 25):
-            lab.page.mouse.move(box["x"] + x, box["y"] + y)
+            lab.hover(box["x"] + x, box["y"] + y)
             if hint.count() > 0 and reads.match(words := hint.inner_text()):
                 told.add(words.split(" ·")[0])
                 y_of_curve = y
     assert told == {"CPU", "memory", "object store"}
     # Where the pointer is at the right edge, what it is told stands at its left, in one line.
     for x in range(int(box["width"]) - 2, 140, -10):
-        lab.page.mouse.move(box["x"] + x, box["y"] + y_of_curve)
+        lab.hover(box["x"] + x, box["y"] + y_of_curve)
         if hint.count() > 0:
             break
     beside = hint.bounding_box()
@@ -197,7 +196,7 @@ def test_lanes_and_curves_have_one_axis(lab):
     x, y = curve["x"] + 100, curve["y"] + curve["height"] / 2
 
     def zero() -> float:
-        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        lab.wait_until_drawn()
         all_of_them = page.evaluate(ZERO)
         assert max(all_of_them) - min(all_of_them) <= 2, all_of_them
         return all_of_them[0]
@@ -268,5 +267,5 @@ def test_the_demo_opens_with_the_panel(lab, server):
     for path in (other, "demo.ipynb"):
         lab.run_command("docmanager:open", path=path)
         lab.page.wait_for_function("path => window.jupyterapp.shell.currentWidget.context?.path === path", arg=path)
-        lab.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        lab.wait_until_drawn()
     assert lab.panel.count() == 0

@@ -25,9 +25,6 @@ def submit():
         nbray.get([measure.options(name=name).remote(n) for n in range(20)])
 threading.Thread(target=submit, daemon=True).start()"""
 
-# Waits until two frames have been drawn.
-DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-
 # The colours that are drawn where an element lies, the most frequent first.
 COLOURS = """element => {
   const canvas = element.closest('[role=grid]').querySelector('canvas');
@@ -95,6 +92,7 @@ def test_a_column_is_as_wide_as_a_person_makes_it(lab):
     mouse.move(x - 40, y, steps=4)
     mouse.up()
     lab.page.wait_for_function("() => document.querySelector('[role=grid] [role=columnheader]').offsetWidth < 200")
+    lab.wait_until_drawn()
     after = widths(table)
     assert after[0] == before[0] - 40 and sum(after) == sum(before)
     assert table.get_by_role("columnheader", name="task").get_attribute("aria-sort") == "none"
@@ -102,7 +100,7 @@ def test_a_column_is_as_wide_as_a_person_makes_it(lab):
     table.get_by_role("columnheader", name="task").get_by_role("button").focus()
     for _ in range(3):
         lab.page.keyboard.press("Shift+ArrowRight")
-    lab.page.evaluate(DRAWN)
+    lab.wait_until_drawn()
     assert widths(table)[0] == after[0] + 30
     # It stays so while tasks come and while the table is sorted; wider than there is room, it is scrolled sideways.
     lab.run_cell("len(nbray.get([measure.remote(n) for n in range(10)]))")
@@ -117,7 +115,7 @@ def test_a_column_is_as_wide_as_a_person_makes_it(lab):
     box = table.locator(".nbray-rows")
     lab.page.wait_for_function("box => box.scrollWidth > box.clientWidth", arg=box.element_handle())
     box.evaluate("box => { box.scrollLeft = 1e6; }")
-    lab.page.evaluate(DRAWN)
+    lab.wait_until_drawn()
     last = table.get_by_role("columnheader", name="ran").bounding_box()
     inside = table.bounding_box()
     assert last["x"] + last["width"] <= inside["x"] + inside["width"]
@@ -125,6 +123,7 @@ def test_a_column_is_as_wide_as_a_person_makes_it(lab):
     # Twice on the edge: as wide as what stands in it.
     mouse.dblclick(*edge(table, "task"))
     lab.page.wait_for_function("() => document.querySelector('[role=grid] [role=columnheader]').offsetWidth < 120")
+    lab.wait_until_drawn()
     name = table.get_by_role("gridcell", name=re.compile("measure")).first
     assert name.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
 
@@ -182,12 +181,13 @@ def test_what_a_person_is_at_stays_while_tasks_come(lab, server):
         (server.folder / "work" / name).touch()
         many += 20
         table.get_by_text(f"{many} of {many} tasks").wait_for()
-        assert box.evaluate("box => box.scrollTop") == top * 26
+        lab.page.wait_for_function("([box, top]) => box.scrollTop === top", arg=[box.element_handle(), top * 26])
+        lab.wait_until_drawn()
         assert row.bounding_box() == place
         assert row.evaluate("row => row === document.activeElement && row.ariaSelected") == "true"
     assert table.get_by_role("row", selected=True).count() == 1
     # What is drawn is what is said: the marked row and no other has its colour.
-    lab.page.evaluate(DRAWN)
+    lab.wait_until_drawn()
     assert colours(table, "measure[65]")[0] != colours(table, "measure[66]")[0]
 
 
@@ -203,7 +203,7 @@ def test_links_in_cells_are_followed(lab):
     lab.page.wait_for_function(f"() => !({shown})()")
     link.click()
     lab.page.wait_for_function(shown)
-    assert lab.panel.get_by_role("complementary").count() == 1  # the row is chosen, too, as a click anywhere in it does
+    lab.panel.get_by_role("complementary").wait_for()  # the row is chosen, too, as a click anywhere in it does
     lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets.at(-1).node.scrollIntoView()")
     lab.page.wait_for_function(f"() => !({shown})()")
     row.focus()
@@ -215,6 +215,7 @@ def test_links_in_cells_are_followed(lab):
 
 def test_it_is_drawn_in_the_colours_of_the_theme(lab):
     table = tasks(lab)
+    lab.wait_until_drawn()
     light = colours(table, "measure[119]")
     assert light[0] == "255,255,255"
     lab.set_theme("JupyterLab Dark")
@@ -226,5 +227,5 @@ def test_it_is_drawn_in_the_colours_of_the_theme(lab):
     assert max(int(one) for one in dark[0].split(",")) < 60 and dark[1:] != light[1:]
     # The row under the pointer stands out.
     name.hover()
-    lab.page.evaluate(DRAWN)
+    lab.wait_until_drawn()
     assert colours(table, "measure[119]")[0] not in (dark[0], colours(table, "measure[118]")[0])
