@@ -237,6 +237,27 @@ def test_lanes_and_curves_have_one_axis(lab):
     )
 
 
+def test_what_is_drawn_is_sharp_on_another_screen(lab):
+    """Where a pixel of the page has more pixels of the screen, though the panel is as large as it was."""
+    lab.new_notebook()
+    lab.show_panel()
+    assert lab.run_cell(CHAIN) == "6"
+    sharp = """ratio => {
+      const canvas = document.querySelector('.nbray-panel .nbray-canvas');
+      return devicePixelRatio === ratio && canvas?.width === Math.round(canvas.clientWidth * ratio);
+    }"""
+    screen = lab.page.context.new_cdp_session(lab.page)
+    for tab, item in (("Graph", "first, 4 tasks"), ("Timeline", "worker 1")):
+        lab.show_tab(tab)
+        lab.group(item).focus()
+        lab.page.wait_for_function(sharp, arg=1)
+        for ratio in (2, 1.5, 1):
+            size = {**lab.page.viewport_size, "deviceScaleFactor": ratio, "mobile": False}
+            screen.send("Emulation.setDeviceMetricsOverride", size)
+            lab.page.keyboard.press("+")  # something is drawn
+            lab.page.wait_for_function(sharp, arg=ratio)
+
+
 def test_the_palette_has_every_command(lab):
     lab.run_command("apputils:activate-command-palette")
     lab.page.wait_for_function(

@@ -38,6 +38,9 @@ export abstract class Surface {
 
   /** Draw at once. */
   drawNow(): void {
+    if (this._pixelRatio !== pixelRatio()) {
+      this._fill(); // the page is on another screen now, or larger, and as wide as it was
+    }
     const ratio = this.canvas.width / Math.max(1, this.width);
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.context.clearRect(0, 0, this.width, this.height);
@@ -72,17 +75,28 @@ export abstract class Surface {
     if (clientWidth === 0 || clientHeight === 0) {
       return; // hidden
     }
-    const ratio = Math.min(2, window.devicePixelRatio || 1);
     this.width = clientWidth;
     this.height = clientHeight;
-    this.canvas.width = Math.round(clientWidth * ratio);
-    this.canvas.height = Math.round(clientHeight * ratio);
+    this._fill();
     this.resized();
     this.request();
+  }
+
+  /** Give the canvas a pixel for each of the screen. */
+  private _fill(): void {
+    this._pixelRatio = pixelRatio();
+    this.canvas.width = Math.round(this.width * this._pixelRatio);
+    this.canvas.height = Math.round(this.height * this._pixelRatio);
   }
 
   private readonly _observer: ResizeObserver;
   private readonly _unwatchTheme: () => void;
   private _frame = 0;
+  private _pixelRatio = 1;
   private _disposed = false;
+}
+
+/** How many pixels of the screen one of the page has, on a side; more than two are not seen. */
+function pixelRatio(): number {
+  return Math.min(2, window.devicePixelRatio || 1);
 }
