@@ -123,6 +123,33 @@ def test_nothing_is_cut_where_there_is_hardly_any_room(lab):
         lab.page.wait_for_function(f"label => ({CUT})(label).length === 0", arg=tab)
 
 
+def test_nothing_is_cut_in_larger_letters(lab):
+    """JupyterLab's settings have a size of letters."""
+    lab.new_notebook()
+    lab.show_panel()
+    lab.run_cell(
+        "import nbray\nnbray.init(num_cpus=1)\n@nbray.remote\ndef measure(x):\n    return x\n"
+        "@nbray.remote(num_cpus=1)\nclass Holder:\n    def hold(self): return 1\n"
+        "holder = Holder.remote(); nbray.get(holder.hold.remote())\n"
+        "waiting = [measure.remote(n) for n in range(20)]"
+    )
+    lab.set_panel_width(640)
+    lab.show_tab("Tasks")
+    columns = lab.panel.get_by_role("grid", name="Tasks").get_by_role("columnheader")
+    lab.panel.get_by_role("row", name="measure[19]").get_by_text("waits for a place").wait_for()
+    names = columns.all_inner_texts()
+    setting = "document.documentElement.style"
+    for size in (16, 19):
+        lab.page.evaluate(f"() => {setting}.setProperty('--jp-ui-font-size1', '{size}px')")
+        lab.page.wait_for_function(f"label => ({CUT})(label).length === 0", arg="Tasks")
+    assert len(columns.all_inner_texts()) <= len(names)
+    lab.page.evaluate(f"() => {setting}.removeProperty('--jp-ui-font-size1')")
+    lab.page.wait_for_function(
+        "names => document.querySelectorAll('[role=grid][aria-label=Tasks] [role=columnheader]').length === names.length",
+        arg=names,
+    )
+
+
 @pytest.mark.parametrize("lab", [{"reduced_motion": "no-preference"}], indirect=True)
 def test_an_error_pulses_once(lab):
     lab.new_notebook()

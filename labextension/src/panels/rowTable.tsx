@@ -75,7 +75,7 @@ export function RowTable<R>(props: {
   const { label, rows, columns, id, query = '', selected = null, onSelect } = props;
   const [sort, setSort] = useState({ name: props.first ?? '', down: true });
   const [scroll, setScroll] = useState(0);
-  const [{ height, width }, setSize] = useState({ height: 400, width: ROOMY });
+  const [{ height, width, scale }, setSize] = useState({ height: 400, width: ROOMY, scale: 1 });
   const [active, setActive] = useState<string | null>(null);
   /** Widths that a person has set, by the name of the column. */
   const [set, setSet] = useState<ReadonlyMap<string, number>>(new Map());
@@ -101,16 +101,19 @@ export function RowTable<R>(props: {
     isNews && scroll > 0 ? { scroll, height, focus: inside.current ? active : null } : null;
   const moved = looksAt === null ? 0 : shiftOf(before.order, order, id, looksAt) * ROW;
   const top = Math.max(0, Math.floor((scroll + moved) / ROW) - SPARE);
-  const isTight = width < TIGHT;
-  const gap = width < ROOMY ? SMALL_GAP : GAP;
+  const isTight = width < TIGHT * scale;
+  const isRoomy = width >= ROOMY * scale;
+  const gap = isRoomy ? GAP : SMALL_GAP;
   const margin = isTight ? SMALL_MARGIN : MARGIN;
   const shownColumns = columns.filter(({ extra }) =>
-    extra === true ? width >= ROOMY : extra !== 'tight' || !isTight
+    extra === true ? isRoomy : extra !== 'tight' || !isTight
   );
   const setWidths = shownColumns.map(({ name }) => set.get(name));
   const widths = columnWidths(
-    shownColumns.map(({ width, tight }) =>
-      isTight && tight !== undefined ? { least: tight } : width
+    shownColumns.map(({ width: { least, share }, tight }) =>
+      isTight && tight !== undefined
+        ? { least: Math.ceil(tight * scale) }
+        : { least: Math.ceil(least * scale), share }
     ),
     setWidths,
     width - 2 * margin - gap * (shownColumns.length - 1)
@@ -164,13 +167,14 @@ export function RowTable<R>(props: {
     const box = host.current!;
     const grid = new DrawnTable(table, layer.current!, box, {
       onWidth: (column, to) => events.current.setWidth(column, to),
-      onMarked: () => setMarks(count => count + 1)
+      onMarked: () => setMarks(count => count + 1),
+      onLook: () => resize()
     });
     drawn.current = grid;
     Widget.attach(grid, below.current!);
     const resize = (): void => {
       grid.resizeToLayer();
-      setSize({ height: box.clientHeight, width: box.clientWidth });
+      setSize({ height: box.clientHeight, width: box.clientWidth, scale: grid.scale });
     };
     resize();
     const observer = new ResizeObserver(resize);

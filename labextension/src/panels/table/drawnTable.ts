@@ -38,6 +38,8 @@ export interface ITableEvents {
   onWidth: (column: number, width: number) => void;
   /** Other rows would be copied. */
   onMarked: () => void;
+  /** The page has other colours or letters. */
+  onLook: () => void;
 }
 
 /** A row as it was drawn. */
@@ -143,11 +145,18 @@ export class DrawnTable extends DataGrid {
     // Themes are a matter of the body's attributes and of style sheets that load after them.
     this._theme = new MutationObserver(() => setTimeout(() => this._recolour(), 50));
     this._theme.observe(document.body, { attributes: true });
+    // Sizes of letters that a person has set stand at the root.
+    this._theme.observe(document.documentElement, { attributes: true, attributeFilter: ['style'] });
     this._forced.addEventListener('change', this._recolour);
     // What happens to the elements happens to what is drawn below them; wheel and touch scroll the elements.
     for (const type of EVENTS) {
       _layer.addEventListener(type, this._handOn);
     }
+  }
+
+  /** How large the letters are, of the usual. */
+  get scale(): number {
+    return this._look.scale;
   }
 
   /** Draw this from now on. */
@@ -340,6 +349,7 @@ export class DrawnTable extends DataGrid {
     if (!this.isDisposed) {
       this._look = readTableLook(this._layer);
       this._restyle();
+      this._events.onLook();
     }
   };
 

@@ -16,11 +16,16 @@ export interface ITableLook {
   link: string;
   line: string;
   font: string;
+  /** The size of its letters, of that which JupyterLab has without settings: widths in pixels are meant for that. */
+  scale: number;
   /** How far below the top of a row its letters stand. */
   baseline: number;
   /** The colour that a CSS variable names. */
   color: (variable: string) => string;
 }
+
+/** JupyterLab's size of letters, in pixels. */
+const USUAL_LETTERS = 13;
 
 const measures = document.createElement('canvas').getContext('2d')!;
 
@@ -42,6 +47,7 @@ export function readTableLook(element: HTMLElement): ITableLook {
   const colors = new Map<string, string>();
   const common = {
     font,
+    scale: parseFloat(style.fontSize) / USUAL_LETTERS,
     baseline: Math.round((ROW + fontBoundingBoxAscent - fontBoundingBoxDescent) / 2),
     color: (variable: string) => {
       const known = colors.get(variable) ?? value(variable, '#888');
