@@ -131,6 +131,7 @@ class CellJob:
     lazy: bool = False  # --lazy: values stay in the store
     item_by_ref: bool = False  # --each: the last argument is the item's value
     assigned: list[str] = field(default_factory=list)  # --each: names that the cell binds
+    stores_into_item: bool = False  # --each: the cell changes what its item is
     reloads: dict[str, Any] | None = None  # see module_reload; None: %autoreload is off
     module_times: dict[str, int] = field(default_factory=dict)  # see reloaded_modules
     # In an actor, whose own names come first:

@@ -31,7 +31,7 @@ from . import (
     warning_filters,
 )
 from .cell_code import run_code
-from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, CellJob, Item, Placed, missing_input
+from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
 from .cell_pickle import StreamReader, pickles, receiving
 from .cell_result import (
     ANNOTATIONS,
@@ -301,13 +301,16 @@ class _Run:
             self.registered, self.log_filters = settings.registered, settings.log_filters
 
     def bind(self, item: Item) -> None:
-        """Bind the item of ``--each``."""
+        """Bind the item of ``--each``: as with inputs, a small one is the cell's own, a large one if it stores into it."""
         if item.stream:
-            buffers = [memoryview(buffer).toreadonly() for buffer in item.buffers]
+            views = [memoryview(buffer).toreadonly() for buffer in item.buffers]
+            small = len(item.stream) + sum(view.nbytes for view in views) <= SMALL_BYTES
+            own = small or self.job.stores_into_item
+            buffers = [bytearray(view) for view in views] if own else views
             with receiving(self.namespace, item.carried, {}, self.mine):
                 value = StreamReader(item.stream, buffers).read()
         else:
-            value = self.item_value
+            value = copy.deepcopy(self.item_value) if self.job.stores_into_item else self.item_value
         values = [value]
         if len(item.targets) > 1:
             values = list(value)
@@ -336,7 +339,7 @@ class _Run:
         if not read_only.is_refused_store(error):
             return read_only.of_resize(error) if read_only.is_refused_resize(error) else hint_of(error)
         try:
-            return read_only.in_cell(error, self.shared, self.namespace) if self.shared else ""
+            return read_only.in_cell(error, self.shared, self.namespace) if self.shared or self.item else ""
         except Exception:  # odd objects in some frame
             return read_only.GENERAL
 

@@ -168,11 +168,13 @@ class RemoteCells:
             raise tracebacks.mark(error) from None
         shell.compile.flags |= analysis.future_flags
         magics_here.refuse(analysis.magics, shell.magics_manager.magics)
+        stores_into_item = not analysis.stored_into.keys().isdisjoint(bound)
         for name in bound:
             for names in (analysis.reads, analysis.stored_into):
                 names.pop(name, None)
             analysis.mentioned.discard(name)
         job = cell_job.CellJob(code, source.filename, flags, want_value=not ends_with_semicolon(body))
+        job.stores_into_item = stores_into_item
         job.key = f"{os.getpid()}-{next(_numbers)}"
         if self.router.kernel is not None:
             job.kernel_shell = f"{type(shell).__module__}.{type(shell).__qualname__}"

@@ -38,6 +38,23 @@ def test_items_of_all_kinds(kernel: Kernel) -> None:
     assert kernel.ok("w = %remote --each x=range(3) x + 1\nw").value == "[1, 2, 3]"
 
 
+def test_an_item_may_be_changed_by_its_cell(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np, pandas as pd\nframe = pd.DataFrame({'g': list('abab'), 'x': [1.0, 2.0, 3.0, 4.0]})\n"
+        "large = [np.zeros(300_000), np.ones(300_000)]; stored = [nbray.put(np.zeros(3))]\ndef fill(a): a[:] = 1"
+    )
+    kernel.ok(
+        "%%remote --each g,part=frame.groupby('g')\npart['y'] = part.x * 2\npart.loc[:, 'x'] = 0\nm = float(part.y.mean())"
+    )
+    assert kernel.ok("m, frame.x.tolist()").value == "([4.0, 6.0], [1.0, 2.0, 3.0, 4.0])"
+    assert kernel.ok("%%remote --each a=np.zeros((2, 3))\nfill(a); float(a.sum())").value == "[3.0, 3.0]"
+    assert kernel.ok("%%remote --each a=large\na -= 1; a[0] = 5\nfloat(a.sum())").value == "[-299994.0, 5.0]"
+    assert kernel.ok("%%remote --each a=stored\na[1] = 5\na.tolist()").value == "[[0.0, 5.0, 0.0]]"
+    assert kernel.ok("float(large[0].sum()), nbray.get(stored[0]).tolist()").value == "(0.0, [0.0, 0.0, 0.0])"
+    cell = kernel.run("%%remote --each a=large\nfill(a)")
+    assert cell.error["ename"] == "ValueError" and "copy()" in cell.traceback
+
+
 def test_names_that_some_items_do_not_bind(kernel: Kernel) -> None:
     kernel.ok("%%remote --each x=range(3)\nif x != 1:\n    found = x")
     assert kernel.ok("found").value == "[0, None, 2]"
