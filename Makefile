@@ -10,7 +10,8 @@
 #   make conformance   the tests of Ray's behaviour, on nbray and on Ray itself
 #   make test-packages  packages that others wrote for Ray run on nbray (about ten minutes)
 #   make test-notebooks   the notebooks at the size that is shown (make test runs them smaller)
-#   make test-faults   the fault tests at full length (about an hour)
+#   make test-faults   the fault tests at full length (about half an hour)
+#   make test-ipykernel6   the notebook's tests with the oldest ipykernel (make test has the newest)
 #
 # What has been made is remembered by stamp files in $(VENV), so that a second call starts at once.
 
@@ -30,7 +31,7 @@ PACKAGE := $(shell find nbray nbray_ext csrc labextension/src labextension/style
   -o -name '*.css' -o -name '*.js' \) -not -path '*/labextension/static/*' -not -path 'nbray_ext/labextension/*' 2>/dev/null) \
   pyproject.toml README.md LICENSE labextension/package.json labextension/yarn.lock labextension/tsconfig.json
 
-.PHONY: demo test test-c test-js test-py test-faults test-packages test-notebooks conformance browser lab bench bench-panel lint lint-py lint-c lint-js format picture clean
+.PHONY: demo test test-c test-js test-py test-faults test-packages test-notebooks test-ipykernel6 conformance browser lab bench bench-panel lint lint-py lint-c lint-js format picture clean
 .DELETE_ON_ERROR:
 
 # ---- environments ----
@@ -150,6 +151,16 @@ test-faults: $(VENV)/.test
 test-notebooks: $(VENV)/.notebooks
 	NBRAY_NOTEBOOKS_FULL=1 $(BIN)/pytest tests/notebook/test_notebooks.py tests/cluster/test_torch_tensors.py tests/notebook/test_torch_cells.py \
 	  tests/notebook/test_tensorflow_cells.py --timeout 1800 $(PYTEST_ARGS)
+
+$(VENV)/ipykernel6/.made: $(VENV)/.wheel
+	@echo 'installing the notebook beside the oldest ipykernel (a minute or two)'
+	$(PYTHON) -m venv $(VENV)/ipykernel6
+	$(VENV)/ipykernel6/bin/python -m pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[test]" 'ipykernel==6.29.*'
+	@touch $@
+
+# ipykernel 6.29, the oldest that nbray runs in: it has no subshells.
+test-ipykernel6: $(VENV)/ipykernel6/.made
+	PATH="$(abspath $(VENV))/ipykernel6/bin:$$PATH" $(VENV)/ipykernel6/bin/pytest tests/notebook $(PYTEST_ARGS)
 
 # One suite, both libraries: what Ray does not pass is wrong, what nbray does not pass is a difference.
 conformance: $(VENV)/.test

@@ -44,6 +44,8 @@ class Panel(Page):
 def test_questions_are_answered_while_a_cell_runs(kernel: Kernel, tmp_path):
     """Also once the feed's own thread has sent something, after which ipykernel would have them wait for the main thread."""
     panel = Panel(kernel)
+    if panel.subshell is None:
+        pytest.skip("needs a kernel with subshells")
     comm_id = panel.open()
     kernel.ok(PUT)
     kernel.until(lambda: len(panel.said(comm_id)) > 1)  # from the feed's thread: the view has changed
