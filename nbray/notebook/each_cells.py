@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import io
 import pickle
+import threading
 import time
 import types
 from typing import Any
@@ -302,6 +303,7 @@ class _Background:
         self._cells, self._cell, self._refs = cells, cell, refs
         self._origin = cells.router.origin
         self._begun = time.monotonic()
+        self._counting = threading.Lock()  # items end in whatever thread takes their results in
         self._done = self._failed = 0
         self._line = None
         if not cell.options.quiet and refs:
@@ -323,12 +325,14 @@ class _Background:
     def _ended(self, number: int, result: Any) -> None:
         cells = self._cells
         end = cells.router.take_end(f"{self._cell.job.key}.{number}")
-        self._done += 1
-        if isinstance(result, BaseException):
-            self._failed += 1
-            if self._failed == 1:
-                self._show(result, end)
-        if self._done == len(self._refs):
+        is_error = isinstance(result, BaseException)
+        with self._counting:
+            self._done += 1
+            self._failed += is_error
+            first_error, last = is_error and self._failed == 1, self._done == len(self._refs)
+        if first_error:
+            self._show(result, end)
+        if last:
             cells.router.finish(self._origin)
             if self._line is not None:
                 lead = f"{self._cell.title}: {self._done} items in {seconds(time.monotonic() - self._begun)}"

@@ -148,7 +148,7 @@ class Kernel:
         end = time.monotonic() + limit_s
         while not condition():
             left = end - time.monotonic()
-            assert left > 0, f"nothing of the kind within {limit_s} s: {self.messages}"
+            assert left > 0, f"nothing of the kind within {limit_s} s:\n{self._lately()}"
             try:
                 message = self.client.get_iopub_msg(timeout=min(left, 1.0))
             except Exception as error:
@@ -157,6 +157,18 @@ class Kernel:
                 continue
             parent = message["parent_header"].get("msg_id", "")
             self.messages.setdefault(parent, []).append(message)
+
+    def _lately(self) -> str:
+        """What came for the last cells, the newest first: a report of a failed test is cut at its end."""
+        lines = []
+        for parent, messages in reversed(list(self.messages.items())[-6:]):
+            lines.append(f"of {parent}:")
+            for message in messages[-40:]:
+                content = dict(message["content"])
+                if isinstance(data := content.get("data"), dict):
+                    content["data"] = {kind: value for kind, value in data.items() if kind != "text/html"}
+                lines.append(f"  {message['msg_type']} {str(content)[:400]}")
+        return "\n".join(lines)
 
     def complete(self, code: str, cursor: int) -> list[str]:
         """Return what Tab offers."""
