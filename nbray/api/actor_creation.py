@@ -20,7 +20,7 @@ from nbray.api.actor_handle import (
 from nbray.core import current
 from nbray.core.call_site import label
 from nbray.core.surroundings import Surroundings
-from nbray.exceptions import ActorAlreadyExistsError, ActorUnschedulableError, RaySystemError
+from nbray.exceptions import ActorAlreadyExistsError, ActorUnschedulableError, RayError, RaySystemError
 from nbray.serialization import serializer
 from nbray.wire import messages as m
 
@@ -86,7 +86,7 @@ def create(
             "resources": running,
             **({"environment": environment} if environment is not None else {}),
         }),
-        "life_id": life_id, "code": code, "arguments": None, "values": (list(args), kwargs), "class_name": class_name,
+        "life_id": life_id, "code": code, "arguments": None, "values": _as_given(core, args, kwargs), "class_name": class_name,
         "origin": core.origin,
         "options": {k: v for k, v in options.items() if k not in where.NOT_FOR_WORKERS}, "resources": running,
         "owner": core.peer,
@@ -124,6 +124,14 @@ def create(
     handle._ray_made_of = actor_class._class
     redefinition.note_actor(actor_class._class, handle)
     return handle
+
+
+def _as_given(core: Any, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments, with errors of the library as refs: the constructor fails with them, as any other call."""
+    return (
+        [core.put(value) if isinstance(value, RayError) else value for value in args],
+        {key: core.put(value) if isinstance(value, RayError) else value for key, value in kwargs.items()},
+    )
 
 
 def _write_spec(core: Any, spec_id: bytes, spec: dict[str, Any], args: Any, kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from nbray.core.records import (
     TASK_STORED,
     StoreHold,
 )
-from nbray.exceptions import RayTaskError
+from nbray.exceptions import RayError
 from nbray.object_ref import ObjectRef
 from nbray.serialization import serializer
 
@@ -89,12 +89,12 @@ class Arguments(CoreState):
                 deps.append(arg)
                 positions.append(index)
                 values[index] = None
-            elif isinstance(arg, RayTaskError):  # the call fails with it, as one whose argument could not be made
+            elif isinstance(arg, RayError):  # the call fails with it, as one whose argument could not be made
                 deps.append(self.put(arg))
                 positions.append(index)
                 values[index] = None
         for key, arg in kwargs.items():
-            if type(arg) is ObjectRef or isinstance(arg, RayTaskError):
+            if type(arg) is ObjectRef or isinstance(arg, RayError):
                 arg = self.put(arg) if type(arg) is not ObjectRef else arg
                 self._check_cluster(arg)
                 if named is kwargs:

@@ -62,8 +62,8 @@ from nbray.core.waiting import Waiting
 from nbray.exceptions import (
     ClusterGoneError,
     ForkedProcessError,
+    RayError,
     RaySystemError,
-    RayTaskError,
     TaskUnschedulableError,
 )
 from nbray.object_ref import ObjectRef, new_ref
@@ -477,8 +477,8 @@ class CoreWorker(
         ref = new_ref(number, 0, self.peer, self)
         if type(value) in _SIMPLE:
             data: Any = _dumps(value, 5)
-        elif isinstance(value, RayTaskError):
-            ref._data = error_value.from_task_error(value)
+        elif isinstance(value, RayError):
+            ref._data = error_value.from_given(value, "the value to put")
             return ref
         else:
             data = serializer.dumps(value, "the value to put")

@@ -49,6 +49,7 @@ TASK_RETRIABLE = lib.NBS_TASK_RETRIABLE  # it may be run again: the first to go 
 RESULT_ERROR = 1
 RESULT_CANCELLED = 2
 RESULT_STORED = 4  # payload: handle of the object
+RESULT_GIVEN = 8  # the value is an error that the task did not raise, but returned or yielded
 RESULT_MULTI = 16  # payload: n x (kind u8, length u32, bytes); with RESULT_STORED that lies in the object
 RESULT_LOST = 64  # an argument is lost; payload: its handle
 RESULT_EXITED = 128  # with RESULT_ERROR: it raised SystemExit
@@ -57,6 +58,15 @@ RESULT_EXITED = 128  # with RESULT_ERROR: it raised SystemExit
 PART_INLINE = 0
 PART_STORED = 1
 PART_ERROR = 2
+PART_STORED_ERROR = 3
+
+
+def part_kind(flags: int) -> int:
+    """Return what kind of value a message with these flags brings, that brings one."""
+    if flags & RESULT_GIVEN:
+        return PART_STORED_ERROR if flags & RESULT_STORED else PART_ERROR
+    return PART_STORED if flags & RESULT_STORED else PART_INLINE
+
 
 META_ERROR = 1 << 16  # of a stored object: the value is an error blob
 

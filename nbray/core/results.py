@@ -21,6 +21,7 @@ from nbray.core.records import (
     PART_ERROR,
     PART_INLINE,
     PART_STORED,
+    PART_STORED_ERROR,
     RESULT_CANCELLED,
     RESULT_ERROR,
     RESULT_EXITED,
@@ -33,6 +34,7 @@ from nbray.core.records import (
     StoredValue,
     StoreHold,
     TaskRecord,
+    part_kind,
 )
 from nbray.exceptions import (
     ObjectLostError,
@@ -199,8 +201,8 @@ class Results(CoreState):
             self._stream_done(record)
             return
         if record.n_returns == 1:
-            value = self._value_part(PART_STORED if flags & RESULT_STORED else PART_INLINE, payload)
-            if flags & RESULT_STORED:
+            value = self._value_part(part_kind(flags), payload)
+            if type(value) is StoredValue:
                 value.lineage = self.remember(record)
             self._set(record.ref, value)
         elif flags & RESULT_MULTI:
@@ -252,6 +254,8 @@ class Results(CoreState):
             return payload
         if kind == PART_ERROR:
             return ErrorValue(payload)
+        if kind == PART_STORED_ERROR:
+            return self._large_error(payload)
         obj = _U64.unpack(payload)[0]
         if lib.nbs_adopt(self.seg, obj) != lib.NBS_OK:  # an earlier run of the task made it, and we have that hold
             lib.nbs_hold(self.seg, obj)

@@ -24,13 +24,13 @@ from nbray._cstore import lib
 from nbray.core.core_state import CoreState
 from nbray.core.interrupts import uninterrupted
 from nbray.core.records import (
-    PART_INLINE,
     PART_STORED,
     RESULT_STORED,
     TASK_STREAM,
     StoredValue,
     StoreHold,
     TaskRecord,
+    part_kind,
 )
 from nbray.exceptions import ObjectRefStreamEndOfStreamError
 from nbray.object_ref import ObjectRef, new_ref
@@ -271,13 +271,15 @@ class Streams(CoreState):
         record = stream.ref._task
         if record is not None and record.n_returns > 0:
             record.n_returns = stream.request()  # a run after this one leaves out what has arrived
-        self._append(stream, self._value_part(PART_STORED if flags & RESULT_STORED else PART_INLINE, payload), index)
+        self._append(stream, self._value_part(part_kind(flags), payload), index)
 
     def _append(self, stream: Stream, data: Any, index: int) -> None:
         ref = stream.awaited.pop(index, None) if stream.awaited else None
         if ref is None:
             ref = new_ref(stream.number, index + FIRST_ITEM, self.peer, self)
             ref._data = data
+            if type(data) is ErrorValue:
+                self._errors += 1
         else:
             self._set(ref, data)
         stream.items.append(ref)
@@ -294,7 +296,6 @@ class Streams(CoreState):
         stream = self.streams.get(record.number)
         if stream is not None:
             stream.received += 1
-            self._errors += 1
             self._append(stream, error, stream.received - 1)
         self._stream_done(record)
 

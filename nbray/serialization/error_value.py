@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Any
 
 from nbray import exceptions
-from nbray.exceptions import RayTaskError, UnserializableException
+from nbray.exceptions import RayError, RayTaskError, UnserializableException
 from nbray.serialization import serializer, without_code
 
-_TASK, _SYSTEM = 0, 1
+_TASK, _SYSTEM, _GIVEN = 0, 1, 2
 _TRACEBACK: Any = BaseException.__traceback__  # of every exception, whatever its class makes of that name
 MAX_DEPENDENTS = 20  # that are named
 MAX_FRAMES = 200  # of one error: the first and the last half are kept
@@ -92,15 +92,19 @@ def from_system_error(error: BaseException) -> ErrorValue:
     return ErrorValue(pickle.dumps((_SYSTEM, pickle.dumps(error))))
 
 
-def from_task_error(error: RayTaskError) -> ErrorValue:
-    """Wrap a task's error that a program hands on as a value; whoever gets the value gets the error, as in Ray."""
+def from_given(error: RayError, what: str = "value") -> ErrorValue:
+    """Wrap an error of the library that a program hands on as a value (``what``): who gets the value gets the error, as in Ray."""
+    refs: list[Any] = []
+    if not isinstance(error, RayTaskError):
+        # Its class may be the program's own, or what is in it: that is for those to load who raise it.
+        fields = (_GIVEN, _pickled(error, refs, what), type(error).__name__, _text(error))
+        return ErrorValue(pickle.dumps(fields), refs)
     function_name, text, cause, _, pid, _, _, _, frames, node, dependents = error._told
     pickled: bytes | None = None
-    refs: list[Any] = []
     with contextlib.suppress(Exception):
         pickled = _pickled(cause, refs) if cause is not None else None
-    fields = (_TASK, function_name, text, pid, frames, pickled, type(cause).__name__, _text(cause), node, dependents)
-    return ErrorValue(pickle.dumps(fields), refs)
+    told = (_TASK, function_name, text, pid, frames, pickled, type(cause).__name__, _text(cause), node, dependents)
+    return ErrorValue(pickle.dumps(told), refs)
 
 
 def _with_dependents(blob: bytes, names: tuple[str, ...]) -> bytes:
@@ -111,6 +115,8 @@ def _with_dependents(blob: bytes, names: tuple[str, ...]) -> bytes:
         if isinstance(error, RayTaskError):  # of a task that was cancelled while it ran
             error = error.cause
         fields = (_TASK, "", headline(blob), 0, [], pickle.dumps(error), type(error).__name__, _text(error), "", ())
+    elif fields[0] == _GIVEN:
+        fields = (_TASK, "", headline(blob), 0, [], *fields[1:], "", ())
     return pickle.dumps((*fields[:-1], _first_and_last((*names, *fields[-1]))))
 
 
@@ -119,9 +125,9 @@ def _first_and_last(names: tuple[str, ...]) -> tuple[str, ...]:
     return names if len(names) <= MAX_DEPENDENTS else (*names[: half - 1], "...", *names[-half:])
 
 
-def _pickled(cause: BaseException | None, refs: list[Any]) -> bytes:
+def _pickled(cause: BaseException | None, refs: list[Any], what: str = "value") -> bytes:
     """Return an exception as bytes for ``loads``; the refs inside are added to ``refs``."""
-    data = serializer.dumps(cause)
+    data = serializer.dumps(cause, what)
     if isinstance(data, bytes):
         return data
     refs += data.refs
@@ -270,6 +276,8 @@ def describe(blob: bytes) -> tuple[str, str]:
     fields: Any = pickle.loads(blob)
     if fields[0] == _TASK:
         return "TASK_EXECUTION_EXCEPTION", fields[2]
+    if fields[0] == _GIVEN:
+        return "TASK_EXECUTION_EXCEPTION", headline(blob)
     error = pickle.loads(fields[1])
     for cls, name in _ERROR_TYPES.items():
         if isinstance(error, cls):
@@ -299,6 +307,8 @@ def to_exception(blob: bytes) -> BaseException:
     fields: Any = pickle.loads(blob)
     if fields[0] == _SYSTEM:
         return pickle.loads(fields[1])
+    if fields[0] == _GIVEN:
+        return _given(*fields[1:])
     _, function_name, text, pid, frames, pickled, type_name, message, node, dependents = fields
     cause: BaseException | None = None
     if pickled is not None:
@@ -314,6 +324,17 @@ def to_exception(blob: bytes) -> BaseException:
         cause = UnserializableException(f"{type_name}: {message}")
     made = RayTaskError(function_name, text, cause, pid=pid, frames=frames, node=node, dependents=dependents)
     return made.as_instanceof_cause()
+
+
+def _given(pickled: bytes | None, type_name: str, message: str) -> BaseException:
+    """Make the error again that a program handed on."""
+    text = f"{type_name}: {message}"
+    if pickled is not None:
+        try:
+            return serializer.loads(pickled)
+        except (Exception, SystemExit) as error:  # what a class of the user's does there
+            text += f"\n(The exception could not be rebuilt here: {type(error).__name__}: {error})"
+    return UnserializableException(text)
 
 
 def facts(blob: bytes) -> dict[str, Any]:
@@ -337,6 +358,8 @@ def facts(blob: bytes) -> dict[str, Any]:
         public = getattr(exceptions, kind.__name__, kind)  # some classes are shown under another name than their own
         texts = [arg for arg in made_of if type(arg) is str]
         return {**known, "type": public.__name__, "message": texts[0] if texts else ""}
+    if fields[0] == _GIVEN:
+        return {**known, "type": fields[2], "message": fields[3]}
     _, _, text, pid, frames, _, type_name, message, _, dependents = fields
     text = exceptions.dependents_text(dependents) + text
     return {**known, "type": type_name, "message": message, "traceback": text, "frames": frames, "pid": pid}
@@ -371,6 +394,8 @@ def headline(blob: bytes) -> str:
     if fields[0] == _SYSTEM:
         error = pickle.loads(fields[1])
         name, message = type(error).__name__, _text(error)
+    elif fields[0] == _GIVEN:
+        name, message = fields[2:]
     else:
         name, message = fields[6], fields[7]
     return f"{name}: {message}" if message else str(name)
@@ -381,11 +406,13 @@ def shorten(blob: bytes, limit: int) -> bytes:
     fields = list(pickle.loads(blob))
     if fields[0] == _SYSTEM:
         return blob
-    fields[5] = None
+    given = fields[0] == _GIVEN
+    fields[1 if given else 5] = None
     half = limit // 4
-    for index in (2, 7):
+    for index in (3,) if given else (2, 7):
         text = fields[index]
         if len(text) > 2 * half:
             fields[index] = text[:half] + f"\n... {len(text) - 2 * half} characters left out ...\n" + text[-half:]
-    fields[4] = fields[4][-50:]
+    if not given:
+        fields[4] = fields[4][-50:]
     return pickle.dumps(tuple(fields))

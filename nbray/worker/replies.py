@@ -21,15 +21,17 @@ from nbray.core.records import (
     PART_ERROR,
     PART_INLINE,
     PART_STORED,
+    PART_STORED_ERROR,
     RESULT_CANCELLED,
     RESULT_ERROR,
     RESULT_EXITED,
+    RESULT_GIVEN,
     RESULT_LOST,
     RESULT_MULTI,
     RESULT_STORED,
     TASK_INDIRECT,
 )
-from nbray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
+from nbray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 from nbray.serialization import error_value, serializer
 from nbray.serialization.serializer import Serialized
 from nbray.serialization.shared_parts import Separate
@@ -64,9 +66,9 @@ class Replies(ExecutorState):
             if n_returns == 1:
                 if type(result) in serializer.SIMPLE_TYPES:
                     data: Any = _dumps(result, 5)
-                elif isinstance(result, RayTaskError):
-                    error_given = error_value.from_task_error(result)
-                    self._raised(chan, number, error_given.blob, error_given.refs)
+                elif isinstance(result, RayError):
+                    flags, payload = self._given(owner, result, f"the return value of {name}()")
+                    self._reply(chan, number, flags | RESULT_GIVEN, payload, ran_ns)
                     return
                 else:
                     data = serializer.dumps(result, f"the return value of {name}()")
@@ -157,18 +159,20 @@ class Replies(ExecutorState):
         blob = error_value.from_exception(name, error, 1, self.core.node_id[:8])
         return blob if len(blob) <= INLINE_MAX_BYTES // 8 else error_value.shorten(blob, INLINE_MAX_BYTES // 8)
 
-    @staticmethod
-    def _task_error(error: RayTaskError) -> bytes:
-        """Return what stands for a task's error among the values that a program returns: whoever gets it gets the error."""
-        value = error_value.from_task_error(error)
-        if len(value.blob) <= INLINE_MAX_BYTES // 8 and not value.refs:
-            return value.blob
-        return error_value.shorten(value.blob, INLINE_MAX_BYTES // 8)
+    def _given(self, owner: int, error: RayError, what: str, limit: int = INLINE_MAX_BYTES) -> tuple[int, bytes]:
+        """Return the flags and the payload for an error of the library that the program returns as a value."""
+        value = error_value.from_given(error, what)
+        if len(value.blob) <= limit and not value.refs:
+            return 0, value.blob
+        label = f"error of {self.task_name}"[:80].encode("utf-8", "replace")
+        # Not under the id of the result, as in _raised.
+        hold = self.core.store.write(os.urandom(28), value.stored(), 0, owner, label)
+        return RESULT_STORED, _U64.pack(hold.obj)
 
     def _part(self, owner: int, what: str, number: int, index: int, value: Any, parts: list[bytes]) -> None:
-        if isinstance(value, RayTaskError):
-            blob = self._task_error(value)
-            parts += (_PART.pack(PART_ERROR, len(blob)), blob)
+        if isinstance(value, RayError):
+            stored, payload = self._given(owner, value, what, INLINE_MAX_BYTES // 8)
+            parts += (_PART.pack(PART_STORED_ERROR if stored else PART_ERROR, len(payload)), payload)
             return
         data = serializer.dumps(value, what)
         if type(data) is bytes and len(data) <= INLINE_MAX_BYTES // 8:

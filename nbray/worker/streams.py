@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nbray._cstore import lib
-from nbray.core.records import INLINE_MAX_BYTES, RESULT_STORED
+from nbray.core.records import INLINE_MAX_BYTES, RESULT_GIVEN, RESULT_STORED
 from nbray.core.streams import FIRST_ITEM, TAKEN, UNWANTED, control_id, unpack_request
-from nbray.exceptions import ObjectStoreFullError, OutOfDiskError
+from nbray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 from nbray.serialization import serializer
 
 WAKE_S = 0.05  # a producer that was not woken looks again after this time
@@ -228,17 +228,20 @@ class Producer:
         self.made += 1
         if index < self.skip:
             return  # a run before this one has brought it over
-        if type(value) in serializer.SIMPLE_TYPES:
-            data: Any = _dumps(value, 5)
-        else:
-            data = serializer.dumps(value, f"item {index} of {self.name}()")
         flags = 0
-        if type(data) is not bytes or len(data) > INLINE_MAX_BYTES:
-            try:
+        try:
+            if type(value) in serializer.SIMPLE_TYPES:
+                data: Any = _dumps(value, 5)
+            elif isinstance(value, RayError):
+                flags, data = self.executor._given(self.owner, value, f"item {index} of {self.name}()")
+                flags |= RESULT_GIVEN
+            else:
+                data = serializer.dumps(value, f"item {index} of {self.name}()")
+            if type(data) is not bytes or len(data) > INLINE_MAX_BYTES:
                 data = self.executor._store(self.owner, self.number, index + FIRST_ITEM, data)
-            except (ObjectStoreFullError, OutOfDiskError) as error:
-                raise NotStored(error) from None
-            flags = RESULT_STORED
+                flags = RESULT_STORED
+        except (ObjectStoreFullError, OutOfDiskError) as error:
+            raise NotStored(error) from None
         if not self.executor.send_item(self.chan, self.number, index, flags, data):
             self._words = None  # the owner is gone
 

@@ -478,18 +478,3 @@ def test_an_object_of_a_task_leaves_the_class_of_the_driver_as_it_is(run_script)
     assert Made.kept is kept == []
     assert Made.tell is tell
     """)
-
-
-def test_an_error_of_the_library_that_is_returned_is_a_value(ray):
-    """Ray raises it, as if the task that returned it had failed so; what a program's own classes return is a value there too."""
-
-    @ray.remote
-    def outcome():
-        return ray.exceptions.GetTimeoutError("three of five had come")
-
-    @ray.remote
-    def words(error):
-        return str(error)
-
-    assert isinstance(ray.get(outcome.remote()), ray.exceptions.GetTimeoutError)
-    assert ray.get(words.remote(outcome.remote())) == "three of five had come"
