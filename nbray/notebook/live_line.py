@@ -101,15 +101,16 @@ class LiveLine:
                 return
         last = facts()
         last.over = True
-        if last.late and self._lines.router.kernel is not None:  # what a terminal shows cannot be taken back
-            self._late, self._late_until = facts, time.monotonic() + LATE_S
         with self._lock:
             widget, self._widget = self._widget, None
             self._put(last)
             self._lines.ended.append(self)
             if widget is not None:
                 widget.close()
-        if self._late is not None:
+        if last.late and self._lines.router.kernel is not None:  # what a terminal shows cannot be taken back
+            # Only now: the thread may be about to tick, and what it has to tell is not to be shown before.
+            self._late_until = time.monotonic() + LATE_S
+            self._late = facts
             self._lines.keep(self)
 
     def _tell_late(self) -> None:
