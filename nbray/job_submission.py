@@ -8,6 +8,7 @@ submitted it and ends with the cluster. Its facts lie in the session's folder (`
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import os
 import re
@@ -28,6 +29,8 @@ from nbray.node.discovery import LiveSession
 from nbray.session_layout import JOBS, LOGS
 
 FACTS = "job.json"
+_HERE = re.compile(r"^https?://(127\.0\.0\.1|localhost)(:\d+)?/?$")
+_ENVIRONMENT = ("RAY_API_SERVER_ADDRESS", *discovery.ENVIRONMENT)
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 _START_S = 30.0  # for a supervisor to begin
 _TAIL_EVERY_S = 0.2
@@ -86,7 +89,8 @@ class JobSubmissionClient:
     Parameters
     ----------
     address : str, optional
-        As for ``init``; an ``http://`` address of this machine, as Ray has it, means the newest cluster.
+        As for ``init``; an ``http://`` address of this machine, as Ray has it, means the newest cluster. Without
+        it ``RAY_API_SERVER_ADDRESS`` speaks, then what speaks for ``init``.
 
     Raises
     ------
@@ -95,9 +99,13 @@ class JobSubmissionClient:
     """
 
     def __init__(self, address: str | None = None, *args: Any, **kwargs: Any) -> None:
-        if address is not None and re.match(r"^https?://(127\.0\.0\.1|localhost)(:\d+)?/?$", address):
-            address = None
-        session = discovery.resolve(address or "auto", looking=True)
+        if address in (None, "auto"):
+            address = next((os.environ[name] for name in _ENVIRONMENT if os.environ.get(name)), "auto")
+        assert address is not None
+        if _HERE.match(address):  # Ray's server for jobs, at any port
+            session = next(iter(discovery.live_sessions()), None)
+        else:
+            session = discovery.resolve(address, looking=True)
         if session is None:
             raise ConnectionError(f"address={address!r} names no cluster that runs.")
         self._session: LiveSession = session
@@ -215,10 +223,11 @@ class JobSubmissionClient:
     async def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
         """Yield what a job writes, from the beginning to its end."""
         self._facts(job_id)
-        with open(self._log_path(job_id), encoding="utf-8", errors="replace") as file:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
+        with open(self._log_path(job_id), "rb") as file:
             while True:
                 over = self.get_job_status(job_id).is_terminal()
-                text = file.read()
+                text = decoder.decode(file.read(), over)
                 if text:
                     yield text
                 elif over:

@@ -73,7 +73,8 @@ def _start(session_path: str, facts: dict[str, Any]) -> subprocess.Popen[bytes]:
     if rest:
         config["runtime_env"] = rest  # the folder and the variables reach the workers from the driver
     config["submitted_runtime_env"] = environment
-    environ = {**os.environ, **environment.get("env_vars", {})}
+    # Its log is looked at while it runs; as in Ray.
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1", **environment.get("env_vars", {})}
     environ.update({"NBRAY_ADDRESS": session_path, "RAY_ADDRESS": session_path, JOB_CONFIG_ENV: json.dumps(config)})
     supervisor = os.getpid()
 

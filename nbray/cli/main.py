@@ -124,6 +124,7 @@ _OF_RAYS_SERVERS = (
     "--dashboard-agent-listen-port", "--dashboard-agent-grpc-port", "--runtime-env-agent-port", "--include-log-monitor",
     "--log-style", "--log-color",
 )  # fmt: skip
+_OF_RAYS_JOBS = ("--verify", "--headers", "--log-style", "--log-color")
 _RAYS_SWITCHES = ("--disable-usage-stats", "--verbose", "-v")
 
 
@@ -236,22 +237,35 @@ def _others(commands: Any) -> None:
     jobs = job.add_subparsers(dest="job_command", required=True)
     submit = jobs.add_parser("submit", help="run a script or a command, show its output, return its exit code")
     submit.add_argument("--address", default=None, help="folder or name of the cluster's session; default: the newest")
-    submit.add_argument("--no-wait", action="store_true", help="return at once; `nbray job logs ID` shows the output")
+    submit.add_argument(
+        "--no-wait", action="store_true", help="return at once, and print the id; `nbray job logs ID` shows the output"
+    )
     submit.add_argument("--submission-id", help="a name for the job in lists")
     submit.add_argument("--metadata-json", help="metadata of the job, as JSON")
+    submit.add_argument("--runtime-env", metavar="FILE", help="file of YAML with the runtime environment of the job")
     submit.add_argument("--runtime-env-json", help="runtime environment of the job, as JSON")
     submit.add_argument("--working-dir", help="folder to run it in")
+    submit.add_argument("--job-id", help=argparse.SUPPRESS)  # its old name in Ray
+    for name in ("cpus", "gpus"):
+        submit.add_argument(f"--entrypoint-num-{name}", type=float, help=argparse.SUPPRESS)
+    submit.add_argument("--entrypoint-memory", type=int, help=argparse.SUPPRESS)
+    for name in ("resources", "label-selector"):
+        submit.add_argument(f"--entrypoint-{name}", help=argparse.SUPPRESS)
+    _accept(submit, _OF_RAYS_JOBS, _RAYS_SWITCHES)
     submit.add_argument("entrypoint", nargs=argparse.REMAINDER, help="script.py and its arguments, or -- and a command")
     for name, text in (
-        ("list", "list the jobs that were submitted with --no-wait"), ("status", "show one of them"),
-        ("logs", "show what it wrote"), ("stop", "ask it to end"), ("delete", "forget it, once it is over"),
+        ("list", "list the jobs that were submitted"), ("status", "show one of them"),
+        ("logs", "show what it wrote"), ("stop", "end it"), ("delete", "forget it, once it is over"),
     ):  # fmt: skip
         command = jobs.add_parser(name, help=text)
         command.add_argument(
             "--address", default=None, help="folder or name of the cluster's session; default: the newest"
         )
+        _accept(command, _OF_RAYS_JOBS, _RAYS_SWITCHES)
         if name != "list":
             command.add_argument("id")
+        if name == "stop":
+            command.add_argument("--no-wait", action="store_true", help="do not wait until it has ended")
         if name == "logs":
             command.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
         if name == "list":

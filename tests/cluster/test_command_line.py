@@ -224,6 +224,8 @@ def test_a_daemon_that_was_killed_is_cleaned_up_after(command):
         (["stack", "--pid", "1"], "pid 1"),
         (["job", "submit", "no_such_script.py"], "no script"),
         (["job", "submit"], "what to run"),
+        (["job", "submit", "--runtime-env", "/no/such.yaml", "--", "true"], "/no/such.yaml"),
+        (["job", "submit", "--entrypoint-num-cpus", "1", "--", "true"], "its tasks do"),
         (["scale", "0"], "1 or more"),
         (["logs", "worker-0.log", "more"], "one name"),
         (["debug", "--address", "nothing"], "Start one with `nbray start`.\n"),
@@ -428,3 +430,37 @@ def test_a_submitted_job(running, tmp_path):
     assert running("job", "status", "later").stderr == "nbray job: Job later does not exist.\n"
     killed = running("job", "submit", "--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
     assert killed.returncode == 137
+
+
+def test_a_job_that_was_waited_for_is_known_afterwards(running, tmp_path):
+    environment = tmp_path / "environment.yaml"
+    environment.write_text("env_vars: {COLOUR: blue}\n")
+    done = running(
+        "job", "submit", "--submission-id", "waited", "--runtime-env", str(environment), "--working-dir", str(tmp_path),
+        "--verify", "false", "--", "sh", "-c", "echo $COLOUR; pwd"
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"blue\n{tmp_path}\n"), done.stderr
+    assert "SUCCEEDED" in running("job", "status", "waited").stdout
+    assert running("job", "logs", "waited").stdout == done.stdout
+    assert "already exists" in running("job", "submit", "--submission-id", "waited", "--", "true").stderr
+    generated = running("job", "submit", "--", "sh", "-c", "exit 7")
+    assert generated.returncode == 7
+    (other,) = {job["submission_id"] for job in json.loads(running("job", "list", "--format", "json").stdout)} - {
+        "waited"
+    }
+    assert other in generated.stderr
+    assert "exit code 7" in running("job", "status", other).stdout
+
+
+def test_looking_on_at_a_job_may_end_before_it(running):
+    looking = subprocess.Popen(
+        [sys.executable, "-m", "nbray", "job", "submit", "--submission-id", "long", "--", "sh", "-c", "echo begun; sleep 600"],
+        env=running.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert looking.stdout.readline() == "begun\n"
+    looking.send_signal(signal.SIGINT)
+    assert "long goes on" in looking.communicate(timeout=60)[1]
+    assert looking.returncode == 130
+    assert "RUNNING" in running("job", "status", "long").stdout
+    assert running("job", "stop", "long").stdout == "long was stopped.\n"
+    assert "STOPPED" in running("job", "status", "long").stdout
