@@ -445,10 +445,9 @@ def test_a_job_that_was_waited_for_is_known_afterwards(running, tmp_path):
     assert "already exists" in running("job", "submit", "--submission-id", "waited", "--", "true").stderr
     generated = running("job", "submit", "--", "sh", "-c", "exit 7")
     assert generated.returncode == 7
-    (other,) = {job["submission_id"] for job in json.loads(running("job", "list", "--format", "json").stdout)} - {
-        "waited"
-    }
-    assert other in generated.stderr
+    listed = {job["submission_id"] for job in json.loads(running("job", "list", "--format", "json").stdout)}
+    other = generated.stderr.split()[2]
+    assert {"waited", other} <= listed
     assert "exit code 7" in running("job", "status", other).stdout
 
 
