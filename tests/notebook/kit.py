@@ -60,6 +60,23 @@ class Cell:
     def text(self, name: str = "stdout") -> str:
         return "".join(c["text"] for c in self.of("stream") if c["name"] == name)
 
+    def display(self, content: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what a display of this cell, which ``content`` began, has shown so far.
+
+        Updates find their display by its id: they come with whatever cell runs, beside those of other displays.
+        """
+        name = content["transient"]["display_id"]
+        updates = sorted(
+            (
+                m
+                for messages in self.kernel.messages.values()
+                for m in messages
+                if m["msg_type"] == "update_display_data"
+            ),
+            key=lambda m: m["header"]["date"],
+        )
+        return [content, *(m["content"] for m in updates if m["content"]["transient"]["display_id"] == name)]
+
     @property
     def value(self) -> str | None:
         """The text/plain of ``Out[n]``."""

@@ -56,15 +56,8 @@ def test_refs_flow_into_the_next_cell(kernel: Kernel) -> None:
 
 
 def updates(cell: Cell) -> list[dict[str, Any]]:
-    """The contents of the live line, in order; updates come with whatever cell runs."""
-    ids = [c["transient"].get("display_id") for c in cell.of("display_data")]
-    everything = sorted(
-        (m for messages in cell.kernel.messages.values() for m in messages if m["msg_type"] == "update_display_data"),
-        key=lambda m: m["header"]["date"],
-    )
-    return cell.of("display_data") + [
-        m["content"] for m in everything if m["content"]["transient"]["display_id"] in ids
-    ]
+    """The contents of the live line, in order."""
+    return [content for begun in cell.of("display_data") for content in cell.display(begun)]
 
 
 def lines(cell: Cell) -> list[str]:

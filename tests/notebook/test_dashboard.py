@@ -29,14 +29,8 @@ def after(x): raise ValueError('on purpose')
 
 def states(cell: Cell) -> list[dict[str, Any]]:
     """The displays of a cell that widgets made, as they were sent; updates come with whatever cell runs."""
-    first = [c for c in cell.of("display_data") if c["metadata"].get("nbray")]
-    ids = [c["transient"].get("display_id") for c in first if "image/svg+xml" in c["data"]]
-    everything = sorted(
-        (m for messages in cell.kernel.messages.values() for m in messages if m["msg_type"] == "update_display_data"),
-        key=lambda m: m["header"]["date"],
-    )
-    updates = [m["content"] for m in everything if m["content"]["transient"]["display_id"] in ids]
-    return [c["data"] for c in [*(c for c in first if "image/svg+xml" in c["data"]), *updates]]
+    first = [c for c in cell.of("display_data") if c["metadata"].get("nbray") and "image/svg+xml" in c["data"]]
+    return [c["data"] for begun in first for c in cell.display(begun)]
 
 
 def texts(cell: Cell) -> list[str]:
@@ -68,16 +62,17 @@ def check_bundle(data: dict[str, Any]) -> None:
 
 
 def test_what_a_saved_notebook_keeps_is_how_things_were_when_its_last_cell_ended(kernel: Kernel) -> None:
-    kernel.ok(
+    board = kernel.ok(
         "from nbray.notebook import dashboard\nwaits = dashboard.CELL_END_S, dashboard.DRAW_S\n"
         "dashboard.CELL_END_S, dashboard.DRAW_S = 30.0, 1e9\n"
         "@nbray.remote\ndef quick(i): return i\nboard = nbray.dashboard()"
     )
-    cell = kernel.ok("sum(nbray.get([quick.remote(i) for i in range(20)]))")
-    last = cell.of("update_display_data")[-1]["data"]
+    kernel.ok("sum(nbray.get([quick.remote(i) for i in range(20)]))")
+    last = states(board)[-1]
     assert "quick" in last["text/plain"] and "20 of 20" in last["text/plain"]
     assert "20 of 20" in last["image/svg+xml"]
-    assert not kernel.ok("1 + 1").of("update_display_data")  # nothing is new
+    kernel.ok("1 + 1")
+    assert states(board)[-1] is last  # nothing is new
     kernel.ok("board.close()\ndashboard.CELL_END_S, dashboard.DRAW_S = waits")
 
 

@@ -99,7 +99,7 @@ def test_a_cell_that_waits_says_for_what(kernel: Kernel) -> None:
     assert line["data"]["text/plain"].startswith(f"waiting for 2 CPUs: 0 of 2 free, held by train (cell {number})")
     Path(f"/proc/{kernel.pid}/cwd/let-go").touch()
     assert kernel.finish(cell).value == "7"
-    last = cell.of("update_display_data")[-1]["data"]["text/plain"]
+    last = cell.display(line)[-1]["data"]["text/plain"]
     assert last.startswith("waited ")
     assert last.endswith("(for 2 CPUs)")
     kernel.ok("waiting_cell.SHOW_AFTER_S = 2.0")
