@@ -170,10 +170,10 @@ class RuntimeContext:
         return (self._executor.group or None) if self._executor is not None else None
 
     @property
-    def current_placement_group_id(self) -> ids.PlacementGroupID | None:
-        """The placement group, as an id (Ray's older form)."""
+    def current_placement_group_id(self) -> ids.BaseID:
+        """The placement group, as an id (Ray's older form); that of none, ``is_nil()``, when in none."""
         group = self.get_placement_group_id()
-        return ids.PlacementGroupID(bytes.fromhex(group)) if group else None
+        return ids.PlacementGroupID(bytes.fromhex(group)) if group else ids.PlacementGroupID.nil()
 
     @property
     def should_capture_child_tasks_in_placement_group(self) -> bool:

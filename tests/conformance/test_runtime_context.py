@@ -181,6 +181,7 @@ def test_older_names(ray):
     assert context.job_id.hex() == context.get_job_id()
     assert context.node_id.hex() == context.get_node_id()
     assert context.get()["namespace"] == context.namespace
+    assert context.current_placement_group_id.is_nil()
     with pytest.raises(AssertionError):
         assert context.task_id
 
