@@ -35,7 +35,7 @@ _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 _START_S = 30.0  # for a supervisor to begin
 _TAIL_EVERY_S = 0.2
 
-__all__ = ["JobDetails", "JobInfo", "JobStatus", "JobSubmissionClient", "JobType"]
+__all__ = ["DriverInfo", "JobDetails", "JobErrorType", "JobInfo", "JobStatus", "JobSubmissionClient", "JobType"]
 
 
 class JobStatus(str, Enum):
@@ -55,11 +55,36 @@ class JobStatus(str, Enum):
         return self in (JobStatus.STOPPED, JobStatus.SUCCEEDED, JobStatus.FAILED)
 
 
+class JobErrorType(str, Enum):
+    """Why a job failed, in Ray's words; those of its server's actors never come about here."""
+
+    RUNTIME_ENV_SETUP_FAILURE = "RUNTIME_ENV_SETUP_FAILURE"
+    JOB_SUPERVISOR_ACTOR_START_TIMEOUT = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
+    JOB_SUPERVISOR_ACTOR_START_FAILURE = "JOB_SUPERVISOR_ACTOR_START_FAILURE"
+    JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE = "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE"
+    JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE = "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE"
+    JOB_SUPERVISOR_ACTOR_DIED = "JOB_SUPERVISOR_ACTOR_DIED"
+    JOB_ENTRYPOINT_COMMAND_START_ERROR = "JOB_ENTRYPOINT_COMMAND_START_ERROR"
+    JOB_ENTRYPOINT_COMMAND_ERROR = "JOB_ENTRYPOINT_COMMAND_ERROR"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class JobType(str, Enum):
     """Whether a job was submitted, or is a driver that joined by itself."""
 
     SUBMISSION = "SUBMISSION"
     DRIVER = "DRIVER"
+
+
+@dataclass
+class DriverInfo:
+    """The driver of a job."""
+
+    id: str
+    node_ip_address: str
+    pid: str
 
 
 @dataclass
@@ -78,6 +103,9 @@ class JobDetails:
     driver_exit_code: int | None = None
     type: JobType = JobType.SUBMISSION
     job_id: str | None = None
+    driver_info: DriverInfo | None = None
+    driver_agent_http_address: str | None = None
+    driver_node_id: str | None = None
 
 
 JobInfo = JobDetails
@@ -113,6 +141,10 @@ class JobSubmissionClient:
     def get_address(self) -> str:
         """Return the folder of the cluster's session."""
         return self._session.path
+
+    def get_version(self) -> str:
+        """Return the version of this interface, as Ray counts it."""
+        return "4"
 
     # -------------------------------------------------------------------- submitting
 
@@ -197,10 +229,13 @@ class JobSubmissionClient:
             facts.get("supervisor_pid", os.getpid()),
             facts.get("supervisor_start", process_control.start_time(os.getpid())),
         ):
-            facts.update(status="FAILED", message="The process that looked after the job was killed.")
+            facts.update(
+                status="FAILED", message="The process that looked after the job was killed.",
+                error_type=JobErrorType.JOB_SUPERVISOR_ACTOR_DIED.value,
+            )  # fmt: skip
         return JobDetails(
             submission_id=job_id, entrypoint=facts["entrypoint"], status=JobStatus(facts["status"]),
-            message=facts.get("message"), start_time=facts.get("start_time"), end_time=facts.get("end_time"),
+            message=facts.get("message"), error_type=facts.get("error_type"), start_time=facts.get("start_time"), end_time=facts.get("end_time"),
             metadata=facts["metadata"], runtime_env=facts["runtime_env"], driver_exit_code=facts.get("exit_code"),
         )  # fmt: skip
 

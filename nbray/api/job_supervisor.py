@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from nbray.api.init_options import JOB_CONFIG_ENV
-from nbray.job_submission import read_facts, write_facts
+from nbray.job_submission import JobErrorType, read_facts, write_facts
 from nbray.node import discovery, process_control
 from nbray.session_layout import JOBS
 
@@ -63,7 +63,10 @@ def _verdict(code: int, stopped: bool, cluster_gone: bool) -> dict[str, Any]:
     if code == 0:
         return {"status": "SUCCEEDED", "message": "Job finished successfully."}
     how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
-    return {"status": "FAILED", "message": f"Job entrypoint command failed with {how}; see its log."}
+    return {
+        "status": "FAILED", "message": f"Job entrypoint command failed with {how}; see its log.",
+        "error_type": JobErrorType.JOB_ENTRYPOINT_COMMAND_ERROR.value,
+    }  # fmt: skip
 
 
 def _start(session_path: str, facts: dict[str, Any]) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ import sys
 import cluster_kit as kit
 import pytest
 
-from nbray.job_submission import JobStatus, JobSubmissionClient, log_path
+from nbray.job_submission import JobErrorType, JobStatus, JobSubmissionClient, log_path
 from nbray.util.state import list_jobs
 
 PYTHON = sys.executable
@@ -57,7 +57,7 @@ def test_a_job_that_succeeds(client, tmp_path):
 @pytest.mark.parametrize(("command", "words"), [("exit 3", "exit code 3"), ("kill -9 $$", "SIGKILL")])
 def test_a_job_that_fails(client, command, words):
     info = over(client, client.submit_job(entrypoint=command))
-    assert info.status == JobStatus.FAILED
+    assert (info.status, info.error_type) == (JobStatus.FAILED, JobErrorType.JOB_ENTRYPOINT_COMMAND_ERROR)
     assert words in info.message
 
 
