@@ -11,7 +11,6 @@ from nbray import ids
 from nbray.api import ray_attributes, runtime
 from nbray.api.actor_method import OF_ANOTHER_CLUSTER, ActorMethod, methods_of
 from nbray.core import current
-from nbray.core.interrupts import uninterrupted
 from nbray.exceptions import ActorHandleNotFoundError
 from nbray.serialization import serializer
 from nbray.wire import messages as m
@@ -43,7 +42,6 @@ class Lifetime:
     def _cluster(self) -> Any:
         return self.core
 
-    @uninterrupted
     def __del__(self) -> None:
         core = self.core
         if self._hold is not None and core.session.attached:

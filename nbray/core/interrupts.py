@@ -2,8 +2,8 @@
 
 Python raises KeyboardInterrupt between any two bytecodes of the main thread: also between
 "taken from the queue" and "sent". So while the main thread holds one of the runtime's locks,
-or runs a function marked ``uninterrupted`` (a ``__del__``, where an exception would be
-swallowed; a write into the store), the interrupt is put off until it is through with that.
+or runs a function marked ``uninterrupted`` (a write into the store) or a ``__del__`` of ours,
+where an exception would be swallowed, the interrupt is put off until it is through with that.
 What users call in loops looks at ``pending`` after that; the service thread sees to the rest.
 
 This takes a handler around the one in force. Jupyter sets its own for each cell, so the
@@ -22,6 +22,8 @@ from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 from nbray._cstore import lib
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -107,9 +109,10 @@ class InterruptShield:
 
 
 def _is_uninterrupted(frame: FrameType | None) -> bool:
-    """Tell whether a function is marked, of those that have been called and not returned."""
+    """Tell whether a function is marked, or a ``__del__`` of ours, of those that have been called and not returned."""
     while frame is not None:
-        if frame.f_code in _uninterrupted:
+        code = frame.f_code
+        if code in _uninterrupted or (code.co_name == "__del__" and code.co_filename.startswith(_PACKAGE)):
             return True
         frame = frame.f_back
     return False

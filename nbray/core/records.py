@@ -98,7 +98,6 @@ class StoreHold:
         if obj and self.session.attached:
             lib.nbs_release(self.session.seg, obj)
 
-    @uninterrupted
     def __del__(self) -> None:
         session = self.session
         if self.obj and session.attached:

@@ -8,6 +8,7 @@ import types
 import pytest
 
 from nbray.core.interrupts import InterruptShield, uninterrupted
+from nbray.serialization.error_value import ErrorValue
 
 
 @pytest.fixture
@@ -67,3 +68,20 @@ def test_a_signal_that_was_put_off_is_not_sent_into_what_it_would_have_to_wait_f
     assert write() == []
     serve()
     assert handler == [signal.SIGINT] and own.pending == 0
+
+
+def test_none_strikes_where_python_would_swallow_it(handler):
+    """In the ``__del__`` of an object of the library, which runs wherever the last name of it goes."""
+    own = shield()
+    own.install()
+
+    class Unread:
+        def append(self, entry):
+            signal.raise_signal(signal.SIGINT)
+
+    error = ErrorValue(b"")
+    error.unread = Unread(), None
+    del error
+    assert own.pending == signal.SIGINT and handler == []
+    own.deliver()
+    assert handler == [signal.SIGINT]
