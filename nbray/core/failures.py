@@ -13,6 +13,7 @@ import time
 from nbray import ids
 from nbray._cstore import lib
 from nbray.core.core_state import CoreState
+from nbray.core.interrupts import uninterrupted
 from nbray.core.records import (
     TASK_METHOD,
     TaskRecord,
@@ -188,6 +189,23 @@ class Failures(CoreState):
         for calls in self.actors.values():
             records += calls.open_records()
         return records
+
+    @uninterrupted
+    def submitted_since(self, number: int, name: str) -> list[ObjectRef]:
+        """Return the first refs of the tasks and calls of that name, numbered so or higher, that are not done, in their order.
+
+        For who was interrupted while it submitted them: the refs may not have reached it.
+        """
+        found: list[ObjectRef] = []
+        with self.lock:
+            self._drain()
+            records = [record for record in self.open_records() if record.number >= number and record.name == name]
+            for record in sorted(records, key=lambda record: record.number):
+                refs = (record.ref,) if isinstance(record.ref, ObjectRef) else record.ref or ()
+                for ref in refs:
+                    ref._task = record
+                found += refs[:1]
+        return found
 
     def take_back(self, ref: ObjectRef) -> bool:
         """Withdraw an actor's call that has not begun, as if it had never been made; False when it has.

@@ -14,6 +14,7 @@ import pickle
 import threading
 import time
 import types
+from collections.abc import Callable
 from typing import Any
 
 from nbray.exceptions import GetTimeoutError, TaskCancelledError
@@ -26,7 +27,7 @@ from .cell_result import SET, CellOutcome
 from .live_line import seconds
 from .magic_options import CellOptions, Each
 from .result_reader import read
-from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, put, wait
+from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, next_number, put, submitted_since, wait
 from .wait_reason import waiting_reason
 from .widgets import amounts
 from .widgets.facts import CANCELLED, DONE, FAILED, PLACE, RUNNING, Facts, time_left
@@ -54,11 +55,10 @@ class EachCells:
         cell = cells.prepare(options, body, raw, tuple(each.targets))
         _refuse_stores(cell, cells.shell.user_ns)
         cell.job.assigned = sorted(cell.analysis.bound)
-        refs = cells.submitting(cell, lambda: self._submit(cell, each, items))
         if options.asynchronous:
-            return self._leave_running(cell, refs)
-        running = _Running(cells, cell, refs, begun)
-        running.wait()
+            return self._leave_running(cell, lambda refs: self._submit(cell, each, items, refs))
+        running = _Running(cells, cell, len(items), begun)
+        running.run(lambda refs: self._submit(cell, each, items, refs))
         if not items:
             return self._bind_nothing(cell)
         return self._bind(running)
@@ -79,25 +79,23 @@ class EachCells:
             line = next((n for n, text in enumerate(raw.splitlines(), 1) if "--each" in text), 1)
             raise tracebacks.at_cell_line(error, source.filename, line) from None
 
-    def _submit(self, cell: Any, each: Each, items: list[Any]) -> list[Any]:
+    def _submit(self, cell: Any, each: Each, items: list[Any], refs: list[Any]) -> None:
+        """Submit a task for each item; adds to ``refs`` what each returns, one by one."""
+        __tracebackhide__ = True
+        self._cells.submitting(cell, lambda: self._call(cell, each, items, refs))
+
+    def _call(self, cell: Any, each: Each, items: list[Any], refs: list[Any]) -> None:
         job = cell.job
         by_ref = [isinstance(item, ObjectRef) for item in items]
         shared: dict[bool, Any] = {}
         function = self._function.options(**self._cells.task_options(cell))
-        refs: list[Any] = []
-        try:
-            for number, item in enumerate(items):
-                kind = by_ref[number]
-                if kind not in shared:
-                    job.item_by_ref = kind
-                    shared[kind] = put(job)
-                sent, extra = (Item(number, each.targets), [item]) if kind else (self._pickled(cell, number, item), [])
-                refs.append(function.remote(shared[kind], sent, *cell.inputs.refs, *extra))
-        except BaseException:
-            for ref in refs:
-                cancel(_first(ref))
-            raise
-        return refs
+        for number, item in enumerate(items):
+            kind = by_ref[number]
+            if kind not in shared:
+                job.item_by_ref = kind
+                shared[kind] = put(job)
+            sent, extra = (Item(number, each.targets), [item]) if kind else (self._pickled(cell, number, item), [])
+            refs.append(function.remote(shared[kind], sent, *cell.inputs.refs, *extra))
 
     def _pickled(self, cell: Any, number: int, item: Any) -> Item:
         file = io.BytesIO()
@@ -111,8 +109,16 @@ class EachCells:
             raise unpicklable(f"item {number}", item, 0, error) from None
         return Item(number, targets, file.getvalue(), buffers, pickler.carried)
 
-    def _leave_running(self, cell: Any, refs: list[list[ObjectRef]]) -> Any:
+    def _leave_running(self, cell: Any, submit: Callable[[list[Any]], None]) -> Any:
         """``--async --each``: every name is a list of refs."""
+        __tracebackhide__ = True
+        first_number = next_number()
+        refs: list[list[ObjectRef]] = []
+        try:
+            submit(refs)
+        except BaseException:
+            _cancel_submitted(first_number, cell)
+            raise
         job = cell.job
         namespace = self._cells.shell.user_ns
         for index, name in enumerate(job.return_names):
@@ -135,7 +141,7 @@ class EachCells:
         cells, cell, outcomes = self._cells, running.cell, running.outcomes
         namespace = cells.shell.user_ns
         lists, singles, messages = _merge(outcomes, namespace, cell.inputs)
-        for ref, outcome in zip(running.refs, outcomes, strict=True):
+        for ref, outcome in zip(running.refs, outcomes, strict=False):  # fewer when it was interrupted so early
             if outcome is not None and outcome.buffers:
                 cells.large.adopt(ref, outcome)
         values = lists.pop("", None)
@@ -156,9 +162,10 @@ class EachCells:
         return values
 
 
-def _first(refs: Any) -> ObjectRef:
-    ref: ObjectRef = refs[0] if isinstance(refs, list) else refs
-    return ref
+def _cancel_submitted(first_number: int, cell: Any) -> None:
+    """Cancel the items that have been submitted: the others will not be."""
+    for ref in submitted_since(first_number, cell.task_name):
+        cancel(ref)
 
 
 def _refuse_stores(cell: Any, namespace: dict[str, Any]) -> None:
@@ -178,35 +185,54 @@ def _refuse_stores(cell: Any, namespace: dict[str, Any]) -> None:
 class _Running:
     """The tasks of one cell, until all have ended or one has failed."""
 
-    def __init__(self, cells: Any, cell: Any, refs: list[ObjectRef], begun: float) -> None:
+    def __init__(self, cells: Any, cell: Any, n_items: int, begun: float) -> None:
         self.cells = cells
         self.cell = cell
-        self.refs = refs
+        self.refs: list[ObjectRef] = []
         self.begun = begun
-        self.outcomes: list[CellOutcome | None] = [None] * len(refs)
+        self.outcomes: list[CellOutcome | None] = [None] * n_items
         self.errors: dict[int, BaseException] = {}
         self.stopped: BaseException | None = None  # an interrupt, or --timeout
-        self._pending: list[ObjectRef] = list(refs)
-        self._numbers = {ref: number for number, ref in enumerate(refs)}
+        self._pending: list[ObjectRef] = []
+        self._numbers: dict[ObjectRef, int] = {}
         self._origin = cells.router.origin
         self._why = ""
 
-    def wait(self) -> None:
-        """Take results in until the end; the first failure ends the others."""
+    def run(self, submit: Callable[[list[Any]], None]) -> None:
+        """Have the items submitted and take results in until the end; the first failure ends the others."""
+        __tracebackhide__ = True
         cells, options = self.cells, self.cell.options
         line = None
-        if not options.quiet:
-            line = cells.lines.add(cells.router.origin, self.describe, None, SHOW_AFTER_S)
+        first_number = next_number()
         try:
+            try:
+                submit(self.refs)
+            except Exception:
+                _cancel_submitted(first_number, self.cell)
+                raise
+            self._numbers = {ref: number for number, ref in enumerate(self.refs)}
+            self._pending = list(self.refs)
+            if not options.quiet:
+                line = cells.lines.add(cells.router.origin, self.describe, None, SHOW_AFTER_S)
             self._collect()
         except KeyboardInterrupt as error:
             self.stopped = error
+            self._find_submitted(first_number)
             self._stop()
         finally:
             if line is not None:
                 taken = seconds(time.monotonic() - self.begun)
                 line.finish(lambda: self._summary(taken))
             cells.router.finish(cells.router.origin)
+
+    def _find_submitted(self, first_number: int) -> None:
+        """After an interrupt, which may have struck between a submission and what notes it."""
+        known = set(self.refs)
+        self.refs += [ref for ref in submitted_since(first_number, self.cell.task_name) if ref not in known]
+        self._numbers = {ref: number for number, ref in enumerate(self.refs)}
+        self._pending = [
+            ref for ref, number in self._numbers.items() if self.outcomes[number] is None and number not in self.errors
+        ]
 
     def _collect(self) -> None:
         timeout_s = self.cell.options.timeout_s
@@ -231,7 +257,6 @@ class _Running:
         try:
             self.outcomes[number] = get(ref)
         except KeyboardInterrupt:
-            self._pending.append(ref)
             raise
         except BaseException as error:
             self.errors[number] = error
@@ -250,13 +275,13 @@ class _Running:
 
     def describe(self) -> Facts:
         """Return the facts of the progress line."""
-        done = sum(outcome is not None for outcome in self.outcomes)
-        why = self._why if done + len(self.errors) < len(self.refs) else ""
+        total, done = len(self.outcomes), sum(outcome is not None for outcome in self.outcomes)
+        why = self._why if done + len(self.errors) < total else ""
         facts = self.cells.lines_of.facts(self._origin)
-        return _progress(facts, len(self.refs), done, len(self.errors), time.monotonic() - self.begun, why)
+        return _progress(facts, total, done, len(self.errors), time.monotonic() - self.begun, why)
 
     def _summary(self, taken: str) -> Facts:
-        total, done = len(self.refs), sum(outcome is not None for outcome in self.outcomes)
+        total, done = len(self.outcomes), sum(outcome is not None for outcome in self.outcomes)
         state = FAILED if self.errors else CANCELLED if self.stopped is not None else DONE
         lead = f"{done} of {total} items in {taken}"
         return self.cells.lines_of.last(self._origin, state, lead, _failed(len(self.errors)))
@@ -264,7 +289,7 @@ class _Running:
     def failure(self, namespace: dict[str, Any]) -> BaseException | None:
         """Return the one error to raise, with the item it belongs to."""
         cells, cell = self.cells, self.cell
-        ends = {number: cells.router.take_end(f"{cell.job.key}.{number}") for number in range(len(self.refs))}
+        ends = {number: cells.router.take_end(f"{cell.job.key}.{number}") for number in range(len(self.outcomes))}
         if self.stopped is not None:
             return self._stopped_error(ends, namespace)
         if not self.errors:
@@ -278,7 +303,7 @@ class _Running:
             error = cells.explained(error, cell)
         done = sum(outcome is not None for outcome in self.outcomes)
         more = f", as did {len(self.errors) - 1} more" if len(self.errors) > 1 else ""
-        note = f"Item {number} of {len(self.refs)} (counted from 0) failed{more}; the others were stopped."
+        note = f"Item {number} of {len(self.outcomes)} (counted from 0) failed{more}; the others were stopped."
         if done:
             note += f" {done} had ended: their values are in the lists, None stands for the rest."
         add_note(error, note)

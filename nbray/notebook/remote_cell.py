@@ -64,7 +64,17 @@ from .local_cells import LocalCells
 from .magic_options import CellOptions
 from .output_router import OutputRouter
 from .result_reader import unpack
-from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, kill, wait
+from .runtime import (
+    CARRIED_TYPES,
+    ObjectRef,
+    RemoteFunction,
+    cancel,
+    get,
+    kill,
+    next_number,
+    submitted_since,
+    wait,
+)
 from .waiting_cell import WaitingCell
 from .widgets.cell_lines import CellLines
 
@@ -87,6 +97,12 @@ class Prepared:
     @property
     def title(self) -> str:
         return f"cell {self.source.number}"
+
+    @property
+    def task_name(self) -> str:
+        """What its task is called, or the call of its actor, as methods of a class are."""
+        name: str = self.options.task.get("name", self.title)
+        return name if self.actor is None else f"{self.options.actor}.{name}"
 
     def killer(self, ref: ObjectRef) -> Callable[[], Any]:
         """Return what kills the worker that runs the cell."""
@@ -135,10 +151,9 @@ class RemoteCells:
         if options.each is not None:
             return self._each.run(options, body, raw)
         cell = self.prepare(options, body, raw)
-        refs = self._submit(cell)
         if options.asynchronous:
-            return self.background.leave_running(cell, refs)
-        return self._wait(cell, refs, begun)
+            return self._leave_running(cell)
+        return self._run(cell, begun)
 
     def prepare(self, options: CellOptions, body: str, raw: str, bound: tuple[str, ...] = ()) -> Prepared:
         """Analyse a cell and pickle its inputs.
@@ -275,7 +290,7 @@ class RemoteCells:
     def task_options(self, cell: Prepared) -> dict[str, Any]:
         """Return the options of the cell's task."""
         options = cell.options
-        task: dict[str, Any] = {"max_retries": 0, "name": cell.title, **options.task}
+        task: dict[str, Any] = {"max_retries": 0, **options.task, "name": cell.task_name}
         if cell.job.return_names is not None:
             task["num_returns"] = 2 + len(cell.job.return_names)
         if options.node:
@@ -295,10 +310,7 @@ class RemoteCells:
     def _call(self, cell: Prepared) -> Any:
         if cell.actor is not None:
             names = cell.job.return_names
-            title = (
-                f"{cell.options.actor}.{cell.options.task.get('name', cell.title)}"  # as methods of a class are called
-            )
-            method = cell.actor.run.options(num_returns=1 if names is None else 2 + len(names), name=title)
+            method = cell.actor.run.options(num_returns=1 if names is None else 2 + len(names), name=cell.task_name)
             return method.remote(cell.job, *cell.inputs.refs)
         return self._function.options(**self.task_options(cell)).remote(cell.job, *cell.inputs.refs)
 
@@ -321,16 +333,36 @@ class RemoteCells:
 
     # --------------------------------------------------------------------- waiting
 
-    def _wait(self, cell: Prepared, ref: ObjectRef, begun: float) -> Any:
+    def _leave_running(self, cell: Prepared) -> Any:
+        """``--async``: it runs in the background, or an interrupt came before and it does not run."""
+        __tracebackhide__ = True
+        number = next_number()
+        try:
+            return self.background.leave_running(cell, self._submit(cell))
+        except KeyboardInterrupt:
+            for ref in submitted_since(number, cell.task_name):
+                cancel(ref)
+            raise
+
+    def _run(self, cell: Prepared, begun: float) -> Any:
+        """Submit the cell and wait for its end."""
         __tracebackhide__ = True
         job, options = cell.job, cell.options
         failure: BaseException | None = None
         outcome: CellOutcome | None = None
         waited = 0.0
+        number = next_number()
+        ref: Any = None
         try:
+            ref = self._submit(cell)
             waited = self._until_done(cell, ref, begun)
             outcome = get(ref)
         except KeyboardInterrupt as error:
+            if ref is None:  # it may be on its way all the same
+                submitted = submitted_since(number, cell.task_name)
+                if not submitted:
+                    raise
+                ref = submitted[0]
             failure = error
             stopped = interrupt.stop(ref, self.router.kernel, cell.killer(ref))
             # What get says, that the task goes on, is not so: Python 3.10 has that among the arguments.
@@ -349,6 +381,8 @@ class RemoteCells:
             if interrupt.stop(ref, self.router.kernel, cell.killer(ref)):
                 outcome = _outcome_of(ref)
         except BaseException as error:
+            if ref is None:  # it was refused
+                raise
             failure = error
         finally:
             self.router.finish(self.router.origin)

@@ -23,6 +23,18 @@ def when_done(ref: ObjectRef, callback: Any) -> None:
     ref._on_completed(callback)
 
 
+def next_number() -> int:
+    """Return a number below those of all tasks and calls that this process submits from now on; see ``submitted_since``."""
+    core = current.core
+    return next(core.numbers) if core is not None else 0
+
+
+def submitted_since(number: int, name: str) -> list[ObjectRef]:
+    """Return refs of the tasks and calls of that name that were submitted since ``next_number`` and are not done."""
+    core = current.core
+    return core.submitted_since(number, name) if core is not None else []
+
+
 def actor_state(handle: ActorHandle) -> str:
     """Return the state of an actor as this process knows it: ALIVE, DEAD ...; after its kill() that which it led to."""
     calls = handle._ray_calls
@@ -52,10 +64,12 @@ __all__ = [
     "get",
     "find_actor",
     "kill",
+    "next_number",
     "put",
     "rebuild_handle",
     "set_origin",
     "set_sink",
+    "submitted_since",
     "uninterrupted",
     "wait",
     "when_done",
