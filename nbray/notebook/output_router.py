@@ -25,23 +25,36 @@ from collections import OrderedDict, deque
 from typing import Any
 
 from . import comm_relay, logging_state
-from .output_flow import Flow
+from .output_flow import MESSAGES_PER_S, Flow
 from .output_overflow import Overflow
 from .unheard import heard
 
 COALESCE_S = 0.05
 PENDING_CHARS = 1 << 18  # of text that waits; then it is dealt with at once
-PENDING_MESSAGES = 300  # displays that wait; the oldest beyond them go to the file
+PENDING_MESSAGES = 300  # displays, and texts between them, that wait; the oldest beyond them go to the file
+PENDING_BYTES = 1 << 24  # of displays that wait; the same
 MANY_MESSAGES = 20  # that wait; what was printed to both streams in turn is then told as two texts
 MAX_ORIGINS = 5_000  # cells remembered; the output of older ones goes to the present cell
 MAX_ENDED = 256  # ends of cells that nobody asked for
+TOO_MUCH, TOO_MANY = "more than 1 MB/s of output", f"more than {MESSAGES_PER_S:.0f} displays a second"
 DISPLAY_KINDS = ("display_data", "execute_result", "update_display_data")
 
 
 class _Cell:
     """What the router knows of one cell."""
 
-    __slots__ = ("cell_id", "flow", "number", "overflow", "parent", "pending", "pending_chars", "sent_at", "told")
+    __slots__ = (
+        "cell_id",
+        "flow",
+        "number",
+        "overflow",
+        "parent",
+        "pending",
+        "pending_bytes",
+        "pending_chars",
+        "sent_at",
+        "told",
+    )
 
     def __init__(self, parent: Any, number: int, now: float, cell_id: str = "") -> None:
         self.parent = parent
@@ -50,6 +63,7 @@ class _Cell:
         self.flow = Flow(now)
         self.pending: deque[list[Any]] = deque()  # [kind, content], text as ["stream", name, [pieces]]
         self.pending_chars = 0
+        self.pending_bytes = 0  # of displays
         self.sent_at = 0.0
         self.overflow: Overflow | None = None
         self.told = False  # where the rest of its output is
@@ -178,15 +192,18 @@ class OutputRouter:
             pending.clear()
             pending.extend(kept)
             cell.pending_chars = sum(sum(map(len, entry[2])) for entry in kept if entry[0] == "stream")
+            cell.pending_bytes = sum(map(_display_size, kept))
         elif kind == "update_display_data":
             name = content.get("transient", {}).get("display_id")
             for entry in pending:
                 if entry[0] == kind and entry[1].get("transient", {}).get("display_id") == name:
                     pending.remove(entry)
+                    cell.pending_bytes -= _display_size(entry)
                     break
         elif kind == "comm_msg":
             content = _with_earlier(pending, content)
         pending.append([kind, content])
+        cell.pending_bytes += _display_size(pending[-1])
 
     def take_end(self, key: str) -> Any:
         """Return (once) what the runner reported when the cell ``key`` ended, or None."""
@@ -237,21 +254,30 @@ class OutputRouter:
         pending, now = cell.pending, time.monotonic()
         while pending:
             entry = pending[0]
-            full = cell.pending_chars >= PENDING_CHARS or len(pending) > PENDING_MESSAGES
-            if not (final or full or cell.flow.may_send(now)):
+            too_many = len(pending) > PENDING_MESSAGES or cell.pending_bytes > PENDING_BYTES
+            full = cell.pending_chars >= PENDING_CHARS or too_many
+            may_send = final or cell.flow.may_send(now)
+            if not (may_send or full):
                 self._flush_later(origin, cell)
                 return
             pending.popleft()
             if entry[0] == "stream":
                 text = "".join(entry[2])
                 cell.pending_chars -= len(text)
-                self._send_text(origin, cell, entry[1], text, now)
-            elif len(pending) > PENDING_MESSAGES and not final and entry[0] in DISPLAY_KINDS:
+                if may_send or not too_many:
+                    self._send_text(origin, cell, entry[1], text, now)
+                else:
+                    self._keep(origin, cell, entry[1], text, TOO_MANY)
+                continue
+            cell.pending_bytes -= _display_size(entry)
+            if not may_send and entry[0] in DISPLAY_KINDS:
                 plain = entry[1].get("data", {}).get("text/plain", "")
-                self._keep(origin, cell, "stdout", f"{plain}\n")
+                self._keep(origin, cell, "stdout", f"{plain}\n", TOO_MANY)
             else:
                 self._send(origin, entry[0], entry[1])
                 cell.flow.sent()
+                if cell.overflow is not None and entry[0] in DISPLAY_KINDS:
+                    cell.overflow.tail = ""  # what came last is shown
         self._waiting.pop(origin, None)
         cell.sent_at = now
 
@@ -265,11 +291,11 @@ class OutputRouter:
             self._send(origin, "stream", {"name": name, "text": shown})
             cell.flow.sent()
         if len(shown) < len(text):
-            self._keep(origin, cell, name, text[len(shown) :])
+            self._keep(origin, cell, name, text[len(shown) :], TOO_MUCH)
         elif cell.overflow is not None:
             cell.overflow.tail = ""  # what came last is shown
 
-    def _keep(self, origin: str, cell: _Cell, name: str, text: str) -> None:
+    def _keep(self, origin: str, cell: _Cell, name: str, text: str, why: str) -> None:
         """Write to the cell's file what is too much for the front end."""
         if cell.overflow is None:
             try:
@@ -281,7 +307,7 @@ class OutputRouter:
                 return
             if not cell.told:
                 cell.told = True
-                self._notice(origin, f"more than 1 MB/s of output: the rest goes to {cell.overflow.path}")
+                self._notice(origin, f"{why}: the rest goes to {cell.overflow.path}")
         cell.overflow.write(name, text)
 
     def _notice(self, origin: str, text: str) -> None:
@@ -405,6 +431,13 @@ class OutputRouter:
             else:
                 content = {"ename": type(error).__name__, "evalue": str(error), "traceback": text}
                 self._send(origin, "error", content)
+
+
+def _display_size(entry: list[Any]) -> int:
+    """Return about how many bytes a display holds; 0 for other messages."""
+    if entry[0] not in DISPLAY_KINDS:
+        return 0
+    return sum(len(value) for value in entry[1].get("data", {}).values() if isinstance(value, str | bytes))
 
 
 def _join_streams(pending: deque[list[Any]]) -> None:

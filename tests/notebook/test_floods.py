@@ -12,7 +12,7 @@ import pytest
 from kit import Kernel
 
 from nbray.notebook.output_flow import BURST_BYTES, BURST_MESSAGES, BYTES_PER_S, MESSAGES_PER_S, Flow
-from nbray.notebook.output_router import OutputRouter
+from nbray.notebook.output_router import PENDING_BYTES, PENDING_MESSAGES, OutputRouter
 
 
 def test_flow_of_text() -> None:
@@ -101,3 +101,46 @@ def test_many_displays(kernel: Kernel) -> None:
     assert len(states) < 500
     assert states[-1]["data"]["text/plain"] == "2999"
     assert [c["data"]["text/plain"] for c in cell.of("display_data")] == ["'start'", *map(str, range(100))]
+
+
+def test_prints_and_displays_in_turn_are_held_back_together(kernel: Kernel) -> None:
+    start = time.monotonic()
+    cell = kernel.ok(
+        "%%remote --quiet\nfrom IPython.display import HTML\nfor i in range(5000):\n    print('line', i)\n    display(HTML(f'<p>{i}</p>'))"
+    )
+    took = time.monotonic() - start
+    shown = cell.of("stream", "display_data")
+    # What waits when the cell ends is shown at once.
+    assert len(shown) <= BURST_MESSAGES + MESSAGES_PER_S * took + PENDING_MESSAGES + 10, len(shown)
+    assert cell.of("display_data")[-1]["data"]["text/html"] == "<p>4999</p>"
+    assert cell.text().endswith("line 4999\n")
+    found = re.search(r"more than 20 displays a second: the rest goes to (\S+)\n", cell.text("stderr"))
+    assert found, cell.text("stderr")
+    path = Path(found[1])
+    lines = re.findall(r"line (\d+)", path.read_text() + cell.text())
+    assert sorted(map(int, set(lines))) == list(range(5000))  # nothing is lost
+    path.unlink()
+
+
+def test_displays_that_wait_cost_the_kernel_little(capsys: pytest.CaptureFixture[str]) -> None:
+    shell = SimpleNamespace(
+        display_pub=None, execution_count=1, history_manager=SimpleNamespace(input_hist_parsed=[""])
+    )
+    router = OutputRouter(shell, "ended")
+    origin = router.enter_cell()
+    sent: list[str] = []
+    router._send = lambda origin, kind, content: sent.append(content.get("data", {}).get("text/plain", ""))  # type: ignore[method-assign]
+    for number in range(290):
+        router.sink(origin, "display_data", {"data": {"text/plain": f"<{number}>", "text/html": "x" * 1_000_000}}, {})
+    cell = router._cells[origin]
+    assert cell.overflow is not None
+    path = Path(cell.overflow.path)
+    assert sum(len(entry[1]["data"]["text/html"]) for entry in cell.pending) <= PENDING_BYTES
+    router.finish(origin)
+    router.close()
+    assert sent[0] == "<0>"
+    assert "<289>" in sent
+    assert cell.pending_bytes == 0
+    in_file = re.findall("<(\\d+)>", path.read_text())
+    assert len(in_file) + sum(bool(text) for text in sent) == 290
+    path.unlink()
