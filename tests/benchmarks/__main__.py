@@ -28,6 +28,7 @@ from .table import BY_KEY, CASES
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CHILD_LIMIT_S = 900
+MILLION_LIMIT_S = 2400  # Ray takes about 8 minutes
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def main() -> int:
     for number in range(1, options.rounds + 1):
         for library in libraries:
             _tell(f"round {number} of {options.rounds}: {library}")
-            for key, value in one_round(library, pythons[library], options.cases).items():
+            for key, value in one_round(library, pythons[library], options.cases, number).items():
                 values[library].setdefault(key, []).append(value)
     summary = report.summarize(values)
     print(report.as_text(summary))
@@ -81,11 +82,11 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def one_round(library: str, python: str, wanted: list[str]) -> dict[str, float]:
+def one_round(library: str, python: str, wanted: list[str], number: int) -> dict[str, float]:
     """One value per case: a fresh interpreter for each kind, and a kernel for the cell."""
-    wanted = [key for key in wanted if library == "nbray" or BY_KEY[key].ray]
+    wanted = [key for key in wanted if BY_KEY[key].measures(library, number)]
     found: dict[str, float] = {}
-    for kind in ("start", "work", "scale"):
+    for kind in ("start", "work", "scale", "million"):
         keys = [key for key in wanted if BY_KEY[key].kind == kind]
         if not keys:
             continue
@@ -113,10 +114,11 @@ def _child(library: str, python: str, kind: str, keys: list[str]) -> dict[str, A
     else:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [python, str(HERE / "child.py"), library, kind, *keys]
+    limit_s = MILLION_LIMIT_S if kind == "million" else CHILD_LIMIT_S
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CHILD_LIMIT_S)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
-        _tell(f"  {library} gave no result in {CHILD_LIMIT_S} s")
+        _tell(f"  {library} gave no result in {limit_s} s")
         return {}
     finally:
         if left := leftovers.wait_for_end():

@@ -83,6 +83,12 @@ def as_markdown(summary: dict[str, dict[str, Any]], about: dict[str, Any], notes
     lines += ["| " + " | ".join(row) + " |" for row in rows(summary)]
     if about.get("load"):
         lines += ["", f"Load of the machine when the run began: {about['load']}."]
+    few = [
+        case for case in CASES if case.ray_rounds is not None and "ray" in summary.get(case.key, {}).get("rounds", {})
+    ]
+    if few:
+        rounds = ", ".join(f"{case.title} ({len(summary[case.key]['rounds']['ray'])})" for case in few)
+        lines += ["", f"Ray takes minutes for some, and was measured in fewer rounds: {rounds}."]
     told = [(summary[key]["title"], text) for key, text in notes.items() if key in summary]
     if told:
         lines += ["", "## Where the time goes", "", *[f"- {title}: {text}" for title, text in told]]
