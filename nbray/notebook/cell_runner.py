@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+from nbray.exceptions import RayError
 from nbray.serialization.error_value import hint_of
 
 from . import (
@@ -534,8 +535,11 @@ class _Run:
         return self.inputs.digest(value) if self.inputs is not None else None
 
     def _left_there(self, kind: str, value: Any) -> Any:
-        """Return a ref to a value (``--lazy``); code comes back itself, as do values that cannot be stored."""
-        if kind != SET or isinstance(value, (type, types.FunctionType, *CARRIED_TYPES)):
+        """Return a ref to a value (``--lazy``); code comes back itself, as do values that cannot be stored.
+
+        An error of the library does as well: of a ref to it ``get`` would raise it.
+        """
+        if kind != SET or isinstance(value, (type, types.FunctionType, RayError, *CARRIED_TYPES)):
             return value
         try:
             return put(value)

@@ -22,7 +22,7 @@ from typing import Any
 from nbray.api import runtime
 from nbray.api.actor_class import ActorClass
 from nbray.api.objects import kill
-from nbray.exceptions import RayActorError, RayTaskError
+from nbray.exceptions import RayActorError, RayError, RayTaskError
 from nbray.serialization import serializer
 from nbray.serialization.error_value import ErrorValue
 from nbray.util.initialized_globals import InitializedGlobals
@@ -298,7 +298,9 @@ class WorkerGroup:
         except BaseException as failure:
             job.done(None, failure)
             return
-        if type(value) is _Raised:
+        if type(value) is _Returned:
+            job.done(value.error, None)
+        elif type(value) is _Raised:
             value.error.__cause__ = RemoteTraceback(value.text)
             job.done(None, value.error)
         else:
@@ -447,7 +449,7 @@ class PoolWorker:
             result = how(function, *args) if how is not None else function(*args, **kwargs)
             if type(result) is GeneratorType:  # of an actor's method it would be many values
                 raise TypeError("cannot pickle 'generator' object")
-            return result
+            return _Returned(result) if isinstance(result, RayError) else result
         except Exception:
             raise
         except BaseException as error:  # sys.exit() ends the job, not the process
@@ -474,6 +476,13 @@ class _Raised:
     def __init__(self, error: BaseException) -> None:
         self.error = error
         self.text = "".join(traceback.format_exception(error))
+
+
+class _Returned:
+    """Around a result that is an error of the library, which the caller would be raised otherwise, as if a call had failed."""
+
+    def __init__(self, error: RayError) -> None:
+        self.error = error
 
 
 def original(error: BaseException) -> BaseException:

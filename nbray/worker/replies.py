@@ -128,7 +128,8 @@ class Replies(ExecutorState):
                         parts += (pack(PART_INLINE, len(data)), data)
                         continue
                 what = names[index] if names is not None else f"return value {index} of {name}()"
-                self._part(owner, what, number, index, value, parts)
+                # The names of a cell are no results of calls: an error that one has is a value there.
+                self._part(owner, what, number, index, value, parts, names is None)
             except (ObjectStoreFullError, OutOfDiskError):
                 raise
             except Exception as error:
@@ -169,8 +170,10 @@ class Replies(ExecutorState):
         hold = self.core.store.write(os.urandom(28), value.stored(), 0, owner, label)
         return RESULT_STORED, _U64.pack(hold.obj)
 
-    def _part(self, owner: int, what: str, number: int, index: int, value: Any, parts: list[bytes]) -> None:
-        if isinstance(value, RayError):
+    def _part(
+        self, owner: int, what: str, number: int, index: int, value: Any, parts: list[bytes], raised: bool = True
+    ) -> None:
+        if raised and isinstance(value, RayError):
             stored, payload = self._given(owner, value, what, INLINE_MAX_BYTES // 8)
             parts += (_PART.pack(PART_STORED_ERROR if stored else PART_ERROR, len(payload)), payload)
             return

@@ -52,6 +52,15 @@ def test_an_error_has_its_own_type_and_its_traceback(executor):
     assert executor.submit(abs, -1).result() == 1
 
 
+@pytest.mark.parametrize("name", ["RayError", "RayActorError", "RayTaskError"])
+def test_an_error_of_the_library_that_is_returned_is_a_result(executor, name):
+    """And no failure of the call, or of its process, as from a task."""
+    cls = getattr(nbray.exceptions, name)
+    assert type(executor.submit(cls).result()) is cls
+    assert executor.submit(type, cls("given")).result() is cls
+    assert executor.submit(pow, 2, 8).result() == 256
+
+
 def test_what_cannot_be_pickled(executor):
     with pytest.raises(TypeError):
         executor.submit(id, (x for x in ())).result()

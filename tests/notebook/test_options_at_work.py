@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from kit import Kernel
+
+
+@pytest.mark.parametrize("option", ["--lazy", "--async"])
+def test_a_name_that_holds_an_error_of_the_library(kernel: Kernel, option: str) -> None:
+    """It was bound, not raised: later cells have it as any other value."""
+    kernel.ok(f"%%remote {option}\nfrom nbray.exceptions import GetTimeoutError\nheld = GetTimeoutError('late')")
+    assert kernel.ok("%%remote\ntype(held).__name__, str(held)").value == "('GetTimeoutError', 'late')"
 
 
 def test_lazy(kernel: Kernel) -> None:
