@@ -11,6 +11,7 @@ from nbray.notes import add_note
 
 from . import node_choice
 from .cell_actor import CellActor
+from .cell_result import NotHere
 from .magic_options import CellOptions
 from .runtime import ActorClass, actor_death, actor_state, find_actor, rebuild_handle, uninterrupted
 
@@ -48,6 +49,7 @@ class ActorCells:
                     [f"the actor {name} ended{': ' + cause if cause else ''}; a new one begins without names."]
                 )
             self._handles.pop(name)
+            self._names_end(name)
             handle = None
         if handle is not None:
             if wanted and wanted != self._asked.get(name):
@@ -91,7 +93,14 @@ class ActorCells:
         self._handles[name] = handle
         self._asked[name] = wanted
 
+    def _names_end(self, name: str) -> None:
+        """The actor has ended: what stands here for values that it kept says so from now on, also in cells of its successor."""
+        for value in list(self._cells.shell.user_ns.values()):
+            if type(value) is NotHere and value._left.actor == name:
+                value._left.ended = True
+
     def failed(self, name: str, failure: BaseException) -> None:
         """A cell of the actor failed without an error of its own."""
         if isinstance(failure, RayActorError):
+            self._names_end(name)
             add_note(failure, f"The names that the actor {name} kept are lost; the next cell begins a new one.")

@@ -60,8 +60,11 @@ class LeftBehind:
     quiet: bool = False  # nobody wants it back: what a `with` gave a name to and has ended
     kept: bool = False  # the notebook keeps its object as it was
     shown: tuple[dict[str, Any], dict[str, Any]] = field(default_factory=lambda: ({}, {}))  # what is shown of a value
+    ended: bool = False  # that actor has ended, and the value with it
 
     def message(self) -> str:
+        if self.actor and self.name and self.ended:
+            return f"{self.path} lived in the actor {self.actor} ({self.type_name}), which has ended; make it anew."
         if self.actor and self.name:
             return f"{self.path} lives in the actor {self.actor} ({self.type_name}); use it in a cell with --actor {self.actor}."
         hint = HINTS.get(self.type_name, "bring back plain data instead")
@@ -132,6 +135,8 @@ class NotHere:
         if not left.name and left.text:
             return left.text  # the value of a cell looks as it does there
         where = f"lives in the actor {left.actor}" if left.actor else "stayed on the worker"
+        if left.ended:
+            where = f"lived in the actor {left.actor}, which has ended"
         return f"<{left.name} {where}: {left.text or left.type_name}>"
 
     def __getattr__(self, attribute: str) -> Any:

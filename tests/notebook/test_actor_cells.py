@@ -109,3 +109,16 @@ def test_an_actor_that_dies(kernel: Kernel) -> None:
     cell = kernel.run("%%remote --actor a10\nimport os\nos._exit(3)")
     assert cell.error["ename"] == "ActorDiedError"
     assert kernel.ok("%%remote --actor a10\n1").value == "1"
+
+
+def test_what_an_ended_actor_kept_is_said_to_be_gone(kernel: Kernel) -> None:
+    kernel.ok("%%remote --actor a11\nimport threading\nlock = threading.Lock()")
+    kernel.ok("nbray.kill(nbray.get_actor('a11'))")
+    error = kernel.run("%%remote --actor a11\nlock.locked()").error
+    assert error["evalue"] == "lock lived in the actor a11 (lock), which has ended; make it anew."
+    assert "which has ended" in (kernel.ok("lock").value or "")
+    kernel.ok("%%remote --actor a11\nlock = threading.Lock()")
+    assert kernel.ok("%%remote --actor a11\nlock.locked()").value == "False"
+    assert "lives in the actor a11" in (kernel.ok("lock").value or "")
+    kernel.run("%%remote --actor a11\nimport os\nos._exit(3)")
+    assert "which has ended" in kernel.run("lock.locked()").error["evalue"]
