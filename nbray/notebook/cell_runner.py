@@ -148,6 +148,9 @@ def run_in(
                     run.tell_what_stays()
                 return run.separate_values(value)
         run.collect(value, in_band=False)
+        if not run.item:  # of --each, an item more or less may bind it
+            missing = [name for name in run.job.only_names or () if name not in run.namespace]
+            run.outcome.hints += [f"-o {name}: there is no such name at the end of the cell." for name in missing]
         return outcome
 
 

@@ -167,6 +167,8 @@ def parse(line: str) -> CellOptions:
     """
     options = CellOptions()
     words = _split(line)
+    if "--no-out" in words and any(word.partition("=")[0] in NAME_LISTS for word in words):
+        raise OptionError("-o and --no-out do not go together: some names come back, or none.")
     words.reverse()
     while words:
         word = words.pop()

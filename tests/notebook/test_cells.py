@@ -460,6 +460,9 @@ def test_line_magic(kernel: Kernel) -> None:
 def test_selected_names(kernel: Kernel) -> None:
     kernel.ok("%%remote -o wanted\nwanted = 1\nunwanted = 2")
     assert kernel.ok("wanted, 'unwanted' in globals()").value == "(1, False)"
+    cell = kernel.ok("%%remote -o wanted,mistyped\nwanted = 1\nmistpyed = 2")
+    assert "-o mistyped: there is no such name" in cell.text("stderr")  # what the cell has computed would go unnoticed
+    assert kernel.run("%%remote -o never\nnever = 1 / 0").text("stderr") == ""
     kernel.ok("%%remote --no-out\nnever = 1")
     assert kernel.ok("'never' in globals()").value == "False"
 

@@ -48,6 +48,8 @@ def test_names_and_flags() -> None:
         ("--resources tpu", "NAME=AMOUNT"),
         ("--async=1", "takes no value"),
         ("-o 1a", "is not a name"),
+        ("-o a --no-out", "do not go together"),
+        ("--no-out --out=a", "do not go together"),
         ("x + 1", "next line"),
         ("--name 'open", "cannot read"),
     ],
