@@ -11,6 +11,7 @@ from nbray.core import current, live
 from nbray.exceptions import RayError
 from nbray.util import state
 from nbray.util.state import api
+from nbray.util.state.exception import RayStateApiException
 from nbray.util.state.tables import size
 
 from .page import NotFound, Page, Table
@@ -186,7 +187,7 @@ def log(shell: Any, wanted: str) -> str:
         raise NotFound("say whose log: a task's or an actor's id, a pid, or a variable that holds a ref or a handle.")
     try:
         return "".join(state.get_log(tail=MAX_LOG_LINES, filter_ansi_code=True, **_which(shell, wanted)))
-    except (RayError, ValueError, OSError) as error:
+    except (RayError, RayStateApiException, ValueError, OSError) as error:
         raise NotFound(str(error)) from None
 
 

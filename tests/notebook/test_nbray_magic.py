@@ -90,6 +90,7 @@ def test_gpu_and_log(busy: Kernel) -> None:
     assert busy.ok("%nbray gpu").value
     assert "added by the counter" in busy.ok("%nbray log counter").text()
     assert "no task, actor, pid" in busy.run("%nbray log ffffffff").text("stderr")
+    assert "No log of process 1 is known" in busy.run("%nbray log 1").text("stderr")
 
 
 def test_why(busy: Kernel) -> None:
