@@ -108,6 +108,8 @@ class CellJob:
     cwd: str = ""
     settings: dict[str, bytes] | None = None  # see process_settings; None: the worker's own
     filters: list[Any] | None = None  # of warnings; None: the worker's own
+    logging: Any = None  # its levels; None: the worker's own
+    log_handlers: dict[str, Any] = field(default_factory=dict)  # those that are described; see logging_handlers
     module_values: dict[tuple[str, str], bytes] = field(default_factory=dict)  # see module_values
     module_state: dict[tuple[str, str], bytes] | None = None  # see module_state; None: an actor's stays as it is
     held: list[tuple[str, tuple[str, str]]] = field(default_factory=list)  # name, and where a module has that object

@@ -19,6 +19,7 @@ FORMATTERS, HANDLERS, ANNOTATIONS = "formatters", "handlers", "annotations"
 ON_MODULE = "on module"  # what was set on one, which stands for the name, before that of the attribute
 REGISTERED = "registered"  # what is the notebook's in a register of a module, named in the same way
 LOG_FILTERS = "filters of logging"
+LOG_HANDLERS = "handlers of logging"
 NAMELESS = (
     WIDGET,
     FORMATTERS,
@@ -27,6 +28,7 @@ NAMELESS = (
     ON_MODULE,
     REGISTERED,
     LOG_FILTERS,
+    LOG_HANDLERS,
 )  # what cannot travel of these is not told by name
 REF = "ref"  # the value of a ref, changed
 Item = tuple[str, str, Any]  # kind, name, value; of an OBJECT the name is its number
@@ -96,6 +98,7 @@ class CellOutcome:
     displays: list[dict[str, Any]] = field(default_factory=list)  # what is shown after the value
     settings: dict[str, bytes] = field(default_factory=dict)  # those that the cell changed
     filters: Any = None  # of warnings: what the cell changed of them
+    logging: Any = None  # its levels, if the cell changed them
     module_values: dict[tuple[str, str], bytes] = field(default_factory=dict)  # the same of what is set on modules
     module_state: dict[tuple[str, str], bytes] = field(default_factory=dict)  # what functions of modules changed there
     cwd: str = ""  # the directory that the cell changed to

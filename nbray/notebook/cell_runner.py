@@ -25,6 +25,7 @@ from . import (
     cell_failure,
     collector,
     interrupt_handlers,
+    logging_relays,
     method_hints,
     module_reload,
     read_only,
@@ -40,6 +41,7 @@ from .cell_result import (
     FORMATTERS,
     HANDLERS,
     LOG_FILTERS,
+    LOG_HANDLERS,
     OBJECT,
     ON_MODULE,
     REF,
@@ -108,6 +110,7 @@ def run_in(
     item
         One item of ``--each``.
     """
+    logging_relays.use_relays()
     namespace = module.__dict__
     key = job.key if item is None else f"{job.key}.{item.number}"
     outcome = CellOutcome()
@@ -183,7 +186,8 @@ class _Run:
         self.reloads: reloaded_modules.InCell | None = None
         self.module_objects: dict[Key, Any] = {}  # that the cell has set on modules
         self.registered: dict[Key, Any] = {}  # in registers of modules
-        self.log_filters: dict[Any, list[Any]] = {}
+        self.log_filters: dict[str, list[Any]] = {}
+        self.log_handlers: dict[str, list[Any]] = {}
         self.inputs: InputChanges | None = None
         self.outlines: dict[str, Outline] = {}  # of the large inputs
         self.stored: dict[str, Outline] = {}  # of those of them that the cell stores into
@@ -302,7 +306,8 @@ class _Run:
             if self.reloads is not None:
                 self.outcome.reloaded = self.reloads.end()
             self.module_objects = settings.end(self.outcome)
-            self.registered, self.log_filters = settings.registered, settings.log_filters
+            self.registered = settings.registered
+            self.log_filters, self.log_handlers = settings.log_filters, settings.log_handlers
 
     def bind(self, item: Item) -> None:
         """Bind the item of ``--each``: as with inputs, a small one is the cell's own, a large one if it stores into it."""
@@ -439,7 +444,8 @@ class _Run:
             elif self.kept is None:
                 what = f"{'.'.join(key)} was set on the worker only: a {type(value).__name__} cannot come back."
                 self.outcome.hints.append(what)
-        items += [(LOG_FILTERS, "", {place: each}) for place, each in self.log_filters.items() if pickles(each)]
+        items += [(LOG_FILTERS, "", {name: each}) for name, each in self.log_filters.items() if pickles(each)]
+        items += [(LOG_HANDLERS, "", {name: each}) for name, each in self.log_handlers.items() if pickles(each)]
         for key, value in self.registered.items():
             if pickles(value):
                 items.append((REGISTERED, ":".join(key), value))

@@ -23,7 +23,7 @@ from cloudpickle.cloudpickle import _make_empty_cell
 from nbray.serialization import torch_storages
 from nbray.serialization.serializer import reduce_code
 
-from . import array_views, ended_objects
+from . import array_views, ended_objects, logging_relays
 from .cell_leftovers import (
     BINARY_FILES,
     closed_file,
@@ -167,6 +167,10 @@ def _reduce_logger(obj: Any) -> Any:
     return (*reduced[:2], given) if isinstance(reduced, tuple) else None
 
 
+def _reduce_log_handler(obj: Any) -> Any:
+    return logging_relays.reduce_handler(obj) if isinstance(obj, logging.Handler) else None
+
+
 def _reduce_free_lock(obj: Any) -> Any:
     return reduce_lock(obj) if is_found(obj) else None
 
@@ -202,5 +206,6 @@ _BY_LOOK: tuple[Callable[[Any], Any], ...] = (
     _reduce_of_libraries,
     _reduce_free_lock,
     _reduce_logger,
+    _reduce_log_handler,
     reduce_tensor,
 )

@@ -24,7 +24,7 @@ import time
 from collections import OrderedDict, deque
 from typing import Any
 
-from . import comm_relay, logging_state
+from . import comm_relay, logging_relays
 from .output_flow import MESSAGES_PER_S, Flow
 from .output_overflow import Overflow
 from .unheard import heard
@@ -152,8 +152,8 @@ class OutputRouter:
                 while len(self._ended) > MAX_ENDED:
                     self._ended.popitem(last=False)
             return
-        if kind == logging_state.LOG_RECORD:
-            logging_state.handle(*content)
+        if kind == logging_relays.LOG_RECORD:
+            logging_relays.handle(*content)
             return
         with self._lock:
             if kind in comm_relay.KINDS and (self.comms is None or not self.comms.received(origin, kind, content)):

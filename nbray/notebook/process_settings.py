@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import logging_state, warning_filters
+from . import warning_filters
 from .after_import import AfterImport
 
 MT19937_BYTES = 624 * 4 + 4  # numpy's struct: the words, and the position among them
@@ -186,7 +186,6 @@ SETTINGS = {
     "numpy": _Setting("numpy", _numpy_output, _put_numpy_output),
     "matplotlib": _Setting("matplotlib", _rc_changes, _put_rc),
     "figures": _Setting("matplotlib", _figures, _put_figures),
-    "logging": _Setting("logging", logging_state.state, logging_state.put),
     "backend": _Setting("matplotlib", _backend, _put_backend),
     "interpreter": _Setting("sys", _interpreter, _put_interpreter),
     "collector": _Setting("gc", _collector, _put_collector),
@@ -272,7 +271,6 @@ class InForce:
     """In a worker: settings of the notebook while its cell runs."""
 
     def __init__(self, given: dict[str, bytes]) -> None:
-        logging_state.use_relays()
         self._given = given
         self._own = read(name for name in SETTINGS if name not in RANDOM or name in given)
         write(given, self._own)
@@ -288,15 +286,13 @@ class InForce:
         self._own.update(read(name for name in names if name not in RANDOM))
         write({name: self._given[name] for name in names if name in self._given})
 
-    def end(self, hints: list[str]) -> dict[str, bytes]:
-        """Put the worker's own settings into force again; returns what the cell changed of the notebook's, ``hints`` what cannot come back."""
+    def end(self) -> dict[str, bytes]:
+        """Put the worker's own settings into force again; returns what the cell changed of the notebook's."""
         self._late.remove()
         given = {**self._own, **self._given}
         now = read(given)
         changed = {name: data for name, data in now.items() if given.get(name, data) != data}
         changed.update(read(name for name in drawn_since(self._marks) if name not in given))
-        if "logging" in changed and "logging" in given:
-            hints += logging_state.stays(sys.modules["logging"], pickle.loads(given["logging"]))
         write(self._own, now)
         return changed
 

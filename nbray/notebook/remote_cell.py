@@ -39,6 +39,8 @@ from . import (
     interrupt,
     interrupt_handlers,
     logging_filters,
+    logging_handlers,
+    logging_state,
     magics_here,
     module_registers,
     module_reload,
@@ -205,6 +207,7 @@ class RemoteCells:
         job.text = source.raw
         job.numbers[source.filename] = job.number = source.number
         job.filters = self.settings.filters()
+        job.logging = logging_state.read()
         job.module_values = self.modules.values(analysis)
         if not options.actor:
             job.module_state = self.module_state.state()
@@ -220,13 +223,13 @@ class RemoteCells:
             job.return_names = _assigned(analysis, options.only_names, shell.user_ns)
             job.tells = not options.quiet
         actor = self.actors.handle(options) if options.actor else None
-        inputs = self._inputs(job, analysis, source, bool(options.actor))
+        inputs = self._inputs(job, analysis, source, options)
         if options.each is not None or options.asynchronous:
             inputs.pickler = None  # which holds all that it has written; nothing is changed in place there
         return Prepared(job, inputs, options, source, analysis, actor)
 
     def _inputs(
-        self, job: cell_job.CellJob, analysis: CellAnalysis, source: tracebacks.CellSource, for_actor: bool
+        self, job: cell_job.CellJob, analysis: CellAnalysis, source: tracebacks.CellSource, options: CellOptions
     ) -> cell_job.Inputs:
         __tracebackhide__ = True
         shell = self.shell
@@ -240,8 +243,8 @@ class RemoteCells:
                     ObjectRef,
                     CARRIED_TYPES,
                     self.large.place,
-                    for_actor,
-                    self._for_its_shell(job, analysis),
+                    bool(options.actor),
+                    self._for_its_shell(job, analysis, options),
                 )
         except cell_job.UnpicklableInput as error:
             failure = TypeError(str(error))
@@ -249,7 +252,7 @@ class RemoteCells:
         except RayError as error:
             raise tracebacks.at_cell_line(error, source.filename, source.offset) from None
 
-    def _for_its_shell(self, job: cell_job.CellJob, analysis: CellAnalysis) -> dict[str, Any]:
+    def _for_its_shell(self, job: cell_job.CellJob, analysis: CellAnalysis, options: CellOptions) -> dict[str, Any]:
         """Note what the worker's shell needs for the magics of the cell; returns what it needs of the notebook's own functions."""
         shell = self.shell
         functions: dict[str, Any] = {}
@@ -270,8 +273,11 @@ class RemoteCells:
             functions[module_registers.NAME] = module_registers.Registers(modules, entries)
         if filters := logging_filters.read():
             functions[logging_filters.NAME] = _that_pickle(filters)
-        if handlers := interrupt_handlers.of_the_notebook():
-            functions[interrupt_handlers.NAME] = handlers
+        handlers, job.log_handlers = logging_handlers.read(options.each is None and not options.asynchronous)
+        if handlers:
+            functions[logging_handlers.NAME] = handlers
+        if of_signals := interrupt_handlers.of_the_notebook():
+            functions[interrupt_handlers.NAME] = of_signals
         if analysis.magics:
             job.magics = sorted(analysis.magics)
             job.extensions = sorted(set(shell.extension_manager.loaded) - {"nbray", __package__})

@@ -17,7 +17,7 @@ from typing import Any
 from nbray.serialization import torch_storages
 from nbray.serialization.unpicklable import find_offender
 
-from . import free_locks, ipywidgets_travel
+from . import free_locks, ipywidgets_travel, logging_relays
 from .array_views import owners
 from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, input_object, into, pickles
@@ -164,6 +164,8 @@ def _contents(value: Any) -> Any:
     state = ipywidgets_travel.state_of(value)
     if state is not None:
         return state
+    if isinstance(value, logging.Handler):
+        return MoreAttributes(logging_relays.contents(value))
     if isinstance(value, logging.Logger):
         return MoreAttributes(given_to(value))
     if is_shell(value) or value is sys.stdout or value is sys.stderr:

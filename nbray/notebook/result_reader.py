@@ -21,6 +21,8 @@ from . import (
     interrupt_handlers,
     ipywidgets_travel,
     logging_filters,
+    logging_handlers,
+    logging_state,
     module_registers,
     module_state,
     module_values,
@@ -36,6 +38,7 @@ from .cell_result import (
     FORMATTERS,
     HANDLERS,
     LOG_FILTERS,
+    LOG_HANDLERS,
     NAMELESS,
     OBJECT,
     ON_MODULE,
@@ -78,6 +81,7 @@ class Read:
     on_modules: dict[module_values.Key, Any] = field(default_factory=dict)  # what the cell has set on them
     registered: dict[module_registers.Place, Any] = field(default_factory=dict)  # in registers of modules
     log_filters: logging_filters.Filters = field(default_factory=dict)  # that it has added
+    log_handlers: logging_handlers.Handlers = field(default_factory=dict)  # the same
     handlers: dict[int, Any] = field(default_factory=dict)  # of signals, that it has set
     annotations: dict[str, Any] = field(default_factory=dict)  # of its names
     messages: list[str] = field(default_factory=list)
@@ -143,6 +147,8 @@ def read(
                     found.registered[owner, path] = value
                 elif kind == LOG_FILTERS:
                     found.log_filters.update(value)
+                elif kind == LOG_HANDLERS:
+                    found.log_handlers.update(value)
                 elif kind == HANDLERS:
                     found.handlers = value
                 elif kind == ANNOTATIONS:
@@ -254,6 +260,8 @@ def _bind(outcome: CellOutcome, shell: Any, inputs: Inputs, found: Read) -> None
         inputs.history.take_changes()
     process_settings.load_their_modules(outcome.settings)
     process_settings.write(outcome.settings)
+    if outcome.logging is not None:
+        logging_state.put(outcome.logging)
     if outcome.filters is not None:
         warning_filters.change(outcome.filters)
     module_values.write(outcome.module_values)
@@ -279,6 +287,7 @@ def _bind(outcome: CellOutcome, shell: Any, inputs: Inputs, found: Read) -> None
     module_values.put(found.on_modules)
     module_registers.write(found.registered)
     logging_filters.put(found.log_filters)
+    logging_handlers.put(found.log_handlers)
     interrupt_handlers.put(found.handlers)
     if found.annotations:
         namespace.setdefault(ANNOTATED, {}).update(found.annotations)

@@ -7,6 +7,8 @@ from typing import Any
 
 from . import (
     logging_filters,
+    logging_handlers,
+    logging_state,
     module_registers,
     module_state,
     module_values,
@@ -48,6 +50,9 @@ class SettingsInForce:
         self._registers = module_registers.InForce(registers) if registers is not None else None
         self.log_filters: logging_filters.Filters = {}  # at the end: those that the cell has made
         self._log_filters = logging_filters.InForce(namespace.get(logging_filters.NAME, {}))
+        self._logging = logging_state.InForce(job.logging) if job.logging is not None else None
+        self.log_handlers: logging_handlers.Handlers = {}  # the same
+        self._log_handlers = logging_handlers.InForce(namespace.get(logging_handlers.NAME), job.log_handlers, kept)
         self._added = dict(pandas_additions.additions())
         self._state: module_state.InForce | None = None
         if job.module_state is not None:
@@ -63,9 +68,12 @@ class SettingsInForce:
         """
         objects: dict[module_values.Key, Any] = {}
         outcome.filters = self._filters.end()
+        self.log_handlers = self._log_handlers.end(outcome.hints)
         self.log_filters = self._log_filters.end()
+        if self._logging is not None:
+            outcome.logging = self._logging.end()
         if self._settings is not None:
-            outcome.settings = self._settings.end(outcome.hints)
+            outcome.settings = self._settings.end()
         if self._state is not None:
             outcome.module_state = self._state.end(outcome.hints, outcome.reloaded)
         if self._registers is not None:
