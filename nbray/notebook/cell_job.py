@@ -11,7 +11,6 @@ own (``large_inputs``), which the next cells use again while their contents are 
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import sys
@@ -26,7 +25,7 @@ from nbray.serialization.unpicklable import find_offender
 from . import collector, free_locks, made_modules, module_state, output_history, process_environ
 from .array_views import owner_of, owners, scattered, unnamed_owners
 from .cell_analysis import CellAnalysis
-from .cell_pickle import CellPickler, LimitedWriter, into, pickles
+from .cell_pickle import CellPickler, LimitedWriter, MemoryWriter, into, pickles
 from .cell_text import names_in_python
 from .error_record import FrameRecord
 from .quick_pickle import quickly_pickled
@@ -412,7 +411,7 @@ def _try_stream(
     namespace: dict[str, Any],
     carried_types: tuple[type, ...],
 ) -> tuple[CellPickler, list[pickle.PickleBuffer]]:
-    file = io.BytesIO()
+    file = MemoryWriter()
     buffers: list[pickle.PickleBuffer] = []
 
     pickler = CellPickler(file, namespace, carried_types, keep_buffers=into(buffers))

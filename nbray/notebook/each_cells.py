@@ -9,7 +9,6 @@ ended yet, and is the one that is shown.
 from __future__ import annotations
 
 import ast
-import io
 import pickle
 import threading
 import time
@@ -22,7 +21,7 @@ from nbray.notes import add_note
 
 from . import cell_runner, interrupt, reloaded_modules, tracebacks, warning_filters
 from .cell_job import OF_IPYTHON, Inputs, Item, unpicklable
-from .cell_pickle import CellPickler, into
+from .cell_pickle import CellPickler, MemoryWriter, into
 from .cell_result import SET, CellOutcome
 from .live_line import seconds
 from .magic_options import CellOptions, Each
@@ -98,7 +97,7 @@ class EachCells:
             refs.append(function.remote(shared[kind], sent, *cell.inputs.refs, *extra))
 
     def _pickled(self, cell: Any, number: int, item: Any) -> Item:
-        file = io.BytesIO()
+        file = MemoryWriter()
         buffers: list[pickle.PickleBuffer] = []
 
         pickler = CellPickler(file, self._cells.shell.user_ns, CARRIED_TYPES, keep_buffers=into(buffers))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import copy
-import io
 import logging
 import pickle
 import sys
@@ -20,7 +19,7 @@ from nbray.serialization.unpicklable import find_offender
 from . import free_locks, ipywidgets_travel, logging_relays
 from .array_views import owners
 from .cell_leftovers import is_script_stream, is_shell
-from .cell_pickle import CellPickler, input_object, into, pickles
+from .cell_pickle import CellPickler, MemoryWriter, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
 from .context_values import NewValue, value_of
 from .ended_objects import Ended, has_ended
@@ -86,7 +85,7 @@ class Packer:
         n_buffers, n_carried = len(outcome.buffers), len(outcome.carried)
         arrays = owners([*self.whole, *(value for _, _, value in items)])
         while True:
-            file = io.BytesIO()
+            file = MemoryWriter()
             buffers: list[pickle.PickleBuffer] = []
 
             pickler = CellPickler(
