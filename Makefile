@@ -126,11 +126,15 @@ $(VENV)/.wheel: $(VENV)/.made $(PACKAGE)
 	$(PY) -m pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
 	@touch $@
 
+# In an environment that is there already pip takes a wheel of the same version for the one that it has.
+RENEW = -m pip install --quiet --force-reinstall --no-deps
+
 $(VENV)/packages/.made: $(VENV)/.wheel tests/packages/requirements.txt tests/packages/without-ray.txt
 	@echo 'installing packages that use Ray (minutes the first time)'
 	$(PYTHON) -m venv $(VENV)/packages
 	$(VENV)/packages/bin/python -m pip install --quiet -r tests/packages/requirements.txt $(VENV)/wheel/*.whl
 	$(VENV)/packages/bin/python -m pip install --quiet --no-deps -r tests/packages/without-ray.txt
+	$(VENV)/packages/bin/python $(RENEW) $(VENV)/wheel/*.whl
 	@touch $@
 
 # The tests come with some builds of Python and not with others: any one here that nbray runs on will do.
@@ -140,6 +144,7 @@ $(VENV)/cpython/.made: $(VENV)/.wheel
 	  test -n "$$python" || { echo "no Python of this machine brings its tests of executors (package test)"; exit 1; }; \
 	  $$python -m venv $(VENV)/cpython
 	$(VENV)/cpython/bin/python -m pip install --quiet pytest pytest-timeout $(VENV)/wheel/*.whl
+	$(VENV)/cpython/bin/python $(RENEW) $(VENV)/wheel/*.whl
 	@touch $@
 
 # The same fault tests as in `make test`, six times as long.
@@ -156,6 +161,7 @@ $(VENV)/ipykernel6/.made: $(VENV)/.wheel
 	@echo 'installing the notebook beside the oldest ipykernel (a minute or two)'
 	$(PYTHON) -m venv $(VENV)/ipykernel6
 	$(VENV)/ipykernel6/bin/python -m pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[test]" 'ipykernel==6.29.*'
+	$(VENV)/ipykernel6/bin/python $(RENEW) $(VENV)/wheel/*.whl
 	@touch $@
 
 # ipykernel 6.29, the oldest that nbray runs in: it has no subshells.
