@@ -283,10 +283,12 @@ class OutputRouter:
 
     def _send_text(self, origin: str, cell: _Cell, name: str, text: str, now: float) -> None:
         shown = text
-        size = cell.flow.share(len(text), now)
-        if size < len(text):
-            size = text.rfind("\n", 0, size) + 1  # whole lines
-            shown = text[:size]
+        data = b"" if text.isascii() else text.encode("utf-8", "replace")  # what counts is bytes
+        n_bytes = len(data) or len(text)
+        share = cell.flow.share(n_bytes, now)
+        if share < n_bytes:
+            size = len(data[:share].decode("utf-8", "ignore")) if data else share
+            shown = text[: text.rfind("\n", 0, size) + 1]  # whole lines
         if shown:
             self._send(origin, "stream", {"name": name, "text": shown})
             cell.flow.sent()

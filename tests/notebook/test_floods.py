@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +56,20 @@ def test_last_lines_that_are_shown_are_not_told_again(capsys: pytest.CaptureFixt
     router.close()
     assert capsys.readouterr().out.endswith("the end\n")
     path.unlink()
+
+
+@pytest.mark.parametrize("line", ["a" * 99, "\u2588" * 33])
+def test_what_is_shown_at_once_is_counted_in_bytes(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    router = OutputRouter(SimpleNamespace(display_pub=None, execution_count=1), "end")
+    router._own_streams = (sys.stdout, sys.stderr)
+    router.sink("cell", "stream", ("stdout", (line + "\n") * 30_000), {})
+    shown = capsys.readouterr().out
+    assert 0.9 * BURST_BYTES <= len(shown.encode()) <= BURST_BYTES
+    assert set(shown.splitlines()) == {line}
+    overflow = router._cells["cell"].overflow
+    router.close()
+    assert overflow is not None
+    Path(overflow.path).unlink()
 
 
 def test_both_streams_in_turn_are_few_messages(capsys: pytest.CaptureFixture[str]) -> None:
