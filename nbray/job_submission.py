@@ -56,7 +56,7 @@ class JobStatus(str, Enum):
 
 
 class JobErrorType(str, Enum):
-    """Why a job failed, in Ray's words; those of its server's actors never come about here."""
+    """Why a job failed, in Ray's words; here it is its command, or the process that looks after it (JOB_SUPERVISOR_ACTOR_DIED)."""
 
     RUNTIME_ENV_SETUP_FAILURE = "RUNTIME_ENV_SETUP_FAILURE"
     JOB_SUPERVISOR_ACTOR_START_TIMEOUT = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
