@@ -113,16 +113,16 @@ class EachCells:
         __tracebackhide__ = True
         first_number = next_number()
         refs: list[list[ObjectRef]] = []
+        job = cell.job
+        namespace = self._cells.shell.user_ns
         try:
             submit(refs)
+            for index, name in enumerate(job.return_names):
+                namespace[name] = [item[2 + index] for item in refs]
+            _Background(self._cells, cell, [item[0] for item in refs])
         except BaseException:
             _cancel_submitted(first_number, cell)
             raise
-        job = cell.job
-        namespace = self._cells.shell.user_ns
-        for index, name in enumerate(job.return_names):
-            namespace[name] = [item[2 + index] for item in refs]
-        _Background(self._cells, cell, [item[0] for item in refs])
         return [item[1] for item in refs] if job.want_value or not job.has_value else None
 
     def _bind_nothing(self, cell: Any) -> list[Any] | None:
