@@ -155,7 +155,7 @@ test-faults: $(VENV)/.test
 # The notebooks at their own size, also what needs heavy packages (PySpark, TensorFlow, PyTorch).
 test-notebooks: $(VENV)/.notebooks
 	NBRAY_NOTEBOOKS_FULL=1 $(BIN)/pytest tests/notebook/test_notebooks.py tests/cluster/test_torch_tensors.py tests/notebook/test_torch_cells.py \
-	  tests/notebook/test_tensorflow_cells.py --timeout 1800 $(PYTEST_ARGS)
+	  tests/notebook/test_torch_and_numpy.py tests/notebook/test_tensorflow_cells.py --timeout 1800 $(PYTEST_ARGS)
 
 $(VENV)/ipykernel6/.made: $(VENV)/.wheel
 	@echo 'installing the notebook beside the oldest ipykernel (a minute or two)'

@@ -27,6 +27,7 @@ from .array_views import owner_of, owners, scattered, unnamed_owners
 from .cell_analysis import CellAnalysis
 from .cell_pickle import CellPickler, LimitedWriter, MemoryWriter, into, pickles
 from .cell_text import names_in_python
+from .common_memory import CommonMemory, common_memory
 from .error_record import FrameRecord
 from .quick_pickle import quickly_pickled
 from .stand_in_frames import make_traceback
@@ -386,9 +387,12 @@ def _write_stream(
     for_actor: bool,
 ) -> tuple[CellPickler, list[pickle.PickleBuffer]]:
     """Pickle the values into the job; returns their large buffers, and who knows the objects by number."""
+    common = common_memory()
     while True:
         try:
-            return _try_stream(job, analysis, values, namespace, carried_types)
+            written = _try_stream(job, analysis, values, namespace, carried_types, common)
+            if common is None or not common.settle():
+                return written
         except UnpicklableInput as error:
             # The pickler remembers objects that it did not write, so it starts afresh.
             if free_locks.find(values[error.name]):
@@ -410,12 +414,14 @@ def _try_stream(
     values: dict[str, Any],
     namespace: dict[str, Any],
     carried_types: tuple[type, ...],
+    common: CommonMemory | None,
 ) -> tuple[CellPickler, list[pickle.PickleBuffer]]:
     file = MemoryWriter()
     buffers: list[pickle.PickleBuffer] = []
 
     pickler = CellPickler(file, namespace, carried_types, keep_buffers=into(buffers))
     pickler.owners = arrays = owners(values.values())
+    pickler.common = common
     stored = set(analysis.stored_into)
     order = list(values)
     if arrays:

@@ -38,6 +38,7 @@ from nbray.serialization.serializer import keep_slots
 from . import array_views, made_modules
 from .c_data import is_made_array, reduce_array_class
 from .cell_text import QUERY_METHODS, is_formula
+from .common_memory import CommonMemory
 from .error_rebuild import rebuild
 from .error_record import bare_exception, capture, frames_of
 from .ipywidgets_travel import comm_type, connection, reduce_observed
@@ -227,6 +228,7 @@ class CellPickler(AnnotationPickler):
         self.send_globals = send_globals
         self.inputs = inputs or {}
         self.owners: dict[int, Any] = {}  # see array_views
+        self.common: CommonMemory | None = None
         self.tells_story = True  # of exceptions: where they were raised, and what they were raised from
         self.sources: dict[str, None] = {}  # file names of the functions seen
         self.looked_up: list[str] | None = None  # texts in functions that look up names by text, if there are any
@@ -296,6 +298,8 @@ class CellPickler(AnnotationPickler):
                 return observed
         if isinstance(obj, BaseException) and (error := self._reduce_error(obj)) is not None:
             return error
+        if self.common is not None and (part := self.common.reduce(obj)) is not None:
+            return part
         if self.owners and (view := array_views.reduce_view(obj, self.owners)) is not None:
             return view
         return reduce_odd(obj)

@@ -54,6 +54,7 @@ from .cell_result import (
 )
 from .cell_scopes import names_of_with
 from .code_state import CodeState
+from .common_memory import is_guarded
 from .input_changes import InputChanges
 from .main_module import MainModule, new_module, of_main
 from .module_values import Key, value_at
@@ -226,6 +227,8 @@ class _Run:
                     value, self.marks[entry.name] = reader.read(), reader.read()
                     if entry.name not in mine:
                         namespace[entry.name] = value
+                    if type(value).__name__ == "ndarray" and is_guarded(value):
+                        self.shared.append((entry.name, value))
             _shell.comms.connect(reader.objects)
         _shell.loaded()
         if self.start is not None and (handlers := namespace.get(interrupt_handlers.NAME)):

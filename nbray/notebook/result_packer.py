@@ -21,6 +21,7 @@ from .array_views import owners
 from .cell_leftovers import is_script_stream, is_shell
 from .cell_pickle import CellPickler, MemoryWriter, input_object, into, pickles
 from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutcome, Item, LeftBehind
+from .common_memory import common_memory
 from .context_values import NewValue, value_of
 from .ended_objects import Ended, has_ended
 from .gradients import contents_of
@@ -84,6 +85,7 @@ class Packer:
         remaining = list(items)
         n_buffers, n_carried = len(outcome.buffers), len(outcome.carried)
         arrays = owners([*self.whole, *(value for _, _, value in items)])
+        common = common_memory([*self.known, *self.whole])
         while True:
             file = MemoryWriter()
             buffers: list[pickle.PickleBuffer] = []
@@ -98,7 +100,8 @@ class Packer:
             for item in remaining:
                 kind, _, value = item
                 # The new contents of an array are no view of the old ones.
-                pickler.owners = {} if kind in (CHANGED, OBJECT) and hasattr(value, "__array_interface__") else arrays
+                anew = kind in (CHANGED, OBJECT) and hasattr(value, "__array_interface__")
+                pickler.owners, pickler.common = ({}, None) if anew else (arrays, common)
                 try:
                     if kind == OBJECT and is_tensor(value):
                         pickler.dump(contents_of(value, id(value) not in self.unwritten))
@@ -122,11 +125,13 @@ class Packer:
                     if left.name == "" or all(left.name != other.name for other in outcome.left_behind):
                         outcome.left_behind.append(left)
                     break
-            if failed is None:
+            if failed is None and common is not None and common.settle():
+                again = True
+            elif failed is None:
                 outcome.buffers += buffers
                 return [(kind, name) for kind, name, _ in remaining], file.getvalue()
-            # The pickler now remembers objects that it did not write: start afresh.
-            if not again:
+            # The pickler now remembers objects that it did not write, or not as parts of what they share: start afresh.
+            if failed is not None and not again:
                 remaining.remove(failed)
             del outcome.buffers[n_buffers:], outcome.carried[n_carried:]
 
