@@ -132,7 +132,7 @@ class CoreState:
         self.dependents: weakref.WeakSet[Any] = weakref.WeakSet()  # their runtime_ended(error) is called at the end
         self.waiters = Waiters(seg, self.lock)  # threads inside a wait
         self._errors = 0  # refs that got an error, ever
-        self._dead_workers: dict[int, tuple[float, list[Any]]] = {}  # peer -> since, records
+        self._dead_workers: dict[int, tuple[float, list[Any], Any]] = {}  # peer -> since, records, the one it had begun
         self._death_notices: dict[int, m.WorkerDiedNotice] = {}
         self._failure: BaseException | None = None
         self._polled_at = 0.0  # when a wait that had lent its CPUs last ended in vain

@@ -38,7 +38,12 @@ class Failures(CoreState):
             return
         self._drain()
         records: list[TaskRecord] = []
+        begun: TaskRecord | None = None
         for lane in [lane for lane in self.lanes.values() if lane.peer == peer]:
+            # One at a time is taken: what can be taken back of the first has never begun, and so have those behind it.
+            first = next(iter(lane.tasks.values()), None)
+            if first is not None and lib.nbs_revoke(self.seg, lane.link.chan, first.ticket) != lib.NBS_OK:
+                begun = first
             records += lane.tasks.values()
             lane.tasks.clear()
             lane.pool.drop(lane)
@@ -49,7 +54,7 @@ class Failures(CoreState):
         link = self.links.pop(peer, None)
         if link is not None:
             link.close()
-        self._dead_workers[peer] = (time.monotonic(), records)
+        self._dead_workers[peer] = (time.monotonic(), records, begun)
         notice = self._death_notices.pop(peer, None)
         if notice is not None:
             self._bury(peer, notice)
@@ -72,9 +77,8 @@ class Failures(CoreState):
 
     def _bury(self, peer: int, notice: m.WorkerDiedNotice | None) -> None:
         """Retry or fail the tasks of a dead worker."""
-        _, records = self._dead_workers.pop(peer)
-        for index, record in enumerate(records):
-            started = index == 0
+        _, records, begun = self._dead_workers.pop(peer)
+        for record in records:
             record.lane = None
             self._discard_results(record)
             if record.cancelled and not record.forced:
@@ -83,7 +87,7 @@ class Failures(CoreState):
                 self.fail(record, self._forced(record, notice), peer)
             elif notice is not None and notice.group_removed:
                 self.fail(record, record.pool.group_removed(record), peer)
-            elif not started:
+            elif record is not begun:
                 record.pool.submit(record)  # it never began: no retry is used up
             elif notice is not None and notice.out_of_memory:
                 self._out_of_memory(record, notice)

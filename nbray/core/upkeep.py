@@ -69,7 +69,7 @@ class Upkeep(CoreState):
             if self._delayed:
                 self.run_delayed(now)
             if self._dead_workers:
-                for peer, (since, _) in list(self._dead_workers.items()):
+                for peer, (since, _, _) in list(self._dead_workers.items()):
                     if now - since > LOST_WORKER_GRACE_S:
                         self._bury(peer, None)
             if self.borrowed_waits:
@@ -137,7 +137,7 @@ class Upkeep(CoreState):
         blob = error_value.from_system_error(error)
         records = list(self.waiting_args.values()) + [record for _, record in self._delayed]
         self._delayed.clear()
-        for _, left in self._dead_workers.values():
+        for _, left, _ in self._dead_workers.values():
             records += left
         self._dead_workers.clear()
         for pool in self.pools.values():

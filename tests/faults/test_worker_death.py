@@ -118,6 +118,24 @@ def test_tasks_behind_a_dying_one_lose_no_retry(ray):
             assert ray.get(refs) == list(range(60))
 
 
+def test_a_task_that_an_idle_worker_died_with_has_not_begun(fresh):
+    """It was sent before anybody knew of the death: it runs elsewhere, also without retries."""
+    ray = fresh
+    ray.init(num_cpus=1)
+
+    @ray.remote(max_retries=0)
+    def pid():
+        return os.getpid()
+
+    for _ in range(3):
+        idle = ray.get(pid.remote())
+        os.kill(idle, signal.SIGSTOP)  # it takes nothing any more
+        ref = pid.remote()
+        os.kill(idle, signal.SIGKILL)
+        with kit.no_hang():
+            assert ray.get(ref) != idle
+
+
 def test_several_values_of_a_dead_task(ray):
     @ray.remote(max_retries=0, num_returns=3)
     def dying():
