@@ -202,17 +202,18 @@ def let_go(error: BaseException | None) -> None:
 def _of_the_user(error: BaseException) -> TracebackType | None:
     """Return the traceback of an error that nbray raised on purpose, or of an interrupt, without nbray's frames; None: it is none."""
     mine: list[TracebackType] = []
+    shells: list[TracebackType] = []
     tb, filename = error.__traceback__, ""
     while tb is not None:
         filename = tb.tb_frame.f_code.co_filename
-        if not (filename.startswith(_OUR_DIRS) or _is_ipython(filename)):
-            mine.append(tb)
+        if not filename.startswith(_OUR_DIRS):
+            (shells if _is_ipython(filename) else mine).append(tb)
         tb = tb.tb_next
     refused = isinstance(error, (ValueError, TypeError)) and filename.startswith(_REFUSE)
     if not (refused or isinstance(error, RayError | KeyboardInterrupt) or hasattr(error, TOLD)):
         return None
     made: TracebackType | None = None
-    for tb in reversed(mine):
+    for tb in reversed(mine or shells):  # an interrupt may strike before the cell's first line
         made = TracebackType(made, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -13,9 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import ipykernel
+import IPython
 import pytest
 
-from nbray.notebook import error_record, stand_in_frames
+from nbray.notebook import error_record, stand_in_frames, tracebacks
 from nbray.notebook.kernel_interrupts import KernelInterrupts
 
 SOURCE = """
@@ -79,6 +81,21 @@ def test_messages_of_a_subshell_change_nothing(interrupts: KernelInterrupts) -> 
     assert signal.getsignal(signal.SIGINT) == interrupts._on_signal
     kernel.post_handler_hook()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_one_that_strikes_in_ipython_shows_no_frame_of_nbray(interrupts: KernelInterrupts) -> None:
+    shell = os.path.join(os.path.dirname(str(IPython.__file__)), "core", "interactiveshell.py")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        handled_by(shell, functools.partial(interrupts._on_signal, signal.SIGINT))
+    assert caught.tb.tb_next is not None
+    caught.value.__traceback__ = caught.tb.tb_next.tb_next  # without the test's
+    made = tracebacks._of_the_user(caught.value)
+    files = set()
+    while made is not None:
+        files.add(made.tb_frame.f_code.co_filename)
+        made = made.tb_next
+    assert shell in files
+    assert not any(file.startswith(tracebacks.PACKAGE_DIR) for file in files)
 
 
 def test_an_error_where_python_knows_of_no_line() -> None:
