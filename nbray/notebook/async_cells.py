@@ -14,6 +14,7 @@ from nbray.exceptions import TaskCancelledError
 from . import interrupt, module_values, tracebacks
 from .cell_analysis import CellAnalysis
 from .live_line import seconds
+from .magic_options import comes_back
 from .runtime import ObjectRef, cancel, when_done
 from .wait_reason import waiting_reason
 from .widgets import amounts
@@ -58,7 +59,7 @@ def _bind_imports(analysis: CellAnalysis, only: list[str] | None, namespace: dic
     """Bind what the cell imports: at once what is loaded here already, the rest as soon as it is, by a thread of its own."""
     left = {}
     for name in analysis.import_names:
-        if name.startswith("_") or name in analysis.deleted or (only is not None and name not in only):
+        if name in analysis.deleted or not comes_back(name, only):
             continue
         dotted = analysis.import_aliases[name]
         if (found := module_values.imported(dotted)) is not None:

@@ -75,6 +75,11 @@ class CellAnalysis:
         """Whether the cell cannot do without what a name is bound to: it does not bind it itself, and says it in code."""
         return name not in self.bound and (name in self.reads or name in self.stored_into)
 
+    @property
+    def binds_by_text(self) -> bool:
+        """Whether it may bind names that its code does not show: by ``exec``, a magic, ``import *``."""
+        return self.dynamic or self.star_import or bool(self.magics)
+
     def look_up_names(self, texts: Iterable[str] = ()) -> None:
         """Note that names are looked up by text, which may be in the cell's own strings, and in these."""
         self.dynamic = True

@@ -69,17 +69,6 @@ class Placed:
     part: int
 
 
-@dataclass(slots=True)
-class Item:
-    """One item of ``--each`` on its way: pickled like the inputs, or a ref's value."""
-
-    number: int  # from 0
-    targets: list[str]  # names to bind; several: it is unpacked
-    stream: bytes = b""  # empty: the item is a ref, whose value is the last argument
-    buffers: list[pickle.PickleBuffer] = field(default_factory=list)
-    carried: list[Any] = field(default_factory=list)
-
-
 @quickly_pickled
 @dataclass(slots=True)
 class CellJob:

@@ -9,6 +9,7 @@ that says so.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +95,7 @@ class CellOutcome:
     deleted: list[str] = field(default_factory=list)
     left_behind: list[LeftBehind] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # names of -o that are not there at the end
     payloads: list[dict[str, Any]] = field(default_factory=list)  # for the front end: help to show, the next input
     displays: list[dict[str, Any]] = field(default_factory=list)  # what is shown after the value
     settings: dict[str, bytes] = field(default_factory=dict)  # those that the cell changed
@@ -116,6 +118,11 @@ class CellOutcome:
     def buffer(self, part: int) -> Any:
         """Return one of the large buffers, for a later cell that gets it as an input."""
         return self.buffers[part]
+
+
+def not_at_the_end(names: Iterable[str]) -> list[str]:
+    """Say that there is nothing under these names of -o, which may be mistyped."""
+    return [f"-o {name}: there is no such name at the end of the cell." for name in names]
 
 
 TOLD = "_nbray_told"  # attribute of errors whose text says it all: where nbray raised them is not shown

@@ -33,7 +33,7 @@ from . import (
     warning_filters,
 )
 from .cell_code import run_code
-from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, SMALL_BYTES, CellJob, Item, Placed, missing_input
+from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, SMALL_BYTES, CellJob, Placed, missing_input
 from .cell_pickle import StreamReader, pickles, receiving
 from .cell_result import (
     ANNOTATIONS,
@@ -51,10 +51,12 @@ from .cell_result import (
     VALUE,
     WIDGET,
     CellOutcome,
+    not_at_the_end,
 )
 from .cell_scopes import names_of_with
 from .code_state import CodeState
 from .common_memory import is_guarded
+from .each_item import Item
 from .input_changes import InputChanges
 from .main_module import MainModule, new_module, of_main
 from .module_values import Key, value_at
@@ -149,12 +151,10 @@ def run_in(
         if job.return_names is not None:
             with warning_filters.unseen():
                 if job.tells and (item is None or item.number == 0):
-                    run.tell_what_stays()
+                    run.tell_what_stays(item is None)
                 return run.separate_values(value)
         run.collect(value, in_band=False)
-        if not run.item:  # of --each, an item more or less may bind it
-            missing = [name for name in run.job.only_names or () if name not in run.namespace]
-            run.outcome.hints += [f"-o {name}: there is no such name at the end of the cell." for name in missing]
+        outcome.missing = run.missing()
         return outcome
 
 
@@ -323,12 +323,7 @@ class _Run:
                 value = StreamReader(item.stream, buffers).read()
         else:
             value = copy.deepcopy(self.item_value) if self.job.stores_into_item else self.item_value
-        values = [value]
-        if len(item.targets) > 1:
-            values = list(value)
-            if len(values) != len(item.targets):
-                raise ValueError(f"item {item.number} has {len(values)} parts, not {len(item.targets)}: {value!r:.200}")
-        for name, part in zip(item.targets, values, strict=True):
+        for name, part in zip(item.targets, item.parts(value), strict=True):
             self.namespace[name] = self.before[name] = part
         self.item = True
 
@@ -397,7 +392,7 @@ class _Run:
         for name, new in list(self.namespace.items()):
             if name in self.own or not isinstance(name, str) or name in rebound:
                 continue
-            if name.startswith("_") and name not in OF_IPYTHON:
+            if self._stays_private(name):
                 continue
             if before.get(name, outcome) is new and not (self.item and name in job.assigned):
                 continue
@@ -407,7 +402,7 @@ class _Run:
                 outcome.modules.append((name, new.__name__))
                 continue
             items.append((SET, name, new))
-        items = [item for item in items if not item[1].startswith("_") or item[1] in OF_IPYTHON or item[0] != SET]
+        items = [item for item in items if item[0] != SET or not self._stays_private(item[1])]
         if job.only_names is not None:
             wanted = set(job.only_names)
             items = [item for item in items if item[1] in wanted]
@@ -428,6 +423,14 @@ class _Run:
         outcome.hints += method_hints.of_cut_outlines(
             name for name, outline in self.outlines.items() if not outline.whole and name not in changed
         )
+
+    def _stays_private(self, name: str) -> bool:
+        """Whether a name is private: it comes back only where -o asks for it."""
+        return name.startswith("_") and name not in OF_IPYTHON and name not in (self.job.only_names or ())
+
+    def missing(self) -> list[str]:
+        """Return the names that -o asks for and that are not there at the end."""
+        return [name for name in self.job.only_names or () if name not in self.namespace]
 
     def _beside_names(self) -> list[tuple[str, str, Any]]:
         """Return what comes back without a name."""
@@ -571,8 +574,18 @@ class _Run:
                 kept.add(name)
         kept.intersection_update(self.namespace)
 
-    def tell_what_stays(self) -> None:
-        """Say which inputs the cell has changed that do not go back (``--async``)."""
+    def tell_what_stays(self, all_that_is_missing: bool) -> None:
+        """Say which inputs the cell has changed that do not go back (``--async``), and which names -o asks for in vain.
+
+        Parameters
+        ----------
+        all_that_is_missing
+            No: another item of ``--each`` may bind what is missing here.
+        """
+        if all_that_is_missing:
+            told = set(self.missing()) - set(self.job.return_names or ())  # when the cell was sent
+            for message in not_at_the_end(name for name in self.missing() if name not in told):
+                print(f"nbray: {message}", file=sys.stderr)
         code = self.code_state.changes(self.digest) if self.code_state is not None else {}
         returned = {*(self.job.return_names or ()), *self.mine}
         names = {name for name in {*self._changed(set()), *code} if not name.startswith("_")} - returned

@@ -20,11 +20,13 @@ from nbray.exceptions import GetTimeoutError, TaskCancelledError
 from nbray.notes import add_note
 
 from . import cell_runner, interrupt, reloaded_modules, tracebacks, warning_filters
-from .cell_job import OF_IPYTHON, Inputs, Item, unpicklable
+from .cell_job import OF_IPYTHON, Inputs, unpicklable
 from .cell_pickle import CellPickler, MemoryWriter, into
-from .cell_result import SET, CellOutcome
+from .cell_result import SET, CellOutcome, not_at_the_end
+from .each_item import Item
+from .each_items import items_of
 from .live_line import seconds
-from .magic_options import CellOptions, Each
+from .magic_options import CellOptions, Each, comes_back
 from .result_reader import read
 from .runtime import CARRIED_TYPES, ObjectRef, RemoteFunction, cancel, get, next_number, put, submitted_since, wait
 from .wait_reason import waiting_reason
@@ -50,10 +52,12 @@ class EachCells:
         cells, each = self._cells, options.each
         assert each is not None
         begun = time.monotonic()
-        items = self._items(each, raw)
+        items, hints = items_of(each, cells.shell, raw)
         cell = cells.prepare(options, body, raw, tuple(each.targets))
         _refuse_stores(cell, cells.shell.user_ns)
         cell.job.assigned = sorted(cell.analysis.bound)
+        if not options.quiet:
+            cells.tell(hints)
         if options.asynchronous:
             return self._leave_running(cell, lambda refs: self._submit(cell, each, items, refs))
         running = _Running(cells, cell, len(items), begun)
@@ -61,22 +65,6 @@ class EachCells:
         if not items:
             return self._bind_nothing(cell)
         return self._bind(running)
-
-    def _items(self, each: Each, raw: str) -> list[Any]:
-        """Evaluate the iterable in the notebook."""
-        __tracebackhide__ = True
-        source = tracebacks.CellSource(self._cells.shell, raw, raw)
-        shell = self._cells.shell
-        code = compile(each.expression, source.filename, "eval", shell.compile.flags, dont_inherit=True)
-        namespace = shell.user_ns
-        try:
-            value = eval(code, namespace)
-            if isinstance(value, ObjectRef):
-                value = get(value)
-            return list(value)
-        except Exception as error:
-            line = next((n for n, text in enumerate(raw.splitlines(), 1) if "--each" in text), 1)
-            raise tracebacks.at_cell_line(error, source.filename, line) from None
 
     def _submit(self, cell: Any, each: Each, items: list[Any], refs: list[Any]) -> None:
         """Submit a task for each item; adds to ``refs`` what each returns, one by one."""
@@ -123,6 +111,7 @@ class EachCells:
         except BaseException:
             _cancel_submitted(first_number, cell)
             raise
+        self._cells.tell_not_bound(cell)
         return [item[1] for item in refs] if job.want_value or not job.has_value else None
 
     def _bind_nothing(self, cell: Any) -> list[Any] | None:
@@ -131,8 +120,9 @@ class EachCells:
         names = set(job.assigned) - analysis.import_names - analysis.deleted
         names -= {node.name for node in ast.parse(job.source).body if isinstance(node, _DEFINITIONS)}
         for name in names:
-            if not name.startswith("_") and (chosen is None or name in chosen):
+            if comes_back(name, chosen):
                 self._cells.shell.user_ns[name] = []
+        self._cells.tell_not_bound(cell)
         return [] if job.want_value and job.has_value else None
 
     def _bind(self, running: _Running) -> Any:
@@ -149,6 +139,9 @@ class EachCells:
         deleted = [set(outcome.deleted) for outcome in outcomes if outcome is not None]
         for name in set.intersection(*deleted) if deleted else ():
             namespace.pop(name, None)
+        missing = [set(outcome.missing) for outcome in outcomes if outcome is not None]
+        if missing and len(missing) == len(outcomes):  # an item more or less may bind it
+            messages += not_at_the_end(sorted(set.intersection(*missing)))
         if not cell.options.quiet:
             cells.tell(list(dict.fromkeys(messages)))
         if cell.options.time:

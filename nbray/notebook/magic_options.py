@@ -28,6 +28,11 @@ class Each:
     targets: list[str]  # more than one: items are unpacked
     expression: str  # Python, evaluated in the notebook
 
+    @property
+    def text(self) -> str:
+        """The option as it was written."""
+        return f"--each {','.join(self.targets)}={self.expression}"
+
 
 @dataclass(slots=True)
 class CellOptions:
@@ -43,6 +48,11 @@ class CellOptions:
     timeout_s: float | None = None
     time: bool = False
     quiet: bool = False
+
+
+def comes_back(name: str, only: list[str] | None) -> bool:
+    """Whether a name that a cell binds comes back: what -o asks for, otherwise all but private names."""
+    return not name.startswith("_") if only is None else name in only
 
 
 def _number(option: str, text: str) -> float | int:

@@ -56,14 +56,14 @@ from . import (
 from .actor_cells import ActorCells
 from .async_cells import AsyncCells
 from .cell_analysis import CellAnalysis, analyse
-from .cell_result import CellOutcome
+from .cell_result import CellOutcome, not_at_the_end
 from .cell_text import ends_with_semicolon
 from .cell_transform import transformed
 from .each_cells import EachCells
 from .large_inputs import LargeInputs
 from .live_line import LiveLines, seconds
 from .local_cells import LocalCells
-from .magic_options import CellOptions
+from .magic_options import CellOptions, comes_back
 from .output_router import OutputRouter
 from .result_reader import unpack
 from .runtime import (
@@ -344,11 +344,20 @@ class RemoteCells:
         __tracebackhide__ = True
         number = next_number()
         try:
-            return self.background.leave_running(cell, self._submit(cell))
+            value = self.background.leave_running(cell, self._submit(cell))
         except KeyboardInterrupt:
             for ref in submitted_since(number, cell.task_name):
                 cancel(ref)
             raise
+        self.tell_not_bound(cell)
+        return value
+
+    def tell_not_bound(self, cell: Prepared) -> None:
+        """Say which names of -o a cell that is left running, or has no items, does not bind: they may be mistyped."""
+        analysis, only = cell.analysis, cell.options.only_names
+        if only and not cell.options.quiet and not analysis.binds_by_text:
+            known = {*(cell.job.return_names or ()), *analysis.bound, *analysis.import_names}
+            self.tell([f"-o {name}: the cell does not bind it." for name in only if name not in known])
 
     def _run(self, cell: Prepared, begun: float) -> Any:
         """Submit the cell and wait for its end."""
@@ -437,7 +446,7 @@ class RemoteCells:
         for payload in outcome.payloads:
             self._show_payload(payload)
         if not cell.options.quiet:
-            self.tell(messages)
+            self.tell(messages + not_at_the_end(outcome.missing))
         return value
 
     def _show_payload(self, payload: dict[str, Any]) -> None:
@@ -524,9 +533,10 @@ def _assigned(analysis: CellAnalysis, only: list[str] | None, namespace: dict[st
     code = (types.ModuleType, types.FunctionType, types.MethodType, type)
     stored = {name for name in stored if name not in cell_job.OF_IPYTHON and not isinstance(namespace[name], code)}
     names = (analysis.bound | stored) - analysis.import_names
+    if analysis.binds_by_text:
+        names |= set(only or ()) - analysis.import_names
     names -= analysis.deleted
-    chosen = sorted(name for name in names if not name.startswith("_"))
-    return chosen if only is None else [name for name in chosen if name in only]
+    return sorted(name for name in names if comes_back(name, only))
 
 
 def _that_pickle(functions: dict[Any, Any]) -> dict[Any, Any]:

@@ -184,3 +184,16 @@ def test_what_a_cell_changes_in_place_is_told_to_stay_there(kernel: Kernel) -> N
     assert quiet.text("stderr") == ""
     refused = kernel.run("%%remote --async\nx = 1\nCount.n = 5").traceback
     assert "Count is changed in line 3, but a cell of --async has its own copy of it" in refused
+
+
+def test_names_that_are_asked_for(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote --async -o wanted,_private,_js,mistyped\nimport json as _js\nwanted = _private = unasked = 3"
+    )
+    assert cell.text("stderr") == "nbray: -o mistyped: the cell does not bind it.\n"
+    found = "nbray.get(wanted), nbray.get(_private), _js.__name__, {'mistyped', 'unasked'} & {*globals()}"
+    assert kernel.ok(found).value == "(3, 3, 'json', set())"
+    cell = kernel.ok("%%remote --async -o by_text,unknown\nexec('by_text = 4')")  # only there it is found
+    kernel.until(lambda: "-o unknown: there is no such name at the end of the cell" in cell.text("stderr"))
+    assert kernel.ok("nbray.get(by_text)").value == "4"
+    assert kernel.ok("%%remote --async --quiet -o mistyped\n1").text("stderr") == ""

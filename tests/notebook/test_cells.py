@@ -463,6 +463,8 @@ def test_selected_names(kernel: Kernel) -> None:
     cell = kernel.ok("%%remote -o wanted,mistyped\nwanted = 1\nmistpyed = 2")
     assert "-o mistyped: there is no such name" in cell.text("stderr")  # what the cell has computed would go unnoticed
     assert kernel.run("%%remote -o never\nnever = 1 / 0").text("stderr") == ""
+    kernel.ok("%%remote -o _private,_json\n_private = 3\nimport json as _json\n_other = 4")
+    assert kernel.ok("_private, _json.__name__, '_other' in globals()").value == "(3, 'json', False)"
     kernel.ok("%%remote --no-out\nnever = 1")
     assert kernel.ok("'never' in globals()").value == "False"
 

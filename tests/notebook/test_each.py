@@ -91,7 +91,40 @@ def test_a_bad_iterable(kernel: Kernel) -> None:
     cell = kernel.run("%%remote --each x=nothing_of_the_kind\n1")
     assert cell.error["ename"] == "NameError"
     assert "----> 1 %%remote --each" in cell.traceback
-    assert kernel.run("%%remote --each x=5\n1").error["ename"] == "TypeError"
+    for iterable, name, words in (
+        ("5", "TypeError", "--each x=5: an int has no items. Give what has, such as range(5)."),
+        ("print()", "TypeError", "--each x=print(): the value is None"),
+        ("range", "TypeError", "Call it, if it returns them: range()."),
+        ("3.5", "TypeError", "object is not iterable. Give what has items"),
+        ("__import__('itertools').count()", "ValueError", "more than 1,000,000 items came of a count"),
+    ):
+        cell = kernel.run(f"%%remote --each x={iterable}\n1")
+        assert cell.error["ename"] == name and words in cell.error["evalue"]
+        assert "----> 1 %%remote --each" in cell.traceback and "File" not in cell.traceback
+    kernel.ok("def broken():\n    yield 1\n    raise KeyError('inside')")
+    cell = kernel.run("%%remote --each x=broken()\n1")
+    assert "----> 1 %%remote --each" in cell.traceback and "----> 3     raise KeyError" in cell.traceback
+    assert "x is each of its 8 letters" in kernel.ok("%%remote --each x='range(3)'\n1").text("stderr")
+    cell = kernel.run("%%remote --each a,b=[1]\n1")
+    assert "item 0 of --each has no parts for a, b: int 1" in cell.error["evalue"]
+    assert (
+        "item 0 of --each has 3 parts, not 2 for a, b" in kernel.run("%%remote --each a,b=['abc']\n1").error["evalue"]
+    )
+
+
+def test_names_that_are_asked_for(kernel: Kernel) -> None:
+    missing = "-o mistyped: there is no such name at the end of the cell"
+    cell = kernel.ok(
+        "%%remote --each x=range(2) -o wanted,_private,mistyped,sometimes\nwanted = _private = x\nif x: sometimes = 1"
+    )
+    assert cell.text("stderr").count("-o ") == cell.text("stderr").count(missing) == 1
+    assert kernel.ok("wanted, _private, sometimes").value == "([0, 1], [0, 1], [None, 1])"
+    cell = kernel.ok("%%remote --each x=() -o wanted,_private,mistyped\nwanted = _private = x")
+    assert cell.text("stderr").count("-o ") == cell.text("stderr").count("-o mistyped: the cell does not bind it") == 1
+    assert kernel.ok("wanted, _private").value == "([], [])"
+    cell = kernel.ok("%%remote --async --each x=range(2) -o wanted,_private,mistyped\nwanted = _private = x")
+    assert cell.text("stderr").count("-o mistyped: the cell does not bind it") == 1
+    assert kernel.ok("nbray.get(_private), 'mistyped' in globals()").value == "([0, 1], False)"
 
 
 def test_a_progress_line(kernel: Kernel) -> None:
