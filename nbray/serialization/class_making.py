@@ -12,8 +12,8 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from cloudpickle.cloudpickle import (
@@ -28,8 +28,10 @@ from cloudpickle.cloudpickle import (
 from nbray.serialization.enum_members import attributes_of, new_enumeration, parts_of, set_attributes
 
 _HOOK = "__init_subclass__"
+_GONE = "gone"  # beside the attributes of a class: names that came with it, and that this process has deleted
 _lock = threading.RLock()  # of the hooks that are put aside
 _received: weakref.WeakSet[type] = weakref.WeakSet()  # made here of what was sent
+_came: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()  # attributes, when they last came
 _reading = threading.local()  # .as_it_is: of `adopting`
 _keeps_own = True  # whether classes of this process are as this process has them
 
@@ -108,9 +110,25 @@ def set_class_state(cls: type, state: Any) -> None:
         attributes, slots = state
         new = {key: value for key, value in attributes.items() if key not in vars(cls) or not as_it_is(cls, key, value)}
         _class_setstate(cls, (new, slots))
+        _delete(cls, slots.get(_GONE, ()))
         _received.discard(cls)
     elif not _keeps_own or cls in _received:
         _class_setstate(cls, state)
+        _take_away(cls, state[0])
+
+
+def _take_away(cls: type, attributes: dict[str, Any]) -> None:
+    """Delete what came with the class before and does not any more; what code of this process has set stays."""
+    gone = _came.get(cls, frozenset()).difference(attributes)
+    _came[cls] = frozenset(attributes)
+    _delete(cls, gone)
+
+
+def _delete(cls: type, names: Iterable[str]) -> None:
+    for name in names:
+        if name in vars(cls):
+            with suppress(AttributeError, TypeError):  # of the language, or of a metaclass that says no
+                delattr(cls, name)
 
 
 def set_enum_state(cls: type, state: Any) -> None:
@@ -135,7 +153,13 @@ def made_here(cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     if reduced[0] is not _make_skeleton_class:
         return reduced
     set_state = [set_class_state if part is _class_setstate else part for part in reduced[5:]]
-    return (make_class, *reduced[1:5], *set_state)
+    return (make_class, reduced[1], _with_gone(cls, reduced[2]), *reduced[3:5], *set_state)
+
+
+def _with_gone(cls: type, state: tuple[dict[str, Any], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Add to the state of a class what is deleted here, for the process that it came from."""
+    gone = _came.get(cls, frozenset()).difference(vars(cls))
+    return (state[0], {**state[1], _GONE: sorted(gone)}) if gone else state
 
 
 def _travels_by_value(kind: type) -> bool:

@@ -130,3 +130,40 @@ def test_what_a_base_keeps_comes_back_also_where_the_cell_names_only_the_class_t
     kernel.ok("%%remote\nmade_here.add(2)")
     kernel.ok("%%remote\nevery['one'].add(3)")
     assert kernel.ok("Base.seen, Base.made, vars(Derived).get('seen')").value == "([1, 2, 3], 3, None)"
+
+
+def test_what_is_deleted_of_a_class_is_gone_on_both_sides(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Base:\n    of_base = 1\n"
+        "class Full(Base):\n    limit = 3\n    table = [1]\n    def method(self): pass\n    @staticmethod\n    def fixed(): pass\n"
+        "    def __len__(self): return 4\n"
+        "def left(): return [n for n in ('of_base', 'limit', 'table', 'method', 'fixed', '__len__') if hasattr(Full, n)]\n"
+        "full = Full()"
+    )
+    every = "['of_base', 'limit', 'table', 'method', 'fixed', '__len__']"
+    asked = [f"%%remote --async\nfirst{n} = len(full), left()" for n in range(4)]  # on all workers
+    for code in asked:
+        kernel.ok(code)
+    assert kernel.ok("{str(found) for found in nbray.get([first0, first1, first2, first3])}").value == repr(
+        {f"(4, {every})"}
+    )
+    kernel.ok("del Full.method, Full.limit, Base.of_base, Full.__len__")
+    for code in asked:
+        kernel.ok(code.replace("len(full)", "4"))
+    found = kernel.ok("{str(found) for found in nbray.get([first0, first1, first2, first3])}").value
+    assert found == repr({"(4, ['table', 'fixed'])"})
+    assert kernel.ok("%%remote\nFull.late = 5\ndel Full.table\nleft()").value == "['fixed']"
+    assert kernel.ok("left(), Full.late").value == "(['fixed'], 5)"
+    kernel.ok("%%remote\nfrom functools import partial\nfor name in ('fixed',): delattr(type(full), name)")
+    assert kernel.ok("left()").value == "[]"
+
+
+def test_what_an_actor_keeps_in_a_class_stays_when_the_class_comes_again(kernel: Kernel) -> None:
+    kernel.ok("class Settings:\n    rate = 1\n    old = 2")
+    kernel.ok(
+        "@nbray.remote\nclass Keeper:\n    def keep(self, s): type(s).kept = 7\n    def look(self, s): return type(s).kept, type(s).rate, hasattr(s, 'old')"
+    )
+    kernel.ok(
+        "keeper = Keeper.remote()\nnbray.get(keeper.keep.remote(Settings()))\nSettings.rate = 9\ndel Settings.old"
+    )
+    assert kernel.ok("nbray.get(keeper.look.remote(Settings()))").value == "(7, 9, False)"
