@@ -30,6 +30,7 @@ from nbray.exceptions import (
     TaskCancelledError,
     TaskUnschedulableError,
 )
+from nbray.notes import add_note
 
 from . import (
     cell_job,
@@ -467,12 +468,24 @@ class RemoteCells:
             and not isinstance(failure, TaskCancelledError)
         ):
             return failure  # an input's own task failed; it has its frames
-        if cell.actor is not None:
+        if isinstance(failure, RayTaskError) and isinstance(failure.cause, RayError) and not failure.frames:
+            # What became of an input, under its own name.
+            names = failure.dependents
+            failure = failure.cause
+            add_note(
+                failure, "\n".join(f"{name} did not run, as an input of it could not be computed." for name in names)
+            )
+        elif cell.actor is not None:
             self.actors.failed(cell.options.actor, failure)
         if isinstance(failure, TaskUnschedulableError):  # nodes offer less since it was submitted
             failure = TaskUnschedulableError(node_choice.for_a_cell(str(failure), cell.options.task))
         failure.__cause__ = failure.__context__ = None
         return tracebacks.at_cell_line(failure, cell.source.filename, cell.source.offset)
+
+    def explained_later(self, failure: BaseException, cell: Prepared) -> BaseException:
+        """The same for a cell in the background, whose errors nobody raises."""
+        shown = self.explained(failure, cell)
+        return tracebacks.raised_by_nobody(shown, cell.source.filename, cell.source.offset)
 
     def tell(self, messages: list[str]) -> None:
         """Print notices of nbray."""

@@ -74,6 +74,14 @@ def at_cell_line(exc: BaseException, filename: str, line: int) -> BaseException:
     return mark(exc)
 
 
+def raised_by_nobody(exc: BaseException, filename: str, line: int) -> BaseException:
+    """Return what to show of an error that nobody raises here: as if a line of the cell had, with what a task tells of it."""
+    if MARK in exc.__dict__:
+        return exc
+    exc.__traceback__ = make_traceback([FrameRecord(filename, "<module>", line)])
+    return _shown(exc) or mark(exc)
+
+
 # --------------------------------------------------------------------------- the cell's text
 
 
