@@ -38,7 +38,7 @@ class AsyncCells:
         self._running[job.key] = refs
         watch = _Watched(self, cell, done)
         if not options.quiet:
-            watch.line = cells.lines.add(watch.origin, watch.describe, watch.stop)
+            watch.line = cells.lines.add(watch.origin, watch.describe, watch.stop, cluster_ends=watch.cluster_ends)
         if options.timeout_s is not None:
             watch.timer = threading.Timer(options.timeout_s, watch.time_is_up)
             watch.timer.daemon = True
@@ -127,6 +127,11 @@ class _Watched:
         except Exception:
             return  # the cluster has ended
 
+    def cluster_ends(self) -> None:
+        """The cluster ends, and with it the work: nobody will tell of its end."""
+        taken = seconds(time.monotonic() - self._begun)
+        self._finish(CANCELLED, f"{self._cell.title} was stopped after {taken}: the cluster has ended")
+
     def time_is_up(self) -> None:
         """The time that ``--timeout`` gives has passed."""
         self._timed_out = True
@@ -169,8 +174,9 @@ class _Watched:
         if end is None and isinstance(error, TaskCancelledError):
             router.show_error(self.origin, error, [f"TaskCancelledError: {error}"])
             return
-        shown = error
-        if end is not None:
+        if end is None:
+            shown = self._cells.explained_later(error, self._cell)
+        else:
             records, _ = pickle.loads(end)
             if self._timed_out:
                 shown = tracebacks.timed_out("The cell", self._cell.options.timeout_s, records)

@@ -276,7 +276,7 @@ class _Running:
         total, done = len(self.outcomes), sum(outcome is not None for outcome in self.outcomes)
         state = FAILED if self.errors else CANCELLED if self.stopped is not None else DONE
         lead = f"{done} of {total} items in {taken}"
-        return self.cells.lines_of.last(self._origin, state, lead, _failed(len(self.errors)))
+        return self.cells.lines_of.last(self._origin, state, lead, _ended_badly(len(self.errors)))
 
     def failure(self, namespace: dict[str, Any]) -> BaseException | None:
         """Return the one error to raise, with the item it belongs to."""
@@ -321,55 +321,89 @@ class _Background:
         self._origin = cells.router.origin
         self._begun = time.monotonic()
         self._counting = threading.Lock()  # items end in whatever thread takes their results in
-        self._done = self._failed = 0
+        self._done = self._failed = self._cancelled = 0
+        self._first = 0  # of those that have not ended
         self._line = None
         if not cell.options.quiet and refs:
-            self._line = cells.lines.add(self._origin, self._describe, self._cancel)
+            self._line = cells.lines.add(
+                self._origin, self._describe, self._cancel, cluster_ends=lambda: self._finish(cluster_ended=True)
+            )
         for number, ref in enumerate(refs):
             ref._on_completed(lambda result, number=number: self._ended(number, result))
 
     def _describe(self) -> Facts:
+        taken_s = time.monotonic() - self._begun
         facts = self._cells.lines_of.facts(self._origin)
-        _progress(facts, len(self._refs), self._done - self._failed, self._failed, time.monotonic() - self._begun, "")
+        why = self._waits_for() if taken_s > SAY_WHY_AFTER_S else ""
+        _progress(facts, len(self._refs), self._done, self._failed, taken_s, why, self._cancelled)
         facts.lead = f"{self._cell.title}: {facts.lead}"
         facts.hint = f"[nbray.cancel(ref) for ref in Out[{self._cell.source.number}]] stops them"
         return facts
 
+    def _waits_for(self) -> str:
+        while self._first < len(self._refs) and self._refs[self._first]._data is not None:
+            self._first += 1
+        if self._first == len(self._refs):
+            return ""
+        return waiting_reason(self._refs[self._first], self._cells.router.cell_number)
+
     def _cancel(self) -> None:
-        for ref in self._refs:
-            cancel(ref)
+        threading.Thread(target=self._stop, name="nbray-cancel", daemon=True).start()
+
+    def _stop(self) -> None:
+        try:
+            interrupt.stop_all(self._refs, None, lambda ref: self._cell.killer(ref)())
+        except Exception:
+            return  # the cluster has ended
 
     def _ended(self, number: int, result: Any) -> None:
         cells = self._cells
         end = cells.router.take_end(f"{self._cell.job.key}.{number}")
-        is_error = isinstance(result, BaseException)
         with self._counting:
-            self._done += 1
-            self._failed += is_error
-            first_error, last = is_error and self._failed == 1, self._done == len(self._refs)
-        if first_error:
+            cancelled = isinstance(result, TaskCancelledError)
+            failed = isinstance(result, BaseException) and not cancelled
+            # One error is shown, and that it was cancelled only where nothing was wrong before.
+            show = (failed and not self._failed) or (cancelled and not self._failed and not self._cancelled)
+            self._failed += failed
+            self._cancelled += cancelled
+            self._done += not (failed or cancelled)
+            last = self._done + self._failed + self._cancelled == len(self._refs)
+        if show:
             self._show(result, end)
         if last:
             cells.router.finish(self._origin)
-            if self._line is not None:
-                lead = f"{self._cell.title}: {self._done} items in {seconds(time.monotonic() - self._begun)}"
-                state, failed = FAILED if self._failed else DONE, _failed(self._failed)
-                self._line.finish(lambda: cells.lines_of.last(self._origin, state, lead, failed))
+            self._finish()
+
+    def _finish(self, cluster_ended: bool = False) -> None:
+        if self._line is None:
+            return
+        total, taken = len(self._refs), seconds(time.monotonic() - self._begun)
+        many = f"{self._done} of {total} items" if cluster_ended or self._done < total else f"{total} items"
+        phrases = _ended_badly(self._failed, self._cancelled)
+        if cluster_ended:
+            phrases.append("the cluster has ended")
+        state = FAILED if self._failed else CANCELLED if self._cancelled or cluster_ended else DONE
+        lead = f"{self._cell.title}: {many} in {taken}"
+        self._line.finish(lambda: self._cells.lines_of.last(self._origin, state, lead, phrases))
 
     def _show(self, error: BaseException, end: Any) -> None:
         router, shell = self._cells.router, self._cells.shell
-        if end is not None:
-            error = tracebacks.rebuild(pickle.loads(end)[0], shell.user_ns)
-        text = tracebacks.render(shell, error) if end is not None else [f"{type(error).__name__}: {error}"]
-        router.show_error(self._origin, error, text)
+        if end is None and isinstance(error, TaskCancelledError):
+            router.show_error(self._origin, error, [f"TaskCancelledError: {error}"])
+            return
+        if end is None:
+            shown = self._cells.explained_later(error, self._cell)
+        else:
+            shown = tracebacks.rebuild(pickle.loads(end)[0], shell.user_ns)
+        router.show_error(self._origin, shown, tracebacks.render(shell, shown))
 
 
-def _progress(facts: Facts, total: int, done: int, failed: int, taken_s: float, why: str) -> Facts:
+def _progress(facts: Facts, total: int, done: int, failed: int, taken_s: float, why: str, cancelled: int = 0) -> Facts:
     """Say how far the items are; ``why``: what the first of those that are left waits for."""
-    over = done + failed
+    over = done + failed + cancelled
     running = min(facts.counts()[RUNNING], total - over)
     facts.lead = f"{done} of {total} items"
-    facts.phrases = [amounts.duration(int(taken_s)), *_failed(failed)]
+    facts.phrases = [amounts.duration(int(taken_s)), *_ended_badly(failed, cancelled)]
     ended = [group for group in facts.groups if group.own and group.each_s is not None]
     if ended and over:
         facts.phrases.append(f"{amounts.duration(ended[0].each_s or 0.0)} each")
@@ -379,12 +413,12 @@ def _progress(facts: Facts, total: int, done: int, failed: int, taken_s: float, 
     if why and not running:
         facts.phrases.append(why)
     facts.state = RUNNING if running or not why else PLACE
-    facts.progress = (total - over - running, 0, running, done, failed, 0)
+    facts.progress = (total - over - running, 0, running, done, failed, cancelled)
     return facts
 
 
-def _failed(number: int) -> list[str]:
-    return [f"{number} failed"] if number else []
+def _ended_badly(failed: int, cancelled: int = 0) -> list[str]:
+    return [f"{number} {word}" for number, word in ((failed, "failed"), (cancelled, "cancelled")) if number]
 
 
 def _merge(

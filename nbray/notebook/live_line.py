@@ -2,19 +2,23 @@
 
 A line is plain text, HTML and a picture at once, so that every front end and the saved notebook
 show something true. Where core ipywidgets are there, a line whose work can be stopped gets a
-button. One thread refreshes all lines; it ends when there is none.
+button, in a display of its own: what is sent again is drawn anew, and would lose a click, and a
+saved notebook that is opened without its kernel has no widgets. One thread refreshes all lines; it
+ends when there is none.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import re
 import threading
 import time
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from nbray.core import current
 
 from .output_router import OutputRouter
 from .widgets import picture, text
@@ -43,21 +47,23 @@ class LiveLine:
         Called when the user presses the button; None: there is none.
     after_s
         Seconds before it is shown at all.
+    cluster_ends
+        Called when the cluster ends, and the work with it; None: whoever waits for the work tells how it ended.
     """
 
     def __init__(
-        self, lines: LiveLines, origin: str, describe: Describe, stop: Callable[[], Any] | None, after_s: float
-    ) -> None:
+        self, lines: LiveLines, origin: str, describe: Describe, stop: Callable[[], Any] | None, after_s: float,
+        cluster_ends: Callable[[], Any] | None = None,
+    ) -> None:  # fmt: skip
         self._lines = lines
         self._origin = origin
         self.describe = describe
-        self._stop = stop
+        self.cluster_ends = cluster_ends
+        self._button = _StopButton(lines.router, origin, stop) if stop is not None else None
         self._born = time.monotonic()
         self._after_s = after_s
         self._display_id = f"nbray-{uuid.uuid4().hex}"
         self.shown: Facts | None = None
-        self._sent = ""  # what the display says, without its numbers
-        self._widget: _Buttoned | None = None
         self._lock = threading.RLock()
         self._done = False
         self._late: Callable[[], Facts] | None = None  # how it ended, of which not all is known yet
@@ -79,10 +85,10 @@ class LiveLine:
         with self._lock:
             if self._done or facts is None:
                 return
-            if self._stop is not None and self._widget is None and self.age_s > BUTTON_AFTER_S:
-                self._make_button(facts)
             if facts != self.shown:
                 self._put(facts)
+            if self._button is not None and self.age_s > BUTTON_AFTER_S:
+                self._button.show()
 
     def finish(self, facts: Callable[[], Facts]) -> None:
         """Replace the line for good; one that was never shown stays away.
@@ -102,11 +108,11 @@ class LiveLine:
         last = facts()
         last.over = True
         with self._lock:
-            widget, self._widget = self._widget, None
+            button, self._button = self._button, None
+            if button is not None:
+                button.close()
             self._put(last)
             self._lines.ended.append(self)
-            if widget is not None:
-                widget.close()
         if last.late and self._lines.router.kernel is not None:  # what a terminal shows cannot be taken back
             # Only now: the thread may be about to tick, and what it has to tell is not to be shown before.
             self._late_until = time.monotonic() + LATE_S
@@ -142,58 +148,60 @@ class LiveLine:
                 said = text.line(facts)
                 router.show(self._origin, "stream", {"name": "stderr", "text": f"nbray: {said}\n"})
             return
-        gist = re.sub(r"\d+", "", facts.lead)
-        if self._widget is not None:
-            self._widget.show(facts)
-            if gist == self._sent:
-                return  # a display that is sent again is drawn anew, and would lose a click
-        self._sent = gist
-        data: dict[str, Any] = bundle(text.line(facts), picture.line(facts), picture.line_svg(facts))
-        if self._widget is not None:
-            data[WIDGET_VIEW] = self._widget.view
+        if first and self._button is not None:
+            self._button.reserve()
+        beside_button = self._button is not None and self._button.reserved
+        data = bundle(text.line(facts), picture.line(facts, beside_button), picture.line_svg(facts))
         content = {"data": data, "metadata": MARK, "transient": {"display_id": self._display_id}}
         router.show(self._origin, "display_data" if first else "update_display_data", content)
 
-    def _make_button(self, facts: Facts) -> None:
-        stop, self._stop = self._stop, None
-        assert stop is not None
-        if self._lines.router.kernel is None or importlib.util.find_spec("ipywidgets") is None:
+
+class _StopButton:
+    """A button that stands above a line; front ends of Jupyter draw it at the right end of the line (widgets/style.py)."""
+
+    def __init__(self, router: OutputRouter, origin: str, stop: Callable[[], Any]) -> None:
+        self._router = router
+        self._origin = origin
+        self._stop = stop
+        self._display_id = f"nbray-{uuid.uuid4().hex}"
+        self._button: Any = None
+        self.reserved = False
+
+    def reserve(self) -> None:
+        """Take the place above the line, with nothing to see in it: what comes later stands below all the cell has shown."""
+        if self._router.kernel is not None and importlib.util.find_spec("ipywidgets") is not None:
+            self.reserved = True
+            self._put("display_data", {"text/plain": ""})
+
+    def show(self) -> None:
+        """Draw it, if it is not there yet."""
+        if not self.reserved or self._button is not None:
             return
         try:
-            self._widget = _Buttoned(stop)
-            self._sent = ""
-            self._put(facts)
+            import ipywidgets  # noqa: PLC0415 - a tenth of a second, and not everywhere
+
+            layout = ipywidgets.Layout(width="auto", height="24px")
+            self._button = ipywidgets.Button(description="Cancel", tooltip="Stop this work", layout=layout)
         except Exception:  # no widgets after all: the text says how to stop the work
-            self._widget = None
+            self.reserved = False
+            return
+        self._button.on_click(self._press)
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._button.model_id}
+        self._put("update_display_data", {"text/plain": "", "text/html": "", WIDGET_VIEW: view})
 
-
-class _Buttoned:
-    """A line as a widget, with a button beside its first row."""
-
-    def __init__(self, stop: Callable[[], Any]) -> None:
-        import ipywidgets  # noqa: PLC0415 - a tenth of a second, and not everywhere
-
-        # A long sentence is broken into lines; the button is never made narrower for it.
-        self._head, self._body = (
-            ipywidgets.HTML(layout=ipywidgets.Layout(flex="0 1 auto", min_width="0")),
-            ipywidgets.HTML(),
-        )
-        layout = ipywidgets.Layout(width="auto", height="24px", margin="0 0 0 12px", flex="0 0 auto")
-        button = ipywidgets.Button(description="Cancel", layout=layout)
-        button.on_click(lambda _: stop())
-        row = ipywidgets.HBox([self._head, button], layout=ipywidgets.Layout(align_items="center"))
-        self._box = ipywidgets.VBox([row, self._body])
-        self._parts = (self._head, button, row, self._body, self._box)
-        self.view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-
-    def show(self, facts: Facts) -> None:
-        self._head.value = picture.wrap(picture.line_head(facts))
-        body = picture.line_body(facts)
-        self._body.value = picture.wrap(body) if body else ""
+    def _press(self, button: Any) -> None:
+        button.disabled, button.description = True, "Cancelling…"
+        self._stop()
 
     def close(self) -> None:
-        for part in self._parts:
-            part.close()
+        """Take it away."""
+        if self._button is not None:
+            self._put("update_display_data", {"text/plain": ""})
+            self._button.close()
+
+    def _put(self, kind: str, data: dict[str, Any]) -> None:
+        content = {"data": data, "metadata": MARK, "transient": {"display_id": self._display_id}}
+        self._router.show(self._origin, kind, content)
 
 
 class LiveLines:
@@ -205,6 +213,7 @@ class LiveLines:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.ended: deque[Any] = deque(maxlen=100)  # since the last cell
+        self._core: Any = None  # whose end is the end of work in the background
 
     def cell_ends(self) -> None:
         """Tell once more how lines ended, and how things are: clients without a front end miss what comes between cells."""
@@ -216,13 +225,31 @@ class LiveLines:
             line.cell_ends()
 
     def add(
-        self, origin: str, describe: Describe, stop: Callable[[], Any] | None = None, after_s: float = 0.0
-    ) -> LiveLine:
+        self, origin: str, describe: Describe, stop: Callable[[], Any] | None = None, after_s: float = 0.0,
+        cluster_ends: Callable[[], Any] | None = None,
+    ) -> LiveLine:  # fmt: skip
         """Begin a line; see ``LiveLine``."""
-        line = LiveLine(self, origin, describe, stop, after_s)
+        line = LiveLine(self, origin, describe, stop, after_s, cluster_ends)
+        if cluster_ends is not None:
+            self._follow(current.core)
         line.tick()
         self.keep(line)
         return line
+
+    def _follow(self, core: Any) -> None:
+        """Hear of the end of a cluster, before which its work ends without a result."""
+        if core is None or core is self._core:
+            return
+        self._core = core
+        ref = weakref.ref(self)
+        core.before_stop.append(lambda: lines._cluster_ends() if (lines := ref()) is not None else None)
+
+    def _cluster_ends(self) -> None:
+        with self._lock:
+            lines = [line for line in self._lines if isinstance(line, LiveLine)]
+        for line in lines:
+            if line.cluster_ends is not None:
+                line.cluster_ends()
 
     def keep(self, line: Any) -> None:
         """Have something's ``tick`` called four times a second, until it is removed."""

@@ -15,6 +15,7 @@ OF_OTHERS = [
     r"Cannot read properties of undefined \(reading 'schema'\)",  # Notebook 7, when it starts
     r"Could not restore the debugger state",  # when a kernel restarts
     r"Comm not found for comm id",  # a comm of another client has ended
+    r"widget model not found",  # ipywidgets, in a notebook that is opened without the kernel that made them
     r"ERR_INTERNET_DISCONNECTED",  # where a test takes the connection away
 ]
 

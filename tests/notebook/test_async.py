@@ -37,9 +37,28 @@ def test_errors_come_under_the_cell(kernel: Kernel) -> None:
 
 
 def test_a_crash_is_shown_under_the_cell(kernel: Kernel) -> None:
-    cell = kernel.ok("%%remote --async\nimport os\nos._exit(1)")
+    cell = kernel.ok("%%remote --async\nimport os\nos._exit(1)\nlost = 1")
     kernel.until(lambda: bool(cell.of("error")))
     assert cell.error["ename"] == "WorkerCrashedError"
+    assert "----> 1 %%remote --async" in cell.traceback and "nbray/core" not in cell.traceback
+    assert kernel.run("nbray.get(lost)").error["ename"] == "WorkerCrashedError"
+
+
+def test_what_became_of_an_input_is_told_under_its_own_name(kernel: Kernel) -> None:
+    kernel.ok(
+        "import os\nbad = nbray.remote(lambda: os._exit(3)).options(max_retries=0).remote()\n"
+        "@nbray.remote\ndef raises(): raise ValueError('boo')\nwrong = raises.remote()"
+    )
+    for options in ("", " --async", " --async --each x=range(3)"):
+        cell = kernel.run(f"%%remote{options}\nprint(bad)")
+        kernel.until(lambda cell=cell: bool(cell.of("error")))
+        assert cell.error["ename"] == "WorkerCrashedError"
+        assert "did not run, as an input of it could not be computed." in cell.traceback
+        assert "nbray/core" not in cell.traceback
+        cell = kernel.run(f"%%remote{options}\nprint(wrong)")
+        kernel.until(lambda cell=cell: bool(cell.of("error")))
+        assert cell.error["ename"] == "ValueError"
+        assert f"----> 1 %%remote{options}" in cell.traceback and "raise ValueError('boo')" in cell.traceback
 
 
 def test_cancel(kernel: Kernel) -> None:
@@ -55,9 +74,25 @@ def test_refs_flow_into_the_next_cell(kernel: Kernel) -> None:
     assert kernel.ok("%%remote\nsum(first)").value == "3"
 
 
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def displays(cell: Cell) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What began the displays of the button and of the live line: the button stands above."""
+    button, line = cell.of("display_data")
+    assert button["data"] == {"text/plain": ""}, "nothing to see until it is there"
+    return button, line
+
+
 def updates(cell: Cell) -> list[dict[str, Any]]:
     """The contents of the live line, in order."""
-    return [content for begun in cell.of("display_data") for content in cell.display(begun)]
+    return cell.display(displays(cell)[1])
+
+
+def buttons(cell: Cell) -> list[str | None]:
+    """The model of the button, as it is drawn and taken away."""
+    shown = [content["data"].get(VIEW) for content in cell.display(displays(cell)[0])]
+    return [view["model_id"] if view else None for view in shown]
 
 
 def lines(cell: Cell) -> list[str]:
@@ -72,23 +107,23 @@ def test_a_live_line_is_replaced_when_it_is_done(kernel: Kernel) -> None:
     assert "of a cell in the background" in shown and "running" not in shown, "what is saved stays true"
     assert (cell.value or "").startswith("ObjectRef(")  # Out[n] is a ref also without a last expression
     kernel.until(lambda: any(f"cell {number} runs" in line for line in lines(cell)))
-    # With widgets a button comes to the line; the text stays true for those without.
-    kernel.until(lambda: any("application/vnd.jupyter.widget-view+json" in c["data"] for c in updates(cell)))
+    # With widgets a button comes beside the line, which goes on in all its forms: what is saved meanwhile is true.
+    kernel.until(lambda: bool(buttons(cell)[-1]))
+    n_before = len(updates(cell))
+    kernel.until(lambda: len(updates(cell)) > n_before)
+    assert list(updates(cell)[-1]["data"]) == ["text/plain", "text/html", "image/svg+xml"]
     kernel.ok("open('line-gate', 'w').close()\nnbray.get(over)")
     kernel.until(lambda: lines(cell)[-1].startswith(f"cell {number} is done, "))
     assert list(updates(cell)[-1]["data"]) == ["text/plain", "text/html", "image/svg+xml"]
-    assert len(cell.of("display_data")) == 1
+    assert buttons(cell)[-1] is None, "it is gone when there is nothing to stop"
 
 
 def test_the_button_cancels(kernel: Kernel) -> None:
     cell = kernel.ok("%%remote --async\nimport time\ntime.sleep(100)")
-    view = "application/vnd.jupyter.widget-view+json"
-    kernel.until(lambda: any(view in c["data"] for c in updates(cell)))
-    shown = next(c["data"][view]["model_id"] for c in reversed(updates(cell)) if view in c["data"])
+    kernel.until(lambda: bool(buttons(cell)[-1]))
     kernel.ok(
-        f"import ipywidgets\nrow = ipywidgets.Widget.widgets[{shown!r}].children[0]\n"
-        "(button,) = [w for w in row.children if type(w) is ipywidgets.Button]\nbutton.click()\n"
-        "assert button.layout.flex == '0 0 auto' and row.children[0].layout.min_width == '0'"  # its word is never cut off
+        f"import ipywidgets\nbutton = ipywidgets.Widget.widgets[{buttons(cell)[-1]!r}]\nbutton.click()\n"
+        "assert button.disabled and button.layout.width == 'auto'"  # pressed once; its word is never cut off
     )
     kernel.until(lambda: "was cancelled after" in lines(cell)[-1])
     # Closed as soon as the line is shown that does without it.
@@ -108,7 +143,7 @@ def test_a_background_cell_that_waits_says_so(kernel: Kernel) -> None:
 
 
 def test_quiet_shows_no_line(kernel: Kernel) -> None:
-    assert lines(kernel.ok("%%remote --async --quiet\nq = 1")) == []
+    assert kernel.ok("%%remote --async --quiet\nq = 1").of("display_data") == []
 
 
 def test_what_names_share_stays_one_object(kernel: Kernel) -> None:

@@ -222,7 +222,16 @@ def test_the_end_of_the_cluster_is_the_end_of_it(kernel: Kernel) -> None:
     cell = kernel.ok(
         "done = nbray.get([nbray.remote(lambda: 1).remote() for _ in range(7)])\nboard = nbray.dashboard()"
     )
+    background = [
+        kernel.ok(f"%%remote --async{more}\nprint('begun')\nimport time\ntime.sleep(1000)")
+        for more in ("", " --each x=range(3)")
+    ]
+    kernel.until(lambda: "begun" in background[0].text())
     kernel.ok("nbray.shutdown()")
+    for one in background:  # nobody will hear how they end
+        kernel.until(
+            lambda one=one: "the cluster has ended" in one.display(one.of("display_data")[1])[-1]["data"]["text/plain"]
+        )
     kernel.until(lambda: "The cluster has ended." in texts(cell)[-1])
     assert "7 of 7" in texts(cell)[-1]
     assert kernel.ok("board.closed").value == "True"

@@ -163,6 +163,26 @@ def test_async_makes_lists_of_refs(kernel: Kernel) -> None:
     assert cell.error["ename"] == "ZeroDivisionError"
 
 
+def test_what_runs_in_the_background_says_what_it_waits_for_and_is_stopped_by_its_button(kernel: Kernel) -> None:
+    def said(cell: Cell) -> str:
+        """What the line says; the button's display is the first."""
+        return cell.display(cell.of("display_data")[1])[-1]["data"]["text/plain"]
+
+    view = "application/vnd.jupyter.widget-view+json"
+    first = kernel.ok("%%remote --async --quiet --num-cpus 2\nprint('holds')\nimport time\ntime.sleep(1000)\nheld = 1")
+    kernel.until(lambda: first.text() == "holds\n")
+    cell = kernel.ok("%%remote --each x=range(3) --async\nprint('begun')\ntime.sleep(1000)\nslept = x")
+    kernel.until(lambda: "waiting for 1 CPU: 0 of 2 free, held by cell " in said(cell))
+    kernel.ok("nbray.cancel(held)")
+    kernel.until(lambda: cell.text() == "begun\nbegun\n")
+    kernel.until(lambda: "waiting" not in said(cell))
+    (model,) = {c["data"][view]["model_id"] for c in cell.display(cell.of("display_data")[0]) if view in c["data"]}
+    kernel.ok(f"import ipywidgets\nipywidgets.Widget.widgets[{model!r}].click()")
+    kernel.until(lambda: "0 of 3 items in " in said(cell))
+    assert said(cell).endswith(", 3 cancelled") and len(cell.of("error")) == 1
+    assert kernel.run("nbray.get(slept)").error["ename"] == "TaskCancelledError"
+
+
 def test_no_items(kernel: Kernel) -> None:
     cell = kernel.ok("%%remote --each x=[]\ny = x\nimport wave\ndef of_nothing(): pass\nz: int = 1\n_p = 1\ny")
     assert cell.value == "[]"

@@ -22,17 +22,17 @@ NAME_PX, FIGURE_PX = 150.0, 190.0
 ROW_PX = 22.0
 
 
-def line(facts: Facts) -> str:
-    """Return what stands under a cell."""
-    return wrap(line_head(facts) + line_body(facts))
+def line(facts: Facts, beside_button: bool = False) -> str:
+    """Return what stands under a cell; ``beside_button``: with room at the end of its first row."""
+    return wrap(_line_head(facts) + _line_body(facts), "nb-stop" if beside_button else "")
 
 
-def wrap(inner: str) -> str:
-    """Return a whole piece of HTML."""
-    return f'{HTML_STYLE}<div class="{CLASS}">{inner}</div>'
+def wrap(inner: str, more: str = "") -> str:
+    """Return a whole piece of HTML; ``more``: classes."""
+    return f'{HTML_STYLE}<div class="{CLASS}{more and " " + more}">{inner}</div>'
 
 
-def line_head(facts: Facts) -> str:
+def _line_head(facts: Facts) -> str:
     """Return its first row: the bar, what goes on, how the machine is used."""
     said = [_bold_number(facts.lead), *(words.escape(phrase) for phrase in facts.phrases)]
     parts = [f"<span>{' · '.join(filter(None, said))}</span>"]
@@ -49,7 +49,7 @@ def line_head(facts: Facts) -> str:
     return f'<div class="nb-row">{"".join(parts)}</div>'
 
 
-def line_body(facts: Facts) -> str:
+def _line_body(facts: Facts) -> str:
     """Return the rest: what failed, and the graph when there is more than one group."""
     parts = [] if facts.over else [_problems(facts)]
     if len(facts.groups) > 1:

@@ -43,6 +43,16 @@ _DRAWING = (
 )
 _FONT = "var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI','Liberation Sans',Arial,sans-serif)"
 
+# Of the outputs of a cell in JupyterLab and Notebook 7, the one before a line or a dashboard holds its buttons.
+_ABOVE = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .{})"
+_BUTTON = (
+    # The button of a line stands at the right end of its first row, which leaves room for it.
+    f"{_ABOVE.format('nb-stop')}{{height:0;z-index:1;overflow:visible}}"
+    f"{_ABOVE.format('nb-stop')} > .jp-OutputArea-output{{display:flex;justify-content:flex-end;overflow:visible;height:0}}"
+    f".{CLASS}.nb-stop > .nb-row:first-child{{min-height:28px;padding-right:100px}}"
+    # A notebook that is opened without the kernel that made its widgets: a button that cannot be is not worth an error.
+    f"{_ABOVE.format(CLASS)} > .jp-OutputArea-output.jupyter-widgets:not(:has(*)){{display:none}}"
+)
 #: In front of every piece of HTML.
 HTML_STYLE = (
     f"<style>{_COLOURS}{_DRAWING}"
@@ -59,6 +69,7 @@ HTML_STYLE = (
     f".{CLASS} .nb-bad{{border-left:3px solid var(--nb4);padding:1px 8px;margin:5px 0 2px;"
     "background:color-mix(in srgb,var(--nb4) 10%,transparent)}"
     f".{CLASS} .nb-two{{display:flex;flex-wrap:wrap;gap:6px 36px;align-items:flex-start;padding-top:4px}}"
+    f"{_BUTTON}"
     f".{CLASS} .nb-head{{padding-bottom:4px;border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}}"
     "</style>"
 )
