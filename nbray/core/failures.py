@@ -211,6 +211,12 @@ class Failures(CoreState):
                 found += refs[:1]
         return found
 
+    def runs_for(self, origin: str) -> bool:
+        """Tell whether a task or call of this process that was submitted for ``origin`` is not done."""
+        with self.lock:
+            self._drain()
+            return any(record.origin == origin for record in self.open_records())
+
     def take_back(self, ref: ObjectRef) -> bool:
         """Withdraw an actor's call that has not begun, as if it had never been made; False when it has.
 

@@ -66,6 +66,7 @@ class Extension:
         self.magics.cells.versions.times(self.magics.cells.module_state.names())
         self.magics.cells.local.leave()
         self.magics.cells.lines.cell_ends()
+        self.router.leave_cell()
 
     def close(self) -> None:
         """Take everything away again."""

@@ -25,8 +25,10 @@ from collections import OrderedDict, deque
 from typing import Any
 
 from . import comm_relay, logging_relays
+from .late_output import LateOutput
 from .output_flow import MESSAGES_PER_S, Flow
 from .output_overflow import Overflow
+from .runtime import runs_for
 from .unheard import heard
 
 COALESCE_S = 0.05
@@ -95,6 +97,7 @@ class OutputRouter:
         self._flusher: threading.Thread | None = None
         self._closed = False
         self.origin = ""
+        self.late = LateOutput(self._send_now)
         self.comms = comm_relay.CommRelay(self.kernel, self._show_comm) if self.kernel is not None else None
 
     # --------------------------------------------------------------------- origins
@@ -115,7 +118,15 @@ class OutputRouter:
             self._cells.move_to_end(self.origin)
             while len(self._cells) > MAX_ORIGINS:
                 self._cells.popitem(last=False)
+            if self.kernel is not None:
+                self.late.cell_begins(parent or {})
         return self.origin
+
+    def leave_cell(self) -> None:
+        """The present cell ends: its last messages."""
+        if self.kernel is not None:
+            with self._lock:
+                self.late.cell_ends(self.origin, runs_for(self.origin))
 
     def _parent_now(self) -> Any:
         if self.kernel is None:
@@ -381,6 +392,13 @@ class OutputRouter:
             # What the cell itself printed before comes first.
             for stream in self._own_streams:
                 stream.flush()
+        if not self.late.take(origin, self.origin, kind, content):
+            self._answer(origin, kind, content)
+
+    def _send_now(self, kind: str, content: dict[str, Any]) -> None:
+        self._answer(self.origin, kind, content)
+
+    def _answer(self, origin: str, kind: str, content: Any) -> None:
         cell = self._cells.get(origin)
         parent = cell.parent if cell is not None and cell.parent else self._parent_now()
         kernel = self.kernel

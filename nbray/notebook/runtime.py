@@ -35,6 +35,12 @@ def submitted_since(number: int, name: str) -> list[ObjectRef]:
     return core.submitted_since(number, name) if core is not None else []
 
 
+def runs_for(origin: str) -> bool:
+    """Tell whether a task or call of this process that was submitted for ``origin`` is not done."""
+    core = current.core
+    return core is not None and core.runs_for(origin)
+
+
 def actor_state(handle: ActorHandle) -> str:
     """Return the state of an actor as this process knows it: ALIVE, DEAD ...; after its kill() that which it led to."""
     calls = handle._ray_calls
@@ -67,6 +73,7 @@ __all__ = [
     "next_number",
     "put",
     "rebuild_handle",
+    "runs_for",
     "set_origin",
     "set_sink",
     "submitted_since",

@@ -77,9 +77,10 @@ def check_outputs(cells: list) -> None:  # type: ignore[type-arg]
     """What both nbclient and papermill must have kept of ``SOURCES``."""
     (progress,) = cells[0].outputs
     assert " items in " in progress["data"]["text/plain"]
-    # What a cell prints after it has ended is lost without a front end; how it ended is not.
+    # What a cell prints, and how it ended, comes after it has ended here.
     lines = [output["data"]["text/plain"] for output in cells[1].outputs if output["output_type"] == "display_data"]
     assert " is done, " in lines[0]
+    assert "in the background" in str(cells[1].outputs)
     assert cells[4].outputs[-1]["data"]["text/plain"].startswith("(False, ")
 
 
