@@ -145,7 +145,7 @@ class _Watched:
             self.timer.cancel()
         end = cells.router.take_end(cell.job.key)
         taken = seconds(time.monotonic() - self._begun)
-        cells.router.finish(self.origin)
+        cells.router.finish_behind(self.origin)
         if not isinstance(result, BaseException):
             self._delete(result or ())
             self._finish(DONE, f"{cell.title} is done, {taken}")

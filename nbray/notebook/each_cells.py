@@ -215,7 +215,8 @@ class _Running:
             if line is not None:
                 taken = seconds(time.monotonic() - self.begun)
                 line.finish(lambda: self._summary(taken))
-            cells.router.finish(cells.router.origin)
+            if not cells.router.finish(cells.router.origin, self.stopped is None) and self.stopped is None:
+                self.stopped = KeyboardInterrupt()  # all is done, but what it displays was not wanted any more
 
     def _find_submitted(self, first_number: int) -> None:
         """After an interrupt, which may have struck between a submission and what notes it."""
@@ -371,7 +372,7 @@ class _Background:
         if show:
             self._show(result, end)
         if last:
-            cells.router.finish(self._origin)
+            cells.router.finish_behind(self._origin)
             self._finish()
 
     def _finish(self, cluster_ended: bool = False) -> None:

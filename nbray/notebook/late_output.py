@@ -17,10 +17,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from .display_html import as_html
+
 MAX_CHARS = 1 << 20  # of text per cell; what a worker prints is in its log as well
 MAX_PLACES = 200
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
 def listens_to_one_cell(request: dict[str, Any]) -> bool:
@@ -40,7 +41,7 @@ class LateOutput:
 
     def __init__(self, send: Callable[[str, dict[str, Any]], None]) -> None:
         self._send = send
-        self._needed = False  # the client of the present cell is such a one
+        self.needed = False  # the client of the present cell is such a one
         self._running = False
         self._places: OrderedDict[str, _Place] = OrderedDict()  # by origin
         self._changed: dict[str, _Place] = {}
@@ -49,7 +50,7 @@ class LateOutput:
 
     def cell_begins(self, request: dict[str, Any]) -> None:
         """A cell begins."""
-        self._needed, self._running = listens_to_one_cell(request), True
+        self.needed, self._running = listens_to_one_cell(request), True
         homeless, self._homeless = self._homeless, []
         for kind, content in homeless:
             self._send(kind, content)
@@ -57,7 +58,7 @@ class LateOutput:
     def cell_ends(self, origin: str, leaves_work: bool) -> None:
         """The present cell ends: tell what came for others, and make a place for what it leaves running."""
         self._running = False
-        if not self._needed:
+        if not self.needed:
             return
         if leaves_work and origin not in self._places:
             place = self._places[origin] = _Place()
@@ -71,7 +72,7 @@ class LateOutput:
 
     def take(self, origin: str, present: str, kind: str, content: dict[str, Any]) -> bool:
         """Tell whether a message of a cell has been taken; else it can be sent as it is."""
-        if not self._needed:
+        if not self.needed:
             return False
         if kind == "update_display_data":
             return self._take_update(origin == present, content)
@@ -172,11 +173,5 @@ def _plain(part: str | dict[str, Any]) -> str:
 
 def _html(part: str | dict[str, Any]) -> str:
     if isinstance(part, dict):
-        data = part["data"]
-        for mime in ("text/html", "image/svg+xml"):
-            if mime in data:
-                return f"<div>{data[mime]}</div>"
-        for mime in PICTURES:
-            if mime in data:
-                return f'<div><img src="data:{mime};base64,{data[mime].strip()}"></div>'
-    return f"<pre>{html.escape(ANSI.sub('', _plain(part)))}</pre>"
+        return f"<div>{as_html(part['data'])}</div>"
+    return f"<pre>{html.escape(ANSI.sub('', part), quote=False)}</pre>"

@@ -3,9 +3,11 @@
 Every task carries an *origin*, the id of the message that ran its cell; nested tasks
 inherit it. The router remembers the header of that message and sends straight to the
 front end with it, because ipykernel itself only knows the cell that runs now. Text is
-coalesced for 50 ms; what waits is sent in order. A cell that floods the front end is
-held to the limits of ``output_flow``: text beyond them goes to a file, displays wait, and
-of several updates of one display only the last is sent.
+coalesced for 50 ms; what waits is sent in order (``output_queue``). A cell that floods the
+front end is held to the limits of ``output_flow``: text beyond them goes to a file, displays
+wait, and of several updates of one display only the last is sent. A cell that ends while
+displays wait ends when they are shown, after ``SHOW_S`` at the latest; one that runs in the
+background does not wait for them.
 
 Without a kernel (IPython in a terminal) everything goes to ``sys.stdout`` and to the
 shell's display publisher. So does the output of the present cell while something else
@@ -21,54 +23,42 @@ import base64
 import sys
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 from . import comm_relay, logging_relays
 from .late_output import LateOutput
-from .output_flow import MESSAGES_PER_S, Flow
+from .output_flow import MESSAGES_PER_S
 from .output_overflow import Overflow
+from .output_queue import DISPLAY_KINDS, FILE, NOTICE, PAGE, PENDING_CHARS, PENDING_OUTPUTS, OutputQueue, Verdict
 from .runtime import runs_for
 from .unheard import heard
 
 COALESCE_S = 0.05
-PENDING_CHARS = 1 << 18  # of text that waits; then it is dealt with at once
-PENDING_MESSAGES = 300  # displays, and texts between them, that wait; the oldest beyond them go to the file
-PENDING_BYTES = 1 << 24  # of displays that wait; the same
-MANY_MESSAGES = 20  # that wait; what was printed to both streams in turn is then told as two texts
+SHOW_S = 1.0 + PENDING_OUTPUTS / MESSAGES_PER_S  # in which a cell that has ended shows what waits
 MAX_ORIGINS = 5_000  # cells remembered; the output of older ones goes to the present cell
 MAX_ENDED = 256  # ends of cells that nobody asked for
-TOO_MUCH, TOO_MANY = "more than 1 MB/s of output", f"more than {MESSAGES_PER_S:.0f} displays a second"
-DISPLAY_KINDS = ("display_data", "execute_result", "update_display_data")
+WHY = {
+    FILE: "more than 1 MB/s of output",
+    PAGE: f"more than {MESSAGES_PER_S} displays or 1 MB a second",
+}
 
 
 class _Cell:
     """What the router knows of one cell."""
 
-    __slots__ = (
-        "cell_id",
-        "flow",
-        "number",
-        "overflow",
-        "parent",
-        "pending",
-        "pending_bytes",
-        "pending_chars",
-        "sent_at",
-        "told",
-    )
+    __slots__ = ("cell_id", "number", "over", "overflow", "parent", "queue", "sent_at", "told")
 
-    def __init__(self, parent: Any, number: int, now: float, cell_id: str = "") -> None:
+    def __init__(self, parent: Any, number: int, to_terminal: bool, cell_id: str = "") -> None:
         self.parent = parent
         self.number = number
         self.cell_id = cell_id
-        self.flow = Flow(now)
-        self.pending: deque[list[Any]] = deque()  # [kind, content], text as ["stream", name, [pieces]]
-        self.pending_chars = 0
-        self.pending_bytes = 0  # of displays
+        self.queue = OutputQueue(to_terminal)
         self.sent_at = 0.0
+        self.over = False  # it has ended: when nothing waits any more, what is in the file is told
         self.overflow: Overflow | None = None
-        self.told = False  # where the rest of its output is
+        self.told: set[str] = set()  # where the rest of its output goes
 
 
 class OutputRouter:
@@ -114,7 +104,7 @@ class OutputRouter:
                 number = len(self.shell.history_manager.input_hist_parsed)
                 cell_id = (parent.get("metadata") or {}).get("cellId") if parent else None
                 cell_id = cell_id if isinstance(cell_id, str) else ""  # only notebooks tell of it
-                self._cells[self.origin] = _Cell({"header": header}, number, time.monotonic(), cell_id)
+                self._cells[self.origin] = _Cell({"header": header}, number, self.kernel is None, cell_id)
             self._cells.move_to_end(self.origin)
             while len(self._cells) > MAX_ORIGINS:
                 self._cells.popitem(last=False)
@@ -124,9 +114,14 @@ class OutputRouter:
 
     def leave_cell(self) -> None:
         """The present cell ends: its last messages."""
-        if self.kernel is not None:
-            with self._lock:
-                self.late.cell_ends(self.origin, runs_for(self.origin))
+        if self.kernel is None:
+            return
+        with self._lock:
+            if self.late.needed:  # nobody listens when the turn of what waits has come
+                for origin, cell in list(self._waiting.items()):
+                    self._emit(origin, cell, cell.queue.all())
+                    self._emptied(origin, cell)
+            self.late.cell_ends(self.origin, runs_for(self.origin))
 
     def _parent_now(self) -> Any:
         if self.kernel is None:
@@ -149,7 +144,7 @@ class OutputRouter:
     def _cell(self, origin: str) -> _Cell:
         cell = self._cells.get(origin)
         if cell is None:
-            cell = self._cells[origin] = _Cell(self._parent_now(), 0, time.monotonic())
+            cell = self._cells[origin] = _Cell(self._parent_now(), 0, self.kernel is None)
         return cell
 
     # ------------------------------------------------------------------------ sink
@@ -171,50 +166,14 @@ class OutputRouter:
                 return
             cell = self._cell(origin)
             if kind == "stream":
-                self._add_text(cell, *content)
+                cell.queue.add_text(*content)
                 now = time.monotonic()
-                if now - cell.sent_at < COALESCE_S and cell.pending_chars < PENDING_CHARS:
+                if now - cell.sent_at < COALESCE_S and cell.queue.chars < PENDING_CHARS:
                     self._flush_later(origin, cell)
                     return
             else:
-                self._add_message(cell, kind, content)
+                cell.queue.add(kind, content)
             self._flush(origin, cell)
-
-    def _add_text(self, cell: _Cell, name: str, text: str) -> None:
-        last = cell.pending[-1] if cell.pending else None
-        if last is not None and last[0] == "stream" and last[1] == name:
-            last[2].append(text)
-        else:
-            cell.pending.append(["stream", name, [text]])
-        cell.pending_chars += len(text)
-
-    def _add_message(self, cell: _Cell, kind: str, content: Any) -> None:
-        pending = cell.pending
-        if kind == "clear_output" and pending:
-            # What waits would be gone as soon as it was seen; only updates may be of other cells.
-            begin = max(
-                (n for n, entry in enumerate(pending) if _turns(entry)), default=-1
-            )  # what is before is elsewhere
-            kept = [
-                entry
-                for n, entry in enumerate(pending)
-                if n <= begin or entry[0] == "update_display_data" or entry[0] in comm_relay.KINDS
-            ]
-            pending.clear()
-            pending.extend(kept)
-            cell.pending_chars = sum(sum(map(len, entry[2])) for entry in kept if entry[0] == "stream")
-            cell.pending_bytes = sum(map(_display_size, kept))
-        elif kind == "update_display_data":
-            name = content.get("transient", {}).get("display_id")
-            for entry in pending:
-                if entry[0] == kind and entry[1].get("transient", {}).get("display_id") == name:
-                    pending.remove(entry)
-                    cell.pending_bytes -= _display_size(entry)
-                    break
-        elif kind == "comm_msg":
-            content = _with_earlier(pending, content)
-        pending.append([kind, content])
-        cell.pending_bytes += _display_size(pending[-1])
 
     def take_end(self, key: str) -> Any:
         """Return (once) what the runner reported when the cell ``key`` ended, or None."""
@@ -228,100 +187,122 @@ class OutputRouter:
         self._later += [(self.origin, content) for content in displays]
 
     def flush(self) -> None:
-        """Send all that waits, as at the end of a cell."""
-        if self._later:
-            later, self._later = self._later, []
-            for origin, content in later:
-                self.show(origin, "display_data", content)
-        if not self._waiting:
+        """Send what waits, at the end of a cell."""
+        if not (self._later or self._waiting):
             return
         with self._lock:
+            later, self._later = self._later, []
+            for origin, content in later:
+                cell = self._cell(origin)
+                cell.queue.add("display_data", content)
+                self._waiting[origin] = cell
             for origin, cell in list(self._waiting.items()):
-                self._flush(origin, cell, final=True)
+                self._flush(origin, cell)
+        if self.origin in self._waiting:
+            self._show_waiting(self.origin, self._waiting[self.origin])
 
-    def finish(self, origin: str) -> None:
-        """The cell is over: send what waits, and tell how much is in the file."""
+    def finish(self, origin: str, patient: bool = True) -> bool:
+        """The cell is over: show what waits, then tell how much is in the file.
+
+        Parameters
+        ----------
+        patient
+            Wait for displays to be shown, for ``SHOW_S`` at most. Else all that cannot be
+            shown at once goes to the file.
+
+        Returns
+        -------
+        bool
+            Whether nobody interrupted that.
+        """
+        cell = self._end(origin)
+        return cell is None or not cell.queue or self._show_waiting(origin, cell, SHOW_S if patient else 0.0)
+
+    def finish_behind(self, origin: str) -> None:
+        """The same for a cell that runs in the background: what waits is shown when its turn comes."""
+        self._end(origin)
+
+    def _end(self, origin: str) -> _Cell | None:
         with self._lock:
             cell = self._cells.get(origin)
             if cell is None:
-                return
-            self._flush(origin, cell, final=True)
+                return None
+            cell.over = True
+            self._flush(origin, cell)
             if self.comms is not None:
                 self.comms.ended(origin)
-            overflow = cell.overflow
-            if overflow is None:
-                return
-            cell.overflow = None
-            overflow.close()
-            self._notice(origin, f"{overflow.size / 1e6:,.1f} MB of this cell's output are in {overflow.path}")
-            tail = overflow.last_lines()
-            if tail:
-                self._notice(origin, "its last lines:")
-                self._send(origin, "stream", {"name": overflow.tail_name, "text": tail})
+            return cell
 
-    def _flush(self, origin: str, cell: _Cell, final: bool = False) -> None:
-        if len(cell.pending) > MANY_MESSAGES:
-            _join_streams(cell.pending)
-        pending, now = cell.pending, time.monotonic()
-        while pending:
-            entry = pending[0]
-            too_many = len(pending) > PENDING_MESSAGES or cell.pending_bytes > PENDING_BYTES
-            full = cell.pending_chars >= PENDING_CHARS or too_many
-            may_send = final or cell.flow.may_send(now)
-            if not (may_send or full):
-                self._flush_later(origin, cell)
-                return
-            pending.popleft()
-            if entry[0] == "stream":
-                text = "".join(entry[2])
-                cell.pending_chars -= len(text)
-                if may_send or not too_many:
-                    self._send_text(origin, cell, entry[1], text, now)
-                else:
-                    self._keep(origin, cell, entry[1], text, TOO_MANY)
-                continue
-            cell.pending_bytes -= _display_size(entry)
-            if not may_send and entry[0] in DISPLAY_KINDS:
-                plain = entry[1].get("data", {}).get("text/plain", "")
-                self._keep(origin, cell, "stdout", f"{plain}\n", TOO_MANY)
-            else:
-                self._send(origin, entry[0], entry[1])
-                cell.flow.sent()
-                if cell.overflow is not None and entry[0] in DISPLAY_KINDS:
-                    cell.overflow.tail = ""  # what came last is shown
+    def _show_waiting(self, origin: str, cell: _Cell, patience_s: float = SHOW_S) -> bool:
+        """Wait until the flusher has shown what waits; after a while, or at an interrupt, it goes to the file. Returns whether there was none."""
+        interrupted = False
+        deadline = time.monotonic() + patience_s
+        try:
+            while cell.queue and time.monotonic() < deadline:
+                time.sleep(COALESCE_S / 2)
+        except KeyboardInterrupt:
+            interrupted = True
+        with self._lock:
+            if cell.queue:
+                self._emit(origin, cell, cell.queue.rest(time.monotonic()))
+                self._emptied(origin, cell)
+        return not interrupted
+
+    def _flush(self, origin: str, cell: _Cell) -> None:
+        self._emit(origin, cell, cell.queue.due(time.monotonic))
+        if cell.queue:
+            self._flush_later(origin, cell)
+        else:
+            self._emptied(origin, cell)
+
+    def _emptied(self, origin: str, cell: _Cell) -> None:
         self._waiting.pop(origin, None)
-        cell.sent_at = now
+        cell.sent_at = time.monotonic()
+        overflow = cell.overflow
+        if not cell.over or overflow is None:
+            return
+        cell.overflow = None
+        overflow.close()
+        tail = overflow.last_lines()
+        if where := " and ".join(overflow.paths()):
+            last = "; its last lines:" if tail else ""
+            said = f"nbray: {overflow.size / 1e6:,.1f} MB of this cell's output are in {where}{last}\n"
+            cell.queue.tell("stderr", said)
+        if tail:
+            cell.queue.tell(overflow.tail_name, tail)
+        self._flush(origin, cell)
 
-    def _send_text(self, origin: str, cell: _Cell, name: str, text: str, now: float) -> None:
-        shown = text
-        data = b"" if text.isascii() else text.encode("utf-8", "replace")  # what counts is bytes
-        n_bytes = len(data) or len(text)
-        share = cell.flow.share(n_bytes, now)
-        if share < n_bytes:
-            size = len(data[:share].decode("utf-8", "ignore")) if data else share
-            shown = text[: text.rfind("\n", 0, size) + 1]  # whole lines
-        if shown:
-            self._send(origin, "stream", {"name": name, "text": shown})
-            cell.flow.sent()
-        if len(shown) < len(text):
-            self._keep(origin, cell, name, text[len(shown) :], TOO_MUCH)
-        elif cell.overflow is not None:
-            cell.overflow.tail = ""  # what came last is shown
+    def _emit(self, origin: str, cell: _Cell, verdicts: Iterable[Verdict]) -> None:
+        """Send, or write to the cell's file, what has left the queue."""
+        for where, kind, content in verdicts:
+            if where in (FILE, PAGE):
+                self._keep(origin, cell, where, kind, content)
+                continue
+            if kind in ("stream", NOTICE):
+                kind, content = "stream", dict(zip(("name", "text"), content, strict=True))
+            self._send(origin, kind, content)
+            if cell.overflow is not None and kind in ("stream", *DISPLAY_KINDS):
+                cell.overflow.tail = ""  # what came last is shown
 
-    def _keep(self, origin: str, cell: _Cell, name: str, text: str, why: str) -> None:
-        """Write to the cell's file what is too much for the front end."""
+    def _keep(self, origin: str, cell: _Cell, where: str, kind: str, content: Any) -> None:
+        """Write to the cell's file or page what is too much for the front end."""
         if cell.overflow is None:
-            try:
-                cell.overflow = Overflow(f"cell-{cell.number}-{abs(hash(origin)) % 0xFFFF:04x}")
-            except OSError as error:
-                if not cell.told:
-                    cell.told = True
-                    self._notice(origin, f"the cell writes too much to show, and no file takes it ({error})")
-                return
-            if not cell.told:
-                cell.told = True
-                self._notice(origin, f"{why}: the rest goes to {cell.overflow.path}")
-        cell.overflow.write(name, text)
+            cell.overflow = Overflow(f"cell-{cell.number}-{abs(hash(origin)) % 0xFFFF:04x}")
+        overflow = cell.overflow
+        if where == FILE:
+            overflow.write(*content)
+        elif kind == "stream":
+            overflow.write_on_page(*content)
+        else:
+            overflow.show_on_page(_without_bytes(content))
+        if where not in cell.told:
+            cell.told.add(where)
+            path = overflow.path if where == FILE else overflow.page
+            said = (
+                f"the rest goes to {path}" if overflow.error is None else f"no file takes the rest ({overflow.error})"
+            )
+            self._notice(origin, f"{WHY[where]}: {said}")
+            cell.queue.flow.sent(time.monotonic())
 
     def _notice(self, origin: str, text: str) -> None:
         self._send(origin, "stream", {"name": "stderr", "text": f"nbray: {text}\n"})
@@ -343,8 +324,13 @@ class OutputRouter:
                     self._flush(origin, cell)
 
     def close(self) -> None:
-        """Send what waits and end the thread."""
-        self.flush()
+        """Send what may be sent, write the rest to its file, and end the thread."""
+        with self._lock:
+            for origin, cell in list(self._waiting.items()):
+                cell.over = True
+                self._flush(origin, cell)
+                self._emit(origin, cell, cell.queue.rest(time.monotonic()))
+                self._emptied(origin, cell)
         if self.comms is not None:
             self.comms.close()
         self._closed = True
@@ -364,6 +350,8 @@ class OutputRouter:
             elif origin in self._cells:
                 self._flush(origin, self._cells[origin])
             self._send(origin, kind, content)
+            if origin in self._cells:
+                self._cells[origin].queue.flow.sent(time.monotonic())
 
     def _show_comm(self, origin: str, kind: str, content: Any, extra: dict[str, Any]) -> None:
         with self._lock:
@@ -441,87 +429,12 @@ class OutputRouter:
             print("\n".join(content["traceback"]), file=heard(sys.stderr))
 
     def show_error(self, origin: str, error: BaseException, text: list[str]) -> None:
-        """Show an error under a cell that has ended (``--async``)."""
+        """Show an error under a cell that has ended (``--async``), behind what waits there."""
+        content = {"ename": type(error).__name__, "evalue": str(error), "traceback": text}
         with self._lock:
-            cell = self._cells.get(origin)
-            if cell is not None:
-                self._flush(origin, cell, final=True)
-            if self.kernel is None:
-                self._send(origin, "stream", {"name": "stderr", "text": "\n".join(text) + "\n"})
-            else:
-                content = {"ename": type(error).__name__, "evalue": str(error), "traceback": text}
-                self._send(origin, "error", content)
-
-
-def _display_size(entry: list[Any]) -> int:
-    """Return about how many bytes a display holds; 0 for other messages."""
-    if entry[0] not in DISPLAY_KINDS:
-        return 0
-    return sum(len(value) for value in entry[1].get("data", {}).values() if isinstance(value, str | bytes))
-
-
-def _join_streams(pending: deque[list[Any]]) -> None:
-    """Make one text of each stream of those that follow each other: as many messages as changes of the stream would be too many."""
-    joined: list[list[Any]] = []
-    texts: dict[str, list[Any]] = {}
-    for entry in pending:
-        if entry[0] != "stream":
-            texts = {}
-        elif entry[1] in texts:
-            texts[entry[1]][2].extend(entry[2])
-            continue
-        else:
-            texts[entry[1]] = entry
-        joined.append(entry)
-    pending.clear()
-    pending.extend(joined)
-
-
-def _update_of(entry: list[Any]) -> dict[str, Any] | None:
-    """Return the state that a message of a widget sets, if that is all that it does."""
-    data = entry[1][0].get("data")
-    if not isinstance(data, dict) or data.get("method") != "update" or "msg_id" in data.get("state", {"msg_id": 0}):
-        return None
-    state: dict[str, Any] = data["state"]
-    return state
-
-
-def _turns(entry: list[Any]) -> bool:
-    """Whether output goes elsewhere from this message on: into an ``ipywidgets.Output``, or out of it."""
-    if entry[0] != "comm_msg":
-        return False
-    data = entry[1][0].get("data")
-    return isinstance(data, dict) and isinstance(data.get("state"), dict) and "msg_id" in data["state"]
-
-
-def _with_earlier(pending: deque[list[Any]], content: Any) -> Any:
-    """Take the last update of a widget, if it still waits, into the one that comes now."""
-    new = _update_of(["comm_msg", content])
-    if new is None:
-        return content
-    body, extra = content
-    for entry in reversed(pending):
-        if entry[0] not in comm_relay.KINDS or entry[1][0]["comm_id"] != body["comm_id"]:
-            continue
-        old = _update_of(entry) if entry[0] == "comm_msg" else None
-        if old is None or entry[1][1]["parent"] != extra["parent"]:
-            return content
-        before, both = entry[1][0]["data"], body["data"]
-        set_again = {*new, *(path[0] for path in both.get("buffer_paths", ()))}
-        kept = [
-            (path, buffer)
-            for path, buffer in zip(before.get("buffer_paths", ()), entry[1][1]["buffers"], strict=False)
-            if path[0] not in set_again
-        ]
-        data = {
-            **both,
-            "state": {**{name: value for name, value in old.items() if name not in set_again}, **new},
-            "buffer_paths": [path for path, _ in kept] + list(both.get("buffer_paths", ())),
-        }
-        pending.remove(entry)
-        buffers = [buffer for _, buffer in kept] + list(extra["buffers"])
-        return {**body, "data": data}, {**extra, "buffers": buffers}
-    return content
+            cell = self._cell(origin)
+            cell.queue.add("error", content)
+            self._flush(origin, cell)
 
 
 def _without_bytes(content: dict[str, Any]) -> dict[str, Any]:

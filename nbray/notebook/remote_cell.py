@@ -401,7 +401,11 @@ class RemoteCells:
                 raise
             failure = error
         finally:
-            self.router.finish(self.router.origin)
+            if (
+                not self.router.finish(self.router.origin, not isinstance(failure, KeyboardInterrupt))
+                and failure is None
+            ):
+                failure = KeyboardInterrupt()  # it is done, but what it displays was not wanted any more
         end = self.router.take_end(job.key)
         records = None
         if end is not None:

@@ -13,7 +13,7 @@ import pytest
 from kit import LIMIT_S, Cell, Kernel
 
 from nbray.notebook import ipywidgets_travel
-from nbray.notebook.output_router import _with_earlier
+from nbray.notebook.output_queue import _with_earlier
 
 pytest.importorskip("ipywidgets")
 
