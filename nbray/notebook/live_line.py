@@ -169,7 +169,10 @@ class _StopButton:
 
     def reserve(self) -> None:
         """Take the place above the line, with nothing to see in it: what comes later stands below all the cell has shown."""
-        if self._router.kernel is not None and importlib.util.find_spec("ipywidgets") is not None:
+        router = self._router
+        if router.kernel is None or router.late.needed:  # nobody is there to press it
+            return
+        if importlib.util.find_spec("ipywidgets") is not None:
             self.reserved = True
             self._put("display_data", {"text/plain": ""})
 
