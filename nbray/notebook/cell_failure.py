@@ -6,10 +6,11 @@ import pickle
 import sys
 from typing import Any
 
-from .cell_job import SMALL_BYTES
+from .cell_job import IMMUTABLE, SMALL_BYTES
 from .cell_pickle import CellPickler, LimitedWriter, StreamReader, receiving
 from .cell_result import CellOutcome
 from .error_record import PACKAGE_DIR, capture
+from .frame_variables import Variables
 from .own_classes import own_classes
 from .runtime import CARRIED_TYPES, emit
 
@@ -32,7 +33,18 @@ def send(run: Any, key: str, error: BaseException) -> None:
             StreamReader(file.getvalue(), ()).read()
         return file.getvalue()
 
-    records = capture(error, dump, run.note)
+    named = _named_here(run)
+
+    def dump_variable(value: Any, most: int) -> bytes:
+        file = LimitedWriter(most)
+        pickler = CellPickler(file, namespace, CARRIED_TYPES, False, named)
+        pickler.tells_story = False
+        pickler.dump(value)
+        if pickler.carried:
+            raise TypeError("refs do not travel so")
+        return file.getvalue()
+
+    records = capture(error, dump, run.note, Variables(dump_variable, named).of)
     if run.job.return_names is None and run.loaded:
         try:
             run.collect(None, in_band=True)
@@ -41,6 +53,18 @@ def send(run: Any, key: str, error: BaseException) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     emit(CELL_ENDED, (key, pickle.dumps((records, run.outcome))))
+
+
+def _named_here(run: Any) -> dict[int, str]:
+    """Return, by id, the names under which the notebook has objects: inputs, and what comes back in spite of the error."""
+    job = run.job
+    named = dict(run.aliases)
+    all_come_back = run.kept is None and not run.item and job.return_names is None
+    if run.loaded and all_come_back and job.only_names is None and not job.lazy:
+        for name, value in run.namespace.items():
+            if name not in run.own and not name.startswith("_") and not isinstance(value, IMMUTABLE):
+                named.setdefault(id(value), name)
+    return named
 
 
 def begin_in_cell(error: BaseException, filename: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sized
 from typing import Any
 
 from . import tracebacks
-from .error_record import FrameRecord, frames_of
+from .error_record import FrameRecord
 from .magic_options import Each
 from .runtime import ObjectRef, get
 from .stand_in_frames import make_traceback
@@ -34,10 +34,11 @@ def items_of(each: Each, shell: Any, raw: str) -> tuple[list[Any], list[str]]:
         return list(_items(each, value)), _hints(each, value)
     except Exception as error:
         # Code of the user's that raised it, a generator for example, is shown below the line.
-        frames = frames_of(error.__traceback__)
-        if not frames or frames[0].filename != source.filename or frames[0].function != "<module>":
-            frames.insert(0, FrameRecord(source.filename, "<module>", line))
-        error.__traceback__ = make_traceback(frames)
+        parts = tracebacks.of_here(error.__traceback__)
+        if not parts or parts[0].tb_frame.f_code.co_filename != source.filename:
+            at_line = make_traceback([FrameRecord(source.filename, "<module>", line)])
+            parts = [at_line, *parts] if at_line is not None else parts
+        error.__traceback__ = tracebacks.joined(parts)
         raise tracebacks.mark(error) from None
 
 

@@ -8,24 +8,28 @@ from typing import Any
 from nbray.notes import add_note
 
 from .error_record import GROUP_TYPES, ExceptionRecord
-from .stand_in_frames import make_traceback
+from .stand_in_frames import Scopes, make_traceback
 
 
 class RemoteCellError(Exception):
     """Stands for an exception whose class cannot be had here; its text says the rest."""
 
 
-def rebuild(records: list[ExceptionRecord], read: Callable[[bytes], Any]) -> BaseException:
+def rebuild(
+    records: list[ExceptionRecord], read: Callable[[bytes], Any], scopes: Scopes | None = None
+) -> BaseException:
     """Return the first exception, with its chain and tracebacks.
 
     Parameters
     ----------
     read
         Makes an object of its pickle. May raise anything.
+    scopes
+        What the frames see, for a debugger.
     """
     made = [_exception(record, read) for record in records]
     for exc, record in zip(made, records, strict=True):
-        exc.__traceback__ = make_traceback(record.frames)
+        exc.__traceback__ = make_traceback(record.frames, scopes)
         for note in record.notes:
             add_note(exc, note)
         if record.cause is not None:

@@ -13,7 +13,7 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -37,6 +37,8 @@ class FrameRecord:
     column: int | None = None
     end_column: int | None = None
     qualified: str = ""  # name of the function with the classes and functions around it; "": not known
+    module: str = ""  # that it is of; "": not known
+    variables: dict[str, bytes | str] = field(default_factory=dict)  # see frame_variables
 
 
 @dataclass(slots=True)
@@ -55,7 +57,10 @@ class ExceptionRecord:
 
 
 def capture(
-    error: BaseException, dump: Callable[[Any], bytes], note: Callable[[BaseException], str] = lambda exc: ""
+    error: BaseException,
+    dump: Callable[[Any], bytes],
+    note: Callable[[BaseException], str] = lambda exc: "",
+    variables: Callable[[FrameType], dict[str, bytes | str]] | None = None,
 ) -> list[ExceptionRecord]:
     """Record an exception and all that hang on it; the first one is the exception.
 
@@ -68,6 +73,8 @@ def capture(
         arguments fail only then. May raise anything.
     note
         Returns what to add to an exception, or "".
+    variables
+        Returns those of a frame, as they are to travel.
     """
     records: list[ExceptionRecord] = []
     numbers: dict[int, int] = {}
@@ -77,7 +84,7 @@ def capture(
             return None
         if id(exc) in numbers:
             return numbers[id(exc)]
-        shown, frames = _original(exc)
+        shown, frames = _original(exc, variables)
         record = ExceptionRecord(type(shown).__name__, _text(shown), pickle_exception(shown, dump), frames)
         record.notes = [str(note) for note in getattr(exc, "__notes__", ())]
         record.notes += filter(None, [note(exc)])
@@ -95,9 +102,11 @@ def capture(
     return records
 
 
-def _original(exc: BaseException) -> tuple[BaseException, list[FrameRecord]]:
+def _original(
+    exc: BaseException, variables: Callable[[FrameType], dict[str, bytes | str]] | None
+) -> tuple[BaseException, list[FrameRecord]]:
     """Return what the user raised: a task's error becomes the exception inside it."""
-    frames = frames_of(exc.__traceback__)
+    frames = frames_of(exc.__traceback__, variables)
     cause, remote = getattr(exc, "cause", None), getattr(exc, "frames", None)
     if hasattr(exc, "traceback_str") and isinstance(cause, BaseException):
         for filename, line, function in remote or ():
@@ -114,7 +123,9 @@ def _text(exc: BaseException) -> str:
         return "<the exception has no text: its __str__ raised>"
 
 
-def frames_of(tb: TracebackType | None) -> list[FrameRecord]:
+def frames_of(
+    tb: TracebackType | None, variables: Callable[[FrameType], dict[str, bytes | str]] | None = None
+) -> list[FrameRecord]:
     """Return the frames of a traceback, outermost first, without nbray's own and those of magics, which are not shown here either."""
     found: list[tuple[TracebackType, CodeType]] = []
     while tb is not None:
@@ -124,7 +135,11 @@ def frames_of(tb: TracebackType | None) -> list[FrameRecord]:
         tb = tb.tb_next
     if len(found) > MAX_FRAMES:
         found = found[: MAX_FRAMES // 2] + found[-MAX_FRAMES // 2 :]
-    return [_frame(tb, code) for tb, code in found]
+    frames = [_frame(tb, code) for tb, code in found]
+    if variables is not None:  # what is nearest to the error matters most
+        for (tb, _), frame in zip(reversed(found), reversed(frames), strict=True):
+            frame.variables = variables(tb.tb_frame)
+    return frames
 
 
 def _frame(tb: TracebackType, code: CodeType) -> FrameRecord:
@@ -132,6 +147,8 @@ def _frame(tb: TracebackType, code: CodeType) -> FrameRecord:
     # An interrupt may strike between lines, where Python knows of none.
     frame = FrameRecord(code.co_filename, code.co_name, tb.tb_lineno or first, first, signature_of(code))
     frame.qualified = getattr(code, "co_qualname", "")  # Python 3.11
+    module = tb.tb_frame.f_globals.get("__name__")
+    frame.module = module if isinstance(module, str) else ""
     if tb.tb_lasti >= 0 and hasattr(code, "co_positions"):  # Python 3.11
         for index, position in enumerate(code.co_positions()):
             if index == tb.tb_lasti // 2:

@@ -7,25 +7,49 @@ import functools
 import linecache
 import sys
 import textwrap
+from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, FunctionType, TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from .error_record import FrameRecord
 
+_VALUES = "<nbray: the values of the variables>"
 MAX_HEADER_LINES = 20  # of a function
 
 
+class Scopes(Protocol):
+    """What the frames see."""
+
+    def variables(self, sent: dict[str, bytes | str]) -> dict[str, Any]: ...
+
+    def globals_of(self, module: str) -> dict[str, Any] | None: ...
+
+
+class _Values:
+    """A constant that the variables are taken from; others take the hash of code."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self._values = list(values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+
 @functools.lru_cache(maxsize=256)
-def _stub(signature: str, distance: int = 0) -> CodeType:
-    """Compile a function that returns its own frame, ``distance`` lines below its def."""
+def _stub(signature: str, distance: int = 0, names: tuple[str, ...] = ()) -> CodeType:
+    """Compile a function that binds these names, to what takes the place of a constant, and returns its own frame.
+
+    This stands ``distance`` lines below its def.
+    """
     namespace: dict[str, Any] = {}
-    body = "\n" * distance + " return _getframe()"
+    binding = f"({','.join(names)},) = {_VALUES!r}; " if names else ""
+    body = "\n" * distance + f" {binding}return __import__('sys')._getframe()"
     exec(compile(f"def stub({signature}):{body}", "<nbray>", "exec"), namespace)
     code: CodeType = namespace["stub"].__code__
     return code
 
 
-def _frame(record: FrameRecord) -> FrameType:
+def _frame(record: FrameRecord, scopes: Scopes | None = None) -> FrameType:
     """Make a frame that says it is where the record says, to whoever asks it.
 
     IPython takes the line from the frame and not from the traceback when the file does
@@ -36,16 +60,21 @@ def _frame(record: FrameRecord) -> FrameType:
     signature = record.signature or ("" if record.first_line else _signature_at(record.filename, first))
     changes: dict[str, Any] = {"co_filename": record.filename, "co_firstlineno": first}
     changes["co_name"] = record.function
+    variables = scopes.variables(record.variables) if scopes is not None else {}
     tables = sys.version_info >= (3, 11)
+    distance = 0 if tables else line - first
     try:
-        code = _stub(signature, 0 if tables else line - first)
+        code = _stub(signature, distance, tuple(variables))
     except SyntaxError:
-        code = _stub("", 0 if tables else line - first)
+        code = _stub("", distance)
+    values = _Values(variables.values())
+    changes["co_consts"] = tuple(values if constant == _VALUES else constant for constant in code.co_consts)
     if tables:
         changes["co_qualname"] = record.qualified or record.function
         changes["co_linetable"] = _line_table(len(code.co_code) // 2, line - first, record)
     code = code.replace(**changes)
-    function = FunctionType(code, {"_getframe": sys._getframe, "__name__": "__main__"})
+    seen = scopes.globals_of(record.module) if scopes is not None else None
+    function = FunctionType(code, {"__name__": record.module or "__main__"} if seen is None else seen)
     names = code.co_varnames
     count = code.co_argcount
     keywords = names[count : count + code.co_kwonlyargcount]
@@ -119,10 +148,10 @@ def _names_of(args: ast.arguments) -> str:
     return ", ".join(parts)
 
 
-def make_traceback(frames: list[FrameRecord]) -> TracebackType | None:
+def make_traceback(frames: list[FrameRecord], scopes: Scopes | None = None) -> TracebackType | None:
     """Return a traceback over stand-ins for ``frames``, outermost first."""
     tb: TracebackType | None = None
     for record in reversed(frames):
-        frame = _frame(record)
+        frame = _frame(record, scopes)
         tb = TracebackType(tb, frame, frame.f_lasti, max(record.line, 1))
     return tb

@@ -16,7 +16,8 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -28,7 +29,8 @@ from nbray.serialization.error_value import hint_of
 from . import error_rebuild, old_ipython, read_only
 from .cell_pickle import StreamReader, receiving
 from .cell_result import TOLD
-from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord, frames_of
+from .error_record import GROUP_TYPES, PACKAGE_DIR, ExceptionRecord, FrameRecord
+from .frame_variables import Scopes
 from .own_classes import own_classes
 from .stand_in_frames import make_traceback
 
@@ -45,11 +47,16 @@ MARK = "_nbray_traceback"  # attribute of exceptions that are shown by the filte
 def rebuild(records: list[ExceptionRecord], namespace: dict[str, Any]) -> BaseException:
     """Make the exception that ``capture`` wrote down, with its chain and tracebacks."""
 
-    def read(data: bytes) -> Any:
+    @contextmanager
+    def at_hand() -> Iterator[None]:
         with receiving(namespace, (), namespace), own_classes(namespace):
+            yield
+
+    def read(data: bytes) -> Any:
+        with at_hand():
             return StreamReader(data, ()).read()
 
-    return mark(error_rebuild.rebuild(records, read))
+    return mark(error_rebuild.rebuild(records, read, Scopes(namespace, at_hand)))
 
 
 def mark(exc: BaseException) -> BaseException:
@@ -220,10 +227,25 @@ def _of_the_user(error: BaseException) -> TracebackType | None:
     refused = isinstance(error, (ValueError, TypeError)) and filename.startswith(_REFUSE)
     if not (refused or isinstance(error, RayError | KeyboardInterrupt) or hasattr(error, TOLD)):
         return None
-    made: TracebackType | None = None
-    for tb in reversed(mine or shells):  # an interrupt may strike before the cell's first line
-        made = TracebackType(made, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
-    return made
+    return joined(mine or shells)  # an interrupt may strike before the cell's first line
+
+
+def joined(parts: list[TracebackType], last: TracebackType | None = None) -> TracebackType | None:
+    """Return a traceback of the frames of these parts, and then of those of ``last``."""
+    for tb in reversed(parts):
+        last = TracebackType(last, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
+    return last
+
+
+def of_here(tb: TracebackType | None) -> list[TracebackType]:
+    """Return the parts of a traceback that are neither nbray's nor IPython's."""
+    found = []
+    while tb is not None:
+        filename = tb.tb_frame.f_code.co_filename
+        if not (filename.startswith(_OUR_DIRS) or _is_ipython(filename)):
+            found.append(tb)
+        tb = tb.tb_next
+    return found
 
 
 def _hint(value: BaseException | None, namespace: dict[str, Any]) -> str:
@@ -271,14 +293,14 @@ def _shown(value: BaseException | None) -> BaseException | None:
 
 def task_error(error: BaseException, cause: BaseException, remote: Any) -> BaseException:
     """Return the user's exception inside a task's error, with one traceback through both."""
-    frames = [f for f in frames_of(error.__traceback__) if not _is_ipython(f.filename)]
-    frames += [FrameRecord(filename, function, line) for filename, line, function in remote]
+    frames = [FrameRecord(filename, function, line) for filename, line, function in remote]
+    there = make_traceback([frame for frame in frames if not frame.filename.startswith(PACKAGE_DIR)])
     try:
         shown: BaseException = pickle.loads(pickle.dumps(cause))
     except Exception:
         shown = cause
     shown.__cause__ = shown.__context__ = None
-    shown.__traceback__ = make_traceback([frame for frame in frames if not frame.filename.startswith(PACKAGE_DIR)])
+    shown.__traceback__ = joined(of_here(error.__traceback__), there)
     return mark(shown)
 
 

@@ -217,6 +217,47 @@ def test_debug_works_on_the_frames(kernel: Kernel) -> None:
     assert "nbray" not in text
 
 
+def test_debug_has_the_variables(kernel: Kernel) -> None:
+    kernel.ok(
+        "import numpy as np\nlarge = np.arange(500_000)\nclass Walker:\n    step = 1\n"
+        "    def go(self, *far, key=2, **more):\n        seen = [1, 2]\n        return divide(self.step, seen)\n"
+        "def divide(v, seen):\n    known, own = large, np.zeros(1_000_000)\n    gen, same = (i for i in ()), seen\n    return seen[5] / v"
+    )
+    kernel.run("%%remote\nstart = 3\nwalker = Walker()\nwalker.go(5, other=6)")
+    cell = kernel.debug(
+        [
+            "p v, known is large, same",
+            "p own.nbytes",
+            "p own",
+            "p gen",
+            "u",
+            "p self is walker, far, key, more, seen",
+            "u",
+            "p start",
+            "q",
+        ]
+    )
+    text = strip_ansi(cell.text())
+    assert "(1, True, [1, 2])" in text and "array([0., 0., 0." in text and "<generator object" in text
+    assert "has stayed on the worker" in text  # only its text came
+    assert "(True, (5,), 2, {'other': 6}, [1, 2])" in text and "\n3\n" in text
+    kernel.ok("import sys, pdb, traceback\nassert sys.last_value.__traceback__ is sys.last_traceback")
+    assert "in divide" in kernel.ok("traceback.print_last()").text("stderr")
+    kernel.ok("%xmode Verbose")
+    shown = kernel.run("%tb").traceback
+    kernel.ok("%xmode Context")
+    assert "divide(v=1, seen=[1, 2])" in shown and "key=2" in shown, shown
+
+
+def test_debug_has_the_variables_of_what_waits_here_for_a_task(kernel: Kernel) -> None:
+    kernel.ok(
+        "@nbray.remote\ndef fail(v): return 1 / v\ndef ask(v):\n    kept = v + 1\n    return nbray.get(fail.remote(v))"
+    )
+    kernel.run("ask(0)")
+    cell = kernel.debug(["u", "p v, kept", "q"])
+    assert "(0, 1)" in strip_ansi(cell.text())
+
+
 def test_warnings_name_the_cell(kernel: Kernel) -> None:
     kernel.ok("@nbray.remote\ndef length(x):\n    return len(x)")
     call = "nbray.get(length.remote(bytes(11 << 20)));"
