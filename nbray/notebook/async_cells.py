@@ -17,8 +17,11 @@ from .live_line import seconds
 from .magic_options import comes_back
 from .runtime import ObjectRef, cancel, when_done
 from .wait_reason import waiting_reason
+from .waiting_cell import has_waited
 from .widgets import amounts
 from .widgets.facts import CANCELLED, DONE, FAILED, PLACE, RUNNING, Facts
+
+SAID_FROM_S = 1.0  # of waiting, when it is over
 
 
 class AsyncCells:
@@ -99,6 +102,7 @@ class _Watched:
         self._done = done
         self._begun = time.monotonic()
         self._timed_out = False
+        self._reason, self._waited_s = "", 0.0  # what it waited for before it began, as far as that was looked at
         namespace = self._cells.shell.user_ns
         self._deleted = {name: namespace[name] for name in cell.analysis.deleted if name in namespace}
         self.origin = self._cells.router.origin
@@ -110,7 +114,9 @@ class _Watched:
         cell = self._cell
         why = waiting_reason(self._done, self._cells.router.cell_number)
         facts = self._cells.lines_of.facts(self.origin)
-        facts.lead = f"{cell.title} {why or 'runs'}"
+        if why:
+            self._reason, self._waited_s = why, time.monotonic() - self._begun
+        facts.lead = f"{cell.title} is {why}" if why else f"{cell.title} runs"
         facts.phrases = [amounts.duration(int(time.monotonic() - self._begun))]
         facts.hint = f"nbray.cancel(Out[{cell.source.number}]) stops it"
         facts.state = PLACE if why else RUNNING
@@ -167,7 +173,8 @@ class _Watched:
 
     def _finish(self, state: int, lead: str) -> None:
         if self.line is not None:
-            self.line.finish(lambda: self._cells.lines_of.last(self.origin, state, lead))
+            phrases = [has_waited(self._reason, self._waited_s)] if self._waited_s >= SAID_FROM_S else []
+            self.line.finish(lambda: self._cells.lines_of.last(self.origin, state, lead, phrases))
 
     def _show_error(self, error: BaseException, end: bytes | None) -> None:
         router, shell = self._cells.router, self._cells.shell

@@ -61,7 +61,7 @@ class WaitingCell:
 
     def summary(self, taken: str) -> Facts:
         """Return how it ended."""
-        waited = f"waited {seconds(self.waited_s)} ({self._reason.removeprefix('waiting ').partition(':')[0]})"
+        waited = has_waited(self._reason, self.waited_s)
         if self.stopped:
             state, lead = CANCELLED, f"{self._title} was stopped after {taken}"
         elif isinstance(self._ref._data, ErrorValue):
@@ -71,3 +71,8 @@ class WaitingCell:
         if not self._worked and state != CANCELLED:
             return Facts(waited, state=state)
         return self._cells.lines_of.last(self._origin, state, lead, [waited] if self._reason else [])
+
+
+def has_waited(reason: str, waited_s: float) -> str:
+    """Return in a few words for what something has waited before it began: ``waited 7.5 s (for 1 CPU)``."""
+    return f"waited {seconds(waited_s)} ({reason.removeprefix('waiting ').partition(':')[0]})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kit import Cell, Kernel
@@ -138,8 +139,11 @@ def test_a_background_cell_that_waits_says_so(kernel: Kernel) -> None:
     first = kernel.ok("%%remote --async --quiet --num-cpus 2\nprint('holds')\n" + GATE.format(name="wait-gate"))
     kernel.until(lambda: first.text() == "holds\n")  # before, the second may get a worker that is not given back yet
     cell = kernel.ok("%%remote --async\nthrough = 1")
-    kernel.until(lambda: any("waiting for 1 CPU" in line for line in lines(cell)))
+    kernel.until(lambda: any("is waiting for 1 CPU: 0 of 2 free, held by cell " in line for line in lines(cell)))
+    kernel.until(lambda: ", 2 s" in lines(cell)[-1])
     assert kernel.ok("open('wait-gate', 'w').close()\nnbray.get(through)").value == "1"
+    kernel.until(lambda: " is done, " in lines(cell)[-1])
+    assert re.search(r", waited \d\.\d s \(for 1 CPU\)$", lines(cell)[-1]), lines(cell)[-1]
 
 
 def test_quiet_shows_no_line(kernel: Kernel) -> None:
