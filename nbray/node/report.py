@@ -61,14 +61,14 @@ def group_resources(node: NodeState, *, total: bool) -> dict[str, int]:
 
 
 def running(node: NodeState) -> dict[int, tuple[int, str]]:
-    """Return what the workers of this node were lent for: pid -> peer, and function or actor."""
-    lent = {}
+    """Return what the processes of this node do: pid -> peer, and function or actor that a worker was lent for."""
+    found = {client.pid: (client.peer, "driver") for client in node.clients.drivers()}
     for peer, worker in node.scheduler.pool.workers.items():
         lease = node.scheduler.lease_of(peer)
-        if lease is not None:
-            actor = node.actors.actors.get(node.actors.by_worker.get(peer, ""))
-            lent[worker.pid] = (peer, actor.title if actor is not None else lease.name)
-    return lent
+        actor = node.actors.actors.get(node.actors.by_worker.get(peer, ""))
+        name = "idle worker" if lease is None else lease.name if actor is None else actor.title
+        found[worker.pid] = (peer, name)
+    return found
 
 
 def _workers(node: NodeState) -> list[dict[str, Any]]:

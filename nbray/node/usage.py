@@ -121,7 +121,7 @@ def attribute(samples: list[UsageSample], workers: Callable[[], dict[int, tuple[
     ----------
     samples : list of UsageSample
     workers : callable
-        Returns pid -> peer of the worker, and name of the task or actor there. A pid that is not among them is a
+        Returns pid -> peer of the process, and name of the task or actor there. A pid that is not among them is a
         stranger's, or another namespace's view of ours: its memory is told without a name.
     """
     rows: list[dict[str, Any]] = msgspec.to_builtins(samples)

@@ -16,7 +16,7 @@ from nbray.util.state.tables import size
 
 from .page import NotFound, Page, Table
 from .runtime import ActorHandle, ObjectRef
-from .widgets import picture
+from .widgets import amounts, picture
 from .widgets.watch import Watch, usage
 
 MAX_ROWS = 20
@@ -166,14 +166,20 @@ def gpu(shell: Any) -> Page:
     if not gpus:
         return Page("", notes=["This node has no GPU that NVIDIA's library (NVML) tells of."])
     rows = [
-        [one["index"], one["name"], _share(one["utilization"]), size(one["used"]), size(one["total"])] for one in gpus
+        [one["index"], one["name"], _share(one["utilization"]), amounts.size_of(one["used"], one["total"])]
+        for one in gpus
     ]
     users = [
-        [one["index"], process["pid"], process.get("name") or None, size(process["used"])]
+        [
+            one["index"],
+            process["pid"],
+            process.get("name") or None,
+            amounts.size(process["used"]) if process["used"] >= 0 else None,
+        ]
         for one in gpus
         for process in one.get("processes", ())
     ]
-    page = Page("", tables=[Table(["gpu", "name", "busy", "memory used", "memory"], rows)])
+    page = Page("", tables=[Table(["gpu", "name", "busy", "memory"], rows)])
     page.picture = picture.gpus(usage(samples, 0))
     if users:
         page.tables.append(Table(["gpu", "pid", "runs", "memory"], users, "who uses them"))

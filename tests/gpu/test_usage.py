@@ -71,14 +71,15 @@ def test_gpus_and_what_runs_on_them(run_with_gpus):
         gpus = sys.argv[1]
 
         @nbray.remote(num_gpus=1)
-        def train(go_on):
+        def train(go_on, driver):
             with open(gpus, "a") as file:
-                file.write(f"process 0 {os.getpid()} 1073741824\\nprocess 0 999999 5\\nprocess 1 {os.getpid()} 18446744073709551615\\n")
+                file.write(f"process 0 {os.getpid()} 1073741824\\nprocess 0 999999 5\\nprocess 0 {driver} 6\\n")
+                file.write(f"process 1 {os.getpid()} 18446744073709551615\\n")
             while not os.path.exists(go_on):
                 time.sleep(0.005)
             return os.getpid()
 
-        ref = train.remote(gpus + ".done")
+        ref = train.remote(gpus + ".done", os.getpid())
         deadline = time.monotonic() + 100
         last = samples(1)[-1]
         while not all(gpu["processes"] for gpu in last["gpus"]):  # one may have been asked before they were written down
@@ -91,8 +92,22 @@ def test_gpus_and_what_runs_on_them(run_with_gpus):
         assert (one["index"], one["name"], one["used"], one["total"], one["utilization"]) == (0, "One", 2 << 30, 80 << 30, 0.37), one
         assert two["utilization"] is None and two["used"] == 1 << 30, two
         told = {(p["pid"], p["used"], p["name"]) for p in one["processes"]}
-        assert told == {(pid, 1 << 30, "train"), (999999, 5, "")}, told
+        assert told == {(pid, 1 << 30, "train"), (999999, 5, ""), (os.getpid(), 6, "driver")}, told
         assert [(p["pid"], p["used"]) for p in two["processes"]] == [(pid, -1)], two
+
+        @nbray.remote
+        def without_asking():
+            with open(gpus, "a") as file:
+                file.write(f"process 0 {os.getpid()} 7\\n")
+            return os.getpid()
+
+        pid, name = nbray.get(without_asking.remote()), ""
+        while name != "idle worker":  # once it is given back
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+            names = {p["pid"]: p["name"] for p in samples(1)[-1]["gpus"][0]["processes"]}
+            name = names.get(pid, "")
+            assert name in ("", "without_asking", "idle worker"), names
         print("right")
         """,
     )
