@@ -16,6 +16,7 @@ import msgspec
 
 from nbray._cstore import ffi, lib
 from nbray.config import Limits
+from nbray.core import current
 from nbray.core.call_site import warn
 from nbray.core.records import TASK_METHOD, TaskRecord
 from nbray.object_ref import ObjectRef
@@ -89,6 +90,8 @@ def _rows(core: Any, table: str) -> list[dict[str, Any]]:
 
 def why(core: Any, ref: ObjectRef) -> str:
     """Return one sentence: why ``ref`` has no value yet, or that it has one."""
+    if ref._cluster is not core:
+        raise current.foreign(ref)
     core.drain()
     if ref._data is None:
         with core.lock:

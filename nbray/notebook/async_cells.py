@@ -135,6 +135,7 @@ class _Watched:
 
     def cluster_ends(self) -> None:
         """The cluster ends, and with it the work: nobody will tell of its end."""
+        self._owner.ended(self._cell.job.key)
         taken = seconds(time.monotonic() - self._begun)
         self._finish(CANCELLED, f"{self._cell.title} was stopped after {taken}: the cluster has ended")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import time
 from typing import Any
 
@@ -21,6 +22,7 @@ from .widgets.watch import Watch, usage
 
 MAX_ROWS = 20
 MAX_LOG_LINES = 200
+MAX_ITEMS = 10_000  # of a list, that are looked through
 ID_CHARS = 24  # of an id: those of one owner begin alike for 16
 NO_CLUSTER = "No cluster runs: it starts with the first %%remote, the first .remote() or nbray.init()."
 #: What is worth looking at first.
@@ -50,7 +52,7 @@ def status(shell: Any) -> Page:
 
 def cluster(shell: Any) -> Page:
     """The nodes, and where the session is."""
-    core = _core()
+    core = require_cluster()
     rows = []
     for node in api_state.nodes():
         resources = ", ".join(
@@ -65,7 +67,7 @@ def cluster(shell: Any) -> Page:
 
 def tasks(shell: Any, only: str = "") -> Page:
     """Tasks by function, and the ones to look at first."""
-    _core()
+    require_cluster()
     listed, silent = api.find("tasks", limit=10_000, detail=True)
     rows = list({row.task_id: row for row in sorted(listed, key=lambda row: row.attempt_number)}.values())  # last runs
     if only:
@@ -108,7 +110,7 @@ def _lacking(resource: str, silent: set[int]) -> list[str]:
 
 def actors(shell: Any) -> Page:
     """The actors, those that are alive first."""
-    _core()
+    require_cluster()
     rows = sorted(state.list_actors(limit=1000, detail=True), key=lambda row: (row.state == "DEAD", row.class_name))
     names = _variables(shell, ActorHandle)
     by_id = {handle._ray_id: name for name, handle in names}
@@ -131,10 +133,10 @@ def actors(shell: Any) -> Page:
 
 def objects(shell: Any) -> Page:
     """The largest objects, and the variables that hold them."""
-    core = _core()
+    core = require_cluster()
     found, silent = api.find("objects", limit=10_000)
     rows = sorted(found, key=lambda row: -row.object_size)
-    held = {ref.hex(): name for name, ref in _variables(shell, ObjectRef)}
+    held = _in_containers(shell) | {ref.hex(): name for name, ref in _variables(shell, ObjectRef)}
     seen: dict[str, list[Any]] = {}
     for row in rows:
         if row.object_id not in seen:
@@ -157,7 +159,7 @@ def objects(shell: Any) -> Page:
 
 def gpu(shell: Any) -> Page:
     """What the GPUs do, and for whom."""
-    _core()
+    require_cluster()
     samples = live.usage()
     if not samples:  # the node samples only while somebody looks
         time.sleep(0.4)
@@ -188,7 +190,7 @@ def gpu(shell: Any) -> Page:
 
 def log(shell: Any, wanted: str) -> str:
     """Return the last lines of the log of a worker: of a task, an actor, a pid or a variable."""
-    _core()
+    require_cluster()
     if not wanted:
         raise NotFound("say whose log: a task's or an actor's id, a pid, or a variable that holds a ref or a handle.")
     try:
@@ -224,7 +226,8 @@ def _watch(shell: Any) -> Watch:
     return watch
 
 
-def _core() -> Any:
+def require_cluster() -> Any:
+    """Return the runtime, or raise what says that there is no cluster: to look starts none."""
     if current.core is None:
         raise NotFound(NO_CLUSTER)
     return current.core
@@ -233,6 +236,19 @@ def _core() -> Any:
 def _variables(shell: Any, kind: type) -> list[tuple[str, Any]]:
     found = [(name, value) for name, value in list(shell.user_ns.items()) if isinstance(value, kind)]
     return sorted(found, key=lambda pair: pair[0].startswith("_"), reverse=True)  # a real name is the last, and wins
+
+
+def _in_containers(shell: Any) -> dict[str, str]:
+    """Return by its id what leads to a ref in a list, tuple or dict of the user's: ``refs[3]``."""
+    found: dict[str, str] = {}
+    for name, value in list(shell.user_ns.items()):
+        if name.startswith("_") or name in ("In", "Out") or not isinstance(value, list | tuple | dict):
+            continue
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, one in itertools.islice(list(pairs), MAX_ITEMS):
+            if isinstance(one, ObjectRef) and isinstance(key, int | str):
+                found.setdefault(one.hex(), f"{name}[{key!r}]")
+    return found
 
 
 def _kind(text: str) -> str:

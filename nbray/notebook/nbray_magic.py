@@ -17,7 +17,6 @@ from nbray.options import UNIT
 
 from .page import NotFound, Page
 from .runtime import ObjectRef
-from .wait_reason import waiting_reason
 
 COMMANDS: dict[str, str] = {
     "status": "the cluster in figures (also without a word)",
@@ -80,7 +79,7 @@ class NbrayMagics(Magics):
         return lambda rest: make(self.shell)
 
     def _log(self, rest: str) -> None:
-        print(_pages().log(self.shell, rest), end="")
+        print(_pages().log(self.shell, rest) or "Nothing was written there.\n", end="")
 
     def _why(self, rest: str) -> None:
         value = self.shell.user_ns.get(rest)
@@ -95,17 +94,12 @@ class NbrayMagics(Magics):
                 if rest
                 else "name a variable that holds a ref."
             )
-        sentence = getattr(nbray, "why", None)
-        if sentence is not None:
-            print(sentence(value))
-            return
-        reason = waiting_reason(value, self._cells.router.cell_number)
-        state = "is ready" if value._task is None else "runs"
-        print(f"{rest}: {reason or state}")
+        _pages().require_cluster()
+        print(nbray.why(value))
 
     def _timeline(self, rest: str) -> None:
         path = os.path.abspath(rest or "timeline.json")
-        _pages().tasks(self.shell)  # says so when there is no cluster
+        _pages().require_cluster()
         try:
             nbray.timeline(path)
         except OSError as error:
@@ -115,7 +109,7 @@ class NbrayMagics(Magics):
     def _scale(self, rest: str) -> None:
         if not rest.isdecimal():
             raise NotFound(f"{rest or 'nothing'} is no number of CPUs; write for instance: %nbray scale 4")
-        _pages().status(self.shell)  # says so when there is no cluster
+        _pages().require_cluster()
         try:
             offered = set_cpus(current.core, int(rest))
         except ValueError as error:

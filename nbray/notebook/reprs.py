@@ -29,6 +29,7 @@ HTML = "text/html"
 MAX_TRACEBACK = 20_000  # characters of a remote traceback
 _MUTED = "color:var(--jp-ui-font-color2,#757575)"
 _LEFT = "text-align:left"
+GONE = "lost: its cluster has ended"
 
 
 class Context:
@@ -100,7 +101,7 @@ def ref_html(ref: ObjectRef, context: Context) -> str:
     """Return a ref's state, size, maker and cell in one line."""
     state: int | None
     state, facts = ref_facts(ref, context)
-    if context.has_line(ref):
+    if ref._cluster is context.watch.core and context.has_line(ref):
         # The line above is replaced when the work is done; the value of a cell stays as it was shown.
         state, facts = None, ["of a cell in the background", *facts[1:]]
     return _row(state, "ObjectRef", ref.hex()[:24], facts[:1], facts[1:])
@@ -108,6 +109,10 @@ def ref_html(ref: ObjectRef, context: Context) -> str:
 
 def ref_facts(ref: ObjectRef, context: Context) -> tuple[int, list[str]]:
     """Return the state of a ref, and what this process knows of it: the state's word first."""
+    if ref.is_nil():
+        return INPUT, ["nil: names no value"]
+    if ref._cluster is not context.watch.core:
+        return FAILED, [GONE]
     data, record = ref._data, ref._task
     number = context.cell_of(ref)
     cell = [f"cell {number}"] if number else []
@@ -143,7 +148,7 @@ def _maker(ref: ObjectRef, context: Context) -> str:
     lineage = getattr(ref._data, "lineage", None)
     if lineage is not None:
         return str(lineage.name or lineage.function.name)
-    return context.watch.name_of(ref._owner, ref._number) if context.watch.core is ref._cluster else ""
+    return context.watch.name_of(ref._owner, ref._number)
 
 
 _ACTOR_STATES = {"ALIVE": DONE, "DEAD": FAILED}
@@ -153,6 +158,8 @@ def actor_html(handle: ActorHandle, context: Context) -> str:
     """Return an actor's class, state, name, process, cell and methods in one line."""
     calls = handle._ray_calls
     notice: Any = calls.notice
+    if calls.core is not context.watch.core:
+        return _row(FAILED, f"{handle._ray_info['class_name']} actor", handle._ray_id[:24], [GONE], [])
     state = str(calls.state)
     waiting = len(calls.queue) + len(calls.tasks)
     muted = []

@@ -91,6 +91,8 @@ def test_gpu_and_log(busy: Kernel) -> None:
     assert "added by the counter" in busy.ok("%nbray log counter").text()
     assert "no task, actor, pid" in busy.run("%nbray log ffffffff").text("stderr")
     assert "No log of process 1 is known" in busy.run("%nbray log 1").text("stderr")
+    busy.ok("silent = Counter.remote()\nnbray.get(silent.__ray_ready__.remote())")
+    assert busy.ok("%nbray log silent").text() == "Nothing was written there.\n"
 
 
 def test_why(busy: Kernel) -> None:
@@ -163,7 +165,16 @@ def test_scale(busy: Kernel) -> None:
 
 def test_restart(busy: Kernel) -> None:
     busy.ok("%%remote --actor kept\nx = 1")
+    busy.ok("@nbray.remote\ndef endless():\n    import time\n    time.sleep(1000)\nopen_one = endless.remote()")
+    background = busy.ok("%%remote --async\nimport time\ntime.sleep(1000)\nin_background = 1")
+    line = background.of("display_data")[1]
     assert "A new cluster runs" in busy.ok("%nbray restart").text()
+    assert "the cluster has ended" in background.display(line)[-1]["data"]["text/plain"]
+    for lost in ("big", "failed", "counter", "open_one", "in_background"):  # as getting them says, too
+        shown = html(busy, lost)
+        assert "lost: its cluster has ended" in shown and "ready" not in shown and "alive" not in shown, shown
+    assert "nil: names no value" in html(busy, "type(big).nil()")
+    assert "belongs to another cluster" in busy.run("%nbray why big").text("stderr")
     assert busy.ok("nbray.cluster_resources()['CPU']").value == "2.0"
     assert busy.ok("%%remote --actor kept\n'x' in dir(), 1").reply
     assert busy.ok("%%remote\nbig_again = 5\nbig_again").value == "5"
@@ -174,3 +185,7 @@ def test_without_a_cluster(fresh_kernel: Kernel) -> None:
     assert "No cluster runs" in (fresh_kernel.ok("%nbray").value or "")
     assert "No cluster runs" in fresh_kernel.run("%nbray tasks").text("stderr")
     assert fresh_kernel.ok("import nbray\nnbray.is_initialized()").value == "False"
+    fresh_kernel.ok("ref = nbray.put(1)\nnbray.shutdown()")
+    for looked in ("why ref", "scale 3", "timeline", "log ref", "objects"):
+        assert "No cluster runs" in fresh_kernel.run(f"%nbray {looked}").text("stderr")
+    assert fresh_kernel.ok("nbray.is_initialized()").value == "False"
