@@ -33,6 +33,7 @@ import cloudpickle
 from cloudpickle.cloudpickle import _extract_code_globals, _function_getstate, _make_function
 
 from nbray.serialization.annotations import AnnotationPickler, readable
+from nbray.serialization.cell_source import remember, texts_of
 from nbray.serialization.serializer import keep_slots
 
 from . import array_views, made_modules
@@ -40,7 +41,7 @@ from .c_data import is_made_array, reduce_array_class
 from .cell_text import QUERY_METHODS, is_formula
 from .common_memory import CommonMemory
 from .error_rebuild import rebuild
-from .error_record import bare_exception, capture, frames_of
+from .error_record import FrameRecord, bare_exception, capture, frames_of
 from .ipywidgets_travel import comm_type, connection, reduce_observed
 from .odd_objects import reduce_odd
 from .stand_in_frames import make_traceback
@@ -178,7 +179,9 @@ def _is_made_of_other_arguments(kind: type[BaseException]) -> bool:
 
 def _restore_error(error: BaseException, state: tuple[Any, tuple[Any, ...]]) -> None:
     """Give an exception its attributes, where it was raised, and what it was raised from."""
-    attributes, (frames, cause, context, same, suppress) = state
+    attributes, (frames, cause, context, same, suppress, texts) = state
+    for filename, text in texts.items():
+        remember(filename, text)
     if attributes is not None:
         error.__setstate__(attributes)
     error.__traceback__ = make_traceback(frames)
@@ -187,6 +190,11 @@ def _restore_error(error: BaseException, state: tuple[Any, tuple[Any, ...]]) -> 
         error.__cause__ if same else rebuild(context, _read_apart) if isinstance(context, list) else context
     )
     error.__suppress_context__ = suppress
+
+
+def _frames_apart(records: Any) -> Iterator[FrameRecord]:
+    for record in records if isinstance(records, list) else ():
+        yield from record.frames
 
 
 def _read_apart(data: bytes) -> Any:
@@ -320,7 +328,11 @@ class CellPickler(AnnotationPickler):
         # What it was raised from is not to keep it from travelling, and is written down as the chain of an error is.
         cause, context = self._apart(story[1]), None if story[2] is story[1] else self._apart(story[2])
         state = reduced[2] if len(reduced) > 2 else None
-        story_told = frames_of(story[0]), cause, context, story[2] is story[1], error.__suppress_context__
+        frames = frames_of(story[0])
+        shown = [*frames, *(frame for each in (cause, context) for frame in _frames_apart(each))]
+        # The notebook has the texts of its cells.
+        texts = texts_of(frame.filename for frame in shown) if self.send_globals else {}
+        story_told = frames, cause, context, story[2] is story[1], error.__suppress_context__, texts
         return *reduced[:2], (state, story_told), None, None, _restore_error
 
     def _apart(self, error: BaseException | None) -> Any:

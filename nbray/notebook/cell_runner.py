@@ -25,6 +25,7 @@ from . import (
     cell_failure,
     collector,
     interrupt_handlers,
+    last_error,
     logging_relays,
     method_hints,
     module_reload,
@@ -297,6 +298,7 @@ class _Run:
         """Put the notebook's settings into force in the libraries that its names have brought."""
         self.reloads = reloaded_modules.InCell()
         afterwards.callback(self.reloads.end)
+        afterwards.enter_context(last_error.as_in_notebook(self.namespace))
         self.settings = SettingsInForce(self.job, self.namespace, self.kept is not None, afterwards)
         for name, place in self.job.held:
             self.namespace[name] = self.before[name] = value = value_at(place)

@@ -39,6 +39,7 @@ from . import (
     formatters,
     interrupt,
     interrupt_handlers,
+    last_error,
     logging_filters,
     logging_handlers,
     logging_state,
@@ -277,6 +278,8 @@ class RemoteCells:
         handlers, job.log_handlers = logging_handlers.read(options.each is None and not options.asynchronous)
         if handlers:
             functions[logging_handlers.NAME] = handlers
+        if last_error.is_mentioned(job.source):
+            functions[last_error.NAME] = last_error.to_send()
         if of_signals := interrupt_handlers.of_the_notebook():
             functions[interrupt_handlers.NAME] = of_signals
         if analysis.magics:

@@ -57,8 +57,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
     handlers = interrupt_handlers.Kept(kept)
     builtin_input, breakpoint_hook = builtins.input, sys.breakpointhook
     getpass: Any = importlib.import_module("getpass") if "getpass" in job.source else None
-    pdb: Any = importlib.import_module("pdb") if "set_trace" in job.source else None
-    set_trace = getattr(pdb, "set_trace", None)
+    pdb: Any = importlib.import_module("pdb") if "set_trace" in job.source or "pdb" in job.source else None
+    debuggers = {name: getattr(pdb, name) for name in ("set_trace", "post_mortem", "pm") if pdb is not None}
     ask_secret = getattr(getpass, "getpass", None)
     start: Start | None = None
     try:
@@ -80,8 +80,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
         sys.breakpointhook = _refuse_breakpoint
         if getpass is not None:
             getpass.getpass = _in_the_place_of("getpass", "getpass", _refuse_input)
-        if pdb is not None:
-            pdb.set_trace = _in_the_place_of("pdb", "set_trace", _refuse_breakpoint)
+        for name in debuggers:
+            setattr(pdb, name, _in_the_place_of("pdb", name, _refuse_breakpoint))
         shell.prepare()
         shell.enter(module, job, kept)
         remember(job.filename, job.text)
@@ -96,8 +96,8 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
         builtins.input, sys.breakpointhook = builtin_input, breakpoint_hook
         if getpass is not None:
             getpass.getpass = ask_secret
-        if pdb is not None:
-            pdb.set_trace = set_trace
+        for name, debugger in debuggers.items():
+            setattr(pdb, name, debugger)
         if main is not None:
             sys.modules["__main__"] = main
         sys.path[:] = path

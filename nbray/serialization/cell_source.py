@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import linecache
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 MAX_TEXT_CHARS = 100_000  # a longer cell is data; its code goes alone
@@ -27,6 +27,12 @@ def text_of(filename: str) -> str | None:
     if known is None or known[0] is not lines:
         known = _texts[filename] = lines, "".join(lines)
     return known[1]
+
+
+def texts_of(filenames: Iterable[str]) -> dict[str, str]:
+    """Return the texts of those of the files that are cells."""
+    texts = {filename: text_of(filename) for filename in dict.fromkeys(filenames)}
+    return {filename: text for filename, text in texts.items() if text is not None and len(text) <= MAX_TEXT_CHARS}
 
 
 def remember(filename: str, text: str) -> None:

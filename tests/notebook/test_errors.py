@@ -359,3 +359,21 @@ def test_lambdas_are_shown_with_what_they_take(kernel: Kernel) -> None:
     here = kernel.run("#%%remote\nlist(map(lambda t, *a: t + not_there, range(3)))")
     there = kernel.run("%%remote\nlist(map(lambda t, *a: t + not_there, range(3)))")
     assert "in <lambda>(t, *a)" in here.traceback and "in <lambda>(t, *a)" in there.traceback
+
+
+def test_the_last_error_is_there_in_a_cell_that_speaks_of_it(kernel: Kernel) -> None:
+    look = "import sys, traceback\ntraceback.print_last()\nsys.last_value, sys.last_type is type(sys.last_value)"
+    kernel.run("def invert(v):\n    return 1 / v\ninvert(0)")
+    for code in (look, "%%remote\n" + look, "%%remote --async\n" + look):
+        cell = kernel.ok(code)
+        kernel.until(lambda cell=cell: "ZeroDivisionError: " in cell.text("stderr"))  # type: ignore[misc]
+        assert "line 3, in <module>\n    invert(0)\n" in cell.text("stderr")
+        assert "line 2, in invert\n    return 1 / v\n" in cell.text("stderr")
+        assert "--async" in code or cell.value == "(ZeroDivisionError('division by zero'), True)"
+    kernel.run("%%remote\ninvert('x')")
+    assert kernel.ok("%%remote\nimport sys\nstr(sys.last_value)").value == kernel.ok("str(sys.last_value)").value
+    kernel.run("import threading\nerror = KeyError(threading.Lock())\nraise error")  # which cannot travel
+    assert kernel.ok("%%remote\nimport sys\nsys.last_type.__name__").value == "'KeyError'"
+    assert kernel.run("%%remote\nimport pdb\npdb.pm()").error["evalue"].startswith("breakpoint() cannot stop here")
+    kernel.ok("import sys\ndel sys.last_value, sys.last_type, sys.last_traceback\nvars(sys).pop('last_exc', 0)")
+    assert kernel.ok("%%remote\nimport sys\nhasattr(sys, 'last_value')").value == "False"
