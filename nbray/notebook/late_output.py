@@ -37,11 +37,16 @@ class LateOutput:
     ----------
     send
         Sends a message (kind, content) as an answer to the present cell.
+
+    Attributes
+    ----------
+    needed : bool
+        Whether the client of the present cell is such a one.
     """
 
     def __init__(self, send: Callable[[str, dict[str, Any]], None]) -> None:
         self._send = send
-        self.needed = False  # the client of the present cell is such a one
+        self.needed = False
         self._running = False
         self._places: OrderedDict[str, _Place] = OrderedDict()  # by origin
         self._changed: dict[str, _Place] = {}

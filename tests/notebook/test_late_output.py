@@ -7,7 +7,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from kit import Kernel, headless
+from kit import Cell, Kernel, headless
 from nbclient import NotebookClient
 from test_headless import environment
 
@@ -137,6 +137,24 @@ def test_a_person_gets_it_under_its_cell(kernel: Kernel) -> None:
     kernel.ok("open('go', 'w').close()\nnbray.get(z)")
     kernel.until(lambda: cell.text() == "late\n")
     assert not cell.of("display_data")
+
+
+def test_who_brings_output_is_not_waited_for_with_the_routers_lock(kernel: Kernel) -> None:
+    """The thread that brings it holds the library's lock: to take that one last would be a deadlock."""
+    kernel.ok(
+        "import threading\n"
+        "from nbray.notebook import output_router\n"
+        "def runs_for(origin, router=get_ipython()._nbray_extension.router):\n"
+        "    def other():\n"
+        "        free.append(router._lock.acquire(timeout=10) and not router._lock.release())\n"
+        "    thread = threading.Thread(target=other)\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+        "    return False\n"
+        "free, kept, output_router.runs_for = [], output_router.runs_for, runs_for"
+    )
+    kernel.finish(Cell(kernel, kernel.client.execute("None", allow_stdin=False)))
+    assert kernel.ok("output_router.runs_for = kept\nfree").value == "[True]"
 
 
 @pytest.mark.slow
