@@ -14,6 +14,7 @@ from .style import LIGHT
 
 GPU_COLOUR, MEMORY_COLOUR = 6, 7  # beside those of the states
 MAX_EDGES = 100
+BOLD = 1.13  # how much wider letters are
 _NARROW, _WIDE = set("iljtfrI.,:;|!'()[] "), set("mwMW@%×→…")
 
 
@@ -175,6 +176,8 @@ def graph(groups: list[Group], edges: list[Edge], most: int, detailed: bool) -> 
         else:
             below = 16.0
             body.append(_edge_back(edge, place_of, placed.corners, sizes))
+    if body:  # where many go the same way they are no darker than one
+        body = [f'<g class="w">{"".join(body)}</g>']
     for group, corner, size in zip(drawn, placed.corners, sizes, strict=True):
         body.append(_card(group, corner, size, detailed))
     return Piece(
@@ -184,7 +187,7 @@ def graph(groups: list[Group], edges: list[Edge], most: int, detailed: bool) -> 
 
 def _card_size(group: Group, detailed: bool) -> tuple[float, float]:
     label = words.name_of(group) if detailed else words.counted(group)
-    width = text_width(label) * (1.06 if detailed else 1.0) + 28
+    width = text_width(label) * (BOLD if detailed else 1.0) + 28
     if detailed:
         width = max(width, text_width(words.about(group)) + 18, 96)
     return max(width, 60.0), 44.0 if detailed else 27.0

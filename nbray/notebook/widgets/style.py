@@ -39,6 +39,7 @@ _DRAWING = (
     f".{CLASS} .k{{fill:currentColor;fill-opacity:.025;stroke:currentColor;stroke-opacity:.2}}"
     f".{CLASS} .o{{fill:currentColor;fill-opacity:.13}}"
     f".{CLASS} .e{{fill:none;stroke:currentColor;stroke-opacity:.3}}"
+    f".{CLASS} .w{{opacity:.3}}.{CLASS} .w .e{{stroke-opacity:1}}"
     f".{CLASS} .a{{fill-opacity:.18}}"
 )
 _FONT = "var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI','Liberation Sans',Arial,sans-serif)"

@@ -8,6 +8,7 @@ from . import amounts
 from .facts import CANCELLED, DONE, FAILED, INPUT, PLACE, RUNNING, Facts, Gpu, Group, Usage
 
 MAX_NAME = 28  # characters of a name
+MAX_WHOLE_NAME = 80  # the same where there is room for it
 MAX_LINE = 160  # characters of a message
 MAX_LABEL = 600  # characters of a description for a screen reader
 MAX_PROBLEMS = 5
@@ -71,7 +72,9 @@ def counts(numbers: tuple[int, ...]) -> list[str]:
 
 def sentence(group: Group) -> str:
     """Return a group in words, for who cannot see it: ``evaluate, 400 tasks, 2 run, 90 done``."""
-    return ", ".join([name_of(group), amounts.noun(group.total, "task"), *counts(group.counts)])
+    return ", ".join(
+        [clean(group.name, MAX_WHOLE_NAME) or "task", amounts.noun(group.total, "task"), *counts(group.counts)]
+    )
 
 
 def main_state(numbers: tuple[int, ...]) -> int:

@@ -3,6 +3,7 @@
 ``NBRAY_GOLDEN=1 pytest`` writes the golden files anew; look at what changed before you keep it.
 """
 
+import itertools
 import os
 import random
 import re
@@ -149,6 +150,24 @@ def test_no_two_cards_overlap_and_all_are_inside(seed):
         for e, g, h, k in boxes[:i]:
             assert c <= e or h <= a or d <= g or k <= b
     assert len(placed.routes) == len(edges)
+    for x, y in (point for route in placed.routes for point in route):
+        assert 0 <= x <= placed.width + 0.01 and -0.01 <= y <= placed.height + 0.01
+
+
+def test_a_long_chain_goes_on_in_the_next_row_and_its_edges_pass_no_card():
+    sizes = [(150.0, 44.0)] * 31
+    edges = [(one, one + 1) for one in range(30)] + [(3, 9), (0, 30)]
+    placed = layout.place(sizes, edges, 780)
+    assert placed.width <= 780 + 2 * layout.MARGIN
+    corners = placed.corners
+    assert len({y for _, y in corners}) > 6 and all(y >= corners[0][1] - 44 for _, y in corners)
+    boxes = [(x, y, x + w, y + h) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
+    for route in placed.routes:
+        for (x1, y1), (x2, y2) in itertools.pairwise(route):
+            if abs(y1 - y2) > 0.5 and abs(x1 - x2) > 0.5:
+                continue  # a curve between two columns
+            for a, b, c, d in boxes:
+                assert max(x1, x2) <= a or min(x1, x2) >= c or max(y1, y2) <= b or min(y1, y2) >= d
 
 
 def test_the_estimate_of_the_time_that_is_left():
