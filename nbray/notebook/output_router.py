@@ -37,6 +37,7 @@ from .unheard import heard
 
 COALESCE_S = 0.05
 SHOW_S = 1.0 + PENDING_OUTPUTS / MESSAGES_PER_S  # in which a cell that has ended shows what waits
+QUIET_S = 1.0  # after a cell's end: with nothing more for its file, what has come late is told
 MAX_ORIGINS = 5_000  # cells remembered; the output of older ones goes to the present cell
 MAX_ENDED = 256  # ends of cells that nobody asked for
 WHY = {
@@ -48,7 +49,7 @@ WHY = {
 class _Cell:
     """What the router knows of one cell."""
 
-    __slots__ = ("cell_id", "number", "over", "overflow", "parent", "queue", "sent_at", "told")
+    __slots__ = ("cell_id", "kept_at", "number", "over", "overflow", "parent", "queue", "sent_at", "told", "told_end")
 
     def __init__(self, parent: Any, number: int, to_terminal: bool, cell_id: str = "") -> None:
         self.parent = parent
@@ -58,7 +59,9 @@ class _Cell:
         self.sent_at = 0.0
         self.over = False  # it has ended: when nothing waits any more, what is in the file is told
         self.overflow: Overflow | None = None
+        self.kept_at = 0.0  # when something was last written to its file
         self.told: set[str] = set()  # where the rest of its output goes
+        self.told_end = False  # how much of it is there
 
 
 class OutputRouter:
@@ -257,11 +260,14 @@ class OutputRouter:
 
     def _emptied(self, origin: str, cell: _Cell) -> None:
         self._waiting.pop(origin, None)
-        cell.sent_at = time.monotonic()
+        now = cell.sent_at = time.monotonic()
         overflow = cell.overflow
         if not cell.over or overflow is None:
             return
-        cell.overflow = None
+        if cell.told_end and now - cell.kept_at < QUIET_S and not self._closed:
+            self._flush_later(origin, cell)  # what it left running writes on: that is told once, behind it
+            return
+        cell.overflow, cell.told_end = None, True
         overflow.close()
         tail = overflow.last_lines()
         if where := " and ".join(overflow.paths()):
@@ -286,6 +292,7 @@ class OutputRouter:
 
     def _keep(self, origin: str, cell: _Cell, where: str, kind: str, content: Any) -> None:
         """Write to the cell's file or page what is too much for the front end."""
+        cell.kept_at = time.monotonic()
         if cell.overflow is None:
             cell.overflow = Overflow(f"cell-{cell.number}-{abs(hash(origin)) % 0xFFFF:04x}")
         overflow = cell.overflow
@@ -326,6 +333,7 @@ class OutputRouter:
     def close(self) -> None:
         """Send what may be sent, write the rest to its file, and end the thread."""
         with self._lock:
+            self._closed = True
             for origin, cell in list(self._waiting.items()):
                 cell.over = True
                 self._flush(origin, cell)
@@ -333,7 +341,6 @@ class OutputRouter:
                 self._emptied(origin, cell)
         if self.comms is not None:
             self.comms.close()
-        self._closed = True
         self._wake.set()
 
     # --------------------------------------------------------------------- sending

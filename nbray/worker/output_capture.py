@@ -28,7 +28,9 @@ FULL_RING_PATIENCE_S = 5.0
 FOREIGN_PERIOD_S = 0.1  # between two looks at what others than Python's streams write
 FOREIGN_LINGER_S = 2.0  # the looks go on after a cell, and after something was found
 LOOK_BYTES = 1024 * 1024  # read at one look; others have their turn then
-RESULT_BYTES = 16 * 1024 * 1024  # the same before a result: it does not wait for a child that goes on writing
+RESULT_BYTES = (
+    256 * 1024 * 1024
+)  # the same before a result, of what is there just then: a child that goes on writing is not waited for
 LOG_MAX_BYTES = 16 * 1024 * 1024  # of what tasks print; then the log begins anew
 
 

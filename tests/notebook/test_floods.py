@@ -319,3 +319,28 @@ def test_no_file_takes_the_rest(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert "no file takes the rest ([Errno 28] No space left on device)" in shown.err
     assert shown.out.endswith("the end\n")
     assert not Path("cell.txt").exists()
+
+
+def test_a_flood_that_c_code_writes_is_there_when_the_cell_ends(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote --quiet\nimport os\nline = b'y' * 999 + b'\\n'\nfor i in range(60_000): os.write(1, line)"
+    )
+    (found,) = re.findall(r"nbray: ([\d.]+) MB of this cell's output are in (\S+);", cell.text("stderr"))
+    path = Path(found[1])
+    assert path.stat().st_size + cell.text().count("\n") * 1000 >= 60_000_000
+    path.unlink()
+
+
+def test_what_a_cell_left_running_writes_is_told_once(kernel: Kernel, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    cell = kernel.ok(
+        "%%remote --quiet\nimport subprocess\nprint('x' * 2_000_000)\n"
+        f"subprocess.Popen(['sh', '-c', 'while [ ! -e {go} ]; do sleep 0.01; done; yes abcdefghi | head -c 30000000; echo end'])\n"
+        "None"
+    )
+    assert cell.text("stderr").count("MB of this cell's output are in") == 1
+    go.touch()
+    kernel.until(lambda: cell.text("stderr").count("MB of this cell's output are in") == 2)
+    kernel.until(lambda: cell.text().endswith("end\n"))
+    assert cell.text("stderr").count("MB of this cell's output are in") == 2
+    _held_back(cell)
