@@ -117,14 +117,16 @@ class OutputRouter:
 
     def leave_cell(self) -> None:
         """The present cell ends: its last messages."""
-        if self.kernel is None:
+        if self.kernel is None or not self.late.needed:
             return
+        leaves_work = runs_for(
+            self.origin
+        )  # not with our lock held: who brings output has the library's, and wants ours
         with self._lock:
-            if self.late.needed:  # nobody listens when the turn of what waits has come
-                for origin, cell in list(self._waiting.items()):
-                    self._emit(origin, cell, cell.queue.all())
-                    self._emptied(origin, cell)
-            self.late.cell_ends(self.origin, runs_for(self.origin))
+            for origin, cell in list(self._waiting.items()):  # nobody listens when the turn of what waits has come
+                self._emit(origin, cell, cell.queue.all())
+                self._emptied(origin, cell)
+            self.late.cell_ends(self.origin, leaves_work)
 
     def _parent_now(self) -> Any:
         if self.kernel is None:
