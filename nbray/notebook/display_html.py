@@ -12,14 +12,18 @@ def as_html(data: dict[str, Any]) -> str:
     for mime, make in _FORMS.items():
         if isinstance(value := data.get(mime), str):
             return make(value)
-    plain = data.get("text/plain", "")
-    return f"<pre>{html.escape(plain if isinstance(plain, str) else str(plain), quote=False)}</pre>"
+    return _text(next((data[mime] for mime in _SOURCES if isinstance(data.get(mime), str)), ""))
+
+
+def _text(value: str) -> str:
+    return f"<pre>{html.escape(value, quote=False)}</pre>"
 
 
 def _picture(mime: str) -> Callable[[str], str]:
     return lambda value: f'<img src="data:{mime};base64,{"".join(value.split())}">'
 
 
+_SOURCES = ("text/markdown", "text/latex", "text/plain")  # as they were written: a page has nothing that draws them
 _FORMS: dict[str, Callable[[str], str]] = {
     "text/html": str,
     "image/svg+xml": str,

@@ -18,7 +18,12 @@ TAIL_CHARS = 2_000
 
 _HEAD = """<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title>{title}</title>
-<style>body {{ font-family: sans-serif; margin: 2em }} body > * {{ margin: 0 0 1em }} pre.stderr {{ background: #fdd }}</style>
+<style>
+body {{ font: 14px/1.4 sans-serif; margin: 2em }} body > * {{ margin: 0 0 1em }}
+pre {{ font-size: 13px }} pre.stderr {{ background: #fdd }}
+table {{ border-collapse: collapse }} th, td {{ border: 0; padding: 3px 8px; text-align: right }}
+tr:nth-child(even) {{ background: #f5f5f5 }}
+</style>
 </head><body>
 """
 

@@ -287,6 +287,7 @@ def test_the_page_shows_what_displays_showed(tmp_path: Path, monkeypatch: pytest
     for data in (
         {"text/plain": "<Figure>", "image/png": "iVBO\nRw0K"},
         {"text/plain": "table", "text/html": "<b>table</b>"},
+        {"text/plain": "<Markdown>", "text/markdown": "**a & b**"},
         {"text/plain": "Map<int>", "application/x-unknown": {}},
     ):
         overflow.show_on_page({"data": data})
@@ -298,6 +299,7 @@ def test_the_page_shows_what_displays_showed(tmp_path: Path, monkeypatch: pytest
         '<pre class="stderr">a &lt; b\n</pre>',
         "data:image/png;base64,iVBORw0K",
         "<b>table</b>",
+        "**a &amp; b**",
         "Map&lt;int&gt;",
     ):
         assert part in page
