@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the C module below `signal`
 import contextlib
+import functools
 import inspect
 import os
 import pickle
@@ -272,7 +273,7 @@ class Executor(ActorHost, Replies, TaskArguments, OwnerSurroundings):
                 function = _Unloadable(self.environment.failure)
             elif function is None:
                 try:
-                    function = _loads(payload[start:])
+                    function = _in_python(_loads(payload[start:]))
                 except BaseException as error:
                     # Told with each call: the function cannot be loaded here.
                     function = _Unloadable(error)
@@ -464,6 +465,18 @@ class GpuCalls:
             return self.function(*args, **kwargs)
         finally:
             self.end()
+
+
+def _in_python(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function in C inside of one of Python's: by its frame an interrupt tells that it runs."""
+    if inspect.isfunction(function):
+        return function
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _is_importing(frame: Any) -> bool:

@@ -39,6 +39,17 @@ def test_cancel_of_a_queued_task(ray, gate, ledger):
     assert "queued" not in ledger.lines()
 
 
+def test_cancel_of_a_function_in_c(ray):
+    from nbray.util.state import list_tasks
+
+    ref = ray.remote(time.sleep).options(name="in C").remote(3600)
+    with kit.no_hang():
+        kit.eventually(lambda: list_tasks(filters=[("name", "=", "in C"), ("state", "=", "RUNNING")]))
+        ray.cancel(ref)
+        with pytest.raises(ray.exceptions.TaskCancelledError):
+            ray.get(ref)
+
+
 def test_cancel_of_a_running_task(ray, gate, ledger):
     for number in range(kit.scaled(10)):
         ref = ray.remote(spin).remote(gate, ledger)
