@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_GO_ON = "The tasks go on; nbray.cancel(ref) stops one."
+
 
 def add_note(error: BaseException, note: str) -> None:
     """Add a note to ``error``, below whose text tracebacks show it; a second time it is left out."""
@@ -10,3 +12,20 @@ def add_note(error: BaseException, note: str) -> None:
         return
     # No method is called: the user's class may have one of that name.
     vars(error)["__notes__"] = [*notes, note]
+
+
+def tell_that_tasks_go_on(interrupt: KeyboardInterrupt) -> None:
+    """Say that what was waited for goes on."""
+    if hasattr(interrupt, "add_note"):
+        interrupt.add_note(_GO_ON)
+    elif not interrupt.args:  # Python 3.10
+        interrupt.args = (_GO_ON,)
+
+
+def tell_nothing_of_tasks(interrupt: KeyboardInterrupt) -> None:
+    """Take that away again, for who says it in better words."""
+    if interrupt.args == (_GO_ON,):
+        interrupt.args = ()
+    notes = getattr(interrupt, "__notes__", [])
+    if _GO_ON in notes:
+        notes.remove(_GO_ON)

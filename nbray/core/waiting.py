@@ -24,6 +24,7 @@ from nbray.core.why import LongWait
 from nbray.exceptions import (
     GetTimeoutError,
 )
+from nbray.notes import tell_that_tasks_go_on
 from nbray.object_ref import ObjectRef
 from nbray.serialization import serializer
 from nbray.serialization.error_value import ErrorValue
@@ -243,7 +244,7 @@ class Waiting(CoreState):
                         long_wait.look()
         except KeyboardInterrupt as interrupt:
             if self.role == "driver" and refs:
-                _add_hint(interrupt)
+                tell_that_tasks_go_on(interrupt)
             raise
         finally:
             self._leave_wait(waiter)
@@ -400,12 +401,3 @@ class Waiting(CoreState):
                 return
         self._callbacks.append((callback, ref))
         self.run_callbacks()
-
-
-def _add_hint(interrupt: KeyboardInterrupt) -> None:
-    """Say that what was waited for goes on."""
-    hint = "The tasks go on; nbray.cancel(ref) stops one."
-    if hasattr(interrupt, "add_note"):
-        interrupt.add_note(hint)
-    elif not interrupt.args:  # Python 3.10
-        interrupt.args = (hint,)

@@ -24,6 +24,7 @@ from typing import Any
 import cloudpickle
 
 from nbray.exceptions import GetTimeoutError, RayError
+from nbray.notes import tell_nothing_of_tasks
 from nbray.serialization.error_value import hint_of
 
 from . import error_rebuild, old_ipython, read_only
@@ -159,8 +160,10 @@ def install(shell: Any) -> Callable[[], None]:
             if value is not None and (tb := _of_the_user(value)) is not None:
                 kwargs.update(tb_offset=0, running_compiled_code=True)
                 exc_tuple = type(value), value, tb
-            original(exc_tuple, *args, **kwargs)
             hint = _hint(value, shell.user_ns)
+            if hint and isinstance(value, KeyboardInterrupt):
+                tell_nothing_of_tasks(value)
+            original(exc_tuple, *args, **kwargs)
             if hint:
                 print(f"nbray: {hint}", file=sys.stderr)
             return None
