@@ -13,7 +13,8 @@ import inspect
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _ASYNCIO = asyncio.__name__
@@ -146,8 +147,8 @@ def _let_asyncio_run() -> None:
 
 
 def finished(result: Any, error: BaseException | None, cancelled: bool) -> asyncio.Future[Any]:
-    """Make a future that has ended so; a task or future that travels becomes one."""
-    future: asyncio.Future[Any] = asyncio.Future(loop=asyncio._get_running_loop() or kept_loop())
+    """Make a future that has ended so."""
+    future: asyncio.Future[Any] = asyncio.Future(loop=_loop_of_futures())
     if cancelled:
         future.cancel()
     elif error is not None:
@@ -158,11 +159,76 @@ def finished(result: Any, error: BaseException | None, cancelled: bool) -> async
     return future
 
 
+def finished_task(
+    result: Any, error: BaseException | None, cancelled: bool, name: str, of: tuple[str, str]
+) -> asyncio.Future[Any]:
+    """Make a task that has ended so, of a coroutine of the same name; a future where the loop lets nobody else run a task of its own."""
+    loop = _loop_of_futures()
+    steps: list[tuple[Any, tuple[Any, ...], Any]] = []
+    coroutine = _end(result, error, cancelled)
+    coroutine.__name__, coroutine.__qualname__ = of
+    traceback = error.__traceback__ if error is not None else None
+    try:
+        # What the task asks of its loop is done at once: there may be no loop that runs, and who looks at the task looks now.
+        loop.call_soon = lambda step, *args, context=None: steps.append((step, args, context))  # type: ignore
+    except AttributeError:
+        coroutine.close()
+        return finished(result, error, cancelled)
+    try:
+        task = asyncio.Task(coroutine, loop=loop, name=name)
+        with _no_task_runs(loop):
+            while steps and not task.done():
+                step, args, context = steps.pop(0)
+                step(*args) if context is None else context.run(step, *args)
+    except (KeyboardInterrupt, SystemExit) as raised:
+        if raised is not error:
+            raise
+    finally:
+        del loop.call_soon
+        if error is not None:
+            error.__traceback__ = traceback
+    if error is not None and not cancelled:
+        task._log_traceback = False  # type: ignore[attr-defined]
+    return task
+
+
+async def _end(result: Any, error: BaseException | None, cancelled: bool) -> Any:
+    if cancelled:
+        raise asyncio.CancelledError
+    if error is not None:
+        raise error
+    return result
+
+
+@contextmanager
+def _no_task_runs(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let a task of a loop run while another one of it does, or while the loop does not."""
+    running, current = asyncio._get_running_loop(), asyncio.tasks.current_task(loop)
+    if current is not None:
+        asyncio.tasks._leave_task(loop, current)
+    asyncio._set_running_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(running)
+        if current is not None:
+            asyncio.tasks._enter_task(loop, current)
+
+
+def _loop_of_futures() -> asyncio.AbstractEventLoop:
+    return asyncio._get_running_loop() or kept_loop()
+
+
 def reduce_future(future: asyncio.Future[Any]) -> Any:
-    """Pickle a future that has ended; one that has not belongs to its loop."""
+    """Pickle a future or a task that has ended; one that has not belongs to its loop."""
     if not future.done():
         raise TypeError(f"cannot pickle a {type(future).__name__} of asyncio that has not ended")
-    if future.cancelled():
-        return finished, (None, None, True)
-    error = future.exception()
-    return finished, (None, error, False) if error is not None else (future.result(), None, False)
+    cancelled = future.cancelled()
+    error = None if cancelled else future.exception()
+    end = (None if cancelled or error is not None else future.result(), error, cancelled)
+    if not isinstance(future, asyncio.Task):
+        return finished, end
+    coroutine = future.get_coro()
+    names = [getattr(coroutine, name, None) for name in ("__name__", "__qualname__")]
+    of = tuple(name if isinstance(name, str) else "coroutine" for name in names)
+    return finished_task, (*end, future.get_name(), of)
