@@ -17,6 +17,7 @@ Large buffers are kept out of the stream, in ``buffers``.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import io
 import itertools
@@ -50,6 +51,8 @@ from .weak_references import reduce_weak
 PROTOCOL = 5
 PROTO = pickle.PROTO + bytes([PROTOCOL])
 NOTHING = pickle.NONE + pickle.STOP  # the end of a pickled None
+#: Dicts that each process has (no pickler asks how to write a dict). Each in which code has run, as ``exec`` and ``eval`` do, holds this.
+EVERYWHERE = (vars(builtins),)
 
 LOOKS_UP = frozenset({"eval", "exec", "globals"})  # what finds names by text, which no analysis of code tells
 
@@ -243,14 +246,16 @@ class CellPickler(AnnotationPickler):
         self.queries: list[str] = []  # texts in functions that give them to libraries, which look up the names in them
         self.ordinary: set[type] = set()  # classes of which no object is written in a way of its own
         self.globals_ref[id(namespace)] = _Namespace()
+        self.know(())
 
     def know(self, objects: Sequence[Any]) -> None:
         """Refer to these objects, all different, by number: the reader has them."""
-        self.memo = {id(obj): (number, obj) for number, obj in enumerate(objects)}
+        self.memo = {id(obj): (number, obj) for number, obj in enumerate((*EVERYWHERE, *objects))}
 
     def objects(self) -> list[Any]:
         """Return all objects that were written and may be referred to again, by number."""
-        return [obj for _, obj in sorted(self.memo.copy().values(), key=operator.itemgetter(0))]
+        every = [obj for _, obj in sorted(self.memo.copy().values(), key=operator.itemgetter(0))]
+        return every[len(EVERYWHERE) :]
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -412,17 +417,23 @@ class StreamReader:
     """
 
     def __init__(self, data: bytes, buffers: Iterable[Any], known: Sequence[Any] = ()) -> None:
-        if known:
-            # As if they had been read: each is taken for a buffer, remembered, and dropped. (An Unpickler's memo cannot be set.)
-            data = PROTO + (pickle.NEXT_BUFFER + pickle.MEMOIZE + pickle.POP) * len(known) + NOTHING + data
-            buffers = itertools.chain(known, buffers)
-        self._unpickler = pickle.Unpickler(io.BytesIO(data), buffers=iter(buffers))
-        if known:
-            self._unpickler.load()
+        data, buffers = after_known(data, buffers, known)
+        self._unpickler = pickle.Unpickler(io.BytesIO(data), buffers=buffers)
+        self._unpickler.load()
 
     def read(self) -> Any:
         return self._unpickler.load()
 
     def objects(self) -> list[Any]:
         """Return all objects that were read and may be referred to again, by number."""
-        return list(self._unpickler.memo.copy().values())
+        return list(self._unpickler.memo.copy().values())[len(EVERYWHERE) :]
+
+
+def after_known(data: bytes, buffers: Iterable[Any], known: Sequence[Any]) -> tuple[bytes, Iterator[Any]]:
+    """Return a stream and its buffers behind a first value, with which an unpickler gets to know these objects, and those of ``EVERYWHERE``.
+
+    As if they had been read: each is taken for a buffer, remembered, and dropped. (An Unpickler's memo cannot be set.)
+    """
+    known = (*EVERYWHERE, *known)
+    first = PROTO + (pickle.NEXT_BUFFER + pickle.MEMOIZE + pickle.POP) * len(known) + NOTHING
+    return first + data, itertools.chain(known, buffers)

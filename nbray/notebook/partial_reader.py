@@ -6,12 +6,11 @@ Only for streams that could not be read as usual, since it is the unpickler in P
 from __future__ import annotations
 
 import io
-import itertools
 import pickle
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
-from .cell_pickle import NOTHING, PROTO
+from .cell_pickle import after_known
 
 _Unpickler: Any = vars(pickle)["_Unpickler"]
 
@@ -34,13 +33,10 @@ class PartialReader(_Unpickler):
         known: Sequence[Any],
         stand_in: Callable[[str, BaseException], Any],
     ) -> None:
-        if known:  # see there
-            data = PROTO + (pickle.NEXT_BUFFER + pickle.MEMOIZE + pickle.POP) * len(known) + NOTHING + data
-            buffers = itertools.chain(known, buffers)
-        super().__init__(io.BytesIO(data), buffers=iter(buffers))
+        data, buffers = after_known(data, buffers, known)
+        super().__init__(io.BytesIO(data), buffers=buffers)
         self._stand_in = stand_in
-        if known:
-            self.load()
+        self.load()
 
     def value(self) -> Any:
         """Return the next object of the stream. (``read`` is a name of the unpickler's own.)"""
