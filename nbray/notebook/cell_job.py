@@ -31,6 +31,7 @@ from .common_memory import CommonMemory, common_memory
 from .error_record import FrameRecord
 from .quick_pickle import quickly_pickled
 from .stand_in_frames import make_traceback
+from .subclass_values import has_attributes
 
 SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
 DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec or globals()
@@ -434,7 +435,7 @@ def _try_stream(
         size = file.tell() - start + sum(buffer.raw().nbytes for buffer in own)
         stored_into = name in stored
         small = size <= SMALL_BYTES
-        watched = small and not isinstance(value, IMMUTABLE)
+        watched = small and not is_immutable(value)
         names.append(InputName(name, len(own), small or stored_into, watched, stored_into, not small))
         pickler.dump([])  # by which the worker knows where the objects of the next name begin
     job.names = names
@@ -504,6 +505,11 @@ def _write_optional(job: CellJob, names: list[str], namespace: dict[str, Any], c
         if data is not None:
             left -= len(data)
             job.optional.append((name, data))
+
+
+def is_immutable(value: Any) -> bool:
+    """Whether nothing in a value can change but what ``code_state`` sees."""
+    return isinstance(value, IMMUTABLE) and not has_attributes(value)
 
 
 def is_larger(value: Any, limit: int) -> bool:

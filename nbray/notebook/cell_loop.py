@@ -165,7 +165,7 @@ def finished_task(
     """Make a task that has ended so, of a coroutine of the same name; a future where the loop lets nobody else run a task of its own."""
     loop = _loop_of_futures()
     steps: list[tuple[Any, tuple[Any, ...], Any]] = []
-    coroutine = _end(result, error, cancelled)
+    coroutine: Any = _end(result, error, cancelled)
     coroutine.__name__, coroutine.__qualname__ = of
     traceback = error.__traceback__ if error is not None else None
     try:
@@ -188,7 +188,7 @@ def finished_task(
         if error is not None:
             error.__traceback__ = traceback
     if error is not None and not cancelled:
-        task._log_traceback = False  # type: ignore[attr-defined]
+        task._log_traceback = False
     return task
 
 

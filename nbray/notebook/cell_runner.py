@@ -34,7 +34,7 @@ from . import (
     warning_filters,
 )
 from .cell_code import run_code
-from .cell_job import ALWAYS_VISIBLE, ANNOTATED, IMMUTABLE, SMALL_BYTES, CellJob, Placed, missing_input
+from .cell_job import ALWAYS_VISIBLE, ANNOTATED, SMALL_BYTES, CellJob, Placed, is_immutable, missing_input
 from .cell_pickle import StreamReader, pickles, receiving
 from .cell_result import (
     ANNOTATIONS,
@@ -268,7 +268,7 @@ class _Run:
         self.before = dict(namespace)
         for name in sent:
             value = namespace[name]
-            if not isinstance(value, IMMUTABLE) or isinstance(value, type | types.FunctionType):
+            if not is_immutable(value) or isinstance(value, type | types.FunctionType):
                 self.aliases.setdefault(id(value), name)
         unwatched = {entry.name for entry in job.names if entry.large or entry.stored_into}
         watched = [name for name in self.before if name in sent and name not in unwatched]
@@ -524,16 +524,15 @@ class _Run:
         """Return what tells of a name whether each change to what came under it is noticed, and goes back."""
         job, before, watched = self.job, self.before, self.inputs.watched if self.inputs is not None else set()
         entries = {entry.name: entry for entry in job.names}
-        alike = (*IMMUTABLE, types.ModuleType)
         # Names that came along with functions lie among the objects of these.
         others = self.sent - entries.keys()
-        all_watched = all(name in watched or isinstance(before[name], alike) for name in others)
+        all_watched = all(name in watched or _stays_alike(before[name]) for name in others)
 
         def notices(name: str) -> bool:
             entry = entries[name]
             if entry.large or name in self.mine:
                 return False
-            if isinstance(before[name], alike):
+            if _stays_alike(before[name]):
                 return all_watched and job.only_names is None
             goes_back = job.only_names is None or name in job.only_names
             return goes_back if entry.stored_into else name in watched and (goes_back or name not in changed)
@@ -542,8 +541,7 @@ class _Run:
 
     def _changed(self, stored: set[str]) -> set[str]:
         """Return the names whose objects, as they came, are to be written back."""
-        constant = (*IMMUTABLE, types.ModuleType)
-        changed = {name for name in stored if name in self.before and not isinstance(self.before[name], constant)}
+        changed = {name for name in stored if name in self.before and not _stays_alike(self.before[name])}
         self.noticed = {name for name, outline in self.outlines.items() if outline.differs()} - changed
         changed |= self.noticed
         return changed | self.inputs.changed() if self.inputs is not None else changed
@@ -603,6 +601,10 @@ class _Run:
         assert self.job.return_names is not None
         deleted = [name for name in self.before if name not in self.namespace and name not in self.own]
         return separate(value, self.job.return_names, self.namespace, self.job.key, deleted or None)
+
+
+def _stays_alike(value: Any) -> bool:
+    return is_immutable(value) or isinstance(value, types.ModuleType)
 
 
 def _import_if_possible(dotted: str) -> None:

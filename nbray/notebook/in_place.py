@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextvars
 import copyreg
@@ -60,6 +61,8 @@ def update_in_place(old: Any, new: Any) -> bool:
         return True
     if type(old) is not type(new):
         return False
+    if isinstance(old, asyncio.Future):
+        return old.done()  # those that have ended stay what they are
     try:
         if isinstance(old, collections.deque):  # which has no slices
             if old.maxlen != new.maxlen:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import free_locks
-from .cell_job import IMMUTABLE, SMALL_BYTES, is_larger
+from .cell_job import SMALL_BYTES, is_immutable, is_larger
 from .cell_pickle import CellPickler, LimitedWriter
 from .runtime import CARRIED_TYPES
 
@@ -34,7 +34,9 @@ class InputChanges:
 
     def watch(self, values: Iterable[tuple[str, Any]]) -> None:
         """Note how these are now; what is too large, or cannot be pickled, is not watched."""
-        self._values = {name: value for name, value in values if not isinstance(value, (*IMMUTABLE, types.ModuleType))}
+        self._values = {
+            name: value for name, value in values if not (is_immutable(value) or isinstance(value, types.ModuleType))
+        }
         if self._values:
             self._before = {name: data for name, data in self._pickled().items() if data is not None}
             self._values = {name: self._values[name] for name in self._before}

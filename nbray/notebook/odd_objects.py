@@ -45,6 +45,7 @@ from .gradients import reduce_tensor
 from .interrupt_handlers import reduce_handler
 from .module_values import is_plain
 from .pandas_columns import is_block, is_column, reduce_block, reduce_column
+from .subclass_values import reduce_subclass
 
 
 def reduce_odd(obj: Any) -> Any:
@@ -208,4 +209,5 @@ _BY_LOOK: tuple[Callable[[Any], Any], ...] = (
     _reduce_logger,
     _reduce_log_handler,
     reduce_tensor,
+    reduce_subclass,
 )

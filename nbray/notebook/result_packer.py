@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import copy
 import logging
@@ -28,6 +29,7 @@ from .gradients import contents_of
 from .in_place import BUILTINS, Attributes, MoreAttributes, is_made_of_attributes, is_updated_surely
 from .odd_objects import given_to
 from .pandas_columns import is_frame
+from .subclass_values import another, has_attributes
 from .tensors import StorageContents, VariableValue, is_tensor, is_variable
 
 
@@ -174,6 +176,8 @@ def _contents(value: Any) -> Any:
         return MoreAttributes(given_to(value))
     if is_shell(value) or value is sys.stdout or value is sys.stderr:
         return value  # each side has its own
+    if isinstance(value, asyncio.Future):
+        return value  # has ended
     if isinstance(value, threading.local):
         return Attributes(dict(vars(value)))
     if isinstance(value, types.ModuleType):  # made by hand
@@ -182,9 +186,13 @@ def _contents(value: Any) -> Any:
         return NewValue(value_of(value))
     if is_made_of_attributes(value):
         return Attributes(dict(vars(value)))
+    if has_attributes(value):
+        return Attributes(dict(vars(value)))
+    if (whole := another(value)) is not None:
+        return whole
     made = copy.copy(value)
-    another = made is not value and type(made) is type(value)  # each mock has a class of its own
-    return made if another or not is_updated_surely(value) else Attributes(dict(vars(value)))
+    is_new = made is not value and type(made) is type(value)  # each mock has a class of its own
+    return made if is_new or not is_updated_surely(value) else Attributes(dict(vars(value)))
 
 
 def _left_behind(kind: str, name: str, value: Any, error: BaseException) -> LeftBehind:

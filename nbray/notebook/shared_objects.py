@@ -12,6 +12,7 @@ back as a copy with whatever was changed in it. So does what is in classes and i
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import itertools
 import pickle
@@ -31,12 +32,13 @@ from .in_place import CONTAINERS, is_updated_surely
 from .ipywidgets_travel import comm_type, state_of
 from .pandas_columns import is_column, is_frame
 from .runtime import CARRIED_TYPES
+from .subclass_values import has_attributes
 
 # Their contents never change; those of code are seen to by ``code_state``.
 _CONSTANT: tuple[type, ...] = (
     str, bytes, int, float, complex, type(None), type(Ellipsis), tuple, frozenset, range, slice, enum.Enum, type,
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType, types.ModuleType, types.CellType,
-    property, classmethod, staticmethod, memoryview, weakref.ref, *free_locks.LOCKS, *CARRIED_TYPES,
+    property, classmethod, staticmethod, memoryview, weakref.ref, asyncio.Future, *free_locks.LOCKS, *CARRIED_TYPES,
 )  # fmt: skip
 # Not told by number. A proxy answers for its object, if that is still there. Iterators of `itertools.tee` read as far in what they
 # share as they are told, whether it has come so far or not: beyond, there is no object but whatever memory holds.
@@ -146,7 +148,7 @@ class SharedObjects:
                 obj = self._objects[number]
                 kind = type(obj)
                 if kind not in changes:
-                    changes[kind] = not isinstance(obj, constant)
+                    changes[kind] = not isinstance(obj, constant) or has_attributes(obj)
                 if changes[kind]:
                     changing.append(key)
         sure = {key: is_updated_surely(self._objects[chosen[key]]) for key in changing}

@@ -30,3 +30,52 @@ def test_tasks_of_asyncio_that_have_ended_are_tasks(kernel: Kernel) -> None:
     gathered = "(await asyncio.gather(done, failed, return_exceptions=True))[0] is value, asyncio.all_tasks() == none"
     assert kernel.ok(f"none = asyncio.all_tasks()\n{gathered}").value == "(True, True)"
     assert kernel.ok("%%remote\nisinstance(done, asyncio.Task), done.result() is value").value == "(True, True)"
+
+
+def test_subclasses_whose_methods_do_more_than_to_keep(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Doubles(list):\n    def append(self, x): super().append(2 * x)\n    def extend(self, xs): [self.append(x) for x in xs]\n"
+        "class Index(dict):\n    def __init__(self): self.back = {}\n"
+        "    def __setitem__(self, key, value): super().__setitem__(key, value); self.back[value] = key\n"
+        "class Degrees(float):\n    def __new__(cls, value, unit): self = super().__new__(cls, value); self.unit = unit; return self\n"
+        "class Pair(tuple):\n    def __new__(cls, *parts): return super().__new__(cls, parts)\n"
+        "class Named(set):\n    def __init__(self, name): self.name = name\n"
+        "doubles, index, heat, pair, named = Doubles(), Index(), Degrees(20.5, 'C'), Pair(1, [2]), Named('n')\n"
+        "doubles.append(1); index['a'] = 1; also = [doubles, index, named, pair]"
+    )
+    cell = kernel.ok(
+        "%%remote\ndoubles.append(5); doubles += [3]; index['b'] = 2; pair[1].append(3); named.add(4)\n"
+        "made = Doubles([7]); made.append(8); warm, twice = Degrees(30, 'C'), Pair(pair, pair)\n"
+        "doubles, index.back, heat.unit, pair, named.name"
+    )
+    assert cell.value == "([2, 10, 3], {1: 'a', 2: 'b'}, 'C', (1, [2, 3]), 'n')"
+    assert kernel.ok("doubles, index, index.back, pair, set(named), named.name").value == (
+        "([2, 10, 3], {'a': 1, 'b': 2}, {1: 'a', 2: 'b'}, (1, [2, 3]), {4}, 'n')"
+    )
+    assert kernel.ok("made, warm.unit, twice[0] is pair, type(warm) is Degrees").value == "([7, 16], 'C', True, True)"
+    assert kernel.ok("[one is other for one, other in zip(also, (doubles, index, named, pair))]").value == (
+        "[True, True, True, True]"
+    )
+
+
+def test_attributes_of_numbers_and_texts(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Text(str): pass\nclass Row(tuple): pass\ntext, row = Text('a'), Row((1, [2]))\n"
+        "text.marks, row.of = [1], {'text': text}; also = [text, row]"
+    )
+    kernel.ok("%%remote\ntext.marks.append(2); row.of['more'] = row; row.name = 'first'; row[1].append(3)\nNone")
+    assert kernel.ok("text.marks, row.of['more'] is row, row.name, row[1], also[0] is text, also[1] is row").value == (
+        "([1, 2], True, 'first', [2, 3], True, True)"
+    )
+
+
+def test_dicts_in_which_code_has_run(kernel: Kernel) -> None:
+    kernel.ok("ran, twice = {}, [None]; exec('x = [1]', ran); twice[0] = ran")
+    cell = kernel.ok(
+        "%%remote\nexec('def f(): return x\\nx.append(2)', ran)\nfresh = {'y': 3}; z = eval('y + 1', fresh); z"
+    )
+    assert cell.value == "4" and not cell.text("stderr")
+    assert kernel.ok("ran['x'], ran['f']() is ran['x'], fresh['y'], twice[0] is ran").value == "([1, 2], True, 3, True)"
+    assert kernel.ok("import builtins\n[each['__builtins__'] is vars(builtins) for each in (ran, fresh)]").value == (
+        "[True, True]"
+    )
