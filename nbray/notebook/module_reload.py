@@ -24,10 +24,14 @@ _n_modules = 0  # in sys.modules, at the last look
 _old_objects: dict[Any, Any] = {}  # IPython's memory of what it replaced
 
 
+def reloader_of(shell: Any) -> Any:
+    """Return what IPython reloads modules with in the kernel; None when it was never asked to."""
+    return getattr(shell.magics_manager.registry.get("AutoreloadMagics"), "_reloader", None)
+
+
 def wanted_here(shell: Any) -> dict[str, Any] | None:
     """Return what the kernel's ``%autoreload`` is set to; None when it is off."""
-    magics = shell.magics_manager.registry.get("AutoreloadMagics")
-    reloader = getattr(magics, "_reloader", None)
+    reloader = reloader_of(shell)
     if reloader is None or not getattr(reloader, "enabled", False):
         return None
     return {
@@ -105,10 +109,20 @@ def _known(name: str, changed: int) -> int | None:
 def _reload(module: ModuleType) -> None:
     from IPython.extensions.autoreload import superreload  # noqa: PLC0415 - only when something has changed
 
+    names = vars(module)
+    inner = {name: each for name, each in names.items() if _is_submodule(module, name, each)}
     try:
         superreload(module, importlib.reload, _old_objects)
     except Exception:
-        return  # as in the kernel, which shows why: the old one stays
+        pass  # as in the kernel, which shows why: the old one stays
+    # A package has a module of its own as an attribute since that was loaded, and it is not loaded again.
+    for name, each in inner.items():
+        names.setdefault(name, each)
+
+
+def _is_submodule(module: ModuleType, name: str, value: Any) -> bool:
+    dotted = f"{module.__name__}.{name}"
+    return isinstance(value, ModuleType) and value.__name__ == dotted and sys.modules.get(dotted) is value
 
 
 def of_the_user(but: Container[str] = ()) -> list[str]:

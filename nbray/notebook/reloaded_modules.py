@@ -43,14 +43,22 @@ class Versions:
         self._log.install()
         self._times: dict[str, int] = {}
         self._specs: dict[str, Any] = {}
+        self._patched: dict[str, Any] = {}  # the times that autoreload had for them
 
-    def times(self, names: Iterable[str]) -> dict[str, int]:
-        """Return the time of the file of each of these modules when it was loaded; what was reloaded stands last."""
+    def times(self, names: Iterable[str], reloader: Any = None) -> dict[str, int]:
+        """Return the time of the file of each of these modules when it was loaded; what was reloaded stands last.
+
+        Parameters
+        ----------
+        reloader
+            That of ``%autoreload``, which may have put what is new into a module without loading it.
+        """
         reloaded = self._log.take()
         for name in [*names, *reloaded]:
             module = sys.modules.get(name)
             spec = getattr(module, "__spec__", None)
-            if spec is None or self._specs.get(name) is spec:
+            patched = reloader is not None and self._is_patched(name, module, reloader)
+            if spec is None or (self._specs.get(name) is spec and not patched):
                 continue
             self._specs[name] = spec  # each reload makes another
             changed = module_reload.changed_at(name, module)
@@ -58,6 +66,14 @@ class Versions:
                 self._times.pop(name, None)
                 self._times[name] = changed
         return self._times
+
+    def _is_patched(self, name: str, module: Any, reloader: Any) -> bool:
+        """Whether autoreload has taken in another version since the last look."""
+        time = reloader.modules_mtimes.get(name)
+        before, self._patched[name] = self._patched.get(name), time
+        if before is None or time == before:  # at its first look it takes a module as it is
+            return False
+        return bool(reloader.failed.get(getattr(module, "__file__", None)) != time)
 
     def forget(self) -> None:
         """Notice no more."""

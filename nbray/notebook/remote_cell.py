@@ -205,7 +205,7 @@ class RemoteCells:
         job.only_names = options.only_names
         job.lazy = options.lazy
         job.reloads = module_reload.wanted_here(shell)
-        job.module_times = self.versions.times(self.module_state.names())
+        job.module_times = self.versions.times(self.module_state.names(), module_reload.reloader_of(shell))
         job.text = source.raw
         job.numbers[source.filename] = job.number = source.number
         job.filters = self.settings.filters()

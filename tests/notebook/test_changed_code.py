@@ -45,6 +45,34 @@ def test_a_module_that_fails_to_reload_stays(kernel: Kernel) -> None:
     kernel.ok("%autoreload 0")
 
 
+def test_a_package_keeps_its_modules_when_it_is_reloaded(kernel: Kernel) -> None:
+    pack = folder_of(kernel) / "reloaded_pack"
+    (pack / "inner").mkdir(parents=True)
+    write(pack / "__init__.py", "from .inner import deep\nTOP = 1\n", 1_700_000_000)
+    write(pack / "inner" / "__init__.py", "from .deep import g\n", 1_700_000_000)
+    write(pack / "inner" / "deep.py", "def g(): return 'one'\n", 1_700_000_000)
+    kernel.ok("%load_ext autoreload\n%autoreload 2\nimport reloaded_pack as pack")
+    look = "%%remote --each i=range(4)\npack.TOP, pack.inner.g(), pack.inner.deep.g()"
+    assert (kernel.ok(look).value or "").count("(1, 'one', 'one')") == 4
+    write(pack / "__init__.py", "from .inner import deep\nTOP = 2\n", 1_700_000_100)
+    write(pack / "inner" / "deep.py", "def g(): return 'two'\n", 1_700_000_100)
+    assert (kernel.ok(look).value or "").count("(2, 'two', 'two')") == 4
+    kernel.ok("%autoreload 0")
+
+
+def test_autoreload_that_is_off_again_leaves_workers_alone(kernel: Kernel) -> None:
+    module = folder_of(kernel) / "left_alone.py"
+    write(module, "def f(): return 1\n", 1_700_000_000)
+    kernel.ok("%load_ext autoreload\n%autoreload 2\nimport left_alone")
+    look = "%%remote --each i=range(4)\nleft_alone.f()"
+    assert kernel.ok(look).value == "[1, 1, 1, 1]"
+    write(module, "def f(): return 2\n", 1_700_000_100)
+    assert kernel.ok(look).value == "[2, 2, 2, 2]"
+    kernel.ok("%autoreload 0")
+    write(module, "def f(): return 3\n", 1_700_000_200)
+    assert (kernel.ok(look).value, kernel.ok("left_alone.f()").value) == ("[2, 2, 2, 2]", "2")
+
+
 def test_what_is_reloaded_here_is_new_there(kernel: Kernel) -> None:
     module, other = folder_of(kernel) / "again_module.py", folder_of(kernel) / "base_module.py"
     write(other, "NAME = 'one'\n", 1_700_000_000)
