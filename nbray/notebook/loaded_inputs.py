@@ -17,7 +17,7 @@ from .each_item import Item
 from .input_changes import InputChanges
 from .main_module import new_module, of_main
 from .outlines import Outline
-from .shared_objects import that_share
+from .shared_objects import that_share, unheld
 from .surroundings import Start
 from .unheard import unheard
 from .unsent_input import UnsentInput
@@ -56,6 +56,7 @@ class LoadedInputs:
         self.stored: dict[str, Outline] = {}  # of those of them that the cell stores into
         self.reader: StreamReader | None = None
         self.marks: dict[str, Any] = {}  # what was read behind each name of the inputs
+        self.unheld: set[int] = set()  # ids of what only others were filled from
         self.sent: set[str] = set()  # names that came along
         self.aliases: dict[int, str] = {}
         self.alike: list[set[str]] = []  # names of refs whose values share objects
@@ -88,6 +89,8 @@ class LoadedInputs:
                         namespace[entry.name] = value
                     if type(value).__name__ == "ndarray" and is_guarded(value):
                         self.shared.append((entry.name, value))
+            if job.return_names is None:
+                self.unheld = unheld(reader.objects())
             self.shell.comms.connect(reader.objects)
         self.shell.loaded()
         if handlers := namespace.get(interrupt_handlers.NAME):

@@ -218,7 +218,7 @@ class ResultCollector(LoadedInputs):
             same = same.union(*(outline.unwritten_storages() for outline in self.outlines.values()))
             outlines = [outline for name, outline in (*self.outlines.items(), *self.stored.items()) if name in changed]
             unchanged = set().union(*(outline.unchanged() for outline in outlines))
-            known = shared.known(touched + gone, self._notices_changes(changed), same, unchanged)
+            known = shared.known(touched + gone, self._notices_changes(changed), same, unchanged, changed)
         outcome.known = known.numbers
         recorded = {id(record.value): record for record in known.records}
         items = [item for item in items if item[0] != CHANGED or id(item[2]) not in recorded]
@@ -257,7 +257,7 @@ class ResultCollector(LoadedInputs):
         """Return the objects of the inputs that the notebook can be told of; None: the results go to several places."""
         if self.reader is None or self.item or self.job.return_names is not None:
             return None
-        return SharedObjects(self.reader.objects(), self.marks, self.namespace)
+        return SharedObjects(self.reader.objects(), self.marks, self.namespace, self.unheld)
 
     def _notices_changes(self, changed: set[str]) -> Callable[[str], bool]:
         """Return what tells of a name whether each change to what came under it is noticed, and goes back."""

@@ -88,14 +88,16 @@ class SharedObjects:
         What was read behind each name, by name.
     namespace
         The cell's names.
+    unheld
+        What ``unheld`` returned before the cell ran.
     """
 
-    def __init__(self, objects: list[Any], marks: dict[str, Any], namespace: dict[str, Any]) -> None:
+    def __init__(self, objects: list[Any], marks: dict[str, Any], namespace: dict[str, Any], unheld: set[int]) -> None:
         self._objects = objects
-        self._unheld = _unheld(objects)
+        self._unheld = unheld
         self._namespace = namespace
         self._ids = set(map(id, objects))
-        numbers = {id(mark): name for name, mark in marks.items()}
+        self._marks = numbers = {id(mark): name for name, mark in marks.items()}
         self._names: list[str] = []  # of each object: the name under which it came
         pending = 0
         for number, obj in enumerate(objects):
@@ -103,6 +105,7 @@ class SharedObjects:
             if name is not None:
                 self._names += [name] * (number + 1 - pending)
                 pending = number + 1
+        self._inputs = set(self._names)
 
     def known(
         self,
@@ -110,6 +113,7 @@ class SharedObjects:
         may_refer: Callable[[str], bool],
         same: Collection[int] = (),
         unchanged: Collection[int] = (),
+        of_changed: Collection[str] = (),
     ) -> Known:
         """Choose what goes back as a reference, and what with its contents.
 
@@ -123,13 +127,16 @@ class SharedObjects:
             Objects, by id, that are as they came.
         unchanged
             Those that refer to the same objects as before, and hold nothing else.
+        of_changed
+            Names of the inputs that the cell changed.
         """
         changed = list(changed)
         reached, code = self._reached(changed)
+        reached |= self._dropped(reached, {name for name in of_changed if name in self._inputs and may_refer(name)})
         # What classes and closures keep goes with them, unless it is also found without them.
         by_value = self._kept_by(code) - reached | self._of_frames() | self._unheld
         chosen: dict[int, int] = {}  # id -> number among the inputs
-        allowed = {name: may_refer(name) for name in set(self._names)}
+        allowed = {name: may_refer(name) for name in self._inputs}
         for number, (name, obj) in enumerate(zip(self._names, self._objects, strict=False)):
             key = id(obj)
             if type(obj) in _ATOMS or key in by_value:
@@ -187,6 +194,33 @@ class SharedObjects:
                 code += pickler.passed_over
         return reached, code
 
+    def _dropped(self, reached: set[int], names: Collection[str]) -> set[int]:
+        """Return the ids of the objects that came in these inputs and are no longer there: the cell may have changed them before it took them out.
+
+        Others may hold them in the notebook. Only those that take their contents whatever these are: most are as they were.
+        """
+        if not names:
+            return set()
+        numpy = sys.modules.get("numpy")
+        array = () if numpy is None else numpy.ndarray
+        constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
+        dropped = [
+            obj
+            for name, obj in zip(self._names, self._objects, strict=False)
+            if name in names
+            and id(obj) not in reached
+            and id(obj) not in self._unheld
+            and id(obj) not in self._marks
+            and type(obj) not in _ATOMS
+            and not isinstance(obj, constant)
+            and (is_updated_surely(obj) or type(obj) is array)
+        ]
+        try:
+            self._pickler(_Data).dump(dropped)
+        except Exception:  # one that cannot go back
+            return set()
+        return set(map(id, dropped))
+
     def _kept_by(self, code: list[Any]) -> set[int]:
         """Return the ids of all objects that came and are in code."""
         reached: set[int] = set()
@@ -208,12 +242,15 @@ class SharedObjects:
         return found
 
     def _gone_through(self, kind: type[_Pickler], value: Any) -> _Pickler:
-        pickler = kind(_Nowhere(), self._namespace, CARRIED_TYPES, False, keep_buffers=lambda _: False)
+        pickler = self._pickler(kind)
         try:
             pickler.dump(value)
         except Exception:  # as far as it goes
             pass
         return pickler
+
+    def _pickler(self, kind: type[_Pickler]) -> _Pickler:
+        return kind(_Nowhere(), self._namespace, CARRIED_TYPES, False, keep_buffers=lambda _: False)
 
 
 def that_share(values: list[Any], namespace: dict[str, Any]) -> list[list[int]]:
@@ -248,7 +285,7 @@ def _keeps_nothing(code: Any) -> bool:
     return isinstance(code, types.FunctionType) and kept_by(code) == {}
 
 
-def _unheld(objects: list[Any]) -> set[int]:
+def unheld(objects: list[Any]) -> set[int]:
     """Return the ids of those that nobody holds but who has read them: what only others were filled from."""
     probe = StreamReader(_EMPTY_LIST, ())
     probe.read()

@@ -79,3 +79,27 @@ def test_dicts_in_which_code_has_run(kernel: Kernel) -> None:
     assert kernel.ok("import builtins\n[each['__builtins__'] is vars(builtins) for each in (ran, fresh)]").value == (
         "[True, True]"
     )
+
+
+def test_what_a_cell_changes_and_then_takes_out(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Node: pass\nparent, child = Node(), Node(); parent.children, child.parent = [child], parent\n"
+        "table = {'row': np.arange(3), 'rows': [[1]]}; row, rows, other = table['row'], table['rows'], Node()"
+    )
+    kernel.ok(
+        "%%remote\nfor each in parent.children: each.parent = None\nparent.children = []\n"
+        "table['row'][1] = 9; table['row'] = None; table['rows'][0].append(2); del table['rows']\nNone"
+    )
+    assert kernel.ok("child.parent, parent.children, row.tolist(), rows, list(table)").value == (
+        "(None, [], [0, 9, 2], [[1, 2]], ['row'])"
+    )
+
+
+def test_artists_of_axes_that_a_cell_clears(kernel: Kernel) -> None:
+    kernel.ok(
+        "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(); line, = ax.plot([1, 2]); dots = ax.scatter([1], [2])\nplt.close(fig)"
+    )
+    kernel.ok("%%remote\nax.clear()\nnew, = ax.plot([3])\nNone")
+    assert kernel.ok(
+        "line.axes, dots.axes, line.figure, new.axes is ax, ax.lines[0] is new, ax.figure is fig"
+    ).value == ("(None, None, None, True, True, True)")

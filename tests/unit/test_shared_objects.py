@@ -11,7 +11,7 @@ import numpy as np
 from nbray.notebook import collector
 from nbray.notebook.cell_pickle import CellPickler, StreamReader, receiving
 from nbray.notebook.outlines import Outline
-from nbray.notebook.shared_objects import SharedObjects
+from nbray.notebook.shared_objects import SharedObjects, unheld
 
 N = 20_000
 n_pickled = 0
@@ -38,7 +38,8 @@ def shared_objects_of(value: Any, namespace: dict[str, Any]) -> tuple[SharedObje
     with receiving(namespace, (), {}):
         reader = StreamReader(file.getvalue(), ())
         came, mark = reader.read(), reader.read()
-    shared = SharedObjects(reader.objects(), {"x": mark}, namespace)
+    alone = unheld(reader.objects())
+    shared = SharedObjects(reader.objects(), {"x": mark}, namespace, alone)
     shared.reader = reader  # type: ignore[attr-defined]  # which holds them too
     return shared, came
 
@@ -106,3 +107,12 @@ def test_the_collector_rests_and_goes_on() -> None:
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+def test_what_was_taken_out_goes_back_as_well() -> None:
+    shared, came = shared_objects_of([[1], [2]], globals())
+    first = came.pop(0)
+    first.append("more")
+    assert [record.value for record in shared.known([came], lambda name: True).records] == [came, came[0]]
+    records = shared.known([came], lambda name: True, of_changed={"x"}).records
+    assert {id(record.value) for record in records} == set(map(id, [came, came[0], first]))
