@@ -62,6 +62,18 @@ def _versions() -> Iterator[Finding]:
             yield Finding(ERROR, name, "is not installed", "pip install nbray brings it along.")
 
 
+def _kernel() -> Iterator[Finding]:
+    try:
+        version = importlib.metadata.version("ipykernel")
+    except importlib.metadata.PackageNotFoundError:
+        return  # programs need none
+    if version.split(".")[:2] in (["7", "0"], ["7", "1"], ["7", "2"], ["7", "3"]):
+        advice = "It may overlook a cell that comes while it answers another, and wait for ever: pip install -U 'nbray[notebook]'."
+        yield Finding(WARNING, "ipykernel", version, advice)
+    else:
+        yield Finding(OK, "ipykernel", version)
+
+
 def _system() -> Iterator[Finding]:
     level = OK if sys.platform == "linux" and sys.maxsize > 2**32 else ERROR
     yield Finding(level, "system", f"{platform.system()} {platform.release()}, {platform.machine()}")
@@ -198,5 +210,5 @@ def _clusters() -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[], Iterator[Any]], ...] = (
-    _versions, _system, _memory, _limits, _folders, _environment, _clusters,
+    _versions, _kernel, _system, _memory, _limits, _folders, _environment, _clusters,
 )  # fmt: skip
