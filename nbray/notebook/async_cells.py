@@ -38,7 +38,7 @@ class AsyncCells:
         done, value, *names = refs
         cells.shell.user_ns.update(zip(job.return_names, names, strict=True))
         _bind_imports(cell.analysis, options.only_names, cells.shell.user_ns)
-        self._running[job.key] = refs
+        self.began(job.key, refs)
         watch = _Watched(self, cell, done)
         if not options.quiet:
             watch.line = cells.lines.add(watch.origin, watch.describe, watch.stop, cluster_ends=watch.cluster_ends)
@@ -52,6 +52,10 @@ class AsyncCells:
     def has(self, ref: ObjectRef) -> bool:
         """Tell whether ``ref`` is what a cell returns that runs in the background."""
         return any(ref in refs for refs in list(self._running.values()))
+
+    def began(self, key: str, refs: list[ObjectRef]) -> None:
+        """A cell runs in the background; ``refs``: what it returns."""
+        self._running[key] = refs
 
     def ended(self, key: str) -> None:
         """Forget a cell that is over."""

@@ -107,6 +107,7 @@ class EachCells:
             submit(refs)
             for index, name in enumerate(job.return_names):
                 namespace[name] = [item[2 + index] for item in refs]
+            self._cells.background.began(job.key, [ref for item in refs for ref in item])
             _Background(self._cells, cell, [item[0] for item in refs])
         except BaseException:
             _cancel_submitted(first_number, cell)
@@ -276,7 +277,7 @@ class _Running:
     def _summary(self, taken: str) -> Facts:
         total, done = len(self.outcomes), sum(outcome is not None for outcome in self.outcomes)
         state = FAILED if self.errors else CANCELLED if self.stopped is not None else DONE
-        lead = f"{done} of {total} items in {taken}"
+        lead = f"{_of(done, total)} in {taken}"
         return self.cells.lines_of.last(self._origin, state, lead, _ended_badly(len(self.errors)))
 
     def failure(self, namespace: dict[str, Any]) -> BaseException | None:
@@ -376,10 +377,11 @@ class _Background:
             self._finish()
 
     def _finish(self, cluster_ended: bool = False) -> None:
+        self._cells.background.ended(self._cell.job.key)
         if self._line is None:
             return
         total, taken = len(self._refs), seconds(time.monotonic() - self._begun)
-        many = f"{self._done} of {total} items" if cluster_ended or self._done < total else f"{total} items"
+        many = _of(self._done, total) if cluster_ended or self._done < total else amounts.noun(total, "item")
         phrases = _ended_badly(self._failed, self._cancelled)
         if cluster_ended:
             phrases.append("the cluster has ended")
@@ -403,7 +405,7 @@ def _progress(facts: Facts, total: int, done: int, failed: int, taken_s: float, 
     """Say how far the items are; ``why``: what the first of those that are left waits for."""
     over = done + failed + cancelled
     running = min(facts.counts()[RUNNING], total - over)
-    facts.lead = f"{done} of {total} items"
+    facts.lead = _of(done, total)
     facts.phrases = [amounts.duration(int(taken_s)), *_ended_badly(failed, cancelled)]
     ended = [group for group in facts.groups if group.own and group.each_s is not None]
     if ended and over:
@@ -418,8 +420,14 @@ def _progress(facts: Facts, total: int, done: int, failed: int, taken_s: float, 
     return facts
 
 
+def _of(done: int, total: int) -> str:
+    return f"{amounts.count(done)} of {amounts.noun(total, 'item')}"
+
+
 def _ended_badly(failed: int, cancelled: int = 0) -> list[str]:
-    return [f"{number} {word}" for number, word in ((failed, "failed"), (cancelled, "cancelled")) if number]
+    return [
+        f"{amounts.count(number)} {word}" for number, word in ((failed, "failed"), (cancelled, "cancelled")) if number
+    ]
 
 
 def _merge(

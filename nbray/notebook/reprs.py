@@ -7,8 +7,11 @@ the cluster, waits or starts anything: only what this process knows is shown.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from IPython.utils.dir2 import get_real_method
 
 from nbray import ids
 from nbray.api.context import RayContext
@@ -22,10 +25,11 @@ from nbray.serialization.error_value import ErrorValue
 from .runtime import ActorHandle, ObjectRef
 from .widgets import amounts, drawing, words
 from .widgets.cell_marks import CellMarks
-from .widgets.facts import DONE, FAILED, INPUT, PLACE, RUNNING
+from .widgets.facts import CANCELLED, DONE, FAILED, INPUT, PLACE, RUNNING
 from .widgets.watch import Watch
 
 HTML = "text/html"
+MAX_LIST = 5_000  # refs of a list whose states are counted
 MAX_TRACEBACK = 20_000  # characters of a remote traceback
 _MUTED = "color:var(--jp-ui-font-color2,#757575)"
 _LEFT = "text-align:left"
@@ -63,7 +67,7 @@ def install(shell: Any, context: Context) -> Callable[[], None]:
     """Register the formatters in ``shell``; returns what takes them away again."""
     formatters = shell.display_formatter.formatters
     bundles = shell.display_formatter.mimebundle_formatter
-    kinds: dict[type, Callable[[Any], str]] = {
+    kinds: dict[type, Callable[[Any], str | None]] = {
         ObjectRef: lambda ref: ref_html(ref, context),
         ActorHandle: lambda handle: actor_html(handle, context),
         NodeList: nodes_html,
@@ -73,6 +77,10 @@ def install(shell: Any, context: Context) -> Callable[[], None]:
         formatters[HTML].for_type(kind, function)
     bundles.for_type(RayContext, lambda one, **_: {"text/plain": repr(one), HTML: context_html(one)})
 
+    if list not in formatters[HTML].type_printers:  # else the user has wishes of their own
+        kinds[list] = lambda some: refs_html(some, context)
+        formatters[HTML].for_type(list, kinds[list])
+
     def remove() -> None:
         for kind in kinds:
             formatters[HTML].pop(kind, None)
@@ -81,12 +89,14 @@ def install(shell: Any, context: Context) -> Callable[[], None]:
     return remove
 
 
-def _row(state: int | None, strong: str, code: str, facts: list[str], muted: list[str]) -> str:
-    """Return one line: a shape (of a state), what it is, its id, its state, and the rest."""
+def _row(
+    state: int | None, strong: str, code: str, facts: list[str], muted: list[str], states: Sequence[str] = ()
+) -> str:
+    """Return one line: a shape (of a state), what it is, its id, its state, and the rest; ``states``: HTML."""
     parts = [*([drawing.sign_alone(state)] if state is not None else []), f"<b>{_escape(strong)}</b>"]
     if code:
         parts.append(f"<code>{_escape(code)}…</code>")
-    parts += [_escape(fact) for fact in facts]
+    parts += [_escape(fact) for fact in facts] + list(states)
     rest = " · ".join(_escape(text) for text in muted if text)
     if rest:
         parts.append(f'<span style="{_MUTED}">{rest}</span>')
@@ -107,6 +117,51 @@ def ref_html(ref: ObjectRef, context: Context) -> str:
     return _row(state, "ObjectRef", ref.hex()[:24], facts[:1], facts[1:])
 
 
+def refs_html(some: list[Any], context: Context) -> str | None:
+    """Return a list of refs in one line: how many are in which state; None: it is no such list, and looks as it always does."""
+    if type(some) is not list:  # somebody's own class, which was not asked for because of this formatter
+        method = get_real_method(some, "_repr_html_")
+        return method() if method is not None else None
+    if len(some) < 2 or not all(type(one) is ObjectRef for one in some):
+        return None
+    seen = some[:MAX_LIST]
+    cells = {context.cell_of(ref) for ref in seen}
+    cell = [f"cell {number}" for number in cells if number and len(cells) == 1]
+    title = amounts.noun(len(some), "ObjectRef")
+    if some[0]._cluster is context.watch.core and context.has_line(some[0]):
+        return _row(None, title, "", ["of a cell in the background"], cell)
+    counts = Counter(_state_of(ref, context) for ref in seen)
+    more = [f"of the first {amounts.count(MAX_LIST)}"] if len(some) > MAX_LIST else []
+    states = [
+        f'<span style="display:inline-flex;gap:5px;align-items:center">{drawing.sign_alone(state)}'
+        f"{amounts.count(counts[state])} {word}</span>"
+        for state, word in _LIST_WORDS.items()
+        if counts[state]
+    ]
+    return _row(None, title, "", [], [*cell, *more], states)
+
+
+_LIST_WORDS = {
+    FAILED: "failed", RUNNING: "running", PLACE: "waiting for a place", INPUT: "waiting for inputs", DONE: "ready",
+    CANCELLED: "lost",
+}  # fmt: skip
+
+
+def _state_of(ref: ObjectRef, context: Context) -> int:
+    """Return the state of a ref by what is known here; CANCELLED stands for one whose cluster has ended."""
+    if ref._cluster is not context.watch.core:
+        return CANCELLED
+    record = ref._task
+    if record is not None:
+        lane = record.lane
+        if lane is not None and next(iter(lane.tasks), None) == record.number:
+            return RUNNING
+        return INPUT if record.n_missing else PLACE
+    if ref._data is None:
+        return INPUT
+    return FAILED if isinstance(ref._data, ErrorValue) else DONE
+
+
 def ref_facts(ref: ObjectRef, context: Context) -> tuple[int, list[str]]:
     """Return the state of a ref, and what this process knows of it: the state's word first."""
     if ref.is_nil():
@@ -117,11 +172,10 @@ def ref_facts(ref: ObjectRef, context: Context) -> tuple[int, list[str]]:
     number = context.cell_of(ref)
     cell = [f"cell {number}"] if number else []
     if record is not None:
-        lane = record.lane
-        runs = lane is not None and next(iter(lane.tasks), None) == record.number
+        state = _state_of(ref, context)
         name = record.name or record.function.name
-        state = RUNNING if runs else INPUT if record.n_missing else PLACE
-        facts = ["running" if runs else "waiting for its inputs" if record.n_missing else "waiting for a place"]
+        said = {RUNNING: "running", INPUT: "waiting for its inputs"}
+        facts = [said.get(state, "waiting for a place")]
         return state, [*facts, f"made by {name}", *(cell if name != f"cell {number}" else [])]
     made = _maker(ref, context)
     by = [f"made by {made}"] if made else []

@@ -145,6 +145,32 @@ def test_reprs(busy: Kernel) -> None:
     assert "made by fails" in html(busy, "board = nbray.dashboard()\nboard.close()\nfailed")
 
 
+def test_reprs_of_lists_of_refs(busy: Kernel) -> None:
+    busy.ok(
+        "@nbray.remote\ndef third(i):\n    if i == 2: raise ValueError('two')\n    return i\n"
+        "@nbray.remote(num_cpus=2)\ndef forever():\n    import time\n    print('runs')\n    time.sleep(1000)\n"
+        "some = [third.remote(i) for i in range(4)]\nnbray.wait(some, num_returns=4)"
+    )
+    shown = html(busy, "some")
+    assert "4 ObjectRefs" in shown and "1 failed" in shown and "3 ready" in shown and "cell " in shown
+    assert (busy.ok("some").value or "").startswith("[ObjectRef(")  # the text is what it always is
+    cell = busy.ok("long = [forever.remote() for _ in range(3)]")
+    busy.until(lambda: "runs" in cell.text())
+    shown = html(busy, "[*long, third.remote(long[0])]")
+    assert "1 running" in shown and "2 waiting for a place" in shown and "1 waiting for inputs" in shown, shown
+    busy.ok("for ref in long: nbray.cancel(ref, force=True)")
+    background = busy.ok("%%remote --async --each i=range(3)\nimport time\ntime.sleep(1000)\nitems = i")
+    shown = html(busy, "items")
+    assert "3 ObjectRefs" in shown and "of a cell in the background" in shown and "waiting" not in shown
+    assert "of a cell in the background" in background.of("execute_result")[0]["data"]["text/html"]
+    busy.ok("for ref in items: nbray.cancel(ref)")
+    # Other lists look as they do without nbray, those that have a look of their own, too.
+    for other in ("[1, 2]", "[]", "[some[0], 1]", "[some[0]]"):
+        assert "text/html" not in busy.ok(other).of("execute_result")[0]["data"]
+    assert html(busy, "class Own(list):\n    def _repr_html_(self): return '<i>own</i>'\nOwn([1])") == "<i>own</i>"
+    assert "text/html" not in busy.ok("class Plain(list): pass\nPlain([1])").of("execute_result")[0]["data"]
+
+
 def test_reprs_of_hostile_names(busy: Kernel) -> None:
     name = "<script>alert(1)</script>"
     code = f"evil = nbray.remote(lambda: 1 / 0).options(name={name!r}).remote()\nnbray.wait([evil])\n"
