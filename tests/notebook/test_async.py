@@ -135,6 +135,21 @@ def test_the_button_cancels(kernel: Kernel) -> None:
     assert kernel.ok("len(buttons())").value == "0"
 
 
+def test_without_widgets_the_line_says_how_to_stop_the_work(kernel: Kernel) -> None:
+    kernel.ok(
+        "import sys\nthere = sys.modules.get('ipywidgets')\nsys.modules['ipywidgets'] = None  # as where it is not installed"
+    )
+    cell = kernel.ok("%%remote --async\nimport time\ntime.sleep(1000)")
+    kernel.ok("del sys.modules['ipywidgets']\nif there: sys.modules['ipywidgets'] = there")
+    (line,) = cell.of("display_data")
+    number = cell.of("execute_input")[0]["execution_count"]
+    for form in ("text/plain", "text/html"):
+        assert f"nbray.cancel(Out[{number}]) stops it" in line["data"][form]
+    kernel.ok(f"nbray.cancel(Out[{number}])")
+    kernel.until(lambda: "was cancelled after" in cell.display(line)[-1]["data"]["text/plain"])
+    assert "stops it" not in cell.display(line)[-1]["data"]["text/html"]
+
+
 def test_a_background_cell_that_waits_says_so(kernel: Kernel) -> None:
     first = kernel.ok("%%remote --async --quiet --num-cpus 2\nprint('holds')\n" + GATE.format(name="wait-gate"))
     kernel.until(lambda: first.text() == "holds\n")  # before, the second may get a worker that is not given back yet

@@ -23,8 +23,9 @@ ROW_PX = 22.0
 
 
 def line(facts: Facts, beside_button: bool = False) -> str:
-    """Return what stands under a cell; ``beside_button``: with room at the end of its first row."""
-    return wrap(_line_head(facts) + _line_body(facts), "nb-stop" if beside_button else "")
+    """Return what stands under a cell; ``beside_button``: with room at the end of its first row, and without the hint."""
+    hint = "" if beside_button or facts.over else facts.hint
+    return wrap(_line_head(facts, hint) + _line_body(facts), "nb-stop" if beside_button else "")
 
 
 def wrap(inner: str, more: str = "") -> str:
@@ -32,8 +33,8 @@ def wrap(inner: str, more: str = "") -> str:
     return f'{HTML_STYLE}<div class="{CLASS}{more and " " + more}">{inner}</div>'
 
 
-def _line_head(facts: Facts) -> str:
-    """Return its first row: the bar, what goes on, how the machine is used."""
+def _line_head(facts: Facts, hint: str) -> str:
+    """Return its first row: the bar, what goes on, how the machine is used, what to do."""
     said = [_bold_number(facts.lead), *(words.escape(phrase) for phrase in facts.phrases)]
     parts = [f"<span>{' · '.join(filter(None, said))}</span>"]
     if facts.progress is not None and not facts.over:
@@ -46,6 +47,8 @@ def _line_head(facts: Facts) -> str:
             f'<span><span class="nb-q">{name}</span> {_bold_number(figure)}</span>'
             for name, figure in words.short_usage(facts.usage)
         ]
+    if hint:
+        parts.append(f'<span class="nb-q">{words.escape(hint)}</span>')
     return f'<div class="nb-row">{"".join(parts)}</div>'
 
 

@@ -55,13 +55,13 @@ def counted(group: Group) -> str:
 
 
 def about(group: Group) -> str:
-    """Return what stands below its name: ``400 · cell 12 · 38 ms each``."""
-    parts = [amounts.count(group.total)]
+    """Return what stands below its name: ``400 · cell 12 · 38 ms each``, ``cell 13 · 1.2 s``."""
+    parts = [amounts.count(group.total)] if group.total > 1 else []
     if group.cell and name_of(group) != f"cell {group.cell}":
         parts.append(f"cell {group.cell}")
     if group.each_s is not None:
         parts.append(amounts.duration(group.each_s) + (" each" if group.over > 1 else ""))
-    return " · ".join(parts)
+    return " · ".join(parts or [amounts.noun(group.total, "task")])
 
 
 def counts(numbers: tuple[int, ...]) -> list[str]:
