@@ -12,7 +12,7 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from nbray.core import progress
@@ -100,6 +100,12 @@ def watch_descriptors(on: bool) -> None:
     """In a worker: send also what C code and child processes write to descriptors 1 and 2, or no longer."""
     if _emitter is not None:
         _emitter.watch_descriptors(on)
+
+
+def set_terminals(names: Collection[str]) -> None:
+    """In a worker: which of stdout and stderr say that they are terminals."""
+    if _emitter is not None:
+        _emitter.terminals = frozenset(names)
 
 
 def current_origin() -> str:

@@ -32,6 +32,7 @@ from .error_record import FrameRecord
 from .quick_pickle import quickly_pickled
 from .stand_in_frames import make_traceback
 from .subclass_values import has_attributes
+from .terminal import Terminal
 
 SMALL_BYTES = 1 << 20  # up to here the worker notices every change to an input
 DYNAMIC_BYTES = 16 << 20  # all that goes along only because the cell uses exec or globals()
@@ -108,6 +109,7 @@ class CellJob:
     environ: bytes = b""  # of process_environ.pack
     sys_path: list[str] = field(default_factory=list)
     argv: list[str] = field(default_factory=list)  # the kernel's sys.argv
+    terminal: Terminal | None = None  # of the notebook's shell
     return_names: list[str] | None = None  # --async: these, one value each
     tells: bool = False  # --async: which inputs it changed for itself alone
     only_names: list[str] | None = None  # -o: these alone come back

@@ -52,6 +52,7 @@ from . import (
     pandas_additions,
     process_settings,
     reloaded_modules,
+    terminal,
     tracebacks,
     warning_filters,
 )
@@ -202,6 +203,7 @@ class RemoteCells:
         job.interactivity = shell.ast_node_interactivity
         if job.interactivity == "last_expr_or_assign":
             job.has_value = job.has_value or analysis.last_assignment
+        job.terminal = terminal.here(options.each is None and not options.asynchronous)
         job.only_names = options.only_names
         job.lazy = options.lazy
         job.reloads = module_reload.wanted_here(shell)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -30,7 +31,8 @@ def run(command: str, write: Callable[[str], object]) -> int:
     import pexpect  # type: ignore[import-untyped]  # noqa: PLC0415 - IPython brings it along; few cells need it
 
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    child = pexpect.spawn(os.environ.get("SHELL", "sh"), ["-c", command])
+    columns, lines = shutil.get_terminal_size()
+    child = pexpect.spawn(os.environ.get("SHELL", "sh"), ["-c", command], dimensions=(lines, columns))
 
     def pass_on(timeout: float | None) -> None:
         while True:

@@ -18,7 +18,7 @@ from nbray.core import output
 from nbray.core.call_site import know_cells
 from nbray.serialization.cell_source import remember
 
-from . import interrupt_handlers, process_environ
+from . import interrupt_handlers, process_environ, terminal
 from .cell_job import CellJob
 from .worker_shell import WorkerShell
 
@@ -87,8 +87,9 @@ def surroundings(job: CellJob, module: types.ModuleType, shell: WorkerShell, kep
         remember(job.filename, job.text)
         know_cells(job.numbers)
         output.watch_descriptors(True)
-        start = Start(job, handlers)
-        yield start
+        with terminal.as_in_notebook(job.terminal):
+            start = Start(job, handlers)
+            yield start
     finally:
         output.watch_descriptors(False)
         handlers.give_back()

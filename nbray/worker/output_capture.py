@@ -54,7 +54,7 @@ class TaskStream(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        return False
+        return self._name in self._capture.terminals
 
     def fileno(self) -> int:
         return self._descriptor
@@ -139,6 +139,7 @@ class OutputCapture:
         self._logged = 0  # bytes in the log since it began
         self._foreign: ForeignOutput | None = None
         self._in_cell = False
+        self.terminals: frozenset[str] = frozenset()  # streams that say that they are terminals
         self._watched_at = float("-inf")  # when a cell last began or ended, or others had written something
         self._looks = False  # the thread looks often, and need not be woken for it
         self.any_call: Callable[[], Any] = lambda: None  # where calls run beside each other: one of them
