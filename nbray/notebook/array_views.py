@@ -94,13 +94,32 @@ def view_of(owner: Any, shape: tuple[int, ...], dtype: Any, offset: int, strides
 
 
 def reduce_mapped(array: Any) -> Any:
-    """Return how to map the file of a ``numpy.memmap`` again; None: it is a part of one, or a private copy, or the file is gone."""
+    """Return how to map the file of a ``numpy.memmap`` again, or which part of one it is; None: it is a private copy, or the file is gone."""
     filename, mode = getattr(array, "filename", None), getattr(array, "mode", "c")
-    if filename is None or mode == "c" or array.base is not array._mmap or not os.path.exists(filename):
+    if filename is None or mode == "c":
+        return None
+    if array.base is not array._mmap:
+        root = _root(array)
+        if root is array or type(root) is not type(array) or reduce_mapped(root) is None:
+            return None
+        offset = _address(array) - _address(root)
+        return part_of_mapped, (root, array.shape, array.dtype, offset, array.strides, array.flags.writeable)
+    if not os.path.exists(filename):
         return None
     order = "C" if array.flags.c_contiguous else "F"
     mode = "r" if mode == "r" else "r+"
     return type(array), (os.path.abspath(filename), array.dtype, mode, array.offset, array.shape, order)
+
+
+def part_of_mapped(whole: Any, shape: tuple[int, ...], dtype: Any, offset: int, strides: Any, writable: bool) -> Any:
+    """Make what indexing makes of a ``numpy.memmap``."""
+    numpy: Any = sys.modules["numpy"]
+    memory = (whole if whole.flags.c_contiguous else whole.T).reshape(-1).view(numpy.uint8)
+    part = numpy.ndarray.__new__(type(whole), shape, dtype, memory, offset, strides)
+    part._mmap, part.filename, part.offset, part.mode = whole._mmap, whole.filename, whole.offset, whole.mode
+    if not writable:
+        part.flags.writeable = False
+    return part
 
 
 def show_same_file(one: Any, other: Any) -> bool:
@@ -108,7 +127,11 @@ def show_same_file(one: Any, other: Any) -> bool:
     if type(one).__name__ != "memmap" or type(other) is not type(one):
         return False
     mine, its = reduce_mapped(one), reduce_mapped(other)
-    return mine is not None and its is not None and mine[1][0] == its[1][0] and mine[1][3:] == its[1][3:]
+    if mine is None or its is None or mine[0] is not its[0]:
+        return False
+    if mine[0] is part_of_mapped:
+        return mine[1][0] is its[1][0] and mine[1][1:] == its[1][1:]
+    return bool(mine[1][0] == its[1][0] and mine[1][3:] == its[1][3:])
 
 
 def take_shape(array: Any, other: Any) -> bool:
