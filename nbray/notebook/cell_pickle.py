@@ -42,7 +42,7 @@ from .c_data import is_made_array, reduce_array_class
 from .cell_text import QUERY_METHODS, is_formula
 from .common_memory import CommonMemory
 from .error_rebuild import rebuild
-from .error_record import FrameRecord, bare_exception, capture, frames_of
+from .error_record import MAX_EXCEPTIONS, FrameRecord, bare_exception, capture, frames_of
 from .ipywidgets_travel import comm_type, connection, reduce_observed
 from .odd_objects import reduce_odd
 from .stand_in_frames import make_traceback
@@ -200,6 +200,13 @@ def _frames_apart(records: Any) -> Iterator[FrameRecord]:
         yield from record.frames
 
 
+def _chain_length(error: BaseException | None) -> int:
+    length = 0
+    while error is not None and length < MAX_EXCEPTIONS:
+        error, length = error.__cause__ or error.__context__, length + 1
+    return length
+
+
 def _read_apart(data: bytes) -> Any:
     return StreamReader(data, ()).read()
 
@@ -343,7 +350,12 @@ class CellPickler(AnnotationPickler):
     def _apart(self, error: BaseException | None) -> Any:
         if error is None or id(error) in self.inputs:
             return error
-        return capture(error, self._dump_apart)
+        try:
+            with receiving(self.namespace, (), {}):
+                _read_apart(self._dump_apart(error))
+        except Exception:
+            return capture(error, self._dump_apart)
+        return error if _chain_length(error) < MAX_EXCEPTIONS else capture(error, self._dump_apart)
 
     def _dump_apart(self, obj: Any) -> bytes:
         file = MemoryWriter()

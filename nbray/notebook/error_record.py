@@ -9,6 +9,7 @@ pickled form (or, where pickling fails, its name and text), its notes, and its f
 from __future__ import annotations
 
 import builtins
+import copy
 import os
 import traceback
 from collections.abc import Callable
@@ -187,6 +188,19 @@ def bare_exception(cls: type, args: tuple[Any, ...], state: dict[str, Any]) -> B
     exc.args = args
     exc.__dict__.update(state)
     return exc
+
+
+def another_exception(exc: BaseException) -> BaseException:
+    """Return an exception like this one, raised where and from what it was."""
+    try:
+        made = copy.copy(exc)
+    except Exception:  # its class wants other arguments
+        made = exc
+    if made is exc or type(made) is not type(exc):
+        made = bare_exception(type(exc), exc.args, vars(exc))
+    made.__traceback__, made.__cause__, made.__context__ = exc.__traceback__, exc.__cause__, exc.__context__
+    made.__suppress_context__ = exc.__suppress_context__
+    return made
 
 
 class _Bare:

@@ -25,6 +25,7 @@ from .cell_result import CHANGED, NAMELESS, OBJECT, REF, STATE, VALUE, CellOutco
 from .common_memory import common_memory
 from .context_values import NewValue, value_of
 from .ended_objects import Ended, has_ended
+from .error_record import another_exception
 from .gradients import contents_of
 from .in_place import BUILTINS, Attributes, MoreAttributes, is_made_of_attributes, is_updated_surely
 from .odd_objects import given_to
@@ -188,6 +189,8 @@ def _contents(value: Any) -> Any:
         return Attributes(dict(vars(value)))
     if has_attributes(value):
         return Attributes(dict(vars(value)))
+    if isinstance(value, BaseException):
+        return another_exception(value)
     if (whole := another(value)) is not None:
         return whole
     made = copy.copy(value)
