@@ -7,6 +7,7 @@ what a later cell sees. What is kept is noted before the cell runs and compared 
 from __future__ import annotations
 
 import abc
+import enum
 import types
 from collections.abc import Callable
 from typing import Any
@@ -131,7 +132,12 @@ def kept_by(code: Any) -> Kept | None:
     if getattr(code, "__module__", None) != "__main__":
         return None
     if isinstance(code, type):
-        kept: Kept = {key: value for key, value in vars(code).items() if not _is_of_the_language(key, value)}
+        members: Any = code.__members__ if isinstance(code, enum.EnumMeta) else {}  # which stay what they are
+        kept: Kept = {
+            key: value
+            for key, value in vars(code).items()
+            if key not in members and not _is_of_the_language(key, value)
+        }
         if isinstance(code, abc.ABCMeta):
             registered = [ref() for ref in abc._get_dump(code)[0]]  # type: ignore[attr-defined]
             kept.update({Registered((kind,)): kind for kind in registered if kind is not None})

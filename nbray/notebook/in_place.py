@@ -15,6 +15,7 @@ from .c_data import is_c_data, take_bytes
 from .context_values import NewValue, set_value
 from .ended_objects import Ended, end
 from .gradients import TensorContents, gradient_of, take_contents
+from .iterators import go_on
 from .pandas_columns import is_frame
 from .tensors import StorageContents, VariableValue, is_tensor, is_variable, take_storage, take_variable
 
@@ -59,7 +60,9 @@ def update_in_place(old: Any, new: Any) -> bool:
     if isinstance(new, NewValue) and isinstance(old, contextvars.ContextVar):
         set_value(old, new.value)
         return True
-    if type(old) is not type(new):
+    if go_on(old, new):
+        return True
+    if type(old) is not type(new) and not _becomes(old, type(new)):
         return False
     if isinstance(old, asyncio.Future):
         return old.done()  # those that have ended stay what they are
@@ -89,6 +92,8 @@ def update_in_place(old: Any, new: Any) -> bool:
             old |= new
         elif is_c_data(old):
             return take_bytes(old, new)
+        elif isinstance(old, memoryview):
+            return _take_memory(old, new)
         elif hasattr(old, "__array_interface__") and hasattr(old, "dtype"):
             if show_same_file(old, new):
                 return True
@@ -150,6 +155,23 @@ def is_made_of_attributes(value: Any) -> bool:
         and not copyreg._slotnames(kind)  # type: ignore[attr-defined]
         and _tells_all(kind)
     )
+
+
+def _becomes(obj: Any, kind: type) -> bool:
+    """Make an object one of another class, as a cell has done that has set its ``__class__``; False: it cannot be."""
+    try:
+        obj.__class__ = kind
+    except TypeError:
+        return False
+    return True
+
+
+def _take_memory(old: memoryview, new: memoryview) -> bool:
+    if (old.format, old.shape, old.readonly) != (new.format, new.shape, new.readonly):
+        return False
+    if old.obj is not new.obj and not old.readonly:
+        old[:] = new
+    return old.obj is new.obj or not old.readonly
 
 
 def _sets_its_state(value: Any) -> bool:

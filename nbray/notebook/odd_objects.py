@@ -6,6 +6,7 @@ does not have. What depends on the cell (its functions, inputs, refs) is written
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextvars
 import functools
@@ -20,6 +21,7 @@ from typing import Any
 
 from cloudpickle.cloudpickle import _make_empty_cell
 
+from nbray._cstore import ffi
 from nbray.serialization import torch_storages
 from nbray.serialization.serializer import reduce_code
 
@@ -46,6 +48,8 @@ from .interrupt_handlers import reduce_handler
 from .module_values import is_plain
 from .pandas_columns import is_block, is_column, reduce_block, reduce_column
 from .subclass_values import reduce_subclass
+
+MAX_SHARED_BYTES = 1 << 20  # of memory that goes along whole with a view of a part of it
 
 
 def reduce_odd(obj: Any) -> Any:
@@ -97,13 +101,30 @@ def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
 def _reduce_view(view: memoryview) -> Any:
     """Write a view of memory with what it shows; cloudpickle makes bytes of it, into which nobody can store."""
     owner: Any = view.obj
-    if not (view.c_contiguous and memoryview(owner).nbytes == view.nbytes):  # of a part: it has that alone there
-        owner = bytes(view) if view.readonly else bytearray(view.tobytes())
-    return _view, (owner, view.format, view.shape, view.readonly)
+    whole = memoryview(owner).nbytes
+    if view.c_contiguous and whole == view.nbytes:
+        return _view, (owner, view.format, view.shape, view.readonly)
+    if (
+        view.c_contiguous
+        and view.nbytes
+        and type(owner) in (bytes, bytearray, array.array)
+        and whole <= MAX_SHARED_BYTES
+    ):
+        return _view, (owner, view.format, view.shape, view.readonly, _address(view) - _address(owner), view.nbytes)
+    alone = bytes(view) if view.readonly else bytearray(view.tobytes())  # it has that for itself there
+    return _view, (alone, view.format, view.shape, view.readonly)
 
 
-def _view(owner: Any, layout: str, shape: tuple[int, ...], readonly: bool) -> memoryview:
+def _address(memory: Any) -> int:
+    return int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))
+
+
+def _view(
+    owner: Any, layout: str, shape: tuple[int, ...], readonly: bool, start: int = 0, n_bytes: int | None = None
+) -> memoryview:
     made: memoryview = memoryview(owner)
+    if n_bytes is not None:
+        made = made.cast("B")[start : start + n_bytes]
     if (made.format, made.shape) != (layout, shape):
         made = made.cast("B").cast(layout, shape)  # type: ignore[call-overload]
     return made.toreadonly() if readonly else made

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import gc
 import itertools
 import pickle
 import sys
@@ -286,17 +287,29 @@ def _keeps_nothing(code: Any) -> bool:
 
 
 def unheld(objects: list[Any]) -> set[int]:
-    """Return the ids of those that nobody holds but who has read them: what only others were filled from."""
+    """Return the ids of those that nobody holds but who has read them, and each other: what only others were filled from."""
     probe = StreamReader(_EMPTY_LIST, ())
     probe.read()
     (alone,) = map(sys.getrefcount, probe.objects())
     counts = list(map(sys.getrefcount, objects))  # before anything else holds one
     # Tensors hold their storages without being counted.
-    return {
-        id(obj)
+    found = {
+        id(obj): obj
         for obj, count in zip(objects, counts, strict=True)
         if count <= alone and not torch_storages.is_storage(obj)
     }
+    if found:  # the arguments of a call are held by the tuple of these alone
+        held = {id(obj): count for obj, count in zip(objects, counts, strict=True) if count > alone}
+        waiting = list(found.values())
+        while waiting:
+            for part in gc.get_referents(waiting.pop()):
+                key = id(part)
+                if key in held:
+                    held[key] -= 1
+                    if held[key] == alone and not torch_storages.is_storage(part):
+                        found[key] = part
+                        waiting.append(part)
+    return set(found)
 
 
 class _Data(CellPickler):

@@ -39,8 +39,9 @@ def test_d1_views_of_memory_stay_views(kernel: Kernel) -> None:
         "%%remote\nview[1] = 7; raw[2] = 8; whole[0] = 9; grid[1, 2] = 4; part[1] = 3\n"
         "made = memoryview(bytearray(2)); made[0] = 5; same = fixed"
     )
-    assert kernel.ok("list(raw), view.obj is raw, numbers[0]").value == "([0, 7, 8, 0, 0, 0], True, 9)"
-    assert kernel.ok("grid.tolist(), part.tolist(), made.tolist()").value == "([[0, 0, 0], [0, 0, 4]], [0, 3], [5, 0])"
+    assert kernel.ok("list(raw), view.obj is raw, numbers[0]").value == "([0, 7, 8, 3, 0, 0], True, 9)"
+    assert kernel.ok("grid.tolist(), part.tolist(), made.tolist()").value == "([[0, 0, 0], [0, 0, 4]], [8, 3], [5, 0])"
+    assert kernel.ok("part.obj is raw").value == "True"
     assert kernel.ok("same is fixed, fixed.readonly, view.readonly").value == "(True, True, False)"
 
 

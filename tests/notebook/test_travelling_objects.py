@@ -103,3 +103,62 @@ def test_artists_of_axes_that_a_cell_clears(kernel: Kernel) -> None:
     assert kernel.ok(
         "line.axes, dots.axes, line.figure, new.axes is ax, ax.lines[0] is new, ax.figure is fig"
     ).value == ("(None, None, None, True, True, True)")
+
+
+def test_exceptions_that_a_cell_adds_to(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Failed(Exception):\n    def __init__(self, code, *, why): super().__init__(code); self.why = why\n"
+        "failed, plain = Failed(1, why=['a']), ValueError(2); held = [failed, plain]\n"
+        "def note(error): error.add_note('n')"
+        if hasattr(BaseException, "add_note")
+        else "def note(error): error.__notes__ = ['n']"
+    )
+    kernel.ok("%%remote\nnote(failed); failed.why.append('b'); plain.__cause__ = failed\nNone")
+    assert kernel.ok("failed.__notes__, failed.why, plain.__cause__ is failed, held[0] is failed").value == (
+        "(['n'], ['a', 'b'], True, True)"
+    )
+    kernel.ok(
+        "%%remote\ntry:\n    try: 1 / 0\n    except ZeroDivisionError as error: first = error; raise KeyError(1) from error\n"
+        "except KeyError as error: second = error\ntry: raise plain\nexcept ValueError: pass"
+    )
+    assert kernel.ok(
+        "second.__cause__ is first, second.__context__ is first, plain.__traceback__ is not None"
+    ).value == ("(True, True, True)")
+
+
+def test_iterators_that_go_on_in_a_cell_stay_themselves(kernel: Kernel) -> None:
+    kernel.ok(
+        "numbers, every, thrice = itertools.count(5), enumerate(['a', 'b', 'c']), itertools.repeat('x', 3)\n"
+        "keys = iter({'k': 1, 'l': 2}); held = [numbers, every, thrice, keys]\ndef new(): return next(numbers)"
+    )
+    assert kernel.ok("%%remote\nnew(), next(numbers), next(every), next(thrice), next(keys)").value == (
+        "(5, 6, (0, 'a'), 'x', 'k')"
+    )
+    assert kernel.ok("new(), *map(next, held)").value == "(7, 8, (1, 'b'), 'x', 'l')"
+    assert (
+        kernel.ok("[one is other for one, other in zip(held, (numbers, every, thrice, keys))].count(True)").value == "4"
+    )
+
+
+def test_parts_of_a_file_in_memory_show_the_file(kernel: Kernel) -> None:
+    kernel.ok("whole = np.memmap('w.bin', dtype='i4', mode='w+', shape=(2, 3)); part = whole[1]; odd = whole[:, ::2]")
+    kernel.ok("%%remote\nwhole[1, 0] = 7; part[1] = 8; odd[0, 1] = 9; made = whole[0]\nNone")
+    kernel.ok("made[0] = 5")
+    assert kernel.ok("whole.tolist(), np.fromfile('w.bin', 'i4').tolist()").value == (
+        "([[5, 0, 9], [7, 8, 0]], [5, 0, 9, 7, 8, 0])"
+    )
+    assert kernel.ok("[type(each) is np.memmap for each in (part, odd, made)], part.tolist()").value == (
+        "([True, True, True], [7, 8, 0])"
+    )
+    kernel.ok("del whole, part, odd, made")
+
+
+def test_objects_of_another_class_and_views_of_bytes_stay_themselves(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Egg: pass\nclass Hen: pass\negg = Egg(); view = memoryview(bytearray(b'abcd')); held = [egg, view]\n"
+        "def paint(view): view[0] = 65\nimport enum\nclass Kind(enum.Enum):\n    A = [1]"
+    )
+    kernel.ok("%%remote\negg.__class__ = Hen; paint(view); kind = Kind.A; kind.value.append(2)\nNone")
+    assert kernel.ok("type(held[0]) is Hen, held[0] is egg, held[1] is view, bytes(view), kind is Kind.A").value == (
+        "(True, True, True, b'Abcd', True)"
+    )
