@@ -26,6 +26,7 @@ from .widgets.facts import Facts
 
 PERIOD_S = 0.25
 BUTTON_AFTER_S = 0.5  # what is done sooner needs none
+AGAIN_S = 5.0  # after which what has not changed is sent again: a line that is old looks so (widgets/style.py)
 LATE_S = 60.0  # for which a daemon that is slow is asked again how it ended
 #: In the metadata of every display of a widget, so that it can be told from the user's outputs.
 MARK = {"nbray": {"widget": "live"}}
@@ -64,6 +65,7 @@ class LiveLine:
         self._after_s = after_s
         self._display_id = f"nbray-{uuid.uuid4().hex}"
         self.shown: Facts | None = None
+        self._put_at = 0.0
         self._lock = threading.RLock()
         self._done = False
         self._late: Callable[[], Facts] | None = None  # how it ended, of which not all is known yet
@@ -85,7 +87,9 @@ class LiveLine:
         with self._lock:
             if self._done or facts is None:
                 return
-            if facts != self.shown:
+            if facts != self.shown or time.monotonic() - self._put_at > AGAIN_S:
+                if self._lines.router.kernel is not None:
+                    facts.at = time.strftime("%Y-%m-%d %H:%M:%S")
                 self._put(facts)
             if self._button is not None and self.age_s > BUTTON_AFTER_S:
                 self._button.show()
@@ -142,6 +146,7 @@ class LiveLine:
 
     def _put(self, facts: Facts) -> None:
         first, self.shown = self.shown is None, facts
+        self._put_at = time.monotonic()
         router = self._lines.router
         if router.kernel is None:
             if first or self._done:

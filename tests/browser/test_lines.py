@@ -27,6 +27,9 @@ def look_at(lab: LabPage, address: str) -> None:
     lab.wait_idle()
 
 
+AS_OF = "() => [...document.querySelectorAll('.nb-old')].map(one => getComputedStyle(one).visibility)"
+
+
 def button(lab: LabPage) -> Any:
     """The button of the line."""
     return lab.page.get_by_role("button", name="Cancel", exact=True)
@@ -62,7 +65,9 @@ def test_a_notebook_that_was_saved_while_it_ran_says_so_without_its_kernel(lab: 
     _, line = (output for output in saved["cells"][1]["outputs"] if output.get("metadata", {}).get("nbray"))
     assert sorted(line["data"]) == ["image/svg+xml", "text/html", "text/plain"]
     said = "".join(line["data"]["text/plain"])
+    assert "; as of 20" in said
     assert said.startswith("cell 2 runs, ") and not said.startswith("cell 2 runs, 0 s")  # as it was by then
+    assert lab.page.evaluate(AS_OF) == ["hidden"]  # as long as somebody tells how it goes on
     lab.shut_down_kernels()
     lab.page.get_by_text("the cluster has ended", exact=False).first.wait_for()
     look_at(lab, address + name)  # as it was saved
@@ -73,3 +78,4 @@ def test_a_notebook_that_was_saved_while_it_ran_says_so_without_its_kernel(lab: 
           return outputs.length === 2 && outputs.every(one => /model not found/.test(one.textContent) && !one.offsetHeight);
         }"""
     )
+    lab.page.wait_for_function(f"() => ({AS_OF})()[0] === 'visible'")

@@ -121,6 +121,8 @@ class Facts:
         (name, in use, all) of the cluster.
     over
         Nothing will change any more.
+    at
+        When that was; said where it may be long ago.
     late
         The daemon has not answered in time: something that has happened may be missing.
     """
@@ -136,6 +138,7 @@ class Facts:
     usage: Usage | None = None
     resources: tuple[tuple[str, float, float], ...] = ()
     over: bool = False
+    at: str = field(default="", compare=False)
     late: bool = field(default=False, compare=False)
 
     def counts(self) -> tuple[int, ...]:

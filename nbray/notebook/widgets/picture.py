@@ -49,6 +49,8 @@ def _line_head(facts: Facts, hint: str) -> str:
         ]
     if hint:
         parts.append(f'<span class="nb-q">{words.escape(hint)}</span>')
+    if facts.at and not facts.over:
+        parts.append(f'<span class="nb-q nb-old">{words.as_of(facts)}</span>')
     return f'<div class="nb-row">{"".join(parts)}</div>'
 
 
@@ -107,7 +109,7 @@ def _dashboard(facts: Facts, most: int) -> str:
 
 def line_svg(facts: Facts) -> str:
     """Return what stands under a cell as a picture of its own."""
-    said = words.said(facts)
+    said = " · ".join(filter(None, [words.said(facts), words.as_of(facts)]))
     parts = [_signed(facts.state, said)]
     parts += [] if facts.over else [_signed(FAILED, problem) for problem in words.problems(facts)]
     if len(facts.groups) > 1:

@@ -8,6 +8,7 @@ any background; only the colours of states know light from dark.
 from __future__ import annotations
 
 CLASS = "nbray-live"
+OLD_S = 12  # after which a line that is not drawn anew tells of when it is
 
 # waits for input, waits for a place, runs, done, failed, cancelled; GPU, memory.
 LIGHT = ("#9aa3ad", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#a8578f", "#56B4E9", "#CC79A7")
@@ -65,6 +66,9 @@ HTML_STYLE = (
     f".{CLASS} .nb-row{{display:flex;flex-wrap:wrap;gap:2px 14px;align-items:center}}"
     f".{CLASS} .nb-i{{display:inline-flex;gap:5px;align-items:center}}"
     f".{CLASS} .nb-q{{opacity:.7}}"
+    # What runs is drawn anew every few seconds; that it was not, as in a page that was loaded again, shows after some more.
+    "@keyframes nb-old{from{visibility:hidden;font-size:0}to{visibility:visible}}"
+    f".{CLASS} .nb-old{{animation:nb-old 1ms {OLD_S}s both}}"
     f".{CLASS} b{{font-weight:600}}"
     f".{CLASS} .nb-wide{{overflow-x:auto;padding:6px 1px 3px}}"
     f".{CLASS} .nb-bad{{border-left:3px solid var(--nb4);padding:1px 8px;margin:5px 0 2px;"

@@ -20,6 +20,8 @@ def line(facts: Facts) -> str:
         head += "; " + ", ".join(f"{name} {figure}".strip() for name, figure in words.short_usage(facts.usage))
     if facts.hint and not facts.over:
         head += f"; {words.clean(facts.hint)}"
+    if facts.at and not facts.over:
+        head += f"; {words.as_of(facts)}"
     lines = [head]
     if not facts.over:
         lines += [f"  {words.SIGNS[FAILED]} {problem}" for problem in words.problems(facts)]

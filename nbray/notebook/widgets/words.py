@@ -44,6 +44,11 @@ def said(facts: Facts, between: str = " · ") -> str:
     return between.join(clean(part) for part in (facts.lead, *facts.phrases) if part)
 
 
+def as_of(facts: Facts) -> str:
+    """Return when that was of which nobody may tell any more how it went on."""
+    return f"as of {clean(facts.at)}" if facts.at and not facts.over else ""
+
+
 def name_of(group: Group) -> str:
     """Return the name on a group's card."""
     return clean(group.name, MAX_NAME) or "task"
