@@ -1,8 +1,8 @@
 """Keep interrupts out of the kernel's own code.
 
 ipykernel takes SIGINT as a KeyboardInterrupt from the moment that it begins with a message until it is through, and ignores it
-otherwise. In between there is code of its own: an exception there costs the reply, tears a message of several parts, or leaves
-the event loop, and the kernel ends. So such an interrupt is put off for a moment, and strikes when what the message asked
+otherwise. In between there is code of its own, and IPython's on the way to the cell: an exception there costs the reply (the
+cell then seems to run for ever), tears a message of several parts, or leaves the event loop, and the kernel ends. So such an interrupt is put off for a moment, and strikes when what the message asked
 for runs; when that is over it has nothing left to stop.
 """
 
@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 AGAIN_S = 0.02
-_OWN = ("ipykernel", "jupyter_client", "zmq", "tornado", "traitlets")
+_OWN = ("ipykernel", "IPython", "jupyter_client", "zmq", "tornado", "traitlets")
 
 
 _HERE = (lambda: None).__code__.co_filename  # what is called before and after a message is the kernel's own, too
@@ -79,10 +79,11 @@ class KernelInterrupts:
         timer.start()
 
     def may_strike(self, frame: FrameType | None) -> bool:
-        """Tell whether something runs that is neither the kernel's own nor Python's."""
+        """Tell whether something runs that is neither the kernel's own, nor IPython's, nor Python's."""
         while frame is not None and frame.f_code.co_name != "dispatch_shell":
             file = frame.f_code.co_filename
-            standard = file.startswith("<frozen ") or (
+            # (What a named tuple is made by has come from a string; what a cell executes of those has the cell above it.)
+            standard = file.startswith(("<frozen ", "<string>")) or (
                 file.startswith(self._standard) and not file.startswith(self._others)
             )
             if not standard and file != _HERE and not file.startswith(self._own_folders):

@@ -50,7 +50,8 @@ def handled_by(filename: str, inner: Any) -> Any:
 def test_it_strikes_what_the_message_asked_for_and_not_the_kernel(interrupts: KernelInterrupts) -> None:
     own = os.path.join(os.path.dirname(str(ipykernel.__file__)), "kernelbase.py")
     hooks = KernelInterrupts._begin.__code__.co_filename
-    for filename in (own, hooks, str(asyncio.events.__file__), "<frozen importlib._bootstrap>"):
+    shell = os.path.join(os.path.dirname(str(IPython.__file__)), "core", "interactiveshell.py")
+    for filename in (own, shell, hooks, str(asyncio.events.__file__), "<frozen importlib._bootstrap>", "<string>"):
         assert not handled_by(filename, interrupts.may_strike), filename
     for filename in ("<ipython-input-1>", os.path.join(os.path.dirname(str(pytest.__file__)), "x.py"), __file__):
         assert handled_by(filename, interrupts.may_strike), filename
@@ -83,7 +84,10 @@ def test_messages_of_a_subshell_change_nothing(interrupts: KernelInterrupts) -> 
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_one_that_strikes_in_ipython_shows_no_frame_of_nbray(interrupts: KernelInterrupts) -> None:
+def test_one_that_strikes_in_ipython_shows_no_frame_of_nbray(
+    interrupts: KernelInterrupts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupts, "may_strike", lambda frame: True)  # one that IPython itself lets through
     shell = os.path.join(os.path.dirname(str(IPython.__file__)), "core", "interactiveshell.py")
     with pytest.raises(KeyboardInterrupt) as caught:
         handled_by(shell, functools.partial(interrupts._on_signal, signal.SIGINT))
