@@ -248,17 +248,30 @@ def _split(line: str) -> list[str]:
     except ValueError as error:
         raise OptionError(f"cannot read {line.strip()!r}: {error}.") from None
     texts: list[str] = []
-    for word in words:
-        if word.text.startswith("#"):  # a comment
+    for word in _without_blanks([word.text for word in words]):
+        if word.startswith("#"):  # a comment
             break
-        python = word.text.startswith(_PYTHON) or (bool(texts) and texts[-1] == "--each")
-        python = python or (bool(texts) and texts[-1] == "--resources" and word.text.startswith("{"))
-        quoted_whole = word.text[:1] in ("'", '"') and word.text[:1] == word.text[-1:]
+        python = word.startswith(_PYTHON) or (bool(texts) and texts[-1] == "--each")
+        python = python or (bool(texts) and texts[-1] == "--resources" and word.startswith("{"))
+        quoted_whole = word[:1] in ("'", '"') and word[:1] == word[-1:]
         if python and not quoted_whole:
-            texts.append(word.text)
+            texts.append(word)
         else:
-            texts.append("".join(shlex.split(word.text, posix=True)))
+            texts.append("".join(shlex.split(word, posix=True)))
     return texts
+
+
+def _without_blanks(words: list[str]) -> list[str]:
+    """Join what is written with blanks as Python would be: ``--each i, x = ITER``, ``-o a, b``."""
+    joined: list[str] = []
+    for word in words:
+        option = joined[-2] if len(joined) > 1 and not word.startswith("-") else ""
+        signs = (",", "=") if option == "--each" else (",",) if option in NAME_LISTS else ()
+        if signs and (joined[-1].endswith(signs) or word.startswith(signs)):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
 
 
 def _value(option: str, equals: str, value: str, placeholder: str, words: list[str]) -> str:

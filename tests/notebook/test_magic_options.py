@@ -60,6 +60,18 @@ def test_mistakes_are_explained(line: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["i,x=enumerate('a b')", "i, x=enumerate('a b')", "i, x = enumerate('a b')", "i ,x= enumerate('a b')"]
+)
+def test_blanks_as_in_python(text: str) -> None:
+    options = parse(f"--each {text} --async -o a, b ,c --quiet")
+    assert options.each is not None and (options.each.targets, options.each.expression) == (
+        ["i", "x"],
+        "enumerate('a b')",
+    )
+    assert options.only_names == ["a", "b", "c"] and options.asynchronous and options.quiet
+
+
 def test_line_magic() -> None:
     options, code = parse_with_code("--num-cpus 2 --async f(x, y=-1)")
     assert (options.task, options.asynchronous, code) == ({"num_cpus": 2}, True, "f(x, y=-1)")
