@@ -7,14 +7,15 @@ import functools
 import linecache
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+import threading
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, Protocol
 
 from .error_record import FrameRecord
 
-_VALUES = "<nbray: the values of the variables>"
 MAX_HEADER_LINES = 20  # of a function
+
+_given = threading.local()  # .values: of the variables of the frame that this thread makes
 
 
 class Scopes(Protocol):
@@ -25,24 +26,14 @@ class Scopes(Protocol):
     def globals_of(self, module: str) -> dict[str, Any] | None: ...
 
 
-class _Values:
-    """A constant that the variables are taken from; others take the hash of code."""
-
-    def __init__(self, values: Iterable[Any]) -> None:
-        self._values = list(values)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._values)
-
-
 @functools.lru_cache(maxsize=256)
 def _stub(signature: str, distance: int = 0, names: tuple[str, ...] = ()) -> CodeType:
-    """Compile a function that binds these names, to what takes the place of a constant, and returns its own frame.
+    """Compile a function that binds these names, to what ``_given`` has for them, and returns its own frame.
 
-    This stands ``distance`` lines below its def.
+    This stands ``distance`` lines below its def. The code of all frames of one line is equal: those of a recursion are shown once.
     """
     namespace: dict[str, Any] = {}
-    binding = f"({','.join(names)},) = {_VALUES!r}; " if names else ""
+    binding = f"({','.join(names)},) = __import__('sys').modules[{__name__!r}]._given.values; " if names else ""
     body = "\n" * distance + f" {binding}return __import__('sys')._getframe()"
     exec(compile(f"def stub({signature}):{body}", "<nbray>", "exec"), namespace)
     code: CodeType = namespace["stub"].__code__
@@ -67,8 +58,6 @@ def _frame(record: FrameRecord, scopes: Scopes | None = None) -> FrameType:
         code = _stub(signature, distance, tuple(variables))
     except SyntaxError:
         code = _stub("", distance)
-    values = _Values(variables.values())
-    changes["co_consts"] = tuple(values if constant == _VALUES else constant for constant in code.co_consts)
     if tables:
         changes["co_qualname"] = record.qualified or record.function
         changes["co_linetable"] = _line_table(len(code.co_code) // 2, line - first, record)
@@ -78,7 +67,11 @@ def _frame(record: FrameRecord, scopes: Scopes | None = None) -> FrameType:
     names = code.co_varnames
     count = code.co_argcount
     keywords = names[count : count + code.co_kwonlyargcount]
-    frame: FrameType = function(*[None] * count, **dict.fromkeys(keywords))
+    _given.values = variables.values()
+    try:
+        frame: FrameType = function(*[None] * count, **dict.fromkeys(keywords))
+    finally:
+        _given.values = ()
     return frame
 
 

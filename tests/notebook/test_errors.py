@@ -249,6 +249,12 @@ def test_debug_has_the_variables(kernel: Kernel) -> None:
     assert "divide(v=1, seen=[1, 2])" in shown and "key=2" in shown, shown
 
 
+def test_frames_of_a_recursion_are_alike_for_whoever_shows_them_once(kernel: Kernel) -> None:
+    kernel.run("%%remote\ndef deeper(n):\n    return deeper(n + 1)\ndeeper(0)")
+    look = "import sys, traceback\nframes = [(f.f_code, line) for f, line in traceback.walk_tb(sys.last_traceback)]"
+    assert kernel.ok(look + "\nlen(frames) > 100, len(set(frames))").value == "(True, 2)"
+
+
 def test_debug_has_the_variables_of_what_waits_here_for_a_task(kernel: Kernel) -> None:
     kernel.ok(
         "@nbray.remote\ndef fail(v): return 1 / v\ndef ask(v):\n    kept = v + 1\n    return nbray.get(fail.remote(v))"
