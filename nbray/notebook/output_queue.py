@@ -45,16 +45,21 @@ class OutputQueue:
         Characters of text that wait.
     display_bytes : int
         About how many bytes the displays that wait hold.
+    added : int
+        How many entries were ever made.
     """
 
-    __slots__ = ("_outputs", "_pending", "chars", "display_bytes", "flow")
+    __slots__ = ("_outputs", "_pending", "added", "chars", "display_bytes", "flow")
 
     def __init__(self, to_terminal: bool = False) -> None:
         self.flow = Flow(to_terminal)
-        self._pending: deque[list[Any]] = deque()  # [kind, content, bytes], text as ["stream", name, [pieces]]
+        self._pending: deque[list[Any]] = (
+            deque()
+        )  # [kind, content, bytes, number], text as ["stream", name, [pieces], number]
         self._outputs = 0  # texts and displays
         self.chars = 0
         self.display_bytes = 0
+        self.added = 0
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -67,7 +72,7 @@ class OutputQueue:
         if last is not None and last[0] == "stream" and last[1] == name:
             last[2].append(text)
         else:
-            self._pending.append(["stream", name, [text]])
+            self._append("stream", name, [text])
             self._outputs += 1
         self.chars += len(text)
 
@@ -85,13 +90,16 @@ class OutputQueue:
                     break
         elif kind == "comm_msg":
             content = _with_earlier(pending, content)
-        entry = [kind, content, _size(kind, content)]
-        pending.append(entry)
-        self._count(entry, 1)
+        self._count(self._append(kind, content, _size(kind, content)), 1)
+
+    def _append(self, *entry: Any) -> list[Any]:
+        self._pending.append([*entry, self.added])
+        self.added += 1
+        return self._pending[-1]
 
     def tell(self, name: str, text: str) -> None:
         """Take what nbray has to say of the cell: it waits for its turn as well, but is always shown."""
-        self._pending.append([NOTICE, (name, text), 0])
+        self._append(NOTICE, (name, text), 0)
 
     def _clear(self) -> None:
         """Drop what would be gone as soon as it was seen; only updates may be of other cells."""
@@ -100,7 +108,7 @@ class OutputQueue:
         kept = [
             entry
             for n, entry in enumerate(pending)
-            if n <= begin or entry[0] == "update_display_data" or entry[0] in comm_relay.KINDS
+            if n <= begin or entry[0] in ("update_display_data", NOTICE, *comm_relay.KINDS)
         ]
         self._replace(kept)
 
@@ -120,6 +128,11 @@ class OutputQueue:
             self.display_bytes += sign * entry[2]
 
     # --------------------------------------------------------------------- leaving
+
+    def waits(self, added: int) -> bool:
+        """Tell whether something still waits that was there when so many entries had been added, or a notice."""
+        pending = self._pending
+        return bool(pending) and (pending[0][3] < added or any(entry[0] == NOTICE for entry in pending))
 
     def due(self, clock: Callable[[], float]) -> Iterator[Verdict]:
         """Take out what leaves now; the clock is looked at for each message, as sending takes time."""

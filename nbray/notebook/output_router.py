@@ -239,19 +239,27 @@ class OutputRouter:
             return cell
 
     def _show_waiting(self, origin: str, cell: _Cell, patience_s: float = SHOW_S) -> bool:
-        """Wait until the flusher has shown what waits; after a while, or at an interrupt, it goes to the file. Returns whether there was none."""
+        """Wait until the flusher has shown what waits; after a while, or at an interrupt, it goes to the file. Returns whether there was none.
+
+        What comes meanwhile, of tasks that go on, is not waited for.
+        """
         interrupted = False
         deadline = time.monotonic() + patience_s
+        added = cell.queue.added
         try:
-            while cell.queue and time.monotonic() < deadline:
+            while self._waits(cell, added) and time.monotonic() < deadline:
                 time.sleep(COALESCE_S / 2)
         except KeyboardInterrupt:
             interrupted = True
         with self._lock:
-            if cell.queue:
+            if cell.queue.waits(added):
                 self._emit(origin, cell, cell.queue.rest(time.monotonic()))
                 self._emptied(origin, cell)
         return not interrupted
+
+    def _waits(self, cell: _Cell, added: int) -> bool:
+        with self._lock:
+            return cell.queue.waits(added)
 
     def _flush(self, origin: str, cell: _Cell) -> None:
         self._emit(origin, cell, cell.queue.due(time.monotonic))

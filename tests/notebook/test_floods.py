@@ -346,3 +346,16 @@ def test_what_a_cell_left_running_writes_is_told_once(kernel: Kernel, tmp_path: 
     kernel.until(lambda: cell.text().endswith("end\n"))
     assert cell.text("stderr").count("MB of this cell's output are in") == 2
     _held_back(cell)
+
+
+def test_a_cell_does_not_wait_for_what_its_tasks_go_on_to_display(kernel: Kernel, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    cell = kernel.ok(
+        "import os\n@nbray.remote\ndef talk(path):\n    from IPython.display import display\n    n = 0\n"
+        "    while not os.path.exists(path):\n        n += 1\n        display(n)\n        time.sleep(0.01)\n"
+        f"import time\nref = talk.remote({str(stop)!r})\ntime.sleep(2)"
+    )
+    # Some 200 wait by now. Of what has come until then the end of the cell waits for all; there is more and more behind it.
+    assert len(cell.of("display_data")) < 400
+    stop.touch()
+    kernel.ok("nbray.get(ref)")
