@@ -62,8 +62,22 @@ def rebuild(records: list[ExceptionRecord], namespace: dict[str, Any]) -> BaseEx
 
 def mark(exc: BaseException) -> BaseException:
     """Have only the traceback that ``exc`` has now shown, whatever raises it later."""
-    setattr(exc, MARK, exc.__traceback__)
+    setattr(exc, MARK, _Mark(exc.__traceback__))
     return exc
+
+
+class _Mark:
+    """Holds the traceback to show; it does not go along when the exception travels, which would be refused for it."""
+
+    def __init__(self, tb: TracebackType | None) -> None:
+        self.tb = tb
+
+    def __reduce__(self) -> Any:
+        return type(None), ()
+
+
+def _mark_of(exc: BaseException) -> _Mark | None:
+    return getattr(exc, "__dict__", {}).get(MARK)
 
 
 def timed_out(what: str, timeout_s: float, records: list[ExceptionRecord] | None = None) -> BaseException:
@@ -84,7 +98,7 @@ def at_cell_line(exc: BaseException, filename: str, line: int) -> BaseException:
 
 def raised_by_nobody(exc: BaseException, filename: str, line: int) -> BaseException:
     """Return what to show of an error that nobody raises here: as if a line of the cell had, with what a task tells of it."""
-    if MARK in exc.__dict__:
+    if _mark_of(exc) is not None:
         return exc
     exc.__traceback__ = make_traceback([FrameRecord(filename, "<module>", line)])
     return _shown(exc) or mark(exc)
@@ -167,8 +181,8 @@ def install(shell: Any) -> Callable[[], None]:
             if hint:
                 print(f"nbray: {hint}", file=sys.stderr)
             return None
-        tb = getattr(shown, MARK, None)
-        shown.__traceback__ = tb
+        own = _mark_of(shown)
+        shown.__traceback__ = tb = own.tb if own is not None else None
         # Of a SyntaxError the frames are shown too, unless it is that of the cell itself.
         kwargs.update(tb_offset=0, running_compiled_code=tb is not None)
         given = (type(shown), shown, tb)
@@ -286,7 +300,7 @@ def _shown(value: BaseException | None) -> BaseException | None:
     """Return the exception to show in the place of ``value``; None: it is not ours."""
     if value is None:
         return None
-    if MARK in getattr(value, "__dict__", {}):
+    if _mark_of(value) is not None:
         return value
     cause, remote = getattr(value, "cause", None), getattr(value, "frames", None)
     if hasattr(value, "traceback_str") and isinstance(cause, BaseException) and remote is not None:
@@ -313,7 +327,8 @@ def _is_ipython(filename: str) -> bool:
 
 def render(shell: Any, error: BaseException) -> list[str]:
     """Return the lines of IPython's traceback for an error that nobody raises here."""
-    tb = getattr(error, MARK, error.__traceback__)
+    own = _mark_of(error)
+    tb = own.tb if own is not None else error.__traceback__
     if isinstance(error, GROUP_TYPES):
         return ["".join(traceback.format_exception(type(error), error, tb))]
     text: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, tb, tb_offset=0)

@@ -383,3 +383,16 @@ def test_the_last_error_is_there_in_a_cell_that_speaks_of_it(kernel: Kernel) -> 
     assert kernel.run("%%remote\nimport pdb\npdb.pm()").error["evalue"].startswith("breakpoint() cannot stop here")
     kernel.ok("import sys\ndel sys.last_value, sys.last_type, sys.last_traceback\nvars(sys).pop('last_exc', 0)")
     assert kernel.ok("%%remote\nimport sys\nhasattr(sys, 'last_value')").value == "False"
+
+
+def test_an_error_that_was_shown_goes_into_the_next_cell(kernel: Kernel) -> None:
+    kernel.ok("%%remote\ntry:\n    raise ValueError('deep')\nexcept ValueError as error:\n    kept = error")
+    assert kernel.run("%%remote\nraise kept").error["evalue"] == "deep"
+    assert (
+        kernel.ok("%%remote\nimport traceback\ntraceback.format_exception(kept)[-1]").value == r"'ValueError: deep\n'"
+    )
+    kernel.ok("@nbray.remote\ndef tell(error): return str(error)")
+    assert (
+        kernel.ok("import sys\nnbray.get(tell.remote(kept)), nbray.get(nbray.put(sys.last_value)).args").value
+        == "('deep', ('deep',))"
+    )
