@@ -46,7 +46,8 @@ _DRAWING = (
 _FONT = "var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI','Liberation Sans',Arial,sans-serif)"
 
 # Of the outputs of a cell in JupyterLab and Notebook 7, the one before a line or a dashboard holds its buttons.
-_ABOVE = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .{})"
+# (Each step is said: what a browser looks for at any depth it looks for again whenever an output changes.)
+_ABOVE = ".jp-OutputArea-child:has(+ .jp-OutputArea-child > .jp-OutputArea-output > .{})"
 _BUTTON = (
     # The button of a line stands at the right end of its first row, which leaves room for it.
     f"{_ABOVE.format('nb-stop')}{{height:0;z-index:1;overflow:visible}}"
