@@ -29,6 +29,7 @@ from .cell_pickle import CellPickler, LimitedWriter, MemoryWriter, into, pickles
 from .cell_text import names_in_python
 from .common_memory import CommonMemory, common_memory
 from .error_record import FrameRecord
+from .pandas_columns import shares_memory
 from .quick_pickle import quickly_pickled
 from .stand_in_frames import make_traceback
 from .subclass_values import has_attributes
@@ -98,6 +99,7 @@ class CellJob:
     numbers: dict[str, int] = field(default_factory=dict)  # file name -> number of cells
     cwd: str = ""
     settings: dict[str, bytes] | None = None  # see process_settings; None: the worker's own
+    columns_share: bool | None = None  # see pandas_columns.shares_memory
     filters: list[Any] | None = None  # of warnings; None: the worker's own
     logging: Any = None  # its levels; None: the worker's own
     log_handlers: dict[str, Any] = field(default_factory=dict)  # those that are described; see logging_handlers
@@ -278,6 +280,7 @@ def _build(
     _place_buffers(job, buffers, refs, place)
     if optional:
         _write_optional(job, optional, namespace, carried_types)
+    job.columns_share = shares_memory()
     job.cwd = _working_directory()
     job.environ = process_environ.pack()
     job.argv = [text for text in sys.argv if isinstance(text, str)]

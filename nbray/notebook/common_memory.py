@@ -1,4 +1,4 @@
-"""Arrays of NumPy and tensors of PyTorch that show the same memory go on to share it, there and back.
+"""Arrays of NumPy and tensors of PyTorch that show the same memory go on to share it, there and back; so do columns of pandas before 3.
 
 Neither knows of the other: only their addresses tell. So what a stream holds of both is noted while it is written, and where they
 overlap it is written once more, with all of them as parts of what owns the memory: of one storage, or on the way back of an array
@@ -18,6 +18,8 @@ from typing import Any
 
 from nbray.serialization import torch_storages
 
+from .pandas_columns import shares_memory
+
 # Storages whose arrays are read-only, as large inputs are on a worker.
 _guarded: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -29,9 +31,12 @@ class CommonMemory:
     ----------
     known
         Objects that the reader has, whether they are in the stream or not.
+    all_arrays
+        Whether arrays are to share memory among themselves, wherever they lie.
     """
 
-    def __init__(self, known: Iterable[Any] = ()) -> None:
+    def __init__(self, known: Iterable[Any] = (), all_arrays: bool = False) -> None:
+        self._all_arrays = all_arrays
         self._numpy: Any = sys.modules["numpy"]
         known = [obj for obj in known if type(obj) is self._numpy.ndarray or torch_storages.is_storage(obj)]
         self._known = {id(obj): obj for obj in known}
@@ -54,7 +59,8 @@ class CommonMemory:
             return None if is_array else (storage, (torch_storages.buffer_of(obj),))
         low, high = self._span(obj)
         if is_array:
-            writable = bool(obj.flags.writeable)
+            # What is read-only because its owner is, as large inputs are on a worker, is as its owner there.
+            writable = bool(obj.flags.writeable) or _is_read_only(owner)
             return array_in, (owner, obj.shape, obj.dtype, low - start, obj.strides, writable)
         return storage_in, (owner, low - start, high - low)
 
@@ -83,18 +89,29 @@ class CommonMemory:
 
     def _join(self, group: list[tuple[int, int, Any]]) -> None:
         """Make all that overlap parts of one."""
-        if len(group) < 2 or not any(torch_storages.is_storage(obj) for _, _, obj in group):
+        if len(group) < 2:
+            return
+        is_torch = any(torch_storages.is_storage(obj) for _, _, obj in group)
+        if not is_torch and not self._all_arrays:
             return
         low, high = group[0][0], max(end for _, end, _ in group)
         whole = [obj for start, end, obj in group if (start, end) == (low, high) and self._is_whole(obj)]
         owner = next((obj for obj in whole if id(obj) in self._known), None)
         if owner is None:
-            owner = next((obj for obj in whole if torch_storages.is_storage(obj)), None)
+            # An array that owns its memory before one that shows it.
+            arrays = sorted((obj for obj in whole if not is_torch), key=lambda obj: not obj.flags.owndata)
+            owner = next((obj for obj in whole if torch_storages.is_storage(obj)), *arrays[:1] or [None])
         if owner is None:
             roots = [_root(obj) for _, _, obj in group if type(obj) is self._numpy.ndarray]
             roots = [root for root in roots if self._is_whole(root) and self._covers(root, low, high)]
-            owner = _Block(roots[0]) if roots else _Block.between(low, high, [obj for _, _, obj in group])
-            low, _ = self._span(owner.array)
+            if is_torch:
+                owner = _Block(roots[0]) if roots else _Block.between(low, high, [obj for _, _, obj in group])
+                low, _ = self._span(owner.array)
+            elif roots:
+                owner = roots[0]
+                low, _ = self._span(owner)
+            else:
+                return
         for _, _, obj in group:
             self._owners[id(obj)] = owner, low
 
@@ -125,8 +142,11 @@ class CommonMemory:
 
 
 def common_memory(known: Iterable[Any] = ()) -> CommonMemory | None:
-    """Return what notes the memory of a stream; None: PyTorch is not there, so there is nothing to note."""
-    return CommonMemory(known) if "numpy" in sys.modules and torch_storages.reducers() else None
+    """Return what notes the memory of a stream; None: there is nothing to note, neither PyTorch nor a pandas whose columns share memory."""
+    all_arrays = bool(shares_memory())
+    if "numpy" not in sys.modules or not (all_arrays or torch_storages.reducers()):
+        return None
+    return CommonMemory(known, all_arrays)
 
 
 class _Block:
@@ -144,6 +164,12 @@ class _Block:
 
     def __reduce__(self) -> Any:
         return storage, (pickle.PickleBuffer(_bytes_of(self.array)),)
+
+
+def _is_read_only(owner: Any) -> bool:
+    if torch_storages.is_storage(owner):
+        return owner in _guarded
+    return not (owner.array if isinstance(owner, _Block) else owner).flags.writeable
 
 
 def storage(buffer: Any) -> Any:
@@ -192,6 +218,8 @@ def _bytes_of(owner: Any) -> Any:
         torch: Any = sys.modules["torch"]
         return torch.empty(0, dtype=torch.uint8).set_(owner).numpy()
     array = owner.array if isinstance(owner, _Block) else owner
+    if not (array.flags.c_contiguous or array.flags.f_contiguous):  # here; there it is a copy without gaps
+        array = array.copy()
     return (array if array.flags.c_contiguous else array.T).reshape(-1).view(sys.modules["numpy"].uint8)
 
 

@@ -17,6 +17,7 @@ from .each_item import Item
 from .input_changes import InputChanges
 from .main_module import new_module, of_main
 from .outlines import Outline
+from .pandas_columns import do_as
 from .shared_objects import that_share, unheld
 from .surroundings import Start
 from .unheard import unheard
@@ -80,6 +81,7 @@ class LoadedInputs:
             for _, (dotted, _) in job.held:
                 importlib.import_module(dotted)
         start = dict(namespace)
+        do_as(job.columns_share)
         if job.names:
             with receiving(namespace, job.carried, {}, mine), collector.at_rest():
                 self.reader = reader = StreamReader(job.stream, list(self._buffers()))

@@ -31,7 +31,7 @@ from .cell_pickle import PROTOCOL, CellPickler, StreamReader
 from .code_state import kept_by
 from .in_place import CONTAINERS, is_updated_surely
 from .ipywidgets_travel import comm_type, state_of
-from .pandas_columns import is_column, is_frame
+from .pandas_columns import is_column, is_frame, shares_memory
 from .runtime import CARRIED_TYPES
 from .subclass_values import has_attributes
 
@@ -203,7 +203,9 @@ class SharedObjects:
         if not names:
             return set()
         numpy = sys.modules.get("numpy")
-        array = () if numpy is None else numpy.ndarray
+        # One that was a frame's may be another frame's in the notebook, which copies before it writes.
+        of_frames = not shares_memory() and any(map(is_frame, self._objects))
+        array = None if numpy is None or of_frames else numpy.ndarray
         constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
         dropped = [
             obj
@@ -233,7 +235,7 @@ class SharedObjects:
     def _of_frames(self) -> set[int]:
         """Return the ids of the arrays that are in pandas' objects: other frames may have the same memory, and copy before they write."""
         numpy = sys.modules.get("numpy")
-        if numpy is None or "pandas" not in sys.modules:
+        if numpy is None or "pandas" not in sys.modules or shares_memory():
             return set()
         found: set[int] = set()
         for obj in self._objects:

@@ -62,6 +62,9 @@ def test_what_a_cell_makes_of_the_other_shows_it_here(kernel: Kernel, n: int) ->
     kernel.ok("%%remote --quiet\nof_a, of_t, part = torch.from_numpy(a), t.numpy(), [torch.from_numpy(a[1:3])]\nNone")
     kernel.ok("of_a[1] = 4; t[2] = 6; part[0][1] = 8")
     assert kernel.ok("float(a[1]), float(a[2]), float(of_t[2])").value == "(4.0, 8.0, 6.0)"
+    kernel.ok("%%remote --quiet\ntail = a[1:]; shown = t.numpy()[1:]\nNone")
+    kernel.ok("tail[0] = 9; shown[0] = 3")
+    assert kernel.ok("float(a[1]), float(t[1])").value == "(9.0, 3.0)"
     kernel.ok(f"%%remote --quiet\nx = np.zeros({n}); y = torch.from_numpy(x); z = y[1:].numpy()\nNone")
     kernel.ok("x[1] = 3; y[2] = 5")
     assert kernel.ok("float(y[1]), float(x[2]), z[:2].tolist()").value == "(3.0, 5.0, [3.0, 5.0])"
