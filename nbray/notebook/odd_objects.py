@@ -74,6 +74,13 @@ def reduce_odd(obj: Any) -> Any:
     return None
 
 
+def _reduce_method(method: types.MethodType) -> Any:
+    """Write a method of a stream that is shown as that of the receiver's stream, whose class is another."""
+    if method.__self__ is sys.stdout or method.__self__ is sys.stderr:
+        return getattr, (method.__self__, method.__name__)
+    return reduce_handler(method)
+
+
 def _reduce_cell(cell: types.CellType) -> Any:
     """Write a variable of a closure, which may hold the very function that it belongs to."""
     try:
@@ -201,7 +208,7 @@ _BY_KIND: dict[type, Callable[[Any], Any]] = {
     types.CodeType: reduce_code,
     types.CellType: _reduce_cell,
     memoryview: _reduce_view,
-    types.MethodType: reduce_handler,
+    types.MethodType: _reduce_method,
     type(functools.lru_cache(len)): _reduce_cached,
     io.TextIOWrapper: _reduce_text_file,
     **dict.fromkeys(BINARY_FILES, _reduce_binary_file),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -58,7 +58,25 @@ def as_in_notebook(terminal: Terminal | None) -> Iterator[None]:
     os.environ.setdefault("COLUMNS", str(terminal.columns))
     os.environ.setdefault("LINES", str(terminal.lines))
     output.set_terminals(terminal.streams)
+    size_of = os.get_terminal_size
+    os.get_terminal_size = _answering(size_of, terminal)
     try:
         yield
     finally:  # (the environment is put back whole, after the cell)
+        os.get_terminal_size = size_of
         output.set_terminals(())
+
+
+def _answering(size_of: Callable[[int], os.terminal_size], terminal: Terminal) -> Callable[..., os.terminal_size]:
+    """Return what answers for the standard streams as the notebook's process would; it goes by the name of the library's own."""
+
+    def get_terminal_size(fd: int = 1, /) -> os.terminal_size:
+        try:
+            return size_of(fd)
+        except OSError:
+            if fd not in (0, 1, 2):
+                raise
+            return os.terminal_size((terminal.columns, terminal.lines))
+
+    get_terminal_size.__module__, get_terminal_size.__qualname__ = "os", "get_terminal_size"
+    return get_terminal_size

@@ -28,6 +28,12 @@ def test_a_cell_has_the_width_of_the_terminal(terminal: Terminal) -> None:
     assert wanted in terminal.run(look)
     assert wanted in terminal.run("%%remote\n" + look)
     assert wanted in terminal.run("%%remote --actor keeper\n" + look)
+    bar = "from tqdm import tqdm\nbar = tqdm(range(3))\nprint('columns', bar.format_dict['ncols'])"
+    assert f"columns {COLUMNS - 1}" in terminal.run(bar)
+    assert f"columns {COLUMNS - 1}" in terminal.run("%%remote\n" + bar + "\nfrom os import get_terminal_size as size")
+    # What came back goes on here: a stream of the worker's would not.
+    assert "ignored in" not in terminal.run("for _ in bar: pass\ndel bar")
+    assert f"columns={COLUMNS}" in terminal.run("import os\nsize(), os.get_terminal_size is size")
     quiet = terminal.run(
         "%%remote --each i=[1]\nimport sys, shutil\nprint(shutil.get_terminal_size().columns, sys.stdout.isatty())"
     )
