@@ -31,6 +31,7 @@ from .cell_pickle import PROTOCOL, CellPickler, StreamReader
 from .code_state import kept_by
 from .in_place import CONTAINERS, is_updated_surely
 from .ipywidgets_travel import comm_type, state_of
+from .logging_relays import Relay
 from .pandas_columns import is_column, is_frame, shares_memory
 from .runtime import CARRIED_TYPES
 from .subclass_values import has_attributes
@@ -207,11 +208,15 @@ class SharedObjects:
         of_frames = not shares_memory() and any(map(is_frame, self._objects))
         array = None if numpy is None or of_frames else numpy.ndarray
         constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
+        # What a handler of the notebook's collects, it collects there: its relay holds what was in it at first.
+        relays = [obj for obj in self._objects if isinstance(obj, Relay)]
+        collected, _ = self._reached([value for relay in relays for value in vars(relay).values()])
         dropped = [
             obj
             for name, obj in zip(self._names, self._objects, strict=False)
             if name in names
             and id(obj) not in reached
+            and id(obj) not in collected
             and id(obj) not in self._unheld
             and id(obj) not in self._marks
             and type(obj) not in _ATOMS
