@@ -111,6 +111,27 @@ def reduce_mapped(array: Any) -> Any:
     return type(array), (os.path.abspath(filename), array.dtype, mode, array.offset, array.shape, order)
 
 
+def reduce_with_attributes(array: Any) -> Any:
+    """Return how to make an array of a subclass of the notebook's with its attributes, of which NumPy says nothing; None: as NumPy does."""
+    kind = type(array)
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or kind.__module__ != "__main__" or not isinstance(array, numpy.ndarray):
+        return None
+    says = (kind.__reduce__, kind.__reduce_ex__, kind.__setstate__)
+    if says != (numpy.ndarray.__reduce__, numpy.ndarray.__reduce_ex__, numpy.ndarray.__setstate__):
+        return None
+    attributes = getattr(array, "__dict__", None)
+    if not attributes:
+        return None
+    function, arguments, state = array.__reduce__()
+    return function, arguments, (state, attributes), None, None, _restore_attributes
+
+
+def _restore_attributes(array: Any, state: tuple[Any, dict[str, Any]]) -> None:
+    array.__setstate__(state[0])
+    array.__dict__.update(state[1])
+
+
 def part_of_mapped(whole: Any, shape: tuple[int, ...], dtype: Any, offset: int, strides: Any, writable: bool) -> Any:
     """Make what indexing makes of a ``numpy.memmap``."""
     numpy: Any = sys.modules["numpy"]

@@ -17,6 +17,7 @@ Large buffers are kept out of the stream, in ``buffers``.
 
 from __future__ import annotations
 
+import argparse
 import builtins
 import functools
 import io
@@ -51,8 +52,9 @@ from .weak_references import reduce_weak
 PROTOCOL = 5
 PROTO = pickle.PROTO + bytes([PROTOCOL])
 NOTHING = pickle.NONE + pickle.STOP  # the end of a pickled None
-#: Dicts that each process has (no pickler asks how to write a dict). Each in which code has run, as ``exec`` and ``eval`` do, holds this.
-EVERYWHERE = (vars(builtins),)
+#: What each process has, and what is to be the same there, although no pickler asks how to write it: the dict that each one holds in
+#: which code has run, as ``exec`` and ``eval`` do; the text by which argparse knows what it is not to keep.
+EVERYWHERE = (vars(builtins), argparse.SUPPRESS)
 
 LOOKS_UP = frozenset({"eval", "exec", "globals"})  # what finds names by text, which no analysis of code tells
 

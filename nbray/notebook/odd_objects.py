@@ -179,7 +179,9 @@ def _reduce_of_libraries(obj: Any) -> Any:
         return reduce_block(obj)
     if is_column(obj):
         return reduce_column(obj)
-    return array_views.reduce_mapped(obj) if type(obj).__name__ == "memmap" else None
+    if type(obj).__name__ == "memmap":
+        return array_views.reduce_mapped(obj)
+    return array_views.reduce_with_attributes(obj)
 
 
 _OF_LOGGERS = frozenset(vars(logging.Logger("any")))  # each side has its own of these; see logging_state

@@ -157,7 +157,11 @@ def _alias(value: Any, inputs: dict[int, str]) -> Any:
 def _contents(value: Any) -> Any:
     """Return a new object with the state of a changed input; the old one stays an input."""
     if hasattr(value, "__array_interface__") and hasattr(value, "view"):
-        return value.view()
+        made = value.view()
+        attributes = getattr(value, "__dict__", None)
+        if attributes and type(made) is type(value) and type(value).__module__ == "__main__":
+            made.__dict__.update(attributes)
+        return made
     if is_frame(value):
         return value.copy(deep=False)
     if isinstance(value, memoryview):

@@ -162,3 +162,20 @@ def test_objects_of_another_class_and_views_of_bytes_stay_themselves(kernel: Ker
     assert kernel.ok("type(held[0]) is Hen, held[0] is egg, held[1] is view, bytes(view), kind is Kind.A").value == (
         "(True, True, True, b'Abcd', True)"
     )
+
+
+def test_attributes_of_arrays_and_a_parser_that_was_made_here(kernel: Kernel) -> None:
+    kernel.ok(
+        "class Tagged(np.ndarray):\n    def __array_finalize__(self, other): self.tag = getattr(other, 'tag', None)\n"
+        "tagged = np.zeros(3).view(Tagged); tagged.tag = [1]; held = [tagged, tagged.tag]\n"
+        "import argparse\nparser = argparse.ArgumentParser(); parser.add_argument('--n', default=3)\nNone"
+    )
+    kernel.ok(
+        "%%remote\ntagged[0] = 5; tagged.tag.append(2); tagged.more = tagged.tag; part = tagged[1:]; arguments = parser.parse_args([])\nNone"
+    )
+    assert kernel.ok(
+        "tagged.tolist(), tagged.tag, tagged.more is tagged.tag, held[0] is tagged, held[1] is tagged.tag"
+    ).value == ("([5.0, 0.0, 0.0], [1, 2], True, True, True)")
+    assert kernel.ok("type(part) is Tagged, part.tag is tagged.tag, arguments, parser.parse_args([])").value == (
+        "(True, True, Namespace(n=3), Namespace(n=3))"
+    )
