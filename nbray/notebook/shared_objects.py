@@ -209,7 +209,7 @@ class SharedObjects:
         array = None if numpy is None or of_frames else numpy.ndarray
         constant: tuple[type, ...] = (*_CONSTANT, *_library_constants())
         # What a handler of the notebook's collects, it collects there: its relay holds what was in it at first.
-        relays = [obj for obj in self._objects if isinstance(obj, Relay)]
+        relays = [obj for obj in self._objects if issubclass(type(obj), Relay)]  # a proxy may refer to nothing
         collected, _ = self._reached([value for relay in relays for value in vars(relay).values()])
         dropped = [
             obj
