@@ -33,8 +33,7 @@ def waiting_reason(ref: Any, cell_number: CellNumber) -> str:
         record = ref._task
         if record is None:
             return ""
-        lane = record.lane
-        if lane is not None and next(iter(lane.tasks), None) == record.number:
+        if _has_begun(record):
             return ""
         if record.n_missing:
             return f"waiting for {_count(record.n_missing, 'input')} that other tasks make"
@@ -45,7 +44,14 @@ def waiting_reason(ref: Any, cell_number: CellNumber) -> str:
     if facts is None:
         return "waiting for resources"
     with core.lock:
+        if _has_begun(record):  # while the daemon answered: it would be among those that hold what it waits for
+            return ""
         return _resource_reason(core, pool, facts, cell_number)
+
+
+def _has_begun(record: Any) -> bool:
+    lane = record.lane
+    return lane is not None and next(iter(lane.tasks), None) == record.number
 
 
 _asked: tuple[float, Any, ClusterFacts | None] = (0.0, None, None)  # when, of which cluster, the answer
