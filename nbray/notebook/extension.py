@@ -9,7 +9,7 @@ from typing import Any
 
 from nbray.core import current
 
-from . import completion, kernel_interrupts, kernel_start, module_reload, old_ipython, reprs, tracebacks
+from . import completion, kernel_interrupts, kernel_start, old_ipython, reprs, tracebacks
 from .cell_failure import CELL_ENDED
 from .cell_text import without_comments_above
 from .magics import RemoteMagics
@@ -63,8 +63,7 @@ class Extension:
             self.router.comms.settle(self.router.origin)
         self.magics.cells.settings.look()
         self.magics.cells.modules.look()
-        cells = self.magics.cells
-        cells.versions.times(cells.module_state.names(), module_reload.reloader_of(self.shell))
+        self.magics.cells.versions.times(self.magics.cells.module_state.names())
         self.magics.cells.local.leave()
         self.magics.cells.lines.cell_ends()
         self.router.leave_cell()

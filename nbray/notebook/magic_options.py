@@ -248,6 +248,8 @@ def _split(line: str) -> list[str]:
     except ValueError as error:
         raise OptionError(f"cannot read {line.strip()!r}: {error}.") from None
     texts: list[str] = []
+    if not words:
+        return texts
     for word in _without_blanks([word.text for word in words]):
         if word.startswith("#"):  # a comment
             break

@@ -29,9 +29,8 @@ def reloader_of(shell: Any) -> Any:
     return getattr(shell.magics_manager.registry.get("AutoreloadMagics"), "_reloader", None)
 
 
-def wanted_here(shell: Any) -> dict[str, Any] | None:
+def wanted_here(reloader: Any) -> dict[str, Any] | None:
     """Return what the kernel's ``%autoreload`` is set to; None when it is off."""
-    reloader = reloader_of(shell)
     if reloader is None or not getattr(reloader, "enabled", False):
         return None
     return {

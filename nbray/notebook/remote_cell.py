@@ -206,8 +206,9 @@ class RemoteCells:
         job.terminal = terminal.here(options.each is None and not options.asynchronous)
         job.only_names = options.only_names
         job.lazy = options.lazy
-        job.reloads = module_reload.wanted_here(shell)
-        job.module_times = self.versions.times(self.module_state.names(), module_reload.reloader_of(shell))
+        reloader = module_reload.reloader_of(shell)
+        job.reloads = module_reload.wanted_here(reloader)
+        job.module_times = self.versions.times(self.module_state.names(), reloader)
         job.text = source.raw
         job.numbers[source.filename] = job.number = source.number
         job.filters = self.settings.filters()
@@ -456,7 +457,7 @@ class RemoteCells:
         for payload in outcome.payloads:
             self._show_payload(payload)
         if not cell.options.quiet:
-            self.tell(messages + not_at_the_end(outcome.missing))
+            self.tell(messages + not_at_the_end(outcome.missing) if outcome.missing else messages)
         return value
 
     def _show_payload(self, payload: dict[str, Any]) -> None:
