@@ -255,7 +255,8 @@ def _build(
             values[name] = value
     values.update(magics or {})
     values.update(made_modules.imported(analysis.imported))
-    values.update(unnamed_owners(values))
+    if len(values) > 1:
+        values.update(unnamed_owners(values))
     job.submodules = submodules(analysis.chains, namespace)
     job.loaded = [dotted for dotted in analysis.imported if _is_loaded(dotted)]
     job.deleted = sorted(name for name in analysis.deleted if name in namespace and name not in wanted)
@@ -280,7 +281,7 @@ def _build(
     _place_buffers(job, buffers, refs, place)
     if optional:
         _write_optional(job, optional, namespace, carried_types)
-    job.columns_share = shares_memory()
+    job.columns_share = shares_memory() if "pandas" in sys.modules else None
     job.cwd = _working_directory()
     job.environ = process_environ.pack()
     job.argv = [text for text in sys.argv if isinstance(text, str)]
@@ -382,7 +383,7 @@ def _write_stream(
     for_actor: bool,
 ) -> tuple[CellPickler, list[pickle.PickleBuffer]]:
     """Pickle the values into the job; returns their large buffers, and who knows the objects by number."""
-    common = common_memory()
+    common = common_memory() if values else None
     while True:
         try:
             written = _try_stream(job, analysis, values, namespace, carried_types, common)
@@ -415,7 +416,7 @@ def _try_stream(
     buffers: list[pickle.PickleBuffer] = []
 
     pickler = CellPickler(file, namespace, carried_types, keep_buffers=into(buffers))
-    pickler.owners = arrays = owners(values.values())
+    pickler.owners = arrays = owners(values.values()) if values else {}
     pickler.common = common
     stored = set(analysis.stored_into)
     order = list(values)
@@ -444,7 +445,7 @@ def _try_stream(
         names.append(InputName(name, len(own), small or stored_into, watched, stored_into, not small))
         pickler.dump([])  # by which the worker knows where the objects of the next name begin
     job.names = names
-    job.scattered = scattered(values)
+    job.scattered = scattered(values) if values else []
     job.stream = file.getvalue()
     job.carried = pickler.carried
     for filename in pickler.sources:

@@ -55,6 +55,7 @@ NOTHING = pickle.NONE + pickle.STOP  # the end of a pickled None
 #: What each process has, and what is to be the same there, although no pickler asks how to write it: the dict that each one holds in
 #: which code has run, as ``exec`` and ``eval`` do; the text by which argparse knows what it is not to keep.
 EVERYWHERE = (vars(builtins), argparse.SUPPRESS)
+_KNOWN_EVERYWHERE = {id(obj): (number, obj) for number, obj in enumerate(EVERYWHERE)}
 
 LOOKS_UP = frozenset({"eval", "exec", "globals"})  # what finds names by text, which no analysis of code tells
 
@@ -255,7 +256,7 @@ class CellPickler(AnnotationPickler):
         self.queries: list[str] = []  # texts in functions that give them to libraries, which look up the names in them
         self.ordinary: set[type] = set()  # classes of which no object is written in a way of its own
         self.globals_ref[id(namespace)] = _Namespace()
-        self.know(())
+        self.memo = _KNOWN_EVERYWHERE
 
     def know(self, objects: Sequence[Any]) -> None:
         """Refer to these objects, all different, by number: the reader has them."""

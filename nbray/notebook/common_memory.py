@@ -143,8 +143,10 @@ class CommonMemory:
 
 def common_memory(known: Iterable[Any] = ()) -> CommonMemory | None:
     """Return what notes the memory of a stream; None: there is nothing to note, neither PyTorch nor a pandas whose columns share memory."""
-    all_arrays = bool(shares_memory())
-    if "numpy" not in sys.modules or not (all_arrays or torch_storages.reducers()):
+    if "numpy" not in sys.modules:
+        return None
+    all_arrays = "pandas" in sys.modules and bool(shares_memory())
+    if not all_arrays and ("torch" not in sys.modules or not torch_storages.reducers()):
         return None
     return CommonMemory(known, all_arrays)
 
