@@ -33,7 +33,10 @@ def watch(shell: Any) -> list[tuple[By, By]]:
 
 def unchanged(watched: list[tuple[By, By]]) -> bool:
     """Whether nothing has been registered since; asks no traits, so each cell can afford it."""
-    return all(by == then for by, then in watched)
+    for by, then in watched:
+        if by != then:
+            return False
+    return True
 
 
 def is_as(shell: Any, before: Printers) -> bool:

@@ -331,7 +331,7 @@ class Sender:
         and to ask numpy for its state takes longer than all else that a cell brings along.
         """
         self.look()
-        return read(name for name in SETTINGS if name not in RANDOM or name in self._used)
+        return read([name for name in SETTINGS if name not in RANDOM or name in self._used])
 
 
 def _only_imports(cell: str) -> bool:
