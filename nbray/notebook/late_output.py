@@ -153,7 +153,9 @@ class _Place:
         return found
 
     def content(self) -> dict[str, Any]:
-        """Return the display with all that has come."""
+        """Return the display with all that has come; one without data, which shows nothing, as long as nothing has."""
+        if not self._parts:
+            return {"data": {}, "metadata": {}, "transient": {"display_id": self._display_id}}
         parts = [_last_writing(part) if isinstance(part, str) else part for part in self._parts]
         data = {"text/plain": "".join(map(_plain, parts)).removesuffix("\n")}
         if any(isinstance(part, dict) and part["data"].keys() - {"text/plain"} for part in parts):

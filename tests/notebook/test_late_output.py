@@ -178,7 +178,9 @@ def test_nbclient_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     texts = []
     for cell in notebook.cells:
         found = "".join(output.get("text", "") for output in cell.outputs)
-        found += "".join(o["data"]["text/plain"] + "\n" for o in cell.outputs if o["output_type"] == "display_data")
+        found += "".join(
+            o["data"].get("text/plain", "") + "\n" for o in cell.outputs if o["output_type"] == "display_data"
+        )
         texts.append(found)
     assert texts[1].split() == ["early", "late"]
     assert texts[2] == "of a task\n"
