@@ -31,7 +31,9 @@ _HOOK = "__init_subclass__"
 _GONE = "gone"  # beside the attributes of a class: names that came with it, and that this process has deleted
 _lock = threading.RLock()  # of the hooks that are put aside
 _received: weakref.WeakSet[type] = weakref.WeakSet()  # made here of what was sent
-_came: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()  # attributes, when they last came
+_came: weakref.WeakKeyDictionary[type, frozenset[str]] = (
+    weakref.WeakKeyDictionary()
+)  # attributes, when they last came, or first went
 _reading = threading.local()  # .as_it_is: of `adopting`
 _keeps_own = True  # whether classes of this process are as this process has them
 
@@ -157,7 +159,13 @@ def made_here(cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _with_gone(cls: type, state: tuple[dict[str, Any], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Add to the state of a class what is deleted here, for the process that it came from."""
+    """Add to the state of a class what is deleted here, for the process that it came from.
+
+    A class of a worker's own is known elsewhere from now on: what is deleted of it there is not to stay here.
+    """
+    if not _keeps_own and cls not in _came:
+        _came[cls] = frozenset(name for name in state[0] if not (name.startswith("__") and name.endswith("__")))
+        return state
     gone = _came.get(cls, frozenset()).difference(vars(cls))
     return (state[0], {**state[1], _GONE: sorted(gone)}) if gone else state
 

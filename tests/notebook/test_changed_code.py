@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from kit import Kernel
 
 
@@ -184,6 +185,20 @@ def test_what_is_deleted_of_a_class_is_gone_on_both_sides(kernel: Kernel) -> Non
     assert kernel.ok("left(), Full.late").value == "(['fixed'], 5)"
     kernel.ok("%%remote\nfrom functools import partial\nfor name in ('fixed',): delattr(type(full), name)")
     assert kernel.ok("left()").value == "[]"
+
+
+def test_what_is_deleted_here_of_a_class_that_a_cell_has_made_is_gone_on_its_worker(kernel: Kernel) -> None:
+    kernel.ok(
+        "%%remote\nimport os\nclass Made:\n    k = 1\n    def m(self): pass\n    def __len__(self): return 2\nwhere = os.getpid()"
+    )
+    kernel.ok("del Made.m")
+    look = "%%remote --each _=range(8)\nfound = os.getpid(), hasattr(Made, 'm'), Made.k, len(Made())"
+    for _ in range(50):
+        kernel.ok(look)
+        assert kernel.ok("{each[1:] for each in found}").value == "{(False, 1, 2)}"
+        if kernel.ok("where in {each[0] for each in found}").value == "True":
+            return
+    pytest.fail("none of 400 items ran on the worker that has made the class")
 
 
 def test_what_an_actor_keeps_in_a_class_stays_when_the_class_comes_again(kernel: Kernel) -> None:
