@@ -250,7 +250,10 @@ def _value_size(value: Any) -> int:
     if isinstance(value, bytes | bytearray | memoryview):
         return memoryview(value).nbytes * 4 // 3  # as base64
     if isinstance(value, dict | list | tuple):
-        return len(json.dumps(value, default=str, skipkeys=True)) if value else 2
+        try:
+            return len(json.dumps(value, default=str, skipkeys=True))
+        except (ValueError, RecursionError):  # it cannot be sent either, which is told then
+            return 0
     return 8
 
 

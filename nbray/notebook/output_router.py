@@ -119,9 +119,8 @@ class OutputRouter:
         """The present cell ends: its last messages."""
         if self.kernel is None or not self.late.needed:
             return
-        leaves_work = runs_for(
-            self.origin
-        )  # not with our lock held: who brings output has the library's, and wants ours
+        # Not with our lock held: who brings output has the library's, and wants ours.
+        leaves_work = runs_for(self.origin)
         with self._lock:
             for origin, cell in list(self._waiting.items()):  # nobody listens when the turn of what waits has come
                 self._emit(origin, cell, cell.queue.all())
@@ -239,9 +238,9 @@ class OutputRouter:
             return cell
 
     def _show_waiting(self, origin: str, cell: _Cell, patience_s: float = SHOW_S) -> bool:
-        """Wait until the flusher has shown what waits; after a while, or at an interrupt, it goes to the file. Returns whether there was none.
+        """Wait until the flusher has shown what waits; after a while, or at an interrupt, it goes to the file.
 
-        What comes meanwhile, of tasks that go on, is not waited for.
+        What comes meanwhile, of tasks that go on, is not waited for. Returns whether there was no interrupt.
         """
         interrupted = False
         deadline = time.monotonic() + patience_s

@@ -231,6 +231,14 @@ def test_displays_that_wait_cost_the_kernel_little() -> None:
     assert queue.display_bytes == 0
 
 
+def test_a_display_that_cannot_be_sent_does_not_keep_others(kernel: Kernel) -> None:
+    cell = kernel.ok(
+        "%%remote --quiet\nround = {}\nround['again'] = round\n"
+        "display({'application/json': round, 'text/plain': 'round'}, raw=True)\ndisplay('behind it')"
+    )
+    assert [c["data"]["text/plain"] for c in cell.of("display_data")] == ["'behind it'"]
+
+
 def test_figures_are_held_to_a_megabyte_a_second(kernel: Kernel) -> None:
     cell = kernel.ok(
         "%%remote --quiet\nfrom IPython.display import HTML\n"
